@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.PHONY: help demo test fast check fix snapshots docs clean
+
+help: ## show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: $(STAMP) ## watch an agent run a cluster's whole life on the simulator
+	@$(BIN)/ap-mcp demo
+
+test: $(STAMP) ## run all tests, with coverage
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	@$(BIN)/coverage combine -q
+	@$(BIN)/coverage report --format=total | sed 's/^/coverage: /; s/$$/ %/'
+	@$(BIN)/coverage report > .coverage.txt || { cat .coverage.txt; exit 1; }
+
+fast: $(STAMP) ## run the tests that failed last, then the rest, without coverage
+	$(BIN)/pytest --failed-first -x
+
+check: $(STAMP) ## lint, types, specs and generated documents
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/ap-mcp specs check
+	$(BIN)/ap-mcp docs --check
+
+fix: $(STAMP) ## mend what can be mended by a program
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/ap-mcp specs check --write
+	$(BIN)/ap-mcp docs --write
+
+snapshots: $(STAMP) ## record the tools as clients see them
+	UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/test_tool_snapshots.py
+
+docs: $(STAMP) ## write the generated parts of README.md
+	$(BIN)/ap-mcp docs --write
+
+clean: ## remove what the other targets made
+	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ap-mcp needs Python 3.11 or later: make PYTHON=python3.12'; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
+	$(BIN)/python -m pip install -q --disable-pip-version-check --editable . --group dev
+	@touch $@
