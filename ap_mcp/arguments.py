@@ -1,0 +1,153 @@
+"""Checks the arguments of a call against the spec and says everything that is wrong at once."""
+
+import json
+from collections.abc import Iterator, Mapping
+from difflib import get_close_matches
+from functools import cache
+from typing import Any
+
+from ap_mcp.errors import InvalidArguments, Problem
+from ap_mcp.schemas import input_schema, strict
+from ap_mcp.specs import Operation, Schema
+
+MOST_PROBLEMS = 20
+COUNTS = {
+    "minLength": "at least {} characters",
+    "maxLength": "at most {} characters",
+    "minItems": "at least {} entries",
+    "maxItems": "at most {} entries",
+    "minProperties": "at least {} entries",
+    "maxProperties": "at most {} entries",
+}
+RULES = {
+    "const": "must be {}",
+    "pattern": "must match {}",
+    "minimum": "must be at least {}",
+    "maximum": "must be at most {}",
+    "uniqueItems": "must not hold the same value twice",
+}
+
+
+def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
+    """Check the arguments of a call against everything the spec says.
+
+    Raises:
+        InvalidArguments: with every problem found, so that one more round is enough to mend the call.
+    """
+    schema = input_schema(operation)
+    problems = [
+        Problem(name, f"is no argument of {operation.id}; {_known(name, schema)}")
+        for name in arguments
+        if name not in schema["properties"]
+    ]
+    problems += [problem for error in _checker(operation).iter_errors(dict(arguments)) for problem in _problems(error)]
+    problems += [
+        Problem(name, "must not be empty, '.' or '..'")
+        for name, argument in operation.arguments.items()
+        if argument.path_parameter and str(arguments.get(name, "-")) in {"", ".", ".."}
+    ]
+    if not problems and operation.constraints:
+        problems = list(_broken_constraints(operation, arguments))
+    if problems:
+        unique = list(dict.fromkeys(problems))
+        raise InvalidArguments(unique[:MOST_PROBLEMS])
+
+
+def meets(condition: Schema, arguments: Mapping[str, Any]) -> bool:
+    """Say whether flat arguments meet a condition of the spec (`effectWhen`, the `if` of `constraints`)."""
+    return bool(_validator(json.dumps(condition)).is_valid(dict(arguments)))
+
+
+@cache
+def _validator(schema: str) -> Any:
+    # jsonschema takes a quarter of a second to import: only once somebody calls a tool.
+    from jsonschema import Draft202012Validator  # noqa: PLC0415
+
+    return Draft202012Validator(json.loads(schema))
+
+
+def _checker(operation: Operation) -> Any:
+    """Return the validator of an operation's arguments; objects inside a list refuse unknown fields too."""
+    schema = strict(operation, input_schema(operation))
+    schema["additionalProperties"] = True  # unknown arguments are reported by check_arguments, with suggestions
+    return _validator(json.dumps(schema))
+
+
+def _known(name: str, schema: Mapping[str, Any]) -> str:
+    known = list(schema["properties"])
+    if close := get_close_matches(name, known, n=1):
+        return f"did you mean {close[0]}?"
+    return f"it takes {', '.join(known)}" if known else "it takes none"
+
+
+def _problems(error: Any) -> Iterator[Problem]:
+    name = ".".join(str(part) for part in error.absolute_path)
+    if error.validator == "required":
+        missing = [key for key in error.validator_value if key not in error.instance]
+        yield from (Problem(f"{name}.{key}".lstrip("."), "is required") for key in missing)
+    elif error.validator == "additionalProperties":
+        unknown = [key for key in error.instance if key not in error.schema.get("properties", {})]
+        known = ", ".join(error.schema.get("properties", {}))
+        yield from (Problem(f"{name}.{key}".lstrip("."), f"is unknown here; allowed: {known}") for key in unknown)
+    else:
+        yield Problem(name or "arguments", _said(error))
+
+
+def _said(error: Any) -> str:
+    """Say in our words what a value must be; the value itself is not repeated, it may be a secret."""
+    rule, wanted = error.validator, error.validator_value
+    if rule == "type":
+        return f"must be {_article(wanted)}, not {_article(_json_type(error.instance))}"
+    if rule == "enum":
+        return f"must be one of: {', '.join(str(value) for value in wanted)}"
+    if rule in COUNTS:
+        return f"must have {COUNTS[rule].format(wanted)}, not {len(error.instance)}"
+    return str(RULES.get(rule, f"does not meet {rule}: {{}}")).format(wanted)
+
+
+def _article(name: str) -> str:
+    return f"an {name}" if name[0] in "aeiou" else f"a {name}"
+
+
+def _json_type(value: Any) -> str:
+    kinds = ((bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"), (dict, "object"))
+    return next((name for kind, name in kinds if isinstance(value, kind)), "null")
+
+
+def _broken_constraints(operation: Operation, arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    constraints = operation.constraints or {}
+    for rule in constraints.get("allOf", [constraints]):
+        because = _condition(rule.get("if", {}))
+        for error in _validator(json.dumps(rule)).iter_errors(dict(arguments)):
+            for problem in _constraint_problems(error):
+                yield Problem(problem.argument, f"{problem.message}{because}")
+
+
+def _constraint_problems(error: Any) -> Iterator[Problem]:
+    match error.validator:
+        case "not":
+            names = ", ".join(error.validator_value.get("required", ())) or "this combination"
+            yield Problem(names, "must not be given")
+        case "anyOf" | "oneOf":
+            wanted = [name for choice in error.validator_value for name in choice.get("required", ())]
+            count = "exactly one" if error.validator == "oneOf" else "at least one"
+            yield Problem(" / ".join(wanted) or "arguments", f"{count} of them is required")
+        case "dependentRequired":
+            for name, needed in error.validator_value.items():
+                if name in error.instance:
+                    missing = [key for key in needed if key not in error.instance]
+                    yield from (Problem(key, f"is required with {name}") for key in missing)
+        case "minProperties":
+            yield Problem("arguments", "nothing to change was given")
+        case _:
+            yield from _problems(error)
+
+
+def _condition(condition: Schema) -> str:
+    said = []
+    for name, wanted in condition.get("properties", {}).items():
+        if "const" in wanted:
+            said.append(f"{name} is {json.dumps(wanted['const'])}")
+        elif "enum" in wanted:
+            said.append(f"{name} is one of {', '.join(str(value) for value in wanted['enum'])}")
+    return f" when {' and '.join(said)}" if said else ""

@@ -1,0 +1,241 @@
+"""Everything this package raises on purpose, each able to explain itself to a model.
+
+ApMcpError
+├── SpecError                       start-up: a developer must mend tool_specs
+├── SettingsError                   start-up: the operator must mend the settings
+│   └── CredentialsMissing          no place held usable keys
+├── CallRefused                     nothing was sent and the model can mend it
+│   ├── InvalidArguments            every problem of a call at once
+│   ├── UnknownTool                 no such tool; close names are suggested
+│   ├── ReadOnly                    this server only reads
+│   ├── ConfirmationRequired        a person must agree first
+│   ├── AmbiguousCluster            a name that fits several clusters
+│   ├── ClusterNotFound             a name that fits none
+│   └── FileRefused                 a path outside the allowed folders, too large, or broken
+├── CloudUnreachable                no answer came: connection, time-out, cut line
+└── ServiceError                    the cloud said no: status, codes, message, request id, hint
+    ├── AuthenticationFailed        401: keys, token or clock
+    ├── PermissionDenied            403: names the missing IAM action
+    ├── NotFound                    404 and 410
+    ├── Conflict                    409
+    ├── Throttled                   429
+    ├── QuotaExceeded               a quota of the account is used up
+    ├── Unavailable                 5xx and 408
+    └── BadAnswer                   no answer of the API: HTML, cut off, a redirect, an error sent as a success
+"""
+
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+MESSAGE_LIMIT = 600
+NAME_LIMIT = 120
+
+_EFFECTS = {
+    "write": "changes things or starts to cost money",
+    "disrupt": "may interrupt what runs or cannot simply be put back",
+    "destroy": "removes data or resources for good, or has no way back",
+    "secret": "hands out credentials",
+}
+
+
+def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return one line of foreign text without control, bidirectional or invisible characters, cut at `limit`."""
+    kept = "".join(
+        " " if char.isspace() else char for char in text if char.isspace() or unicodedata.category(char)[0] != "C"
+    )
+    line = " ".join(kept.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def quoted(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return foreign text cleaned and in quotation marks, so that it reads as data."""
+    return '"' + clean(text, limit).replace('"', "'") + '"'
+
+
+class ApMcpError(Exception):
+    """Anything this package raises on purpose."""
+
+    def render(self) -> str:
+        """Return the text a model or a person reads."""
+        return str(self)
+
+
+class SpecError(ApMcpError):
+    """A document of tool_specs is wrong or missing."""
+
+
+class SettingsError(ApMcpError):
+    """A setting is missing or wrong; the message names each variable and what it may hold."""
+
+
+class CredentialsMissing(SettingsError):
+    """No place that may hold credentials held usable ones."""
+
+    def __init__(self, looked_at: Sequence[str]) -> None:
+        self.looked_at = tuple(looked_at)
+        places = "\n".join(f"- {place}" for place in self.looked_at)
+        super().__init__(f"No Huawei Cloud credentials found. Looked at:\n{places}\nSet one of them and start again.")
+
+
+class CallRefused(ApMcpError):
+    """A call that was not sent, for a reason the caller can mend."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing wrong with one argument."""
+
+    argument: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.argument}: {self.message}" if self.argument else self.message
+
+
+class InvalidArguments(CallRefused):
+    """The arguments of a call do not fit; all problems are told at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(self.problems)
+        head = "1 problem" if count == 1 else f"{count} problems"
+        lines = [f"Nothing was sent: {head} with the arguments.", *(f"- {problem}" for problem in self.problems)]
+        super().__init__("\n".join(lines))
+
+
+class UnknownTool(CallRefused):
+    """No tool has this name, or the chosen toolsets leave it out."""
+
+    def __init__(self, name: str, suggestions: Sequence[str] = ()) -> None:
+        self.name = name
+        self.suggestions = tuple(suggestions)
+        nearest = f" Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else ""
+        super().__init__(f"There is no tool {quoted(name, NAME_LIMIT)} here.{nearest}")
+
+
+class ReadOnly(CallRefused):
+    """The server was told to read only."""
+
+    def __init__(self, operation: str) -> None:
+        self.operation = operation
+        super().__init__(
+            f"Refused: {operation} would change something and this server is read-only. Nothing was sent. "
+            "The operator can lift this with AP_MCP_READ_ONLY=false."
+        )
+
+
+class ConfirmationRequired(CallRefused):
+    """A guarded call that nobody has agreed to yet."""
+
+    def __init__(self, operation: str, effect: str, reason: str) -> None:
+        self.operation = operation
+        self.effect = effect
+        self.reason = reason
+        does = _EFFECTS.get(effect, "needs care")
+        super().__init__(
+            f"Refused: needs confirmation. {operation} {does} (effect: {effect}). {reason} Nothing was sent."
+        )
+
+
+class AmbiguousCluster(CallRefused):
+    """A name or alias that fits several clusters."""
+
+
+class ClusterNotFound(CallRefused):
+    """A name or alias that fits no cluster."""
+
+
+class FileRefused(CallRefused):
+    """A local file that may not be read or written, or is not what it should be."""
+
+
+class CloudUnreachable(ApMcpError):
+    """No usable answer came back; `may_have_arrived` says whether the request may have had its effect."""
+
+    def __init__(self, endpoint: str, reason: str, *, may_have_arrived: bool, operation: str = "") -> None:
+        self.endpoint = endpoint
+        self.reason = reason
+        self.may_have_arrived = may_have_arrived
+        self.operation = operation
+        what = f"{operation}: no answer" if operation else "No answer"
+        after = (
+            "The request may have reached the service and taken effect. "
+            "Look at what exists now before you send it again."
+            if may_have_arrived
+            else "Nothing was changed. Check the network, the region and AP_MCP_ENDPOINT, then try again."
+        )
+        super().__init__(f"{what} from {endpoint} ({clean(reason)}). {after}")
+
+
+class ServiceError(ApMcpError):
+    """The cloud answered with an error; `may_pass` says whether the same request may succeed later."""
+
+    def __init__(
+        self,
+        *,
+        status: int,
+        operation: str,
+        code: str = "",
+        other_code: str = "",
+        message: str = "",
+        reason: str = "",
+        request_id: str = "",
+        hint: str = "",
+        retry_after: float | None = None,
+        may_pass: bool = False,
+    ) -> None:
+        self.status = status
+        self.operation = operation
+        self.code = clean(code, NAME_LIMIT)
+        self.other_code = clean(other_code, NAME_LIMIT)
+        self.message = clean(message)
+        self.reason = clean(reason, NAME_LIMIT)
+        self.request_id = clean(request_id, NAME_LIMIT)
+        self.hint = hint
+        self.retry_after = retry_after
+        self.may_pass = may_pass
+        super().__init__(self._text())
+
+    def _text(self) -> str:
+        codes = self.code + (f" ({self.other_code})" if self.other_code else "")
+        head = [f"{self.operation} failed: HTTP {self.status}", codes, f"reason {self.reason}" if self.reason else ""]
+        lines = [
+            ", ".join(part for part in head if part),
+            f"The service says: {quoted(self.message)}" if self.message else "",
+            self.hint,
+            f"Request id: {self.request_id}" if self.request_id else "",
+        ]
+        return "\n".join(line for line in lines if line)
+
+
+class AuthenticationFailed(ServiceError):
+    """The service does not accept the keys, the token or the time of the request."""
+
+
+class PermissionDenied(ServiceError):
+    """The keys are good but may not do this."""
+
+
+class NotFound(ServiceError):
+    """What the request names does not exist in this region and project."""
+
+
+class Conflict(ServiceError):
+    """The thing exists already, or something else is changing it."""
+
+
+class Throttled(ServiceError):
+    """Too many requests, or another request holds the resource."""
+
+
+class QuotaExceeded(ServiceError):
+    """A quota of the account is used up."""
+
+
+class Unavailable(ServiceError):
+    """The service could not do its work right now."""
+
+
+class BadAnswer(ServiceError):
+    """What came back is no answer of the API."""

@@ -1,0 +1,274 @@
+"""Lints `tool_specs/`: what OpenAPI and JSON Schema validators cannot know about our extension."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+from ap_mcp.errors import SpecError
+from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
+from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
+
+EXTENSION_ORDER = (
+    *("effect", "effectWhen", "arguments", "unsupported", "fill", "constraints", "idempotent", "summary"),
+    *("target", "wait", "permission", "reference", "note"),
+)
+KEY_ORDER = (
+    *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
+    *("operationId", "summary", "$ref", "name", "in", "to", "operation", "type", "description"),
+    *("parameters", "requestBody", "responses", "x-ap-mcp", "schema", "content"),
+    *("contentMediaType", "contentSchema", "readOnly", "const", "enum", "default", "examples", "format", "pattern"),
+    *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems"),
+    *("minProperties", "maxProperties", "items", "properties", "required", "additionalProperties"),
+    *("if", "then", "else", "$comment", "$defs"),
+)
+FREE_ORDER = {
+    *("properties", "paths", "schemas", "parameters", "responses", "arguments", "fill", "argument", "items"),
+    *(
+        "content",
+        "headers",
+        "examples",
+        "$defs",
+        "variables",
+        "if",
+        "then",
+        "else",
+        "default",
+        "codes",
+        "statuses",
+        "entries",
+    ),
+}
+UNSHOWABLE = {"oneOf", "anyOf", "allOf", "if", "$ref", "not"}
+WORDS = re.compile(r"[a-z0-9]+")
+SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
+RUN = 6
+
+
+def lint(folder: Path | None = None) -> list[str]:
+    """Return everything wrong with the documents in `folder`, one line each; none if all is well."""
+    folder = folder or specs_folder()
+    try:
+        catalog = read_catalog(folder)
+        if problems := list(_unresolved(catalog)):
+            return problems
+        problems = [problem for operation in catalog.values() for problem in _operation_problems(catalog, operation)]
+    except SpecError as error:
+        return [str(error)]
+    problems += [f"{path.name}: not canonical; run: ap-mcp specs check --write" for path in untidy(folder)]
+    return problems
+
+
+def untidy(folder: Path) -> list[Path]:
+    """Return the documents that are not in canonical form."""
+    return [path for path in _documents(folder) if path.read_text(encoding="utf-8") != canonical(path)]
+
+
+def rewrite(folder: Path) -> list[Path]:
+    """Write every document in canonical form; return those that changed."""
+    changed = untidy(folder)
+    for path in changed:
+        path.write_text(canonical(path), encoding="utf-8")
+    return changed
+
+
+def canonical(path: Path) -> str:
+    """Return a document's canonical text: two spaces, fixed key order, characters as they are."""
+    return json.dumps(_sorted(json.loads(path.read_bytes())), indent=2, ensure_ascii=False) + "\n"
+
+
+def runs(text: str) -> dict[int, str]:
+    """Return every run of six words in a text by its fingerprint (four bytes), to tell copied wording."""
+    words = WORDS.findall(text.lower())
+    found = (" ".join(words[at : at + RUN]) for at in range(len(words) - RUN + 1))
+    return {int.from_bytes(blake2b(run.encode(), digest_size=4).digest()): run for run in found}
+
+
+def copied(text: str, reference: frozenset[int]) -> list[str]:
+    """Return the runs of six words that `text` shares with a reference, of which only fingerprints are known."""
+    return [run for fingerprint, run in runs(text).items() if fingerprint in reference]
+
+
+def _documents(folder: Path) -> list[Path]:
+    return [folder / f"{name}.json" for name in ("common", *SUBJECTS, "errors", "x-ap-mcp.schema")]
+
+
+def _sorted(node: Any, parent: str = "") -> Any:
+    if isinstance(node, list):
+        return [_sorted(item, "") for item in node]
+    if not isinstance(node, dict):
+        return node
+    free = parent in FREE_ORDER and not ({"type", "$ref"} & node.keys() and parent == "items")
+    order = EXTENSION_ORDER if parent == "x-ap-mcp" else KEY_ORDER
+    keys = node if free else sorted(node, key=lambda key: order.index(key) if key in order else len(order))
+    return {key: _sorted(node[key], "" if free else key) for key in keys}
+
+
+def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    schema = json.loads((specs_folder() / "x-ap-mcp.schema.json").read_bytes())
+    raw = catalog.documents[f"{operation.subject}.json"]["paths"][operation.path][operation.method.lower()]
+    checks = (
+        _extension_problems(schema, raw["x-ap-mcp"]),
+        _text_problems(operation),
+        _argument_problems(operation),
+        _leaf_problems(operation),
+        _link_problems(catalog, operation),
+    )
+    for found in checks:
+        yield from (f"{operation.id}: {problem}" for problem in found)
+
+
+def _extension_problems(schema: Schema, extension: Schema) -> Iterator[str]:
+    from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow to import, and start-up may import us
+
+    for error in Draft202012Validator(schema).iter_errors(extension):
+        yield f"x-ap-mcp{error.json_path.removeprefix('$')}: {error.message}"
+
+
+def _text_problems(operation: Operation) -> Iterator[str]:
+    if len(SENTENCE_END.findall(operation.description)) > 3:
+        yield "description has more than three sentences"
+    if not operation.description.endswith("."):
+        yield "description does not end with a full stop"
+    if len(operation.title) > 40:
+        yield "title is longer than 40 characters"
+    for name in operation.arguments:
+        try:
+            if not argument_schema(operation, operation.arguments[name]).get("description"):
+                yield f"argument {name} has no description"
+        except KeyError as error:
+            yield f"argument {name}: {error} is not in the schema"
+
+
+def _argument_problems(operation: Operation) -> Iterator[str]:
+    path_names = {part[1:-1] for part in operation.path.split("/") if part.startswith("{")} - {"project_id"}
+    reached = {argument.path_parameter for argument in operation.arguments.values()}
+    yield from (f"path parameter {name} is no argument" for name in sorted(path_names - reached))
+    queries = {place for argument in operation.arguments.values() for place in argument.places}
+    for parameter in operation.parameters:
+        place = f"$request.{parameter['in']}.{parameter['name']}"
+        fixed = parameter["name"] == "project_id" or "const" in parameter["schema"]
+        if place not in queries and not fixed and place not in operation.unsupported:
+            yield f"parameter {parameter['name']} ({parameter['in']}) is no argument"
+    for name, argument in operation.arguments.items():
+        yield from (f"argument {name}: {problem}" for problem in _place_problems(operation, argument))
+
+
+def _place_problems(operation: Operation, argument: Argument) -> Iterator[str]:
+    for place in argument.places:
+        try:
+            leaf = nodes_at(operation, place)[-1]
+            for pointer in (*(argument.entries or {}).values(), *(argument.items or {}).values()):
+                walk(operation, leaf, pointer)
+        except KeyError as error:
+            yield f"{error} is not in the schema"
+            return
+    shown = argument_schema(operation, argument)
+    is_required(operation, argument)
+    if bad := UNSHOWABLE & _keywords(shown):
+        yield f"shows {sorted(bad)}, which several hosts reject"
+    if not isinstance(shown.get("type"), str):
+        yield "has no single type"
+
+
+def _keywords(node: Any) -> set[str]:
+    if isinstance(node, list):
+        return set().union(*(_keywords(item) for item in node))
+    if isinstance(node, Mapping):
+        return set(node).union(*(_keywords(value) for value in node.values()))
+    return set()
+
+
+def _leaf_problems(operation: Operation) -> Iterator[str]:
+    """Find leaves of the request body that nothing fills: no argument, constant, fill or `unsupported`."""
+    for pointer in (*operation.unsupported, *(fill.pointer for fill in operation.fill)):
+        try:
+            nodes_at(operation, pointer)
+        except KeyError:
+            yield f"{pointer} is not in the schema"
+    if operation.body is None:
+        return
+    reached = {*operation.unsupported, *(fill.pointer for fill in operation.fill)}
+    for argument in operation.arguments.values():
+        inner = (*(argument.entries or {}).values(), *(argument.items or {}).values())
+        reached |= {place + pointer for place in argument.places for pointer in inner or ("",)}
+    for leaf in _leaves(operation, operation.body, ""):
+        if not any(leaf == known or leaf.startswith(f"{known}/") for known in reached):
+            yield f"{leaf or '/'} of the body is no argument, constant, fill or unsupported"
+
+
+def _leaves(operation: Operation, node: Schema, pointer: str) -> Iterator[str]:
+    node = operation.follow(node)
+    if node.get("readOnly") or "const" in node:
+        return
+    if "contentSchema" in node:
+        yield from _leaves(operation, node["contentSchema"], pointer)
+    elif node.get("properties"):
+        for name, child in node["properties"].items():
+            escaped = name.replace("~", "~0").replace("/", "~1")
+            yield from _leaves(operation, child, f"{pointer}/{escaped}")
+    elif "items" in node:
+        yield from _leaves(operation, node["items"], f"{pointer}/*")
+    else:
+        yield pointer
+
+
+def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    """Check what points to another operation: target, fill and wait."""
+    if operation.target:
+        if operation.target.argument not in operation.arguments:
+            yield f"target: {operation.target.argument} is no argument"
+        yield from _missing_arguments(catalog, operation.target.read, set(operation.arguments), "target")
+    for fill in operation.fill:
+        yield from _missing_arguments(catalog, fill.operation, set(fill.arguments), f"fill {fill.pointer}")
+        yield from _stray_arguments(operation, fill.arguments, f"fill {fill.pointer}")
+        if read := catalog.get(fill.operation):
+            for source in fill.sources:
+                yield from _outside(read, source, f"fill {fill.pointer}")
+    if not (wait := operation.wait):
+        return
+    yield from _missing_arguments(catalog, wait.operation, set(wait.argument), "wait")
+    yield from _stray_arguments(operation, wait.argument, "wait")
+    for place in wait.argument.values():
+        if place.startswith("/"):
+            yield from _outside(operation, place, "wait")
+    if read := catalog.get(wait.operation):
+        yield from _outside(read, wait.at, "wait")
+
+
+def _missing_arguments(catalog: Catalog, name: str, given: set[str], where: str) -> Iterator[str]:
+    read = catalog.get(name)
+    if read is None:
+        yield f"{where}: there is no operation {name}"
+        return
+    if read.effect != "read":
+        yield f"{where}: {name} does more than read"
+    needed = {argument for argument, value in read.arguments.items() if is_required(read, value)}
+    if missing := sorted(needed - given):
+        yield f"{where}: {name} needs {missing}"
+
+
+def _stray_arguments(operation: Operation, places: Mapping[str, str], where: str) -> Iterator[str]:
+    for place in places.values():
+        name = place.removeprefix("$arguments.")
+        if name != place and name not in operation.arguments:
+            yield f"{where}: {name} is no argument of {operation.id}"
+
+
+def _outside(operation: Operation, pointer: str, where: str) -> Iterator[str]:
+    try:
+        walk(operation, operation.response or {}, pointer)
+    except KeyError:
+        yield f"{where}: {pointer} is not in the answer of {operation.id}"
+
+
+def _unresolved(catalog: Catalog) -> Iterator[str]:
+    """Find references that point to nothing, by making every schema self-contained once."""
+    for operation in catalog.values():
+        for schema in filter(None, (operation.body, operation.response)):
+            try:
+                strict(operation, schema)
+            except SpecError as error:
+                yield f"{operation.id}: {error}"

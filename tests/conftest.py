@@ -1,0 +1,15 @@
+"""Fixtures that many tests share."""
+
+import pytest
+
+from ap_mcp.specs import Catalog, load_catalog
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="session")
+def catalog() -> Catalog:
+    return load_catalog()

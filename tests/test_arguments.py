@@ -1,0 +1,119 @@
+"""What a caller is told about wrong arguments: everything at once, and how to mend it."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from ap_mcp.arguments import check_arguments, meets
+from ap_mcp.errors import InvalidArguments
+from ap_mcp.specs import Catalog
+
+CREATE = {
+    "name": "web-shop",
+    "vpc_id": "2f1d6a0c-9b3e-4f57-8c41-6d0a9e7b5c10",
+    "subnet_id": "a041c2d8-75c6-4093-8b8b-46d293e76087",
+    "eni_subnet_ids": ["4c8b7e92-1f60-4a3d-9b25-e07c3d81fa21"],
+}
+
+
+def problems(catalog: Catalog, tool: str, arguments: dict[str, Any]) -> dict[str, str]:
+    with pytest.raises(InvalidArguments) as caught:
+        check_arguments(catalog[tool], arguments)
+    return {problem.argument: problem.message for problem in caught.value.problems}
+
+
+def test_good_arguments_pass(catalog: Catalog) -> None:
+    check_arguments(catalog["create_cluster"], CREATE)
+
+
+def test_all_problems_of_a_call_are_told_at_once(catalog: Catalog) -> None:
+    found = problems(
+        catalog,
+        "create_cluster",
+        {**CREATE, "name": "X", "vpc_id": 7, "eni_subnet_ids": [], "nmae": "typo", "tags": {"a": 1}},
+    )
+    assert set(found) >= {"name", "vpc_id", "eni_subnet_ids", "nmae", "tags.a"}
+    assert found["vpc_id"] == "must be a string, not an integer"
+    assert found["nmae"] == "is no argument of create_cluster; did you mean name?"
+
+
+def test_missing_arguments_are_named(catalog: Catalog) -> None:
+    assert set(problems(catalog, "create_cluster", {})) == {"name", "vpc_id", "subnet_id", "eni_subnet_ids"}
+
+
+def test_allowed_values_are_listed(catalog: Catalog) -> None:
+    found = problems(catalog, "delete_cluster", {"cluster_id": "web", "delete_net": "maybe"})
+    assert found == {"delete_net": "must be one of: block, try, skip"}
+
+
+def test_an_unknown_argument_without_a_near_name_lists_what_there_is(catalog: Catalog) -> None:
+    found = problems(catalog, "get_job", {"job_id": "1", "zzzzzz": True})
+    assert found == {"zzzzzz": "is no argument of get_job; it takes job_id"}
+
+
+def test_a_tool_without_arguments_says_so(catalog: Catalog) -> None:
+    assert problems(catalog, "get_quotas", {"zzz": 1}) == {"zzz": "is no argument of get_quotas; it takes none"}
+
+
+def test_unknown_fields_inside_a_list_are_refused(catalog: Catalog) -> None:
+    addons = [{"name": "coredns", "colour": "blue"}]
+    found = problems(catalog, "create_cluster", {**CREATE, "addons": addons})
+    assert found["addons.0.colour"].startswith("is unknown here; allowed: name")
+
+
+@pytest.mark.parametrize("value", ["", ".", ".."])
+def test_a_path_value_that_could_change_the_path_is_refused(catalog: Catalog, value: str) -> None:
+    assert "must not be empty, '.' or '..'" in problems(catalog, "get_job", {"job_id": value})["job_id"]
+
+
+def test_the_value_itself_is_never_repeated(catalog: Catalog) -> None:
+    found = problems(catalog, "create_cluster", {**CREATE, "name": "S3CRET VALUE"})
+    assert "S3CRET" not in str(found)
+
+
+def test_a_constraint_names_the_argument_and_the_condition(catalog: Catalog) -> None:
+    found = problems(catalog, "set_cluster_public_access", {"cluster_id": "web", "action": "bind"})
+    assert found == {"eip_id": 'is required when action is "bind"'}
+
+
+@pytest.mark.parametrize(
+    ("constraints", "arguments", "expected"),
+    [
+        ({"not": {"required": ["name"]}}, {"name": "web1"}, {"name": "must not be given"}),
+        (
+            {"anyOf": [{"required": ["alias"]}, {"required": ["tags"]}]},
+            {},
+            {"alias / tags": "at least one of them is required"},
+        ),
+        ({"dependentRequired": {"name": ["alias"]}}, {"name": "web1"}, {"alias": "is required with name"}),
+        ({"minProperties": 99}, {}, {"arguments": "nothing to change was given"}),
+        ({"oneOf": [{"required": ["alias"]}, {"required": ["tags"]}]}, {"alias": "abcd", "tags": {"a": "b"}}, None),
+        (
+            {"allOf": [{"if": {"properties": {"name": {"enum": ["web1"]}}}, "then": {"required": ["alias"]}}]},
+            {},
+            {"alias": "is required when name is one of web1"},
+        ),
+    ],
+)
+def test_every_form_of_constraint_is_put_into_words(
+    catalog: Catalog, constraints: dict[str, Any], arguments: dict[str, Any], expected: dict[str, str] | None
+) -> None:
+    operation = dataclasses.replace(catalog["create_cluster"], constraints=constraints)
+    with pytest.raises(InvalidArguments) as caught:
+        check_arguments(operation, {**CREATE, "name": "web1", **arguments})
+    found = {problem.argument: problem.message for problem in caught.value.problems}
+    assert found == (expected or {"alias / tags": "exactly one of them is required"})
+
+
+def test_a_flood_of_problems_is_cut(catalog: Catalog) -> None:
+    with pytest.raises(InvalidArguments) as caught:
+        check_arguments(catalog["get_job"], {f"unknown{at}": at for at in range(100)})
+    assert len(caught.value.problems) == 20
+
+
+def test_conditions_are_json_schema_over_flat_arguments() -> None:
+    condition = {"required": ["override"], "properties": {"override": {"const": True}}}
+    assert meets(condition, {"override": True})
+    assert not meets(condition, {"override": False})
+    assert not meets(condition, {})

@@ -1,0 +1,99 @@
+"""Each mistake one can make in a spec is found by the lint, by name."""
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ap_mcp.lint import lint, rewrite, untidy
+from ap_mcp.specs import specs_folder
+
+Change = Callable[[dict[str, Any]], object]
+DELETE = "/autopilot/v3/projects/{project_id}/clusters/{cluster_id}"
+CREATE = "/autopilot/v3/projects/{project_id}/clusters"
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    copy = tmp_path / "tool_specs"
+    shutil.copytree(specs_folder(), copy)
+    return copy
+
+
+def change(folder: Path, path: str, method: str, edit: Change) -> list[str]:
+    """Edit one operation of clusters.json and lint the copy."""
+    file = folder / "clusters.json"
+    document = json.loads(file.read_bytes())
+    edit(document["paths"][path][method])
+    file.write_text(json.dumps(document, ensure_ascii=False))
+    rewrite(folder)
+    return lint(folder)
+
+
+def ours(operation: dict[str, Any]) -> dict[str, Any]:
+    extension = operation["x-ap-mcp"]
+    assert isinstance(extension, dict)
+    return extension
+
+
+def test_the_shipped_documents_pass(folder: Path) -> None:
+    assert lint(folder) == []
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda op: ours(op).pop("effect"), "missing or malformed 'effect'"),
+        (lambda op: ours(op).update(effect="harmless"), "'harmless' is not one of"),
+        (lambda op: ours(op).update(surprise=1), "surprise"),
+        (lambda op: ours(op)["arguments"].update(project_id="/x"), "project_id"),
+        (lambda op: ours(op)["arguments"].pop("cluster_id"), "path parameter cluster_id is no argument"),
+        (lambda op: ours(op)["arguments"].pop("delete_net"), "parameter delete_net (query) is no argument"),
+        (lambda op: ours(op)["arguments"].update(extra="$request.query.nope"), "argument extra"),
+        (lambda op: ours(op)["target"].update(argument="nobody"), "target: nobody is no argument"),
+        (lambda op: ours(op)["target"].update(read="nothing_here"), "target: there is no operation nothing_here"),
+        (lambda op: ours(op)["target"].update(read="delete_cluster"), "target: delete_cluster does more than read"),
+        (lambda op: ours(op)["target"].update(read="get_job"), "target: get_job needs ['job_id']"),
+        (lambda op: ours(op)["wait"].update(at="/status/mood"), "wait: /status/mood is not in the answer of get_job"),
+        (lambda op: ours(op)["wait"]["argument"].update(job_id="/status/x"), "wait: /status/x is not in the answer"),
+        (lambda op: ours(op)["wait"]["argument"].update(job_id="$arguments.x"), "wait: x is no argument"),
+        (lambda op: op.update(description="One. Two. Three. Four."), "more than three sentences"),
+        (lambda op: op.update(description="No stop"), "does not end with a full stop"),
+        (lambda op: op.update(summary="x" * 41), "title is longer than 40"),
+        (lambda op: op["responses"]["200"].update(content={"application/json": {"schema": {"$ref": "#/no"}}}), "#/no"),
+    ],
+)
+def test_a_mistake_is_named(folder: Path, edit: Change, said: str) -> None:
+    assert any(said in problem for problem in change(folder, DELETE, "delete", edit))
+
+
+def test_a_body_leaf_that_nothing_fills_is_named(folder: Path) -> None:
+    problems = change(folder, CREATE, "post", lambda op: ours(op)["arguments"].pop("vpc_id"))
+    assert problems == [
+        "create_cluster: /spec/hostNetwork/vpc of the body is no argument, constant, fill or unsupported"
+    ]
+
+
+def test_an_unsupported_pointer_must_exist(folder: Path) -> None:
+    problems = change(folder, CREATE, "post", lambda op: ours(op)["unsupported"].append("/spec/nothing"))
+    assert "create_cluster: /spec/nothing is not in the schema" in problems
+
+
+def test_an_argument_needs_a_description(folder: Path) -> None:
+    def edit(operation: dict[str, Any]) -> None:
+        operation["parameters"][-1].pop("description", None)
+
+    assert any("has no description" in problem for problem in change(folder, DELETE, "delete", edit))
+
+
+def test_a_document_out_of_form_is_named_and_can_be_rewritten(folder: Path) -> None:
+    file = folder / "tags.json"
+    before = file.read_text()
+    file.write_text(json.dumps(json.loads(before)))
+    assert lint(folder) == ["tags.json: not canonical; run: ap-mcp specs check --write"]
+    assert rewrite(folder) == [file]
+    assert untidy(folder) == []
+    assert file.read_text() == before
