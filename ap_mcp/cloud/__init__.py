@@ -1,0 +1,1 @@
+"""Everything that talks to the cloud: signing, authentication, sending again, reading answers."""

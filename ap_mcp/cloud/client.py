@@ -1,0 +1,304 @@
+"""Sends requests to the cloud: signed, bounded in time and size, repeated only where that does no harm."""
+
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import anyio
+
+from ap_mcp import __version__
+from ap_mcp.binding import HttpCall
+from ap_mcp.cloud import http
+from ap_mcp.cloud.agency import fetch_agency_key
+from ap_mcp.cloud.answers import read_answer, request_id_of, service_error
+from ap_mcp.cloud.auth import (
+    Clock,
+    CloudAuth,
+    FixedKey,
+    FixedToken,
+    PasswordToken,
+    RenewedKey,
+    SignedAuth,
+    TokenAuth,
+    read_token,
+    token_call,
+    utc_now,
+)
+from ap_mcp.cloud.retry import attempts
+from ap_mcp.cloud.signing import encode_query
+from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
+from ap_mcp.errors import BadAnswer, CloudUnreachable, InvalidArguments, Problem, SettingsError, quoted
+from ap_mcp.settings import Settings
+from ap_mcp.specs import FILE
+
+CONNECT_SECONDS = 5.0
+LARGEST_ANSWER = 64 * 1024 * 1024
+# One attempt may take this many times the time-out, which counts from byte to byte.
+WHOLE_ATTEMPT = 4
+FIND_PROJECT = "find_project"
+PROJECTS_PATH = "/v3/projects"
+_LIMITS = http.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=15)
+_NEVER_ARRIVED = (
+    http.ConnectError,
+    http.ConnectTimeout,
+    http.PoolTimeout,
+    http.ProxyError,
+    http.UnsupportedProtocol,
+    http.LocalProtocolError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A successful answer.
+
+    Attributes:
+        headers: names in lower case.
+        body: parsed JSON, text, bytes, or None where no body is due.
+        content: the body as it came.
+        sent_again: how many times the request went out beyond the first.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: Any = field(repr=False)
+    content: bytes = field(repr=False)
+    request_id: str = ""
+    sent_again: int = 0
+
+
+class CloudClient:
+    """The way to CCE and IAM of one account; use it as an asynchronous context manager.
+
+    Args:
+        settings: endpoints, time-outs, proxy.
+        credentials: who calls.
+        transport: in place of the network, for tests and the simulator.
+        clock: dates signatures and judges what expires.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        credentials: Credentials,
+        transport: http.AsyncBaseTransport | None = None,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._settings = settings
+        self._credentials = credentials
+        self._clock = clock
+        self._client = _http_client(settings, transport)
+        self._auth = self._choose_auth()
+        self._project_id = credentials.project_id
+        self._looking_up = anyio.Lock()
+
+    async def __aenter__(self) -> Self:
+        await self._client.__aenter__()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._client.aclose()
+
+    async def send(self, call: HttpCall) -> Reply:
+        """Send a request to CCE and return its answer.
+
+        Raises:
+            ServiceError: the service said no, or what came is no answer.
+            CloudUnreachable: nothing usable came; says whether the request may have had its effect.
+            SettingsError: endpoint, credentials or project cannot be made out.
+        """
+        endpoint = self._settings.endpoint
+        if endpoint is None:
+            raise SettingsError("No endpoint: set AP_MCP_REGION, for instance AP_MCP_REGION=ap-southeast-1.")
+        return await self._send(call, endpoint, self._auth, {"X-Project-Id": await self.project_id()})
+
+    async def project_id(self) -> str:
+        """Return the id of the project: the given one, or looked up in IAM by its name, once.
+
+        Raises:
+            SettingsError: no project or several have that name.
+        """
+        if self._project_id is None:
+            async with self._looking_up:
+                self._project_id = self._project_id or await self._find_project()
+        return self._project_id
+
+    async def _find_project(self) -> str:
+        name = self._credentials.project_name or self._settings.region
+        if not name:
+            raise SettingsError("No project: set HUAWEICLOUD_SDK_PROJECT_ID, or AP_MCP_REGION to look it up.")
+        call = HttpCall(FIND_PROJECT, "GET", PROJECTS_PATH, query=(("name", name),), idempotent=True)
+        reply = await self._send(call, self._iam_endpoint(), self._auth)
+        listed = reply.body.get("projects") if isinstance(reply.body, dict) else None
+        rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
+        ids = [row["id"] for row in rows if row.get("name", name) == name and isinstance(row.get("id"), str)]
+        if len(ids) == 1:
+            return str(ids[0])
+        found = f"{len(ids)} projects ({', '.join(sorted(ids))})" if ids else "no project"
+        raise SettingsError(
+            f"IAM knows {found} by the name {quoted(name)}. Set HUAWEICLOUD_SDK_PROJECT_ID to the one that is meant."
+        )
+
+    async def _send(
+        self, call: HttpCall, endpoint: str, auth: CloudAuth | None, headers: Mapping[str, str] | None = None
+    ) -> Reply:
+        async for attempt in attempts(call):
+            with attempt:
+                request = _request(call, endpoint, headers or {})
+                return await self._exchange(call, endpoint, request, auth, attempt.num - 1)
+        raise AssertionError("attempts end with a reply or an error")
+
+    async def _exchange(
+        self, call: HttpCall, endpoint: str, request: http.Request, auth: CloudAuth | None, sent_again: int
+    ) -> Reply:
+        """Send once and read the whole answer."""
+        timeout = self._settings.timeout
+        try:
+            with anyio.fail_after(timeout * WHOLE_ATTEMPT):
+                status, answered, content = await self._transfer(call, request, auth)
+        except (http.RequestError, OSError) as error:
+            raise _unreachable(error, call, endpoint, timeout) from error
+        secrets = auth.secrets() if auth is not None else ()
+        if not 200 <= status < 300:
+            raise service_error(
+                status,
+                answered,
+                content,
+                call.operation_id,
+                permission=call.permission,
+                may_repeat=call.idempotent,
+                secrets=secrets,
+                now=self._clock(),
+            )
+        body = read_answer(call, status, answered, content, secrets=secrets)
+        return Reply(status, answered, body, content, request_id_of(answered), sent_again)
+
+    async def _transfer(
+        self, call: HttpCall, request: http.Request, auth: CloudAuth | None
+    ) -> tuple[int, dict[str, str], bytes]:
+        response = await self._client.send(request, auth=auth, stream=True)
+        try:
+            headers = {name.lower(): value for name, value in response.headers.items()}
+            content = bytearray()
+            async for chunk in response.aiter_bytes():
+                content += chunk
+                if len(content) > LARGEST_ANSWER:
+                    raise BadAnswer(
+                        status=response.status_code,
+                        operation=call.operation_id,
+                        request_id=request_id_of(headers),
+                        hint=f"The answer is larger than {LARGEST_ANSWER // 1024**2} MiB and was dropped.",
+                    )
+            return response.status_code, headers, bytes(content)
+        finally:
+            await response.aclose()
+
+    def _iam_endpoint(self) -> str:
+        given = self._settings.iam_endpoint if self._settings.iam_endpoint_given else None
+        endpoint = given or self._credentials.iam_endpoint or self._settings.iam_endpoint
+        if endpoint is None:
+            raise SettingsError("No IAM endpoint: set AP_MCP_IAM_ENDPOINT, or AP_MCP_REGION to a known region.")
+        return endpoint
+
+    def _choose_auth(self) -> CloudAuth:
+        identity = self._credentials.identity
+        if isinstance(identity, AccessKey):
+            return SignedAuth(FixedKey(identity), self._clock)
+        if isinstance(identity, GivenToken):
+            return TokenAuth(FixedToken(identity.token.get_secret_value()))
+        if isinstance(identity, Agency):
+            return SignedAuth(RenewedKey(lambda: fetch_agency_key(self._client, identity), self._clock), self._clock)
+        return TokenAuth(PasswordToken(self._sign_in(identity), self._clock))
+
+    def _sign_in(self, who: Password) -> Callable[[], Awaitable[tuple[str, datetime]]]:
+        async def fetch() -> tuple[str, datetime]:
+            reply = await self._send(token_call(who, self._scope()), self._iam_endpoint(), None)
+            return read_token(reply.status, reply.headers.get("x-subject-token", ""), reply.body, self._clock())
+
+        return fetch
+
+    def _scope(self) -> dict[str, str]:
+        """Return the project a token is asked for; by name unless only its id is known."""
+        name = self._credentials.project_name or self._settings.region
+        if self._credentials.project_id:
+            return {"id": self._credentials.project_id}
+        if not name:
+            raise SettingsError("No project to sign in to: set AP_MCP_REGION or HW_PROJECT_NAME.")
+        return {"name": name}
+
+
+def _http_client(settings: Settings, transport: http.AsyncBaseTransport | None) -> http.AsyncClient:
+    """Build the client; nothing of the environment (~/.netrc, proxies) may change where a request goes or as whom."""
+    timeout = http.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout))
+    if transport is not None:
+        return http.AsyncClient(transport=transport, timeout=timeout, trust_env=False)
+    direct = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
+    return http.AsyncClient(
+        timeout=timeout,
+        limits=_LIMITS,
+        trust_env=False,
+        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        mounts={METADATA_ENDPOINT: None, **direct} if settings.proxy else None,
+        verify=_ssl_context(settings),
+    )
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext | bool:
+    if settings.ca_file is None:
+        return True
+    try:
+        return ssl.create_default_context(cafile=str(settings.ca_file))
+    except (ssl.SSLError, OSError) as error:
+        raise SettingsError(f"AP_MCP_CA_FILE: {settings.ca_file} holds no certificates in PEM form.") from error
+
+
+def _request(call: HttpCall, endpoint: str, headers: Mapping[str, str]) -> http.Request:
+    """Build the request so that what goes on the wire is byte for byte what will be signed.
+
+    Raises:
+        InvalidArguments: the library would change the path, as it does for `..`; such a request is never sent.
+    """
+    try:
+        query = encode_query(call.query)
+        target = f"{call.path}?{query}" if query else call.path
+        url = http.URL(endpoint + target)
+    except (UnicodeError, http.InvalidURL) as error:
+        raise _unsendable(call) from error
+    if url.raw_path != target.encode("ascii", errors="replace"):
+        raise _unsendable(call)
+    own = {
+        "Accept": "*/*",
+        "Accept-Encoding": "identity" if call.accepts == FILE else "gzip",
+        "User-Agent": f"ap-mcp/{__version__}",
+        "Content-Type": call.content_type,
+    }
+    return http.Request(call.method, url, headers={**own, **headers, **call.headers}, content=call.body)
+
+
+def _unsendable(call: HttpCall) -> InvalidArguments:
+    message = f"a value of {call.operation_id} cannot stand in a web address; '.' and '..' are no names"
+    return InvalidArguments([Problem("", message)])
+
+
+def _unreachable(error: Exception, call: HttpCall, endpoint: str, timeout: float) -> CloudUnreachable:
+    arrived = not isinstance(error, _NEVER_ARRIVED)
+    return CloudUnreachable(
+        endpoint,
+        _reason(error, timeout),
+        may_have_arrived=arrived and call.method not in {"GET", "HEAD"},
+        operation=call.operation_id,
+    )
+
+
+def _reason(error: Exception, timeout: float) -> str:
+    if isinstance(error, http.ConnectTimeout):
+        return f"no connection within {min(CONNECT_SECONDS, timeout):.0f} s"
+    if isinstance(error, http.TimeoutException | TimeoutError):
+        return f"no complete answer in time; the limit is {timeout:.0f} s, set by AP_MCP_TIMEOUT"
+    if isinstance(error, http.ReadError | http.RemoteProtocolError):
+        return "the connection was cut before the answer was complete"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return "its certificate is not trusted; AP_MCP_CA_FILE may name the issuer's"
+    return str(error) or type(error).__name__

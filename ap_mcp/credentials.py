@@ -1,0 +1,191 @@
+"""Where keys come from: the environment, a credentials file, or the agency of the cloud server we run on."""
+
+import configparser
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TypeAlias
+
+from pydantic import SecretStr
+
+from ap_mcp.errors import SettingsError
+from ap_mcp.settings import check_iam_endpoint
+
+METADATA_ENDPOINT = "http://169.254.169.254"
+FILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
+FILE_SECTION = "basic"
+
+
+@dataclass(frozen=True, slots=True)
+class AccessKey:
+    """A key pair that signs requests; temporary ones carry a security token and an end."""
+
+    access_key: str
+    secret_key: SecretStr
+    security_token: SecretStr | None = None
+    expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Password:
+    """An IAM user whose password is exchanged for a token."""
+
+    user: str
+    password: SecretStr
+    domain: str
+
+
+@dataclass(frozen=True, slots=True)
+class GivenToken:
+    """An IAM token that somebody else fetched."""
+
+    token: SecretStr
+
+
+@dataclass(frozen=True, slots=True)
+class Agency:
+    """The agency of the cloud server we run on, whose temporary keys are asked for when first needed."""
+
+    looked_at: tuple[str, ...] = ()
+
+
+Identity: TypeAlias = AccessKey | Password | GivenToken | Agency
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """Who calls, for which project, and where that was found."""
+
+    identity: Identity
+    source: str
+    project_id: str | None = None
+    project_name: str | None = None
+    domain_id: str | None = None
+    iam_endpoint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Pair:
+    """The variables of one family of tools that hold a key pair."""
+
+    access: str
+    secret: str
+    token: str
+
+
+_PAIRS = (
+    _Pair("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    _Pair("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"),
+)
+_TOKEN = "AP_MCP_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+_USER = ("HW_USER_NAME", "HW_PASSWORD", "HW_DOMAIN_NAME")
+
+
+def find_credentials(environ: Mapping[str, str] | None = None) -> Credentials:
+    """Return the first complete credentials; without any, those of the server's agency, which only use can prove.
+
+    Raises:
+        SettingsError: a place holds one half of a pair, or the credentials file cannot be read.
+    """
+    values = {name: value.strip() for name, value in (os.environ if environ is None else environ).items()}
+    found = _from_variables(values) or _from_file(_file_path(values))
+    identity, source, extras = found or (Agency(_places(values)), "agency of the cloud server", {})
+    return Credentials(
+        identity=identity,
+        source=source,
+        project_id=values.get("HUAWEICLOUD_SDK_PROJECT_ID") or extras.get("project_id") or None,
+        project_name=values.get("HW_PROJECT_NAME") or None,
+        domain_id=values.get("HUAWEICLOUD_SDK_DOMAIN_ID") or None,
+        iam_endpoint=_iam_endpoint(extras.get("iam_endpoint", ""), source),
+    )
+
+
+_Found: TypeAlias = tuple[Identity, str, Mapping[str, str]]
+
+
+def _from_variables(values: Mapping[str, str]) -> _Found | None:
+    if values.get(_TOKEN):
+        return GivenToken(_secret(values[_TOKEN], _TOKEN)), _TOKEN, {}
+    for pair in _PAIRS:
+        _refuse_halves(values, (pair.access, pair.secret))
+        if values.get(pair.access):
+            key = _access_key(
+                values[pair.access], values[pair.secret], values.get(pair.token, ""), f"{pair.access}/{pair.secret}"
+            )
+            return key, f"{pair.access} and {pair.secret}", {}
+    if values.get(_USER[1]):
+        _refuse_halves(values, _USER)
+        user, password, domain = (values[name] for name in _USER)
+        return Password(user, SecretStr(password), domain), ", ".join(_USER), {}
+    return None
+
+
+def _from_file(path: Path) -> _Found | None:
+    parser = configparser.ConfigParser(interpolation=None)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (OSError, UnicodeError) as error:
+        raise SettingsError(f"Credentials file {path} cannot be read ({type(error).__name__}).") from None
+    try:
+        parser.read_string(text)
+    except configparser.Error as error:
+        line = getattr(error, "lineno", None) or next((number for number, _ in getattr(error, "errors", ())), "?")
+        raise SettingsError(f"Credentials file {path} is no valid INI file: see line {line}.") from None
+    if not parser.has_section(FILE_SECTION):
+        return None
+    section = {name: value.strip() for name, value in parser.items(FILE_SECTION)}
+    if not section.get("ak") and not section.get("sk"):
+        return None
+    _refuse_halves(section, ("ak", "sk"), f" in [{FILE_SECTION}] of {path}")
+    key = _access_key(section["ak"], section["sk"], section.get("security_token", ""), str(path))
+    return key, str(path), section
+
+
+def _file_path(values: Mapping[str, str]) -> Path:
+    given = values.get(FILE_VARIABLE)
+    return Path(given).expanduser() if given else Path("~/.huaweicloud/credentials").expanduser()
+
+
+def _places(values: Mapping[str, str]) -> tuple[str, ...]:
+    path = _file_path(values)
+    state = f"no [{FILE_SECTION}] section with ak and sk in it" if path.is_file() else "no such file"
+    return (
+        f"{_TOKEN} (an IAM token): not set",
+        *(f"{pair.access} and {pair.secret}: not set" for pair in _PAIRS),
+        f"{', '.join(_USER)} (an IAM user): not set",
+        f"{path}: {state}",
+    )
+
+
+def _iam_endpoint(value: str, source: str) -> str | None:
+    try:
+        return check_iam_endpoint(value) if value else None
+    except ValueError as error:
+        raise SettingsError(f"iam_endpoint in {source}: {error}.") from None
+
+
+def _refuse_halves(values: Mapping[str, str], names: tuple[str, ...], where: str = "") -> None:
+    present = [name for name in names if values.get(name)]
+    missing = [name for name in names if not values.get(name)]
+    if present and missing:
+        raise SettingsError(
+            f"Credentials are incomplete: {', '.join(present)} set, but {', '.join(missing)} not{where}. "
+            "Set all of them or none."
+        )
+
+
+def _access_key(access: str, secret: str, token: str, where: str) -> AccessKey:
+    return AccessKey(
+        _secret(access, where).get_secret_value(), _secret(secret, where), _secret(token, where) if token else None
+    )
+
+
+def _secret(value: str, where: str) -> SecretStr:
+    """Wrap a value that goes into a header; one with a line break or odd characters would not arrive."""
+    if not value.isascii() or not value.isprintable() or " " in value:
+        raise SettingsError(f"{where}: the value holds characters that no key has (a line break, a space or quotes?).")
+    return SecretStr(value)

@@ -1,0 +1,341 @@
+"""What the operator decides: one frozen `Settings`, read from AP_MCP_* variables and ap-mcp.toml."""
+
+import ipaddress
+import json
+import os
+import tomllib
+from collections.abc import Mapping
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeAlias
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    SecretStr,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from ap_mcp.errors import NAME_LIMIT, SettingsError, quoted
+from ap_mcp.specs import SUBJECTS, specs_folder
+
+PREFIX = "AP_MCP_"
+CONFIG_FILE = "ap-mcp.toml"
+TOOLSETS = ("all", "essential", *SUBJECTS)
+STATE_KEY_LENGTH = 32
+_UNKNOWN_REGION = "unknown_region"
+_SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"
+GLOBAL_IAM = "https://iam.myhuaweicloud.com"
+# Read elsewhere: the first says where the file is, the second is a credential and so has no place in a file.
+_NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN"})
+# What other programs of the same user already set, in the order they are looked at.
+_BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
+
+Confirm: TypeAlias = Literal["human", "approval", "token", "deny", "off"]
+LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+
+
+@cache
+def regions() -> Mapping[str, Mapping[str, str | None]]:
+    """Return region name → its `cce` and `iam` endpoints; a null `iam` means the global one."""
+    path = specs_folder() / "regions.json"
+    try:
+        found: dict[str, dict[str, str | None]] = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"{path} cannot be read ({error}): reinstall ap-mcp") from error
+    return found
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether `host` is this very machine, so that plain http stays on it."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _endpoint(value: str) -> str:
+    text = value.strip()
+    try:
+        parts = urlsplit(text if "://" in text else f"https://{text}")
+        host, _ = parts.hostname or "", parts.port
+    except ValueError:
+        parts, host = urlsplit(""), ""
+    if (
+        not host
+        or parts.path.strip("/")
+        or parts.query
+        or parts.fragment
+        or "@" in parts.netloc
+        or not parts.netloc.isascii()
+    ):
+        raise ValueError("must be https://host or https://host:port, without a path")
+    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+        raise ValueError("must start with https:// (http:// is for this machine only, as 127.0.0.1 or localhost)")
+    return f"{parts.scheme}://{parts.netloc.lower()}"
+
+
+def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
+    region = info.data.get("region")
+    if value is None and region:
+        near = get_close_matches(region, regions(), n=3, cutoff=0.5)
+        hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(regions()))}."
+        raise PydanticCustomError(
+            _UNKNOWN_REGION,
+            "there is no region {region}; {hint} For another one set AP_MCP_ENDPOINT and AP_MCP_IAM_ENDPOINT",
+            {"region": quoted(region, NAME_LIMIT), "hint": hint},
+        )
+    return None if value is None else _endpoint(value)
+
+
+def check_iam_endpoint(value: str) -> str:
+    """Return the address of IAM in its normal form; a version at its end is dropped.
+
+    Raises:
+        ValueError: it is no https address of a host.
+    """
+    return _endpoint(value.strip().rstrip("/").removesuffix("/v3"))
+
+
+def _words(value: Any) -> Any:
+    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
+
+
+def _roots(value: Any) -> Any:
+    return tuple(root for root in value.split(os.pathsep) if root.strip()) if isinstance(value, str) else value
+
+
+def _absolute(path: Path) -> Path:
+    return path.expanduser().absolute()
+
+
+def _existing_file(path: Path) -> Path:
+    path = _absolute(path)
+    if not path.is_file():
+        raise ValueError(f"there is no file {path}")
+    return path
+
+
+def _existing_folder(path: Path) -> Path:
+    path = _absolute(path)
+    if not path.is_dir():
+        raise ValueError(f"there is no folder {path}")
+    return path.resolve()
+
+
+def _lower(value: Any) -> Any:
+    return value.strip().lower() if isinstance(value, str) else value
+
+
+def _user_folder(variable: str, default: str) -> Path:
+    given = os.environ.get(variable, "")
+    return (Path(given) if Path(given).is_absolute() else Path.home() / default) / "ap-mcp"
+
+
+def _working_folder() -> tuple[Path, ...]:
+    """Return the folder the server was started in; none if that is the root, which would open the whole disk."""
+    folder = Path.cwd()
+    return () if folder == Path(folder.anchor) else (folder,)
+
+
+def _region_endpoint(data: dict[str, Any]) -> str | None:
+    region = data.get("region")
+    if not region:
+        return None
+    override = os.environ.get(f"{_SDK_ENDPOINT}{region.upper().replace('-', '_')}", "").strip()
+    return override or regions().get(region, {}).get("cce")
+
+
+def _region_iam_endpoint(data: dict[str, Any]) -> str | None:
+    known = regions().get(data.get("region") or "")
+    return known["iam"] or GLOBAL_IAM if known else None
+
+
+class Settings(BaseSettings):
+    """Everything the operator can decide, checked and never changed afterwards."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
+
+    region: Annotated[str, BeforeValidator(_lower)] | None = None
+    endpoint: Annotated[str | None, AfterValidator(_cce_endpoint)] = Field(
+        default_factory=_region_endpoint, validate_default=True
+    )
+    iam_endpoint: Annotated[str, AfterValidator(check_iam_endpoint)] | None = Field(
+        default_factory=_region_iam_endpoint, validate_default=True
+    )
+    toolsets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ("all",)
+    read_only: bool = False
+    confirm: Annotated[Confirm, BeforeValidator(_lower)] = "human"
+    policy_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
+    audit_log: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "audit.jsonl"
+    )
+    files_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share") / "files"
+    )
+    chart_roots: Annotated[
+        tuple[Annotated[Path, AfterValidator(_existing_folder)], ...], NoDecode, BeforeValidator(_roots)
+    ] = Field(default_factory=_working_folder)
+    state_key: SecretStr | None = None
+    redis_url: SecretStr | None = None
+    timeout: Annotated[float, Field(ge=1, le=600)] = 30.0
+    max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1
+    proxy: SecretStr | None = None
+    ca_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
+    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "warning"
+
+    @field_validator("toolsets")
+    @classmethod
+    def _known_toolsets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        unknown = [name for name in names if name not in TOOLSETS]
+        if unknown or not names:
+            said = ", ".join(quoted(name, NAME_LIMIT) for name in unknown) or "nothing"
+            raise ValueError(f"{said} given; each must be one of: {', '.join(TOOLSETS)}")
+        return names
+
+    @field_validator("state_key")
+    @classmethod
+    def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
+        if key is not None and len(key.get_secret_value()) < STATE_KEY_LENGTH:
+            raise ValueError(f"must have at least {STATE_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
+        return key
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        return _with_scheme(url, "redis", "rediss", "unix")
+
+    @field_validator("proxy")
+    @classmethod
+    def _proxy_scheme(cls, url: SecretStr | None) -> SecretStr | None:
+        return _with_scheme(url, "http", "https")
+
+    @property
+    def iam_endpoint_given(self) -> bool:
+        """Whether somebody chose the IAM endpoint, so that a credentials file does not."""
+        return "iam_endpoint" in self.model_fields_set
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags come before variables, these before the file, and that before what other programs set."""
+        del dotenv_settings, file_secret_settings
+        return (
+            init_settings,
+            env_settings,
+            InitSettingsSource(settings_cls, _from_file()),
+            InitSettingsSource(settings_cls, _from_others()),
+        )
+
+
+def load_settings(**flags: Any) -> Settings:
+    """Read the settings; `flags` that are not None win over every other source.
+
+    Raises:
+        SettingsError: names every wrong or unknown setting and what it may hold.
+    """
+    _refuse_unknown_variables()
+    try:
+        return Settings(**{name: value for name, value in flags.items() if value is not None})
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_input=False)
+        problems = [_problem(detail, flags) for detail in details if detail["type"] != "default_factory_not_called"]
+        raise SettingsError("\n".join(["Wrong settings:", *(f"- {problem}" for problem in problems)])) from None
+    except (RuntimeError, OSError) as error:
+        raise SettingsError(f"{error} Set HOME, or AP_MCP_FILES_DIR and AP_MCP_AUDIT_LOG.") from None
+
+
+def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
+    if url is not None:
+        parts = urlsplit(url.get_secret_value())
+        if parts.scheme not in schemes or not (parts.netloc or parts.path):
+            raise ValueError(f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
+    return url
+
+
+def _config_path() -> Path | None:
+    given = os.environ.get("AP_MCP_CONFIG", "").strip()
+    if given:
+        path = Path(given).expanduser()
+        if not path.is_file():
+            raise SettingsError(f"AP_MCP_CONFIG: there is no file {path}")
+        return path
+    path = Path(CONFIG_FILE)
+    return path if path.is_file() else None
+
+
+def _from_file() -> dict[str, Any]:
+    path = _config_path()
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no valid TOML"
+        raise SettingsError(f"{path.absolute()} cannot be read: {reason}") from None
+
+
+def _from_others() -> dict[str, str]:
+    found = {
+        field: next((value for name in names if (value := os.environ.get(name, "").strip())), "")
+        for field, names in _BORROWED.items()
+    }
+    return {field: value for field, value in found.items() if value}
+
+
+def _refuse_unknown_variables() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields} | _NOT_FIELDS
+    problems = []
+    for name in sorted(os.environ):
+        if name.upper().startswith(PREFIX) and name.upper() not in known:
+            near = get_close_matches(name.upper(), known, n=1)
+            problems.append(f"- {name} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
+    if problems:
+        raise SettingsError("\n".join(["Unknown settings:", *problems, f"Known: {', '.join(sorted(known))}"]))
+
+
+def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
+    message = detail["msg"].removeprefix("Value error, ")
+    message = message[:1].lower() + message[1:] if message.startswith("Input") else message
+    name = "region" if detail["type"] == _UNKNOWN_REGION else str(detail["loc"][0])
+    if detail["type"] == "extra_forbidden":
+        near = get_close_matches(name, Settings.model_fields, n=1)
+        message = "no such setting" + (f"; did you mean {near[0]}?" if near else "")
+    return f"{_where(name, flags)}: {message}"
+
+
+def _where(name: str, flags: Mapping[str, Any]) -> str:
+    """Say where a setting came from, so that the operator mends the right place."""
+    variable = PREFIX + name.upper()
+    if flags.get(name) is not None:
+        return f"--{name.replace('_', '-')}"
+    if os.environ.get(variable):
+        return variable
+    path = _config_path()
+    if path is not None and name in _from_file():
+        return f"{name} in {path.absolute()}"
+    others = _BORROWED.get(name, ())
+    if name == "endpoint":
+        others = tuple(other for other in os.environ if other.startswith(_SDK_ENDPOINT))
+    return next((other for other in others if os.environ.get(other)), variable)
