@@ -1,0 +1,1 @@
+"""A stateful stand-in for CCE Autopilot and IAM that verifies, remembers and takes time."""

@@ -1,0 +1,21 @@
+"""Gathers every subject: importing this module registers all handlers and reactions."""
+
+from collections.abc import Callable
+
+from ap_mcp.simulator import addons, charts, clusters, iam, releases, tags_quotas, upgrades
+from ap_mcp.simulator.registry import handler_of
+from ap_mcp.simulator.world import World
+
+__all__ = ["SEEDS", "SUBJECTS", "handler_of"]
+
+SUBJECTS = (clusters, addons, upgrades, charts, releases, tags_quotas)
+
+SEEDS: tuple[Callable[[World], None], ...] = (
+    iam.seed_iam,
+    clusters.seed_clusters,
+    addons.seed_addons,
+    upgrades.seed_upgrades,
+    charts.seed_charts,
+    releases.seed_releases,
+)
+"""What fills a new world, in an order in which each finds what it refers to."""
