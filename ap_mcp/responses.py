@@ -1,0 +1,86 @@
+"""Keeps the latest whole answers of the cloud, masked and bounded, for whoever made the call."""
+
+import json
+import secrets
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from ap_mcp.summaries.base import sendable
+from ap_mcp.summaries.mask import mask
+
+PREFIX = "autopilot://responses/"
+TEXT_LIMIT = 1_000_000
+LIMIT_COUNT = 200
+LIMIT_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class KeptResponse:
+    """One masked answer, as text, and who may read it."""
+
+    principal: str
+    operation: str
+    text: str
+    size: int
+
+
+class ResponseStore:
+    """A bounded store: the oldest answers go first, and only the principal of a call reads its answer.
+
+    Args:
+        limit_count: how many answers are kept at most.
+        limit_bytes: how many bytes of UTF-8 they may have together.
+        limit_text: how many characters of one answer are kept; a longer one is cut and says so.
+    """
+
+    def __init__(
+        self, limit_count: int = LIMIT_COUNT, limit_bytes: int = LIMIT_BYTES, limit_text: int = TEXT_LIMIT
+    ) -> None:
+        self._limit_count = limit_count
+        self._limit_bytes = limit_bytes
+        self._limit_text = limit_text
+        self._kept: OrderedDict[str, KeptResponse] = OrderedDict()
+        self._bytes = 0
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def keep(self, principal: str, operation: str, body: Any) -> str | None:
+        """Keep an answer and return its URI; None for an empty answer, or one too large for the whole store.
+
+        Args:
+            principal: who made the call.
+            operation: what was called.
+            body: the parsed answer; secrets in it are masked here, whatever was done before.
+        """
+        if body is None or body == "":
+            return None
+        text = self._text(mask(body))
+        size = len(text.encode("utf-8"))
+        if size > self._limit_bytes or self._limit_count < 1:
+            return None
+        uri = PREFIX + secrets.token_urlsafe(18)
+        self._kept[uri] = KeptResponse(principal, operation, text, size)
+        self._bytes += size
+        while self._bytes > self._limit_bytes or len(self._kept) > self._limit_count:
+            _, oldest = self._kept.popitem(last=False)
+            self._bytes -= oldest.size
+        return uri
+
+    def read(self, principal: str, uri: str) -> str | None:
+        """Return a kept answer; None when it is gone, never was, or belongs to somebody else."""
+        kept = self._kept.get(uri)
+        return kept.text if kept is not None and kept.principal == principal else None
+
+    def _text(self, body: Any) -> str:
+        """Return an answer as JSON; one that is too long is cut and wrapped, so that it is still JSON."""
+        text = json.dumps(sendable(body), ensure_ascii=False, separators=(",", ":"))
+        if len(text) <= self._limit_text:
+            return text
+        cut = {
+            "note": f"Cut: the first {self._limit_text} of {len(text)} characters follow, as text. "
+            "Narrow the call down to see the rest.",
+            "start": text[: self._limit_text],
+        }
+        return json.dumps(cut, ensure_ascii=False, separators=(",", ":"))

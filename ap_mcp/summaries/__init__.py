@@ -1,0 +1,95 @@
+"""Shapes answers for agents: the name of a summary in the specs leads to a pure function here."""
+
+import logging
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from ap_mcp.summaries import (
+    addon_templates,
+    addons,
+    charts,
+    checks,
+    clusters,
+    jobs,
+    plain,
+    quotas,
+    releases,
+    tags,
+    upgrade_workflows,
+    upgrades,
+)
+from ap_mcp.summaries.base import Answer, Result, Summariser
+
+__all__ = ["MODULES", "Answer", "Result", "registry", "result_type", "summarise", "summarisers"]
+
+MODULES = (
+    addon_templates,
+    addons,
+    charts,
+    checks,
+    clusters,
+    jobs,
+    plain,
+    quotas,
+    releases,
+    tags,
+    upgrade_workflows,
+    upgrades,
+)
+
+logger = logging.getLogger(__name__)
+
+
+def registry(*modules: Any) -> Mapping[str, Summariser[Result]]:
+    """Return the summarisers of some modules by their kind.
+
+    Raises:
+        TypeError: two are for one kind.
+    """
+    found: dict[str, Summariser[Result]] = {}
+    for module in modules:
+        for each in vars(module).values():
+            if isinstance(each, Summariser) and found.setdefault(each.kind, each) is not each:
+                raise TypeError(f"Two summarisers are for {each.kind!r}; give one of them another kind.")
+    return MappingProxyType(found)
+
+
+@cache
+def summarisers() -> Mapping[str, Summariser[Result]]:
+    """Return every summariser by its kind."""
+    return registry(*MODULES)
+
+
+def result_type(kind: str) -> type[Result]:
+    """Return the type of the results of a kind."""
+    return summarisers()[kind].result
+
+
+def summarise(answer: Answer) -> Result:
+    """Shape an answer; one that its summariser cannot read is shown as it came, never lost."""
+    summariser = summarisers().get(answer.operation.summary)
+    if summariser is None:
+        return plain.unread(answer, "nothing here knows how to shape it")
+    if answer.file is None and not isinstance(answer.body, summariser.accepts):
+        return plain.unread(answer, f"with {_form(answer.body)} where something else was expected")
+    try:
+        return summariser(answer)
+    except Exception as error:  # noqa: BLE001 - whatever stumbles over an odd answer, the answer itself must arrive
+        logger.warning("Summary %s stumbled over %s: %s", summariser.kind, answer.operation.id, _where(error))
+        return plain.unread(answer, "in a form this tool does not know")
+
+
+def _form(body: Any) -> str:
+    names = {dict: "an object", list: "a list", str: "a text", type(None): "nothing"}
+    return names.get(type(body), "a bare value")
+
+
+def _where(error: Exception) -> str:
+    """Name an error and its line; its text may hold values of the answer and stays out of the log."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" in {trace.tb_frame.f_code.co_name}, line {trace.tb_lineno}" if trace else ""
+    return type(error).__name__ + place

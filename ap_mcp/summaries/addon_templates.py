@@ -1,0 +1,146 @@
+"""Shapes the catalogue of add-ons: what can be installed, in which versions, with which values."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import (
+    Answer,
+    Part,
+    Result,
+    flag,
+    get,
+    items,
+    number,
+    plural,
+    quoted,
+    strings,
+    summarises,
+    text,
+)
+
+_MINORS = re.compile(r"v1\\?\.\((?P<minors>\d+(?:\|\d+)*)\)(?:\.\*)?")
+
+
+class TemplateLine(Part):
+    """One add-on that can be installed."""
+
+    name: str
+    alias: str | None = None
+    newest: str
+    clusters: str
+    about: str
+
+
+class TemplateVersion(Part):
+    """One version of a template."""
+
+    version: str
+    clusters: str
+    stable: bool | None = None
+    news: str | None = None
+
+
+class TemplateList(Result):
+    """What can be installed; for a single template also its versions and the values it takes."""
+
+    templates: list[TemplateLine] = Field(default_factory=list)
+    versions: list[TemplateVersion] = Field(default_factory=list)
+    sizes: list[str] = Field(default_factory=list)
+    default_values: dict[str, Any] = Field(default_factory=dict)
+
+
+@summarises("addon_templates")
+def addon_templates(answer: Answer) -> TemplateList:
+    """List what can be installed; a single template comes with its versions and default values."""
+    found = items(answer.body, "/items")
+    lines = [_template(each) for each in found]
+    if len(found) != 1:
+        return TemplateList(summary=_templates_said(answer, lines), templates=lines)
+    versions = sorted(items(found[0], "/spec/versions"), key=lambda each: version_order(text(get(each, "/version"))))[
+        ::-1
+    ]
+    form = get(_stable(versions), "/input/parameters", {})
+    return TemplateList(
+        summary=f"{lines[0].name}: {plural(len(versions), 'version')}, newest {lines[0].newest}.",
+        templates=lines,
+        versions=[_version(each) for each in versions],
+        sizes=[
+            size_line(size) for key, size in as_object(form).items() if key != "custom" and isinstance(size, Mapping)
+        ],
+        default_values={"custom": custom} if (custom := as_object(get(form, "/custom"))) else {},
+    )
+
+
+def version_order(version: str) -> tuple[int, ...]:
+    """Return what versions are compared by."""
+    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return an object, empty if the value is none."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def size_line(flavor: Any) -> str:
+    """Return a flavor as one line: its name, replicas, and what each part asks for."""
+    name, replicas = text(get(flavor, "/name")), number(get(flavor, "/replicas"))
+    parts = [_part(each) for each in items(flavor, "/resources")]
+    counted = f"{replicas} x " if replicas else ""
+    return ": ".join(each for each in (name, counted + ", ".join(parts)) if each)
+
+
+def _part(resource: Mapping[str, Any]) -> str:
+    cpu = text(resource.get("requestsCpu") or resource.get("limitsCpu"))
+    memory = text(resource.get("requestsMem") or resource.get("limitsMem"))
+    return " ".join(each for each in (text(resource.get("name")), cpu, memory) if each)
+
+
+def _template(body: Any) -> TemplateLine:
+    versions = items(body, "/spec/versions")
+    newest = _stable(sorted(versions, key=lambda each: version_order(text(get(each, "/version"))))[::-1])
+    name, alias = text(get(body, "/metadata/name")), text(get(body, "/metadata/alias"))
+    return TemplateLine(
+        name=name,
+        alias=alias if alias != name and alias else None,
+        newest=text(get(newest, "/version")),
+        clusters=_clusters(versions),
+        about=text(get(body, "/spec/description"), 160),
+    )
+
+
+def _stable(versions: Sequence[Any]) -> Any:
+    """Return the newest stable version of a list that starts with the newest, else the newest."""
+    return next((each for each in versions if get(each, "/stable") is not False), versions[0] if versions else {})
+
+
+def _version(body: Any) -> TemplateVersion:
+    return TemplateVersion(
+        version=text(get(body, "/version")),
+        clusters=_clusters([body]),
+        stable=flag(get(body, "/stable")),
+        news=text(get(body, "/translate/en_US/addon/changeLog"), 120) or None,
+    )
+
+
+def _clusters(versions: Sequence[Any]) -> str:
+    """Return the cluster versions that versions of an add-on fit, as readable as their patterns allow."""
+    supports = [support for version in versions for support in items(version, "/supportVersions")]
+    patterns = {pattern for support in supports for pattern in strings(support, "/clusterVersion")}
+    minors: set[int] = set()
+    odd = set()
+    for pattern in patterns:
+        if match := _MINORS.fullmatch(pattern):
+            minors |= {int(minor) for minor in match["minors"].split("|")}
+        else:
+            odd.add(pattern)
+    return ", ".join([*(f"v1.{minor}" for minor in sorted(minors)), *sorted(odd)]) or "not told"
+
+
+def _templates_said(answer: Answer, lines: Sequence[TemplateLine]) -> str:
+    wanted = text(answer.arguments.get("template_name"))
+    if not lines:
+        return f"No template is called {quoted(wanted)}." if wanted else "There is nothing to install."
+    return f"{plural(len(lines), 'add-on')} can be installed. Name one as template_name for its versions and values."

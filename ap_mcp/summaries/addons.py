@@ -1,0 +1,278 @@
+"""Shapes answers about add-ons: what runs in a cluster, what can be installed, and what a change has started."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.addon_templates import addon_templates, as_object, size_line, version_order
+from ap_mcp.summaries.base import (
+    Answer,
+    NextCall,
+    Part,
+    Result,
+    flag,
+    get,
+    items,
+    plural,
+    quoted,
+    strings,
+    summarises,
+    text,
+)
+
+__all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
+
+BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
+FAILED = frozenset({"abnormal", "installFailed", "upgradeFailed", "rollbackFailed", "deleteFailed", "unknown"})
+INJECTED = "systemAutoInject"
+
+_DOING = {
+    "installing": "is being installed",
+    "upgrading": "is being changed",
+    "rollbacking": "is being rolled back",
+    "deleting": "is being deleted",
+    "running": "runs",
+    "available": "runs, but only in part",
+    "abnormal": "does not work",
+    "installFailed": "could not be installed",
+    "upgradeFailed": "could not be upgraded",
+    "rollbackFailed": "could not be rolled back",
+    "deleteFailed": "could not be deleted",
+    "deleteSuccess": "is deleted",
+    "unknown": "has nothing left in the cluster",
+}
+
+
+class AddonLine(Part):
+    """One add-on in a list."""
+
+    id: str
+    name: str
+    version: str
+    status: str
+    upgrade_to: str | None = None
+    problem: str | None = None
+
+
+class AddonList(Result):
+    """The add-ons of a cluster, those in trouble first."""
+
+    addons: list[AddonLine] = Field(default_factory=list)
+
+
+class AddonState(Result):
+    """One add-on: how it is, what it runs with, and where it can go from here."""
+
+    id: str = ""
+    name: str = ""
+    cluster_id: str = ""
+    version: str = ""
+    status: str = ""
+    problem: str | None = None
+    size: str | None = None
+    changed_values: dict[str, Any] = Field(default_factory=dict)
+    settings: list[str] = Field(default_factory=list)
+    upgrade_versions: list[str] = Field(default_factory=list)
+    rollbackable: bool | None = None
+    previous_version: str | None = None
+
+
+class AddonChange(Result):
+    """What an installation, an upgrade or a rollback has started."""
+
+    id: str = ""
+    name: str = ""
+    version: str = ""
+    previous_version: str | None = None
+    status: str = ""
+
+
+class AddonDeletion(Result):
+    """What a deletion has started."""
+
+    id: str = ""
+
+
+@summarises("addons")
+def addons(answer: Answer) -> AddonList:
+    """List a cluster's add-ons."""
+    lines = sorted((_line(each) for each in items(answer.body, "/items")), key=_urgency)
+    counted = Counter(line.status for line in lines)
+    states = ", ".join(f"{count} {status}" for status, count in counted.most_common())
+    cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
+    return AddonList(
+        summary=f"{plural(len(lines), 'add-on')}{': ' + states if states else ''}.",
+        addons=lines,
+        next=[
+            NextCall(
+                tool="get_addon", arguments={**cluster, "addon_id": line.id}, why=f"{line.name} {_doing(line.status)}"
+            )
+            for line in _broken(lines)[:1]
+        ],
+    )
+
+
+@summarises("addon")
+def addon(answer: Answer) -> AddonState:
+    """Show one add-on."""
+    body = answer.body
+    line = _line(body)
+    targets = _targets(body)
+    rollbackable = flag(get(body, "/status/isRollbackable"))
+    previous = text(get(body, "/status/previousVersion"))
+    going = f" It can go to {_newest(targets)}." if targets else ""
+    return AddonState(
+        summary=f"{line.name} {line.version} {_doing(line.status)}.{_because(line)}{going}",
+        id=line.id,
+        name=line.name,
+        cluster_id=text(get(body, "/spec/clusterID")),
+        version=line.version,
+        status=line.status,
+        problem=quoted(line.problem) if line.problem else None,
+        size=size_line(get(body, "/spec/values/flavor")) or None,
+        changed_values=_changed(body),
+        settings=sorted(f"custom.{text(key)}" for key in as_object(get(body, "/spec/values/custom"))),
+        upgrade_versions=targets,
+        rollbackable=rollbackable,
+        previous_version=previous or None,
+        warnings=list(_doubts(body)),
+        next=_after(answer, line, rollbackable=bool(rollbackable), previous=previous),
+    )
+
+
+@summarises("addon_change")
+def addon_change(answer: Answer) -> AddonChange:
+    """Tell what an installation, an upgrade or a rollback has started."""
+    line = _line(answer.body)
+    previous = text(get(answer.body, "/status/previousVersion"))
+    before = f" It was {previous} before." if previous and previous != line.version else ""
+    return AddonChange(
+        summary=f"{line.name} {line.version} {_doing(line.status)}.{before}{_because(line)}",
+        id=line.id,
+        name=line.name,
+        version=line.version,
+        previous_version=previous or None,
+        status=line.status,
+        warnings=list(_stale_image(answer.body)),
+        next=[_look(answer, line.id, "it goes on in the background; see how it ends")],
+    )
+
+
+@summarises("addon_deletion", accepts=str | dict | None)
+def addon_deletion(answer: Answer) -> AddonDeletion:
+    """Tell that a deletion has started; the service says no more than a word."""
+    addon_id = text(answer.arguments.get("addon_id"))
+    said = text(answer.body)
+    odd = [] if said.strip('"') == "success" else [f"The service says {quoted(said)} instead of success."]
+    cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
+    return AddonDeletion(
+        summary=f"The add-on {addon_id} is being deleted.",
+        id=addon_id,
+        warnings=odd,
+        next=[NextCall(tool="list_addons", arguments=cluster, why="it is gone once it is no longer listed")],
+    )
+
+
+def _line(body: Any) -> AddonLine:
+    status = text(get(body, "/status/status")) or "not told"
+    said = [text(get(body, f"/status/{key}")) for key in ("message", "Reason", "reason")]
+    return AddonLine(
+        id=text(get(body, "/metadata/uid")),
+        name=text(get(body, "/spec/addonTemplateName")) or text(get(body, "/metadata/name")) or "add-on",
+        version=text(get(body, "/spec/version")),
+        status=status,
+        upgrade_to=_newest(_targets(body)),
+        problem=next((each for each in said if each), None) if status not in BUSY | {"running"} else None,
+    )
+
+
+def _broken(lines: Sequence[AddonLine]) -> list[AddonLine]:
+    return [line for line in lines if line.status in FAILED]
+
+
+def _urgency(line: AddonLine) -> tuple[int, str]:
+    rank = 0 if line.status in FAILED else 1 if line.status == "available" else 2 if line.status in BUSY else 3
+    return rank, line.name
+
+
+def _doing(status: str) -> str:
+    return _DOING.get(status, f"is {status}")
+
+
+def _because(line: AddonLine) -> str:
+    return f" The service says {quoted(line.problem)}." if line.problem else ""
+
+
+def _targets(body: Any) -> list[str]:
+    return sorted(strings(body, "/status/targetVersions"), key=version_order)
+
+
+def _newest(versions: Sequence[str]) -> str | None:
+    return versions[-1] if versions else None
+
+
+def _doubts(body: Any) -> Iterator[str]:
+    if not isinstance(get(body, "/spec/values"), Mapping):
+        yield "The service did not tell the current values: an update would put the others back to their defaults."
+    yield from _stale_image(body)
+
+
+def _stale_image(body: Any) -> Iterator[str]:
+    """Warn when the values still name another version's image than the template of this version does."""
+    runs = text(get(body, "/spec/values/basic/image_version"))
+    wanted = text(get(body, "/status/currentVersion/input/basic/image_version"))
+    if runs and wanted and runs != wanted:
+        yield (
+            f"values.basic.image_version is {quoted(runs)}, this version's own is {quoted(wanted)}: "
+            'update_addon with values {"basic": {"image_version": null}} puts it right.'
+        )
+
+
+def _look(answer: Answer, addon_id: str, why: str) -> NextCall:
+    cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
+    return NextCall(tool="get_addon", arguments={**cluster, "addon_id": addon_id}, why=why)
+
+
+def _after(answer: Answer, line: AddonLine, *, rollbackable: bool, previous: str) -> list[NextCall]:
+    """Say what to do about an add-on that is busy or in trouble."""
+    own = {"cluster_id": answer.arguments.get("cluster_id", ""), "addon_id": line.id}
+    if line.status in BUSY:
+        return [_look(answer, line.id, "it is not done yet; look again in a while")]
+    if line.status not in FAILED:
+        return []
+    if rollbackable:
+        return [NextCall(tool="rollback_addon", arguments=own, why=f"back to {previous or 'the version before'}")]
+    return [NextCall(tool="delete_addon", arguments=own, why="then install it again, with values that fit")]
+
+
+def _changed(body: Any) -> dict[str, Any]:
+    """Return the current values that differ from the defaults of the version."""
+    values = as_object(get(body, "/spec/values"))
+    form = get(body, "/status/currentVersion/input", {})
+    sizes = [size for key, size in as_object(get(form, "/parameters")).items() if key != "custom"]
+    flavor = as_object(values.get("flavor"))
+    defaults = {
+        "basic": get(form, "/basic", {}),
+        "custom": get(form, "/parameters/custom", {}),
+        "flavor": next((size for size in sizes if get(size, "/name") == flavor.get("name")), {}),
+    }
+    if isinstance(flavor.get("resources"), list):
+        plain = [
+            {key: value for key, value in each.items() if key != "id"} for each in items(values, "/flavor/resources")
+        ]
+        values = {**values, "flavor": {**flavor, "resources": plain}}
+    return _difference({key: value for key, value in values.items() if key != INJECTED}, defaults)
+
+
+def _difference(values: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in values.items():
+        default = defaults.get(key)
+        if isinstance(value, Mapping) and isinstance(default, Mapping):
+            if inner := _difference(value, default):
+                found[key] = inner
+        elif value != default:
+            found[key] = value
+    return found

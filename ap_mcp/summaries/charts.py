@@ -1,0 +1,239 @@
+"""Shapes answers about stored charts: which there are, what they can be told, and where an archive went."""
+
+import json
+from collections import Counter
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import (
+    Answer,
+    NextCall,
+    Part,
+    Result,
+    flag,
+    get,
+    items,
+    loaded,
+    moment,
+    number,
+    plural,
+    quoted,
+    summarises,
+    text,
+)
+
+__all__ = ["chart", "chart_archive", "chart_change", "chart_deletion", "chart_list", "chart_quota", "chart_values"]
+
+VALUES_LIMIT = 16_000
+"""Characters of settings an answer holds; larger ones are named and left to the whole answer."""
+NAMES_SHOWN = 8
+
+
+class ChartLine(Part):
+    """One chart in a list."""
+
+    id: str
+    name: str
+    version: str
+    changed: str | None = None
+
+
+class ChartList(Result):
+    """The stored charts."""
+
+    charts: list[ChartLine] = Field(default_factory=list)
+
+
+class ChartState(Result):
+    """One stored chart."""
+
+    id: str = ""
+    name: str = ""
+    version: str = ""
+    description: str | None = None
+    public: bool | None = None
+    changed: str | None = None
+    settings: list[str] = Field(default_factory=list)
+
+
+class ChartChange(Result):
+    """What an upload or an update has stored."""
+
+    id: str = ""
+    name: str = ""
+    version: str = ""
+
+
+class ChartValues(Result):
+    """The settings a chart takes, with their defaults."""
+
+    values: dict[str, Any] = Field(default_factory=dict)
+    left_out: list[str] = Field(default_factory=list)
+
+
+class ChartArchive(Result):
+    """Where the archive of a chart was saved."""
+
+    path: str = ""
+    bytes: int | None = None
+    sha256: str = ""
+
+
+class ChartDeletion(Result):
+    """Which chart is gone."""
+
+    id: str = ""
+
+
+class ChartQuota(Result):
+    """How many charts may be stored and how many are."""
+
+    limit: int | None = None
+    used: int | None = None
+
+
+@summarises("chart_list", accepts=list)
+def chart_list(answer: Answer) -> ChartList:
+    """List the stored charts, versions of one chart together."""
+    lines = sorted((_line(each) for each in items(answer.body)), key=lambda line: (line.name, line.version, line.id))
+    counted = Counter(line.name for line in lines)
+    named = [name if count == 1 else f"{name} ({count} versions)" for name, count in counted.items()]
+    more = f" and {plural(len(named) - NAMES_SHOWN, 'more chart')}" if len(named) > NAMES_SHOWN else ""
+    said = f": {', '.join(named[:NAMES_SHOWN])}{more}" if named else ""
+    return ChartList(summary=f"{plural(len(lines), 'stored chart')}{said}.", charts=lines)
+
+
+@summarises("chart")
+def chart(answer: Answer) -> ChartState:
+    """Show one chart."""
+    body = answer.body
+    line = _line(body)
+    values = loaded(get(body, "/values"))
+    return ChartState(
+        summary=f"{line.name} {line.version}, changed {line.changed or 'at no told time'}.",
+        id=line.id,
+        name=line.name,
+        version=line.version,
+        description=text(get(body, "/description")) or None,
+        public=flag(get(body, "/public")),
+        changed=line.changed,
+        settings=sorted(text(key) for key in values) if isinstance(values, dict) else [],
+        next=_settings_of(line, "its settings with their defaults"),
+    )
+
+
+@summarises("chart_change")
+def chart_change(answer: Answer) -> ChartChange:
+    """Tell what an upload or an update has stored."""
+    line = _line(answer.body)
+    updated = f"The chart {line.id} is {line.name} {line.version} now; releases of it stay as they are."
+    stored = f"{line.name} {line.version} is stored as chart {line.id}."
+    return ChartChange(
+        summary=updated if "chart_id" in answer.arguments else stored,
+        id=line.id,
+        name=line.name,
+        version=line.version,
+        next=_settings_of(line, "its settings, before a release is made or changed"),
+    )
+
+
+@summarises("chart_values")
+def chart_values(answer: Answer) -> ChartValues:
+    """Show a chart's settings; very large ones by name only."""
+    found = loaded(get(answer.body, "/values", {}))
+    values, left_out = within_limit(found if isinstance(found, dict) else {})
+    count = len(values) + len(left_out)
+    odd = [] if isinstance(found, dict) else [f"The service answers {quoted(found)} where settings were expected."]
+    return ChartValues(
+        summary=f"The chart takes {plural(count, 'top-level setting')}.",
+        values=values,
+        left_out=left_out,
+        warnings=odd + too_large(left_out),
+    )
+
+
+@summarises("chart_archive", accepts=str | None)
+def chart_archive(answer: Answer) -> ChartArchive:
+    """Tell where an archive was saved."""
+    chart_id = text(answer.arguments.get("chart_id"))
+    if answer.file is None:
+        return ChartArchive(summary=f"The archive of chart {chart_id} came, but was not saved.")
+    return ChartArchive(
+        summary=f"The archive of chart {chart_id} is in {answer.file.path} ({answer.file.bytes} bytes).",
+        path=str(answer.file.path),
+        bytes=answer.file.bytes,
+        sha256=answer.file.sha256,
+    )
+
+
+@summarises("chart_deletion", accepts=str | dict | None)
+def chart_deletion(answer: Answer) -> ChartDeletion:
+    """Tell that a chart is gone."""
+    chart_id = text(answer.arguments.get("chart_id"))
+    return ChartDeletion(
+        summary=f"The chart {chart_id} is deleted; releases made from it keep running.",
+        id=chart_id,
+        warnings=unsuccessful(answer.body),
+    )
+
+
+@summarises("chart_quota")
+def chart_quota(answer: Answer) -> ChartQuota:
+    """Tell how much room for charts is left."""
+    found = items(answer.body, "/quotas/resources")
+    own = next((each for each in found if text(get(each, "/type")).lower() == "charts"), found[0] if found else {})
+    limit, used = _whole(get(own, "/quota")), _whole(get(own, "/used"))
+    if limit is None or used is None:
+        return ChartQuota(summary="The service did not tell the quota.", limit=limit, used=used)
+    full = ["The quota is used up: delete a chart before the next upload."] if used >= limit else []
+    return ChartQuota(summary=f"{used} of {limit} charts are stored.", limit=limit, used=used, warnings=full)
+
+
+def when(value: Any) -> str | None:
+    """Return a time of the service to the minute, in UTC; one that cannot be read comes as it is."""
+    found = moment(value)
+    return f"{found:%Y-%m-%d %H:%M} UTC" if found else text(value) or None
+
+
+def within_limit(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings that fit an answer, the small ones first, and the names of the others."""
+    sizes = {key: len(json.dumps(value, ensure_ascii=False, default=str)) for key, value in values.items()}
+    room, kept = VALUES_LIMIT, set()
+    for key in sorted(sizes, key=lambda name: sizes[name]):
+        room -= len(key) + sizes[key]
+        if room >= 0:
+            kept.add(key)
+    shown = {key: value for key, value in values.items() if key in kept}
+    return shown, [text(key) for key in values if key not in kept]
+
+
+def too_large(left_out: list[str]) -> list[str]:
+    """Warn that settings were left out."""
+    if not left_out:
+        return []
+    return [f"Too large to show: {', '.join(left_out[:NAMES_SHOWN])}; the whole answer has them."]
+
+
+def unsuccessful(body: Any) -> list[str]:
+    """Warn when a deletion was answered with anything but the one word."""
+    said = text(body)
+    return [] if said.strip('"') in ("success", "") else [f"The service says {quoted(said)} instead of success."]
+
+
+def _settings_of(line: ChartLine, why: str) -> list[NextCall]:
+    return [NextCall(tool="get_chart_values", arguments={"chart_id": line.id}, why=why)] if line.id else []
+
+
+def _line(body: Any) -> ChartLine:
+    return ChartLine(
+        id=text(get(body, "/id")),
+        name=text(get(body, "/name")) or "chart",
+        version=text(get(body, "/version")),
+        changed=when(get(body, "/update_at") or get(body, "/create_at")),
+    )
+
+
+def _whole(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)

@@ -1,0 +1,395 @@
+"""Shapes answers about clusters: how they are, what a change has started, and the ways into them."""
+
+from collections import Counter
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import (
+    Answer,
+    NextCall,
+    Part,
+    Result,
+    age,
+    flag,
+    get,
+    items,
+    loaded,
+    mapping,
+    moment,
+    number,
+    plural,
+    quoted,
+    strings,
+    summarises,
+    text,
+)
+
+BROKEN = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
+HELD = frozenset({"Frozen", "Freezing", "Hibernation", "Hibernating"})
+_OPTIONS = {
+    "delete_net": "load balancers",
+    "delete_eni": "ENI ports",
+    "delete_efs": "SFS Turbo volumes",
+    "delete_sfs30": "SFS 3.0 volumes",
+    "delete_obs": "OBS volumes",
+}
+
+_CHANGEABLE = {"alias": "alias", "description": "description", "eni_subnet_ids": "pod subnets"}
+_DETAILS = {
+    "alias": "/metadata/alias",
+    "platform": "/spec/platformVersion",
+    "created": "/metadata/creationTimestamp",
+    "upgraded_from": "/spec/extendParam/upgradefrom",
+    "vpc_id": "/spec/hostNetwork/vpc",
+    "subnet_id": "/spec/hostNetwork/subnet",
+    "service_cidr": "/spec/serviceNetwork/IPv4CIDR",
+    "enterprise_project_id": "/spec/extendParam/enterpriseProjectId",
+}
+
+
+class ClusterLine(Part):
+    """One cluster in a list."""
+
+    id: str
+    name: str
+    alias: str | None = None
+    phase: str
+    version: str
+    age: str | None = None
+    tags: str | None = None
+    addons: str | None = None
+    problem: str | None = None
+
+
+class ClusterList(Result):
+    """The clusters of the project, those in trouble first."""
+
+    clusters: list[ClusterLine] = Field(default_factory=list)
+
+
+class ClusterState(Result):
+    """One cluster as it stands."""
+
+    id: str = ""
+    name: str = ""
+    phase: str = ""
+    problem: str | None = None
+    job_id: str | None = None
+    version: str = ""
+    age: str | None = None
+    description: str | None = None
+    tags: dict[str, str] = Field(default_factory=dict)
+    eni_subnet_ids: list[str] = Field(default_factory=list)
+    endpoints: list[str] = Field(default_factory=list)
+    addons: list[str] = Field(default_factory=list)
+    details: dict[str, str] = Field(default_factory=dict)
+
+
+class ClusterChange(Result):
+    """What can be changed of a cluster, after a change."""
+
+    cluster_id: str = ""
+    name: str = ""
+    alias: str | None = None
+    description: str | None = None
+    eni_subnet_ids: list[str] = Field(default_factory=list)
+
+
+class ClusterCreation(Result):
+    """What a creation has started."""
+
+    cluster_id: str = ""
+    name: str = ""
+    job_id: str | None = None
+    version: str | None = None
+
+
+class ClusterDeletion(Result):
+    """What a deletion has started, and what goes with the cluster."""
+
+    cluster_id: str = ""
+    name: str = ""
+    job_id: str | None = None
+    removes: list[str] = Field(default_factory=list)
+    keeps: list[str] = Field(default_factory=list)
+
+
+class ClusterCertificate(Result):
+    """Where a kubeconfig was saved, and how long it opens the cluster."""
+
+    file: str | None = None
+    bytes: int | None = None
+    sha256: str | None = None
+    server: str | None = None
+    expires: str | None = None
+
+
+class ClusterAddresses(Result):
+    """Where the API server of a cluster can be reached."""
+
+    cluster_id: str = ""
+    private_url: str | None = None
+    public_url: str | None = None
+    bandwidth_mbit: float | None = None
+
+
+@summarises("cluster_list")
+def cluster_list(answer: Answer) -> ClusterList:
+    """List clusters, one line each."""
+    lines = sorted((_line(answer, each) for each in items(answer.body, "/items")), key=_urgency)
+    phases = ", ".join(f"{count} {phase}" for phase, count in Counter(line.phase for line in lines).most_common())
+    broken = [line for line in lines if line.phase in BROKEN]
+    return ClusterList(
+        summary=f"{plural(len(lines), 'cluster')}{': ' + phases if phases else ''}.",
+        clusters=lines,
+        warnings=[
+            f"{line.name} is {line.phase}: {quoted(line.problem) if line.problem else 'no reason told'}."
+            for line in broken
+        ],
+        next=[_look(line.id, f"{line.name} needs a look") for line in broken[:1]],
+    )
+
+
+@summarises("cluster")
+def cluster(answer: Answer) -> ClusterState:
+    """Show one cluster."""
+    state = _state(answer)
+    because = f" The service says {quoted(state.problem)}." if state.problem else ""
+    since = f", {state.age} old" if state.age else ""
+    return state.model_copy(
+        update={
+            "summary": f"{state.name} is {state.phase}: {state.version}{since}.{because}",
+            "warnings": list(_doubts(answer.body, state)),
+            "next": _follow(state),
+        }
+    )
+
+
+@summarises("cluster_update")
+def cluster_update(answer: Answer) -> ClusterChange:
+    """Show what of a cluster was changed."""
+    body = answer.body
+    changed = [said for name, said in _CHANGEABLE.items() if name in answer.arguments]
+    return ClusterChange(
+        summary=f"Changed {' and '.join(changed) or 'nothing'} of {_name(body)}.",
+        cluster_id=text(get(body, "/metadata/uid")) or text(answer.arguments.get("cluster_id")),
+        name=_name(body),
+        alias=_said(body, "/metadata/alias"),
+        description=_said(body, "/spec/description"),
+        eni_subnet_ids=_subnets(body),
+    )
+
+
+@summarises("cluster_creation")
+def cluster_creation(answer: Answer) -> ClusterCreation:
+    """Tell that a creation has started."""
+    body = answer.body
+    version, uid = text(get(body, "/spec/version")), text(get(body, "/metadata/uid"))
+    what = f"{_name(body)} ({version or 'version not told'})"
+    return ClusterCreation(
+        summary=f"{what} is being created{' as ' + uid if uid else ''}. That takes minutes, and it is billed from now.",
+        cluster_id=uid,
+        name=_name(body),
+        version=version or None,
+        **_job(body),
+    )
+
+
+@summarises("cluster_deletion")
+def cluster_deletion(answer: Answer) -> ClusterDeletion:
+    """Tell that a deletion has started, and what goes with the cluster."""
+    body = answer.body
+    options = mapping(body, "/status/deleteOption")
+    return ClusterDeletion(
+        summary=f"{_name(body)} is being deleted.",
+        cluster_id=text(get(body, "/metadata/uid")) or text(answer.arguments.get("cluster_id")),
+        name=_name(body),
+        removes=[_removal(name, how) for name, how in options.items()],
+        keeps=[label for name, label in _OPTIONS.items() if options and name not in options],
+        **_job(body),
+    )
+
+
+@summarises("cluster_certificate")
+def cluster_certificate(answer: Answer) -> ClusterCertificate:
+    """Tell where a kubeconfig lies; what is in it stays out of the conversation."""
+    days = number(answer.arguments.get("duration_days"))
+    expires = answer.now + timedelta(days=days) if days else None
+    until = f"; it expires on {expires:%Y-%m-%d}" if expires else ""
+    file = answer.file
+    saved = f"The kubeconfig is saved to {file.path}" if file else "The kubeconfig was issued but saved nowhere"
+    current = text(get(answer.body, "/current-context"))
+    return ClusterCertificate(
+        summary=f"{saved}{until}.",
+        file=str(file.path) if file else None,
+        bytes=file.bytes if file else None,
+        sha256=file.sha256 if file else None,
+        server=_server(answer.body, current) or None,
+        expires=f"{expires:%Y-%m-%dT%H:%M:%SZ}" if expires else None,
+        warnings=["Whoever reads this file controls the cluster until it expires."],
+    )
+
+
+@summarises("cluster_endpoints")
+def cluster_endpoints(answer: Answer) -> ClusterAddresses:
+    """Show where the API server can be reached."""
+    found = _addresses(answer)
+    inside = found.private_url or "no address yet"
+    outside = f"exposed to the internet at {found.public_url}" if found.public_url else "not exposed to the internet"
+    return found.model_copy(update={"summary": f"The API server has {inside} in the VPC and is {outside}."})
+
+
+@summarises("cluster_public_access", accepts=dict | None)
+def cluster_public_access(answer: Answer) -> ClusterAddresses:
+    """Tell that the API server is open to the internet, or no longer; unbinding answers no body."""
+    found = _addresses(answer)
+    if answer.arguments.get("action") == "unbind":
+        return found.model_copy(update={"summary": "The API server is no longer reachable from the internet."})
+    where = found.public_url or "an address it did not tell"
+    closing = {"cluster_id": found.cluster_id, "action": "unbind"}
+    return found.model_copy(
+        update={
+            "summary": f"The API server is now reachable from the internet at {where}.",
+            "next": [NextCall(tool="set_cluster_public_access", arguments=closing, why="closes it again")],
+        }
+    )
+
+
+def _line(answer: Answer, body: Any) -> ClusterLine:
+    name, alias = _name(body), text(get(body, "/metadata/alias"))
+    tags = " ".join(f"{key}={value}" for key, value in _tags(body).items())
+    return ClusterLine(
+        id=text(get(body, "/metadata/uid")),
+        name=name,
+        alias=alias if alias != name and alias else None,
+        phase=_phase(body),
+        version=text(get(body, "/spec/version")),
+        age=age(moment(get(body, "/metadata/creationTimestamp")), answer.now),
+        tags=tags or None,
+        addons=", ".join(_addons(body)) or None,
+        problem=_problem(body),
+    )
+
+
+def _urgency(line: ClusterLine) -> tuple[int, str]:
+    rank = 0 if line.phase in BROKEN else 2 if line.phase == "Available" else 1
+    return rank, line.name
+
+
+def _state(answer: Answer) -> ClusterState:
+    body = answer.body
+    born = moment(get(body, "/metadata/creationTimestamp"))
+    details = {name: text(get(body, pointer)) for name, pointer in _DETAILS.items()}
+    return ClusterState(
+        summary="",
+        id=text(get(body, "/metadata/uid")),
+        name=_name(body),
+        phase=_phase(body),
+        problem=_problem(body),
+        job_id=_said(body, "/status/jobID"),
+        version=text(get(body, "/spec/version")),
+        age=age(born, answer.now),
+        description=_said(body, "/spec/description"),
+        tags=_tags(body),
+        eni_subnet_ids=_subnets(body),
+        endpoints=[
+            f"{text(get(each, '/type')) or 'unknown'} {text(get(each, '/url'))}"
+            for each in items(body, "/status/endpoints")
+        ],
+        addons=_addons(body),
+        details={name: value for name, value in details.items() if value},
+    )
+
+
+def _job(body: Any) -> dict[str, Any]:
+    """Return the fields of a result that lead to the job just started."""
+    job_id = text(get(body, "/status/jobID"))
+    if not job_id:
+        return {"warnings": ["The service named no job; look at the cluster itself."]}
+    follow = NextCall(tool="get_job", arguments={"job_id": job_id}, why="shows how far it is")
+    return {"job_id": job_id, "next": [follow]}
+
+
+def _addresses(answer: Answer) -> ClusterAddresses:
+    body = answer.body
+    return ClusterAddresses(
+        summary="",
+        cluster_id=text(answer.arguments.get("cluster_id")),
+        private_url=_said(body, "/status/privateEndpoint"),
+        public_url=_said(body, "/status/publicEndpoint"),
+        bandwidth_mbit=number(get(body, "/spec/spec/eip/bandwidth/size")),
+    )
+
+
+def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
+    if flag(get(body, "/status/isLocked")):
+        scene = _said(body, "/status/lockScene")
+        yield f"Billing has locked the cluster{': ' + quoted(scene) if scene else ''}."
+    if state.phase in HELD:
+        yield f"The cluster is {state.phase}: nothing runs in it."
+    if any(each.startswith("External ") for each in state.endpoints):
+        yield "Its API server is exposed to the internet."
+
+
+def _follow(state: ClusterState) -> list[NextCall]:
+    """Say what to do about a cluster that is busy or broken."""
+    if state.job_id and state.phase != "Available":
+        return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why=f"shows why it is {state.phase}")]
+    if state.phase == "Upgrading":
+        return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why="shows the upgrade")]
+    return []
+
+
+def _look(cluster_id: str, why: str) -> NextCall:
+    return NextCall(tool="get_cluster", arguments={"cluster_id": cluster_id}, why=why)
+
+
+def _removal(name: str, how: str) -> str:
+    label = _OPTIONS.get(name, name)
+    return f"{label} (goes on if that fails)" if "try" in how else label
+
+
+def _name(body: Any) -> str:
+    return text(get(body, "/metadata/name")) or "cluster"
+
+
+def _phase(body: Any) -> str:
+    return text(get(body, "/status/phase")) or "of unknown phase"
+
+
+def _problem(body: Any) -> str | None:
+    said = [text(get(body, "/status/message")), text(get(body, "/status/reason"))]
+    return next((each for each in said if each), None)
+
+
+def _said(body: Any, pointer: str) -> str | None:
+    return text(get(body, pointer)) or None
+
+
+def _subnets(body: Any) -> list[str]:
+    return [text(get(each, "/subnetID")) for each in items(body, "/spec/eniNetwork/subnets")]
+
+
+def _tags(body: Any) -> dict[str, str]:
+    return {text(get(each, "/key")): text(get(each, "/value")) for each in items(body, "/spec/clusterTags")}
+
+
+def _addons(body: Any) -> list[str]:
+    """Return the add-ons that a read with `with_addons` notes in an annotation, as `name version status`."""
+    noted = loaded(get(body, "/metadata/annotations/installedAddonInstances"))
+    lines = [
+        " ".join(filter(None, (text(get(each, f"/{key}")) for key in ("addonTemplateName", "version", "status"))))
+        for each in items(noted)
+    ]
+    return lines or strings(noted)
+
+
+def _server(body: Any, context: str) -> str:
+    """Return the address that a kubeconfig's current context leads to."""
+    chosen = next((each for each in items(body, "/contexts") if get(each, "/name") == context), {})
+    wanted = get(chosen, "/context/cluster")
+    servers = {get(each, "/name"): text(get(each, "/cluster/server")) for each in items(body, "/clusters")}
+    return servers.get(wanted) or next(iter(servers.values()), "")

@@ -1,0 +1,178 @@
+"""Reads the items of a pre-upgrade check: equal findings of many nodes become one, what blocks stands first."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ap_mcp.summaries.base import Part, get, items, plural, strings, text
+
+DETAILED = 8
+"""Findings of a kind that are told in full; of the others only the names."""
+NAMED = 3
+"""Nodes or clients that are named before the rest is counted."""
+NODE_IDS = 5
+"""Most nodes a suggestion to skip lists one by one; with more the item is skipped everywhere."""
+WHY_LIMIT = 160
+SEVERITY = {"Fatal": 0, "Warning": 1, "Info": 2}
+
+
+class Finding(Part):
+    """An item that failed, once for all the nodes on which it failed in the same way."""
+
+    name: str
+    group: str = ""
+    level: str = ""
+    count: int = 1
+    where: str | None = None
+    why: str = ""
+    do: str | None = None
+
+
+@dataclass
+class Failure:
+    """What is known of a failed item while its occurrences are being folded."""
+
+    name: str
+    kind: str
+    group: str
+    level: str
+    message: str
+    source: Any
+    count: int = 0
+    nodes: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def blocks(self) -> bool:
+        """Whether it must be mended; only what is called a risk can be skipped."""
+        return self.kind.lower() != "risk"
+
+
+def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
+    """Yield every item of a check with its node, which is empty for the items of cluster and add-ons."""
+    for group in ("clusterCheckStatus", "addonCheckStatus"):
+        yield from ((item, {}) for item in items(status, f"/{group}/itemsStatus"))
+    for stage in items(status, "/nodeCheckStatus/nodeStageStatus"):
+        node = get(stage, "/nodeInfo", {})
+        yield from ((item, node if isinstance(node, dict) else {}) for item in items(stage, "/itemsStatus"))
+
+
+def failures(status: Any) -> list[Failure]:
+    """List the failed items, folded, the gravest first."""
+    folded: dict[tuple[str, ...], Failure] = {}
+    for item, node in checked_items(status):
+        if get(item, "/phase") != "Failed":
+            continue
+        name, uid = text(get(node, "/name")), text(get(node, "/uid"))
+        message = _without(text(get(item, "/message"), 2 * WHY_LIMIT), (name, uid))
+        title, kind, group, level = (text(get(item, f"/{key}")) for key in ("name", "kind", "group", "level"))
+        fresh = Failure(title, kind, group, level, message, get(item, "/riskSource", {}))
+        failure = folded.setdefault((title, kind, group, level, message), fresh)
+        failure.count += 1
+        if uid or name:
+            failure.nodes[uid or name] = name or uid
+    found = list(folded.values())
+    if len(found) > 2 * DETAILED:
+        found = list(_by_name(found))
+    return sorted(found, key=lambda each: (not each.blocks, SEVERITY.get(each.level, 1), each.name))
+
+
+def told(failures_: Iterable[Failure]) -> list[Finding]:
+    """Tell the first findings in full."""
+    return [_finding(each) for each in list(failures_)[:DETAILED]]
+
+
+def named(failures_: Iterable[Failure]) -> list[str]:
+    """Name the findings that `told` leaves out."""
+    left = list(failures_)[DETAILED:]
+    return [f"{each.name} on {plural(len(each.nodes), 'node')}" if each.nodes else each.name for each in left]
+
+
+def counted(failures_: Iterable[Failure]) -> dict[str, int]:
+    """Count failed items by group and level."""
+    counts: Counter[str] = Counter()
+    for each in failures_:
+        counts[f"{each.group} {each.level}".strip() or "other"] += each.count
+    return dict(counts)
+
+
+def skippable(failures_: Iterable[Failure], already: Any) -> list[dict[str, Any]]:
+    """Make the `skip_items` of the next check: what this one skipped already, and every risk it found."""
+    wanted: dict[str, set[str] | None] = {}
+    for entry in items(already):
+        _skip(wanted, text(get(entry, "/name")), set(strings(entry, "/resourceSelector/values")))
+    for each in failures_:
+        if not each.blocks:
+            _skip(wanted, each.name, set(each.nodes) if len(each.nodes) <= NODE_IDS else set())
+    return [{"name": name, **({"node_ids": sorted(nodes)} if nodes else {})} for name, nodes in wanted.items()]
+
+
+def _skip(wanted: dict[str, set[str] | None], name: str, nodes: set[str]) -> None:
+    """Add an item, of some nodes or altogether; altogether wins."""
+    known = wanted.get(name, set())
+    if not name:
+        return
+    together = nodes | known if nodes and known is not None else None
+    wanted[name] = together if together and len(together) <= NODE_IDS else None
+
+
+def _by_name(found: Iterable[Failure]) -> Iterator[Failure]:
+    folded: dict[tuple[str, bool], Failure] = {}
+    for each in found:
+        first = folded.setdefault((each.name, each.blocks), each)
+        if first is not each:
+            first.count += each.count
+            first.nodes |= each.nodes
+    yield from folded.values()
+
+
+def _finding(failure: Failure) -> Finding:
+    return Finding(
+        name=failure.name,
+        group=failure.group,
+        level=failure.level,
+        count=failure.count,
+        where=_where(failure) or None,
+        why=text(failure.message, WHY_LIMIT),
+        do=_advice(failure) if failure.blocks else None,
+    )
+
+
+def _where(failure: Failure) -> str:
+    source = failure.source
+    if failure.nodes:
+        return _few(sorted(failure.nodes.values()))
+    addons = [get(each, "/addonTemplateName", get(each, "/addonTemplate")) for each in items(source, "/addonRisks")]
+    if addons:
+        return _few([f"add-on {text(each)}" for each in addons])
+    if apis := items(source, "/deprecatedAPIRisks"):
+        return _few([f"{text(get(each, '/url'))} used by {text(get(each, '/userAgent'))}" for each in apis])
+    if nodes := items(source, "/nodeRisks"):
+        return _few([f"node {text(get(each, '/NodeID'))}" for each in nodes])
+    settings = items(source, "/configurationRisks")
+    return _few([f"{text(get(each, '/package'))} {text(get(each, '/field'))}" for each in settings])
+
+
+def _advice(failure: Failure) -> str:
+    source = failure.source
+    if get(source, "/addonRisks"):
+        return "Bring the add-on to a fitting, healthy state: list_addons, update_addon."
+    if get(source, "/deprecatedAPIRisks"):
+        return "Move the clients to an API version that the target serves."
+    if get(source, "/configurationRisks"):
+        return "Put the changed settings back."
+    if failure.nodes or get(source, "/nodeRisks"):
+        return "Mend the nodes."
+    return "Mend the cause, then check again."
+
+
+def _few(names: list[str]) -> str:
+    left = len(names) - NAMED
+    return ", ".join(names[:NAMED]) + (f" and {left} more" if left > 0 else "")
+
+
+def _without(message: str, names: Iterable[str]) -> str:
+    """Take a node's own names out of a message, so that equal findings are equal texts."""
+    for name in names:
+        message = message.replace(name, "…") if name else message
+    return message

@@ -1,0 +1,163 @@
+"""Shapes a job, whatever the depth of its sub-jobs: the verdict, what runs now, and the step that failed."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import Answer, NextCall, Part, Result, get, items, moment, plural, span, summarises, text
+
+Verdict = Literal["running", "succeeded", "failed"]
+VERDICTS: dict[str, Verdict] = {"Success": "succeeded", "Failed": "failed"}
+FAILURES_SHOWN = 20
+QUIET_SECONDS = 900
+"""A running job that nothing has moved for so long is worth a warning."""
+_SENTENCES = {
+    ("CreateCluster", "succeeded"): "The cluster is ready.",
+    ("DeleteCluster", "succeeded"): "The cluster is gone.",
+    ("CreateCluster", "failed"): "A cluster whose creation failed must be deleted and created anew.",
+    ("DeleteCluster", "failed"): "Mend what is in the way, then delete again.",
+}
+
+
+class FailedStep(Part):
+    """The way to a sub-job that failed, and why."""
+
+    path: str
+    reason: str
+
+
+class JobState(Result):
+    """How far a job is; the step that failed comes first."""
+
+    job_id: str = ""
+    type: str = ""
+    cluster_id: str = ""
+    verdict: Verdict = "running"
+    percent: int = 0
+    failed: list[FailedStep] = Field(default_factory=list)
+    running: list[str] = Field(default_factory=list)
+    elapsed: str | None = None
+    stalled_since: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One job of the tree and the names of those above it."""
+
+    body: Any
+    path: tuple[str, ...]
+    leaf: bool
+
+    @property
+    def name(self) -> str:
+        """Its type, with what it works on if that is told."""
+        what = text(get(self.body, "/spec/resourceName"))
+        return f"{_type(self.body)} {what}" if what and self.leaf else _type(self.body)
+
+    @property
+    def phase(self) -> str:
+        """Its phase."""
+        return text(get(self.body, "/status/phase"))
+
+
+@summarises("job")
+def job(answer: Answer) -> JobState:
+    """Show how far a job is."""
+    nodes = list(_walk(answer.body))
+    leaves = [node for node in nodes if node.leaf]
+    done = sum(node.phase == "Success" for node in leaves)
+    verdict = VERDICTS.get(nodes[0].phase, "running")
+    failed = _failures(nodes)
+    running = [node.name for node in leaves if node.phase == "Running"]
+    times = [at for node in nodes if (at := moment(get(node.body, "/metadata/updateTimestamp")))]
+    started = moment(get(answer.body, "/metadata/creationTimestamp"))
+    last = max(times, default=None)
+    stalled = last if verdict == "running" and _is_quiet(last, answer.now) else None
+    state = JobState(
+        summary="",
+        job_id=text(get(answer.body, "/metadata/uid")) or text(answer.arguments.get("job_id")),
+        type=_type(answer.body),
+        cluster_id=text(get(answer.body, "/spec/clusterUID")),
+        verdict=verdict,
+        percent=100 if verdict == "succeeded" else 100 * done // len(leaves),
+        failed=failed[:FAILURES_SHOWN],
+        running=running,
+        elapsed=_elapsed(started, last if verdict != "running" else answer.now),
+        stalled_since=_written(stalled),
+        warnings=list(_doubts(verdict, failed, stalled, answer.now)),
+    )
+    return state.model_copy(
+        update={"summary": _sentence(state, f"{done} of {len(leaves)} done"), "next": _follow(state)}
+    )
+
+
+def _walk(root: Any) -> Iterator[Node]:
+    """Yield a job and all its sub-jobs, parents first, without recursion: the depth is the service's to choose."""
+    waiting: list[tuple[Any, tuple[str, ...]]] = [(root, ())]
+    while waiting:
+        body, above = waiting.pop()
+        children = items(body, "/spec/subJobs")
+        path = (*above, _type(body))
+        yield Node(body, path, leaf=not children)
+        waiting += [(child, path) for child in reversed(children)]
+
+
+def _failures(nodes: list[Node]) -> list[FailedStep]:
+    """List what failed at the ends of the tree; a parent only if none of its own steps tells more."""
+    failed = [node for node in nodes if node.phase == "Failed"]
+    above = {node.path[:length] for node in failed for length in range(1, len(node.path))}
+    return [
+        FailedStep(
+            path=" > ".join((*node.path[:-1], node.name)),
+            reason=text(get(node.body, "/status/reason")) or "no reason told",
+        )
+        for node in failed
+        if node.leaf or node.path not in above
+    ]
+
+
+def _sentence(state: JobState, steps: str) -> str:
+    took = f" after {state.elapsed}" if state.elapsed else ""
+    if state.verdict == "running":
+        now = f", now {', '.join(state.running[:3])}" if state.running else ""
+        return f"{state.type} is running: {state.percent}% ({steps}{now}){took}."
+    more = _SENTENCES.get((state.type, state.verdict), "")
+    first = f" at {state.failed[0].path.split(' > ')[-1]}: {state.failed[0].reason.rstrip('.')}" if state.failed else ""
+    where = first if state.verdict == "failed" else ""
+    return f"{state.type} {state.verdict}{took}{where}. {more}".rstrip()
+
+
+def _doubts(verdict: str, failed: list[FailedStep], stalled: datetime | None, now: datetime) -> Iterator[str]:
+    if len(failed) > FAILURES_SHOWN:
+        yield f"{len(failed)} steps failed; the first {FAILURES_SHOWN} are shown."
+    if verdict == "succeeded" and failed:
+        yield f"{plural(len(failed), 'step')} failed and did not stop the job: what they were to remove may be left."
+    if stalled is not None:
+        yield f"Nothing has moved for {span(now - stalled)}."
+
+
+def _follow(state: JobState) -> list[NextCall]:
+    if state.verdict == "running":
+        return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why="look again in half a minute")]
+    if state.cluster_id and (state.type, state.verdict) != ("DeleteCluster", "succeeded"):
+        return [NextCall(tool="get_cluster", arguments={"cluster_id": state.cluster_id}, why="shows how it is now")]
+    return []
+
+
+def _is_quiet(last: datetime | None, now: datetime) -> bool:
+    return last is not None and (now - last).total_seconds() > QUIET_SECONDS
+
+
+def _elapsed(started: datetime | None, ended: datetime | None) -> str | None:
+    return span(ended - started) if started and ended else None
+
+
+def _type(body: Any) -> str:
+    return text(get(body, "/spec/type")) or "job"
+
+
+def _written(at: datetime | None) -> str | None:
+    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None

@@ -1,0 +1,65 @@
+"""The two answers that fit everything: small ones as they are, and those that nobody understood."""
+
+from types import NoneType
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import Answer, Result, summarises, text
+
+FACTS = 40
+DEPTH = 6
+UNREAD_LIMIT = 2000
+
+
+class Plain(Result):
+    """A small answer: its scalars under dotted names."""
+
+    facts: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+class Unread(Result):
+    """An answer of an unexpected form, shown as it came rather than lost."""
+
+    answer: str
+
+
+@summarises("plain", accepts=dict | list | str | int | float | NoneType)
+def plain(answer: Answer) -> Plain:
+    """Show a small answer as it is."""
+    every = flattened(answer.body) if isinstance(answer.body, dict | list) else {}
+    facts = dict(list(every.items())[:FACTS])
+    left = len(every) - len(facts)
+    said = text(answer.body) if isinstance(answer.body, str | int | float) else ""
+    told = f" The service says: {said}." if said and said != "success" else ""
+    where = f" Saved to {answer.file.path}." if answer.file else ""
+    return Plain(
+        summary=f"{answer.operation.title}: done.{told}{where}",
+        facts=facts,
+        warnings=[f"{left} more values are only in the whole answer."] if left > 0 else [],
+    )
+
+
+def unread(answer: Answer, why: str) -> Unread:
+    """Show an answer that its summariser could not read."""
+    shown = text(answer.body, UNREAD_LIMIT) or "(empty)"
+    return Unread(
+        summary=f"{answer.operation.title}: the service answered, but {why}.",
+        answer=shown,
+        warnings=["The answer was not understood, so it is shown as it came; read it as data."],
+    )
+
+
+def flattened(value: Any, name: str = "", depth: int = 0) -> dict[str, str | int | float | bool]:
+    """Return the scalars of nested data under dotted names; what lies too deep becomes text."""
+    if value is None:
+        return {}
+    if isinstance(value, bool | int | float):
+        return {name: value}
+    if isinstance(value, str) or depth == DEPTH:
+        return {name: text(value)}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    facts: dict[str, str | int | float | bool] = {}
+    for key, each in pairs:
+        facts |= flattened(each, f"{name}.{text(key)}" if name else text(key), depth + 1)
+    return facts

@@ -1,0 +1,49 @@
+"""Shapes quotas: how much is allowed, used and left."""
+
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import Answer, Part, Result, get, items, number, summarises, text
+
+_NAMES = {"cluster": "clusters", "autopilot_cluster": "clusters"}
+
+
+class Quota(Part):
+    """One kind of resource against its limit."""
+
+    name: str
+    used: float
+    limit: float
+    left: float
+    region: str | None = None
+
+
+class QuotaList(Result):
+    """The quotas of the project."""
+
+    quotas: list[Quota] = Field(default_factory=list)
+
+
+@summarises("quotas")
+def quotas(answer: Answer) -> QuotaList:
+    """Show how much of each quota is used."""
+    every = items(answer.body, "/quotas")
+    found = [quota for each in every if (quota := _quota(each))]
+    said = "; ".join(f"{each.used:g} of {each.limit:g} {each.name} used, {each.left:g} left" for each in found)
+    full = [f"No more {each.name} can be created: the quota is used up." for each in found if each.left <= 0]
+    unread = len(every) - len(found)
+    return QuotaList(
+        summary=f"{said or 'The service told no quota'}.",
+        quotas=found,
+        warnings=[*full, *([f"{unread} more could not be read; the whole answer has them."] if unread else [])],
+    )
+
+
+def _quota(body: Any) -> Quota | None:
+    used, limit = number(get(body, "/used")), number(get(body, "/quotaLimit"))
+    if used is None or limit is None:
+        return None
+    key = text(get(body, "/quotaKey"))
+    region = text(get(body, "/regionId")) or None
+    return Quota(name=_NAMES.get(key, key), used=used, limit=limit, left=max(limit - used, 0), region=region)

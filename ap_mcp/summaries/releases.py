@@ -1,0 +1,271 @@
+"""Shapes answers about releases: how they are, what they run with, and which revisions they had."""
+
+from collections import Counter
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import (
+    Answer,
+    NextCall,
+    Part,
+    Result,
+    get,
+    items,
+    loaded,
+    number,
+    plural,
+    quoted,
+    summarises,
+    text,
+)
+from ap_mcp.summaries.charts import too_large, unsuccessful, when, within_limit
+
+__all__ = ["release", "release_change", "release_deletion", "release_history", "release_list"]
+
+BUSY = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK", "DELETING"})
+BROKEN = frozenset({"FAILED", "UNKNOWN"})
+
+_DOING = {
+    "DEPLOYED": "is deployed",
+    "DELETED": "is deleted",
+    "FAILED": "has failed",
+    "DELETING": "is being deleted",
+    "PENDING_INSTALL": "is being installed",
+    "PENDING_UPGRADE": "is being upgraded",
+    "PENDING_ROLLBACK": "is being rolled back",
+    "UNKNOWN": "is in an unknown state",
+    "SUPERSEDED": "is superseded",
+}
+
+
+class ReleaseLine(Part):
+    """One release in a list."""
+
+    name: str
+    namespace: str
+    status: str
+    chart: str
+    revision: int | None = None
+    changed: str | None = None
+    problem: str | None = None
+
+
+class ReleaseList(Result):
+    """The releases of a cluster, those in trouble first."""
+
+    releases: list[ReleaseLine] = Field(default_factory=list)
+
+
+class ReleaseState(Result):
+    """One release: how it is and what it runs with."""
+
+    name: str = ""
+    namespace: str = ""
+    cluster_id: str = ""
+    status: str = ""
+    chart: str = ""
+    revision: int | None = None
+    changed: str | None = None
+    description: str | None = None
+    problem: str | None = None
+    values: dict[str, Any] = Field(default_factory=dict)
+
+
+class ReleaseChange(Result):
+    """What an installation, an upgrade or a rollback has started."""
+
+    name: str = ""
+    namespace: str = ""
+    status: str = ""
+    chart: str = ""
+    revision: int | None = None
+
+
+class ReleaseDeletion(Result):
+    """Which release is being removed."""
+
+    name: str = ""
+    namespace: str = ""
+
+
+class RevisionLine(Part):
+    """One revision of a release."""
+
+    revision: int | None = None
+    status: str
+    chart: str
+    changed: str | None = None
+    note: str | None = None
+
+
+class ReleaseHistory(Result):
+    """The revisions of a release, the newest first."""
+
+    revisions: list[RevisionLine] = Field(default_factory=list)
+
+
+@summarises("release_list", accepts=list)
+def release_list(answer: Answer) -> ReleaseList:
+    """List a cluster's releases."""
+    lines = sorted((_line(each) for each in _flat(answer.body)), key=_urgency)
+    counted = Counter(line.status for line in lines)
+    states = ", ".join(f"{count} {status}" for status, count in counted.most_common())
+    broken = [line for line in lines if line.status in BROKEN]
+    return ReleaseList(
+        summary=f"{plural(len(lines), 'release')}{': ' + states if states else ''}.",
+        releases=lines,
+        warnings=[f"{_title(line)} {_doing(line.status)}." for line in broken],
+        next=[_call("get_release", answer, line, f"{line.name} needs a look") for line in broken[:1]],
+    )
+
+
+@summarises("release")
+def release(answer: Answer) -> ReleaseState:
+    """Show one release."""
+    body = answer.body
+    line = _line(body)
+    found = loaded(get(body, "/values"))
+    values, left_out = within_limit(found if isinstance(found, dict) else {})
+    return ReleaseState(
+        summary=f"{_told(line)}{_because(line)}",
+        name=line.name,
+        namespace=line.namespace,
+        cluster_id=text(get(body, "/cluster_id")),
+        status=line.status,
+        chart=line.chart,
+        revision=line.revision,
+        changed=line.changed,
+        description=text(get(body, "/description")) or None,
+        problem=line.problem,
+        values=values,
+        warnings=too_large(left_out),
+        next=_after(answer, line),
+    )
+
+
+@summarises("release_change")
+def release_change(answer: Answer) -> ReleaseChange:
+    """Tell what an installation, an upgrade or a rollback has started, or that it was only verified."""
+    line = _line(answer.body)
+    checked = answer.arguments.get("check_only") is True
+    return ReleaseChange(
+        summary=_checked(line) if checked else f"{_told(line)}{_because(line)}",
+        name=line.name,
+        namespace=line.namespace,
+        status="" if checked else line.status,
+        chart=line.chart,
+        revision=None if checked else line.revision,
+        next=[] if checked else _after(answer, line),
+    )
+
+
+@summarises("release_deletion", accepts=str | dict | None)
+def release_deletion(answer: Answer) -> ReleaseDeletion:
+    """Tell that a removal has started; the service says no more than a word."""
+    namespace, name = (text(answer.arguments.get(key)) for key in ("namespace", "name"))
+    line = ReleaseLine(namespace=namespace, name=name, status="DELETING", chart="")
+    return ReleaseDeletion(
+        summary=f"The release {_title(line)} is being deleted.",
+        namespace=namespace,
+        name=name,
+        warnings=unsuccessful(answer.body),
+        next=[_call("get_release", answer, line, "it is gone once it is not found any more")],
+    )
+
+
+@summarises("release_history", accepts=list)
+def release_history(answer: Answer) -> ReleaseHistory:
+    """List the revisions of a release."""
+    bodies = sorted(_flat(answer.body), key=lambda each: number(get(each, "/version")) or 0, reverse=True)
+    lines = [_revision(each) for each in bodies]
+    name = "/".join(text(answer.arguments.get(key)) for key in ("namespace", "name"))
+    now = f"; the current one, {lines[0].revision}, {_doing(lines[0].status)}" if lines else ""
+    return ReleaseHistory(summary=f"{name} has {plural(len(lines), 'revision')}{now}.", revisions=lines)
+
+
+def _flat(body: Any) -> list[dict[str, Any]]:
+    """Return the releases of a list, also of one that holds lists, as the reference draws it."""
+    found: list[dict[str, Any]] = []
+    for each in body if isinstance(body, list) else [body]:
+        found += items(each)
+    return found
+
+
+def _line(body: Any) -> ReleaseLine:
+    status = text(get(body, "/status")) or "not told"
+    said = text(get(body, "/status_description"))
+    return ReleaseLine(
+        namespace=text(get(body, "/namespace")),
+        name=text(get(body, "/name")),
+        status=status,
+        chart=_chart(body),
+        revision=_count(get(body, "/version")),
+        changed=when(get(body, "/update_at")),
+        problem=said if said and status not in BUSY | {"DEPLOYED"} else None,
+    )
+
+
+def _revision(body: Any) -> RevisionLine:
+    line = _line(body)
+    said = text(get(body, "/status_description")) or text(get(body, "/description"))
+    return RevisionLine(
+        revision=line.revision, status=line.status, chart=line.chart, changed=line.changed, note=said or None
+    )
+
+
+def _chart(body: Any) -> str:
+    return " ".join(filter(None, (text(get(body, "/chart_name")), text(get(body, "/chart_version")))))
+
+
+def _count(value: Any) -> int | None:
+    found = number(value)
+    return None if found is None else int(found)
+
+
+def _urgency(line: ReleaseLine) -> tuple[int, str, str]:
+    rank = 0 if line.status in BROKEN else 1 if line.status in BUSY else 2
+    return rank, line.namespace, line.name
+
+
+def _title(line: ReleaseLine) -> str:
+    return "/".join(filter(None, (line.namespace, line.name))) or "the release"
+
+
+def _doing(status: str) -> str:
+    return _DOING.get(status, f"is {status}")
+
+
+def _told(line: ReleaseLine) -> str:
+    chart = f" ({line.chart})" if line.chart else ""
+    revision = f", revision {line.revision}" if line.revision is not None else ""
+    return f"{_title(line)}{chart}{revision} {_doing(line.status)}."
+
+
+def _because(line: ReleaseLine) -> str:
+    return f" The service says {quoted(line.problem)}." if line.problem else ""
+
+
+def _checked(line: ReleaseLine) -> str:
+    return (
+        f"The service would accept this for {_title(line)} ({line.chart}); it was only verified, nothing has changed."
+    )
+
+
+def _call(tool: str, answer: Answer, line: ReleaseLine, why: str) -> NextCall:
+    given = answer.arguments
+    arguments = {
+        "cluster_id": given.get("cluster_id", ""),
+        "namespace": line.namespace or given.get("namespace", ""),
+        "name": line.name or given.get("name", ""),
+    }
+    return NextCall(tool=tool, arguments=arguments, why=why)
+
+
+def _after(answer: Answer, line: ReleaseLine) -> list[NextCall]:
+    """Say what to do about a release that is busy or in trouble."""
+    if line.status in BUSY:
+        return [_call("get_release", answer, line, "it is not done yet; look again in a while")]
+    if line.status not in BROKEN:
+        return []
+    return [_call("get_release_history", answer, line, "it may hold a revision to roll back to with update_release")]

@@ -1,0 +1,51 @@
+"""Turns the type of a result into the small, open JSON Schema that clients are shown.
+
+Fifty of them travel with every list of tools, so they name every field and say only what is no text:
+a property without a type is a text, an array without items holds texts. They are read from the annotations,
+because building pydantic's own schemas would cost more than the rest of the start.
+"""
+
+from functools import cache
+from types import NoneType, UnionType
+from typing import Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel
+
+from ap_mcp.summaries import result_type
+from ap_mcp.summaries.base import COMMON_FIELDS
+
+_SCALARS = {str: {}, bool: {"type": "boolean"}, int: {"type": "integer"}, float: {"type": "number"}}
+
+
+def output_schema(kind: str) -> dict[str, Any]:
+    """Return the schema of the results of a kind: no `$ref`, no titles, nothing closed, only `summary` required."""
+    return dict(_schema_of(kind))
+
+
+@cache
+def _schema_of(kind: str) -> dict[str, Any]:
+    fields = result_type(kind).model_fields
+    own = {name: schema_of(field.annotation) for name, field in fields.items() if name not in COMMON_FIELDS}
+    return {"type": "object", "properties": {"summary": {}, **own}, "required": ["summary"]}
+
+
+def schema_of(annotation: Any, *, names_inside: bool = True) -> dict[str, Any]:
+    """Return the schema of one field; objects inside objects show no names any more."""
+    origin = get_origin(annotation)
+    if annotation in _SCALARS:
+        return dict(_SCALARS[annotation])
+    if origin is Literal:
+        return {"enum": list(get_args(annotation))}
+    if origin in (Union, UnionType):
+        choices = [schema_of(each, names_inside=names_inside) for each in get_args(annotation) if each is not NoneType]
+        return choices[0] if all(each == choices[0] for each in choices) else {}
+    if annotation is list or origin in (list, tuple):
+        items = schema_of((get_args(annotation) or (str,))[0]) if names_inside else {}
+        named = {"properties": items["properties"]} if "properties" in items else items
+        return {"type": "array", "items": named} if named else {"type": "array"}
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel) and names_inside:
+        inner = {
+            name: schema_of(field.annotation, names_inside=False) for name, field in annotation.model_fields.items()
+        }
+        return {"type": "object", "properties": inner}
+    return {} if annotation is Any else {"type": "object"}

@@ -1,0 +1,29 @@
+"""Shapes a change of tags; the service answers nothing, so the arguments tell the story."""
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import Answer, NextCall, Result, mapping, plural, strings, summarises, text
+
+
+class TagChange(Result):
+    """Which tags were set or removed."""
+
+    cluster_id: str = ""
+    tags: dict[str, str] = Field(default_factory=dict)
+    removed: list[str] = Field(default_factory=list)
+
+
+@summarises("tags", accepts=dict | str | None)
+def tags(answer: Answer) -> TagChange:
+    """Tell which tags were set or removed."""
+    given = dict(answer.arguments)
+    added, removed = mapping(given, "/tags"), strings(given, "/keys")
+    done = f"{plural(len(added), 'tag')} set" if added else f"{plural(len(removed), 'tag')} removed"
+    cluster_id = text(given.get("cluster_id"))
+    return TagChange(
+        summary=f"{done}: {', '.join(added or removed)}. Other tags are as they were.",
+        cluster_id=cluster_id,
+        tags=added,
+        removed=removed,
+        next=[NextCall(tool="get_cluster", arguments={"cluster_id": cluster_id}, why="shows all tags")],
+    )

@@ -1,0 +1,70 @@
+"""What the summaries of upgrades, checks and workflows have in common."""
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from ap_mcp.summaries.base import Answer, NextCall, get, items, moment, plural, span, text
+
+LISTED = 20
+"""Most entries of a history that are shown; the rest is in the raw answer."""
+RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
+VERDICTS = {
+    "Init": RUNNING,
+    "Queuing": RUNNING,
+    "Queueing": RUNNING,
+    "Running": RUNNING,
+    "Pause": "paused",
+    "Success": SUCCEEDED,
+    "Failed": FAILED,
+}
+
+LineT = TypeVar("LineT")
+
+
+def verdict_of(phase: str) -> str:
+    """Return the verdict on a task in a phase; an unknown phase stands for itself."""
+    return VERDICTS.get(phase, phase or "unknown")
+
+
+def spoken(verdict: str) -> str:
+    """Return a verdict as the words that follow a noun."""
+    words = {SUCCEEDED: "has succeeded", FAILED: "has failed", "cancelled": "was cancelled", "stopped": "has stopped"}
+    return words.get(verdict, f"is {verdict.replace('_', ' ')}")
+
+
+def stamp(value: Any) -> str | None:
+    """Return a time of the cloud in one short form; what is no time stays as it is."""
+    found = moment(value)
+    return f"{found:%Y-%m-%dT%H:%M:%SZ}" if found else text(value) or None
+
+
+def created(body: Any) -> str:
+    """Return when a task was created, in a form that sorts."""
+    return stamp(get(body, "/metadata/creationTimestamp")) or ""
+
+
+def newest_first(body: Any) -> list[dict[str, Any]]:
+    """Return the tasks of a list; the service promises no order."""
+    return sorted(items(body, "/items"), key=created, reverse=True)
+
+
+def took(start: Any, end: Any) -> str | None:
+    """Return the time between two moments of the cloud, if both are known and in order."""
+    begun, ended = moment(start), moment(end)
+    return span(ended - begun) if begun and ended and ended >= begun else None
+
+
+def left_out(every: Sequence[Any], lines: Sequence[LineT], noun: str) -> list[str]:
+    """Return the warning that a history was cut, if it was."""
+    left = len(every) - len(lines)
+    return [f"{plural(left, f'older {noun}')} only in the raw answer."] if left else []
+
+
+def cluster_of(answer: Answer) -> dict[str, Any]:
+    """Return the argument that names the cluster of a call, for the calls that follow."""
+    return {"cluster_id": answer.arguments.get("cluster_id", "")}
+
+
+def call(answer: Answer, tool: str, why: str, **arguments: Any) -> NextCall:
+    """Propose a call on the same cluster."""
+    return NextCall(tool=tool, arguments={**cluster_of(answer), **arguments}, why=why)

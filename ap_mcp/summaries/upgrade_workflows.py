@@ -1,0 +1,187 @@
+"""Shapes answers about upgrade workflows: their stages, and what can be done with them now."""
+
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import Answer, NextCall, Part, Result, get, items, moment, plural, span, summarises, text
+from ap_mcp.summaries.upgrade_parts import (
+    LISTED,
+    call,
+    created,
+    left_out,
+    newest_first,
+    spoken,
+    stamp,
+    took,
+    verdict_of,
+)
+
+TITLES = {
+    "PreCheck": "pre-upgrade check",
+    "Snapshot": "backup",
+    "Cluster": "upgrade",
+    "PostCheck": "post-upgrade check",
+    "Rollback": "rollback",
+}
+VERDICTS = {"Init": "idle", "Running": "running", "Pending": "stopped", "Success": "succeeded", "Cancel": "cancelled"}
+BUSY_UPGRADE = frozenset({"Running", "Init", "Pause", "Queuing", "Queueing"})
+
+
+class Stage(Part):
+    """One stage of a workflow."""
+
+    stage: str
+    status: str
+    task_id: str | None = None
+    started: str | None = None
+    took: str | None = None
+    expires: str | None = None
+
+
+class Workflow(Result):
+    """An upgrade workflow with its stages."""
+
+    workflow_id: str = ""
+    verdict: str = ""
+    from_version: str = ""
+    to_version: str = ""
+    stages: list[Stage] = Field(default_factory=list)
+    can_cancel: bool | None = None
+    can_retry: bool | None = None
+    why_not: str | None = None
+
+
+class WorkflowLine(Part):
+    """One workflow in a list."""
+
+    workflow_id: str
+    verdict: str
+    from_version: str = ""
+    to_version: str = ""
+    created: str | None = None
+    at: str | None = None
+
+
+class WorkflowList(Result):
+    """A cluster's workflows, the newest first."""
+
+    workflows: list[WorkflowLine] = Field(default_factory=list)
+    shown: int = 0
+    total: int = 0
+
+
+@summarises("upgrade_workflow")
+def upgrade_workflow(answer: Answer) -> Workflow:
+    """Tell how a workflow stands, stage by stage, and what comes next."""
+    body = answer.body
+    points = items(body, "/status/pointStatuses")
+    line = _line(body)
+    why_not = _uncancellable(line.verdict, points)
+    return Workflow(
+        summary=_said(line, points),
+        workflow_id=line.workflow_id,
+        verdict=line.verdict,
+        from_version=line.from_version,
+        to_version=line.to_version,
+        stages=[_stage(answer, point) for point in points],
+        can_cancel=why_not is None,
+        can_retry=_status(points, "Cluster") == "Failed" and line.verdict == "stopped",
+        why_not=why_not,
+        next=_next(answer, line, points),
+    )
+
+
+@summarises("upgrade_workflows")
+def upgrade_workflows(answer: Answer) -> WorkflowList:
+    """List a cluster's workflows."""
+    every = newest_first(answer.body)
+    lines = [_line(each) for each in every[:LISTED]]
+    open_ = [line for line in lines if line.verdict not in ("succeeded", "cancelled")]
+    return WorkflowList(
+        summary=f"{plural(len(every), 'upgrade workflow')}, {len(open_) or 'none'} of them open.",
+        workflows=lines,
+        shown=len(lines),
+        total=len(every),
+        warnings=left_out(every, lines, "workflow"),
+        next=[
+            call(answer, "get_upgrade_workflow", "Its stages", upgrade_workflow_id=line.workflow_id)
+            for line in (open_ or lines)[:1]
+        ],
+    )
+
+
+def _line(body: Any) -> WorkflowLine:
+    phase = text(get(body, "/status/phase")) or "Init"
+    points = items(body, "/status/pointStatuses")
+    now = next((point for point in points if _now(point)), None)
+    return WorkflowLine(
+        workflow_id=text(get(body, "/metadata/uid")),
+        verdict=VERDICTS.get(phase, phase),
+        from_version=text(get(body, "/spec/clusterVersion")),
+        to_version=text(get(body, "/spec/targetVersion")),
+        created=created(body) or None,
+        at=f"{_title(now)} {verdict_of(text(get(now, '/status')))}" if now else None,
+    )
+
+
+def _now(point: Any) -> bool:
+    return verdict_of(text(get(point, "/status"))) in ("running", "paused", "failed")
+
+
+def _stage(answer: Answer, point: Any) -> Stage:
+    status = text(get(point, "/status"))
+    start, end = get(point, "/startTimeStamp"), get(point, "/endTimeStamp")
+    begun = moment(start)
+    running = span(answer.now - begun) if begun and not end and verdict_of(status) == "running" else None
+    return Stage(
+        stage=_title(point),
+        status=verdict_of(status) if status else "not started",
+        task_id=text(get(point, "/taskID")) or None,
+        started=stamp(start),
+        took=took(start, end) or running,
+        expires=stamp(get(point, "/expireTimeStamp")),
+    )
+
+
+def _said(line: WorkflowLine, points: list[dict[str, Any]]) -> str:
+    done = [_title(point) for point in points if get(point, "/status") == "Success"]
+    progress = f" Done: {', '.join(done)}." if done else " No stage is done yet."
+    at = f" Now: {line.at}." if line.at else ""
+    return f"The workflow from {line.from_version} to {line.to_version} {spoken(line.verdict)}.{progress}{at}"
+
+
+def _uncancellable(verdict: str, points: list[dict[str, Any]]) -> str | None:
+    if verdict in ("running", "succeeded", "cancelled"):
+        return f"The workflow {spoken(verdict)}."
+    upgrade = _status(points, "Cluster")
+    return f"Its upgrade is in state {upgrade}." if upgrade in BUSY_UPGRADE else None
+
+
+def _next(answer: Answer, line: WorkflowLine, points: list[dict[str, Any]]) -> list[NextCall]:
+    if line.verdict in ("succeeded", "cancelled"):
+        return []
+    if line.verdict == "running":
+        look = {"upgrade_workflow_id": line.workflow_id}
+        return [call(answer, "get_upgrade_workflow", "A stage is running", **look)]
+    target = {"target_version": line.to_version}
+    if _status(points, "PreCheck") != "Success":
+        return [call(answer, "run_precheck", "First stage", **target)]
+    upgrade = _status(points, "Cluster")
+    if upgrade == "Failed":
+        return [call(answer, "retry_upgrade", "Once the cause is mended")]
+    if upgrade != "Success":
+        backup = (
+            [] if _status(points, "Snapshot") == "Success" else [call(answer, "backup_cluster", "No way back later")]
+        )
+        return [*backup, call(answer, "upgrade_cluster", "The check has passed", **target)]
+    return [call(answer, "run_postcheck", "Last stage")]
+
+
+def _status(points: list[dict[str, Any]], stage: str) -> str:
+    return next((text(get(point, "/status")) for point in points if get(point, "/taskType") == stage), "")
+
+
+def _title(point: Any) -> str:
+    kind = text(get(point, "/taskType"))
+    return TITLES.get(kind, kind)

@@ -1,0 +1,304 @@
+"""Shapes answers about cluster upgrades and backups: what is offered, what runs, how it went."""
+
+from types import NoneType
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import (
+    Answer,
+    Part,
+    Result,
+    get,
+    items,
+    mapping,
+    number,
+    plural,
+    quoted,
+    strings,
+    summarises,
+    text,
+)
+from ap_mcp.summaries.plain import flattened
+from ap_mcp.summaries.upgrade_parts import (
+    FAILED,
+    LISTED,
+    RUNNING,
+    SUCCEEDED,
+    call,
+    created,
+    left_out,
+    newest_first,
+    spoken,
+    stamp,
+    took,
+    verdict_of,
+)
+from ap_mcp.summaries.upgrade_workflows import upgrade_workflow, upgrade_workflows
+
+__all__ = ["upgrade_workflow", "upgrade_workflows"]
+
+
+class Upgrade(Result):
+    """One upgrade: from where to where, how far, how it went."""
+
+    task_id: str = ""
+    verdict: str = ""
+    progress: float | None = None
+    from_version: str = ""
+    to_version: str = ""
+    started: str | None = None
+    ended: str | None = None
+    took: str | None = None
+    details: dict[str, str | int | float | bool] = Field(default_factory=dict)
+
+
+class Started(Result):
+    """Something that was started and can be followed."""
+
+    task_id: str | None = None
+
+
+class TaskLine(Part):
+    """One upgrade or backup in a list."""
+
+    task_id: str
+    verdict: str
+    progress: float | None = None
+    from_version: str | None = None
+    to_version: str | None = None
+    started: str | None = None
+    ended: str | None = None
+
+
+class TaskList(Result):
+    """A cluster's upgrades or backups, the newest first."""
+
+    tasks: list[TaskLine] = Field(default_factory=list)
+    latest: str | None = None
+    shown: int = 0
+    total: int = 0
+
+
+class UpgradeInfo(Result):
+    """What a cluster runs, where it can go, and how its latest upgrade stands."""
+
+    version: str = ""
+    suggested_patch: str | None = None
+    targets: list[str] = Field(default_factory=list)
+    upgrade: str | None = None
+    progress: float | None = None
+    last_upgrade: str | None = None
+    last_ended: str | None = None
+
+
+class UpgradePath(Part):
+    """Where a version can go."""
+
+    version: str
+    platform: str = ""
+    targets: str = ""
+
+
+class UpgradePaths(Result):
+    """Every upgrade path."""
+
+    paths: list[UpgradePath] = Field(default_factory=list)
+
+
+class FeatureGates(Result):
+    """Upgrade features by name."""
+
+    gates: dict[str, str] = Field(default_factory=dict)
+
+
+@summarises("upgrade_started")
+def upgrade_started(answer: Answer) -> Upgrade:
+    """Tell that an upgrade was accepted."""
+    body = answer.body
+    task_id = text(get(body, "/metadata/uid"))
+    action = get(body, "/spec/clusterUpgradeAction", {})
+    source, target = text(get(action, "/version")), text(get(action, "/targetVersion"))
+    return Upgrade(
+        summary=f"The upgrade from {source} to {target} was accepted. Until it has ended the cluster is Upgrading.",
+        task_id=task_id,
+        verdict=RUNNING,
+        from_version=source,
+        to_version=target,
+        next=[call(answer, "get_upgrade_task", "An upgrade takes its time", task_id=task_id)],
+    )
+
+
+@summarises("upgrade_task")
+def upgrade_task(answer: Answer) -> Upgrade:
+    """Tell how one upgrade stands."""
+    body = answer.body
+    line = _line(body)
+    details = flattened(get(body, "/spec/items", {}))
+    ended = line.ended if line.verdict in (SUCCEEDED, FAILED) else None
+    start = get(body, "/metadata/creationTimestamp")
+    spent = took(start, get(body, "/status/completionTime")) if ended else took(start, answer.now.isoformat())
+    next_ = {
+        RUNNING: [call(answer, "get_upgrade_task", "It is still running", task_id=line.task_id)],
+        FAILED: [call(answer, "retry_upgrade", "Once the cause is mended")],
+        SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is well")],
+    }
+    return Upgrade(
+        summary=_said(line, spent, details),
+        task_id=line.task_id,
+        verdict=line.verdict,
+        progress=line.progress,
+        from_version=line.from_version or "",
+        to_version=line.to_version or "",
+        started=line.started,
+        ended=ended,
+        took=spent,
+        details=details,
+        next=next_.get(line.verdict, []),
+    )
+
+
+@summarises("upgrade_tasks")
+def upgrade_tasks(answer: Answer) -> TaskList:
+    """List a cluster's upgrades."""
+    listed = _listed(answer, "upgrade")
+    next_ = [call(answer, "get_upgrade_task", "The latest", task_id=line.task_id) for line in listed.tasks[:1]]
+    return listed.model_copy(update={"next": next_})
+
+
+@summarises("upgrade_retried", accepts=dict | str | NoneType)
+def upgrade_retried(answer: Answer) -> Started:
+    """Tell that a failed upgrade runs again."""
+    return Started(
+        summary="The failed upgrade runs again.",
+        next=[call(answer, "get_upgrade_info", "How far it is")],
+    )
+
+
+@summarises("backup_started")
+def backup_started(answer: Answer) -> Started:
+    """Tell that a backup was started."""
+    task_id = text(get(answer.body, "/uid")) or text(get(answer.body, "/metadata/uid"))
+    return Started(
+        summary=f"The backup {task_id} was started.",
+        task_id=task_id or None,
+        next=[call(answer, "list_backups", "It has ended when its entry is succeeded")],
+    )
+
+
+@summarises("backups")
+def backups(answer: Answer) -> TaskList:
+    """List a cluster's backups."""
+    latest = stamp(get(answer.body, "/status/latestBackupTime"))
+    listed = _listed(answer, "backup")
+    next_ = [] if listed.total else [call(answer, "backup_cluster", "There is no backup yet")]
+    return listed.model_copy(update={"latest": latest or listed.latest, "next": next_})
+
+
+@summarises("upgrade_info")
+def upgrade_info(answer: Answer) -> UpgradeInfo:
+    """Tell a cluster's version, what is offered to it, and how its upgrade stands."""
+    body = answer.body
+    release, patch = (text(get(body, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
+    version = f"{release}-{patch}" if patch else release
+    targets = strings(body, "/spec/versionInfo/targetVersions")
+    phase = text(get(body, "/status/phase"))
+    state = verdict_of(phase) if phase else None
+    suggested = text(get(body, "/spec/versionInfo/suggestPatch"))
+    last = text(get(body, "/spec/lastUpgradeInfo/phase"))
+    busy = state in (RUNNING, FAILED, "paused")
+    offer = f"can be upgraded to {', '.join(targets)}" if targets else "has no newer version to go to"
+    return UpgradeInfo(
+        summary=f"The cluster runs {version} and {offer}."
+        + (f" Its upgrade {spoken(state)}." if state and busy else ""),
+        version=version,
+        suggested_patch=f"{release}-{suggested}" if suggested and suggested != patch else None,
+        targets=targets,
+        upgrade=state,
+        progress=_percent(get(body, "/status/progress")) if busy else None,
+        last_upgrade=verdict_of(last) if last else None,
+        last_ended=stamp(get(body, "/spec/lastUpgradeInfo/completionTime")),
+        next=_offered(answer, targets, state),
+    )
+
+
+@summarises("upgrade_paths")
+def upgrade_paths(answer: Answer) -> UpgradePaths:
+    """List every upgrade path."""
+    paths = [
+        UpgradePath(
+            version=text(get(each, "/version")),
+            platform=text(get(each, "/platformVersion")),
+            targets=", ".join(strings(each, "/targetVersions")),
+        )
+        for each in items(answer.body, "/upgradePaths")
+    ]
+    return UpgradePaths(summary=f"{plural(len(paths), 'version')} with upgrade paths.", paths=paths)
+
+
+@summarises("upgrade_feature_gates")
+def upgrade_feature_gates(answer: Answer) -> FeatureGates:
+    """List the upgrade features."""
+    gates = mapping(answer.body, "/upgradeFeatureGates")
+    on = sum(value == "Support" for value in gates.values())
+    return FeatureGates(summary=f"{plural(len(gates), 'upgrade feature')}, {on} of them supported.", gates=gates)
+
+
+def _offered(answer: Answer, targets: list[str], state: str | None) -> list[Any]:
+    if state == FAILED:
+        return [
+            call(answer, "list_upgrade_tasks", "Why it failed"),
+            call(answer, "retry_upgrade", "Once that is mended"),
+        ]
+    if state == RUNNING:
+        return [call(answer, "list_upgrade_tasks", "How far it is")]
+    newest = {"target_version": targets[-1]} if targets else {}
+    return [call(answer, "run_precheck", "To see what stands in the way", **newest)] if targets else []
+
+
+def _listed(answer: Answer, noun: str) -> TaskList:
+    every = newest_first(answer.body)
+    lines = [_line(each) for each in every[:LISTED]]
+    latest = f"; the latest {_way(lines[0])}{spoken(lines[0].verdict)}" if lines else ""
+    return TaskList(
+        summary=f"{plural(len(every), noun)}{latest}.",
+        tasks=lines,
+        latest=lines[0].ended if lines else None,
+        shown=len(lines),
+        total=len(every),
+        warnings=left_out(every, lines, noun),
+    )
+
+
+def _line(body: Any) -> TaskLine:
+    verdict = verdict_of(text(get(body, "/status/phase")))
+    return TaskLine(
+        task_id=text(get(body, "/metadata/uid")),
+        verdict=verdict,
+        progress=_percent(get(body, "/status/progress")),
+        from_version=text(get(body, "/spec/version")) or None,
+        to_version=text(get(body, "/spec/targetVersion")) or None,
+        started=created(body) or None,
+        ended=stamp(get(body, "/status/completionTime")) if verdict in (SUCCEEDED, FAILED) else None,
+    )
+
+
+def _said(line: TaskLine, spent: str | None, details: dict[str, Any]) -> str:
+    after = f" after {spent}" if spent else ""
+    far = f" at {line.progress:g} %" if line.progress is not None else ""
+    why = "; ".join(f"{name}: {value}" for name, value in details.items())
+    sentences = {
+        RUNNING: f"The upgrade {_way(line)}is running{far}{after}.",
+        SUCCEEDED: f"The upgrade {_way(line)}succeeded{after}.",
+        FAILED: f"The upgrade {_way(line)}failed{far}{after}. {quoted(why) if why else 'No reason is told'}.",
+    }
+    return sentences.get(line.verdict, f"The upgrade {_way(line)}{spoken(line.verdict)}{far}.")
+
+
+def _way(line: TaskLine) -> str:
+    return f"from {line.from_version} to {line.to_version} " if line.to_version else ""
+
+
+def _percent(value: Any) -> float | None:
+    found = number(value)
+    return None if found is None else float(found)
