@@ -1,13 +1,15 @@
 """Checks the arguments of a call against the spec and says everything that is wrong at once."""
 
 import json
+import math
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
-from ap_mcp.schemas import input_schema, strict
+from ap_mcp.schemas import checked_schema, input_schema
 from ap_mcp.specs import Operation, Schema
 
 MOST_PROBLEMS = 20
@@ -26,6 +28,7 @@ RULES = {
     "maximum": "must be at most {}",
     "uniqueItems": "must not hold the same value twice",
 }
+SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
@@ -41,6 +44,7 @@ def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
         if name not in schema["properties"]
     ]
     problems += [problem for error in _checker(operation).iter_errors(dict(arguments)) for problem in _problems(error)]
+    problems += _unsendable(arguments, "")
     problems += [
         Problem(name, "must not be empty, '.' or '..'")
         for name, argument in operation.arguments.items()
@@ -61,14 +65,21 @@ def meets(condition: Schema, arguments: Mapping[str, Any]) -> bool:
 @cache
 def _validator(schema: str) -> Any:
     # jsonschema takes a quarter of a second to import: only once somebody calls a tool.
-    from jsonschema import Draft202012Validator  # noqa: PLC0415
+    from jsonschema import Draft202012Validator, ValidationError, validators  # noqa: PLC0415
 
-    return Draft202012Validator(json.loads(schema))
+    def pattern(_: Any, wanted: str, instance: Any, __: Any) -> Iterator[ValidationError]:
+        # JSON Schema's `$` is the very end; Python's also stands before a last line break.
+        regex = wanted[:-1] + r"\Z" if wanted.endswith("$") and not wanted.endswith(r"\$") else wanted
+        if isinstance(instance, str) and not re.search(regex, instance):
+            yield ValidationError("does not match")
+
+    extend: Any = validators.extend
+    return extend(Draft202012Validator, {"pattern": pattern})(json.loads(schema))
 
 
 def _checker(operation: Operation) -> Any:
     """Return the validator of an operation's arguments; objects inside a list refuse unknown fields too."""
-    schema = strict(operation, input_schema(operation))
+    schema = checked_schema(operation)
     schema["additionalProperties"] = True  # unknown arguments are reported by check_arguments, with suggestions
     return _validator(json.dumps(schema))
 
@@ -89,8 +100,26 @@ def _problems(error: Any) -> Iterator[Problem]:
         unknown = [key for key in error.instance if key not in error.schema.get("properties", {})]
         known = ", ".join(error.schema.get("properties", {}))
         yield from (Problem(f"{name}.{key}".lstrip("."), f"is unknown here; allowed: {known}") for key in unknown)
+    elif "propertyNames" in error.absolute_schema_path:
+        yield Problem(name, f"each key {_said(error)}")
     else:
         yield Problem(name or "arguments", _said(error))
+
+
+def _unsendable(value: Any, name: str) -> Iterator[Problem]:
+    """Find what some parsers let in although no JSON can carry it."""
+    if isinstance(value, Mapping):
+        if any(SURROGATE.search(key) for key in value):
+            yield Problem(name or "arguments", "has a key that is no valid Unicode text")
+        for key, item in value.items():
+            yield from _unsendable(item, f"{name}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for at, item in enumerate(value):
+            yield from _unsendable(item, f"{name}.{at}")
+    elif isinstance(value, str) and SURROGATE.search(value):
+        yield Problem(name, "is no valid Unicode text")
+    elif isinstance(value, float) and not math.isfinite(value):
+        yield Problem(name, "must be a finite number")
 
 
 def _said(error: Any) -> str:

@@ -32,6 +32,7 @@ class HttpCall:
         path: percent-encoded, starting with `/`.
         query: names and values, not yet encoded, in the order they are sent.
         accepts: media type of a successful answer; None if it has no body.
+        may_answer_nothing: a successful answer may lack the body that `accepts` speaks of.
     """
 
     operation_id: str
@@ -44,6 +45,7 @@ class HttpCall:
     idempotent: bool = False
     permission: str | None = None
     accepts: str | None = JSON
+    may_answer_nothing: bool = False
 
 
 def bind(
@@ -97,6 +99,7 @@ def bind(
         idempotent=operation.idempotent,
         permission=operation.permission,
         accepts=operation.response_type,
+        may_answer_nothing=operation.may_answer_nothing,
     )
 
 
@@ -129,7 +132,11 @@ def complete(operation: Operation, node: Schema, draft: Any, *, required: bool) 
         return _own_value(node, required=required)
     if isinstance(draft, list) and "items" in node:
         return [complete(operation, node["items"], item, required=True) for item in draft]
-    return draft
+    if isinstance(draft, Mapping) and isinstance(node.get("additionalProperties"), Mapping):
+        entries = node["additionalProperties"]
+        return {name: complete(operation, entries, item, required=True) for name, item in draft.items()}
+    # JSON Schema takes 7.0 for an integer; the service does not.
+    return int(draft) if node.get("type") == "integer" and isinstance(draft, float) else draft
 
 
 def _own_value(node: Schema, *, required: bool) -> Any:

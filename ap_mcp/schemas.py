@@ -24,6 +24,7 @@ SHOWN = (
     "maxProperties",
 )
 ARRAY_KEYWORDS = ("minItems", "maxItems", "uniqueItems")
+MAP_KEYWORDS = {"minItems": "minProperties", "maxItems": "maxProperties"}
 
 
 def input_schema(operation: Operation) -> dict[str, Any]:
@@ -35,6 +36,18 @@ def input_schema(operation: Operation) -> dict[str, Any]:
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }
+
+
+def checked_schema(operation: Operation) -> dict[str, Any]:
+    """Return the input schema with what is checked but not shown: the form of a map's keys."""
+    schema = input_schema(operation)
+    for name, argument in operation.arguments.items():
+        if argument.entries:
+            leaf = nodes_at(operation, argument.places[0])[-1]
+            schema["properties"][name]["propertyNames"] = _shown(
+                operation, walk(operation, leaf, argument.entries["key"])[-1]
+            )
+    return strict(operation, schema)
 
 
 def argument_schema(operation: Operation, argument: Argument) -> dict[str, Any]:
@@ -51,7 +64,7 @@ def argument_schema(operation: Operation, argument: Argument) -> dict[str, Any]:
         array = nodes[tokens(argument.places[0]).index("*")]
         bounds = {key: array[key] for key in ARRAY_KEYWORDS if key in array}
         if argument.entries:
-            shown |= {"maxProperties": bounds["maxItems"]} if "maxItems" in bounds else {}
+            shown |= {MAP_KEYWORDS[key]: value for key, value in bounds.items() if key in MAP_KEYWORDS}
         else:
             description = {"description": text} if (text := shown.pop("description", array.get("description"))) else {}
             shown = {"type": "array", **description, "items": shown, **bounds}

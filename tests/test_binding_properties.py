@@ -1,0 +1,97 @@
+"""What holds for every operation and any arguments: the path keeps its form, the body keeps to its schema."""
+
+import copy
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import parse_qsl, unquote
+
+import pytest
+from drawn import arguments_of, filled_of
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from sdk_oracle import our_wire
+
+from ap_mcp.binding import FilePart, bind
+from ap_mcp.cloud.signing import encode_query
+from ap_mcp.schemas import strict
+from ap_mcp.specs import MULTIPART, Operation, Schema, load_catalog
+
+PROJECT = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
+BODIES = sorted(name for name, operation in load_catalog().items() if operation.body)
+PATHS = sorted(name for name, operation in load_catalog().items() if "{" in operation.path)
+PROPERTY = settings(
+    max_examples=40,
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
+)
+
+
+@pytest.mark.parametrize("tool", PATHS)
+@PROPERTY
+@given(data=st.data())
+def test_no_path_value_changes_the_number_of_segments(tool: str, data: st.DataObject) -> None:
+    operation = load_catalog()[tool]
+    odd = st.text() | st.text(alphabet="./%2fF;\\?#& \r\n\u0000\uff0e\uff0f")
+    texts = {n: data.draw(odd) for n, argument in operation.arguments.items() if argument.path_parameter}
+    project = data.draw(odd)
+    assume(all(value not in {"", ".", ".."} for value in (*texts.values(), project)))
+    call = bind(operation, texts, project_id=project, filled={}, files={})
+    template = operation.path.split("/")
+    segments = call.path.split("/")
+    assert len(segments) == len(template)
+    assert re.fullmatch(r"[A-Za-z0-9._~%/-]+", call.path)
+    wanted = {"{project_id}": project} | {f"{{{operation.arguments[n].path_parameter}}}": v for n, v in texts.items()}
+    assert [unquote(segment) for segment in segments] == [wanted.get(part, part) for part in template]
+
+
+@PROPERTY
+@given(value=st.text())
+def test_a_query_value_survives_the_wire(value: str) -> None:
+    call = bind(load_catalog()["list_addon_templates"], {"template_name": value}, project_id=PROJECT)
+    encoded = encode_query(call.query)
+    assert parse_qsl(encoded, keep_blank_values=True, strict_parsing=True) == [("addon_template_name", value)]
+
+
+@pytest.mark.parametrize("tool", BODIES)
+@PROPERTY
+@given(data=st.data())
+def test_a_body_fits_its_schema_and_holds_nothing_undeclared(tool: str, data: st.DataObject) -> None:
+    operation = load_catalog()[tool]
+    arguments, filled = data.draw(arguments_of(operation)), data.draw(filled_of(operation))
+    before = copy.deepcopy((arguments, filled))
+    files = {"chart_path": FilePart("a.tgz", b"x")} if operation.content_type == MULTIPART else {}
+    call = bind(operation, arguments, project_id=PROJECT, filled=filled, files=files)
+    assert (arguments, filled) == before
+    assert operation.body is not None
+    sent = our_wire(call).body
+    if files:
+        sent = {name: _text(sent[name]) for name in sent["order"]}
+    assert list(_undeclared(operation, operation.body, sent, "")) == []
+    Draft202012Validator(strict(operation, operation.body)).validate(sent)
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    return "a file" if part["filename"] else json.dumps(part["content"])
+
+
+def _undeclared(operation: Operation, node: Schema, value: Any, place: str) -> Iterator[str]:
+    node = operation.follow(node)
+    if node.get("readOnly"):
+        yield place
+    elif "contentSchema" in node:
+        yield from _undeclared(operation, node["contentSchema"], json.loads(value), place)
+    elif "properties" in node:
+        yield from (f"{place}/{name}" for name in value.keys() - node["properties"].keys())
+        for name in value.keys() & node["properties"].keys():
+            yield from _undeclared(operation, node["properties"][name], value[name], f"{place}/{name}")
+    elif "items" in node:
+        for item in value:
+            yield from _undeclared(operation, node["items"], item, f"{place}/*")
+    elif isinstance(node.get("additionalProperties"), Mapping):
+        for item in value.values():
+            yield from _undeclared(operation, node["additionalProperties"], item, f"{place}/*")
