@@ -53,6 +53,11 @@ def quoted(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return '"' + clean(text, limit).replace('"', "'") + '"'
 
 
+def _word(text: str) -> str:
+    """Return a code or id as it is; in quotation marks if it could be read as a sentence."""
+    return quoted(text) if " " in text else text
+
+
 class ApMcpError(Exception):
     """Anything this package raises on purpose."""
 
@@ -198,13 +203,14 @@ class ServiceError(ApMcpError):
         super().__init__(self._text())
 
     def _text(self) -> str:
-        codes = self.code + (f" ({self.other_code})" if self.other_code else "")
-        head = [f"{self.operation} failed: HTTP {self.status}", codes, f"reason {self.reason}" if self.reason else ""]
+        codes = _word(self.code) + (f" ({_word(self.other_code)})" if self.other_code else "")
+        reason = f"reason {_word(self.reason)}" if self.reason else ""
+        head = [f"{self.operation} failed: HTTP {self.status}", codes, reason]
         lines = [
             ", ".join(part for part in head if part),
             f"The service says: {quoted(self.message)}" if self.message else "",
             self.hint,
-            f"Request id: {self.request_id}" if self.request_id else "",
+            f"Request id: {_word(self.request_id)}" if self.request_id else "",
         ]
         return "\n".join(line for line in lines if line)
 

@@ -39,8 +39,8 @@ STATE_KEY_LENGTH = 32
 _UNKNOWN_REGION = "unknown_region"
 _SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"
 GLOBAL_IAM = "https://iam.myhuaweicloud.com"
-# Read elsewhere: the first says where the file is, the second is a credential and so has no place in a file.
-_NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN"})
+# Read elsewhere: where the file is, a credential that has no place in a file, and trouble for the simulator to make.
+_NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR_FAULTS"})
 # What other programs of the same user already set, in the order they are looked at.
 _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
 

@@ -151,6 +151,8 @@ def read_answer(
     """
     media_type = _media_type({name.lower(): value for name, value in headers.items()})
     bad = partial(_bad, call, status, headers, content, secrets)
+    if not content and call.may_answer_nothing:
+        return None
     if is_html(content, media_type):
         raise bad("A web page came instead of an answer of the API.")
     looks_like_json = media_type.endswith("json") or content[:1] == b"{"
@@ -256,6 +258,8 @@ def _http_date(value: str) -> datetime | None:
 
 def _skew(message: str, date: str, now: datetime | None) -> str:
     """Say what the clocks have to do with a refusal."""
+    if "token" in message.lower() and "signature" not in message.lower():
+        return "A token given as AP_MCP_AUTH_TOKEN ends after 24 hours: set a fresh one."
     is_about_time = bool(_ABOUT_TIME.search(message))
     theirs = _http_date(date)
     if theirs is None:

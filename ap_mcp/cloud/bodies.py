@@ -10,6 +10,7 @@ from ap_mcp.errors import clean
 
 HIDDEN = "***"
 _EXCERPT = 300
+_SHORTEST_SECRET = 6
 _DOCUMENTED, _OTHER = "errorCode", "error_code"
 _MESSAGES = ("errorMessage", "error_msg", "errorMsg", "message", "title", "error_description", "detail")
 _NO_ERROR = {"", "0", "200", "success", "ok"}
@@ -73,9 +74,12 @@ def holds_error(document: Any) -> bool:
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
-    """Replace every secret in `text`: gateways repeat the request they refuse, token and all."""
+    """Replace every secret in `text`: gateways repeat the request they refuse, token and all.
+
+    What is too short to be one is left alone, or it would be replaced within words.
+    """
     for secret in secrets:
-        if secret:
+        if len(secret) >= _SHORTEST_SECRET:
             text = text.replace(secret, HIDDEN)
     return text
 

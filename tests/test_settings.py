@@ -1,0 +1,320 @@
+"""Settings come from flags, variables and a file; wrong ones are all named at once, with what they may hold."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pydantic import ValidationError
+
+from ap_mcp.errors import SettingsError
+from ap_mcp.settings import Settings, is_loopback, load_settings, regions
+
+KEY = "0123456789abcdef0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Hide the settings of whoever runs the tests."""
+    for name in os.environ:
+        if name.startswith(("AP_MCP_", "HW_", "HUAWEICLOUD_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+
+
+def refusal() -> str:
+    with pytest.raises(SettingsError) as raised:
+        load_settings()
+    return raised.value.render()
+
+
+def test_nothing_need_be_set(tmp_path: Path) -> None:
+    settings = load_settings()
+    assert (settings.region, settings.endpoint, settings.iam_endpoint) == (None, None, None)
+    assert (settings.toolsets, settings.read_only, settings.confirm) == (("all",), False, "human")
+    assert settings.files_dir == tmp_path / ".local/share/ap-mcp/files"
+    assert settings.audit_log == tmp_path / ".local/state/ap-mcp/audit.jsonl"
+    assert settings.chart_roots == (tmp_path,)
+    assert settings.max_kubeconfig_days == 1
+
+
+def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").touch()
+    (tmp_path / "charts").mkdir()
+    values = {
+        "REGION": "AP-Southeast-1",
+        "TOOLSETS": "clusters, charts,",
+        "READ_ONLY": "true",
+        "CONFIRM": "Approval",
+        "POLICY_FILE": "policy.toml",
+        "AUDIT_LOG": "~/audit.jsonl",
+        "FILES_DIR": "files",
+        "CHART_ROOTS": os.pathsep.join([str(tmp_path), str(tmp_path / "charts")]),
+        "STATE_KEY": KEY,
+        "REDIS_URL": "redis://:secret@redis.example/0",
+        "TIMEOUT": "12.5",
+        "MAX_KUBECONFIG_DAYS": "7",
+        "PROXY": "http://proxy.example:3128",
+        "CA_FILE": "policy.toml",
+        "LOG_LEVEL": "DEBUG",
+    }
+    for name, value in values.items():
+        monkeypatch.setenv(f"AP_MCP_{name}", value)
+    settings = load_settings()
+    assert settings.endpoint == "https://cce.ap-southeast-1.myhuaweicloud.com"
+    assert settings.iam_endpoint == "https://iam.ap-southeast-1.myhuaweicloud.com"
+    assert settings.toolsets == ("clusters", "charts")
+    assert settings.read_only
+    assert settings.confirm == "approval"
+    assert settings.policy_file == tmp_path / "policy.toml"
+    assert settings.audit_log == tmp_path / "audit.jsonl"
+    assert settings.files_dir == tmp_path / "files"
+    assert settings.chart_roots == (tmp_path, tmp_path / "charts")
+    assert settings.timeout == 12.5
+    assert settings.max_kubeconfig_days == 7
+    assert settings.log_level == "debug"
+    assert {name.lower() for name in values} | {"endpoint", "iam_endpoint"} == set(Settings.model_fields)
+
+
+def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_STATE_KEY", KEY)
+    monkeypatch.setenv("AP_MCP_REDIS_URL", "redis://:hunter2@redis.example/0")
+    monkeypatch.setenv("AP_MCP_PROXY", "http://me:hunter2@proxy.example")
+    shown = repr(load_settings())
+    assert KEY not in shown
+    assert "hunter2" not in shown
+
+
+def test_settings_cannot_be_changed() -> None:
+    settings = load_settings()
+    with pytest.raises(ValidationError):
+        settings.read_only = True
+
+
+def test_all_wrong_settings_are_told_at_once_with_what_they_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    wrong = {
+        "CONFIRM": "maybe",
+        "TOOLSETS": "clusters,nodes",
+        "TIMEOUT": "soon",
+        "READ_ONLY": "perhaps",
+        "STATE_KEY": "short",
+        "MAX_KUBECONFIG_DAYS": "0",
+        "POLICY_FILE": "nowhere.toml",
+        "CHART_ROOTS": "nowhere",
+        "REDIS_URL": "http://redis",
+        "PROXY": "socks5://proxy",
+        "LOG_LEVEL": "loud",
+        "ENDPOINT": "http://cce.example.com",
+    }
+    for name, value in wrong.items():
+        monkeypatch.setenv(f"AP_MCP_{name}", value)
+    text = refusal()
+    for name in wrong:
+        assert f"- AP_MCP_{name}: " in text
+    assert "'human', 'approval', 'token', 'deny' or 'off'" in text
+    assert "all, essential, clusters" in text
+    assert "openssl rand -hex 32" in text
+    assert "IAM_ENDPOINT" not in text
+    assert "short" not in text.replace("too short", "")
+
+
+def test_a_misspelt_variable_is_refused_and_the_right_one_suggested(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_READONLY", "true")
+    assert "AP_MCP_READONLY is no setting; did you mean AP_MCP_READ_ONLY?" in refusal()
+
+
+def test_variables_that_are_no_settings_but_ours_are_let_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_AUTH_TOKEN", "token")
+    assert load_settings().confirm == "human"
+
+
+def test_an_empty_variable_counts_as_absent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_TOOLSETS", "")
+    monkeypatch.setenv("AP_MCP_STATE_KEY", "")
+    assert load_settings().toolsets == ("all",)
+
+
+# Regions and endpoints
+
+
+def test_every_region_has_an_endpoint() -> None:
+    assert len(regions()) == 33
+    for endpoints in regions().values():
+        assert str(endpoints["cce"]).startswith("https://cce.")
+
+
+def test_regions_that_cannot_be_read_are_a_settings_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ap_mcp.settings.specs_folder", lambda: tmp_path)
+    with pytest.raises(SettingsError, match=r"regions\.json cannot be read"):
+        regions.__wrapped__()
+
+
+def test_an_unknown_region_names_close_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_REGION", "ap-southest-3")
+    text = refusal()
+    assert 'AP_MCP_REGION: there is no region "ap-southest-3"; did you mean ap-southeast-3' in text
+
+
+def test_a_region_like_no_other_gets_the_list(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_REGION", "zzz")
+    assert "known: ae-ad-1, af-north-1" in refusal()
+
+
+def test_a_region_without_an_iam_of_its_own_uses_the_global_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_REGION", "cn-south-4")
+    assert load_settings().iam_endpoint == "https://iam.myhuaweicloud.com"
+
+
+def test_an_unknown_region_is_fine_with_an_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_REGION", "private-1")
+    monkeypatch.setenv("AP_MCP_ENDPOINT", "CCE.private.example:8443/")
+    settings = load_settings()
+    assert (settings.endpoint, settings.iam_endpoint) == ("https://cce.private.example:8443", None)
+
+
+def test_the_sdks_endpoint_of_a_region_overrides_ours(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_REGION", "ap-southeast-1")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_REGION_CCE_AP_SOUTHEAST_1", "https://cce.override.example")
+    assert load_settings().endpoint == "https://cce.override.example"
+
+
+def test_a_wrong_endpoint_of_the_sdk_is_named_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_REGION", "ap-southeast-1")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_REGION_CCE_AP_SOUTHEAST_1", "ftp://x")
+    assert "- HUAWEICLOUD_SDK_REGION_CCE_AP_SOUTHEAST_1: must start with https://" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("variables", "region", "iam"),
+    [
+        ({"HW_REGION_NAME": "cn-north-4"}, "cn-north-4", "https://iam.cn-north-4.myhuaweicloud.com"),
+        ({"HW_REGION_NAME": "cn-north-4", "AP_MCP_REGION": "tr-west-1"}, "tr-west-1", "https://iam.tr-west-1.myhuaweicloud.com"),
+        ({"HW_AUTH_URL": "https://iam.example:443/v3"}, None, "https://iam.example:443"),
+        ({"HW_AUTH_URL": "https://a.example", "HUAWEICLOUD_SDK_IAM_ENDPOINT": "b.example"}, None, "https://b.example"),
+        ({"HUAWEICLOUD_SDK_IAM_ENDPOINT": "b.example", "AP_MCP_IAM_ENDPOINT": "c.example"}, None, "https://c.example"),
+    ],
+)  # fmt: skip
+def test_what_other_tools_have_set_is_used_after_our_own(
+    variables: dict[str, str], region: str | None, iam: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings = load_settings()
+    assert (settings.region, settings.iam_endpoint) == (region, iam)
+    assert settings.iam_endpoint_given == any("IAM" in name or "AUTH" in name for name in variables)
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    ["http://127.0.0.1:8080", "http://localhost:1", "http://[::1]:9", "http://127.1.2.3", "https://cce.example"],
+)
+def test_plain_http_is_for_this_machine_only(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_ENDPOINT", endpoint)
+    assert load_settings().endpoint == endpoint
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [
+        "http://cce.example",
+        "http://localhost.example",
+        "http://127.0.0.1.example",
+        "http://10.0.0.1",
+        "ftp://localhost",
+        "https://user:pw@cce.example",
+        "https://cce.example/path",
+        "https://cce.example?x=1",
+        "https://cce.example#x",
+        "https://",
+        "https://cce.example:port",
+        "https://cçe.example",
+        "https://[::1",
+    ],
+)
+def test_an_endpoint_is_a_host_and_nothing_more(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_ENDPOINT", endpoint)
+    assert "- AP_MCP_ENDPOINT: must" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("host", "local"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("a", False)]
+)
+def test_loopback_hosts_are_told_from_others(host: str, local: bool) -> None:
+    assert is_loopback(host) == local
+
+
+# File, flags, folders
+
+
+def test_the_file_in_the_working_folder_is_read(tmp_path: Path) -> None:
+    (tmp_path / "ap-mcp.toml").write_text('region = "cn-north-4"\ntoolsets = ["clusters", "tags"]\nread_only = true\n')
+    settings = load_settings()
+    assert (settings.region, settings.toolsets, settings.read_only) == ("cn-north-4", ("clusters", "tags"), True)
+
+
+def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.toml").write_text('confirm = "deny"\nlog_level = "info"\ntimeout = 5\n')
+    monkeypatch.setenv("AP_MCP_CONFIG", str(tmp_path / "other.toml"))
+    monkeypatch.setenv("AP_MCP_CONFIRM", "token")
+    monkeypatch.setenv("AP_MCP_LOG_LEVEL", "error")
+    settings = load_settings(confirm="approval", timeout=None)
+    assert (settings.confirm, settings.log_level, settings.timeout) == ("approval", "error", 5.0)
+
+
+def test_problems_name_where_the_value_stands(tmp_path: Path) -> None:
+    path = tmp_path / "ap-mcp.toml"
+    path.write_text('confirm = "x"\nred_only = true\n')
+    with pytest.raises(SettingsError) as raised:
+        load_settings(log_level="loud", read_only=None)
+    text = raised.value.render()
+    assert f"- confirm in {path}: " in text
+    assert f"- red_only in {path}: no such setting; did you mean read_only?" in text
+    assert "- --log-level: " in text
+
+
+def test_a_config_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_CONFIG", "nowhere.toml")
+    assert "AP_MCP_CONFIG: there is no file nowhere.toml" in refusal()
+
+
+def test_a_config_that_is_no_toml_is_an_error_without_its_content(tmp_path: Path) -> None:
+    (tmp_path / "ap-mcp.toml").write_text("state_key = hunter2")
+    text = refusal()
+    assert "no valid TOML" in text
+    assert "hunter2" not in text
+
+
+def test_folders_follow_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
+    settings = load_settings()
+    assert settings.files_dir == tmp_path / "data/ap-mcp/files"
+    assert settings.audit_log == tmp_path / ".local/state/ap-mcp/audit.jsonl"
+
+
+def test_a_server_started_in_the_root_opens_no_folder_for_charts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir("/")
+    assert load_settings().chart_roots == ()
+
+
+def test_links_in_chart_roots_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    monkeypatch.setenv("AP_MCP_CHART_ROOTS", str(tmp_path / "link"))
+    assert load_settings().chart_roots == (tmp_path / "real",)
+
+
+def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    def homeless() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", homeless)
+    assert "Set HOME, or AP_MCP_FILES_DIR and AP_MCP_AUDIT_LOG" in refusal()
+
+
+def test_reading_settings_loads_no_http_library() -> None:
+    code = "import sys, ap_mcp.settings, ap_mcp.credentials; print('httpx' in sys.modules, 'mcp' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False False"
