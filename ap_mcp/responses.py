@@ -6,8 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-from ap_mcp.summaries.base import sendable
-from ap_mcp.summaries.mask import mask
+from ap_mcp.summaries.base import Answer, sendable
 
 PREFIX = "autopilot://responses/"
 TEXT_LIMIT = 1_000_000
@@ -20,7 +19,6 @@ class KeptResponse:
     """One masked answer, as text, and who may read it."""
 
     principal: str
-    operation: str
     text: str
     size: int
 
@@ -46,22 +44,19 @@ class ResponseStore:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def keep(self, principal: str, operation: str, body: Any) -> str | None:
-        """Keep an answer and return its URI; None for an empty answer, or one too large for the whole store.
+    def keep(self, principal: str, answer: Answer) -> str | None:
+        """Keep the body of an answer, which is masked since the answer was made, and return its URI.
 
-        Args:
-            principal: who made the call.
-            operation: what was called.
-            body: the parsed answer; secrets in it are masked here, whatever was done before.
+        An empty body, one larger than the whole store, and what went to a file are not kept.
         """
-        if body is None or body == "":
+        if answer.body in (None, "") or answer.file is not None:
             return None
-        text = self._text(mask(body))
+        text = self._text(answer.body)
         size = len(text.encode("utf-8"))
         if size > self._limit_bytes or self._limit_count < 1:
             return None
         uri = PREFIX + secrets.token_urlsafe(18)
-        self._kept[uri] = KeptResponse(principal, operation, text, size)
+        self._kept[uri] = KeptResponse(principal, text, size)
         self._bytes += size
         while self._bytes > self._limit_bytes or len(self._kept) > self._limit_count:
             _, oldest = self._kept.popitem(last=False)
@@ -75,7 +70,7 @@ class ResponseStore:
 
     def _text(self, body: Any) -> str:
         """Return an answer as JSON; one that is too long is cut and wrapped, so that it is still JSON."""
-        text = json.dumps(sendable(body), ensure_ascii=False, separators=(",", ":"))
+        text = _json(body)
         if len(text) <= self._limit_text:
             return text
         cut = {
@@ -83,4 +78,12 @@ class ResponseStore:
             "Narrow the call down to see the rest.",
             "start": text[: self._limit_text],
         }
-        return json.dumps(cut, ensure_ascii=False, separators=(",", ":"))
+        return _json(cut)
+
+
+def _json(value: Any) -> str:
+    try:
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    except ValueError:
+        text = json.dumps(sendable(value), ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode("utf-8")

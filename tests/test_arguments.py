@@ -72,6 +72,33 @@ def test_the_value_itself_is_never_repeated(catalog: Catalog) -> None:
     assert "S3CRET" not in str(found)
 
 
+def test_a_line_break_does_not_slip_past_the_end_of_a_pattern(catalog: Catalog) -> None:
+    assert set(problems(catalog, "create_cluster", {**CREATE, "name": "web-shop\n"})) == {"name"}
+
+
+def test_keys_and_size_of_a_map_are_checked_like_the_list_it_becomes(catalog: Catalog) -> None:
+    wrong_key = {"cluster_id": "web", "tags": {"_sys_owner": "x"}}
+    assert problems(catalog, "add_cluster_tags", wrong_key)["tags"].startswith("each key must match")
+    none = {"cluster_id": "web", "tags": {}}
+    assert problems(catalog, "add_cluster_tags", none) == {"tags": "must have at least 1 entries, not 0"}
+
+
+def test_what_no_json_can_carry_is_refused(catalog: Catalog) -> None:
+    values = {"a": [float("nan")], "b": {"c": "\ud800", "d\udfff": 1}}
+    found = problems(catalog, "install_addon", {"cluster_id": "web", "template_name": "x", "values": values})
+    assert found == {
+        "values.a.0": "must be a finite number",
+        "values.b": "has a key that is no valid Unicode text",
+        "values.b.c": "is no valid Unicode text",
+    }
+
+
+def test_unknown_fields_of_free_maps_with_a_known_form_are_refused(catalog: Catalog) -> None:
+    order = {"pool": [{"nodeSelector": {"key": "a", "operator": "in"}, "priority": 1, "colour": "blue"}]}
+    arguments = {"cluster_id": "web", "target_version": "v1.31", "node_order": order}
+    assert set(problems(catalog, "upgrade_cluster", arguments)) == {"node_order.pool.0.colour"}
+
+
 def test_a_constraint_names_the_argument_and_the_condition(catalog: Catalog) -> None:
     found = problems(catalog, "set_cluster_public_access", {"cluster_id": "web", "action": "bind"})
     assert found == {"eip_id": 'is required when action is "bind"'}

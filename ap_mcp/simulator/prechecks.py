@@ -146,9 +146,7 @@ def _new_check(world: World, cluster: Row, target: str, skipped: list[Row]) -> R
 @reacts_to("precheck.step")
 def _step(world: World, check_id: str, group: int) -> None:
     """Finish the group before, begin the next one, or end the check after the last."""
-    check = world.table(CHECKS).get(check_id)
-    if check is None:
-        return
+    check = world.table(CHECKS)[check_id]
     cluster_id = check["_clusterID"]
     cluster = world.table("clusters").get(cluster_id)
     touch(world, check)

@@ -38,11 +38,9 @@ def seed_upgrades(world: World) -> None:
     ]
     facts_of(world, PAYMENTS_PROD)["upgradeFailures"] = 1
     clusters, now = world.table("clusters"), world.now()
-    if SHOP_PROD in clusters:
-        past_check(world, clusters[SHOP_PROD], "v1.29.13-r0", now - timedelta(days=3, hours=2))
-        past_backup(world, SHOP_PROD, world.timestamp(now - timedelta(days=20)))
-    if PAYMENTS_PROD in clusters:
-        _past_upgrade(world, clusters[PAYMENTS_PROD], "v1.29.8-r0", now - timedelta(days=46))
+    past_check(world, clusters[SHOP_PROD], "v1.29.13-r0", now - timedelta(days=3, hours=2))
+    past_backup(world, SHOP_PROD, world.timestamp(now - timedelta(days=20)))
+    _past_upgrade(world, clusters[PAYMENTS_PROD], "v1.29.8-r0", now - timedelta(days=46))
 
 
 def _past_upgrade(world: World, cluster: Row, source: str, began: datetime) -> None:

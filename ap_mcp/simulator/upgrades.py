@@ -245,7 +245,6 @@ def _give_up(world: World, task_id: str) -> None:
     """Leave a failed upgrade behind: the cluster goes on with the version it had."""
     task = world.table(UPGRADES)[task_id]
     task["_givenUp"] = True
-    cluster = world.table("clusters").get(task["_clusterID"])
-    if cluster is not None:
-        make_available(cluster)
-        touch(world, cluster)
+    cluster = world.table("clusters")[task["_clusterID"]]
+    make_available(cluster)
+    touch(world, cluster)

@@ -133,7 +133,7 @@ class ClusterAddresses(Result):
     cluster_id: str = ""
     private_url: str | None = None
     public_url: str | None = None
-    bandwidth_mbit: float | None = None
+    bandwidth_mbit: int | None = None
 
 
 @summarises("cluster_list")
@@ -320,7 +320,7 @@ def _addresses(answer: Answer) -> ClusterAddresses:
         cluster_id=text(answer.arguments.get("cluster_id")),
         private_url=_said(body, "/status/privateEndpoint"),
         public_url=_said(body, "/status/publicEndpoint"),
-        bandwidth_mbit=number(get(body, "/spec/spec/eip/bandwidth/size")),
+        bandwidth_mbit=int(size) if (size := number(get(body, "/spec/spec/eip/bandwidth/size"))) else None,
     )
 
 
@@ -337,7 +337,7 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
 def _follow(state: ClusterState) -> list[NextCall]:
     """Say what to do about a cluster that is busy or broken."""
     if state.job_id and state.phase != "Available":
-        return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why=f"shows why it is {state.phase}")]
+        return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why="shows how that came about")]
     if state.phase == "Upgrading":
         return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why="shows the upgrade")]
     return []
@@ -390,6 +390,6 @@ def _addons(body: Any) -> list[str]:
 def _server(body: Any, context: str) -> str:
     """Return the address that a kubeconfig's current context leads to."""
     chosen = next((each for each in items(body, "/contexts") if get(each, "/name") == context), {})
-    wanted = get(chosen, "/context/cluster")
-    servers = {get(each, "/name"): text(get(each, "/cluster/server")) for each in items(body, "/clusters")}
+    wanted = text(get(chosen, "/context/cluster"))
+    servers = {text(get(each, "/name")): text(get(each, "/cluster/server")) for each in items(body, "/clusters")}
     return servers.get(wanted) or next(iter(servers.values()), "")

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ap_mcp.summaries.secret_names import names_a_count, names_a_secret, speaks_about
-from ap_mcp.summaries.secret_text import hide_in_text, is_header_mode
+from ap_mcp.summaries.secret_text import hide_in_text, is_header_mode, is_quiet
 from ap_mcp.summaries.secret_yaml import PLACEHOLDER, is_open
 
 __all__ = ["PLACEHOLDER", "contains_placeholder", "mask", "mask_text"]
@@ -18,6 +18,7 @@ SHORT_NAME = 20
 
 _FLAG = re.compile(r"--?([\w.-]{1,128})")
 _HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
+_LOGIN_LENGTHS = frozenset(map(len, [*_HEADERS, "auth"]))
 _ESCAPED = ("\\u00abmasked\\u00bb", "\\xabmasked\\xbb", "%C2%ABmasked%C2%BB")
 
 
@@ -49,7 +50,7 @@ def _masked(value: Any, depth: int) -> Any:
     if value is None or isinstance(value, bool | int | float):
         return value
     if isinstance(value, str):
-        return _masked_text(value, depth)
+        return value if is_quiet(value) else _masked_text(value, depth)
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
     if isinstance(value, Mapping):
@@ -59,24 +60,32 @@ def _masked(value: Any, depth: int) -> Any:
     return _masked_text(str(value), depth)
 
 
-def _masked_object(found: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    kind = found.get("kind")
-    label = next((found[key] for key in ("name", "key", "Name", "Key") if isinstance(found.get(key), str)), "")
+def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = False) -> dict[str, Any]:
+    is_secret = is_secret or found.get("kind") == "Secret"
+    lists_secrets = found.get("kind") == "SecretList"
+    label = _label(found)
     masked: dict[str, Any] = {}
     for key, each in found.items():
         name = str(key)
-        if kind == "Secret" and name in ("data", "stringData"):
+        if is_secret and name in ("data", "stringData"):
             shown = _sealed(each, depth)
-        elif kind == "SecretList" and name == "items" and isinstance(each, list):
-            shown = [_masked({"kind": "Secret", **item} if isinstance(item, dict) else item, depth) for item in each]
-        elif names_a_secret(name) or (name.lower() == "value" and names_a_secret(label)):
+        elif lists_secrets and name == "items" and isinstance(each, list):
+            shown = [_masked_object(item, depth + 1, is_secret=True) for item in each if isinstance(item, Mapping)]
+        elif names_a_secret(name) or (label and name in ("value", "Value") and names_a_secret(label)):
             shown = _hidden(each, name, depth)
-        elif isinstance(each, str) and _is_login(name, each):
+        elif isinstance(each, str) and len(name) in _LOGIN_LENGTHS and _is_login(name, each):
             shown = PLACEHOLDER
         else:
             shown = _masked(each, depth)
         masked[_shown_name(name, depth)] = shown
     return masked
+
+
+def _label(found: Mapping[Any, Any]) -> str:
+    """Return the name in a pair of name and value, as environment variables, headers and tags have it."""
+    if "value" not in found and "Value" not in found:
+        return ""
+    return next((found[key] for key in ("name", "key", "Name", "Key") if isinstance(found.get(key), str)), "")
 
 
 def _masked_list(found: Sequence[Any], depth: int) -> list[Any]:
@@ -133,9 +142,9 @@ def _hidden_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     lists_files = "path" in value or "name" in value
     masked: dict[str, Any] = {}
     for key, each in value.items():
-        told = speaks_about(str(key)) or (key == "key" and lists_files)
-        shown = _masked(each, depth + 1) if told else _hidden(each, str(key), depth + 1)
-        masked[_shown_name(str(key), depth)] = shown
+        name = _shown_name(str(key), depth)
+        told = speaks_about(name) or (name == "key" and lists_files)
+        masked[name] = _masked(each, depth + 1) if told else _hidden(each, name, depth + 1)
     return masked
 
 

@@ -13,9 +13,9 @@ class Quota(Part):
     """One kind of resource against its limit."""
 
     name: str
-    used: float
-    limit: float
-    left: float
+    used: int
+    limit: int
+    left: int
     region: str | None = None
 
 
@@ -30,7 +30,7 @@ def quotas(answer: Answer) -> QuotaList:
     """Show how much of each quota is used."""
     every = items(answer.body, "/quotas")
     found = [quota for each in every if (quota := _quota(each))]
-    said = "; ".join(f"{each.used:g} of {each.limit:g} {each.name} used, {each.left:g} left" for each in found)
+    said = "; ".join(f"{each.used} of {each.limit} {each.name} used, {each.left} left" for each in found)
     full = [f"No more {each.name} can be created: the quota is used up." for each in found if each.left <= 0]
     unread = len(every) - len(found)
     return QuotaList(
@@ -46,4 +46,5 @@ def _quota(body: Any) -> Quota | None:
         return None
     key = text(get(body, "/quotaKey"))
     region = text(get(body, "/regionId")) or None
-    return Quota(name=_NAMES.get(key, key), used=used, limit=limit, left=max(limit - used, 0), region=region)
+    left = max(int(limit) - int(used), 0)
+    return Quota(name=_NAMES.get(key, key), used=int(used), limit=int(limit), left=left, region=region)

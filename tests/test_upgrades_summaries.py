@@ -1,0 +1,242 @@
+"""What an agent is told about upgrades, backups and workflows."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from ap_mcp.specs import Catalog
+from ap_mcp.summaries import Answer, Result, summarise
+from ap_mcp.summaries.upgrade_workflows import Workflow, WorkflowList
+from ap_mcp.summaries.upgrades import FeatureGates, Started, TaskList, Upgrade, UpgradeInfo, UpgradePaths
+
+NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
+BEGAN, ENDED = "2025-06-02 07:48:00.123456 +0000 UTC", "2025-06-02 07:55:00.5 +0000 UTC"
+
+
+@pytest.fixture
+def summed(catalog: Catalog) -> Any:
+    def call(operation: str, body: Any, **arguments: Any) -> Result:
+        return summarise(Answer(catalog[operation], {"cluster_id": "shop-prod", **arguments}, body, now=NOW))
+
+    return call
+
+
+def task(phase: str, uid: str = "task-1", began: str = BEGAN, **more: Any) -> dict[str, Any]:
+    return {
+        "metadata": {"uid": uid, "creationTimestamp": began},
+        "spec": {"version": "v1.28.6-r0", "targetVersion": "v1.31.6-r0", **more.pop("spec", {})},
+        "status": {"phase": phase, "progress": "45.00", "completionTime": ENDED, **more},
+    }
+
+
+def test_an_accepted_upgrade_tells_its_task_and_both_versions(summed: Any) -> None:
+    action = {"version": "v1.28.6-r0", "targetVersion": "v1.31.6-r0", "config": {}}
+    result = summed("upgrade_cluster", {"metadata": {"uid": "task-1"}, "spec": {"clusterUpgradeAction": action}})
+    assert isinstance(result, Upgrade)
+    assert (result.verdict, result.from_version, result.to_version) == ("running", "v1.28.6-r0", "v1.31.6-r0")
+    assert result.next[0].arguments == {"cluster_id": "shop-prod", "task_id": "task-1"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "verdict", "said", "tool"),
+    [
+        ("Init", "running", "is running at 45 % after 11 min", "get_upgrade_task"),
+        ("Queuing", "running", "is running at 45 % after 11 min", "get_upgrade_task"),
+        ("Running", "running", "is running at 45 % after 11 min", "get_upgrade_task"),
+        ("Success", "succeeded", "succeeded after 7 min", "run_postcheck"),
+        ("Failed", "failed", "failed at 45 % after 7 min. No reason is told", "retry_upgrade"),
+        ("Pause", "paused", "is paused at 45 %", None),
+        ("Dreaming", "Dreaming", "is Dreaming at 45 %", None),
+    ],
+)
+def test_a_task_tells_how_far_it_is_and_what_to_do(
+    summed: Any, phase: str, verdict: str, said: str, tool: str | None
+) -> None:
+    result = summed("get_upgrade_task", task(phase))
+    assert (result.verdict, result.progress) == (verdict, 45.0)
+    assert said in result.summary
+    assert [call.tool for call in result.next] == ([tool] if tool else [])
+    assert (result.ended is None) == (verdict not in ("succeeded", "failed"))
+
+
+def test_a_failed_task_tells_what_the_service_says_about_it_as_data(summed: Any) -> None:
+    body = task("Failed", spec={"items": {"step": "Etcd", "message": 'not "healthy"\nat all'}})
+    result = summed("get_upgrade_task", body)
+    assert result.details == {"step": "Etcd", "message": 'not "healthy" at all'}
+    assert "\"step: Etcd; message: not 'healthy' at all\"" in result.summary
+
+
+def test_upgrades_are_listed_newest_first(summed: Any) -> None:
+    old = task("Success", "old", "2024-01-01 00:00:00.0 +0800 CST")
+    result = summed("list_upgrade_tasks", {"items": [old, task("Failed", "new")]})
+    assert isinstance(result, TaskList)
+    assert [line.task_id for line in result.tasks] == ["new", "old"]
+    assert result.summary == "2 upgrades; the latest from v1.28.6-r0 to v1.31.6-r0 has failed."
+    assert result.next[0].arguments["task_id"] == "new"
+
+
+def test_a_long_history_is_cut_and_says_so(summed: Any) -> None:
+    result = summed("list_upgrade_tasks", {"items": [task("Success")] * 21})
+    assert (result.shown, result.total, result.warnings) == (20, 21, ["1 older upgrade only in the raw answer."])
+
+
+@pytest.mark.parametrize("body", [None, {}, ""])
+def test_a_retry_without_an_answer_tells_where_to_look(summed: Any, body: Any) -> None:
+    result = summed("retry_upgrade", body)
+    assert isinstance(result, Started)
+    assert [call.tool for call in result.next] == ["get_upgrade_info"]
+
+
+def test_a_backup_tells_its_id(summed: Any) -> None:
+    result = summed("backup_cluster", {"uid": "b-1", "metadata": {"kind": "Snapshot"}})
+    assert (result.task_id, result.next[0].tool) == ("b-1", "list_backups")
+
+
+def test_backups_are_listed_with_the_time_of_the_latest_good_one(summed: Any) -> None:
+    running = {"metadata": {"uid": "b-2", "creationTimestamp": BEGAN}, "status": {"phase": "Running", "progress": "67"}}
+    result = summed("list_backups", {"items": [running], "status": {"latestBackupTime": ENDED}})
+    assert result.summary == "1 backup; the latest is running."
+    assert (result.latest, result.tasks[0].progress) == ("2025-06-02T07:55:00Z", 67.0)
+    assert [call.tool for call in summed("list_backups", {"items": []}).next] == ["backup_cluster"]
+
+
+def info(*targets: str, phase: str | None = None, suggested: str = "r0") -> dict[str, Any]:
+    version = {"release": "v1.28.6", "patch": "r0", "suggestPatch": suggested, "targetVersions": list(targets)}
+    status = {"phase": phase, "progress": "20"} if phase else {}
+    return {"spec": {"versionInfo": version, "lastUpgradeInfo": status}, "status": status}
+
+
+def test_upgrade_information_puts_the_version_together_and_proposes_a_check(summed: Any) -> None:
+    result = summed("get_upgrade_info", info("v1.29.13-r0", "v1.31.6-r0", suggested="r4"))
+    assert isinstance(result, UpgradeInfo)
+    assert (result.version, result.suggested_patch) == ("v1.28.6-r0", "v1.28.6-r4")
+    assert result.next[0].arguments == {"cluster_id": "shop-prod", "target_version": "v1.31.6-r0"}
+
+
+@pytest.mark.parametrize(
+    ("phase", "state", "tools"),
+    [
+        ("Running", "running", ["list_upgrade_tasks"]),
+        ("Failed", "failed", ["list_upgrade_tasks", "retry_upgrade"]),
+        ("Success", "succeeded", ["run_precheck"]),
+    ],
+)
+def test_upgrade_information_tells_how_the_upgrade_stands(
+    summed: Any, phase: str, state: str, tools: list[str]
+) -> None:
+    result = summed("get_upgrade_info", info("v1.31.6-r0", phase=phase))
+    assert result.upgrade == state
+    assert ("Its upgrade" in result.summary) == (state != "succeeded")
+    assert [call.tool for call in result.next] == tools
+
+
+def test_a_cluster_without_targets_is_said_to_have_none(summed: Any) -> None:
+    result = summed("get_upgrade_info", info())
+    assert "no newer version" in result.summary
+    assert result.next == []
+
+
+def test_paths_have_one_line_per_version(summed: Any) -> None:
+    path = {"version": "v1.28", "platformVersion": "cce.8.0", "targetVersions": ["v1.29.13-r0", "v1.31.6-r0"]}
+    result = summed("list_upgrade_paths", {"upgradePaths": [path]})
+    assert isinstance(result, UpgradePaths)
+    assert result.paths[0].targets == "v1.29.13-r0, v1.31.6-r0"
+
+
+def test_feature_gates_are_counted(summed: Any) -> None:
+    result = summed("get_upgrade_feature_gates", {"upgradeFeatureGates": {"A": "Support", "B": "Disable"}})
+    assert isinstance(result, FeatureGates)
+    assert result.summary == "2 upgrade features, 1 of them supported."
+
+
+def workflow(phase: str | None, uid: str = "w-1", **statuses: str) -> dict[str, Any]:
+    points = [
+        {
+            "taskType": stage,
+            **({"status": statuses[stage], "taskID": "t", "startTimeStamp": BEGAN} if stage in statuses else {}),
+        }
+        for stage in ("PreCheck", "Snapshot", "Cluster", "PostCheck")
+    ]
+    return {
+        "metadata": {"uid": uid, "creationTimestamp": BEGAN},
+        "spec": {"clusterVersion": "v1.28.6-r0", "targetVersion": "v1.31.6-r0"},
+        "status": {"pointStatuses": points, **({"phase": phase} if phase else {})},
+    }
+
+
+@pytest.mark.parametrize(
+    ("phase", "statuses", "tools"),
+    [
+        (None, {}, ["run_precheck"]),
+        ("Init", {}, ["run_precheck"]),
+        ("Running", {"PreCheck": "Running"}, ["get_upgrade_workflow"]),
+        ("Pending", {"PreCheck": "Failed"}, ["run_precheck"]),
+        ("Init", {"PreCheck": "Success"}, ["backup_cluster", "upgrade_cluster"]),
+        ("Init", {"PreCheck": "Success", "Snapshot": "Success"}, ["upgrade_cluster"]),
+        ("Pending", {"PreCheck": "Success", "Cluster": "Failed"}, ["retry_upgrade"]),
+        ("Init", {"PreCheck": "Success", "Cluster": "Success"}, ["run_postcheck"]),
+        ("Success", {"PreCheck": "Success", "Cluster": "Success", "PostCheck": "Success"}, []),
+        ("Cancel", {}, []),
+    ],
+)
+def test_a_workflow_proposes_its_next_stage(summed: Any, phase: Any, statuses: Any, tools: list[str]) -> None:
+    result = summed("get_upgrade_workflow", workflow(phase, **statuses))
+    assert isinstance(result, Workflow)
+    assert [call.tool for call in result.next] == tools
+
+
+@pytest.mark.parametrize(
+    ("phase", "statuses", "told"),
+    [
+        ("Init", {}, (True, False, None)),
+        ("Running", {"PreCheck": "Running"}, (False, False, "The workflow is running.")),
+        ("Pending", {"Cluster": "Failed"}, (True, True, None)),
+        ("Pending", {"Cluster": "Pause"}, (False, False, "Its upgrade is in state Pause.")),
+        ("Success", {}, (False, False, "The workflow has succeeded.")),
+        ("Cancel", {}, (False, False, "The workflow was cancelled.")),
+    ],
+)
+def test_a_workflow_tells_whether_it_can_be_cancelled_or_retried_and_why_not(
+    summed: Any, phase: str, statuses: Any, told: Any
+) -> None:
+    result = summed("cancel_upgrade_workflow", workflow(phase, **statuses))
+    assert (result.can_cancel, result.can_retry, result.why_not) == told
+
+
+def test_stages_tell_their_state_and_how_long_they_took(summed: Any) -> None:
+    body = workflow("Running", PreCheck="Success", Cluster="Running")
+    body["status"]["pointStatuses"][0] |= {"endTimeStamp": ENDED, "expireTimeStamp": ENDED}
+    check, backup, upgrade, _ = summed("get_upgrade_workflow", body).stages
+    assert (check.stage, check.status, check.took, check.expires) == (
+        "pre-upgrade check",
+        "succeeded",
+        "7 min",
+        "2025-06-02T07:55:00Z",
+    )
+    assert (backup.status, backup.took) == ("not started", None)
+    assert (upgrade.status, upgrade.took) == ("running", "11 min")
+
+
+def test_a_workflow_says_what_is_done_and_what_runs(summed: Any) -> None:
+    result = summed("create_upgrade_workflow", workflow("Pending", PreCheck="Success", Cluster="Failed"))
+    assert result.summary == (
+        "The workflow from v1.28.6-r0 to v1.31.6-r0 has stopped. Done: pre-upgrade check. Now: upgrade failed."
+    )
+
+
+def test_workflows_are_listed_and_the_open_one_is_proposed(summed: Any) -> None:
+    result = summed("list_upgrade_workflows", {"items": [workflow("Success"), workflow("Pending", "w-2")]})
+    assert isinstance(result, WorkflowList)
+    assert result.summary == "2 upgrade workflows, 1 of them open."
+    assert result.next[0].arguments["upgrade_workflow_id"] == "w-2"
+    assert summed("list_upgrade_workflows", {"items": workflow("Init")}).total == 1
+
+
+@pytest.mark.parametrize("operation", ["get_upgrade_task", "get_upgrade_workflow", "get_upgrade_info", "list_backups"])
+@pytest.mark.parametrize("body", [{}, {"status": []}, {"status": {"phase": {}}, "spec": 3}, {"items": {"status": 1}}])
+def test_odd_answers_are_still_told(summed: Any, operation: str, body: Any) -> None:
+    result = summed(operation, body)
+    assert result.summary
+    assert not result.raw
+    assert type(result).__name__ != "Unread"
