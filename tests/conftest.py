@@ -4,6 +4,8 @@ import pytest
 
 from ap_mcp.specs import Catalog, load_catalog
 
+pytest.register_assert_rewrite("agent", "sdk_life", "sdk_live", "upgrading")
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -10,7 +10,7 @@ ENI, ENI2 = "4c8b7e92-1f60-4a3d-9b25-e07c3d81fa21", "c5d0f1a3-7e24-4b96-8d13-92a
 ARCHIVE = b"\x1f\x8b\x08\x00chart\r\n--bytes\x00\xff"
 
 
-def _new_cluster(v3: Any, *, metadata: dict[str, Any], spec: dict[str, Any], subnets: tuple[str, ...]) -> Any:
+def new_cluster(v3: Any, *, metadata: dict[str, Any], spec: dict[str, Any], subnets: tuple[str, ...]) -> Any:
     """Return a cluster with the constants that every Autopilot cluster has; the SDK leaves them to its caller."""
     return v3.CreateAutopilotClusterRequest(
         body=v3.AutopilotCluster(
@@ -45,7 +45,7 @@ CLUSTERS = (
         "create_cluster",
         "minimal",
         {"name": "shop-prod", "vpc_id": VPC, "subnet_id": SUBNET, "eni_subnet_ids": [ENI]},
-        lambda v3: _new_cluster(v3, metadata={"name": "shop-prod"}, spec={}, subnets=(ENI,)),
+        lambda v3: new_cluster(v3, metadata={"name": "shop-prod"}, spec={}, subnets=(ENI,)),
     ),
     Case(
         "create_cluster",
@@ -65,7 +65,7 @@ CLUSTERS = (
             "enterprise_project_id": "0",
             "addons": [{"name": "coredns", "version": "1.30.6", "values": VALUES}, {"name": "metrics-server"}],
         },
-        lambda v3: _new_cluster(
+        lambda v3: new_cluster(
             v3,
             metadata={
                 "name": "shop-prod",

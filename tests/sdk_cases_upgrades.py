@@ -16,7 +16,7 @@ ADDON = {
 }
 
 
-def _addon(v3: Any, kind: str, **spec: Any) -> Any:
+def addon_request(v3: Any, kind: str, **spec: Any) -> Any:
     return v3.InstanceRequest(
         kind="Addon",
         api_version="v3",
@@ -76,7 +76,7 @@ ADDONS = (
         "minimal",
         {"cluster_id": CLUSTER, "template_name": "metrics-server"},
         lambda v3: v3.CreateAutopilotAddonInstanceRequest(
-            body=_addon(v3, "install", cluster_id=CLUSTER, addon_template_name="metrics-server", values={})
+            body=addon_request(v3, "install", cluster_id=CLUSTER, addon_template_name="metrics-server", values={})
         ),
     ),
     Case(
@@ -84,7 +84,7 @@ ADDONS = (
         "everything",
         {"cluster_id": CLUSTER, "template_name": "metrics-server", "version": "1.3.90", "values": VALUES},
         lambda v3: v3.CreateAutopilotAddonInstanceRequest(
-            body=_addon(
+            body=addon_request(
                 v3,
                 "install",
                 cluster_id=CLUSTER,
@@ -113,7 +113,7 @@ ADDONS = (
         {"cluster_id": CLUSTER, "addon_id": OTHER, "target_version": "1.3.90"},
         lambda v3: v3.UpdateAutopilotAddonInstanceRequest(
             id=OTHER,
-            body=_addon(
+            body=addon_request(
                 v3,
                 "upgrade",
                 cluster_id=CLUSTER,
@@ -135,7 +135,7 @@ ADDONS = (
         },
         lambda v3: v3.UpdateAutopilotAddonInstanceRequest(
             id=OTHER,
-            body=_addon(
+            body=addon_request(
                 v3,
                 "upgrade",
                 cluster_id=CLUSTER,

@@ -169,6 +169,8 @@ def test_a_served_simulator_stands_on_the_loopback_address_only(base_url: str) -
         "AP_MCP_ENDPOINT",
         "AP_MCP_IAM_ENDPOINT",
         "AP_MCP_REGION",
+        "HUAWEICLOUD_SDK_IAM_ENDPOINT",
+        "HUAWEICLOUD_SDK_REGION_CCE_AP_SOUTHEAST_1",
         "HUAWEICLOUD_SDK_AK",
         "HUAWEICLOUD_SDK_SK",
         "HUAWEICLOUD_SDK_PROJECT_ID",

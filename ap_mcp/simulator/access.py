@@ -31,6 +31,8 @@ class SimulatedCredentials:
             "AP_MCP_ENDPOINT": base_url,
             "AP_MCP_IAM_ENDPOINT": base_url,
             "AP_MCP_REGION": self.region,
+            "HUAWEICLOUD_SDK_IAM_ENDPOINT": base_url,
+            f"HUAWEICLOUD_SDK_REGION_CCE_{self.region.replace('-', '_').upper()}": base_url,
             "HUAWEICLOUD_SDK_AK": self.access_key,
             "HUAWEICLOUD_SDK_SK": self.secret_key,
             "HUAWEICLOUD_SDK_PROJECT_ID": self.project_id,

@@ -35,7 +35,7 @@ def kept_world(path: Path, speed: float = 1.0, seed: int = 0) -> Iterator[World]
     """
     with contextlib.ExitStack() as stack:
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             stack.enter_context(_locked(path.with_name(path.name + ".lock")))
             world = _load(path, speed) if path.exists() else seeded_world(ScaledClock(speed), seed)
         except OSError as error:
