@@ -3,16 +3,18 @@
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
-from ap_mcp.schemas import checked_schema, input_schema
+from ap_mcp.schemas import checked_schema
 from ap_mcp.specs import Operation, Schema
 
 MOST_PROBLEMS = 20
+DEEPEST = 90
+LARGEST_BITS = 64
 COUNTS = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
@@ -37,21 +39,50 @@ def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
     Raises:
         InvalidArguments: with every problem found, so that one more round is enough to mend the call.
     """
-    schema = input_schema(operation)
+    in_path = [name for name, argument in operation.arguments.items() if argument.path_parameter]
+    check_against(operation.id, checked_schema(operation), arguments, in_path=in_path)
+    if operation.constraints:
+        _refuse(list(_broken_constraints(operation, arguments)))
+
+
+def check_against(
+    name: str,
+    schema: Schema,
+    arguments: Mapping[str, Any],
+    *,
+    in_path: Sequence[str] = (),
+    more: Iterable[Problem] = (),
+) -> None:
+    """Check the arguments of a call of any tool against a schema, which may say more than the one that is shown.
+
+    Args:
+        name: the tool.
+        schema: an object whose properties are the arguments; objects inside a list refuse unknown fields too.
+        arguments: what was given.
+        in_path: arguments that become a part of a path.
+        more: problems that no schema can tell.
+
+    Raises:
+        InvalidArguments: with every problem found.
+    """
     problems = [
-        Problem(name, f"is no argument of {operation.id}; {_known(name, schema)}")
-        for name in arguments
-        if name not in schema["properties"]
+        Problem(each, f"is no argument of {name}; {_known(each, schema)}")
+        for each in arguments
+        if each not in schema["properties"]
     ]
-    problems += [problem for error in _checker(operation).iter_errors(dict(arguments)) for problem in _problems(error)]
+    # Unknown arguments are reported above, with suggestions.
+    checker = _validator(json.dumps({**schema, "additionalProperties": True}))
+    problems += [problem for error in checker.iter_errors(dict(arguments)) for problem in _problems(error)]
     problems += _unsendable(arguments, "")
     problems += [
-        Problem(name, "must not be empty, '.' or '..'")
-        for name, argument in operation.arguments.items()
-        if argument.path_parameter and str(arguments.get(name, "-")) in {"", ".", ".."}
+        Problem(each, "must not be empty, '.' or '..'")
+        for each in in_path
+        if str(arguments.get(each, "-")) in {"", ".", ".."}
     ]
-    if not problems and operation.constraints:
-        problems = list(_broken_constraints(operation, arguments))
+    _refuse([*problems, *more])
+
+
+def _refuse(problems: Sequence[Problem]) -> None:
     if problems:
         unique = list(dict.fromkeys(problems))
         raise InvalidArguments(unique[:MOST_PROBLEMS])
@@ -77,13 +108,6 @@ def _validator(schema: str) -> Any:
     return extend(Draft202012Validator, {"pattern": pattern})(json.loads(schema))
 
 
-def _checker(operation: Operation) -> Any:
-    """Return the validator of an operation's arguments; objects inside a list refuse unknown fields too."""
-    schema = checked_schema(operation)
-    schema["additionalProperties"] = True  # unknown arguments are reported by check_arguments, with suggestions
-    return _validator(json.dumps(schema))
-
-
 def _known(name: str, schema: Mapping[str, Any]) -> str:
     known = list(schema["properties"])
     if close := get_close_matches(name, known, n=1):
@@ -106,20 +130,24 @@ def _problems(error: Any) -> Iterator[Problem]:
         yield Problem(name or "arguments", _said(error))
 
 
-def _unsendable(value: Any, name: str) -> Iterator[Problem]:
+def _unsendable(value: Any, name: str, depth: int = 0) -> Iterator[Problem]:
     """Find what some parsers let in although no JSON can carry it."""
-    if isinstance(value, Mapping):
+    if depth > DEEPEST:
+        yield Problem(name.partition(".")[0], f"is nested deeper than {DEEPEST} levels")
+    elif isinstance(value, Mapping):
         if any(SURROGATE.search(key) for key in value):
             yield Problem(name or "arguments", "has a key that is no valid Unicode text")
         for key, item in value.items():
-            yield from _unsendable(item, f"{name}.{key}".lstrip("."))
+            yield from _unsendable(item, f"{name}.{key}".lstrip("."), depth + 1)
     elif isinstance(value, list):
         for at, item in enumerate(value):
-            yield from _unsendable(item, f"{name}.{at}")
+            yield from _unsendable(item, f"{name}.{at}", depth + 1)
     elif isinstance(value, str) and SURROGATE.search(value):
         yield Problem(name, "is no valid Unicode text")
     elif isinstance(value, float) and not math.isfinite(value):
         yield Problem(name, "must be a finite number")
+    elif isinstance(value, int) and value.bit_length() > LARGEST_BITS:
+        yield Problem(name, f"must fit into {LARGEST_BITS} bits")
 
 
 def _said(error: Any) -> str:

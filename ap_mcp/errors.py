@@ -4,11 +4,16 @@ ApMcpError
 ├── SpecError                       start-up: a developer must mend tool_specs
 ├── SettingsError                   start-up: the operator must mend the settings
 │   └── CredentialsMissing          no place held usable keys
+├── ApprovalsUnusable               the store or the keys of approvals: the operator must mend them
 ├── CallRefused                     nothing was sent and the model can mend it
 │   ├── InvalidArguments            every problem of a call at once
 │   ├── UnknownTool                 no such tool; close names are suggested
 │   ├── ReadOnly                    this server only reads
+│   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
 │   ├── ConfirmationRequired        a person must agree first
+│   │   └── ApprovalRequired        nobody could be asked here; says how a person approves elsewhere
+│   ├── ConsentDeclined             a person was asked and did not agree, or a consent does not count
+│   ├── ApprovalRefused             a person's decision that is not taken: passphrase, name, or too late
 │   ├── AmbiguousCluster            a name that fits several clusters
 │   ├── ClusterNotFound             a name that fits none
 │   └── FileRefused                 a path outside the allowed folders, too large, or broken
@@ -83,6 +88,10 @@ class CredentialsMissing(SettingsError):
         super().__init__(f"No Huawei Cloud credentials found. Looked at:\n{places}\nSet one of them and start again.")
 
 
+class ApprovalsUnusable(ApMcpError):
+    """The store of approvals, or a key of theirs, cannot be read or written; nothing counts as agreed."""
+
+
 class CallRefused(ApMcpError):
     """A call that was not sent, for a reason the caller can mend."""
 
@@ -130,6 +139,14 @@ class ReadOnly(CallRefused):
         )
 
 
+class DeniedByPolicy(CallRefused):
+    """A rule of the operator forbids the call, or could not be checked."""
+
+    def __init__(self, operation: str, why: str, remedy: str) -> None:
+        self.operation = operation
+        super().__init__(f"Refused by policy: {operation} {why}. Nothing was sent. {remedy}")
+
+
 class ConfirmationRequired(CallRefused):
     """A guarded call that nobody has agreed to yet."""
 
@@ -141,6 +158,44 @@ class ConfirmationRequired(CallRefused):
         super().__init__(
             f"Refused: needs confirmation. {operation} {does} (effect: {effect}). {reason} Nothing was sent."
         )
+
+
+class ApprovalRequired(ConfirmationRequired):
+    """A guarded call whose caller cannot be asked: a person approves it elsewhere, then it is made again."""
+
+    def __init__(self, operation: str, effect: str, impact: str, code: str, token: str | None = None) -> None:
+        super().__init__(operation, effect, "")
+        self.code = code
+        self.impact = impact
+        self.token = token
+
+    def render(self) -> str:
+        """Return what would happen and how a person approves it."""
+        lines = [
+            f"approval_required: nothing was sent. {self.operation} waits for a person (effect: {self.effect}).",
+            self.impact,
+            f"Code: {self.code}. A person who agrees runs in a terminal: ap-mcp approvals approve {self.code}",
+            f"Then call {self.operation} again with the same arguments. The code itself is no consent.",
+        ]
+        if self.token is not None:
+            lines += [
+                "Or, once the user has agreed in this conversation, call again within 5 minutes with",
+                f"confirmation_token={self.token}",
+            ]
+        return "\n".join(lines)
+
+
+class ConsentDeclined(CallRefused):
+    """A person did not agree, or what was offered as consent does not count."""
+
+    def __init__(self, operation: str, reason: str = "") -> None:
+        self.operation = operation
+        self.reason = reason or "The person who was asked did not answer."
+        super().__init__(f"{operation} was not run: {self.reason} Nothing was sent.")
+
+
+class ApprovalRefused(CallRefused):
+    """A decision that is not taken: the wrong passphrase, name or person, too late, or made already."""
 
 
 class AmbiguousCluster(CallRefused):
@@ -200,9 +255,9 @@ class ServiceError(ApMcpError):
         self.hint = hint
         self.retry_after = retry_after
         self.may_pass = may_pass
-        super().__init__(self._text())
+        super().__init__()
 
-    def _text(self) -> str:
+    def __str__(self) -> str:
         codes = _word(self.code) + (f" ({_word(self.other_code)})" if self.other_code else "")
         reason = f"reason {_word(self.reason)}" if self.reason else ""
         head = [f"{self.operation} failed: HTTP {self.status}", codes, reason]

@@ -9,7 +9,7 @@ from typing import Any
 
 from ap_mcp.errors import SpecError
 from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
-from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
+from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, Wait, read_catalog, specs_folder
 
 EXTENSION_ORDER = (
     *("effect", "effectWhen", "arguments", "unsupported", "fill", "constraints", "idempotent", "summary"),
@@ -115,6 +115,7 @@ def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
         _argument_problems(operation),
         _leaf_problems(operation),
         _link_problems(catalog, operation),
+        _wait_problems(catalog, operation),
     )
     for found in checks:
         yield from (f"{operation.id}: {problem}" for problem in found)
@@ -216,7 +217,7 @@ def _leaves(operation: Operation, node: Schema, pointer: str) -> Iterator[str]:
 
 
 def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
-    """Check what points to another operation: target, fill and wait."""
+    """Check what points to another operation: target and fill."""
     if operation.target:
         if operation.target.argument not in operation.arguments:
             yield f"target: {operation.target.argument} is no argument"
@@ -227,6 +228,10 @@ def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         if read := catalog.get(fill.operation):
             for source in fill.sources:
                 yield from _outside(read, source, f"fill {fill.pointer}")
+
+
+def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    """Check how the end is told, and that it is told the same way wherever the same thing is looked at."""
     if not (wait := operation.wait):
         return
     yield from _missing_arguments(catalog, wait.operation, set(wait.argument), "wait")
@@ -235,7 +240,27 @@ def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         if place.startswith("/"):
             yield from _outside(operation, place, "wait")
     if read := catalog.get(wait.operation):
-        yield from _outside(read, wait.at, "wait")
+        yield from _phase_problems(read, wait)
+        if (read.wait and read.awaited_as) and (read.wait.at, read.wait.every) != (wait.at, wait.every):
+            yield f"wait: differs from what {read.id} says about itself; leave out at and every"
+    kind = operation.awaited_as
+    if others := [each.id for each in catalog.values() if kind and each.awaited_as == kind and each is not operation]:
+        yield f"wait: {kind} is waited for with {', '.join(others)} too"
+
+
+def _phase_problems(read: Operation, wait: Wait) -> Iterator[str]:
+    """Check the phases of a wait, and where they stand, against the answer of the operation it looks with."""
+    if wait.item:
+        yield from _outside(read, f"{wait.item.list}/0{wait.item.id}", "wait")
+    problems = list(_outside(read, wait.at, "wait"))
+    yield from problems
+    if both := sorted(set(wait.success) & set(wait.failure)):
+        yield f"wait: {both} are success and failure"
+    if not problems:
+        node = walk(read, read.response or {}, wait.at)[-1]
+        known = node.get("enum", node.get("examples", ()))
+        if stray := sorted({*wait.success, *wait.failure} - set(known)):
+            yield f"wait: {stray} are not among the phases that {read.id} knows at {wait.at}"
 
 
 def _missing_arguments(catalog: Catalog, name: str, given: set[str], where: str) -> Iterator[str]:

@@ -185,6 +185,12 @@ class Settings(BaseSettings):
     audit_log: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "audit.jsonl"
     )
+    approvals_db: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "approvals.db"
+    )
+    approver_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
+        default_factory=lambda: _user_folder("XDG_CONFIG_HOME", ".config")
+    )
     files_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share") / "files"
     )
@@ -263,7 +269,8 @@ def load_settings(**flags: Any) -> Settings:
         problems = [_problem(detail, flags) for detail in details if detail["type"] != "default_factory_not_called"]
         raise SettingsError("\n".join(["Wrong settings:", *(f"- {problem}" for problem in problems)])) from None
     except (RuntimeError, OSError) as error:
-        raise SettingsError(f"{error} Set HOME, or AP_MCP_FILES_DIR and AP_MCP_AUDIT_LOG.") from None
+        folders = "AP_MCP_FILES_DIR, AP_MCP_AUDIT_LOG, AP_MCP_APPROVALS_DB and AP_MCP_APPROVER_DIR"
+        raise SettingsError(f"{error} Set HOME, or {folders}.") from None
 
 
 def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:

@@ -6,7 +6,7 @@ whose form is `tool_specs/x-ap-mcp.schema.json`.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -84,8 +84,17 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Item:
+    """The entry of a list that is waited for: what it is called, where the list stands, where an entry has its id."""
+
+    kind: str
+    list: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
-    """How to know that what an operation started has ended."""
+    """How to know that what an operation started has ended; on a reading operation, that what it reads has."""
 
     operation: str
     argument: Mapping[str, str]
@@ -93,6 +102,7 @@ class Wait:
     success: tuple[str, ...]
     failure: tuple[str, ...]
     every: int
+    item: Item | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +153,13 @@ class Operation:
     def guarded(self) -> bool:
         """Whether some call of it needs a person's consent."""
         return self.worst_effect in GUARDED
+
+    @property
+    def awaited_as(self) -> str | None:
+        """The kind of thing one can wait for by reading with this operation; None if its answers tell no end."""
+        if self.wait is None or self.wait.operation != self.id:
+            return None
+        return self.wait.item.kind if self.wait.item else self.summary
 
     @property
     def answers_with_file(self) -> bool:
@@ -218,14 +235,15 @@ def read_catalog(folder: Path) -> Catalog:
         except (OSError, ValueError) as error:
             raise SpecError(f"{path}: {error}") from error
     frozen = MappingProxyType(documents)
-    operations = [
-        _operation(subject, path, method, item[method], frozen)
+    found = [
+        (subject, path, method, item[method])
         for subject in SUBJECTS
         for path, item in documents[f"{subject}.json"].get("paths", {}).items()
         for method in METHODS
         if method in item
     ]
-    return Catalog(operations, frozen)
+    waits = _own_waits(raw for *_, raw in found)
+    return Catalog([_operation(*each, waits=waits, documents=frozen) for each in found], frozen)
 
 
 def pointed(documents: Mapping[str, Schema], reference: str) -> Schema:
@@ -268,7 +286,15 @@ def _absolute(node: Any, document: str) -> Any:
     return node
 
 
-def _operation(subject: str, path: str, method: str, raw: Schema, documents: Mapping[str, Schema]) -> Operation:
+def _own_waits(operations: Iterable[Schema]) -> dict[str, Schema]:
+    """Return, by operation, how those that can be waited on themselves tell the end; others refer to them."""
+    waits = {raw.get("operationId", ""): raw.get("x-ap-mcp", {}).get("wait", {}) for raw in operations}
+    return {name: wait for name, wait in waits.items() if wait.get("operation") == name}
+
+
+def _operation(
+    subject: str, path: str, method: str, raw: Schema, *, waits: Mapping[str, Schema], documents: Mapping[str, Schema]
+) -> Operation:
     try:
         ours = raw["x-ap-mcp"]
         status, response_type, response = _success(raw["responses"])
@@ -290,7 +316,7 @@ def _operation(subject: str, path: str, method: str, raw: Schema, documents: Map
             idempotent=ours["idempotent"],
             summary=ours["summary"],
             target=Target(**ours["target"]) if "target" in ours else None,
-            wait=_wait(ours["wait"]) if "wait" in ours else None,
+            wait=_wait(ours["wait"], waits) if "wait" in ours else None,
             permission=ours["permission"],
             reference=ours["reference"],
             parameters=tuple(_parameter(parameter, documents) for parameter in raw.get("parameters", ())),
@@ -336,12 +362,15 @@ def _fill(pointer: str, value: Mapping[str, Any]) -> Fill:
     return Fill(pointer, value["operation"], value["arguments"], value["value"], value.get("merge", False))
 
 
-def _wait(value: Mapping[str, Any]) -> Wait:
+def _wait(value: Mapping[str, Any], waits: Mapping[str, Schema]) -> Wait:
+    """Read a wait; what it leaves out stands at the operation that it looks with."""
+    whole = {**waits.get(value["operation"], {}), **value}
     return Wait(
-        operation=value["operation"],
-        argument=value["argument"],
-        at=value["at"],
-        success=tuple(value["success"]),
-        failure=tuple(value["failure"]),
-        every=value["every"],
+        operation=whole["operation"],
+        argument=whole["argument"],
+        at=whole["at"],
+        success=tuple(whole["success"]),
+        failure=tuple(whole["failure"]),
+        every=whole["every"],
+        item=Item(**whole["item"]) if "item" in whole else None,
     )

@@ -14,6 +14,7 @@ from ap_mcp.specs import specs_folder
 Change = Callable[[dict[str, Any]], object]
 DELETE = "/autopilot/v3/projects/{project_id}/clusters/{cluster_id}"
 CREATE = "/autopilot/v3/projects/{project_id}/clusters"
+JOB = "/autopilot/v3/projects/{project_id}/jobs/{job_id}"
 
 
 @pytest.fixture
@@ -57,6 +58,10 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
         (lambda op: ours(op)["target"].update(read="nothing_here"), "target: there is no operation nothing_here"),
         (lambda op: ours(op)["target"].update(read="delete_cluster"), "target: delete_cluster does more than read"),
         (lambda op: ours(op)["target"].update(read="get_job"), "target: get_job needs ['job_id']"),
+        (lambda op: ours(op)["wait"].update(every=3), "wait: differs from what get_job says about itself"),
+        (lambda op: ours(op)["wait"].update(success=["Sucess"]), "['Sucess'] are not among the phases that get_job"),
+        (lambda op: ours(op)["wait"].update(failure=["Success"]), "wait: ['Success'] are success and failure"),
+        (lambda op: ours(op)["wait"].update(operation="get_quotas"), "missing or malformed 'at'"),
         (lambda op: ours(op)["wait"].update(at="/status/mood"), "wait: /status/mood is not in the answer of get_job"),
         (lambda op: ours(op)["wait"]["argument"].update(job_id="/status/x"), "wait: /status/x is not in the answer"),
         (lambda op: ours(op)["wait"]["argument"].update(job_id="$arguments.x"), "wait: x is no argument"),
@@ -68,6 +73,17 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
 )
 def test_a_mistake_is_named(folder: Path, edit: Change, said: str) -> None:
     assert any(said in problem for problem in change(folder, DELETE, "delete", edit))
+
+
+def test_one_kind_is_waited_for_in_one_way(folder: Path) -> None:
+    def edit(operation: dict[str, Any]) -> None:
+        own = {"operation": "get_job", "argument": {"job_id": "$arguments.job_id"}, "at": "/status/phase"}
+        ours(operation).update(wait={**own, "success": ["Success"], "failure": ["Failed"], "every": 10})
+        ours(operation)["wait"].update(item={"kind": "cluster", "list": "/spec/subJobs", "id": "/metadata/mood"})
+
+    problems = change(folder, JOB, "get", edit)
+    assert "get_job: wait: cluster is waited for with get_cluster too" in problems
+    assert "get_job: wait: /spec/subJobs/0/metadata/mood is not in the answer of get_job" in problems
 
 
 def test_a_body_leaf_that_nothing_fills_is_named(folder: Path) -> None:

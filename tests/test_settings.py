@@ -36,6 +36,8 @@ def test_nothing_need_be_set(tmp_path: Path) -> None:
     assert (settings.toolsets, settings.read_only, settings.confirm) == (("all",), False, "human")
     assert settings.files_dir == tmp_path / ".local/share/ap-mcp/files"
     assert settings.audit_log == tmp_path / ".local/state/ap-mcp/audit.jsonl"
+    assert settings.approvals_db == tmp_path / ".local/state/ap-mcp/approvals.db"
+    assert settings.approver_dir == tmp_path / ".config/ap-mcp"
     assert settings.chart_roots == (tmp_path,)
     assert settings.max_kubeconfig_days == 1
 
@@ -50,6 +52,8 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "CONFIRM": "Approval",
         "POLICY_FILE": "policy.toml",
         "AUDIT_LOG": "~/audit.jsonl",
+        "APPROVALS_DB": "~/approvals.db",
+        "APPROVER_DIR": "keys",
         "FILES_DIR": "files",
         "CHART_ROOTS": os.pathsep.join([str(tmp_path), str(tmp_path / "charts")]),
         "STATE_KEY": KEY,
@@ -70,6 +74,8 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.confirm == "approval"
     assert settings.policy_file == tmp_path / "policy.toml"
     assert settings.audit_log == tmp_path / "audit.jsonl"
+    assert settings.approvals_db == tmp_path / "approvals.db"
+    assert settings.approver_dir == tmp_path / "keys"
     assert settings.files_dir == tmp_path / "files"
     assert settings.chart_roots == (tmp_path, tmp_path / "charts")
     assert settings.timeout == 12.5
@@ -288,10 +294,13 @@ def test_a_config_that_is_no_toml_is_an_error_without_its_content(tmp_path: Path
 
 def test_folders_follow_the_users_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "config"))
     monkeypatch.setenv("XDG_STATE_HOME", "relative/is/ignored")
     settings = load_settings()
     assert settings.files_dir == tmp_path / "data/ap-mcp/files"
+    assert settings.approver_dir == tmp_path / "config/ap-mcp"
     assert settings.audit_log == tmp_path / ".local/state/ap-mcp/audit.jsonl"
+    assert settings.approvals_db == tmp_path / ".local/state/ap-mcp/approvals.db"
 
 
 def test_a_server_started_in_the_root_opens_no_folder_for_charts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,7 +320,7 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(Path, "home", homeless)
-    assert "Set HOME, or AP_MCP_FILES_DIR and AP_MCP_AUDIT_LOG" in refusal()
+    assert "Set HOME, or AP_MCP_FILES_DIR, AP_MCP_AUDIT_LOG, AP_MCP_APPROVALS_DB and AP_MCP_APPROVER_DIR." in refusal()
 
 
 def test_reading_settings_loads_no_http_library() -> None:

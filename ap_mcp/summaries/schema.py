@@ -12,19 +12,24 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 
 from ap_mcp.summaries import result_type
-from ap_mcp.summaries.base import COMMON_FIELDS
+from ap_mcp.summaries.base import COMMON_FIELDS, Result
 
 _SCALARS = {str: {}, bool: {"type": "boolean"}, int: {"type": "integer"}, float: {"type": "number"}}
 
 
 def output_schema(kind: str) -> dict[str, Any]:
     """Return the schema of the results of a kind: no `$ref`, no titles, nothing closed, only `summary` required."""
-    return dict(_schema_of(kind))
+    return result_schema(result_type(kind))
+
+
+def result_schema(result: type[Result]) -> dict[str, Any]:
+    """Return the schema of results of a type, in the same form."""
+    return dict(_schema_of(result))
 
 
 @cache
-def _schema_of(kind: str) -> dict[str, Any]:
-    fields = result_type(kind).model_fields
+def _schema_of(result: type[Result]) -> dict[str, Any]:
+    fields = result.model_fields
     own = {name: schema_of(field.annotation) for name, field in fields.items() if name not in COMMON_FIELDS}
     return {"type": "object", "properties": {"summary": {}, **own}, "required": ["summary"]}
 

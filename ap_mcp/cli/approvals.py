@@ -1,0 +1,241 @@
+"""`ap-mcp approvals`: what waits for a person, and their signed answers."""
+
+import getpass
+import json
+import unicodedata
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from ap_mcp.cli.options import exits
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from ap_mcp.guard.approvals import ApprovalStore, Asked, Question
+    from ap_mcp.settings import Settings
+
+CODES = "Exit codes: 0 done, 2 wrong usage, 4 refused."
+CHOICE = "Choose a passphrase that nothing on this machine knows: an agent that has it can approve its own calls."
+WHY_THE_NAME = "Typing its name shows that you have seen what this is about."
+WHY_YOUR_KEY = "The passphrase unlocks your key, which signs exactly what stands above: it counts for nothing else."
+
+
+@click.group(epilog=CODES)
+def approvals() -> None:
+    """See and decide what waits for a person.
+
+    A guarded call from a client that cannot ask anybody answers with a code. Look at it here, decide, and the
+    agent makes the call again. Servers believe nobody but the approvers they knew when they started.
+    """
+
+
+@approvals.command(epilog=CODES)
+@click.option("--name", metavar="NAME", help="Of the approver; your user name if not given.")
+@exits
+def init(*, name: str | None) -> None:
+    """Make your approver's key, locked by a passphrase."""
+    from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, PASSPHRASE_LENGTH, has_key, init_key
+    from ap_mcp.settings import load_settings
+
+    folder = load_settings().approver_dir
+    old = None
+    if has_key(folder):
+        click.echo(f"There is a key already: {folder / KEY_FILE}. Only who knows its passphrase may replace it.")
+        old = click.prompt("Passphrase of the old key", hide_input=True)
+    click.echo(CHOICE)
+    asked = f"New passphrase, at least {PASSPHRASE_LENGTH} characters"
+    passphrase = click.prompt(asked, hide_input=True, confirmation_prompt=True)
+    approver = init_key(folder, name or _user(), passphrase, old)
+    click.echo(f"Made the key of {approver.name}: {folder / KEY_FILE}, which only the passphrase opens.")
+    click.echo(f"Its public half, {approver.public_text}, is in {folder / APPROVERS_FILE}: what servers believe.")
+    click.echo("Servers read that file when they start, so restart those that run.")
+
+
+@approvals.command(name="list", epilog=CODES)
+@exits
+def list_() -> None:
+    """List what waits for a person."""
+    from ap_mcp.settings import load_settings
+
+    now = _now()
+    waiting = _store(load_settings()).pending(now)
+    for each in waiting:
+        fields = [each.code, _line(each.tool), _shown(each.name), _line(each.effect), f"for {_shown(each.principal)}"]
+        click.echo("  ".join([*fields, _left(each, now)]))
+    click.echo("Look at one with: ap-mcp approvals show CODE" if waiting else "Nothing waits for a person.")
+
+
+@approvals.command(epilog=CODES)
+@click.argument("code")
+@exits
+def show(code: str) -> None:
+    """Show what the question CODE is about, and how it stands."""
+    from ap_mcp.guard.approvals import standing
+    from ap_mcp.settings import load_settings
+
+    store, now = _store(load_settings()), _now()
+    asked = _found(store, code)
+    click.echo(_described(asked.question, now))
+    found = standing(asked, store.approvers, now)
+    by = f" by {found.approver}" if found.approver else ""
+    click.echo(f"Standing: {found.state}{by}{f', {found.why}' if found.why else ''}")
+
+
+@approvals.command(epilog=CODES)
+@click.argument("code")
+@exits
+def approve(code: str) -> None:
+    """Approve the question CODE: read it, type the target's name, sign with your passphrase.
+
+    The approval counts once, for exactly the call that is shown, on things as they are shown, until it expires.
+    """
+    from ap_mcp.errors import ApprovalRefused
+    from ap_mcp.settings import load_settings
+
+    settings = load_settings()
+    question = _waiting(settings, code)
+    click.echo(WHY_THE_NAME)
+    typed = click.prompt("Name of what is acted on", default="", show_default=False)
+    if typed != question.name:
+        why = f"{_shown(typed)} is not the name of what this call acts on"
+        raise ApprovalRefused(f"Not approved: {why}. Nothing was decided; {question.code} still waits.")
+    who = _answer(settings, question, approved=True)
+    click.echo(f"Approved by {who}, once, for exactly this call, until {question.expires:%H:%M:%S} UTC.")
+    click.echo("Nothing has been sent yet: the agent must make the call again now.")
+
+
+@approvals.command(epilog=CODES)
+@click.argument("code")
+@exits
+def decline(code: str) -> None:
+    """Decline the question CODE, signed with your passphrase; the agent is told so."""
+    from ap_mcp.settings import load_settings
+
+    settings = load_settings()
+    question = _waiting(settings, code)
+    who = _answer(settings, question, approved=False)
+    click.echo(f"Declined by {who}. The same call is refused until {question.expires:%H:%M:%S} UTC.")
+
+
+def _waiting(settings: "Settings", code: str) -> "Question":
+    """Show a question that can still be answered, here and now."""
+    from ap_mcp.errors import ApprovalRefused
+    from ap_mcp.guard.approvals import standing
+    from ap_mcp.guard.keys import has_key
+
+    store, now = _store(settings), _now()
+    asked = _found(store, code)
+    question, found = asked.question, standing(asked, store.approvers, now)
+    if found.state == "expired":
+        why = f"it expired at {question.expires:%Y-%m-%d %H:%M:%S} UTC; it must be asked anew"
+        raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
+    if found.state != "pending":
+        done = f"it is {found.state}{f' by {found.approver}' if found.approver else ''} already"
+        raise ApprovalRefused(f"{question.code} cannot be decided: {done}{f' ({found.why})' if found.why else ''}.")
+    if not has_key(settings.approver_dir):
+        why = f"there is no approver's key in {settings.approver_dir}"
+        raise ApprovalRefused(f"{question.code} cannot be decided: {why}. Make one with: ap-mcp approvals init")
+    click.echo(_described(question, now))
+    lines = (question.tool, question.effect, question.principal, question.name)
+    if any(text != _line(text) for text in lines) or question.impact_text != _visible(question.impact_text):
+        why = "it holds characters that cannot be seen, so nobody knows what they would sign"
+        raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
+    return question
+
+
+def _answer(settings: "Settings", question: "Question", *, approved: bool) -> str:
+    """Sign an answer, keep it, and make sure that it counts."""
+    from ap_mcp.errors import ApprovalRefused
+    from ap_mcp.guard.approvals import standing
+    from ap_mcp.guard.keys import sign, unlock
+
+    click.echo(WHY_YOUR_KEY)
+    approver = unlock(
+        settings.approver_dir, click.prompt("Passphrase", hide_input=True, default="", show_default=False)
+    )
+    store = _store(settings)
+    store.decide(question.code, sign(approver, question, approved, _now()))
+    found = standing(_found(store, question.code), store.approvers, _now())
+    if found.state != ("approved" if approved else "declined"):
+        raise ApprovalRefused(f"The answer was kept but does not count: {found.why or found.state}.")
+    return approver.name
+
+
+def _store(settings: "Settings") -> "ApprovalStore":
+    from ap_mcp.guard.approvals import ApprovalStore
+    from ap_mcp.guard.keys import APPROVERS_FILE, load_approvers
+
+    folder: Path = settings.approver_dir
+    return ApprovalStore(settings.approvals_db, load_approvers(folder / APPROVERS_FILE))
+
+
+def _found(store: "ApprovalStore", code: str) -> "Asked":
+    from ap_mcp.errors import CallRefused
+
+    asked = store.find(code)
+    if asked is None:
+        raise CallRefused(f"There is no question {_shown(code)}. What waits is listed by: ap-mcp approvals list")
+    return asked
+
+
+def _described(question: "Question", now: datetime) -> str:
+    """Return a question as it is shown; what servers wrote is set off, so that it cannot pass for our own words."""
+    lines = [
+        f"Question {question.code}, asked {question.created:%Y-%m-%d %H:%M:%S} UTC, {_left(question, now)}",
+        f"For: {_shown(question.principal)}" + (" (somebody else must decide)" if question.other_approver else ""),
+        f"Tool: {_line(question.tool)} (effect: {_line(question.effect)})",
+        "Arguments:",
+        *(f"  | {line}" for line in _argument_lines(question.arguments)),
+        "What would happen:",
+        *(f"  | {line}" for line in _visible(question.impact_text).split("\n")),
+        f"It acts on: {_shown(question.name)}",
+    ]
+    return "\n".join(lines)
+
+
+def _argument_lines(text: str) -> list[str]:
+    try:
+        arguments = json.loads(text)
+    except (ValueError, RecursionError):
+        arguments = None
+    if not isinstance(arguments, dict):
+        return [_line(text)]
+    return [_line(f"{name}: {json.dumps(value, ensure_ascii=False)}") for name, value in arguments.items()] or ["none"]
+
+
+def _shown(text: str) -> str:
+    """Return a name, code or the like in quotation marks, on one line, every character of it visible."""
+    return f'"{_line(text)}"'
+
+
+def _line(text: str) -> str:
+    return _visible(text).replace("\n", "\\n")
+
+
+def _visible(text: str) -> str:
+    """Return a text in which what a terminal would obey, reorder or hide is spelt out."""
+    return "".join(char if _is_plain(char) else f"\\u{ord(char):04x}" for char in text)
+
+
+def _is_plain(char: str) -> bool:
+    return char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
+
+
+def _left(question: "Question", now: datetime) -> str:
+    minutes = (question.expires - now).total_seconds() / 60
+    if minutes <= 0:
+        return "expired"
+    return f"{minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError) as error:
+        raise click.UsageError("Your user name is not known here; give one with --name.") from error
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

@@ -1,0 +1,125 @@
+"""`ap-mcp call`: one tool, for scripts and for people."""
+
+import json
+import sys
+from collections.abc import Mapping
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ap_mcp.cli.options import CLOUD_SAID_NO, EXIT_CODES, WAITED_TOO_LONG, exits, log_to_stderr, settings_options
+
+if TYPE_CHECKING:
+    from ap_mcp.server import Autopilot
+    from ap_mcp.summaries import Result
+
+
+@click.command(epilog=EXIT_CODES)
+@click.argument("tool")
+@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--json", "document", metavar="OBJECT", help="Arguments as one JSON object; `-` reads standard input.")
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json", "raw"]),
+    default="text",
+    show_default=True,
+    help="Lines to read, one JSON object, or the whole answer of the cloud (secrets masked).",
+)
+@click.option("--simulate", is_flag=True, help="Call a simulator that keeps its account in a file between calls.")
+@click.option("--state", type=click.Path(dir_okay=False), help="That file, if not the usual one.")
+@settings_options("confirm", "read_only", "files_dir")
+@exits
+def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, **options: Any) -> None:
+    """Call one TOOL with KEY=VALUE arguments.
+
+    A VALUE is read as JSON where the argument is no string: tags='{"env":"prod"}', with_addons=true.
+    """
+    from functools import partial
+
+    import anyio
+
+    result, raw = anyio.run(partial(_called, tool, pairs, document, **options))
+    if output == "json":
+        click.echo(json.dumps(result.structured(), indent=2, ensure_ascii=False))
+    elif output == "raw":
+        click.echo(raw)
+    else:
+        from ap_mcp.summaries.text import render
+
+        click.echo(render(result))
+    from ap_mcp.wait import Waited
+
+    if isinstance(result, Waited) and result.verdict != "succeeded":
+        raise click.exceptions.Exit(WAITED_TOO_LONG if result.verdict == "running" else CLOUD_SAID_NO)
+
+
+async def _called(
+    tool: str, pairs: tuple[str, ...], document: str | None, *, simulate: bool, state: str | None, **flags: Any
+) -> "tuple[Result, str]":
+    """Return the result, and the whole answer as text: its URI means nothing once this process has ended."""
+    with ExitStack() as stack:
+        autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
+        log_to_stderr(autopilot.settings.log_level)
+        from ap_mcp.server import LOCAL
+
+        async with autopilot:
+            result = await autopilot.call(tool, _arguments(autopilot, tool, pairs, document))
+            raw = autopilot.responses.read(LOCAL, result.raw) if result.raw else None
+            return result.model_copy(update={"raw": None}), raw or "null"
+
+
+def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **flags: Any) -> "Autopilot":
+    """Return what runs tools against the cloud, or against the simulator with the account kept in `state`."""
+    from pathlib import Path
+
+    from ap_mcp.cli.connecting import SPEED, autopilot_for, simulated_autopilot, state_file
+    from ap_mcp.settings import load_settings
+
+    if state and not simulate:
+        raise click.UsageError("--state goes with --simulate only.")
+    if not simulate:
+        return autopilot_for(load_settings(**flags))
+    from ap_mcp.simulator.seed import kept_world
+
+    world = stack.enter_context(kept_world(Path(state) if state else state_file(), SPEED))
+    return stack.enter_context(simulated_autopilot(world, SPEED, **flags))
+
+
+def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], document: str | None) -> dict[str, Any]:
+    """Join the JSON object and the pairs; a pair wins over the object."""
+    from ap_mcp.tools import build_tools
+
+    offered = {each.name: each.input_schema for each in build_tools(autopilot.operations)}
+    return typed_arguments(offered[tool]["properties"] if tool in offered else {}, pairs, _object(document))
+
+
+def typed_arguments(schemas: Mapping[str, Any], pairs: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
+    """Return `given` with KEY=VALUE pairs added, each VALUE read as its argument's schema wants it."""
+    arguments = dict(given)
+    for pair in pairs:
+        name, separator, value = pair.partition("=")
+        if not separator:
+            raise click.UsageError(f"{pair!r} is not KEY=VALUE.")
+        arguments[name] = value if schemas.get(name, {}).get("type", "string") == "string" else _value(name, value)
+    return arguments
+
+
+def _object(document: str | None) -> dict[str, Any]:
+    if document is None:
+        return {}
+    text = sys.stdin.read() if document == "-" else document
+    try:
+        loaded = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"--json: {error}") from error
+    if not isinstance(loaded, dict):
+        raise click.UsageError("--json: the arguments must be one JSON object.")
+    return loaded
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise click.UsageError(f"{name}: {text!r} is not JSON, and this argument is no string.") from error

@@ -1,0 +1,86 @@
+"""How the commands reach a cloud: the real one, or a simulator served by this process."""
+
+import os
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ap_mcp.errors import SettingsError
+
+if TYPE_CHECKING:
+    from ap_mcp.cloud.client import CloudClient
+    from ap_mcp.server import Autopilot
+    from ap_mcp.settings import Settings
+    from ap_mcp.simulator.world import World
+
+SPEED = 60.0
+SHORTEST_SLEEP = 0.2
+NOTICE = "SIMULATED: no cloud is touched, and time runs {speed:g} times as fast."
+OFF_NEEDS_SIMULATE = "--confirm off (AP_MCP_CONFIRM=off) is accepted only together with --simulate."
+OFF_WARNING = "WARNING: --confirm off lets guarded tools run without anybody's consent."
+
+
+def autopilot_for(settings: "Settings") -> "Autopilot":
+    """Return what runs tools against the cloud of the settings; it connects at the first call that needs to.
+
+    Raises:
+        SettingsError: consent is switched off.
+    """
+    from ap_mcp.server import Autopilot
+
+    if settings.confirm == "off":
+        raise SettingsError(OFF_NEEDS_SIMULATE)
+    return Autopilot(settings, _connector(settings))
+
+
+@contextmanager
+def simulated_autopilot(world: "World", speed: float = SPEED, **flags: Any) -> Iterator["Autopilot"]:
+    """Yield what runs tools against a simulator, which is served over HTTP on a free port of this machine."""
+    from ap_mcp.server import Autopilot
+    from ap_mcp.settings import load_settings
+    from ap_mcp.simulator.app import build_app
+    from ap_mcp.simulator.faults import Faults
+    from ap_mcp.simulator.serving import exports, running
+
+    faults = Faults.from_environment(os.environ)
+    with running(build_app(world, faults=faults, strict_answers=False)) as base_url:
+        environment = exports(base_url)
+        ours = ("AP_MCP_ENDPOINT", "AP_MCP_IAM_ENDPOINT", "AP_MCP_REGION")
+        own = {name.removeprefix("AP_MCP_").lower(): environment[name] for name in ours}
+        settings = load_settings(**{**flags, **own})
+        click.echo(NOTICE.format(speed=speed), err=True)
+        if settings.confirm == "off":
+            click.echo(OFF_WARNING, err=True)
+        yield Autopilot(settings, _connector(settings, environment), simulated=True, sleep=_shortened_sleep(speed))
+
+
+def state_file() -> Path:
+    """Return where `call --simulate` keeps its account unless told otherwise."""
+    folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(folder) / "ap-mcp" / "simulator.json"
+
+
+def _shortened_sleep(speed: float) -> "Callable[[float], Awaitable[None]]":
+    """Return a sleep for a world in haste: a wait looks more often, and still lasts no longer than it was told."""
+    import anyio
+
+    async def sleep(seconds: float) -> None:
+        await anyio.sleep(max(seconds / speed, min(seconds, SHORTEST_SLEEP)))
+
+    return sleep
+
+
+def _connector(
+    settings: "Settings", environment: Mapping[str, str] | None = None
+) -> "Callable[[], Awaitable[CloudClient]]":
+    async def connect() -> "CloudClient":
+        # Imported at the first call only: httpx would cost the start of every server a fifth of a second.
+        from ap_mcp.cloud.client import CloudClient
+        from ap_mcp.credentials import find_credentials
+
+        return CloudClient(settings, find_credentials(os.environ if environment is None else environment))
+
+    return connect

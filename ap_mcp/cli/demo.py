@@ -1,0 +1,191 @@
+"""`ap-mcp demo`: an agent's session with a cluster, from its creation to its end, over real MCP on the simulator."""
+
+import io
+import json
+import sys
+import tarfile
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ap_mcp.cli.options import exits
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp_types import CallToolResult
+    from rich.console import Console
+
+SPEED = 240.0
+LONGEST_TEXT = 16
+NAME = "aurora"
+VERSION = "v1.29"
+NETWORK = {
+    "vpc_id": "2f1d6a0c-9b3e-4f57-8c41-6d0a9e7b5c10",
+    "subnet_id": "a041c2d8-75c6-4093-8b8b-46d293e76087",
+    "eni_subnet_ids": ["4c8b7e92-1f60-4a3d-9b25-e07c3d81fa21"],
+}
+CHART = {
+    "hello/Chart.yaml": "apiVersion: v2\nname: hello\nversion: 0.1.0\ndescription: Says hello\n",
+    "hello/values.yaml": "replicas: 1\n",
+    "hello/templates/config.yaml": "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: hello\n",
+}
+
+
+@click.command()
+@exits
+def demo() -> None:
+    """Watch an agent run a cluster's whole life on the simulator: real MCP, real HTTP, signed requests."""
+    import anyio
+    from rich.console import Console
+
+    with tempfile.TemporaryDirectory(prefix="ap-mcp-demo-") as folder:
+        anyio.run(_session, Console(highlight=False, soft_wrap=True), Path(folder))
+
+
+async def _session(console: "Console", folder: Path) -> None:
+    from mcp import Client
+    from mcp.client.stdio import StdioServerParameters, get_default_environment
+
+    arguments = ["-m", "ap_mcp", "serve", "--simulate", "--confirm", "off", "--speed", str(SPEED)]
+    own = {"AP_MCP_FILES_DIR": str(folder / "files"), "AP_MCP_CHART_ROOTS": str(folder)}
+    server = StdioServerParameters(command=sys.executable, args=arguments, env=get_default_environment() | own)
+    console.print("[bold]ap-mcp demo: the life of an Autopilot cluster[/]")
+    console.print(
+        f"agent <-> stdio <-> ap-mcp serve <-> signed HTTP <-> simulator, {SPEED:g} times as fast as real time"
+    )
+    async with Client(server) as client:
+        await Story(client, console, folder).tell()
+    console.print("\n[bold green]Done: the cluster was built, used, upgraded and removed; no cloud was touched.[/]")
+
+
+@dataclass
+class Story:
+    """One agent's session, told step by step; a step that goes wrong ends it with an error."""
+
+    client: "Client"
+    console: "Console"
+    folder: Path
+    step: int = 0
+
+    async def tell(self) -> None:
+        """Run the whole story."""
+        await self._look_around()
+        await self._build()
+        await self._equip()
+        await self._upgrade()
+        await self._blocked()
+        await self._remove()
+
+    async def _look_around(self) -> None:
+        tools = (await self.client.list_tools()).tools
+        listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
+        size = len(json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode())
+        self._say(f"The agent is offered {len(tools)} tools in {size:,} bytes, and looks around")
+        await self.call("list_clusters")
+
+    async def _build(self) -> None:
+        self._say("It asks for a cluster, and makes mistakes: all are told at once, nothing is sent")
+        await self.fail("create_cluster", name="Aurora!", vpc=NETWORK["vpc_id"], subnet_id=NETWORK["subnet_id"])
+        self._say("It mends the call; the cluster is built by a job")
+        made = await self.call("create_cluster", name=NAME, version=VERSION, tags={"env": "demo"}, **NETWORK)
+        await self.wait("job", made["job_id"])
+        await self.call("get_cluster", cluster_id=NAME)
+
+    async def _equip(self) -> None:
+        self._say("An add-on, and a chart of its own as a release; clusters go by name")
+        addon = await self.call("install_addon", cluster_id=NAME, template_name="nginx-ingress")
+        await self.wait("addon", addon["id"], cluster_id=NAME)
+        chart = await self.call("upload_chart", chart_path=str(_chart(self.folder)))
+        place = {"cluster_id": NAME, "namespace": "default"}
+        values = {"replicas": 2}
+        await self.call("create_release", **place, name="hello", chart_id=chart["id"], version="0.1.0", values=values)
+        await self.wait("release", "hello", **place)
+        self._say("A kubeconfig goes to a file, never into the conversation")
+        await self.call("get_cluster_certificate", cluster_id=NAME, duration_days=1)
+
+    async def _upgrade(self) -> None:
+        self._say("An upgrade: what is offered, the check, a backup, the upgrade itself")
+        info = await self.call("get_upgrade_info", cluster_id=NAME)
+        target = info["targets"][-1]
+        check = await self.call("run_precheck", cluster_id=NAME, target_version=target)
+        await self.wait("precheck", check["check_id"], cluster_id=NAME)
+        backup = await self.call("backup_cluster", cluster_id=NAME)
+        await self.wait("backup", backup["task_id"], cluster_id=NAME)
+        task = await self.call("upgrade_cluster", cluster_id=NAME, target_version=target)
+        await self.wait("upgrade_task", task["task_id"], cluster_id=NAME)
+        await self.call("run_postcheck", cluster_id=NAME, from_version=info["version"])
+
+    async def _blocked(self) -> None:
+        self._say("The production cluster, though, is not ready: the answer names what stands in the way")
+        check = await self.call("run_precheck", cluster_id="shop-prod", target_version="v1.30")
+        await self.wait("precheck", check["check_id"], verdict="failed", cluster_id="shop-prod")
+        await self.fail("upgrade_cluster", cluster_id="shop-prod", target_version="v1.30")
+
+    async def _remove(self) -> None:
+        self._say("The end of the cluster; without --confirm off a person would be asked first")
+        gone = await self.call("delete_cluster", cluster_id=NAME, delete_net="block")
+        await self.wait("job", gone["job_id"])
+        await self.fail("get_cluster", cluster_id=NAME)
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool that must succeed, show what the agent reads, and return the structured half."""
+        result = await self._called(tool, arguments)
+        if result.is_error:
+            raise click.ClickException(f"{tool} failed:\n{_text(result)}")
+        self._show(_text(result))
+        return dict(result.structured_content or {})
+
+    async def fail(self, tool: str, **arguments: Any) -> None:
+        """Call a tool that must be refused, and show what the agent reads."""
+        result = await self._called(tool, arguments)
+        if not result.is_error:
+            raise click.ClickException(f"{tool} should have been refused:\n{_text(result)}")
+        self._show(_text(result), style="yellow")
+
+    async def wait(self, kind: str, id_: str, *, verdict: str = "succeeded", **where: str) -> None:
+        """Wait for something to end as it should; show how it gets on, and what the agent reads at the end."""
+
+        async def tell(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
+            self.console.print(f"    … {message}", style="dim", markup=False)
+
+        arguments = {"kind": kind, "id": id_, **where}
+        self._announce("wait_for", arguments)
+        result = await self.client.call_tool("wait_for", arguments, progress_callback=tell)
+        self._show(_text(result))
+        if (result.structured_content or {}).get("verdict") != verdict:
+            raise click.ClickException(f"The wait for the {kind} should have {verdict}.")
+
+    async def _called(self, tool: str, arguments: dict[str, Any]) -> "CallToolResult":
+        self._announce(tool, arguments)
+        return await self.client.call_tool(tool, arguments)
+
+    def _say(self, text: str) -> None:
+        self.step += 1
+        self.console.print(f"\n[bold cyan]{self.step}. {text}.[/]")
+
+    def _announce(self, tool: str, arguments: dict[str, Any]) -> None:
+        given = ", ".join(f"{name}={json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+        self.console.print(f"\n  > {tool}({given})", style="bold", markup=False)
+
+    def _show(self, text: str, style: str = "dim") -> None:
+        lines = [line for line in text.splitlines() if not line.startswith(("request_id:", "whole answer:"))]
+        shown = lines if len(lines) <= LONGEST_TEXT else [*lines[:LONGEST_TEXT], f"… {len(lines) - LONGEST_TEXT} more"]
+        self.console.print("\n".join(f"    {line}" for line in shown), style=style, markup=False)
+
+
+def _text(result: "CallToolResult") -> str:
+    return "\n".join(block.text for block in result.content if block.type == "text")
+
+
+def _chart(folder: Path) -> Path:
+    """Write a small chart archive and return its path."""
+    path = folder / "hello-0.1.0.tgz"
+    with tarfile.open(path, "w:gz") as archive:
+        for name, text in CHART.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(text.encode())
+            archive.addfile(entry, io.BytesIO(text.encode()))
+    return path

@@ -1,0 +1,191 @@
+"""`ap-mcp policy`: what the operator's rules do, and a policy to start from."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ap_mcp.cli.options import exits, log_to_stderr, settings_options
+
+if TYPE_CHECKING:
+    from ap_mcp.guard.facts import ClusterFacts, Facts
+    from ap_mcp.guard.policy import Explanation, Policy, Verdict
+    from ap_mcp.server import Autopilot
+    from ap_mcp.specs import Operation
+
+TEMPLATE = """\
+# What agents may do. Name this file in AP_MCP_POLICY_FILE, or as policy_file in ap-mcp.toml.
+#
+# deny beats ask beats allow, in whatever order the rules stand. Without a rule, reading and writing are allowed;
+# what interrupts, destroys or hands out credentials is asked about.
+#
+# A rule matches a call that fits everything it names:
+#   tools     globs of tool names; `ap-mcp tools` lists them
+#   clusters  globs of cluster names; deny and ask look at the alias too, allow never does
+#   tags      keys that the cluster has, each with a glob for its value; allow takes them to the letter
+#   effects   read, write, disrupt, destroy, secret. Left out: every one if the rule names tools, else all but read.
+#             An allow releases only those of disrupt, destroy and secret that it names.
+#   approver  with ask: "other" wants somebody else than the requester to agree
+#   reason    told to whoever is refused or asked
+#
+# Rules with clusters or tags do not reach tools that act on no cluster, such as create_cluster. If one could apply
+# and the cluster cannot be read, the call is refused. Upper and lower case make no difference to deny and ask, nor
+# in names; letters that only look alike do.
+#
+# `ap-mcp policy explain TOOL KEY=VALUE ...` says which rule decides and why.
+
+# Production is untouchable: nothing but reading, whoever agrees. ("nonprod" would be closed too: mind your names.)
+[[rules]]
+decision = "deny"
+clusters = ["*prod*"]
+reason = "Production is changed by people."
+
+# The same for clusters that are known by a tag.
+[[rules]]
+decision = "deny"
+tags = { env = "prod*" }
+reason = "Production is changed by people."
+
+# A person is asked before something costs money or runs code.
+[[rules]]
+decision = "ask"
+tools = ["create_cluster", "install_addon", "create_release"]
+reason = "It costs money or runs code."
+
+# Somebody else than the requester must agree to what has no way back. Remove the # to have it so.
+# [[rules]]
+# decision = "ask"
+# effects = ["destroy"]
+# approver = "other"
+
+# Development clusters are let go: nobody is asked, unless a rule above asks. Remove the # to have it so.
+# [[rules]]
+# decision = "allow"
+# clusters = ["dev-*", "*-dev"]
+# effects = ["disrupt", "destroy"]
+"""
+
+
+@click.group()
+def policy() -> None:
+    """See what the rules of the policy file do."""
+
+
+@policy.command()
+def template() -> None:
+    """Print a policy to start from, with comments."""
+    click.echo(TEMPLATE, nl=False)
+
+
+@policy.command()
+@click.argument("tool")
+@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+@click.option("--policy-file", metavar="FILE", help="This file in place of AP_MCP_POLICY_FILE.")
+@click.option("--simulate", is_flag=True, help="Look at the clusters of the simulator.")
+@click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
+@settings_options("toolsets", "read_only", "confirm")
+@exits
+def explain(tool: str, pairs: tuple[str, ...], **options: Any) -> None:
+    """Say what would be decided about a call of TOOL, by which rule and why; the call itself is not made.
+
+    Arguments that do not matter may be left out. A cluster is looked at if a rule goes by its name or tags.
+    """
+    from functools import partial
+
+    import anyio
+
+    anyio.run(partial(_explain, tool, pairs, **options))
+
+
+async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: str | None, **flags: Any) -> None:
+    from ap_mcp.cli.call import chosen_autopilot, typed_arguments
+    from ap_mcp.guard import policy as guard
+    from ap_mcp.guard.policy_file import load_policy
+    from ap_mcp.schemas import input_schema
+
+    with ExitStack() as stack:
+        autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
+        log_to_stderr(autopilot.settings.log_level)
+        async with autopilot:
+            operation = _find(autopilot, tool)
+            arguments = typed_arguments(input_schema(operation)["properties"], pairs, {})
+            _check(operation, arguments)
+            rules = load_policy(autopilot.settings.policy_file, autopilot.settings)
+            facts = await _facts(autopilot, operation, arguments, rules)
+            explanation = guard.explain(operation, arguments, facts, rules)
+        click.echo("\n".join(_lines(autopilot, operation, rules, facts, explanation)))
+
+
+def _find(autopilot: "Autopilot", tool: str) -> "Operation":
+    """Return a tool, also one that the toolsets or read-only leave out: the rules hold for it all the same."""
+    from difflib import get_close_matches
+
+    from ap_mcp.errors import UnknownTool
+
+    if tool not in autopilot.catalog:
+        raise UnknownTool(tool, get_close_matches(tool, autopilot.catalog, n=3))
+    return autopilot.catalog[tool]
+
+
+def _check(operation: "Operation", arguments: dict[str, Any]) -> None:
+    """Refuse wrong arguments; missing ones do not matter as long as no rule wants them."""
+    from ap_mcp.arguments import check_against
+    from ap_mcp.schemas import checked_schema
+
+    schema = {key: value for key, value in checked_schema(operation).items() if key != "required"}
+    check_against(operation.id, schema, arguments)
+
+
+async def _facts(autopilot: "Autopilot", operation: "Operation", arguments: dict[str, Any], rules: "Policy") -> "Facts":
+    from ap_mcp.guard.facts import NOTHING_READ, read_facts
+    from ap_mcp.guard.policy import CLUSTER, needs_cluster
+
+    if CLUSTER not in arguments or not needs_cluster(operation, rules):
+        return NOTHING_READ
+    return await read_facts(autopilot.read, arguments[CLUSTER])
+
+
+def _lines(
+    autopilot: "Autopilot", operation: "Operation", rules: "Policy", facts: "Facts", explanation: "Explanation"
+) -> "list[str]":
+    from ap_mcp.guard.policy import Refuse
+    from ap_mcp.guard.policy_file import doubts
+
+    lines = [f"{operation.id}: {_outcome(explanation, autopilot.settings.confirm)}", f"why: {explanation.because}"]
+    raised = f", raised from {operation.effect}: {explanation.raised}" if explanation.raised else ""
+    lines += [f"effect: {explanation.effect}{raised}"] if explanation.effect else []
+    lines += [f"cluster: {_cluster(facts.cluster)}"] if facts.cluster else []
+    if isinstance(explanation.decision, Refuse):
+        lines.append(f"an agent is told: {explanation.decision.error.render()}")
+    if operation.id not in autopilot.operations:
+        lines.append("the server does not offer this tool: toolsets or read-only leave it out")
+    if autopilot.settings.policy_file is None:
+        lines.append("rules: none, no policy file is set; `ap-mcp policy template` prints one to start from")
+    else:
+        lines += ["rules:", *(f"  {_verdict(each)}" for each in explanation.verdicts)]
+    return lines + [f"warning: {doubt}" for doubt in doubts(rules)]
+
+
+def _outcome(explanation: "Explanation", confirm: str) -> str:
+    from ap_mcp.guard.policy import Allow, Ask
+
+    decision = explanation.decision
+    if isinstance(decision, Allow):
+        return "ALLOWED"
+    if isinstance(decision, Ask):
+        who = "somebody other than the requester" if decision.other_approver else "a person"
+        how = "which AP_MCP_CONFIRM=deny never takes" if confirm == "deny" else f"consent by {confirm}"
+        return f"ASKED, {who} must agree ({how})"
+    return "REFUSED"
+
+
+def _verdict(verdict: "Verdict") -> str:
+    matches = {True: "matches", False: "does not match", None: "unclear"}[verdict.matches]
+    return f"{verdict.rule.source} ({verdict.rule.decision}) {matches}: it {verdict.why}"
+
+
+def _cluster(cluster: "ClusterFacts") -> str:
+    from ap_mcp.errors import clean, quoted
+
+    tags = ", ".join(f"{clean(key)}={clean(value)}" for key, value in cluster.tags.items())
+    return f"{quoted(cluster.name)}, alias {quoted(cluster.alias)}, tags {tags or 'none'}"

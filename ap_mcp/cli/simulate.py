@@ -1,0 +1,31 @@
+"""`ap-mcp simulate`: the simulator over HTTP, for other programs."""
+
+import shlex
+
+import click
+
+from ap_mcp.cli.options import exits
+
+
+@click.command()
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen; 0 takes any free port.")
+@click.option("--speed", type=click.FloatRange(0, min_open=True), default=1.0, help="How fast its time runs.")
+@exits
+def simulate(port: int, speed: float) -> None:
+    """Serve a simulated Autopilot and IAM on this machine until interrupted.
+
+    Prints one `export NAME=value` line per variable once it answers: eval them to point ap-mcp or the official SDK at it.
+    """
+    from ap_mcp.simulator.clock import ScaledClock
+    from ap_mcp.simulator.seed import seeded_world
+    from ap_mcp.simulator.serving import serve
+
+    def announce(exports: dict[str, str]) -> None:
+        for name, value in exports.items():
+            click.echo(f"export {name}={shlex.quote(value)}")
+        click.echo(f"Simulated account ready; time runs {speed:g} times as fast. Stop with Ctrl-C.", err=True)
+
+    try:
+        serve(seeded_world(ScaledClock(speed)), port, announce=announce)
+    except OSError as error:
+        raise click.UsageError(f"port {port} cannot be used: {error.strerror}") from error

@@ -1,0 +1,69 @@
+"""`ap-mcp tools`: what a client is shown."""
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ap_mcp.cli.options import exits, settings_options
+
+if TYPE_CHECKING:
+    from mcp_types import Tool
+
+    from ap_mcp.specs import Operation
+
+
+@click.command()
+@click.argument("tool", required=False)
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json", "openai", "anthropic"]),
+    default="text",
+    show_default=True,
+    help="Lines to read, or the schemas as MCP, OpenAI or Anthropic take them.",
+)
+@settings_options("toolsets", "read_only")
+@exits
+def tools(tool: str | None, output: str, **flags: Any) -> None:
+    """List the tools, or show one TOOL in full."""
+    from difflib import get_close_matches
+
+    from ap_mcp.errors import UnknownTool
+    from ap_mcp.settings import load_settings
+    from ap_mcp.specs import load_catalog
+    from ap_mcp.tools import FORMATS, build_tools, select
+
+    settings = load_settings(**flags)
+    offered = {each.id: each for each in select(load_catalog(), settings.toolsets, read_only=settings.read_only)}
+    built = build_tools(offered)
+    shown = [each for each in built if tool in (None, each.name)]
+    if tool is not None and not shown:
+        raise UnknownTool(tool, get_close_matches(tool, [each.name for each in built], n=3))
+    if output != "text":
+        rendered = [FORMATS[output](each) for each in shown]
+        click.echo(json.dumps(rendered[0] if tool else rendered, indent=2, ensure_ascii=False))
+    elif tool:
+        click.echo(_described(shown[0], offered.get(tool)))
+    else:
+        width = max((len(each.name) for each in shown), default=0)
+        for each in shown:
+            effect = offered[each.name].effect if each.name in offered else "read"
+            click.echo(f"{each.name:<{width}}  {effect:<7}  {each.title}")
+
+
+def _described(tool: "Tool", operation: "Operation | None") -> str:
+    """Return a tool as a page to read; one without an operation of its own reads with those of others."""
+    effect, last = "read", "IAM action: those of the tools that read what is waited for"
+    if operation is not None:
+        raised = operation.worst_effect
+        effect = operation.effect + (f", {raised} with some arguments" if raised != operation.effect else "")
+        last = f"IAM action: {operation.permission}; API reference: {operation.reference}"
+    lines = [f"{tool.name}: {tool.title}", tool.description or "", f"effect: {effect}", "arguments:"]
+    required = tool.input_schema.get("required", [])
+    for name, schema in tool.input_schema["properties"].items():
+        facts = [schema["type"], *(["required"] if name in required else [])]
+        facts += [f"one of {', '.join(map(str, schema['enum']))}"] if "enum" in schema else []
+        facts += [f"default {schema['default']}"] if "default" in schema else []
+        about = f": {schema['description']}" if "description" in schema else ""
+        lines.append(f"  {name} ({', '.join(facts)}){about}")
+    return "\n".join([*lines, last])

@@ -1,0 +1,1 @@
+"""Decides whether a call may go out, and gets a person's consent where it must."""

@@ -1,0 +1,241 @@
+"""Gets a person's consent through whichever channel the caller has; what a model can supply by itself is none.
+
+Channels: a form the client shows while the call waits (`push`) or between two legs of a call (`return`), an approval
+signed elsewhere, and, only where the operator accepts it, a token that the model itself carries.
+"""
+
+import hmac
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal, TypeAlias
+
+from ap_mcp.errors import ApprovalRequired, ConsentDeclined, quoted
+from ap_mcp.guard.approvals import ApprovalStore, Question, new_code
+from ap_mcp.guard.impact import Impact
+from ap_mcp.guard.seal import Sealer
+
+Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
+
+FIELD = "name"
+STATE, TOKEN = "state", "token"
+LIFETIME = timedelta(minutes=5)
+APPROVAL_LIFETIME = timedelta(minutes=15)
+MOST_ROUNDS = 3
+CHANGED = "What this touches has changed since you were asked; this is how it is now."
+
+
+@dataclass(frozen=True, slots=True)
+class FormAnswer:
+    """What came back from a form: accept, decline or cancel, and what was typed."""
+
+    action: str
+    content: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who calls, and how a person behind the client can be asked.
+
+    Attributes:
+        principal: for whom the call is made; consent is bound to it.
+        client: name and version of the program, for the audit.
+        push: shows a form while the call waits; None if the session cannot.
+        can_return: the call may be answered with a question and come back with `returned` and `state`.
+    """
+
+    principal: str
+    client: str = ""
+    push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]] | None = None
+    can_return: bool = False
+    returned: FormAnswer | None = None
+    state: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What consent is asked for: one call, bound to what a person is shown about it.
+
+    Attributes:
+        digest: of the true arguments and of the files they name; `arguments` are masked.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    digest: str
+    impact: Impact
+    other_approver: bool = False
+    token: str | None = None
+
+    def binding(self, principal: str) -> dict[str, str]:
+        """Return what a consent must match to count for this call."""
+        bound = {"tool": self.tool, "digest": self.digest, "fingerprint": self.impact.fingerprint()}
+        return {**bound, "principal": principal}
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A person agreed; already spent."""
+
+    channel: str
+    approver: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskBack:
+    """A question for the client to put to a person before it sends the call again."""
+
+    message: str
+    schema: dict[str, Any]
+    state: str
+
+
+def digest_of(arguments: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """Return the digest of a call's true arguments and of the content of the files they name."""
+    contents = {name: sha256(content).hexdigest() for name, content in files.items()}
+    canonical = json.dumps([dict(arguments), contents], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Confirmer:
+    """Asks for consent in one of the operator's modes.
+
+    Args:
+        mode: human, approval, token or deny.
+        sealer: seals what travels through the client.
+        store: approvals, and which consents are spent; shared by all servers of one user.
+        now: the clock.
+    """
+
+    mode: Mode
+    sealer: Sealer
+    store: ApprovalStore
+    now: Callable[[], datetime]
+
+    async def confirm(
+        self, request: Request, caller: Caller, look_again: Callable[[], Awaitable[Impact]]
+    ) -> Consent | AskBack:
+        """Return a consent to exactly this call, or the question to put to a person.
+
+        Args:
+            request: the call and its impact, read just now.
+            caller: who calls.
+            look_again: reads the impact anew, after a person took time to answer.
+
+        Raises:
+            ConsentDeclined: a person said no, typed another name, or what they saw kept changing.
+            ApprovalRequired: the caller cannot be asked; says how a person approves.
+        """
+        forms = self.mode in ("human", "token") and not request.other_approver
+        if request.token is not None and self.mode == "token":
+            return self._by_token(request, caller, request.token)
+        if forms and caller.can_return:
+            return self._between_legs(request, caller)
+        if forms and caller.push is not None:
+            return await self._while_waiting(request, caller, caller.push, look_again)
+        return self._elsewhere(request, caller)
+
+    async def _while_waiting(
+        self,
+        request: Request,
+        caller: Caller,
+        push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
+        look_again: Callable[[], Awaitable[Impact]],
+    ) -> Consent:
+        impact, note = request.impact, ""
+        for _ in range(MOST_ROUNDS):
+            _judge(request, await push(message(impact, note), form(impact)), impact)
+            fresh = await look_again()
+            if hmac.compare_digest(fresh.fingerprint(), impact.fingerprint()):
+                return Consent("form", caller.principal)
+            impact, note = fresh, CHANGED
+        raise ConsentDeclined(request.tool, "What it touches changed every time it was asked about.")
+
+    def _between_legs(self, request: Request, caller: Caller) -> Consent | AskBack:
+        bound = request.binding(caller.principal)
+        opened = self._opened(STATE, caller.state)
+        if opened is None or caller.returned is None:
+            return self._question(request, bound, 1, "")
+        if any(opened.get(key) != value for key, value in bound.items() if key != "fingerprint"):
+            return self._question(request, bound, 1, "")
+        if not self.store.spend(opened["id"], self.now() + LIFETIME):
+            raise ConsentDeclined(request.tool, "This answer was used before. Call again to be asked anew.")
+        if not hmac.compare_digest(opened["fingerprint"], bound["fingerprint"]):
+            if opened["round"] >= MOST_ROUNDS:
+                raise ConsentDeclined(request.tool, "What it touches changed every time it was asked about.")
+            return self._question(request, bound, opened["round"] + 1, CHANGED)
+        _judge(request, caller.returned, request.impact)
+        return Consent("form", caller.principal)
+
+    def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
+        payload = {**bound, "id": secrets.token_urlsafe(12), "round": number}
+        state = self.sealer.seal(STATE, payload, self.now() + LIFETIME)
+        return AskBack(message(request.impact, note), form(request.impact), state)
+
+    def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
+        opened = self._opened(TOKEN, token)
+        bound = request.binding(caller.principal)
+        if opened is None or any(opened.get(key) != value for key, value in bound.items()):
+            why = "The confirmation_token is unknown, expired, or for another call or state of things."
+            raise ConsentDeclined(request.tool, f"{why} Call again without it for a new one.")
+        if not self.store.spend(opened["id"], self.now() + LIFETIME):
+            raise ConsentDeclined(request.tool, "The confirmation_token was used before.")
+        return Consent("token", "")
+
+    def _elsewhere(self, request: Request, caller: Caller) -> Consent:
+        """Take an approval that was signed for exactly this, or ask for one."""
+        now, bound = self.now(), request.binding(caller.principal)
+        granted = self.store.granted(bound, now, other_approver=request.other_approver)
+        if granted is not None:
+            return Consent("approval", granted.approver)
+        question = self.store.pending_for(bound, now) or self._ask(request, caller, now)
+        token = None
+        if self.mode == "token" and not request.other_approver:
+            payload = {**bound, "id": secrets.token_urlsafe(12)}
+            token = self.sealer.seal(TOKEN, payload, now + LIFETIME)
+        raise ApprovalRequired(request.tool, request.impact.effect, request.impact.text(), question.code, token)
+
+    def _ask(self, request: Request, caller: Caller, now: datetime) -> Question:
+        question = Question(
+            code=new_code(),
+            tool=request.tool,
+            arguments=json.dumps(dict(request.arguments), sort_keys=True, ensure_ascii=False),
+            arguments_digest=request.digest,
+            principal=caller.principal,
+            effect=request.impact.effect,
+            name=request.impact.name,
+            impact_text=request.impact.text(),
+            fingerprint=request.impact.fingerprint(),
+            created=now,
+            expires=now + APPROVAL_LIFETIME,
+            other_approver=request.other_approver,
+        )
+        self.store.ask(question)
+        return question
+
+    def _opened(self, kind: str, sealed: str | None) -> dict[str, Any] | None:
+        return None if sealed is None else self.sealer.open(kind, sealed, self.now())
+
+
+def message(impact: Impact, note: str = "") -> str:
+    """Return what a person reads before they decide; made of facts read from the cloud, never of the model's words."""
+    typed = f"To go on, type its name exactly: {quoted(impact.name)}"
+    return "\n".join(part for part in (note, impact.text(), typed) if part)
+
+
+def form(impact: Impact) -> dict[str, Any]:
+    """Return the form: the name must be typed, because a bare yes can be answered by a machine."""
+    text = {"type": "string", "title": "Name", "description": f"Type {impact.name} to go on"}
+    return {"type": "object", "properties": {FIELD: text}, "required": [FIELD]}
+
+
+def _judge(request: Request, answer: FormAnswer, impact: Impact) -> None:
+    if answer.action != "accept":
+        raise ConsentDeclined(request.tool, "The person who was asked said no." if answer.action == "decline" else "")
+    typed = answer.content.get(FIELD)
+    if not isinstance(typed, str) or not hmac.compare_digest(typed.encode(), impact.name.encode()):
+        raise ConsentDeclined(request.tool, f"The name typed was not {quoted(impact.name)}.")

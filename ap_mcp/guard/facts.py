@@ -1,0 +1,105 @@
+"""What a policy needs to know about the cluster of a call, as the cloud told it just now."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ap_mcp.errors import CloudUnreachable, NotFound, ServiceError
+
+
+@dataclass(frozen=True, slots=True)
+class ClusterFacts:
+    """What rules go by; an alias and tags can be changed by whoever may change the cluster, a name and an id cannot."""
+
+    id: str
+    name: str
+    alias: str = ""
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+    def is_called(self, wanted: object) -> bool:
+        """Say whether a call that names `wanted` names this cluster."""
+        names = {each.casefold() for each in (self.id, self.name, self.alias) if each}
+        return isinstance(wanted, str) and wanted.casefold() in names
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What was read for one call.
+
+    Attributes:
+        cluster: the cluster it acts on; None if it acts on none, or it was not or could not be read.
+        problem: why the cluster could not be read.
+    """
+
+    cluster: ClusterFacts | None = None
+    problem: str | None = None
+
+
+NOTHING_READ = Facts()
+
+
+async def read_facts(read: Callable[..., Awaitable[Any]], cluster_id: str) -> Facts:
+    """Read the facts of a cluster; what went wrong is one of them.
+
+    Args:
+        read: `await read("get_cluster", cluster_id=…)` gives the vendor's JSON as it came.
+        cluster_id: the cluster.
+
+    Raises:
+        NotFound: there is no such cluster, so that no rule needs to be looked at.
+    """
+    try:
+        return Facts(cluster_facts(await read("get_cluster", cluster_id=cluster_id)))
+    except NotFound:
+        raise
+    except (ServiceError, CloudUnreachable) as error:
+        return Facts(problem=f"the cluster could not be read: {error.render()}")
+    except LookupError as error:
+        return Facts(problem=f"what get_cluster answered is of no use: {error}")
+
+
+def cluster_facts(body: Any) -> ClusterFacts:
+    """Return the facts out of what get_cluster answered.
+
+    Whatever is odd is an error, because a tag or an alias that is overlooked would open what a rule closes.
+
+    Raises:
+        LookupError: id, name, alias or tags cannot be made out.
+    """
+    metadata, spec = _object(body, "metadata"), _object(body, "spec")
+    return ClusterFacts(
+        id=_text(metadata, "uid", "the cluster's id"),
+        name=_text(metadata, "name", "the cluster's name"),
+        alias=_text(metadata, "alias", "the cluster's alias", needed=False),
+        tags=_tags(spec.get("clusterTags")),
+    )
+
+
+def _object(body: Any, key: str) -> Mapping[str, Any]:
+    found = body.get(key) if isinstance(body, Mapping) else None
+    if isinstance(found, Mapping):
+        return found
+    raise LookupError(f"it has no {key}")
+
+
+def _text(found: Mapping[str, Any], key: str, what: str, *, needed: bool = True) -> str:
+    value = found.get(key)
+    if value is None and not needed:
+        return ""
+    if not isinstance(value, str) or (needed and not value):
+        raise LookupError(f"it does not tell {what}")
+    return value
+
+
+def _tags(listed: Any) -> dict[str, str]:
+    if listed is None:
+        return {}
+    if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):
+        raise LookupError("it does not tell the cluster's tags")
+    tags: dict[str, str] = {}
+    for each in listed:
+        key = _text(each, "key", "the key of a tag")
+        value = _text(each, "value", "the value of a tag", needed=False)
+        if tags.setdefault(key, value) != value:
+            raise LookupError("it has a tag with two values")
+    return tags

@@ -1,0 +1,45 @@
+"""The impacts of guarded operations: an operation's name leads to the builder that knows what matters about it."""
+
+from collections.abc import Mapping
+from functools import cache
+from types import MappingProxyType
+from typing import Any
+
+from ap_mcp.guard.impact import Case, Impact, ImpactOf
+from ap_mcp.guard.impacts import addons, charts, clusters, releases, upgrades
+from ap_mcp.guard.impacts.generic import generic
+
+__all__ = ["MODULES", "build_impact", "builders"]
+
+MODULES = (clusters, addons, upgrades, charts, releases)
+
+
+@cache
+def builders() -> Mapping[str, ImpactOf]:
+    """Return every builder by its operation."""
+    return registry(*MODULES)
+
+
+def registry(*modules: Any) -> Mapping[str, ImpactOf]:
+    """Return the builders of some modules by their operation.
+
+    Raises:
+        TypeError: two are for one operation.
+    """
+    found: dict[str, ImpactOf] = {}
+    for module in modules:
+        for each in vars(module).values():
+            if isinstance(each, ImpactOf) and found.setdefault(each.operation, each) is not each:
+                raise TypeError(f"Two builders are for {each.operation}; keep one of them.")
+    return MappingProxyType(found)
+
+
+async def build_impact(case: Case) -> Impact:
+    """Read what a call would touch, and tell what it would do.
+
+    Raises:
+        CallRefused: nobody needs to be asked: it would fail, or breaks a rule.
+        ServiceError: the target itself could not be read; likewise `CloudUnreachable`.
+    """
+    builder = builders().get(case.operation.id)
+    return await (generic(case) if builder is None else builder(case))

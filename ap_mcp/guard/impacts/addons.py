@@ -1,0 +1,316 @@
+"""What guarded calls on add-ons would do: changing, rolling back and removing them."""
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from ap_mcp.binding import merge_patch
+from ap_mcp.guard.impact import (
+    Case,
+    Draft,
+    Impact,
+    about_cluster,
+    few,
+    gather,
+    impact_of,
+    look,
+    must_belong,
+    name_of,
+    refused,
+    word,
+)
+from ap_mcp.guard.impacts import changes
+from ap_mcp.summaries.addon_templates import as_object, size_line
+from ap_mcp.summaries.base import age, flag, get, items, moment, plural, quoted, strings, text
+
+BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
+CAN_BE_ROLLED_BACK = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")
+BROKEN = frozenset({"installFailed", "deleteFailed", "unknown"})
+STANDARD = frozenset({"coredns", "metrics-server"})
+IMAGE = ("basic", "image_version")
+
+_BREAKS = {
+    "coredns": "name resolution: no pod can find a Service or an outside host by its name",
+    "metrics-server": "kubectl top, and autoscaling by CPU and memory",
+    "nginx-ingress": "the traffic that comes in through its Ingresses, and its load balancer",
+    "cie-collector": "metrics of the cluster, and the alarms and dashboards made of them",
+    "log-agent": "collecting logs and events",
+    "cert-manager": "renewal of TLS certificates: they run out one day",
+    "dew-provider": "mounting of secrets: new pods that need one do not start",
+    "gatekeeper": "the policies it enforces: what they forbid is let in",
+    "cce-hpa-controller": "its autoscaling: workloads stay at the size they have",
+    "vertical-pod-autoscaler": "its autoscaling: requests stay as they are",
+}
+_MINORS = re.compile(r"\^?v1\\?\.\(?(?P<minors>\d{1,3}(?:\|\d{1,3})*)\)?(?:\\?\.?\.\*)?\$?")
+_MINOR = re.compile(r"v1\.(?P<minor>\d{1,3})(?![0-9])")
+
+
+@impact_of("update_addon")
+async def update_addon(case: Case) -> Impact:
+    """Tell where an add-on goes and which of its settings change."""
+    cluster, addon = await _read(case)
+    name, version = _name(addon), text(get(addon, "/spec/version"))
+    target = text(case.arguments.get("target_version")) or version
+    values = _current_values(addon)
+    _refuse_busy(addon)
+    _refuse_unless_offered(addon, target)
+    wanted = changes.settings(case.arguments.get("values", {}))
+    if wanted is None:
+        raise refused("values are nested too deep to be told")
+    merged = merge_patch(values, wanted)
+    _refuse_stars(addon, merged)
+    found = changes.changes(values, merged)
+    draft = _draft(case, cluster, addon, f"{_doing(addon, target, len(found))} in cluster {name_of(cluster)}.")
+    entry = await _version_entry(draft, name, target)
+    if target != version:
+        _about_target(draft, entry, cluster, target)
+        _about_image(draft, merged, wanted, entry)
+    elif not found:
+        draft.warnings.append("Neither its version nor a setting would change.")
+    fallbacks = {each.path: _default(entry, each.keys) for each in found if not each.after}
+    draft.goes += changes.told(found, fallbacks)
+    draft.goes.append("its pods may restart")
+    draft.stays.append("all its other settings: they are sent along as they are now")
+    _about_way_back(draft, addon, upgrade=target != version)
+    draft.stable |= {"target": target, "values": changes.digest(values)}
+    return draft.impact()
+
+
+@impact_of("rollback_addon")
+async def rollback_addon(case: Case) -> Impact:
+    """Tell to which version an add-on goes back; refuse where the service would."""
+    cluster, addon = await _read(case)
+    name, version = _name(addon), text(get(addon, "/spec/version"))
+    previous, status = text(get(addon, "/status/previousVersion")), _status(addon)
+    if flag(get(addon, "/status/isRollbackable")) is not True:
+        why = "the service does not say (isRollbackable) that there is a version to go back to"
+        raise refused(f"add-on {word(name)} cannot be rolled back: {why}")
+    if status not in CAN_BE_ROLLED_BACK:
+        why = f"it is {word(status)} and must be one of: {', '.join(CAN_BE_ROLLED_BACK)}"
+        raise refused(f"add-on {word(name)} cannot be rolled back: {why}", _wait_for(addon))
+    where = f"from {word(version)} to {word(previous) if previous else 'the version before its last upgrade'}"
+    draft = _draft(case, cluster, addon, f"Rolls back add-on {word(name)} {where} in cluster {name_of(cluster)}.")
+    if previous:
+        entry = await _version_entry(draft, name, previous)
+        if _runs_on(entry, get(cluster, "/spec/version")) is False:
+            draft.warnings.append(f"{word(previous)} does not run on this cluster's version.")
+    else:
+        draft.warnings.append("The version it goes back to is not told.")
+        draft.unknown.append("which version it goes back to")
+    draft.goes += [f"version {word(version)}, and the settings made since the last upgrade", "its pods may restart"]
+    draft.fact("way forward", f"update_addon, if {word(version)} is offered then")
+    draft.unknown.append("which settings it goes back to: the service keeps them and does not show them")
+    draft.stable |= {"previous": previous, "values": changes.digest(get(addon, "/spec/values"))}
+    return draft.impact()
+
+
+@impact_of("delete_addon")
+async def delete_addon(case: Case) -> Impact:
+    """Tell what an add-on is for, and what goes with it."""
+    cluster, addon = await _read(case)
+    name, status = _name(addon), _status(addon)
+    if status == "deleting":
+        raise refused(f"add-on {word(name)} is being deleted already", _wait_for(addon))
+    draft = _draft(case, cluster, addon, f"Removes add-on {word(name)} from cluster {name_of(cluster)}.")
+    if status in BUSY:
+        draft.warnings.append(f"It is {word(status)}: something is under way.")
+    if about := get(addon, "/spec/description"):
+        draft.fact("is for", quoted(about, 200))
+    mandatory = await _mandatory(draft, name)
+    if mandatory:
+        draft.warnings.append("It is mandatory: clusters are not meant to be without it.")
+    elif name in STANDARD:
+        draft.warnings.append("It is a standard add-on: every cluster gets it from the start.")
+    if breaks := _BREAKS.get(name):
+        draft.goes.append(breaks)
+    _about_own_settings(draft, addon)
+    draft.unknown += [
+        "which workloads rely on it",
+        "what of it stays behind and may keep costing: volumes, load balancers, custom resources",
+    ]
+    draft.stable |= {"mandatory": mandatory, "values": changes.digest(get(addon, "/spec/values"))}
+    return draft.impact()
+
+
+async def _read(case: Case) -> tuple[Any, Any]:
+    """Read the cluster and the add-on, which must be the one that is named and of that cluster."""
+    addon_id = text(case.arguments.get("addon_id"))
+    answers = await gather(
+        case,
+        cluster=look("get_cluster", cluster_id=case.cluster_id),
+        addon=look("get_addon", cluster_id=case.cluster_id, addon_id=addon_id),
+    )
+    cluster, addon = answers.needed("cluster"), answers.needed("addon")
+    must_belong(case, addon, "/spec/clusterID", "add-on")
+    uid = text(get(addon, "/metadata/uid"))
+    if uid and uid.lower() != addon_id.lower():
+        raise refused(f"asked for add-on {word(addon_id)}, the service answered with {word(uid)}")
+    return cluster, addon
+
+
+def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> Draft:
+    """Begin an impact with what the add-on is now, and where."""
+    draft = Draft(case, _name(addon), sentence)
+    uid, version, status = text(get(addon, "/metadata/uid")), text(get(addon, "/spec/version")), _status(addon)
+    said = next((each for key in ("message", "Reason") if (each := text(get(addon, f"/status/{key}")))), "")
+    told = f", the service says {quoted(said, 200)}" if said and status not in BUSY | {"running"} else ""
+    draft.fact("add-on", f"{word(_name(addon))} {word(version)}, id {word(uid)}")
+    draft.fact("status", f"{word(status)}{told}")
+    draft.fact("age", age(moment(get(addon, "/metadata/creationTimestamp")), case.now))
+    about_cluster(draft, cluster, whole=False)
+    draft.fact("cluster version", word(get(cluster, "/spec/version")))
+    phase = text(get(cluster, "/status/phase"))
+    if phase != "Available":
+        draft.warnings.append(f"The cluster is {word(phase) if phase else 'in no told phase'}, not Available.")
+    if status in BROKEN:
+        draft.warnings.append(f"The add-on is {word(status)}: deleting and installing it anew is the usual way out.")
+    draft.stable["addon"] = {"id": uid, "name": _name(addon), "version": version, "status": status}
+    return draft
+
+
+def _name(addon: Any) -> str:
+    return text(get(addon, "/spec/addonTemplateName")) or text(get(addon, "/metadata/name"))
+
+
+def _status(addon: Any) -> str:
+    return text(get(addon, "/status/status")) or "not told"
+
+
+def _wait_for(addon: Any) -> str:
+    return "Wait until it is done, then look again with get_addon." if _status(addon) in BUSY else ""
+
+
+def _current_values(addon: Any) -> Mapping[str, Any]:
+    """Return the values an update is laid over; without them it would reset all others."""
+    values = get(addon, "/spec/values")
+    if not isinstance(values, Mapping) or changes.settings(values) is None:
+        why = "the service did not tell its current values, and those that an update leaves out go back to defaults"
+        raise refused(f"add-on {word(_name(addon))} cannot be changed safely: {why}")
+    return values
+
+
+def _refuse_busy(addon: Any) -> None:
+    if _status(addon) in BUSY:
+        raise refused(f"add-on {word(_name(addon))} is {_status(addon)}, so it cannot be changed now", _wait_for(addon))
+
+
+def _refuse_unless_offered(addon: Any, target: str) -> None:
+    offered, version = strings(addon, "/status/targetVersions"), text(get(addon, "/spec/version"))
+    if target not in {version, *offered}:
+        ways = few([word(each) for each in offered]) if offered else "none"
+        what = f"add-on {word(_name(addon))} {word(version)} cannot go to {word(target)}"
+        raise refused(f"{what}; offered for this cluster: {ways}")
+
+
+def _refuse_stars(addon: Any, merged: Any) -> None:
+    """Refuse to send back what the service itself hid: it would become the value."""
+    if starred := changes.starred(merged):
+        what = f"the change would set these settings of add-on {word(_name(addon))} to asterisks: {few(starred)}"
+        raise refused(what, "The service hides their values: give the real ones in values.")
+
+
+def _doing(addon: Any, target: str, count: int) -> str:
+    name, version = word(_name(addon)), word(get(addon, "/spec/version"))
+    if target == text(get(addon, "/spec/version")):
+        return f"Changes {plural(count, 'setting') if count else 'no setting'} of add-on {name} {version}"
+    also = f" and changes {plural(count, 'setting')}" if count else ""
+    return f"Upgrades add-on {name} from {version} to {word(target)}{also}"
+
+
+async def _template(draft: Draft, name: str, what: str) -> Any:
+    """Return the template of an add-on; None if it could not be read or is not there, which is said."""
+    answers = await gather(draft.case, templates=look("list_addon_templates", template_name=name))
+    body = draft.told(answers, "templates", what)
+    found = next((each for each in items(body, "/items") if text(get(each, "/metadata/name")) == name), None)
+    if body is not None and found is None:
+        draft.unknown.append(f"{what}: its template is not listed any more")
+    return found
+
+
+async def _mandatory(draft: Draft, name: str) -> bool | None:
+    what = "whether it is mandatory"
+    template = await _template(draft, name, what)
+    mandatory = flag(get(template, "/spec/require"))
+    if template is not None and mandatory is None:
+        draft.unknown.append(what)
+    return mandatory
+
+
+async def _version_entry(draft: Draft, name: str, version: str) -> Any:
+    """Return what the template says of one version; None if it says nothing."""
+    what = f"on which cluster versions {word(name)} {word(version)} runs"
+    template = await _template(draft, name, what)
+    entry = next((each for each in items(template, "/spec/versions") if text(get(each, "/version")) == version), None)
+    if template is not None and entry is None:
+        draft.unknown.append(f"{what}: its template does not list this version")
+    return entry
+
+
+def _about_target(draft: Draft, entry: Any, cluster: Any, target: str) -> None:
+    """Tell whether the version fits the cluster; refuse one that does not."""
+    version = get(cluster, "/spec/version")
+    fits = _runs_on(entry, version)
+    if fits is False:
+        raise refused(f"{word(draft.name)} {word(target)} does not run on cluster version {word(version)}")
+    if entry is not None and fits is None:
+        draft.unknown.append(f"whether {word(target)} runs on cluster version {word(version)}; the service offers it")
+    if flag(get(entry, "/stable")) is False:
+        draft.warnings.append(f"{word(target)} is not marked as stable.")
+
+
+def _runs_on(entry: Any, cluster_version: Any) -> bool | None:
+    """Say whether a version of a template fits a cluster version; None if its patterns cannot be read.
+
+    The patterns are regular expressions of the cloud's: only their usual form is read, none is ever run.
+    """
+    minor = _MINOR.match(text(cluster_version))
+    patterns = [each for support in items(entry, "/supportVersions") for each in strings(support, "/clusterVersion")]
+    read = [_MINORS.fullmatch(each) for each in patterns]
+    if minor and any(each and minor["minor"] in each["minors"].split("|") for each in read):
+        return True
+    return False if minor and read and all(read) else None
+
+
+def _about_image(draft: Draft, merged: Any, wanted: Mapping[str, Any], entry: Any) -> None:
+    """Warn when the image of the old version would be kept: that setting is not one of the user's."""
+    kept, own = changes.at(merged, IMAGE), get(entry, "/input/basic/image_version")
+    if isinstance(kept, str) and isinstance(own, str) and kept != own and not changes.names(wanted, IMAGE):
+        draft.warnings.append(
+            f"basic.image_version stays {quoted(kept, 60)}, the new version brings {quoted(own, 60)}: "
+            'add values {"basic": {"image_version": null}} to take it.'
+        )
+
+
+def _default(entry: Any, way: tuple[str, ...]) -> str:
+    """Return what a setting that is reset falls back to, as text; empty if that is not known."""
+    form = as_object(get(entry, "/input"))
+    defaults = {"basic": form.get("basic"), "custom": get(form, "/parameters/custom")}
+    return changes.shown_at(defaults, way) or "its default"
+
+
+def _about_way_back(draft: Draft, addon: Any, *, upgrade: bool) -> None:
+    version, previous = text(get(addon, "/spec/version")), text(get(addon, "/status/previousVersion"))
+    can_now = flag(get(addon, "/status/isRollbackable")) is True
+    if upgrade:
+        draft.fact("way back", f"rollback_addon, to {word(version)}, while the service allows it")
+        if can_now and previous:
+            draft.goes.append(f"the way back to {word(previous)}, which rollback_addon has now")
+    else:
+        draft.fact("way back", "set the old values again: rollback_addon undoes an upgrade, not a change of settings")
+    draft.stable["rollback"] = [can_now, previous]
+
+
+def _about_own_settings(draft: Draft, addon: Any) -> None:
+    """Name the settings that differ from the defaults: whoever installs it again must set them again."""
+    values, form = get(addon, "/spec/values"), get(addon, "/status/currentVersion/input")
+    if changes.settings(values) is None or changes.settings(form) is None:
+        draft.goes.append("its settings")
+        draft.unknown.append("which of its settings differ from the defaults: the service did not tell them")
+        return
+    defaults = {"basic": get(form, "/basic", {}), "custom": get(form, "/parameters/custom", {})}
+    found = changes.changes(defaults, {key: get(values, f"/{key}", {}) for key in defaults})
+    own = few([each.path for each in found])
+    draft.goes.append(
+        "its settings" + (f"; these differ from the defaults: {own}" if own else ", all of them defaults")
+    )
+    draft.fact("size", text(size_line(get(values, "/flavor"))))

@@ -1,0 +1,258 @@
+"""What guarded calls on stored charts would do: replacing, overwriting and deleting them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import PurePath
+from typing import Any
+
+from anyio import to_thread
+
+from ap_mcp.guard.impact import NAMED, Case, Draft, Impact, entries, few, gather, impact_of, look, refused, word
+from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
+from ap_mcp.summaries.base import age, flag, get, moment, number, plural, quoted, text
+
+MOST_CLUSTERS = 20
+FILE = "chart_path"
+USES = "which releases use it"
+KEEP_A_COPY = "download_chart keeps a copy of it"
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A release made from a chart: where it is and which version of the chart it runs."""
+
+    place: str
+    version: str
+    status: str
+    revision: str
+
+    def line(self) -> str:
+        """Return it as one line."""
+        return f"{self.place}: chart {word(self.version)}, revision {self.revision}, {word(self.status)}"
+
+
+@impact_of("delete_chart")
+async def delete_chart(case: Case) -> Impact:
+    """Tell which chart would be gone, and which releases were made from it."""
+    answers = await gather(case, chart=_chart_look(case), clusters=look("list_clusters"))
+    chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
+    draft = _draft(case, chart, f"Deletes the stored chart {title(chart)} for good.")
+    draft.goes.append(f"its archive: no release can be installed from it or upgraded to it any more; {KEEP_A_COPY}")
+    used, others = await _uses(draft, draft.listed(answers, "clusters", "/items", USES), chart)
+    draft.stays += _lines(used, "it keeps running")
+    if used:
+        draft.warnings.append(f"{plural(len(used), 'release uses', 'releases use')} it.")
+        draft.unknown.append("whether these releases can still be rolled back without it")
+    draft.fact("releases of other versions", str(len(others)) if others else "")
+    return draft.impact()
+
+
+@impact_of("update_chart")
+async def update_chart(case: Case) -> Impact:
+    """Tell which stored archive would be replaced, by what, and which releases were made from it."""
+    answers = await gather(case, chart=_chart_look(case), clusters=look("list_clusters"))
+    chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
+    draft = _draft(case, chart, f"Replaces the archive of the stored chart {title(chart)}.")
+    new = await _new_chart(draft)
+    _about_file(draft, new)
+    if new is not None:
+        _compare(draft, chart, new)
+    draft.goes.append(f"the stored archive of {title(chart)}; {KEEP_A_COPY}")
+    await _about_uses(draft, draft.listed(answers, "clusters", "/items", USES), chart)
+    return draft.impact()
+
+
+@impact_of("upload_chart")
+async def upload_chart(case: Case) -> Impact:
+    """Tell which stored chart an upload would overwrite, if any."""
+    answers = await gather(case, charts=look("list_charts"), clusters=look("list_clusters"))
+    name = text(PurePath(text(case.arguments.get(FILE))).name)
+    draft = Draft(case, name, f"Uploads the chart file {quoted(name)} and overwrites what is stored of it.")
+    new = await _new_chart(draft)
+    _about_file(draft, new)
+    if new is None:
+        draft.unknown.append("which stored chart it overwrites")
+        return draft.impact()
+    draft.name = new.name
+    stored = draft.listed(answers, "charts", "", "whether this chart is stored already")
+    if stored is None:
+        return draft.impact()
+    same = [each for each in stored if _is(each, new)]
+    if not same:
+        draft.sentence = f"Stores the chart {word(new.name)} {word(new.version)}; none of that version is there yet."
+        draft.goes.append("nothing: there is no stored chart to overwrite")
+    for each in same:
+        draft.sentence = f"Overwrites the stored chart {title(each)}."
+        _about_chart(draft, each)
+        draft.goes.append(f"the stored archive of {title(each)}; {KEEP_A_COPY}")
+    if same:
+        await _about_uses(draft, draft.listed(answers, "clusters", "/items", USES), same[0])
+    draft.stays += _other_versions(stored, new)
+    draft.stable["overwrites"] = sorted(text(get(each, "/id")) for each in same)
+    return draft.impact()
+
+
+def the_chart(body: Any, chart_id: Any) -> Any:
+    """Return a chart that was read by its id.
+
+    Raises:
+        CallRefused: the service answered with another one.
+    """
+    found = text(get(body, "/id"))
+    if found.lower() != text(chart_id).lower():
+        raise refused(f"asked for chart {word(chart_id)}, the service answered with {word(found) if found else 'none'}")
+    return body
+
+
+def title(chart: Any) -> str:
+    """Return a chart's name and version, fit to stand in a sentence of ours."""
+    return f"{word(get(chart, '/name'))} {word(get(chart, '/version'))}"
+
+
+def releases_in(body: Any) -> list[dict[str, Any]] | None:
+    """Return the releases of a list, also of one that holds lists, as the reference draws it; None if it is none."""
+    if not isinstance(body, list):
+        return None
+    flat = [inner for each in body for inner in (each if isinstance(each, list) else [each])]
+    return entries(flat)
+
+
+def revision_of(release: Any) -> str:
+    """Return the revision of a release as a text."""
+    found = number(get(release, "/version"))
+    return "not told" if found is None else str(int(found))
+
+
+def _chart_look(case: Case) -> Any:
+    return look("get_chart", chart_id=case.arguments.get("chart_id"))
+
+
+def _is(chart: Any, new: ChartName) -> bool:
+    return (text(get(chart, "/name")), text(get(chart, "/version"))) == (new.name, new.version)
+
+
+def _draft(case: Case, chart: Any, sentence: str) -> Draft:
+    draft = Draft(case, text(get(chart, "/name")), sentence)
+    _about_chart(draft, chart)
+    return draft
+
+
+def _about_chart(draft: Draft, chart: Any) -> None:
+    """Note what is stored now."""
+    uid, changed = text(get(chart, "/id")), moment(get(chart, "/update_at") or get(chart, "/create_at"))
+    draft.fact("chart", f"{title(chart)}, id {word(uid)}")
+    draft.fact("last changed", f"{since} ago" if (since := age(changed, draft.case.now)) else "not told")
+    if flag(get(chart, "/public")):
+        draft.warnings.append("It is visible to others, who may use it too.")
+    told = {key: text(get(chart, f"/{key}")) for key in ("id", "name", "version", "public", "update_at")}
+    draft.stable["charts"] = [*draft.stable.get("charts", []), told]
+
+
+async def _new_chart(draft: Draft) -> ChartName | None:
+    """Return which chart the local file says it holds; None if nobody can say, which is told.
+
+    Raises:
+        CallRefused: the file is no chart, so that nobody can say what an upload overwrites.
+    """
+    content = draft.case.files.get(FILE)
+    if content is None:
+        draft.unknown.append("which chart the file holds: it was not looked into")
+        draft.warnings.append("Could not be read: which chart the file holds.")
+        return None
+    draft.stable["file"] = sha256(content).hexdigest()
+    try:
+        return await to_thread.run_sync(chart_in, content)
+    except NoChart as error:
+        path = quoted(draft.case.arguments.get(FILE))
+        raise refused(f"nobody can say which chart the file {path} holds: {error}") from error
+
+
+def _about_file(draft: Draft, new: ChartName | None) -> None:
+    """Note the local file and the options of the upload."""
+    arguments, content = draft.case.arguments, draft.case.files.get(FILE)
+    size = f", {len(content)} bytes" if content is not None else ""
+    draft.fact("file", f"{quoted(arguments.get(FILE))}{size}")
+    if new is not None:
+        draft.fact("the file says it is", f"{word(new.name)} {word(new.version)}")
+    if arguments.get("skip_lint"):
+        draft.warnings.append("The archive is not verified (skip_lint).")
+    if "visible" in arguments:
+        draft.goes.append(f"visibility: {'visible to others' if arguments['visible'] else 'hidden from others'}")
+
+
+def _compare(draft: Draft, chart: Any, new: ChartName) -> None:
+    """Tell what a stored chart becomes, and warn when the file is for another one."""
+    if new.name != text(get(chart, "/name")):
+        draft.warnings.append(f"The file holds another chart: {word(new.name)}, not {word(get(chart, '/name'))}.")
+    elif new.version == text(get(chart, "/version")):
+        draft.goes.append(f"the content of {title(chart)}: what is stored under this version is no longer the same")
+        if not draft.case.arguments.get("override"):
+            draft.warnings.append("The file has the version that is stored; without override it may be refused.")
+    else:
+        draft.goes.append(f"version: {word(get(chart, '/version'))} becomes {word(new.version)}")
+
+
+def _other_versions(stored: Sequence[Any], new: ChartName) -> list[str]:
+    others = [text(get(each, "/version")) for each in stored if text(get(each, "/name")) == new.name]
+    others = sorted(each for each in others if each != new.version)
+    return [f"other stored versions of {word(new.name)}: {few([word(each) for each in others])}"] if others else []
+
+
+async def _about_uses(draft: Draft, clusters: Sequence[Any] | None, chart: Any) -> None:
+    """Tell which releases were made from a chart that is replaced."""
+    used, others = await _uses(draft, clusters, chart)
+    draft.stays += _lines(used, "as it is until its next upgrade")
+    if used:
+        said = plural(len(used), "release uses", "releases use")
+        draft.warnings.append(f"{said} it: the next upgrade takes what is stored then.")
+    draft.fact("releases of other versions", str(len(others)) if others else "")
+
+
+async def _uses(draft: Draft, clusters: Sequence[Any] | None, chart: Any) -> tuple[list[Use], list[Use]]:
+    """Return the releases of this version of a chart, and those of others; what was not looked into is told."""
+    if clusters is None:
+        return [], []
+    named = {text(get(each, "/metadata/uid")): text(get(each, "/metadata/name")) for each in clusters}
+    chosen = sorted(uid for uid in named if uid)[:MOST_CLUSTERS]
+    answers = await gather(draft.case, **{uid: look("list_releases", cluster_id=uid) for uid in chosen})
+    found: list[Use] = []
+    unread: list[str] = []
+    for uid in chosen:
+        rows = None if answers.error(uid) else releases_in(answers.needed(uid))
+        if rows is None:
+            unread.append(uid)
+        else:
+            found += [_use(each, named[uid] or uid) for each in rows if get(each, "/chart_name") == get(chart, "/name")]
+    _about_unread(draft, [word(named[uid] or uid) for uid in unread], len(named) - len(chosen))
+    found.sort(key=lambda each: each.place)
+    draft.stable["uses"] = [[each.place, each.version, each.status, each.revision] for each in found]
+    draft.stable["unread clusters"] = unread
+    version = text(get(chart, "/version"))
+    return [each for each in found if each.version == version], [each for each in found if each.version != version]
+
+
+def _lines(used: Sequence[Use], fate: str) -> list[str]:
+    """Return what becomes of releases, a line each; those beyond the first dozen are counted."""
+    left = len(used) - NAMED
+    lines = [f"{each.line()}; {fate}" for each in used[:NAMED]]
+    return [*lines, f"{plural(left, 'more release')}; {fate}"] if left > 0 else lines
+
+
+def _use(release: Any, cluster: str) -> Use:
+    namespace, name = text(get(release, "/namespace")), text(get(release, "/name"))
+    return Use(
+        place=f"release {word(f'{namespace}/{name}')} in {word(cluster)}",
+        version=text(get(release, "/chart_version")),
+        status=text(get(release, "/status")) or "not told",
+        revision=revision_of(release),
+    )
+
+
+def _about_unread(draft: Draft, unread: Sequence[str], left_out: int) -> None:
+    if unread:
+        draft.unknown.append(f"{USES} in {few(unread)}: could not be read")
+        draft.warnings.append(f"Could not be read: the releases of {plural(len(unread), 'cluster')}.")
+    if left_out:
+        draft.unknown.append(f"{USES} in {plural(left_out, 'more cluster')}: only {MOST_CLUSTERS} are looked into")
+        draft.warnings.append(f"Not looked into: the releases of {plural(left_out, 'more cluster')}.")

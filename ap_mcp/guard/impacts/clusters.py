@@ -1,0 +1,293 @@
+"""What guarded calls on a cluster itself would do: deletion, subnets, kubeconfigs, public access, tags."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ap_mcp.guard.impact import (
+    Answers,
+    Case,
+    Draft,
+    Impact,
+    about_cluster,
+    few,
+    gather,
+    impact_of,
+    look,
+    looks_like_production,
+    name_of,
+    refused,
+    tags_of,
+    word,
+)
+from ap_mcp.summaries.base import get, items, plural, quoted, text
+
+LOGS = "lts_reclaim_policy"
+KEPT = "skip"
+_IF_IT_FAILS = {
+    "block": "the deletion stops if that fails",
+    "try": "if that fails they stay and may keep costing",
+}
+_LOGS = {
+    "Delete_Log_Group": ("the log group with all its logs", ""),
+    "Delete_Master_Log_Stream": ("the control plane's logs", "all other logs, in LTS"),
+    "Retain": ("", "all logs, in LTS"),
+}
+_BUSY = ("Creating", "Upgrading", "RollingBack", "ScalingUp", "ScalingDown", "Resizing")
+
+
+@impact_of("delete_cluster")
+async def delete_cluster(case: Case) -> Impact:
+    """Tell what goes with a cluster, and what it leaves behind."""
+    named = {"cluster_id": case.cluster_id}
+    answers = await gather(
+        case,
+        cluster=look("get_cluster", **named),
+        releases=look("list_releases", **named),
+        addons=look("list_addons", **named),
+        endpoints=look("get_cluster_endpoints", **named),
+    )
+    cluster = answers.needed("cluster")
+    phase, job = text(get(cluster, "/status/phase")), text(get(cluster, "/status/jobID"))
+    if phase == "Deleting":
+        follow = f'get_job(job_id="{word(job)}") shows how far it is.' if job else ""
+        raise refused(f"cluster {name_of(cluster)} is being deleted already", follow)
+    draft = _draft(case, cluster, f"Deletes cluster {name_of(cluster)} for good, with everything that runs in it.")
+    if phase in _BUSY:
+        draft.warnings.append(f"The cluster is {phase}: something is under way in it.")
+    _about_releases(draft, answers)
+    _about_addons(draft, answers)
+    public = _about_endpoints(draft, answers)
+    if public:
+        draft.stays.append("the EIP of its API server, which may keep costing")
+    _about_options(draft)
+    _about_logs(draft)
+    draft.unknown += [
+        "which volumes there are, and what data is on them",
+        "how many load balancers there are, and what runs beside the releases",
+    ]
+    return draft.impact()
+
+
+@impact_of("update_cluster")
+async def update_cluster(case: Case) -> Impact:
+    """Tell which pod subnets a cluster would lose or gain, and which of its names change."""
+    cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
+    wanted: list[str] | None = case.arguments.get("eni_subnet_ids")
+    has = [text(get(each, "/subnetID")) for each in items(cluster, "/spec/eniNetwork/subnets")]
+    lost = [each for each in has if wanted is not None and each not in wanted]
+    doing = f"Takes {plural(len(lost), 'pod subnet')} away from" if lost else "Changes"
+    draft = _draft(case, cluster, f"{doing} cluster {name_of(cluster)}.")
+    if wanted is not None:
+        _about_subnets(draft, has, lost, wanted)
+    for name, pointer in (("alias", "/metadata/alias"), ("description", "/spec/description")):
+        if name in case.arguments:
+            before, after = text(get(cluster, pointer)), text(case.arguments[name])
+            draft.goes.append(f"{name}: {quoted(before)} becomes {quoted(after)}")
+            draft.stable[name] = [before, after]
+    return draft.impact()
+
+
+@impact_of("get_cluster_certificate")
+async def get_cluster_certificate(case: Case) -> Impact:
+    """Tell how long a kubeconfig opens a cluster, from where, and for whom."""
+    named = {"cluster_id": case.cluster_id}
+    looks = {"cluster": look("get_cluster", **named), "endpoints": look("get_cluster_endpoints", **named)}
+    answers = await gather(case, **looks)
+    cluster, days = answers.needed("cluster"), case.arguments.get("duration_days")
+    life = plural(days, "day") if isinstance(days, int) and days > 0 else "as long as the service allows"
+    sentence = f"Writes a kubeconfig with a private key for cluster {name_of(cluster)}; valid: {life}."
+    draft = _draft(case, cluster, sentence)
+    draft.stable["duration_days"] = days
+    draft.fact("valid", life)
+    draft.fact("who may use it", "whoever holds the file, until it expires; nothing here can revoke it")
+    public = _about_endpoints(draft, answers)
+    if public:
+        draft.warnings.append("The API server is open to the internet: the file works from anywhere.")
+    draft.warnings.append("The file has mode 0600, which does not hide it from an agent with a shell of the same user.")
+    draft.unknown.append("what the key may do in the cluster: that follows from the rights of this account")
+    return draft.impact()
+
+
+@impact_of("set_cluster_public_access")
+async def set_cluster_public_access(case: Case) -> Impact:
+    """Tell what is exposed to the internet, or cut off from it."""
+    named = {"cluster_id": case.cluster_id}
+    looks = {"cluster": look("get_cluster", **named), "endpoints": look("get_cluster_endpoints", **named)}
+    answers = await gather(case, **looks)
+    cluster, binds = answers.needed("cluster"), case.arguments.get("action") == "bind"
+    name = name_of(cluster)
+    said = f"Exposes the API server of cluster {name} to the internet."
+    if not binds:
+        said = f"Cuts the API server of cluster {name} off from the internet."
+    draft = _draft(case, cluster, said)
+    draft.stable["action"] = case.arguments.get("action")
+    public = _about_endpoints(draft, answers)
+    if binds:
+        _about_binding(draft, public)
+    elif public is None:
+        draft.goes.append("whatever public address there is; who works through it is cut off")
+    elif public:
+        draft.goes.append(f"{public}: whoever works through it is cut off")
+        draft.stays.append("the EIP itself, which may keep costing")
+    else:
+        draft.warnings.append("There is no public address to take away: nothing would change.")
+    return draft.impact()
+
+
+@impact_of("delete_cluster_tags")
+async def delete_cluster_tags(case: Case) -> Impact:
+    """Tell which tags a cluster would lose."""
+    cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
+    tags, keys = tags_of(cluster), [text(each) for each in case.arguments.get("keys", [])]
+    lost = {key: value for key, value in tags.items() if key in keys}
+    what = plural(len(lost), "tag") if lost else "none of its tags"
+    draft = _draft(case, cluster, f"Removes {what} from cluster {name_of(cluster)}.")
+    draft.goes += [f"tag {_pair(key, value)}" for key, value in sorted(lost.items())]
+    draft.stays += [f"tag {_pair(key, value)}" for key, value in sorted(tags.items()) if key not in lost]
+    if absent := sorted({key for key in keys if key not in tags}):
+        draft.fact("not there anyway", few([word(key) for key in absent]))
+    _about_lost_mark(draft, lost, {})
+    draft.stable["removed"] = lost
+    draft.unknown.append("which policies, bills and automation rest on these tags")
+    return draft.impact()
+
+
+@impact_of("add_cluster_tags")
+async def add_cluster_tags(case: Case) -> Impact:
+    """Tell which tags a cluster would gain, and which would get another value."""
+    cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
+    tags = tags_of(cluster)
+    wanted = {text(key): text(value) for key, value in case.arguments.get("tags", {}).items()}
+    changed = {key: value for key, value in wanted.items() if key in tags and tags[key] != value}
+    draft = _draft(case, cluster, f"Sets {plural(len(wanted), 'tag')} of cluster {name_of(cluster)}.")
+    for key, value in sorted(wanted.items()):
+        before = f", before {word(tags[key])}" if key in changed else " (as it is)" if key in tags else " (new)"
+        draft.goes.append(f"tag {_pair(key, value)}{before}")
+    _about_lost_mark(draft, {key: tags[key] for key in changed}, wanted)
+    draft.stable["set"] = wanted
+    draft.unknown.append("which policies, bills and automation rest on these tags")
+    return draft.impact()
+
+
+def _draft(case: Case, cluster: Any, sentence: str) -> Draft:
+    draft = Draft(case, text(get(cluster, "/metadata/name")), sentence)
+    about_cluster(draft, cluster)
+    return draft
+
+
+def _about_releases(draft: Draft, answers: Answers) -> None:
+    found = draft.listed(answers, "releases", "", "which releases run in it")
+    if found is None:
+        return
+    names = sorted(f"{text(get(each, '/namespace'))}/{text(get(each, '/name'))}" for each in found)
+    _about_many(draft, "release", names)
+    draft.stable["releases"] = names
+
+
+def _about_addons(draft: Draft, answers: Answers) -> None:
+    found = draft.listed(answers, "addons", "/items", "which add-ons it has")
+    if found is None:
+        return
+    names = sorted(text(get(each, "/spec/addonTemplateName")) for each in found)
+    _about_many(draft, "add-on", names)
+    draft.stable["addons"] = names
+
+
+def _about_endpoints(draft: Draft, answers: Answers) -> str | None:
+    """Tell the addresses of the API server; return the public one, empty if there is none, None if not known."""
+    body = draft.told(answers, "endpoints", "where its API server can be reached")
+    if body is None:
+        return None
+    urls = {kind: text(get(body, f"/status/{kind}Endpoint")) for kind in ("private", "public")}
+    draft.fact("API server", ", ".join(f"{kind} {word(url)}" for kind, url in urls.items() if url) or "no address")
+    draft.stable["endpoints"] = urls
+    return word(urls["public"]) if urls["public"] else ""
+
+
+def _about_options(draft: Draft) -> None:
+    """Tell what the options of a deletion take, and what they leave behind."""
+    chosen = _chosen(draft.case)
+    draft.stable["options"] = chosen
+    for name, value in chosen.items():
+        thing = _said_of(draft.case, name)
+        if name == LOGS:
+            continue
+        if value == KEPT:
+            draft.stays.append(f"{thing}, which may keep costing ({name}={value})")
+            continue
+        how = _IF_IT_FAILS.get(value, "")
+        draft.goes.append(f"{thing} ({name}={word(value)}{': ' + how if how else ''})")
+        if thing.endswith("volumes"):
+            draft.warnings.append(f"Deletes {thing} and the data on them.")
+
+
+def _about_logs(draft: Draft) -> None:
+    value = _chosen(draft.case).get(LOGS, "")
+    gone, kept = _LOGS.get(value, (f"logs as {word(value)} says", ""))
+    if gone:
+        draft.goes.append(f"{gone} ({LOGS}={word(value)})")
+    if kept:
+        draft.stays.append(f"{kept}, which may keep costing")
+
+
+def _chosen(case: Case) -> dict[str, str]:
+    """Return every option of a deletion: as given, or what the service does if it is not."""
+    return {name: str(case.arguments.get(name, _schema(case, name).get("default", ""))) for name in _options(case)}
+
+
+def _options(case: Case) -> list[str]:
+    return [each["name"] for each in case.operation.parameters if each["in"] == "query"]
+
+
+def _schema(case: Case, name: str) -> Mapping[str, Any]:
+    return case.operation.follow((case.operation.parameter("query", name) or {}).get("schema", {}))
+
+
+def _said_of(case: Case, name: str) -> str:
+    return str((case.operation.parameter("query", name) or {}).get("description", name))
+
+
+def _about_subnets(draft: Draft, has: list[str], lost: list[str], wanted: list[str]) -> None:
+    new = [each for each in wanted if each not in has]
+    draft.goes += [f"pod subnet {word(each)} is removed" for each in lost]
+    draft.goes += [f"pod subnet {word(each)} is added" for each in new]
+    draft.stays += [f"pod subnet {word(each)}" for each in has if each in wanted]
+    if new:
+        draft.unknown.append("whether the new subnets are part of the cluster's VPC, and how much room they have")
+    draft.stable["subnets"] = {"has": sorted(has), "wanted": sorted(wanted)}
+    if not lost:
+        draft.fact("pod subnets", "none is removed")
+        return
+    draft.warnings.append("Pods in a subnet that is removed may lose their network; new ones cannot start there.")
+    if len(lost) == len(has):
+        draft.warnings.append("None of today's pod subnets stays.")
+    draft.unknown.append("which pods use these subnets")
+
+
+def _about_binding(draft: Draft, public: str | None) -> None:
+    eip = word(draft.case.arguments.get("eip_id", ""))
+    draft.fact("EIP", eip)
+    draft.goes.append("the API server answers on the internet, not only inside the VPC")
+    draft.warnings.append("Anybody on the internet can then try to log in to the API server.")
+    if public:
+        draft.warnings.append(f"It has a public address already: {public}.")
+    draft.unknown.append("the address of the EIP, and to which networks (CIDR blocks) access is limited, if at all")
+
+
+def _about_lost_mark(draft: Draft, lost: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Warn of a tag that says production and would no longer do so."""
+    for key, value in sorted(lost.items()):
+        stays_so = key in after and looks_like_production(key, after[key])
+        if looks_like_production(key, value) and not stays_so:
+            draft.warnings.append(f"Without {_pair(key, value)} the cluster no longer looks like production.")
+
+
+def _pair(key: str, value: str) -> str:
+    return f"{word(key)}={word(value)}"
+
+
+def _about_many(draft: Draft, noun: str, names: list[str]) -> None:
+    if names:
+        draft.goes.append(f"{plural(len(names), noun)}: {few([word(name) for name in names])}")
+    else:
+        draft.fact(f"{noun}s", "none")

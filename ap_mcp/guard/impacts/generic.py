@@ -1,0 +1,88 @@
+"""The impact of an operation nobody has written a builder for: what it acts on, and with which arguments."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ap_mcp.errors import clean
+from ap_mcp.guard.impact import (
+    CLUSTER,
+    Case,
+    Draft,
+    Impact,
+    about_cluster,
+    gather,
+    look,
+    must_belong,
+    word,
+)
+from ap_mcp.summaries.base import get, text
+from ap_mcp.summaries.mask import mask
+
+CLUSTER_READ = "get_cluster"
+ARGUMENT_LIMIT = 200
+DOES = {
+    "read": "reads only",
+    "write": "changes things or starts to cost money",
+    "disrupt": "may interrupt what runs, or cannot simply be put back",
+    "destroy": "removes something for good, or has no way back",
+    "secret": "hands out credentials",
+}
+_NAMES = ("/metadata/name", "/spec/addonTemplateName", "/name", "/metadata/uid", "/id")
+_OWNERS = ("/spec/clusterID", "/cluster_id")
+_PHASES = ("/status/phase", "/status/status", "/status")
+_VERSIONS = ("/spec/version", "/version", "/chart_version")
+
+
+async def generic(case: Case) -> Impact:
+    """Tell what is acted on, from the read that the spec names, and with which arguments."""
+    target = case.operation.target
+    looks = {}
+    if case.cluster_id:
+        looks["cluster"] = look(CLUSTER_READ, cluster_id=case.cluster_id)
+    if target and target.argument != CLUSTER:
+        looks["thing"] = look(target.read, **{name: case.arguments[name] for name in _needed(case)})
+    answers = await gather(case, **looks)
+    cluster = answers.needed("cluster") if "cluster" in looks else None
+    thing = answers.needed("thing") if "thing" in looks else None
+    title = case.operation.title
+    name = _name(case, thing if thing is not None else cluster)
+    draft = Draft(case, name, f"{title}: {DOES.get(case.effect, 'needs care')}.")
+    if thing is not None:
+        _about(draft, thing)
+    if cluster is not None:
+        about_cluster(draft, cluster, whole=thing is None)
+    _about_arguments(draft)
+    draft.unknown.append("what else this may touch: nothing more particular is known about this operation")
+    return draft.impact()
+
+
+def _needed(case: Case) -> Iterator[str]:
+    """Yield the arguments of the call that the read of its target takes too."""
+    read = case.operation.target.read if case.operation.target else ""
+    taken = {CLUSTER, case.operation.target.argument if case.operation.target else "", "namespace"}
+    yield from (name for name in case.arguments if name in taken and read)
+
+
+def _name(case: Case, thing: Any) -> str:
+    told = (text(get(thing, pointer)) for pointer in _NAMES)
+    return next((each for each in told if each), text(case.arguments.get("name")) or case.operation.id)
+
+
+def _about(draft: Draft, thing: Any) -> None:
+    for pointer in _OWNERS:
+        if draft.case.cluster_id and get(thing, pointer) is not None:
+            must_belong(draft.case, thing, pointer, "target")
+    for label, pointers in (("name", _NAMES), ("version", _VERSIONS), ("phase", _PHASES)):
+        told = next((each for pointer in pointers if isinstance(each := get(thing, pointer), str)), "")
+        if told:
+            draft.fact(label, word(told))
+            draft.stable[label] = text(told)
+
+
+def _about_arguments(draft: Draft) -> None:
+    """Tell with which arguments it is called, secrets masked."""
+    shown = mask({name: value for name, value in draft.case.arguments.items() if name != CLUSTER})
+    for name, value in shown.items():
+        told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        draft.fact(f"argument {name}", word(clean(told, ARGUMENT_LIMIT)))

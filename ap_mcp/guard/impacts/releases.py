@@ -1,0 +1,292 @@
+"""What guarded calls on releases would do: upgrading, rolling back, replacing and deleting them."""
+
+from typing import Any
+
+from ap_mcp.binding import merge_patch
+from ap_mcp.errors import NotFound
+from ap_mcp.guard.impact import (
+    Answers,
+    Case,
+    Draft,
+    Impact,
+    Look,
+    about_cluster,
+    few,
+    gather,
+    impact_of,
+    look,
+    must_belong,
+    name_of,
+    refused,
+    word,
+)
+from ap_mcp.guard.impacts import changes
+from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
+from ap_mcp.summaries.base import age, get, moment, number, plural, quoted, text
+
+PENDING = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK"})
+DELETING = "DELETING"
+UNKNOWN_SETTINGS = "which settings change: the service did not tell {}"
+
+
+@impact_of("update_release")
+async def update_release(case: Case) -> Impact:
+    """Tell what an upgrade or a rollback of a release changes."""
+    return await (_roll_back(case) if case.arguments.get("action") == "rollback" else _upgrade(case))
+
+
+@impact_of("delete_release")
+async def delete_release(case: Case) -> Impact:
+    """Tell what runs there, and what is lost with it."""
+    answers = await gather(case, **_both(case), history=_of_it(case, "get_release_history"))
+    cluster, release = _found(case, answers)
+    sentence = f"Deletes release {_place(case)} in cluster {name_of(cluster)} for good."
+    draft = _draft(case, cluster, sentence, release)
+    revisions = _revisions(draft, answers)
+    kept = plural(len(revisions), "revision") if revisions else "all its revisions"
+    draft.goes += [
+        "what it runs: its workloads, Services and other objects",
+        f"its history ({kept}): there is no rolling back afterwards",
+        "its settings, the secrets among them: nothing here keeps a copy",
+    ]
+    draft.stays += ["volumes that its StatefulSets claimed, which may keep costing", "the stored chart"]
+    draft.unknown.append("which objects it consists of, and who uses them")
+    draft.stable["revisions"] = sorted(revisions)
+    return draft.impact()
+
+
+@impact_of("create_release")
+async def create_release(case: Case) -> Impact:
+    """Tell which release a new one would replace, if there is one."""
+    chart_id = case.arguments.get("chart_id")
+    chart_looks = {"chart": look("get_chart", chart_id=chart_id), "values": look("get_chart_values", chart_id=chart_id)}
+    answers = await gather(case, **_both(case), **chart_looks)
+    cluster, chart = answers.needed("cluster"), the_chart(answers.needed("chart"), chart_id)
+    where = f"release {_place(case)} in cluster {name_of(cluster)}"
+    draft = _draft(case, cluster, f"Replaces {where} by a new one of {title(chart)}.")
+    _about_chart(draft, chart)
+    if case.arguments.get("version") != get(chart, "/version"):
+        asked = word(case.arguments.get("version"))
+        draft.warnings.append(f"The call asks for version {asked}, the stored chart is {title(chart)}.")
+    if case.arguments.get("no_hooks"):
+        draft.goes.append("nothing of its hooks is run (no_hooks)")
+    if isinstance(answers.error("release"), NotFound):
+        draft.sentence = _only_verified(case, f"Installs {title(chart)} as {where}; none of that name is there yet.")
+        draft.fact("replaces", "nothing: there is no such release")
+        draft.stable["release"] = None
+        return draft.impact()
+    release = draft.told(answers, "release", "whether there is a release of that name, and what it runs")
+    if release is not None:
+        _must_be_it(case, release)
+        _about_release(draft, release)
+        _warn_of_other_chart(draft, release, chart)
+        _about_settings(draft, release, answers, keep=False)
+    draft.goes += ["what it runs now", "its history: there is no rolling back afterwards"]
+    draft.stays.append("volumes that its StatefulSets claimed, which may keep costing")
+    return draft.impact()
+
+
+async def _upgrade(case: Case) -> Impact:
+    chart_id = case.arguments.get("chart_id")
+    chart_looks = {"chart": look("get_chart", chart_id=chart_id), "values": look("get_chart_values", chart_id=chart_id)}
+    answers = await gather(case, **_both(case), **chart_looks)
+    cluster, release = _found(case, answers)
+    chart = the_chart(answers.needed("chart"), chart_id)
+    where = f"release {_place(case)} in cluster {name_of(cluster)}"
+    what = f"Upgrades {where} from {_chart_of(release)} to {title(chart)}."
+    if _chart_of(release) == title(chart):
+        what = f"Upgrades {where}: the chart stays {title(chart)}, its settings may change."
+    draft = _draft(case, cluster, what, release)
+    _about_chart(draft, chart)
+    _warn_of_other_chart(draft, release, chart)
+    keep = not case.arguments.get("values") and not case.arguments.get("reset_values")
+    _about_settings(draft, release, answers, keep=keep)
+    if not keep and not case.arguments.get("reset_values"):
+        draft.unknown.append(
+            "whether the service keeps settings that an upgrade leaves out; taken here as: it does not"
+        )
+    _about_options(draft)
+    draft.fact("way back", f"update_release with action rollback to revision {revision_of(release)}")
+    return draft.impact()
+
+
+async def _roll_back(case: Case) -> Impact:
+    chart = look("get_chart", chart_id=case.arguments.get("chart_id"))
+    answers = await gather(case, **_both(case), history=_of_it(case, "get_release_history"), chart=chart)
+    cluster, release = _found(case, answers)
+    history = releases_in(answers.needed("history", "says which revisions there are"))
+    wanted, known = (
+        number(case.arguments.get("revision")),
+        {number(get(each, "/version")): each for each in history or []},
+    )
+    if wanted is None or wanted not in known:
+        there = few([str(each) for each in sorted(each for each in known if each is not None)]) or "none"
+        raise refused(f"release {_place(case)} has no revision {wanted}; there are: {there}")
+    past, now = known[wanted], revision_of(release)
+    _must_be_it(case, past)
+    what = f"Rolls back release {_place(case)} in cluster {name_of(cluster)} from revision {now} to {wanted}"
+    draft = _draft(case, cluster, f"{what} ({_chart_of(past)}).", release)
+    _about_past(draft, release, past)
+    if (found := draft.told(answers, "chart", "the chart that the call names")) is not None:
+        named = the_chart(found, case.arguments.get("chart_id"))
+        _warn_of_other_chart(draft, release, named)
+    _about_options(draft)
+    draft.fact("way back", f"update_release with action rollback to revision {now}")
+    return draft.impact()
+
+
+def _both(case: Case) -> dict[str, Look]:
+    """Name the reads of the cluster and of the release."""
+    return {"cluster": look("get_cluster", cluster_id=case.cluster_id), "release": _of_it(case, "get_release")}
+
+
+def _of_it(case: Case, operation: str) -> Look:
+    named = {key: case.arguments.get(key) for key in ("namespace", "name")}
+    return look(operation, cluster_id=case.cluster_id, **named)
+
+
+def _found(case: Case, answers: Answers) -> tuple[Any, Any]:
+    """Return the cluster and the release, without which nobody can be asked.
+
+    Raises:
+        CallRefused: the release is another one, or is being deleted.
+    """
+    cluster, release = answers.needed("cluster"), answers.needed("release")
+    _must_be_it(case, release)
+    return cluster, release
+
+
+def _must_be_it(case: Case, release: Any) -> None:
+    """Check that a release that was read is the one the call names, and idle enough to be touched."""
+    must_belong(case, release, "/cluster_id", "release")
+    told = (text(get(release, "/namespace")), text(get(release, "/name")))
+    if told != (text(case.arguments.get("namespace")), text(case.arguments.get("name"))):
+        raise refused(f"asked for release {_place(case)}, the service answered with {word('/'.join(told))}")
+    if text(get(release, "/status")) == DELETING:
+        raise refused(
+            f"release {_place(case)} is being deleted already", "It is gone once get_release finds it no more."
+        )
+
+
+def _draft(case: Case, cluster: Any, sentence: str, release: Any = None) -> Draft:
+    """Begin an impact; what a person types is the name in the call, which was found to be the release's own."""
+    draft = Draft(case, text(case.arguments.get("name")), _only_verified(case, sentence))
+    if release is not None:
+        _about_release(draft, release)
+    about_cluster(draft, cluster, whole=False)
+    phase = text(get(cluster, "/status/phase"))
+    if phase != "Available":
+        draft.warnings.append(f"The cluster is {word(phase) if phase else 'in no told phase'}, not Available.")
+    return draft
+
+
+def _only_verified(case: Case, sentence: str) -> str:
+    return (
+        f"Only verifies (check_only), if the service keeps to it: {sentence}"
+        if case.arguments.get("check_only")
+        else sentence
+    )
+
+
+def _place(case: Case) -> str:
+    return word(f"{text(case.arguments.get('namespace'))}/{text(case.arguments.get('name'))}")
+
+
+def _chart_of(release: Any) -> str:
+    return f"{word(get(release, '/chart_name'))} {word(get(release, '/chart_version'))}"
+
+
+def _about_release(draft: Draft, release: Any) -> None:
+    """Note what the release is now."""
+    status, said = text(get(release, "/status")), text(get(release, "/status_description"))
+    told = f", the service says {quoted(said, 200)}" if said and status != "DEPLOYED" else ""
+    draft.fact("release", f"{_place(draft.case)}, revision {revision_of(release)}, {_chart_of(release)}")
+    draft.fact("status", f"{word(status) if status else 'not told'}{told}")
+    changed = age(moment(get(release, "/update_at")), draft.case.now)
+    draft.fact("last changed", f"{changed} ago" if changed else "not told")
+    if status in PENDING:
+        draft.warnings.append(f"It is {status}: another change of it is under way, the service may refuse this one.")
+    draft.stable["release"] = {
+        **{key: text(get(release, f"/{key}")) for key in ("status", "chart_name", "chart_version", "version")},
+        "values": changes.digest(get(release, "/values")),
+    }
+
+
+def _about_chart(draft: Draft, chart: Any) -> None:
+    draft.fact("new chart", f"{title(chart)}, id {word(get(chart, '/id'))}")
+    draft.stable["chart"] = {key: text(get(chart, f"/{key}")) for key in ("id", "name", "version", "update_at")}
+
+
+def _warn_of_other_chart(draft: Draft, release: Any, chart: Any) -> None:
+    if text(get(chart, "/name")) != text(get(release, "/chart_name")):
+        draft.warnings.append(f"The release was made from {word(get(release, '/chart_name'))}; this is another chart.")
+
+
+def _revisions(draft: Draft, answers: Answers) -> list[str]:
+    """Return the revisions in a history; where it could not be read, that is said."""
+    body = draft.told(answers, "history", "how many revisions it has")
+    return [revision_of(each) for each in releases_in(body) or []]
+
+
+def _about_settings(draft: Draft, release: Any, answers: Answers, *, keep: bool) -> None:
+    """Tell which settings change, those that the call leaves out apart from those that it names.
+
+    Args:
+        draft: to be added to.
+        release: as it is.
+        answers: with the defaults of the chart.
+        keep: the call gives no settings, and does not reset them.
+    """
+    if keep:
+        draft.stays.append("its settings; where it follows the chart, the chart's defaults of now apply")
+        return
+    current = changes.settings(get(release, "/values"))
+    defaults = changes.settings(get(draft.told(answers, "values", "the defaults of the chart"), "/values"))
+    given = changes.settings(draft.case.arguments.get("values", {}))
+    if given is None:
+        raise refused("values are nested too deep to be told")
+    if current is None or defaults is None:
+        draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if current is None else "the chart's defaults"))
+        draft.warnings.append("Settings that the call leaves out may go back to the chart's defaults.")
+        return
+    base = merge_patch({}, defaults)  # without nulls, which set nothing
+    found = changes.changes(merge_patch(base, current), merge_patch(base, given))
+    named = [each for each in found if changes.names(given, each.keys)]
+    left_out = [each for each in found if each not in named]
+    draft.goes += changes.told(named) or ["no setting that the call names: they are as given already"]
+    draft.goes += [f"{line} (left out of the call)" for line in changes.told(left_out)]
+    if left_out:
+        paths = few([each.path for each in left_out])
+        draft.warnings.append(f"{plural(len(left_out), 'setting')} would go back to the chart's defaults: {paths}.")
+    if starred := changes.starred(given):
+        draft.warnings.append(f"The call sets to asterisks, which look like a hidden secret: {few(starred)}.")
+    draft.stable["defaults"] = changes.digest(defaults)
+
+
+def _about_past(draft: Draft, release: Any, past: Any) -> None:
+    """Tell what an old revision has that the current one has not."""
+    status, said = text(get(past, "/status")), text(get(past, "/description"))
+    told = f": {quoted(said, 200)}" if said else ""
+    draft.fact("goes back to", f"revision {revision_of(past)}, {_chart_of(past)}, {word(status)}{told}")
+    if status == "FAILED":
+        draft.warnings.append("That revision had failed.")
+    if revision_of(past) == revision_of(release):
+        draft.warnings.append("That is the revision it has now.")
+    if _chart_of(past) != _chart_of(release):
+        draft.goes.append(f"chart: {_chart_of(release)} becomes {_chart_of(past)}")
+    now, then = (changes.settings(get(each, "/values")) for each in (release, past))
+    if now is None or then is None:
+        draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if now is None else "those of that revision"))
+    else:
+        draft.goes += changes.told(changes.changes(now, then)) or ["no setting: they are the same"]
+    draft.stable["past"] = [revision_of(past), _chart_of(past), status, changes.digest(get(past, "/values"))]
+
+
+def _about_options(draft: Draft) -> None:
+    arguments = draft.case.arguments
+    restart = "all its pods are restarted (recreate)" if arguments.get("recreate") else "its pods may restart"
+    draft.goes.append(restart)
+    if arguments.get("include_hooks"):
+        draft.goes.append(
+            "hooks of the chart are run (include_hooks): they may do anything, such as migrate a database"
+        )

@@ -1,0 +1,92 @@
+"""What an upgrade of a cluster means for its add-ons: which change with it, which are too old for it."""
+
+from typing import Any
+
+from ap_mcp.guard.impact import Answers, Draft, briefly, few, gather, look, refused, word
+from ap_mcp.guard.impacts.versions import runs_on
+from ap_mcp.summaries.base import get, items, text
+
+HEALTHY = "running"
+
+
+async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
+    """Tell which add-ons change, and which are too old for the target or not well.
+
+    Raises:
+        CallRefused: one that is to change is not there, or its new version is not made for the target.
+    """
+    wanted = _wanted(draft)
+    found = draft.listed(answers, "addons", "/items", "which add-ons it has")
+    rows = {text(get(each, "/spec/addonTemplateName")): each for each in found or []}
+    if found is not None:
+        _must_be_installed(wanted, rows)
+        draft.stable["addons"] = {name: [_version(row), _status(row)] for name, row in rows.items()}
+    names = sorted({*rows, *wanted})
+    looks = {name: look("list_addon_templates", template_name=name) for name in names}
+    templates = await gather(draft.case, **looks)
+    unsure = []
+    for name in names:
+        row, version = rows.get(name, {}), wanted.get(name) or _version(rows.get(name, {}))
+        fits = None if templates.error(name) else _fits(templates.needed(name), name, version, target)
+        _about_addon(draft, name, row, version, fits=fits, target=target)
+        unsure += [word(name)] if fits is None else []
+    errors = [error for name in names if (error := templates.error(name))]
+    what = f"whether these add-ons run on {word(target)}: {few(unsure)}"
+    if errors:
+        draft.unread("templates", what, briefly(errors[0]))
+    elif unsure:
+        draft.unknown.append(what)
+
+
+def _wanted(draft: Draft) -> dict[str, str]:
+    """Return the add-ons that are to be upgraded too, with their new versions.
+
+    Raises:
+        CallRefused: one is named twice.
+    """
+    given = draft.case.arguments.get("addons", [])
+    wanted = {str(each["name"]): str(each["version"]) for each in given}
+    if len(wanted) < len(given):
+        raise refused("an add-on is named twice in addons", "Name each one once.")
+    if bare := sorted(word(each["name"]) for each in given if "values" not in each):
+        draft.unknown.append(f"whether these add-ons keep their settings, as no values are given: {few(bare)}")
+    draft.stable["addon_changes"] = wanted
+    return wanted
+
+
+def _must_be_installed(wanted: dict[str, str], rows: dict[str, dict[str, Any]]) -> None:
+    if strangers := sorted(word(name) for name in set(wanted) - set(rows)):
+        has = few(sorted(word(name) for name in rows)) or "none"
+        raise refused(f"not installed as an add-on: {few(strangers)}", f"Installed: {has}.")
+
+
+def _about_addon(draft: Draft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:
+    before, status = _version(row), _status(row)
+    changes = name in draft.stable["addon_changes"]
+    if changes and fits is False:
+        why = f"add-on {word(name)} {word(version)} is not made for {word(target)}"
+        raise refused(why, f'list_addon_templates(template_name="{word(name)}") shows versions.')
+    if changes:
+        draft.goes.append(
+            f"add-on {word(name)} {word(before) if before else '(version unknown)'} becomes {word(version)}"
+        )
+    elif fits is False:
+        draft.warnings.append(f"Add-on {word(name)} {word(version)} is too old or too new for {word(target)}.")
+    if row and status != HEALTHY:
+        draft.warnings.append(f"Add-on {word(name)} is not well: {word(status) if status else 'no state told'}.")
+
+
+def _fits(answer: Any, name: str, version: str, target: str) -> bool | None:
+    """Say whether a version of an add-on is made for a cluster version; None if its template does not tell."""
+    ours = [each for each in items(answer, "/items") if get(each, "/metadata/name") == name]
+    versions = [each for template in ours for each in items(template, "/spec/versions")]
+    row = next((each for each in versions if get(each, "/version") == version), None)
+    return None if row is None else runs_on(row, target)
+
+
+def _version(row: Any) -> str:
+    return text(get(row, "/spec/version"))
+
+
+def _status(row: Any) -> str:
+    return text(get(row, "/status/status"))

@@ -1,0 +1,324 @@
+"""What guarded calls on a cluster's upgrade would do: starting one, trying it again, giving it up."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from ap_mcp.guard.impact import (
+    Answers,
+    Case,
+    Draft,
+    Impact,
+    about_cluster,
+    entries,
+    few,
+    gather,
+    impact_of,
+    look,
+    must_belong,
+    name_of,
+    refused,
+    word,
+)
+from ap_mcp.guard.impacts.upgrade_addons import about_addons
+from ap_mcp.guard.impacts.versions import began, passed_check, resolve_target
+from ap_mcp.summaries.base import age, get, items, moment, number, plural, quoted, span, strings, text
+from ap_mcp.summaries.findings import failures
+from ap_mcp.summaries.plain import flattened
+from ap_mcp.summaries.upgrade_parts import spoken, verdict_of
+from ap_mcp.summaries.upgrade_workflows import TITLES
+
+OLD_BACKUP = timedelta(days=1)
+STAGE = "Cluster"
+"""The stage of a workflow that is the upgrade itself."""
+MAY_CANCEL = frozenset({"init", "pending"})
+"""States of a workflow in which it may be cancelled; the reference names those in which it may not."""
+AT_REST = frozenset({"", "success", "failed"})
+"""States of a workflow's upgrade in which the workflow may be cancelled."""
+
+
+@impact_of("upgrade_cluster")
+async def upgrade_cluster(case: Case) -> Impact:
+    """Tell from where to where, what changes with it, and whether all that must come first has been done."""
+    named = {"cluster_id": case.cluster_id}
+    answers = await gather(
+        case,
+        cluster=look("get_cluster", **named),
+        info=look("get_upgrade_info", **named),
+        checks=look("list_prechecks", **named),
+        tasks=look("list_upgrade_tasks", **named),
+        backups=look("list_backups", **named),
+        addons=look("list_addons", **named),
+    )
+    cluster = answers.needed("cluster")
+    info = answers.needed("info", "says which versions are offered")
+    _must_be_idle(cluster, _tasks(answers), info)
+    now, target, offered = _versions(case, cluster, info)
+    checks = answers.needed("checks", "says whether the pre-upgrade check passed")
+    check = passed_check(case, checks, now, target, offered)
+    name = name_of(cluster)
+    draft = Draft(
+        case,
+        text(get(cluster, "/metadata/name")),
+        f"Upgrades cluster {name} from {word(now)} to {word(target)}. There is no way back.",
+    )
+    about_cluster(draft, cluster)
+    draft.stable |= {"from_version": now, "target_version": target}
+    _about_check(draft, check)
+    _about_backups(draft, answers)
+    await about_addons(draft, answers, target)
+    options = {key: case.arguments[key] for key in ("batch_size", "batch_scope") if key in case.arguments}
+    draft.fact("batches", few([f"{key}={word(value)}" for key, value in options.items()]))
+    draft.goes.append(f"Kubernetes {word(now)}: the control plane is replaced by {word(target)}")
+    draft.unknown.append("how long it takes, and whether what runs in the cluster notices")
+    return draft.impact()
+
+
+@impact_of("retry_upgrade")
+async def retry_upgrade(case: Case) -> Impact:
+    """Tell which upgrade failed and why, and whether it can still be mended."""
+    named = {"cluster_id": case.cluster_id}
+    answers = await gather(
+        case,
+        cluster=look("get_cluster", **named),
+        tasks=look("list_upgrade_tasks", **named),
+        workflows=look("list_upgrade_workflows", **named),
+        backups=look("list_backups", **named),
+    )
+    cluster, tasks = answers.needed("cluster"), _tasks(answers)
+    task = _failed_task(cluster, tasks)
+    name, phase = name_of(cluster), text(get(cluster, "/status/phase"))
+    source, target = (text(get(task, f"/spec/{key}")) for key in ("version", "targetVersion"))
+    draft = Draft(
+        case,
+        text(get(cluster, "/metadata/name")),
+        f"Runs the failed upgrade of cluster {name} from {word(source)} to {word(target)} again. There is no way back.",
+    )
+    about_cluster(draft, cluster)
+    _about_failure(draft, task, cluster)
+    _must_not_be_given_up(draft, answers, task)
+    if phase == "Available":
+        draft.warnings.append("The cluster is Available: the failed upgrade may have been given up already.")
+    _about_backups(draft, answers)
+    draft.goes.append(f"the cluster is Upgrading again until {word(target)} is reached, or it fails again")
+    draft.unknown.append("whether the cause has been mended, and whether what runs in the cluster notices")
+    return draft.impact()
+
+
+@impact_of("cancel_upgrade_workflow")
+async def cancel_upgrade_workflow(case: Case) -> Impact:
+    """Tell which workflow ends, and what becomes of an upgrade in it that failed."""
+    named = {"cluster_id": case.cluster_id}
+    workflow_id = str(case.arguments["upgrade_workflow_id"])
+    answers = await gather(
+        case,
+        cluster=look("get_cluster", **named),
+        workflow=look("get_upgrade_workflow", upgrade_workflow_id=workflow_id, **named),
+        tasks=look("list_upgrade_tasks", **named),
+    )
+    workflow, cluster = answers.needed("workflow"), answers.needed("cluster")
+    must_belong(case, workflow, "/spec/clusterID", "upgrade workflow")
+    points = items(workflow, "/status/pointStatuses")
+    _must_be_cancellable(workflow, points)
+    name = name_of(cluster)
+    way = " to ".join(word(get(workflow, f"/spec/{key}")) for key in ("clusterVersion", "targetVersion"))
+    sentence = f"Ends the upgrade workflow of cluster {name} from {way} for good."
+    draft = Draft(case, text(get(cluster, "/metadata/name")), sentence)
+    about_cluster(draft, cluster)
+    phase = text(get(workflow, "/status/phase"))
+    stages = {text(get(each, "/taskType")): text(get(each, "/status")) for each in points}
+    draft.fact("workflow", f"{word(workflow_id)}, {word(phase)}")
+    draft.fact("stages", few([f"{_title(kind)}: {_stage(status)}" for kind, status in stages.items()]))
+    draft.stable["workflow"] = {"id": workflow_id, "phase": phase, "stages": stages}
+    _about_upgrade_in(draft, answers, points)
+    draft.stays.append("the cluster itself and backups that were made")
+    return draft.impact()
+
+
+def _tasks(answers: Answers) -> list[dict[str, Any]]:
+    """Return a cluster's upgrades, the oldest first.
+
+    Raises:
+        CallRefused: they could not be read.
+    """
+    found = entries(answers.needed("tasks", "says whether an upgrade is running or has failed"), "/items")
+    if found is None:
+        raise refused("what list_upgrade_tasks answered is no list of upgrades")
+    return sorted(found, key=began)
+
+
+def _must_be_idle(cluster: Any, tasks: list[dict[str, Any]], info: Any) -> None:
+    """Refuse an upgrade of a cluster in which something else is under way.
+
+    Raises:
+        CallRefused: naming what, and how to follow it.
+    """
+    name, phase = name_of(cluster), text(get(cluster, "/status/phase"))
+    told = [get(tasks[-1], "/status/phase", "") if tasks else None, get(info, "/status/phase")]
+    states = [verdict_of(text(each)) for each in told if each is not None]
+    if busy := [each for each in states if each not in ("succeeded", "failed")]:
+        raise refused(
+            f"an upgrade of cluster {name} {spoken(word(busy[0]))}", "list_upgrade_tasks shows how far it is."
+        )
+    if phase != "Available":
+        after = "Its last upgrade failed: retry_upgrade runs it again." if "failed" in states[:1] else ""
+        state = word(phase) if phase else "in a phase that is not told"
+        raise refused(
+            f"cluster {name} is {state}; only an Available cluster can be upgraded", after or _follow(cluster)
+        )
+
+
+def _follow(cluster: Any) -> str:
+    job = get(cluster, "/status/jobID")
+    return f'get_job(job_id="{word(job)}") shows what is under way.' if job else "get_cluster says more."
+
+
+def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]:
+    """Return the version a cluster runs, the offered one that the call means, and all that are offered.
+
+    Raises:
+        CallRefused: it is not offered, or the running version is not told.
+    """
+    release, patch = (text(get(info, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
+    if not release:
+        raise refused(f"get_upgrade_info does not tell which version cluster {name_of(cluster)} runs")
+    now, offered = f"{release}-{patch}" if patch else release, strings(info, "/spec/versionInfo/targetVersions")
+    wanted = str(case.arguments["target_version"])
+    target = resolve_target(wanted, offered)
+    if target is None:
+        choice = few([word(each) for each in offered]) or "nothing, it has no newer version to go to"
+        why = f"{word(wanted)} is not offered to cluster {name_of(cluster)}, which runs {word(now)}"
+        raise refused(why, f"Offered: {choice}.")
+    return now, target, offered
+
+
+def _about_check(draft: Draft, check: Any) -> None:
+    expires = moment(get(check, "/status/expireTimeStamp"))
+    rest = f", counts for another {span(expires - draft.case.now)}" if expires else ""
+    draft.fact("pre-upgrade check", f"passed for {word(get(check, '/spec/targetVersion'))}{rest}")
+    skipped = {
+        text(get(each, "/name")): sorted(strings(each, "/resourceSelector/values"))
+        for each in items(check, "/spec/skippedCheckItemList")
+    }
+    for item, nodes in sorted(skipped.items()):
+        where = f" on {plural(len(nodes), 'node')}" if nodes else ""
+        draft.warnings.append(f"The check skipped {word(item)}{where}: that risk remains.")
+    found = sorted({each.name for each in failures(get(check, "/status", {}))})
+    if found:
+        draft.warnings.append(f"Although the check passed, these items failed: {few([word(each) for each in found])}.")
+    draft.stable["check"] = {"id": text(get(check, "/metadata/uid")), "skipped": skipped, "failed": found}
+
+
+def _about_backups(draft: Draft, answers: Answers) -> None:
+    """Tell how old the latest backup is; none, an old one or one being made is a warning."""
+    found = draft.listed(answers, "backups", "/items", "whether there is a backup")
+    if found is None:
+        return
+    now = draft.case.now
+    ends = [get(each, "/status/completionTime") for each in found if get(each, "/status/phase") == "Success"]
+    latest = max((each for each in map(moment, ends) if each), default=None)
+    draft.fact("latest backup", f"{age(latest, now)} old" if latest else "none")
+    if latest is None:
+        draft.warnings.append("There is no backup: backup_cluster makes one.")
+    elif now - latest > OLD_BACKUP:
+        draft.warnings.append(f"The latest backup is {age(latest, now)} old: backup_cluster makes a new one.")
+    if any(verdict_of(text(get(each, "/status/phase"))) == "running" for each in found):
+        draft.warnings.append("A backup is still being made.")
+    draft.stable["has_backup"] = latest is not None
+
+
+def _failed_task(cluster: Any, tasks: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the latest upgrade, which must have failed.
+
+    Raises:
+        CallRefused: there is nothing to retry.
+    """
+    state = verdict_of(text(get(tasks[-1], "/status/phase"))) if tasks else ""
+    if state == "failed":
+        return tasks[-1]
+    what = f"its latest {spoken(state)}" if tasks else "it has had none"
+    raise refused(f"cluster {name_of(cluster)} has no failed upgrade to retry: {what}", "get_upgrade_info shows more.")
+
+
+def _must_not_be_given_up(draft: Draft, answers: Answers, task: Any) -> None:
+    """Refuse to retry an upgrade whose workflow was cancelled.
+
+    Raises:
+        CallRefused: it was.
+    """
+    found = draft.listed(answers, "workflows", "/items", "whether the failed upgrade was given up")
+    task_id = text(get(task, "/metadata/uid"))
+    for workflow in found or []:
+        tried = [text(get(each, "/taskID")) for each in items(workflow, "/status/pointStatuses")]
+        if task_id in tried and get(workflow, "/status/phase") == "Cancel":
+            whose = word(get(workflow, "/metadata/uid"))
+            raise refused(
+                f"the failed upgrade was given up when workflow {whose} was cancelled; it can no longer be mended",
+                "Start over with run_precheck and upgrade_cluster.",
+            )
+
+
+def _about_failure(draft: Draft, task: Any, cluster: Any) -> None:
+    ended = age(moment(get(task, "/status/completionTime")), draft.case.now)
+    far = number(get(task, "/status/progress"))
+    details = flattened(get(task, "/spec/items", {}))
+    why = "; ".join(f"{name}: {value}" for name, value in details.items())
+    why = why or text(get(cluster, "/status/message")) or text(get(cluster, "/status/reason"))
+    when, at = f" {ended} ago" if ended else "", f" at {far:g} %" if far is not None else ""
+    draft.fact("failed", f"upgrade {word(get(task, '/metadata/uid'))}{when}{at}")
+    draft.fact("because", quoted(why) if why else "no reason is told")
+    if not why:
+        draft.warnings.append("Nothing tells why it failed.")
+    draft.stable["task"] = {
+        "id": text(get(task, "/metadata/uid")),
+        "target": text(get(task, "/spec/targetVersion")),
+        "phase": text(get(task, "/status/phase")),
+        "why": why,
+    }
+
+
+def _must_be_cancellable(workflow: Any, points: list[dict[str, Any]]) -> None:
+    """Refuse what the state of a workflow and of its upgrade forbid.
+
+    Raises:
+        CallRefused: naming the state.
+    """
+    phase = text(get(workflow, "/status/phase"))
+    upgrade = _upgrade_status(points)
+    if phase.lower() not in MAY_CANCEL:
+        state = word(phase) if phase else "in a state that is not told"
+        raise refused(f"the workflow is {state} and cannot be cancelled now", "get_upgrade_workflow shows its stages.")
+    if upgrade.lower() not in AT_REST:
+        raise refused(f"the workflow's upgrade is {word(upgrade)} and cannot be cancelled now", "Wait for its end.")
+
+
+def _about_upgrade_in(draft: Draft, answers: Answers, points: list[dict[str, Any]]) -> None:
+    """Tell what becomes of the workflow's upgrade; the task itself may know better than the workflow.
+
+    Raises:
+        CallRefused: the task is under way after all.
+    """
+    task_id = next((text(get(each, "/taskID")) for each in points if get(each, "/taskType") == STAGE), "")
+    tasks = draft.listed(answers, "tasks", "/items", "how the upgrade in the workflow stands")
+    task: Mapping[str, Any] = next((e for e in tasks or [] if task_id and get(e, "/metadata/uid") == task_id), {})
+    status = text(get(task, "/status/phase")) or _upgrade_status(points)
+    if status.lower() not in AT_REST:
+        raise refused(f"the upgrade {word(task_id)} is {word(status)} and cannot be cancelled now", "Wait for its end.")
+    draft.stable["upgrade"] = status
+    if status.lower() == "failed":
+        draft.goes.append("the failed upgrade is given up: retry_upgrade no longer works for it")
+        draft.unknown.append("what of the half-done upgrade stays in the cluster")
+    else:
+        draft.goes.append("its stages no longer count" + ("" if status else "; no upgrade was started in it"))
+
+
+def _upgrade_status(points: list[dict[str, Any]]) -> str:
+    return next((text(get(each, "/status")) for each in points if get(each, "/taskType") == STAGE), "")
+
+
+def _title(kind: str) -> str:
+    return TITLES.get(kind, word(kind))
+
+
+def _stage(status: str) -> str:
+    return verdict_of(word(status)) if status else "not started"

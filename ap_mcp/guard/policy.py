@@ -1,0 +1,385 @@
+"""The pure decision about a call: allowed, to be asked about, or refused.
+
+Deny beats ask beats allow, in whatever order the rules stand. Without a rule, reading and writing are allowed and
+guarded effects are asked about. Doubt never opens anything: denying and asking rules match generously (by name or
+alias, in upper or lower case, by any effect a call has), allowing ones narrowly (by name, tags to the letter, and only
+the effect they name). Texts are compared without regard to case and are not normalised any further: a name written
+with look-alike letters is another name.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any, Literal, TypeAlias
+
+from ap_mcp.arguments import meets
+from ap_mcp.errors import (
+    CallRefused,
+    ConfirmationRequired,
+    DeniedByPolicy,
+    InvalidArguments,
+    Problem,
+    ReadOnly,
+    UnknownTool,
+    clean,
+    quoted,
+)
+from ap_mcp.guard.facts import NOTHING_READ, ClusterFacts, Facts
+from ap_mcp.specs import EFFECTS, GUARDED, Effect, Operation, load_catalog
+
+Choice: TypeAlias = Literal["deny", "ask", "allow"]
+Approver: TypeAlias = Literal["any", "other"]
+
+CLUSTER = "cluster_id"
+LIFETIME = "duration_days"
+EVERY_TOOL = ("*",)
+CHANGES: frozenset[Effect] = frozenset(EFFECTS) - {"read"}
+# Calls that change what rules go by: the argument that holds tag keys, and the one that sets the alias.
+TAG_CHANGES = {"add_cluster_tags": "tags", "delete_cluster_tags": "keys"}
+ALIAS_CHANGES = {"update_cluster": "alias"}
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of the operator; it matches a call that fits everything it names.
+
+    Attributes:
+        decision: what to do with a call that matches.
+        tools: globs of tool names.
+        clusters: globs of cluster names; of aliases too, unless it allows.
+        tags: keys a cluster must have, with a glob for the value of each.
+        effects: what the call does; none given is every effect if it names tools, else every effect but read.
+        approver: who may agree to what it asks about: anybody, or somebody other than the requester.
+        reason: told to whoever is refused or asked.
+        source: where it stands.
+    """
+
+    decision: Choice
+    tools: tuple[str, ...] = EVERY_TOOL
+    clusters: tuple[str, ...] = ()
+    tags: Mapping[str, str] = field(default_factory=dict)
+    effects: tuple[Effect, ...] = ()
+    approver: Approver = "any"
+    reason: str = ""
+    source: str = "a rule"
+
+    @property
+    def about_clusters(self) -> bool:
+        """Whether it goes by what a cluster is called or tagged."""
+        return bool(self.clusters or self.tags)
+
+    @property
+    def names_tools(self) -> bool:
+        """Whether it is about some tools rather than all."""
+        return not any(set(glob) <= {"*"} for glob in self.tools)
+
+    @property
+    def covered(self) -> frozenset[Effect]:
+        """The effects it is about; those it releases, if it allows."""
+        if self.decision == "allow":
+            return GUARDED.intersection(self.effects)
+        return frozenset(self.effects or (EFFECTS if self.names_tools else CHANGES))
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator allows.
+
+    Attributes:
+        read_only: nothing but reading.
+        ask: a guarded call needs a person's consent; only the simulator can do without.
+        max_kubeconfig_days: the longest life of a kubeconfig that is handed out.
+        rules: in no particular order.
+    """
+
+    read_only: bool = False
+    ask: bool = True
+    max_kubeconfig_days: int = 1
+    rules: tuple[Rule, ...] = ()
+
+
+NO_RULES = Policy()
+
+
+@dataclass(frozen=True, slots=True)
+class Allow:
+    """The call may go out; `rule` released it, if it needed that."""
+
+    rule: Rule | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A person must agree first; `other_approver`: one who is not the requester."""
+
+    effect: Effect
+    rule: Rule | None = None
+    other_approver: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Refuse:
+    """The call may not go out, whoever agrees."""
+
+    error: CallRefused
+    rule: Rule | None = None
+
+
+Decision: TypeAlias = Allow | Ask | Refuse
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether a rule matches a call and why; None: nobody can tell without the cluster's facts."""
+
+    rule: Rule
+    matches: bool | None
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A decision and why, the effect of the call, what raised it if anything did, and what each rule had to say."""
+
+    decision: Decision
+    because: str
+    effect: Effect | None = None
+    raised: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """A call as rules see it; `moves_rules`: it changes tags or an alias that they go by."""
+
+    operation: Operation
+    effects: frozenset[Effect]
+    moves_rules: bool
+    cluster: ClusterFacts | None
+    problem: str
+
+    @property
+    def effect(self) -> Effect:
+        return max(self.effects, key=EFFECTS.index)
+
+    @property
+    def raised(self) -> str:
+        if self.effect == self.operation.effect:
+            return ""
+        return "it changes tags or an alias that rules go by" if self.moves_rules else "its arguments do that"
+
+    @property
+    def named(self) -> str:
+        cluster = f" on cluster {quoted(self.cluster.name)}" if self.cluster else ""
+        return f"{self.operation.id}{cluster}"
+
+
+def effect_of(operation: Operation, arguments: Mapping[str, Any], policy: Policy = NO_RULES) -> Effect:
+    """Return the gravest effect of a call: the operation's own, or one that its arguments or the rules raise it to.
+
+    Raises:
+        CallRefused: the effect is none that this version knows.
+    """
+    return max(_effects(operation, arguments, policy), key=EFFECTS.index)
+
+
+def possible_effects(operation: Operation) -> frozenset[Effect]:
+    """Return every effect that a call of the operation can have, whatever its arguments and the rules are."""
+    found = {operation.effect, *(rule.effect for rule in operation.effect_when)}
+    if operation.id in TAG_CHANGES or operation.id in ALIAS_CHANGES:
+        found.add("disrupt")
+    return frozenset(found)
+
+
+def needs_cluster(operation: Operation, policy: Policy) -> bool:
+    """Say whether a call of the operation can be decided only with its cluster's facts."""
+    if CLUSTER not in operation.arguments or (policy.read_only and operation.effect != "read"):
+        return False
+    possible = possible_effects(operation)
+    return any(
+        rule.about_clusters and _fits(operation.id, rule.tools) and rule.covered & possible for rule in policy.rules
+    )
+
+
+def decide(operation: Operation, arguments: Mapping[str, Any], facts: Facts, policy: Policy) -> Decision:
+    """Say whether a call may go out, must be asked about, or is refused.
+
+    Cheap refusals come first: nobody is asked about a call that would fail anyway.
+    """
+    return explain(operation, arguments, facts, policy).decision
+
+
+def enforce(operation: Operation, arguments: Mapping[str, Any], policy: Policy, facts: Facts = NOTHING_READ) -> None:
+    """Let a call pass or raise why not.
+
+    Raises:
+        CallRefused: it is refused, or needs a consent that nobody can give yet.
+    """
+    decision = decide(operation, arguments, facts, policy)
+    if isinstance(decision, Refuse):
+        raise decision.error
+    if isinstance(decision, Ask):
+        reason = "This version has no way yet to ask a person, so guarded tools work on the simulator only."
+        raise ConfirmationRequired(operation.id, decision.effect, reason)
+
+
+def explain(operation: Operation, arguments: Mapping[str, Any], facts: Facts, policy: Policy) -> Explanation:
+    """Decide about a call, and say what decided."""
+    try:
+        effects = frozenset(_effects(operation, arguments, policy))
+    except CallRefused as error:
+        return Explanation(Refuse(error), "whatever is not known is refused")
+    cluster, problem = _cluster_of(arguments, facts)
+    case = _Case(operation, effects, _moves_rules(operation, arguments, policy), cluster, problem)
+    verdicts = tuple(_verdict(rule, case) for rule in policy.rules)
+    decision, because = (
+        _refused_at_once(case, arguments, policy)
+        or _refused_by_rule(case, verdicts)
+        or _released(case, verdicts, policy)
+    )
+    return Explanation(decision, because, case.effect, case.raised, verdicts)
+
+
+def _effects(operation: Operation, arguments: Mapping[str, Any], policy: Policy) -> set[Effect]:
+    """Return every effect of a call: if rules saw only the gravest, a raised call would dodge rules on the lesser."""
+    if operation.id not in load_catalog():
+        raise UnknownTool(operation.id)
+    found = {operation.effect}
+    found |= {rule.effect for rule in operation.effect_when if meets(rule.condition, arguments)}
+    if unknown := found.difference(EFFECTS):
+        what = f"effect {quoted(min(unknown))} is unknown to this version"
+        raise CallRefused(f"Refused: nobody knows what {operation.id} does: {what}. Nothing was sent.")
+    if _moves_rules(operation, arguments, policy) and not found & GUARDED:
+        found.add("disrupt")
+    return found
+
+
+def _moves_rules(operation: Operation, arguments: Mapping[str, Any], policy: Policy) -> bool:
+    """Say whether a call changes tags or an alias that any rule goes by."""
+    if operation.id in ALIAS_CHANGES:
+        return ALIAS_CHANGES[operation.id] in arguments and any(rule.clusters for rule in policy.rules)
+    given = arguments.get(TAG_CHANGES.get(operation.id, ""), ())
+    used = {key.casefold() for rule in policy.rules for key in rule.tags}
+    return any(str(key).casefold() in used for key in (given if isinstance(given, Iterable) else ()))
+
+
+def _cluster_of(arguments: Mapping[str, Any], facts: Facts) -> tuple[ClusterFacts | None, str]:
+    """Return the facts if they are of the cluster that the call names, else why there are none."""
+    if facts.problem is not None or facts.cluster is None:
+        return None, facts.problem or ("nobody read them" if CLUSTER in arguments else f"the call has no {CLUSTER}")
+    if not facts.cluster.is_called(arguments.get(CLUSTER)):
+        return None, f"what was read is cluster {quoted(facts.cluster.name)}, which the call does not name"
+    return facts.cluster, ""
+
+
+def _refused_at_once(case: _Case, arguments: Mapping[str, Any], policy: Policy) -> tuple[Decision, str] | None:
+    """Refuse what no rule and no consent can help."""
+    if policy.read_only and case.effect != "read":
+        return Refuse(ReadOnly(case.operation.id)), "this server only reads"
+    days = arguments.get(LIFETIME)
+    short = isinstance(days, int | float) and 0 < days <= policy.max_kubeconfig_days
+    if "secret" in case.effects and not short:
+        limit = f"must be from 1 to {policy.max_kubeconfig_days}; the operator can raise AP_MCP_MAX_KUBECONFIG_DAYS"
+        return Refuse(
+            InvalidArguments([Problem(LIFETIME, limit)])
+        ), f"{LIFETIME} is not within what the operator allows"
+    return None
+
+
+def _refused_by_rule(case: _Case, verdicts: tuple[Verdict, ...]) -> tuple[Decision, str] | None:
+    if denying := _first(verdicts, "deny"):
+        return Refuse(_denied(case, denying.rule), denying.rule), f"{denying.rule.source} denies it: it {denying.why}"
+    if unclear := next((each for each in verdicts if each.matches is None), None):
+        return Refuse(_unclear(case, unclear.rule), unclear.rule), f"{unclear.rule.source} {unclear.why}"
+    return None
+
+
+def _released(case: _Case, verdicts: tuple[Verdict, ...], policy: Policy) -> tuple[Decision, str]:
+    """Allow what nobody needs to be asked about, or what a rule lets go; ask about the rest."""
+    if not policy.ask:
+        return Allow(), "no rule denies it, and consent is switched off"
+    if asking := _first(verdicts, "ask"):
+        other = asking.rule.approver == "other"
+        return Ask(case.effect, asking.rule, other), f"{asking.rule.source} asks: it {asking.why}"
+    if case.effect not in GUARDED:
+        return Allow(), f"no rule stands against it, and {case.effect} needs no consent"
+    if allowing := _first(verdicts, "allow"):
+        return Allow(allowing.rule), f"{allowing.rule.source} allows it: it {allowing.why}"
+    return Ask(case.effect), f"no rule releases it, and {case.effect} needs a person's consent"
+
+
+def _first(verdicts: tuple[Verdict, ...], decision: Choice) -> Verdict | None:
+    """Return what stands for all matching rules of a kind: the first, of those that want another approver if any do."""
+    found = [each for each in verdicts if each.matches and each.rule.decision == decision]
+    return min(found, key=lambda each: each.rule.approver != "other", default=None)
+
+
+def _denied(case: _Case, rule: Rule) -> DeniedByPolicy:
+    reason = f" ({quoted(rule.reason)})" if rule.reason else ""
+    remedy = "No consent lifts this; only the operator can change the policy."
+    return DeniedByPolicy(case.named, f"is denied by {rule.source}{reason}", remedy)
+
+
+def _unclear(case: _Case, rule: Rule) -> DeniedByPolicy:
+    why = f"cannot be decided: {rule.source} goes by the cluster's name or tags, and {clean(case.problem)}"
+    return DeniedByPolicy(case.named, why.rstrip("."), "Name a cluster that get_cluster can read, then try again.")
+
+
+def _verdict(rule: Rule, case: _Case) -> Verdict:
+    """Match one rule against a call; cheap tests first."""
+    if not _fits(case.operation.id, rule.tools):
+        return Verdict(rule, matches=False, why="is about other tools")
+    if why := _other_effects(rule, case):
+        return Verdict(rule, matches=False, why=why)
+    if not rule.about_clusters:
+        return Verdict(rule, matches=True, why=f"is about {_about(rule, case)}")
+    if CLUSTER not in case.operation.arguments:
+        return Verdict(rule, matches=False, why="is about clusters, and this tool acts on none")
+    if case.cluster is None:
+        return Verdict(rule, matches=None, why=f"goes by the cluster's name or tags, and {clean(case.problem)}")
+    return _of_cluster(rule, case.cluster)
+
+
+def _other_effects(rule: Rule, case: _Case) -> str:
+    """Return why a rule does not reach the effects of a call; empty if it does."""
+    if rule.decision != "allow":
+        return "" if case.effects & rule.covered else f"is not about {case.effect}"
+    if case.effect not in GUARDED:
+        return f"has nothing to release: {case.effect} needs no consent"
+    if case.effect not in rule.covered:
+        return f"does not release {case.effect}: its effects do not name it"
+    # Or an agent let loose on one cluster could tag its way into other rules.
+    if case.moves_rules and case.operation.id not in rule.tools:
+        return f"does not release a change of what rules go by: its tools do not spell out {case.operation.id}"
+    return ""
+
+
+def _about(rule: Rule, case: _Case) -> str:
+    tool = case.operation.id if rule.names_tools else "every tool"
+    return f"{tool} with effect {' or '.join(each for each in EFFECTS if each in case.effects & rule.covered)}"
+
+
+def _of_cluster(rule: Rule, cluster: ClusterFacts) -> Verdict:
+    exact = rule.decision == "allow"
+    fits = []
+    if rule.clusters:
+        names = {"name": cluster.name} if exact else {"name": cluster.name, "alias": cluster.alias}
+        found = next((what for what, name in names.items() if _fits(name, rule.clusters)), None)
+        if found is None:
+            return Verdict(rule, matches=False, why=f"is about clusters of another {' and '.join(names)}")
+        fits.append(f"{found} {quoted(names[found])}")
+    for key, glob in rule.tags.items():
+        if not _tagged(cluster, key, glob, exact=exact):
+            return Verdict(rule, matches=False, why=f"is about clusters with tag {key}={glob}")
+        fits.append(f"tag {key}={glob}")
+    return Verdict(rule, matches=True, why=f"is about clusters with {' and '.join(fits)}")
+
+
+def _tagged(cluster: ClusterFacts, key: str, glob: str, *, exact: bool) -> bool:
+    if exact:
+        return key in cluster.tags and fnmatchcase(cluster.tags[key], glob)
+    return any(has.casefold() == key.casefold() and _fits(value, (glob,)) for has, value in cluster.tags.items())
+
+
+def _fits(text: str, globs: Iterable[str]) -> bool:
+    return any(fnmatchcase(text.casefold(), glob.casefold()) for glob in globs)

@@ -1,0 +1,257 @@
+"""Reads the operator's policy file, all of whose mistakes are told at once; nothing in it is guessed at."""
+
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Protocol, cast, get_args
+
+from ap_mcp.errors import NAME_LIMIT, SettingsError, quoted
+from ap_mcp.guard.policy import CLUSTER, Approver, Choice, Policy, Rule, possible_effects
+from ap_mcp.specs import EFFECTS, GUARDED, Operation, load_catalog
+
+RULES = "rules"
+REASON_LIMIT = 300
+_GLOB = re.compile(r"[*?\[]")
+_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SETTINGS = frozenset({"read_only", "toolsets", "confirm", "max_kubeconfig_days"})
+
+
+class Limits(Protocol):
+    """The settings that are part of a policy."""
+
+    @property
+    def read_only(self) -> bool:
+        """Nothing but reading."""
+
+    @property
+    def confirm(self) -> str:
+        """How consent is had; `off` is without."""
+
+    @property
+    def max_kubeconfig_days(self) -> int:
+        """The longest life of a kubeconfig."""
+
+
+def load_policy(path: Path | None, settings: Limits) -> Policy:
+    """Return the policy of a file, or of the settings alone if there is none.
+
+    Raises:
+        SettingsError: the file cannot be read, or names every mistake in it.
+    """
+    return Policy(
+        read_only=settings.read_only,
+        ask=settings.confirm != "off",
+        max_kubeconfig_days=settings.max_kubeconfig_days,
+        rules=() if path is None else _rules_in(path),
+    )
+
+
+def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
+    """Return the rules of a policy file's text; `name` is what they say they come from.
+
+    Raises:
+        SettingsError: names every mistake.
+    """
+    try:
+        document = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise _wrong(name, [f"it is no valid TOML: {error}"]) from None
+    problems = [_stray(key) for key in document if key != RULES]
+    tables = document.get(RULES)
+    rules = []
+    if not isinstance(tables, list) or not tables or not all(isinstance(table, dict) for table in tables):
+        problems.append("it holds no rules: start each with a line [[rules]]")
+        tables = []
+    for number, table in enumerate(tables, 1):
+        rule, wrong = _rule(table, f"{name} rule {number}")
+        problems += [f"rule {number}: {each}" for each in wrong]
+        rules += [rule] if rule else []
+    if problems:
+        raise _wrong(name, problems)
+    return tuple(rules)
+
+
+def doubts(policy: Policy) -> tuple[str, ...]:
+    """Return what is suspicious about the rules: those that can never matter, or that let more go than they seem to."""
+    return tuple(f"{rule.source} {doubt}" for rule in policy.rules for doubt in _doubts(rule))
+
+
+def _rules_in(path: Path) -> tuple[Rule, ...]:
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise SettingsError(f"The policy {path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise SettingsError(f"The policy {path} cannot be read: it is no UTF-8 text") from None
+    return parse_rules(text, path.name)
+
+
+def _wrong(name: str, problems: list[str]) -> SettingsError:
+    lines = [f"Wrong policy in {name}:", *(f"- {each}" for each in problems)]
+    return SettingsError("\n".join([*lines, "`ap-mcp policy template` prints one that is right."]))
+
+
+def _stray(key: str) -> str:
+    if key in _SETTINGS:
+        return f"{key} is a setting, not part of a policy: AP_MCP_{key.upper()}, or ap-mcp.toml"
+    return f"{quoted(key, NAME_LIMIT)} is unknown here; a policy holds {RULES} only, each after a line [[rules]]"
+
+
+def _rule(table: Mapping[str, Any], source: str) -> tuple[Rule | None, list[str]]:
+    """Return the rule of a table, or None and what is wrong with it."""
+    given: dict[str, Any] = {}
+    problems = []
+    for key, value in table.items():
+        if key not in _READERS:
+            problems.append(f"{quoted(key, NAME_LIMIT)} is unknown; {_meant(key, _READERS)}")
+            continue
+        try:
+            given[key] = _READERS[key](value)
+        except ValueError as error:
+            problems.append(f"{key} {error}")
+    if "decision" not in table:
+        problems.append(f"decision is missing: one of {', '.join(get_args(Choice))}")
+    if problems:
+        return None, problems
+    rule = Rule(**given, source=source)
+    problems = list(_contradictions(rule, table))
+    return (None, problems) if problems else (rule, [])
+
+
+def _contradictions(rule: Rule, table: Mapping[str, Any]) -> Iterator[str]:
+    if "approver" in table and rule.decision != "ask":
+        yield 'approver goes with decision = "ask" only'
+    if "tools" in table and not rule.names_tools and not rule.effects:
+        yield (
+            'tools = ["*"] leaves open whether reading is meant: leave tools out for every effect but read, '
+            f"or add effects = [{', '.join(quoted(effect) for effect in EFFECTS)}] for all"
+        )
+
+
+def _decision(value: Any) -> Choice:
+    return cast("Choice", _one_of(value, get_args(Choice)))
+
+
+def _approver(value: Any) -> Approver:
+    return cast("Approver", _one_of(value, get_args(Approver)))
+
+
+def _effects(value: Any) -> tuple[str, ...]:
+    return tuple(_one_of(each, EFFECTS) for each in _texts(value, '["destroy"]'))
+
+
+def _tools(value: Any) -> tuple[str, ...]:
+    globs = _texts(value, '["delete_*"]')
+    known = load_catalog()
+    unknown = [
+        f"names {quoted(glob, NAME_LIMIT)}, which is no tool; {_meant(glob, known)}"
+        for glob in globs
+        if not _GLOB.search(glob) and glob.casefold() not in known
+    ]
+    if unknown:
+        raise ValueError("; ".join(unknown))
+    return tuple(glob.casefold() for glob in globs)
+
+
+def _clusters(value: Any) -> tuple[str, ...]:
+    globs = _texts(value, '["prod-*"]')
+    if any(_UUID.fullmatch(glob) for glob in globs):
+        raise ValueError("holds an id; rules go by name or alias")
+    return globs
+
+
+def _tags(value: Any) -> dict[str, str]:
+    example = '{ env = "prod*" }'
+    if not isinstance(value, dict) or not value:
+        raise ValueError(f"must be a table of keys and values that is not empty, like {example}")
+    if len({key.casefold() for key in value}) < len(value):
+        raise ValueError("has keys that differ in upper and lower case only")
+    for key, glob in value.items():
+        if not isinstance(glob, str):
+            raise ValueError(f"must have texts as values, like {example}; the one of {quoted(key, NAME_LIMIT)} is none")  # noqa: TRY004
+        _check_glob(key)
+        if glob:
+            _check_glob(glob)
+    return dict(value)
+
+
+def _reason(value: Any) -> str:
+    if not isinstance(value, str) or not value.strip() or len(value) > REASON_LIMIT:
+        raise ValueError(f"must be a text of 1 to {REASON_LIMIT} characters")
+    return value.strip()
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "decision": _decision,
+    "tools": _tools,
+    "clusters": _clusters,
+    "tags": _tags,
+    "effects": _effects,
+    "approver": _approver,
+    "reason": _reason,
+}
+
+
+def _texts(value: Any, example: str) -> tuple[str, ...]:
+    """Return a list of globs; an empty one matches nothing, which nobody writes on purpose."""
+    if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
+        raise ValueError(f"must be a list of texts that is not empty, like {example}")
+    for each in value:
+        _check_glob(each)
+    return tuple(value)
+
+
+def _check_glob(text: str) -> None:
+    if not text.strip() or text != text.strip() or not text.isprintable():
+        raise ValueError(
+            f"holds {quoted(text, NAME_LIMIT)}: empty, or with blanks around it or characters not to be seen"
+        )
+    if "[" in text and "]" not in text.partition("[")[2][1:]:
+        raise ValueError(f"holds {quoted(text, NAME_LIMIT)}, which has a [ without its ]; [[] stands for the character")
+
+
+def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
+    if value not in allowed:
+        raise ValueError(f"must be one of {', '.join(allowed)}")
+    return str(value)
+
+
+def _meant(name: str, known: Mapping[str, Any]) -> str:
+    near = get_close_matches(name, known, n=1)
+    return (
+        f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}" if len(known) < 10 else "see ap-mcp tools"
+    )
+
+
+def _doubts(rule: Rule) -> Iterator[str]:
+    tools = [tool for tool in load_catalog().values() if _names(rule, tool)]
+    bound = [tool for tool in tools if CLUSTER in tool.arguments]
+    if not tools:
+        yield "never matches: its tools fit no tool"
+    elif rule.decision == "allow" and not rule.covered:
+        guarded = ", ".join(effect for effect in EFFECTS if effect in GUARDED)
+        yield f"changes nothing: an allow releases only what its effects name, of {guarded}"
+    elif rule.about_clusters and not bound:
+        yield "never matches: it is about clusters, and none of its tools acts on one"
+    elif not any(_reaches(rule, tool) for tool in (bound if rule.about_clusters else tools)):
+        yield "never matches: none of its tools has such an effect"
+    elif rule.decision == "allow" and any(_reaches(rule, tool) for tool in bound) and _anywhere(rule):
+        released = " and ".join(effect for effect in EFFECTS if effect in rule.covered)
+        yield f"releases {released} on every cluster, production too: clusters or tags would narrow it"
+
+
+def _names(rule: Rule, tool: Operation) -> bool:
+    return any(fnmatchcase(tool.id, glob.casefold()) for glob in rule.tools)
+
+
+def _reaches(rule: Rule, tool: Operation) -> bool:
+    return bool(rule.covered & possible_effects(tool))
+
+
+def _anywhere(rule: Rule) -> bool:
+    """Say whether a rule holds for every cluster there may be."""
+    every = not rule.clusters or any(set(glob) <= {"*"} for glob in rule.clusters)
+    return every and not rule.tags

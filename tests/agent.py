@@ -1,0 +1,155 @@
+"""An agent in a test: an MCP client, our server, and the simulator, all in this process, with every layer between."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import httpx
+from jsonschema import Draft202012Validator
+from mcp import Client
+from mcp_types import CallToolResult, TextContent
+from simulation import simulate
+
+from ap_mcp.cloud.client import CloudClient
+from ap_mcp.credentials import find_credentials
+from ap_mcp.server import Autopilot, build_server
+from ap_mcp.settings import Settings
+from ap_mcp.simulator.app import Simulator
+from ap_mcp.simulator.serving import exports
+from ap_mcp.simulator.world import World
+
+ENDPOINT = "http://127.0.0.1:1"
+SECONDS = 20
+"""No call of a test may take longer."""
+
+
+@dataclass
+class Agent:
+    """A connected client, and the simulated account behind the server."""
+
+    client: Client = field(repr=False)
+    app: Simulator = field(repr=False)
+    autopilot: Autopilot = field(repr=False)
+    said: str = ""
+    """What the last answer said as text."""
+    done: set[str] = field(default_factory=set)
+    """Tools that succeeded."""
+    outputs: dict[str, Draft202012Validator] = field(default_factory=dict, repr=False)
+
+    @property
+    def world(self) -> World:
+        return self.app.state.world
+
+    @property
+    def sent(self) -> list[str]:
+        """Operations the simulator was asked for, in order."""
+        return [request.operation for request in self.app.state.log]
+
+    @property
+    def changed(self) -> list[str]:
+        """Operations among them that are more than a look."""
+        return [request.operation for request in self.app.state.log if request.method != "GET"]
+
+    async def run(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
+        """Call a tool; whatever comes must keep what is promised for every answer."""
+        with anyio.fail_after(SECONDS):
+            result = await self.client.call_tool(tool, arguments)
+        self.said = text_of(result)
+        assert self.said.strip(), f"{tool} says nothing"
+        if result.is_error:
+            assert result.structured_content is None
+        else:
+            await self._check(tool, result.structured_content)
+            self.done.add(tool)
+        return result
+
+    async def call(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool that must succeed; return its structured content."""
+        result = await self.run(tool, arguments)
+        assert not result.is_error, self.said
+        assert isinstance(result.structured_content, dict)
+        return result.structured_content
+
+    async def fail(self, tool: str, **arguments: Any) -> str:
+        """Call a tool that must fail; return what it says."""
+        result = await self.run(tool, arguments)
+        assert result.is_error, f"{tool} should have failed: {self.said}"
+        return self.said
+
+    async def _check(self, tool: str, structured: Any) -> None:
+        """Hold the structured half of an answer against the schema that clients were shown, and against the text."""
+        if not self.outputs:
+            shown = (await self.client.list_tools()).tools
+            self.outputs = {each.name: Draft202012Validator(each.output_schema or {}) for each in shown}
+        assert isinstance(structured, dict)
+        assert [error.message for error in self.outputs[tool].iter_errors(structured)] == []
+        assert self.said.startswith(structured["summary"])
+
+
+def text_of(result: CallToolResult) -> str:
+    """The text blocks of a result, joined."""
+    return "\n".join(block.text for block in result.content if isinstance(block, TextContent))
+
+
+def autopilot_on(
+    app: Simulator,
+    environment: Mapping[str, str] | None = None,
+    transport: httpx.AsyncBaseTransport | None = None,
+    clock: Mapping[str, Any] | None = None,
+    **settings: Any,
+) -> Autopilot:
+    """What runs tools against an in-process simulator; settings as the operator would give them.
+
+    Args:
+        app: the simulator.
+        environment: variables in place of those that hold the simulator's keys.
+        transport: in place of the one that leads into the simulator.
+        clock: `sleep` and `now`, in place of real time, for waiting.
+        settings: beyond, or instead of, those that point at the simulator.
+    """
+    found = exports(ENDPOINT)
+    ours = {"endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"], "confirm": "off"}
+    chosen = Settings(**ours | settings)
+
+    async def connect() -> CloudClient:
+        keys = find_credentials(found if environment is None else environment)
+        return CloudClient(chosen, keys, transport or httpx.ASGITransport(app))
+
+    return Autopilot(chosen, connect, simulated=True, **clock or {})
+
+
+@asynccontextmanager
+async def connected(
+    tmp_path: Path, *, app: Simulator | None = None, mode: str = "auto", **settings: Any
+) -> AsyncIterator[Agent]:
+    """Connect an agent; files go below `tmp_path`, charts are read from there."""
+    folders = {"files_dir": tmp_path / "files", "chart_roots": (tmp_path,)}
+    served = app or simulate()
+    autopilot = autopilot_on(served, **{**folders, **settings})
+    server = build_server(autopilot)
+    try:
+        async with autopilot, Client(server, mode=mode, raise_exceptions=True) as client:
+            yield Agent(client, served, autopilot)
+    except BaseExceptionGroup as group:
+        # What fails in a test fails inside the client's task groups; wrapped in them, nobody finds it.
+        raise _innermost(group) from None
+    assert served.state.violations == []
+
+
+@asynccontextmanager
+async def unharmed(tmp_path: Path, **settings: Any) -> AsyncIterator[Agent]:
+    """Connect an agent; whatever it does, a good call must work afterwards."""
+    async with connected(tmp_path, **settings) as agent:
+        yield agent
+        agent.app.state.faults.clear()
+        await agent.call("list_charts")
+
+
+def _innermost(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    inner: BaseException = group
+    while isinstance(inner, BaseExceptionGroup) and len(inner.exceptions) == 1:
+        inner = inner.exceptions[0]
+    return inner

@@ -1,0 +1,397 @@
+"""The documents cannot lie: what a program can check in them is checked, and what can be run is run."""
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+import yaml
+from test_layers import MAY_IMPORT
+
+from ap_mcp import __version__
+from ap_mcp.cli import main
+from ap_mcp.cli.docs import filled
+from ap_mcp.credentials import find_credentials
+from ap_mcp.settings import _NOT_FIELDS, Settings
+from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
+from ap_mcp.specs import EFFECTS, GUARDED, Catalog
+from ap_mcp.tools import PRESET, build_tools, select
+
+ROOT = Path(__file__).parents[1]
+MARKDOWN = sorted(ROOT.glob("*.md"))
+TEXTS = {path.name: path.read_text(encoding="utf-8") for path in MARKDOWN}
+README, CONTRIBUTING, CHANGELOG = (TEXTS[name] for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+HOOKS = ROOT / ".pre-commit-config.yaml"
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+EXAMPLE = re.compile(r"<!-- example: (\S+?)(?:, ([^>]+))? -->\n```\w+\n(.*?)\n```$", re.DOTALL | re.MULTILINE)
+QUOTATION = re.compile(r"<!-- stands in: (\S+) -->\n```\w+\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+LAYERS = re.compile(r"(<!-- layers: .*? -->\n).*?(<!-- end of layers -->)", re.DOTALL)
+OURS = re.compile(r"\bAP_MCP_[A-Z_]*[A-Z]")
+BORROWED = re.compile(r"\b(?:HUAWEICLOUD_SDK|HW)_[A-Z_]*[A-Z]")
+MADE_BY_THE_EXAMPLE = "tests/tool_snapshots/get_log_config.json"
+NOT_IN_THE_TREE = {"ap-mcp.toml", MADE_BY_THE_EXAMPLE}
+SECONDS = 120
+SHELL_PROGRAM = shutil.which("sh") or "/bin/sh"
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block of a document."""
+
+    document: str
+    language: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"{self.document}: {self.text.splitlines()[0][:50]}"
+
+
+BLOCKS = [Block(name, *found) for name, text in TEXTS.items() for found in FENCE.findall(text)]
+SHELL = [block for block in BLOCKS if block.language == "sh"]
+RUNNABLE = [block for block in SHELL if block.document == "README.md" and "ap-mcp call" in block.text]
+
+
+def source(*names: str) -> str:
+    return "".join((ROOT / "ap_mcp" / name).read_text(encoding="utf-8") for name in names)
+
+
+def prose(text: str) -> str:
+    """A document without its fenced blocks."""
+    return FENCE.sub("", text)
+
+
+def rows(text: str, heading: str) -> list[list[str]]:
+    """The cells of the first table below a heading, without its head."""
+    table = re.search(r"(?:^\|.*\n)+", text[text.index(heading) :], re.MULTILINE)
+    assert table, heading
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[0].splitlines()[2:]]
+
+
+def commands(command: click.Command = main, path: str = "ap-mcp") -> Iterator[tuple[str, click.Command]]:
+    """Every command by what one types."""
+    yield path, command
+    for name, each in command.commands.items() if isinstance(command, click.Group) else ():
+        yield from commands(each, f"{path} {name}")
+
+
+def our_calls(text: str) -> Iterator[list[str]]:
+    """The words after each `ap-mcp` of a shell text, up to the end of that command."""
+    for line in text.splitlines():
+        words = shlex.split(line, comments=True)
+        for at in (place for place, word in enumerate(words) if Path(word).name == "ap-mcp"):
+            rest = words[at + 1 :]
+            ends = (place for place, word in enumerate(rest) if word in {"&&", "||", "|", ">", "&", ";"})
+            yield rest[: next(ends, None)]
+
+
+def parse(words: list[str]) -> None:
+    """Let click read a command line as if it were typed; a flag or command that is not there raises."""
+    command: click.Command = main
+    while isinstance(command, click.Group) and words and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    if isinstance(command, click.Group):
+        known = {option for each in command.params for option in each.opts} | {""}
+        assert set(words) <= known, f"{words} is no command of ap-mcp"
+    elif words:
+        command.make_context(command.name, list(words))
+
+
+def run(arguments: list[str], folder: Path, **environment: str) -> str:
+    """Run a program in a folder that is its home too, with no setting and no key of ours; return what it says."""
+    inherited = {name: value for name, value in os.environ.items() if not OURS.match(name) and not BORROWED.match(name)}
+    home = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), "XDG_DATA_HOME": str(folder / "data")}
+    ran = subprocess.run(
+        arguments,
+        cwd=folder,
+        env=inherited | home | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stdout
+    return ran.stdout
+
+
+def test_every_setting_is_in_the_readme_and_every_one_named_is_a_setting() -> None:
+    known = {f"AP_MCP_{name.upper()}" for name in Settings.model_fields} | _NOT_FIELDS
+    told = {name for row in rows(README, "## Settings") for name in OURS.findall(row[0])}
+    assert known - told == {"AP_MCP_AUTH_TOKEN"}  # a credential, told with the others
+    assert "`AP_MCP_AUTH_TOKEN`" in README
+    for name, text in TEXTS.items():
+        assert set(OURS.findall(text)) <= known, name
+
+
+def test_defaults_are_those_told() -> None:
+    told = {row[0].strip("`"): row[2].strip("`") for row in rows(README, "## Settings")}
+    for name in ("read_only", "confirm", "max_kubeconfig_days", "timeout", "log_level", "toolsets"):
+        default = Settings.model_fields[name].default
+        plain = ",".join(default) if isinstance(default, tuple) else f"{default:g}" if name == "timeout" else default
+        assert told[f"AP_MCP_{name.upper()}"] == str(plain).lower(), name
+
+
+def test_every_variable_of_other_programs_that_is_read_is_in_the_readme_and_no_other() -> None:
+    read = set(BORROWED.findall(source("credentials.py", "settings.py")))
+    assert read == set(BORROWED.findall(README))
+
+
+def test_credentials_are_looked_for_in_the_order_told(tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[basic]\nak = A\nsk = S\n")
+    places = (
+        ("AP_MCP_AUTH_TOKEN",),
+        ("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"),
+        ("HW_ACCESS_KEY", "HW_SECRET_KEY"),
+        ("HW_USER_NAME", "HW_PASSWORD", "HW_DOMAIN_NAME"),
+        ("HUAWEICLOUD_SDK_CREDENTIALS_FILE",),
+    )
+    found = {name: "x" for names in places for name in names} | {"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(file)}
+    section = README[README.index("### Credentials") :]
+    at = -1
+    for names in places:
+        used = find_credentials(found).source
+        assert (
+            used == str(file) if names == places[-1] else set(names) <= set(OURS.findall(used) + BORROWED.findall(used))
+        )
+        assert section.index(names[0]) > at
+        at = section.index(names[0])
+        found = {name: value for name, value in found.items() if name not in names}
+    assert "agency" in find_credentials({**found, "HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(tmp_path / "no")}).source
+    assert section.index("agency") > at
+
+
+@pytest.mark.parametrize(("path", "command"), list(commands()), ids=lambda each: each if isinstance(each, str) else "")
+def test_every_command_and_flag_is_in_the_readme(path: str, command: click.Command) -> None:
+    assert f"Usage: {path} " in README
+    flags = [flag for each in command.params if isinstance(each, click.Option) for flag in each.opts]
+    assert [flag for flag in flags if not re.search(rf"(?m)^ +(-\w, )?{flag}\b", README)] == []
+
+
+def test_every_tool_is_in_the_readme(catalog: Catalog) -> None:
+    assert [tool.name for tool in build_tools(catalog) if f"\n| `{tool.name}` |" not in README] == []
+
+
+def test_the_generated_parts_are_current() -> None:
+    assert filled(README) == README, "run: ap-mcp docs --write"
+
+
+def test_the_numbers_told_are_right(catalog: Catalog) -> None:
+    for text in (README, CHANGELOG):
+        assert f"the {len(catalog)} documented" in text
+    essential = len(build_tools(select(catalog, [PRESET])))
+    assert f"keeps to {essential}." in README
+    assert f"the `essential` {essential} tools" in CHANGELOG
+
+
+def test_the_effects_are_those_there_are() -> None:
+    told = {row[0].strip("`"): row[2] for row in rows(README, "## Safety")}
+    assert tuple(told) == EFFECTS
+    assert {effect for effect, now in told.items() if now.startswith("refused")} == GUARDED
+
+
+def test_every_fault_is_told_with_its_usual_value() -> None:
+    told = {row[0].strip("`"): row[2] for row in rows(README, "### Trouble on purpose")}
+    assert set(told) == set(KINDS)
+    for kind, value in _DEFAULT_VALUES.items():
+        assert f"{value:g} if not given" in told[kind]
+
+
+@pytest.mark.parametrize("block", SHELL, ids=str)
+def test_shell_blocks_hold_commands_that_exist(block: Block) -> None:
+    subprocess.run([SHELL_PROGRAM, "-n"], input=block.text, text=True, check=True, timeout=SECONDS)
+    targets = set(re.findall(r"(?m)^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8")))
+    for made in re.findall(r"(?m)^make (\w+)", block.text):
+        assert made in targets
+    for words in our_calls(block.text):
+        parse(words)
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_commands_named_in_a_sentence_exist(name: str) -> None:
+    for said in re.findall(r"`(?:\.venv/bin/)?(ap-mcp [^`]+)`", prose(TEXTS[name])):
+        parse(shlex.split(said)[1:])
+
+
+@pytest.mark.parametrize("block", RUNNABLE, ids=str)
+def test_what_the_readme_lets_one_type_works(block: Block, tmp_path: Path) -> None:
+    program = tmp_path / ".venv" / "bin" / "ap-mcp"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ap_mcp "$@"\n')
+    program.chmod(0o700)
+    said = run([SHELL_PROGRAM, "-eu", "-c", block.text], tmp_path)
+    assert " clusters: " in said
+    if "create_cluster" in block.text:
+        assert "shop-prod" in said
+        assert "my-first" in said
+
+
+def test_json_blocks_are_json_and_configure_what_exists() -> None:
+    known = {f"AP_MCP_{name.upper()}" for name in Settings.model_fields}
+    known |= set(BORROWED.findall(source("credentials.py")))
+    configured = 0
+    for block in BLOCKS:
+        document: Any = json.loads(block.text) if block.language == "json" else {}
+        servers = document.get("mcpServers") or document.get("servers") or {}
+        for server in servers.values():
+            configured += 1
+            assert server["command"] == "ap-mcp"
+            parse(server["args"])
+            assert set(server["env"]) <= known
+    assert configured == 2
+    for said in re.findall(r'`"args": (\[.*?\])`', README):
+        parse(json.loads(said))
+
+
+@pytest.mark.parametrize("name", TEXTS)
+def test_links_lead_somewhere(name: str) -> None:
+    for target in re.findall(r"\]\(([^)\s]+)\)", prose(TEXTS[name])):
+        if target.startswith("https://"):
+            continue
+        path, _, anchor = target.partition("#")
+        assert (ROOT / (path or name)).is_file(), target
+        headings = re.findall(r"(?m)^#+ (.+)$", prose(TEXTS.get(path or name, "")))
+        slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        assert not anchor or anchor in slugs, target
+
+
+@pytest.mark.parametrize("name", ["CONTRIBUTING.md", "SECURITY.md"])
+def test_files_that_are_named_exist(name: str) -> None:
+    there = [
+        path for folder in ("ap_mcp", "tests", "tool_specs", ".ci", ".github") for path in (ROOT / folder).rglob("*")
+    ]
+    names = {path.name for path in there}
+    for said in (
+        set(re.findall(r"`([\w./-]+(?:\.(?:py|json|md|toml|tsv|yml)|/))`", prose(TEXTS[name]))) - NOT_IN_THE_TREE
+    ):
+        assert (ROOT / said).exists() or said.rstrip("/") in names, said
+
+
+@pytest.mark.parametrize("path", [*MARKDOWN, *WORKFLOWS, HOOKS], ids=lambda path: path.name)
+def test_no_document_names_a_machine_or_a_person(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert str(ROOT) not in text
+    assert re.findall(r"(?<![\w.~])/(?:work|root|home|Users|tmp|opt)/\S*", text) == []
+    assert re.findall(r"\b[\w.+-]+@[\w-]+\.\w+", text) == []
+
+
+def layers() -> str:
+    """The map of imports as a table."""
+    allowed = {name: ", ".join(f"`{each}`" for each in sorted(found)) for name, found in MAY_IMPORT.items()}
+    lines = [f"| `{name}` | {imports or 'nothing'} |" for name, imports in allowed.items()]
+    return "\n".join(["| module | imports, of ours |", "|--|--|", *lines])
+
+
+def test_the_layer_map_is_the_one_that_is_enforced() -> None:
+    made = LAYERS.sub(lambda found: f"{found[1]}{layers()}\n{found[2]}", CONTRIBUTING)
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        (ROOT / "CONTRIBUTING.md").write_text(made, encoding="utf-8")
+    elif made != CONTRIBUTING:
+        pytest.fail("the map has changed; run: UPDATE_SNAPSHOTS=1 pytest tests/test_docs.py -k layer")
+    assert layers() in made
+
+
+def test_arguments_given_as_examples_exist(catalog: Catalog) -> None:
+    told = [row[1] for row in rows(CONTRIBUTING, "How an argument finds its place")]
+    named = [found for cell in told for found in re.findall(r'^`(\w+)`: `"(\w+)"', cell)]
+    assert len(named) >= 6
+    assert [(tool, argument) for tool, argument in named if argument not in catalog[tool].arguments] == []
+    assert catalog["run_precheck"].fill
+    assert catalog["create_release"].effect_when
+    assert catalog["delete_cluster"].wait
+
+
+@pytest.mark.parametrize(("path", "text"), QUOTATION.findall(CONTRIBUTING), ids=lambda each: each.splitlines()[0][:40])
+def test_code_shown_as_an_example_stands_in_the_tree(path: str, text: str) -> None:
+    assert text in (ROOT / path).read_text(encoding="utf-8")
+
+
+def insert(tree: Path, path: str, where: str, text: str) -> None:
+    """Do what CONTRIBUTING tells to do with one block of its example."""
+    file = tree / path
+    before = file.read_text(encoding="utf-8")
+    if file.suffix == ".json":
+        document = json.loads(before)
+        node = document
+        for step in where.split("/"):
+            node = node[step]
+        node |= json.loads(text)
+        after = json.dumps(document)
+    elif where:
+        head = f"{where.removeprefix('in ')} = (\n"
+        assert before.count(head) == 1
+        after = before.replace(head, head + "".join(f"    {line}\n" for line in text.splitlines()))
+    else:
+        after = before + ("\n\n" if file.suffix == ".py" else "") + text + "\n"
+    file.write_text(after, encoding="utf-8")
+
+
+def test_an_operation_is_added_in_the_five_steps_told(tmp_path: Path, catalog: Catalog) -> None:
+    for folder in ("ap_mcp", "tool_specs", "tests"):
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+    for name in ("README.md", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    examples = EXAMPLE.findall(CONTRIBUTING)
+    assert len(examples) == 6
+    for path, where, text in examples:
+        insert(tmp_path, path, where, text)
+    python, pytest_ = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    checked = run([*python, "ap_mcp", "specs", "check", "--write"], tmp_path)
+    assert f"{len(catalog) + 1} operations, nothing wrong" in checked
+    shown = run([*python, "ap_mcp", "tools", "get_log_config"], tmp_path)
+    assert "log_type (string, one of control, audit, system-addon)" in shown
+    run([*pytest_, "tests/test_tool_snapshots.py", "-k", "get_log_config"], tmp_path, UPDATE_SNAPSHOTS="1")
+    assert (tmp_path / MADE_BY_THE_EXAMPLE).is_file()
+    chosen = "logs_that or exercised_above or get_log_config or documented or has_a_case or every_argument"
+    files = [f"tests/test_{name}.py" for name in ("operations", "binding_sdk", "tool_snapshots", "specs")]
+    run([*pytest_, *files, "-k", chosen], tmp_path)
+    run([*python, "ap_mcp", "docs", "--write"], tmp_path)
+    assert "\n| `get_log_config` |" in (tmp_path / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_changelog_keeps_its_form_and_knows_this_version() -> None:
+    heads = re.findall(r"(?m)^## \[(.+?)\]", CHANGELOG)
+    assert heads[0] == "Unreleased"
+    assert __version__ in heads
+    kinds = set(re.findall(r"(?m)^### (.+)$", CHANGELOG))
+    assert kinds <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+    entries = re.findall(r"(?m)^- (.+)$", CHANGELOG)
+    assert [entry for entry in entries if not entry.endswith(".") or re.search(r"[.!?] [A-Z]", entry)] == []
+
+
+def test_ci_runs_the_make_targets_on_every_python_we_promise() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    promised = {each.rsplit(" ", 1)[1] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)}
+    job = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]["test"]
+    assert set(job["strategy"]["matrix"]["python"]) == promised
+    assert [step["run"] for step in job["steps"] if "run" in step] == ["make PYTHON=python check test"]
+    assert "make check\nmake test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)
+def test_actions_are_pinned_by_commit_with_their_release_beside_it(path: Path) -> None:
+    used = re.findall(r"uses: (.+)", path.read_text(encoding="utf-8"))
+    assert used
+    assert [each for each in used if not re.fullmatch(r"[\w-]+/[\w-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+", each)] == []
+
+
+def test_hooks_download_nothing_and_are_part_of_make_check() -> None:
+    recipes = (ROOT / "Makefile").read_text(encoding="utf-8").replace("$(BIN)", ".venv/bin").splitlines()
+    typed = {line.strip().removesuffix(" .") for line in recipes}
+    for repository in yaml.safe_load(HOOKS.read_text(encoding="utf-8"))["repos"]:
+        assert repository["repo"] == "local"
+        for hook in repository["hooks"]:
+            assert hook["language"] == "system"
+            assert hook["entry"].removesuffix(" --force-exclude") in typed

@@ -1,0 +1,249 @@
+"""What a policy file may hold; every mistake in it is told at once, and none is guessed around."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from ap_mcp.errors import SettingsError
+from ap_mcp.guard.policy import Policy, Rule
+from ap_mcp.guard.policy_file import doubts, load_policy, parse_rules
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Settings, as far as a policy wants them."""
+
+    read_only: bool = False
+    confirm: str = "human"
+    max_kubeconfig_days: int = 1
+
+
+def told(text: str) -> list[str]:
+    """Return the mistakes that are told about a policy's text."""
+    with pytest.raises(SettingsError) as caught:
+        parse_rules(text, "p.toml")
+    first, *mistakes, last = str(caught.value).splitlines()
+    assert first == "Wrong policy in p.toml:"
+    assert "ap-mcp policy template" in last
+    return [mistake.removeprefix("- ") for mistake in mistakes]
+
+
+def rule(lines: str) -> str:
+    return f"[[rules]]\n{lines}\n"
+
+
+DENY = 'decision = "deny"\n'
+
+WHOLE = """
+[[rules]]
+decision = "ask"
+tools = ["delete_*", "Upgrade_Cluster"]
+clusters = ["*-prod"]
+tags = { env = "prod*", flag = "" }
+effects = ["destroy"]
+approver = "other"
+reason = " Two people. "
+[[rules]]
+decision = "deny"
+"""
+
+
+def test_a_file_becomes_rules_that_know_where_they_stand() -> None:
+    assert parse_rules(WHOLE, "p.toml") == (
+        Rule(
+            decision="ask",
+            tools=("delete_*", "upgrade_cluster"),
+            clusters=("*-prod",),
+            tags={"env": "prod*", "flag": ""},
+            effects=("destroy",),
+            approver="other",
+            reason="Two people.",
+            source="p.toml rule 1",
+        ),
+        Rule("deny", source="p.toml rule 2"),
+    )
+
+
+def test_five_lines_in_the_short_form_do_too() -> None:
+    text = 'rules = [\n  { decision = "deny", clusters = ["*prod*"] },\n  { decision = "deny", tags.env = "prod*" },\n]'
+    assert [each.clusters or dict(each.tags) for each in parse_rules(text, "p")] == [("*prod*",), {"env": "prod*"}]
+
+
+def test_a_policy_takes_its_limits_from_the_settings(tmp_path: Path) -> None:
+    assert load_policy(None, Limits()) == Policy()
+    path = tmp_path / "mine.toml"
+    path.write_text(rule(DENY))
+    limits = Limits(read_only=True, confirm="off", max_kubeconfig_days=9)
+    expected = Policy(
+        read_only=True, ask=False, max_kubeconfig_days=9, rules=(Rule("deny", source="mine.toml rule 1"),)
+    )
+    assert load_policy(path, limits) == expected
+
+
+def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match="No such file"):
+        load_policy(tmp_path / "none.toml", Limits())
+    binary = tmp_path / "binary.toml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(SettingsError, match="UTF-8"):
+        load_policy(binary, Limits())
+
+
+@pytest.mark.parametrize("text", ["", "# nothing\n", "rules = []", "[rules]\ndecision = 'deny'", "rules = ['deny']"])
+def test_a_file_without_rules_is_a_mistake(text: str) -> None:
+    assert told(text) == ["it holds no rules: start each with a line [[rules]]"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        rule(DENY + DENY),
+        rule(DENY + "tags = { env = 'a', env = 'b' }"),
+        rule(DENY + "tags.env = 'a'\ntags.env = 'b'"),
+        "[[rules]\n",
+        rule("decision = deny"),
+    ],
+)
+def test_broken_toml_and_keys_given_twice_are_told_with_their_line(text: str) -> None:
+    (mistake,) = told(text)
+    assert mistake.startswith("it is no valid TOML: ")
+    assert "line" in mistake
+
+
+@pytest.mark.parametrize(
+    ("lines", "mistake"),
+    [
+        ("reason = 'x'", "decision is missing: one of deny, ask, allow"),
+        ("decision = 'forbid'", "decision must be one of deny, ask, allow"),
+        ("decision = ['deny']", "decision must be one of deny, ask, allow"),
+        ("decision = true", "decision must be one of deny, ask, allow"),
+        (DENY + "cluster = ['x']", '"cluster" is unknown; did you mean clusters?'),
+        (
+            DENY + "zone = 'x'",
+            '"zone" is unknown; known: decision, tools, clusters, tags, effects, approver, reason',
+        ),
+        (DENY + "tools = []", 'tools must be a list of texts that is not empty, like ["delete_*"]'),
+        (DENY + "tools = 'delete_*'", 'tools must be a list of texts that is not empty, like ["delete_*"]'),
+        (DENY + "tools = [1]", 'tools must be a list of texts that is not empty, like ["delete_*"]'),
+        (DENY + "clusters = []", 'clusters must be a list of texts that is not empty, like ["prod-*"]'),
+        (DENY + "clusters = {a = 'b'}", 'clusters must be a list of texts that is not empty, like ["prod-*"]'),
+        (DENY + "effects = []", 'effects must be a list of texts that is not empty, like ["destroy"]'),
+        (DENY + "effects = ['delete']", "effects must be one of read, write, disrupt, destroy, secret"),
+        (DENY + "tags = {}", 'tags must be a table of keys and values that is not empty, like { env = "prod*" }'),
+        (DENY + "tags = ['env']", 'tags must be a table of keys and values that is not empty, like { env = "prod*" }'),
+        (
+            DENY + "tags = { tier = 1 }",
+            'tags must have texts as values, like { env = "prod*" }; the one of "tier" is none',
+        ),
+        (
+            DENY + "tags = { app.name = 'x' }",
+            'tags must have texts as values, like { env = "prod*" }; the one of "app" is none',
+        ),
+        (DENY + "tags = { env = 'a', ENV = 'b' }", "tags has keys that differ in upper and lower case only"),
+        (DENY + "approver = 'other'", 'approver goes with decision = "ask" only'),
+        ("decision = 'ask'\napprover = 'alice'", "approver must be one of any, other"),
+        (DENY + "reason = ''", "reason must be a text of 1 to 300 characters"),
+        (DENY + "reason = 1", "reason must be a text of 1 to 300 characters"),
+        (
+            DENY + "clusters = ['11111111-0000-0000-0000-00000000000A']",
+            "clusters holds an id; rules go by name or alias",
+        ),
+        (
+            DENY + "tools = ['delete_clsuter']",
+            'tools names "delete_clsuter", which is no tool; did you mean delete_cluster?',
+        ),
+        (DENY + "tools = ['x']", 'tools names "x", which is no tool; see ap-mcp tools'),
+        (
+            DENY + "clusters = ['[prod']",
+            'clusters holds "[prod", which has a [ without its ]; [[] stands for the character',
+        ),
+        (
+            DENY + "tools = ['*']",
+            (
+                'tools = ["*"] leaves open whether reading is meant: leave tools out for every effect but read, '
+                'or add effects = ["read", "write", "disrupt", "destroy", "secret"] for all'
+            ),
+        ),
+    ],
+)
+def test_a_mistake_is_told_with_what_would_be_right(lines: str, mistake: str) -> None:
+    assert told(rule(lines)) == [f"rule 1: {mistake}"]
+
+
+@pytest.mark.parametrize("glob", ["", " ", "prod ", " prod", "pr\\u200bod", "pr\\nod", "\\u202eprod"])
+@pytest.mark.parametrize("key", ["clusters", "tools"])
+def test_globs_that_nobody_means_are_mistakes(key: str, glob: str) -> None:
+    (mistake,) = told(rule(f'{DENY}{key} = ["{glob}"]'))
+    assert f"rule 1: {key} holds " in mistake
+
+
+def test_tags_that_nobody_means_are_mistakes_too() -> None:
+    assert "tags holds" in told(rule(f'{DENY}tags = {{ " env" = "x" }}'))[0]
+    assert "tags holds" in told(rule(f'{DENY}tags = {{ env = "x " }}'))[0]
+
+
+@pytest.mark.parametrize("decision", ["deny", "ask", "allow"])
+@pytest.mark.parametrize("stars", ["*", "**", "get_cluster', '*"])
+def test_every_tool_is_said_by_leaving_tools_out_or_by_effects(decision: str, stars: str) -> None:
+    text = rule(f"decision = '{decision}'\ntools = ['{stars}']\n")
+    assert "leaves open whether reading is meant" in told(text)[0]
+    assert parse_rules(text + "effects = ['read']", "p")[0].effects == ("read",)
+
+
+@pytest.mark.parametrize("key", ["read_only", "toolsets", "confirm", "max_kubeconfig_days"])
+def test_a_setting_in_the_policy_is_told_where_it_belongs(key: str) -> None:
+    assert told(f"{key} = 1\n{rule(DENY)}") == [
+        f"{key} is a setting, not part of a policy: AP_MCP_{key.upper()}, or ap-mcp.toml"
+    ]
+
+
+def test_every_mistake_of_every_rule_is_told_at_once() -> None:
+    text = "[[rule]]\n" + rule("tools = []\neffects = ['x']") + rule(DENY) + rule("decision = 'no'\nfoo = 1")
+    assert [mistake.split(" must")[0].split(" is")[0] for mistake in told(text)] == [
+        '"rule"',
+        "rule 1: tools",
+        "rule 1: effects",
+        "rule 1: decision",
+        "rule 3: decision",
+        'rule 3: "foo"',
+    ]
+
+
+@pytest.mark.parametrize(
+    ("doubted", "says"),
+    [
+        (Rule("deny", tools=("k8s_*",)), "never matches: its tools fit no tool"),
+        (Rule("deny", tools=("*_chart",), clusters=("*",)), "never matches: it is about clusters"),
+        (Rule("deny", tools=("get_*",), effects=("destroy",)), "never matches: none of its tools has such an effect"),
+        (
+            Rule("deny", tools=("*_chart", "get_cluster"), clusters=("x",), effects=("destroy",)),
+            "never matches: none of its tools has such an effect",
+        ),
+        (Rule("allow"), "changes nothing: an allow releases only what its effects name, of disrupt, destroy, secret"),
+        (Rule("allow", tools=("create_cluster",), effects=("write",)), "changes nothing"),
+        (Rule("allow", tools=("create_cluster",), effects=("destroy",)), "never matches: none of its tools has"),
+        (Rule("allow", effects=("destroy", "disrupt")), "releases disrupt and destroy on every cluster"),
+        (Rule("allow", clusters=("x", "**"), effects=("secret",)), "releases secret on every cluster"),
+    ],
+)
+def test_a_rule_that_cannot_matter_or_lets_much_go_is_doubted(doubted: Rule, says: str) -> None:
+    (doubt,) = doubts(Policy(rules=(doubted,)))
+    assert doubt.startswith(f"a rule {says}")
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [
+        Rule("deny", clusters=("*prod*",)),
+        Rule("deny"),
+        Rule("deny", tools=("*_cluster*",), clusters=("*",)),
+        Rule("ask", tools=("create_release",), effects=("destroy",)),
+        Rule("ask", tools=("add_cluster_tags",), tags={"env": "*"}, effects=("disrupt",)),
+        Rule("allow", clusters=("dev-*",), effects=("destroy",)),
+        Rule("allow", clusters=("*",), tags={"env": "dev"}, effects=("destroy",)),
+        Rule("allow", tools=("delete_chart",), effects=("destroy",)),
+    ],
+)
+def test_a_sound_rule_is_not_doubted(sound: Rule) -> None:
+    assert doubts(Policy(rules=(sound,))) == ()

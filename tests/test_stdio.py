@@ -1,0 +1,165 @@
+"""The server as hosts start it: a process of its own that speaks through its standard input and output."""
+
+import json
+import signal
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from subprocess import PIPE
+from typing import Any
+
+import anyio
+import pytest
+from anyio.abc import Process
+from anyio.streams.text import TextReceiveStream
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
+from mcp_types import TextContent
+
+from ap_mcp.simulator.names import SEARCH_DEV, TEAM_SANDBOX
+from ap_mcp.specs import Catalog
+
+pytestmark = pytest.mark.anyio
+
+SERVE = ["-m", "ap_mcp", "serve"]
+SIMULATED = [*SERVE, "--simulate", "--confirm", "off"]
+SECONDS = 30
+HELLO = {
+    "protocolVersion": "2025-11-25",
+    "capabilities": {},
+    "clientInfo": {"name": "a test", "version": "1"},
+}
+
+
+@asynccontextmanager
+async def client(tmp_path: Path, mode: str, *flags: str) -> AsyncIterator[Client]:
+    """Start a server and connect to it; what it says on standard error goes to `stderr.txt`."""
+    environment = {"HOME": str(tmp_path)}
+    server = StdioServerParameters(command=sys.executable, args=[*SIMULATED, *flags], env=environment)
+    with (tmp_path / "stderr.txt").open("w") as log, anyio.fail_after(SECONDS):
+        async with Client(stdio_client(server, log), mode=mode) as connected:
+            yield connected
+
+
+class Pipe:
+    """A server process, and the lines that go to and fro."""
+
+    def __init__(self, process: Process) -> None:
+        assert process.stdin
+        assert process.stdout
+        self.process = process
+        self.stdin = process.stdin
+        self.stdout = TextReceiveStream(process.stdout)
+        self.unread = ""
+
+    async def say(self, line: str) -> None:
+        await self.stdin.send(f"{line}\n".encode())
+
+    async def ask(self, number: int, method: str, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Send a request and return its answer; every line before it must be a message of the protocol, too."""
+        await self.say(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
+        while True:
+            while "\n" not in self.unread:
+                self.unread += await self.stdout.receive()
+            line, _, self.unread = self.unread.partition("\n")
+            message: dict[str, Any] = json.loads(line)
+            assert message["jsonrpc"] == "2.0"
+            if message.get("id") == number:
+                return message
+
+    async def rest(self) -> str:
+        """Return what is still said after the last answer that was read."""
+        return self.unread + "".join([chunk async for chunk in self.stdout])
+
+
+@asynccontextmanager
+async def process(tmp_path: Path, *arguments: str) -> AsyncIterator[Process]:
+    environment = get_default_environment() | {"HOME": str(tmp_path)}
+    command = [sys.executable, *arguments]
+    with anyio.fail_after(SECONDS):
+        async with await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment) as started:
+            try:
+                yield started
+            finally:
+                if started.returncode is None:
+                    started.kill()
+
+
+async def said(started: Process) -> tuple[str, str]:
+    """Return what a process wrote to its standard output and error until it ended."""
+    assert started.stdout
+    assert started.stderr
+    out = "".join([chunk async for chunk in TextReceiveStream(started.stdout)])
+    return out, "".join([chunk async for chunk in TextReceiveStream(started.stderr)])
+
+
+@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+async def test_a_session_over_real_pipes_and_real_http(
+    tmp_path: Path, catalog: Catalog, mode: str, version: str
+) -> None:
+    async with client(tmp_path, mode) as connected:
+        assert connected.protocol_version == version
+        assert "SIMULATED" in (connected.instructions or "")
+        assert set(catalog) <= {tool.name for tool in (await connected.list_tools()).tools}
+        listed = await connected.call_tool("list_clusters", {})
+        assert listed.structured_content["clusters"][0]["id"]
+        raw = await connected.read_resource(listed.structured_content["raw"])
+        assert "shop-prod" in raw.model_dump_json()
+        await connected.call_tool("add_cluster_tags", {"cluster_id": "search-dev", "tags": {"größe": "klein"}})
+        shown = await connected.call_tool("get_cluster", {"cluster_id": SEARCH_DEV})
+        assert shown.structured_content["tags"]["größe"] == "klein"
+        gone = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
+        assert not gone.is_error
+        failed = await connected.call_tool("get_cluster", {"cluster_id": "nobody"})
+        assert failed.is_error
+        assert isinstance(failed.content[0], TextContent)
+        assert failed.content[0].text.startswith('No cluster is called "nobody"')
+    told = (tmp_path / "stderr.txt").read_text()
+    assert "SIMULATED: no cloud is touched" in told
+    assert "WARNING: --confirm off" in told
+    assert "Traceback" not in told
+
+
+async def test_a_guarded_tool_is_refused_unless_confirmation_is_off(tmp_path: Path) -> None:
+    async with client(tmp_path, "auto", "--confirm", "deny", "--toolsets", "clusters") as connected:
+        assert "get_quotas" not in {tool.name for tool in (await connected.list_tools()).tools}
+        refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
+        assert refused.is_error
+        assert "needs confirmation" in refused.model_dump_json()
+
+
+async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_with_its_client(tmp_path: Path) -> None:
+    async with process(tmp_path, *SIMULATED) as started:
+        pipe = Pipe(started)
+        assert (await pipe.ask(1, "initialize", HELLO))["result"]["serverInfo"]["name"] == "ap-mcp"
+        await pipe.say('{"jsonrpc":"2.0","method":"notifications/initialized"}')
+        for garbage in ("no json", '{"half":', "[]", '{"jsonrpc":"2.0"}', "[" * 5000, '"\\ud800"', "NaN", ""):
+            await pipe.say(garbage)
+        for number, tool in enumerate(("list_charts", "no_such_tool", "get_upgrade_feature_gates"), start=2):
+            answer = await pipe.ask(number, "tools/call", {"name": tool, "arguments": {}})
+            assert answer["result"].get("isError", False) == (tool == "no_such_tool")
+        assert (await pipe.ask(9, "no/such/method", {}))["error"]["code"] == -32601
+        await pipe.stdin.aclose()
+        for line in (await pipe.rest()).splitlines():
+            assert json.loads(line)["jsonrpc"] == "2.0"
+        assert await started.wait() == 0
+
+
+async def test_consent_cannot_be_switched_off_for_the_real_cloud(tmp_path: Path) -> None:
+    async with process(tmp_path, *SERVE, "--confirm", "off") as started:
+        out, err = await said(started)
+        assert await started.wait() == 2
+        assert out == ""
+        assert err.strip() == "--confirm off (AP_MCP_CONFIRM=off) is accepted only together with --simulate."
+
+
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_the_server_without_a_traceback(tmp_path: Path, how: signal.Signals) -> None:
+    async with process(tmp_path, *SIMULATED) as started:
+        pipe = Pipe(started)
+        await pipe.ask(1, "initialize", HELLO)
+        started.send_signal(how)
+        _, err = await said(started)
+        assert await started.wait() != 0
+        assert "Traceback" not in err
