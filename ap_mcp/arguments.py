@@ -33,14 +33,23 @@ RULES = {
 SURROGATE = re.compile("[\ud800-\udfff]")
 
 
-def check_arguments(operation: Operation, arguments: Mapping[str, Any]) -> None:
+def check_arguments(
+    operation: Operation, arguments: Mapping[str, Any], *, own: Mapping[str, Schema] | None = None
+) -> None:
     """Check the arguments of a call against everything the spec says.
+
+    Args:
+        operation: what is called.
+        arguments: what was given.
+        own: arguments of the tool that are none of the operation, each with its schema.
 
     Raises:
         InvalidArguments: with every problem found, so that one more round is enough to mend the call.
     """
     in_path = [name for name, argument in operation.arguments.items() if argument.path_parameter]
-    check_against(operation.id, checked_schema(operation), arguments, in_path=in_path)
+    schema = checked_schema(operation)
+    schema["properties"] |= own or {}
+    check_against(operation.id, schema, arguments, in_path=in_path)
     if operation.constraints:
         _refuse(list(_broken_constraints(operation, arguments)))
 

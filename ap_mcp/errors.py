@@ -5,6 +5,7 @@ ApMcpError
 ├── SettingsError                   start-up: the operator must mend the settings
 │   └── CredentialsMissing          no place held usable keys
 ├── ApprovalsUnusable               the store or the keys of approvals: the operator must mend them
+├── AuditFailed                     what must be recorded cannot be: nothing is sent, or an outcome stays untold
 ├── CallRefused                     nothing was sent and the model can mend it
 │   ├── InvalidArguments            every problem of a call at once
 │   ├── UnknownTool                 no such tool; close names are suggested
@@ -90,6 +91,10 @@ class CredentialsMissing(SettingsError):
 
 class ApprovalsUnusable(ApMcpError):
     """The store of approvals, or a key of theirs, cannot be read or written; nothing counts as agreed."""
+
+
+class AuditFailed(ApMcpError):
+    """The audit log cannot be written or read; the text says whether anything was sent."""
 
 
 class CallRefused(ApMcpError):

@@ -44,7 +44,7 @@ _NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR
 # What other programs of the same user already set, in the order they are looked at.
 _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
 
-Confirm: TypeAlias = Literal["human", "approval", "token", "deny", "off"]
+Confirm: TypeAlias = Literal["human", "approval", "token", "deny"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 

@@ -12,6 +12,8 @@ from ap_mcp.wait import DESCRIPTION, TITLE, WAIT_FOR, Waited, wait_schema
 
 ALL = "all"
 PRESET = "essential"
+DRY_RUN = "dry_run"
+TOKEN = "confirmation_token"  # noqa: S105 - the name of an argument
 ESSENTIAL = frozenset(
     {
         *("list_clusters", "get_cluster", "create_cluster", "update_cluster", "delete_cluster", "get_job"),
@@ -41,22 +43,37 @@ def select(catalog: Catalog, toolsets: Iterable[str] = (ALL,), *, read_only: boo
     )
 
 
-def build_tools(operations: Mapping[str, Operation] | Iterable[Operation]) -> list[Tool]:
+def build_tools(operations: Mapping[str, Operation] | Iterable[Operation], *, confirm: str = "human") -> list[Tool]:
     """Return one tool per operation, and `wait_for` if one can be waited on, sorted so that clients may cache them."""
     chosen = tuple(operations.values() if isinstance(operations, Mapping) else operations)
     kinds = [kind for operation in chosen if (kind := operation.awaited_as)]
-    tools = [build_tool(operation) for operation in chosen] + ([wait_tool(kinds)] if kinds else [])
+    tools = [build_tool(operation, confirm=confirm) for operation in chosen] + ([wait_tool(kinds)] if kinds else [])
     return sorted(tools, key=lambda tool: tool.name)
 
 
-def build_tool(operation: Operation) -> Tool:
+def own_schemas(operation: Operation, confirm: str = "human") -> dict[str, dict[str, Any]]:
+    """Return the arguments of ours that a tool takes beside those of its operation, each with its schema.
+
+    Args:
+        operation: what the tool calls.
+        confirm: how consent is had; only `token` lets the model carry one.
+    """
+    if not operation.guarded:
+        return {}
+    token = {TOKEN: {"type": "string", "description": "From approval_required"}} if confirm == "token" else {}
+    return {DRY_RUN: {"type": "boolean", "description": "Only show"}, **token}
+
+
+def build_tool(operation: Operation, *, confirm: str = "human") -> Tool:
     """Return the tool of one operation; its hints state the worst it can do."""
     effect = operation.worst_effect
+    schema = input_schema(operation)
+    schema["properties"] |= own_schemas(operation, confirm)
     return Tool(
         name=operation.id,
         title=operation.title,
         description=operation.description,
-        input_schema=input_schema(operation),
+        input_schema=schema,
         output_schema=output_schema(operation.summary),
         annotations=ToolAnnotations(
             read_only_hint=effect == "read",

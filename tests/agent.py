@@ -15,7 +15,8 @@ from simulation import simulate
 
 from ap_mcp.cloud.client import CloudClient
 from ap_mcp.credentials import find_credentials
-from ap_mcp.server import Autopilot, build_server
+from ap_mcp.protocol import build_server
+from ap_mcp.server import Autopilot
 from ap_mcp.settings import Settings
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.serving import exports
@@ -99,6 +100,8 @@ def autopilot_on(
     environment: Mapping[str, str] | None = None,
     transport: httpx.AsyncBaseTransport | None = None,
     clock: Mapping[str, Any] | None = None,
+    *,
+    unasked: bool = True,
     **settings: Any,
 ) -> Autopilot:
     """What runs tools against an in-process simulator; settings as the operator would give them.
@@ -108,17 +111,18 @@ def autopilot_on(
         environment: variables in place of those that hold the simulator's keys.
         transport: in place of the one that leads into the simulator.
         clock: `sleep` and `now`, in place of real time, for waiting.
+        unasked: nobody's consent is needed.
         settings: beyond, or instead of, those that point at the simulator.
     """
     found = exports(ENDPOINT)
-    ours = {"endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"], "confirm": "off"}
+    ours = {"endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"]}
     chosen = Settings(**ours | settings)
 
     async def connect() -> CloudClient:
         keys = find_credentials(found if environment is None else environment)
         return CloudClient(chosen, keys, transport or httpx.ASGITransport(app))
 
-    return Autopilot(chosen, connect, simulated=True, **clock or {})
+    return Autopilot(chosen, connect, simulated=True, unasked=unasked, **clock or {})
 
 
 @asynccontextmanager
@@ -126,7 +130,13 @@ async def connected(
     tmp_path: Path, *, app: Simulator | None = None, mode: str = "auto", **settings: Any
 ) -> AsyncIterator[Agent]:
     """Connect an agent; files go below `tmp_path`, charts are read from there."""
-    folders = {"files_dir": tmp_path / "files", "chart_roots": (tmp_path,)}
+    folders = {
+        "files_dir": tmp_path / "files",
+        "chart_roots": (tmp_path,),
+        "audit_log": tmp_path / "state" / "audit.jsonl",
+        "approvals_db": tmp_path / "state" / "approvals.db",
+        "approver_dir": tmp_path / "config",
+    }
     served = app or simulate()
     autopilot = autopilot_on(served, **{**folders, **settings})
     server = build_server(autopilot)

@@ -72,7 +72,7 @@ class Judge:
         before = len(self.app.state.log)
         found = effect or effect_of(operation, arguments, Policy())
         try:
-            return await build_impact(Case(operation, arguments, found, self.look, self.world.now(), self.files))
+            return await build_impact(Case(operation, arguments, found, self.look, self.world.now, self.files))
         finally:
             assert {request.method for request in self.app.state.log[before:]} <= {"GET"}
 

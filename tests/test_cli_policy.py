@@ -12,7 +12,7 @@ from ap_mcp.cli.options import exit_code
 from ap_mcp.cli.policy import TEMPLATE
 from ap_mcp.errors import DeniedByPolicy
 from ap_mcp.guard.facts import ClusterFacts, Facts
-from ap_mcp.guard.policy import CLUSTER, Policy, decide
+from ap_mcp.guard.policy import CLUSTER, Ask, Policy, decide
 from ap_mcp.guard.policy_file import doubts, parse_rules
 from ap_mcp.simulator.names import PAYMENTS_PROD
 from ap_mcp.specs import Catalog
@@ -77,12 +77,20 @@ def test_under_the_template_what_costs_or_runs_code_is_asked_about(catalog: Cata
 
 
 def test_the_suggested_rules_let_a_development_cluster_go_but_nothing_else(catalog: Catalog) -> None:
-    text = without_comment_signs(TEMPLATE).replace('effects = ["destroy"]\napprover', 'effects = ["secret"]\napprover')
+    before, sign, last = TEMPLATE.rpartition("# [[rules]]")
+    text = before + without_comment_signs(sign + last)
     assert decided(text, "delete_cluster", DEV, catalog) == "allow"
     assert decided(text, "rollback_addon", DEV, catalog) == "allow"
     assert decided(text, "install_addon", DEV, catalog) == "ask"
     assert decided(text, "delete_cluster", ClusterFacts("4", "sandbox"), catalog) == "ask"
     assert decided(text, "delete_cluster", PROD, catalog) == "refuse"
+
+
+def test_the_suggested_second_person_is_asked_for_even_where_a_rule_lets_go(catalog: Catalog) -> None:
+    policy = Policy(rules=parse_rules(without_comment_signs(TEMPLATE), "p"))
+    decision = decide(catalog["delete_cluster"], {CLUSTER: DEV.id}, Facts(DEV), policy)
+    assert isinstance(decision, Ask)
+    assert decision.other_approver
 
 
 def test_explain_reads_the_cluster_and_says_which_rule_decides_and_why(run: Callable[..., Result]) -> None:
@@ -123,7 +131,7 @@ def test_explain_reads_nothing_where_no_rule_goes_by_the_cluster(run: Callable[.
     result = run("explain", "get_cluster", "cluster_id=anything")
     assert result.exit_code == 0
     assert result.stdout.startswith("get_cluster: ALLOWED\nwhy: no rule stands against it, and read needs no consent\n")
-    assert "cluster:" not in result.stdout
+    assert "\ncluster:" not in result.stdout
 
 
 def test_explain_needs_only_the_arguments_that_matter(run: Callable[..., Result]) -> None:

@@ -55,7 +55,7 @@ def reader(**answers: Any) -> Callable[..., Awaitable[Any]]:
 
 def a_case(tool: str = "delete_cluster", *, now: datetime = NOW, **answers: Any) -> Case:
     operation = load_catalog()[tool]
-    return Case(operation, {"cluster_id": PAYMENTS_PROD}, operation.worst_effect, reader(**answers), now)
+    return Case(operation, {"cluster_id": PAYMENTS_PROD}, operation.worst_effect, reader(**answers), lambda: now)
 
 
 def an_impact(**parts: Any) -> Impact:

@@ -294,7 +294,7 @@ async def test_an_offered_version_that_does_not_run_on_the_cluster_is_refused() 
         ("v1.(30).*", True),
         ("v1.30.*", True),
         (r"^v1\.(28|30)\..*$", True),
-        ("v1.3.*", False),
+        ("v1.3.*", None),
         ("(a+)+$", None),
         ("v2.*", None),
     ],
@@ -512,7 +512,7 @@ def test_changes_are_compared_as_json_and_masked(before: Any, after: Any, lines:
     assert lines is None or found == lines
     assert len(found) == 1 or lines == []
     assert "hunter2" not in str(found)
-    assert '"x"' not in str(found) and "'x'" not in str(found)
+    assert not {'"x"', "'x'"} & set(str(found).split())
 
 
 def test_asterisks_are_found_at_any_depth() -> None:

@@ -3,13 +3,12 @@
 import base64
 import json
 import os
-import stat
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
-from approving import ALICE, APPROVERS, LATE, MALLORY, NOW, PASSPHRASE, SOON, question
+from approving import ALICE, APPROVERS, LATE, MALLORY, NOW, PASSPHRASE, SOON, mode_of, question
 from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
@@ -36,10 +35,6 @@ def cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path / "config" / "ap-mcp"
-
-
-def mode_of(path: Path) -> int:
-    return stat.S_IMODE(path.stat().st_mode)
 
 
 def listed(folder: Path) -> dict[str, str]:
@@ -148,7 +143,7 @@ def test_taking_the_key_away_does_not_make_room_for_a_new_approver(folder: Path)
     init_key(folder, "alice", PASSPHRASE)
     (folder / KEY_FILE).unlink()
     for name in ("alice", "mallory"):
-        with pytest.raises(ApprovalRefused, match="names approvers already.*the operator"):
+        with pytest.raises(ApprovalRefused, match=r"names approvers already.*the operator"):
             init_key(folder, name, NEW)
     assert set(listed(folder)) == {"alice"}
 
@@ -169,7 +164,9 @@ def test_a_failed_write_leaves_the_old_key(folder: Path, monkeypatch: pytest.Mon
 # Unlocking
 
 
-@pytest.mark.parametrize("passphrase", ["", "correct horse batter", "correct horse battery ", "Correct horse battery", "\udcff"])
+@pytest.mark.parametrize(
+    "passphrase", ["", "correct horse batter", "correct horse battery ", "Correct horse battery", "\udcff"]
+)
 def test_a_wrong_passphrase_unlocks_nothing_and_is_not_repeated(passphrase: str, folder: Path) -> None:
     init_key(folder, "alice", PASSPHRASE)
     with pytest.raises(ApprovalRefused) as raised:

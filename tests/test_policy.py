@@ -10,7 +10,6 @@ import pytest
 from ap_mcp.errors import (
     CallRefused,
     CloudUnreachable,
-    ConfirmationRequired,
     DeniedByPolicy,
     InvalidArguments,
     NotFound,
@@ -32,7 +31,6 @@ from ap_mcp.guard.policy import (
     Rule,
     decide,
     effect_of,
-    enforce,
     explain,
     needs_cluster,
 )
@@ -152,6 +150,12 @@ def test_a_rule_on_the_lesser_effect_is_not_dodged_by_arguments_that_make_it_gra
     assert word(decided("create_release", rule, on=DEV, **RELEASE)) == "refuse"
     assert word(decided("create_release", rule, on=DEV, **RELEASE, replace=True)) == "refuse"
     assert word(decided("delete_release", rule, on=DEV)) == "ask"
+
+
+def test_what_is_graver_already_is_not_raised() -> None:
+    rule = Rule("deny", effects=("disrupt",), tags={"env": "*"})
+    assert word(decided("delete_cluster_tags", rule, on=DEV, keys=["env"])) == "ask"
+    assert word(decided("add_cluster_tags", rule, on=DEV, tags={"env": "x"})) == "refuse"
 
 
 @pytest.mark.parametrize("pattern", ["SHOP-*", "shop-prod", "*OD", "storefront", "[rs]hop-????", "*"])
@@ -289,6 +293,7 @@ def test_a_call_may_name_its_cluster_by_name_too_but_facts_of_another_do_not_cou
         ("add_cluster_tags", {"tags": {"owner": "me"}}, (DENY_TAGGED,), "write"),
         ("add_cluster_tags", {"tags": {"owner": "me", "ENV": "dev"}}, (DENY_TAGGED,), "disrupt"),
         ("add_cluster_tags", {"tags": {"env": "dev"}}, (Rule("allow", tags={"env": "dev"}),), "disrupt"),
+        ("add_cluster_tags", {"tags": {"env": "dev"}}, (Rule("ask", tags={"ENV": "x"}),), "disrupt"),
         ("delete_cluster_tags", {"keys": ["env"]}, (DENY_TAGGED,), "destroy"),
         ("update_cluster", {"alias": "prod"}, (), "write"),
         ("update_cluster", {"alias": "prod"}, (DENY_TAGGED,), "write"),
@@ -371,14 +376,6 @@ def test_an_unknown_effect_is_refused_whether_it_is_the_tools_own_or_raised(cata
         assert "obliterate" in decision.error.render()
         with pytest.raises(CallRefused, match="obliterate"):
             effect_of(tool, {})
-
-
-def test_enforce_passes_raises_the_refusal_or_asks(catalog: Catalog) -> None:
-    enforce(catalog["list_clusters"], {}, Policy())
-    with pytest.raises(ConfirmationRequired):
-        enforce(catalog["delete_cluster"], {CLUSTER: "x"}, Policy())
-    with pytest.raises(DeniedByPolicy, match=r"p rule 1"):
-        enforce(catalog["backup_cluster"], {CLUSTER: PROD.id}, Policy(rules=(DENY_PROD,)), Facts(PROD))
 
 
 def test_a_refusal_names_the_call_the_rule_its_reason_and_who_can_lift_it() -> None:

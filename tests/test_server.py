@@ -16,7 +16,7 @@ from simulation import simulate
 
 from ap_mcp import __version__
 from ap_mcp.guard.policy import effect_of
-from ap_mcp.server import build_server, instructions
+from ap_mcp.protocol import build_server, instructions
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
 from ap_mcp.simulator.names import (

@@ -3,6 +3,7 @@
 import click
 
 from ap_mcp.cli.approvals import approvals
+from ap_mcp.cli.audit import audit
 from ap_mcp.cli.call import call
 from ap_mcp.cli.demo import demo
 from ap_mcp.cli.docs import docs
@@ -19,5 +20,5 @@ def main() -> None:
     """Operate Huawei Cloud CCE Autopilot clusters through the Model Context Protocol."""
 
 
-for command in (serve, call, tools, approvals, policy, simulate, demo, specs, docs):
+for command in (serve, call, tools, approvals, audit, policy, simulate, demo, specs, docs):
     main.add_command(command)

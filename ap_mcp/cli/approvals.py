@@ -91,10 +91,20 @@ def approve(code: str) -> None:
 
     The approval counts once, for exactly the call that is shown, on things as they are shown, until it expires.
     """
-    from ap_mcp.errors import ApprovalRefused
     from ap_mcp.settings import load_settings
 
-    settings = load_settings()
+    approve_here(load_settings(), code)
+    click.echo("Nothing has been sent yet: the agent must make the call again now.")
+
+
+def approve_here(settings: "Settings", code: str) -> None:
+    """Let whoever sits at the terminal approve a question: shown, its target's name typed, signed.
+
+    Raises:
+        ApprovalRefused: it cannot be decided, the name was another, or the answer would not count.
+    """
+    from ap_mcp.errors import ApprovalRefused
+
     question = _waiting(settings, code)
     click.echo(WHY_THE_NAME)
     typed = click.prompt("Name of what is acted on", default="", show_default=False)
@@ -103,7 +113,6 @@ def approve(code: str) -> None:
         raise ApprovalRefused(f"Not approved: {why}. Nothing was decided; {question.code} still waits.")
     who = _answer(settings, question, approved=True)
     click.echo(f"Approved by {who}, once, for exactly this call, until {question.expires:%H:%M:%S} UTC.")
-    click.echo("Nothing has been sent yet: the agent must make the call again now.")
 
 
 @approvals.command(epilog=CODES)

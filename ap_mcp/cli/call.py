@@ -28,12 +28,14 @@ if TYPE_CHECKING:
 )
 @click.option("--simulate", is_flag=True, help="Call a simulator that keeps its account in a file between calls.")
 @click.option("--state", type=click.Path(dir_okay=False), help="That file, if not the usual one.")
+@click.option("--yes", is_flag=True, help="Ask nobody: a guarded call runs only where a rule of the policy allows it.")
 @settings_options("confirm", "read_only", "files_dir")
 @exits
 def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, **options: Any) -> None:
     """Call one TOOL with KEY=VALUE arguments.
 
     A VALUE is read as JSON where the argument is no string: tags='{"env":"prod"}', with_addons=true.
+    A guarded call is shown on the terminal, and wants an approver's passphrase.
     """
     from functools import partial
 
@@ -55,18 +57,46 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
 
 
 async def _called(
-    tool: str, pairs: tuple[str, ...], document: str | None, *, simulate: bool, state: str | None, **flags: Any
+    tool: str,
+    pairs: tuple[str, ...],
+    document: str | None,
+    *,
+    simulate: bool,
+    state: str | None,
+    yes: bool,
+    **flags: Any,
 ) -> "tuple[Result, str]":
     """Return the result, and the whole answer as text: its URI means nothing once this process has ended."""
+    from ap_mcp.guard.confirm import local_user
+
     with ExitStack() as stack:
         autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
         log_to_stderr(autopilot.settings.log_level)
-        from ap_mcp.server import LOCAL
-
         async with autopilot:
-            result = await autopilot.call(tool, _arguments(autopilot, tool, pairs, document))
-            raw = autopilot.responses.read(LOCAL, result.raw) if result.raw else None
+            arguments = _arguments(autopilot, tool, pairs, document)
+            result = await _consented(autopilot, tool, arguments, asking=not yes and sys.stdin.isatty())
+            raw = autopilot.responses.read(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
+
+
+async def _consented(autopilot: "Autopilot", tool: str, arguments: dict[str, Any], *, asking: bool) -> "Result":
+    """Call a tool; if it waits for a person and one sits at the terminal, let them approve, and call it again."""
+    from ap_mcp import __version__
+    from ap_mcp.cli.approvals import approve_here
+    from ap_mcp.errors import ApprovalRequired
+    from ap_mcp.guard.confirm import AskBack, Caller, local_user
+
+    caller = Caller(local_user(), f"ap-mcp call {__version__}")
+    try:
+        result = await autopilot.call(tool, arguments, caller=caller)
+    except ApprovalRequired as required:
+        if not asking:
+            raise
+        approve_here(autopilot.settings, required.code)
+        result = await autopilot.call(tool, arguments, caller=caller)
+    if isinstance(result, AskBack):
+        raise TypeError("a caller that cannot return was asked to")
+    return result
 
 
 def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **flags: Any) -> "Autopilot":
@@ -90,7 +120,9 @@ def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], docume
     """Join the JSON object and the pairs; a pair wins over the object."""
     from ap_mcp.tools import build_tools
 
-    offered = {each.name: each.input_schema for each in build_tools(autopilot.operations)}
+    offered = {
+        each.name: each.input_schema for each in build_tools(autopilot.operations, confirm=autopilot.settings.confirm)
+    }
     return typed_arguments(offered[tool]["properties"] if tool in offered else {}, pairs, _object(document))
 
 

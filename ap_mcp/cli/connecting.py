@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ap_mcp.errors import SettingsError
-
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient
     from ap_mcp.server import Autopilot
@@ -19,20 +17,12 @@ if TYPE_CHECKING:
 SPEED = 60.0
 SHORTEST_SLEEP = 0.2
 NOTICE = "SIMULATED: no cloud is touched, and time runs {speed:g} times as fast."
-OFF_NEEDS_SIMULATE = "--confirm off (AP_MCP_CONFIRM=off) is accepted only together with --simulate."
-OFF_WARNING = "WARNING: --confirm off lets guarded tools run without anybody's consent."
 
 
 def autopilot_for(settings: "Settings") -> "Autopilot":
-    """Return what runs tools against the cloud of the settings; it connects at the first call that needs to.
-
-    Raises:
-        SettingsError: consent is switched off.
-    """
+    """Return what runs tools against the cloud of the settings; it connects at the first call that needs to."""
     from ap_mcp.server import Autopilot
 
-    if settings.confirm == "off":
-        raise SettingsError(OFF_NEEDS_SIMULATE)
     return Autopilot(settings, _connector(settings))
 
 
@@ -52,8 +42,6 @@ def simulated_autopilot(world: "World", speed: float = SPEED, **flags: Any) -> I
         own = {name.removeprefix("AP_MCP_").lower(): environment[name] for name in ours}
         settings = load_settings(**{**flags, **own})
         click.echo(NOTICE.format(speed=speed), err=True)
-        if settings.confirm == "off":
-            click.echo(OFF_WARNING, err=True)
         yield Autopilot(settings, _connector(settings, environment), simulated=True, sleep=_shortened_sleep(speed))
 
 

@@ -16,8 +16,8 @@ SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "read_only": click.option("--read-only", is_flag=True, default=None, help="Offer and run nothing but reading."),
     "confirm": click.option(
         "--confirm",
-        type=click.Choice(["human", "approval", "token", "deny", "off"]),
-        help="How consent to guarded calls is had; `off` goes with --simulate only.",
+        type=click.Choice(["human", "approval", "token", "deny"]),
+        help="How consent to guarded calls is had.",
     ),
     "files_dir": click.option("--files-dir", metavar="FOLDER", help="Where results that are files are saved."),
 }
@@ -60,6 +60,7 @@ def exit_code(error: "ApMcpError") -> int:
     from ap_mcp.errors import (
         ApprovalRefused,
         ApprovalsUnusable,
+        AuditFailed,
         CallRefused,
         CloudUnreachable,
         ConfirmationRequired,
@@ -75,6 +76,7 @@ def exit_code(error: "ApMcpError") -> int:
         (DeniedByPolicy, 4),
         (ApprovalRefused, 4),
         (ApprovalsUnusable, 4),
+        (AuditFailed, 4),
         (CallRefused, 2),
         (SettingsError, 2),
         (ServiceError, CLOUD_SAID_NO),

@@ -21,7 +21,7 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
     import anyio
 
     from ap_mcp.cli.connecting import SPEED, autopilot_for, simulated_autopilot
-    from ap_mcp.server import serve_stdio
+    from ap_mcp.protocol import serve_stdio
     from ap_mcp.settings import load_settings
 
     if speed and not simulate:

@@ -14,7 +14,8 @@ from ap_mcp.cli.options import exits
 def simulate(port: int, speed: float) -> None:
     """Serve a simulated Autopilot and IAM on this machine until interrupted.
 
-    Prints one `export NAME=value` line per variable once it answers: eval them to point ap-mcp or the official SDK at it.
+    Prints one `export NAME=value` line per variable once it answers: eval them, and ap-mcp or the official SDK
+    goes there.
     """
     from ap_mcp.simulator.clock import ScaledClock
     from ap_mcp.simulator.seed import seeded_world

@@ -106,7 +106,7 @@ class Chain:
 
     def read_head(self, raw: bytes | None) -> Head | None:
         """Return a head; None unless it was made with the key."""
-        found = self._opened(b"head", raw.removesuffix(b"\n")) if raw else None
+        found = self._opened(b"head", raw[:-1]) if raw and raw.endswith(b"\n") else None
         return Head(Position(found[0]["seq"], found[0]["line"]), found[0]["end"]) if found else None
 
     def is_foreign(self, raw: bytes) -> bool:

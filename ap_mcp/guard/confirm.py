@@ -6,6 +6,7 @@ signed elsewhere, and, only where the operator accepts it, a token that the mode
 
 import hmac
 import json
+import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -78,10 +79,17 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A person agreed; already spent."""
+    """A person agreed, or a rule lets the call go; already spent.
+
+    Attributes:
+        channel: how it was had.
+        approver: who agreed.
+        because: what stands in the audit as the decision.
+    """
 
     channel: str
     approver: str
+    because: str = "a person agreed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +99,16 @@ class AskBack:
     message: str
     schema: dict[str, Any]
     state: str
+
+
+def local_user() -> str:
+    """Return the user this process runs as; not what its environment claims, for consent is bound to it."""
+    try:
+        import pwd  # noqa: PLC0415 - only POSIX systems have it
+
+        return pwd.getpwuid(os.getuid()).pw_name
+    except (ImportError, KeyError):
+        return os.environ.get("USERNAME", "local")
 
 
 def digest_of(arguments: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
@@ -184,7 +202,7 @@ class Confirmer:
             raise ConsentDeclined(request.tool, f"{why} Call again without it for a new one.")
         if not self.store.spend(opened["id"], self.now() + LIFETIME):
             raise ConsentDeclined(request.tool, "The confirmation_token was used before.")
-        return Consent("token", "")
+        return Consent("token", "", "the model carried a token, as the operator accepts")
 
     def _elsewhere(self, request: Request, caller: Caller) -> Consent:
         """Take an approval that was signed for exactly this, or ask for one."""

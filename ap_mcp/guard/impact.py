@@ -52,7 +52,7 @@ class Case:
         arguments: its flat arguments, the cluster as an id.
         effect: the gravest effect of this very call.
         read: reads from the cloud.
-        now: the time to measure ages against.
+        clock: tells the service's time; asked after the reads, whose answers carry it.
         files: content of the local files that arguments name, by argument.
     """
 
@@ -60,8 +60,13 @@ class Case:
     arguments: Mapping[str, Any]
     effect: Effect
     read: Reader
-    now: datetime
+    clock: Callable[[], datetime]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+
+    @property
+    def now(self) -> datetime:
+        """The time to measure ages against."""
+        return self.clock()
 
     @property
     def cluster_id(self) -> str:
@@ -84,6 +89,7 @@ class Impact:
         warnings: what should make one hesitate.
         unknown: what the API cannot tell or could not be read.
         stable: what the fingerprint covers: ids, versions, phases, counts and options; no ages, no times.
+        settled: arguments as they are sent, where what was given leaves the service a choice.
     """
 
     operation: str
@@ -96,6 +102,7 @@ class Impact:
     warnings: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     stable: Mapping[str, Any] = field(default_factory=dict)
+    settled: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for attribute in ("name", "sentence"):
@@ -106,6 +113,7 @@ class Impact:
         facts = tuple((clean(label), clean(value, LINE_LIMIT)) for label, value in self.facts)
         object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "stable", MappingProxyType(json.loads(_canonical(dict(self.stable)))))
+        object.__setattr__(self, "settled", MappingProxyType(dict(self.settled)))
         if not self.name:
             raise CallRefused(f"Refused: {self.operation} acts on something whose name is not told. Nothing was sent.")
 
@@ -120,7 +128,7 @@ class Impact:
 
     def fingerprint(self) -> str:
         """Return a digest that changes when something relevant changes, and not with time alone."""
-        covered = [self.operation, self.effect, self.name, dict(self.stable)]
+        covered = [self.operation, self.effect, self.name, dict(self.stable), dict(self.settled)]
         return hashlib.sha256(_canonical(covered).encode()).hexdigest()
 
     def structured(self) -> dict[str, Any]:
@@ -152,6 +160,7 @@ class Draft:
     warnings: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     stable: dict[str, Any] = field(default_factory=dict)
+    settled: dict[str, Any] = field(default_factory=dict)
 
     def fact(self, label: str, value: str | None) -> None:
         """Note what the target is; nothing is noted for an empty value."""
@@ -193,6 +202,7 @@ class Draft:
             warnings=tuple(self.warnings),
             unknown=tuple(self.unknown),
             stable=self.stable,
+            settled=self.settled,
         )
 
 

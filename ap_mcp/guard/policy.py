@@ -15,7 +15,6 @@ from typing import Any, Literal, TypeAlias
 from ap_mcp.arguments import meets
 from ap_mcp.errors import (
     CallRefused,
-    ConfirmationRequired,
     DeniedByPolicy,
     InvalidArguments,
     Problem,
@@ -24,7 +23,7 @@ from ap_mcp.errors import (
     clean,
     quoted,
 )
-from ap_mcp.guard.facts import NOTHING_READ, ClusterFacts, Facts
+from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.specs import EFFECTS, GUARDED, Effect, Operation, load_catalog
 
 Choice: TypeAlias = Literal["deny", "ask", "allow"]
@@ -207,20 +206,6 @@ def decide(operation: Operation, arguments: Mapping[str, Any], facts: Facts, pol
     Cheap refusals come first: nobody is asked about a call that would fail anyway.
     """
     return explain(operation, arguments, facts, policy).decision
-
-
-def enforce(operation: Operation, arguments: Mapping[str, Any], policy: Policy, facts: Facts = NOTHING_READ) -> None:
-    """Let a call pass or raise why not.
-
-    Raises:
-        CallRefused: it is refused, or needs a consent that nobody can give yet.
-    """
-    decision = decide(operation, arguments, facts, policy)
-    if isinstance(decision, Refuse):
-        raise decision.error
-    if isinstance(decision, Ask):
-        reason = "This version has no way yet to ask a person, so guarded tools work on the simulator only."
-        raise ConfirmationRequired(operation.id, decision.effect, reason)
 
 
 def explain(operation: Operation, arguments: Mapping[str, Any], facts: Facts, policy: Policy) -> Explanation:

@@ -43,7 +43,6 @@ def load_policy(path: Path | None, settings: Limits) -> Policy:
     """
     return Policy(
         read_only=settings.read_only,
-        ask=settings.confirm != "off",
         max_kubeconfig_days=settings.max_kubeconfig_days,
         rules=() if path is None else _rules_in(path),
     )

@@ -41,7 +41,7 @@ _BREAKS = {
     "cce-hpa-controller": "its autoscaling: workloads stay at the size they have",
     "vertical-pod-autoscaler": "its autoscaling: requests stay as they are",
 }
-_MINORS = re.compile(r"\^?v1\\?\.\(?(?P<minors>\d{1,3}(?:\|\d{1,3})*)\)?(?:\\?\.?\.\*)?\$?")
+_MINORS = re.compile(r"\^?v1\\?\.\(?(?P<minors>\d\d(?:\|\d\d)*)\)?(?:\\?\.?\.\*)?\$?")
 _MINOR = re.compile(r"v1\.(?P<minor>\d{1,3})(?![0-9])")
 
 

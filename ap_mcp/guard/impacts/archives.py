@@ -6,7 +6,7 @@ import re
 import tarfile
 import zlib
 from dataclasses import dataclass
-from typing import IO, Any
+from typing import Any
 
 MOST_BYTES = 64 * 1024 * 1024
 MOST_MEMBERS = 5_000
@@ -45,20 +45,15 @@ def chart_in(content: bytes) -> ChartName:
     return _named(found[0])
 
 
-class _Bounded(io.RawIOBase):
+class _Bounded(gzip.GzipFile):
     """A stream that stops a few bytes from becoming gigabytes."""
 
-    def __init__(self, inner: IO[bytes]) -> None:
-        self._inner = inner
-        self._left = MOST_BYTES
+    left = MOST_BYTES
 
-    def readable(self) -> bool:
-        return True
-
-    def read(self, size: int = -1) -> bytes:
-        chunk = self._inner.read(self._left + 1 if size < 0 else size)
-        self._left -= len(chunk)
-        if self._left < 0:
+    def read(self, size: int | None = -1) -> bytes:
+        chunk = super().read(size)
+        self.left -= len(chunk)
+        if self.left < 0:
             raise NoChart("it unpacks to more than a chart may hold")
         return chunk
 
@@ -66,17 +61,13 @@ class _Bounded(io.RawIOBase):
 def _chart_files(content: bytes) -> list[bytes]:
     """Return the content of every `Chart.yaml` in an archive's top folder, however its path is written."""
     found: list[bytes] = []
-    with gzip.GzipFile(fileobj=io.BytesIO(content)) as unzipped:
-        stream: Any = _Bounded(unzipped)  # type: ignore[arg-type]
-        with tarfile.open(fileobj=stream, mode="r|") as archive:
-            for count, member in enumerate(archive):
-                if count >= MOST_MEMBERS:
-                    raise NoChart("it holds more files than a chart may")
-                steps = [step for step in re.split(r"[/\\]", member.name) if step not in ("", ".")]
-                if ".." in steps:
-                    raise NoChart("it holds a path that leads out of it")
-                if len(steps) <= 2 and steps and steps[-1].casefold() == CHART_YAML and not member.isdir():
-                    found.append(_content(archive, member))
+    with _Bounded(fileobj=io.BytesIO(content)) as unzipped, tarfile.open(fileobj=unzipped, mode="r|") as archive:
+        for count, member in enumerate(archive):
+            steps = [step for step in re.split(r"[/\\]", member.name) if step not in ("", ".")]
+            if count >= MOST_MEMBERS or ".." in steps:
+                raise NoChart("it holds more files than a chart may, or a path that leads out of it")
+            if len(steps) <= 2 and steps and steps[-1].casefold() == CHART_YAML and not member.isdir():
+                found.append(_content(archive, member))
     return found
 
 

@@ -65,14 +65,15 @@ async def update_chart(case: Case) -> Impact:
 
 @impact_of("upload_chart")
 async def upload_chart(case: Case) -> Impact:
-    """Tell which stored chart an upload would overwrite, if any."""
+    """Tell which stored chart an upload would overwrite, if it may and there is one."""
     answers = await gather(case, charts=look("list_charts"), clusters=look("list_clusters"))
     name = text(PurePath(text(case.arguments.get(FILE))).name)
-    draft = Draft(case, name, f"Uploads the chart file {quoted(name)} and overwrites what is stored of it.")
+    overwrites = bool(case.arguments.get("override"))
+    also = " and overwrites what is stored of it" if overwrites else ""
+    draft = Draft(case, name, f"Uploads the chart file {quoted(name)}{also}.")
     new = await _new_chart(draft)
     _about_file(draft, new)
     if new is None:
-        draft.unknown.append("which stored chart it overwrites")
         return draft.impact()
     draft.name = new.name
     stored = draft.listed(answers, "charts", "", "whether this chart is stored already")
@@ -82,6 +83,8 @@ async def upload_chart(case: Case) -> Impact:
     if not same:
         draft.sentence = f"Stores the chart {word(new.name)} {word(new.version)}; none of that version is there yet."
         draft.goes.append("nothing: there is no stored chart to overwrite")
+    elif not overwrites:
+        raise refused(f"the chart {title(same[0])} is stored already", "override would overwrite it.")
     for each in same:
         draft.sentence = f"Overwrites the stored chart {title(each)}."
         _about_chart(draft, each)
@@ -159,6 +162,8 @@ async def _new_chart(draft: Draft) -> ChartName | None:
     if content is None:
         draft.unknown.append("which chart the file holds: it was not looked into")
         draft.warnings.append("Could not be read: which chart the file holds.")
+        if "chart_id" not in draft.case.arguments and draft.case.arguments.get("override"):
+            draft.unknown.append("which stored chart it overwrites")
         return None
     draft.stable["file"] = sha256(content).hexdigest()
     try:

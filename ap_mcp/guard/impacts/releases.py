@@ -57,13 +57,14 @@ async def delete_release(case: Case) -> Impact:
 
 @impact_of("create_release")
 async def create_release(case: Case) -> Impact:
-    """Tell which release a new one would replace, if there is one."""
+    """Tell what would be installed, and which release it would replace, if it may and there is one."""
     chart_id = case.arguments.get("chart_id")
     chart_looks = {"chart": look("get_chart", chart_id=chart_id), "values": look("get_chart_values", chart_id=chart_id)}
     answers = await gather(case, **_both(case), **chart_looks)
     cluster, chart = answers.needed("cluster"), the_chart(answers.needed("chart"), chart_id)
     where = f"release {_place(case)} in cluster {name_of(cluster)}"
-    draft = _draft(case, cluster, f"Replaces {where} by a new one of {title(chart)}.")
+    installs, replaces = f"Installs {title(chart)} as {where}", bool(case.arguments.get("replace"))
+    draft = _draft(case, cluster, f"Replaces {where} by a new one of {title(chart)}." if replaces else f"{installs}.")
     _about_chart(draft, chart)
     if case.arguments.get("version") != get(chart, "/version"):
         asked = word(case.arguments.get("version"))
@@ -71,18 +72,21 @@ async def create_release(case: Case) -> Impact:
     if case.arguments.get("no_hooks"):
         draft.goes.append("nothing of its hooks is run (no_hooks)")
     if isinstance(answers.error("release"), NotFound):
-        draft.sentence = _only_verified(case, f"Installs {title(chart)} as {where}; none of that name is there yet.")
+        draft.sentence = _only_verified(case, f"{installs}; none of that name is there yet.")
         draft.fact("replaces", "nothing: there is no such release")
         draft.stable["release"] = None
         return draft.impact()
     release = draft.told(answers, "release", "whether there is a release of that name, and what it runs")
     if release is not None:
         _must_be_it(case, release)
+        if not replaces:
+            raise refused(f"release {_place(case)} exists already", "update_release changes it.")
         _about_release(draft, release)
         _warn_of_other_chart(draft, release, chart)
         _about_settings(draft, release, answers, keep=False)
-    draft.goes += ["what it runs now", "its history: there is no rolling back afterwards"]
-    draft.stays.append("volumes that its StatefulSets claimed, which may keep costing")
+    if replaces:
+        draft.goes += ["what it runs now", "its history: there is no rolling back afterwards"]
+        draft.stays.append("volumes that its StatefulSets claimed, which may keep costing")
     return draft.impact()
 
 

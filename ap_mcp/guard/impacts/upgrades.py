@@ -63,7 +63,8 @@ async def upgrade_cluster(case: Case) -> Impact:
         f"Upgrades cluster {name} from {word(now)} to {word(target)}. There is no way back.",
     )
     about_cluster(draft, cluster)
-    draft.stable |= {"from_version": now, "target_version": target}
+    draft.stable["from_version"] = now
+    draft.settled["target_version"] = target
     _about_check(draft, check)
     _about_backups(draft, answers)
     await about_addons(draft, answers, target)

@@ -1,0 +1,145 @@
+"""The account behind the tools: finds its clusters by name, reads what a call needs to know, sends what it asks."""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
+from difflib import get_close_matches
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+from anyio import Lock
+
+from ap_mcp.binding import FilePart, HttpCall, bind
+from ap_mcp.errors import AmbiguousCluster, CallRefused, ClusterNotFound, ServiceError, quoted
+from ap_mcp.specs import Catalog, Operation
+from ap_mcp.summaries.base import get, items
+from ap_mcp.summaries.mask import mask_text
+
+if TYPE_CHECKING:
+    from ap_mcp.cloud.client import CloudClient, Reply
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+CLUSTER = "cluster_id"
+LIST_CLUSTERS = "list_clusters"
+
+
+class Account:
+    """One account of the cloud, seen as operations.
+
+    Args:
+        catalog: all operations, also those no tool is offered for: names are looked up with them.
+        connect: makes the cloud client; not called before the first request.
+    """
+
+    def __init__(self, catalog: Catalog, connect: "Callable[[], Awaitable[CloudClient]]") -> None:
+        self._catalog = catalog
+        self._connect = connect
+        self._cloud: CloudClient | None = None
+        self._connecting = Lock()
+        self._stack = AsyncExitStack()
+        self._ahead = timedelta()
+
+    def now(self) -> datetime:
+        """Return the service's time, as its last answer told it: ages must not depend on this machine's clock."""
+        return datetime.now(UTC) + self._ahead
+
+    async def close(self) -> None:
+        """Close the connections, if there are any."""
+        await self._stack.aclose()
+
+    async def bound(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any],
+        *,
+        filled: Mapping[str, Any] | None = None,
+        files: Mapping[str, FilePart] | None = None,
+    ) -> HttpCall:
+        """Return the request of a call, with everything it needs but its host and signature."""
+        cloud = await self._client()
+        return bind(operation, arguments, project_id=await cloud.project_id(), filled=filled, files=files)
+
+    async def send(self, call: HttpCall) -> "Reply":
+        """Send a request.
+
+        Raises:
+            ServiceError: the cloud said no; secrets it repeated are masked.
+            CloudUnreachable: nothing usable came.
+        """
+        cloud = await self._client()
+        try:
+            reply = await cloud.send(call)
+        except ServiceError as error:
+            # Services repeat what they refuse, and half an answer is quoted as an error.
+            error.message, error.reason = mask_text(error.message), mask_text(error.reason)
+            raise
+        try:
+            self._ahead = parsedate_to_datetime(reply.headers["date"]).astimezone(UTC) - datetime.now(UTC)
+        except (KeyError, ValueError):
+            self._ahead = timedelta()
+        return reply
+
+    async def ask(self, operation: Operation, arguments: Mapping[str, Any]) -> "Reply":
+        """Bind and send a call that needs nothing read first."""
+        return await self.send(await self.bound(operation, arguments))
+
+    async def read(self, tool: str, **arguments: Any) -> Any:
+        """Return what a reading operation answers: the vendor's JSON as it came, not masked."""
+        return (await self.ask(self._catalog[tool], arguments)).body
+
+    async def resolved(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with a cluster's name or alias replaced by its id."""
+        wanted = arguments.get(CLUSTER)
+        if not isinstance(wanted, str):
+            return dict(arguments)
+        if UUID.fullmatch(wanted):
+            return {**arguments, CLUSTER: wanted.lower()}
+        clusters = items(await self.read(LIST_CLUSTERS), "/items")
+        named = [each for each in clusters if wanted in (get(each, "/metadata/name"), get(each, "/metadata/alias"))]
+        if len(named) == 1:
+            return {**arguments, CLUSTER: get(named[0], "/metadata/uid")}
+        if named:
+            choices = "".join(
+                f"\n- {get(each, '/metadata/uid')} {get(each, '/metadata/name')} ({get(each, '/status/phase')})"
+                for each in named
+            )
+            raise AmbiguousCluster(f"{len(named)} clusters are called {quoted(wanted)}. Give one id:{choices}")
+        names = sorted(str(get(each, "/metadata/name")) for each in clusters)
+        near = get_close_matches(wanted, names, n=3) or names[:10]
+        known = f" There are: {', '.join(near)}." if near else " The project has no clusters."
+        raise ClusterNotFound(f"No cluster is called {quoted(wanted)}.{known} {LIST_CLUSTERS} shows all.")
+
+    async def filled(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what the spec says is filled in for the caller; each read is made once.
+
+        Raises:
+            CallRefused: the cloud does not tell a value that must be sent.
+        """
+        filled: dict[str, Any] = {}
+        read: dict[tuple[str, str], Any] = {}
+        given = {place for name in arguments for place in operation.arguments[name].places}
+        for fill in operation.fill:
+            if fill.pointer in given and not fill.merge:
+                continue
+            wanted = {name: arguments[place.removeprefix("$arguments.")] for name, place in fill.arguments.items()}
+            key = (fill.operation, repr(wanted))
+            if key not in read:
+                read[key] = await self.read(fill.operation, **wanted)
+            try:
+                value = fill.take(read[key])
+            except LookupError:
+                value = None
+            if value is None:
+                # Also for a merge: taking nothing for {} would reset everything that the caller does not name.
+                missing = " and ".join(fill.sources)
+                why = f"{fill.operation} does not tell {missing}, which {operation.id} must send"
+                raise CallRefused(f"Refused: {why}; guessing it could reset what is there. Nothing was sent.")
+            filled[fill.pointer] = value
+        return filled
+
+    async def _client(self) -> "CloudClient":
+        async with self._connecting:
+            if self._cloud is None:
+                self._cloud = await self._stack.enter_async_context(await self._connect())
+            return self._cloud

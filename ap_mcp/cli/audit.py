@@ -1,0 +1,124 @@
+"""`ap-mcp audit`: read the record of guarded calls, and check that nobody else wrote in it."""
+
+import json
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import click
+
+from ap_mcp.cli.options import exits
+
+if TYPE_CHECKING:
+    from ap_mcp.guard.audit import AuditLog, Call
+
+SHOWN = 20
+
+log_option = click.option("--log", metavar="PATH", help="Another log than that of AP_MCP_AUDIT_LOG; its key beside it.")
+
+
+@click.group()
+def audit() -> None:
+    """Read and check the record of guarded calls."""
+
+
+@audit.command()
+@log_option
+@exits
+def verify(log: str | None) -> None:
+    """Check that no line was changed, lost, moved or added; exit 1 if one was, or if that cannot be told.
+
+    What a crash leaves behind is told as well: half a line that was sealed off, or a call whose outcome is unknown.
+    """
+    from ap_mcp.errors import AuditFailed
+
+    found = _log(log)
+    try:
+        findings = found.verify()
+        count = len(found.calls())
+    except AuditFailed as error:
+        click.echo(error.render(), err=True)
+        raise click.exceptions.Exit(1) from error
+    for finding in findings:
+        click.echo(str(finding))
+    if any(finding.is_alarm for finding in findings):
+        click.echo(f"{found.path} is not as ap-mcp wrote it.")
+        raise click.exceptions.Exit(1)
+    calls = "1 call" if count == 1 else f"{count} calls"
+    click.echo(f"{found.path}: {calls}, nothing was changed." if found.is_begun else _nothing(found))
+
+
+@audit.command()
+@click.option("--last", type=click.IntRange(1), default=SHOWN, show_default=True, metavar="N", help="How many calls.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON array with all that is recorded.")
+@log_option
+@exits
+def show(last: int, *, as_json: bool, log: str | None) -> None:
+    """Show the last guarded calls, oldest first, and what became of them."""
+    found = _log(log)
+    calls = found.calls()[-last:]
+    if as_json:
+        click.echo(json.dumps([_document(call) for call in calls], indent=2))
+    elif calls:
+        click.echo("\n".join(_lines(call) for call in calls))
+    else:
+        click.echo(_nothing(found))
+    if any(finding.is_alarm for finding in found.verify()):
+        click.echo(f"{found.path} is not as ap-mcp wrote it: `ap-mcp audit verify` says where.", err=True)
+
+
+def _log(given: str | None) -> "AuditLog":
+    from pathlib import Path
+
+    from ap_mcp.guard.audit import audit_from, log_at
+    from ap_mcp.settings import load_settings
+
+    if given is None:
+        return audit_from(load_settings())
+    found = log_at(Path(given).expanduser().absolute())
+    if not found.is_begun:
+        raise click.UsageError(f"there is no audit log {found.path}")
+    return found
+
+
+def _nothing(found: "AuditLog") -> str:
+    return f"{found.path}: no guarded call was recorded yet."
+
+
+def _document(call: "Call") -> dict[str, object]:
+    """Return a call without what holds the lines together."""
+    aside = {"event", "key", "prev", "mac", "of"}
+    finished = None if call.finished is None else {k: v for k, v in call.finished.items() if k not in {*aside, "seq"}}
+    return {**{k: v for k, v in call.decided.items() if k not in aside}, "outcome": finished}
+
+
+def _lines(call: "Call") -> str:
+    """Return a call as lines to read; what comes from elsewhere is quoted."""
+    from ap_mcp.errors import NAME_LIMIT, clean, quoted
+
+    told, done = call.decided, call.finished
+    target = f" on {quoted(told['target'], NAME_LIMIT)}" if told["target"] else ""
+    caller = f"for {quoted(told['principal'], NAME_LIMIT)}"
+    caller += f" through {quoted(told['client'], NAME_LIMIT)}" if told["client"] else ""
+    agreed = [
+        clean(told["decision"]),
+        f"asked by {clean(told['channel'])}" if told["channel"] else "",
+        f"approved by {quoted(told['approver'], NAME_LIMIT)}" if told["approver"] else "",
+    ]
+    lines = [
+        f"{told['seq']}  {told['time']}  {clean(told['tool'])}{target} ({clean(told['effect'])}) {caller}",
+        f"   {json.dumps(told['arguments'], ensure_ascii=True)}" if told["arguments"] else "",
+        f"   {', '.join(part for part in agreed if part)}" if any(agreed) else "",
+        f"   {_outcome(done)}" if done else "   outcome unknown: it was never recorded",
+    ]
+    return "\n".join(line for line in lines if line)
+
+
+def _outcome(done: Mapping[str, object]) -> str:
+    from ap_mcp.errors import NAME_LIMIT, clean, quoted
+
+    parts = [
+        f"{clean(str(done['result']))} at {done['time']}",
+        f"request id {clean(str(done['request_id']), NAME_LIMIT)}" if done["request_id"] else "",
+        quoted(str(done["detail"])) if done["detail"] else "",
+    ]
+    return ", ".join(part for part in parts if part)

@@ -1,0 +1,355 @@
+"""The audit log: what was decided before a guarded call is sent, and what became of it.
+
+Its lines are chained (see `chain`) with a key that stands beside it, its owner's only. Several processes write in
+turn, under a lock on the key's file. Where one was ended in the middle of a line, or somebody was at the files, the
+next one writes a line that says so and goes on below it: what was there stays, and so does what is known about it.
+"""
+
+import errno
+import logging
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeAlias
+
+from ap_mcp.errors import AuditFailed, SettingsError
+from ap_mcp.guard.audit_check import DECIDED, FINISHED, MENDED, Call, Finding, calls, check, survey, trouble
+from ap_mcp.guard.chain import KEY_LENGTH, Chain, Head, Position, new_key
+from ap_mcp.guard.locking import lock
+from ap_mcp.guard.private import (
+    check_private_file,
+    make_private_file,
+    make_private_folder,
+    write_private_file,
+)
+from ap_mcp.summaries.mask import mask, mask_text
+
+__all__ = ["AuditLog", "Call", "Entry", "Finding", "Outcome", "audit_from", "log_at"]
+
+KEY_FILE = "audit.key"
+LONGEST_TEXT = 2000
+
+Ending: TypeAlias = Literal["succeeded", "failed", "unknown", "not sent"]
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_BINARY = getattr(os, "O_BINARY", 0)
+
+logger = logging.getLogger(__name__)
+
+
+class HasAuditLog(Protocol):
+    """The part of the settings that says where the log is."""
+
+    @property
+    def audit_log(self) -> Path:
+        """The file the lines go to."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What is recorded before a guarded call is sent.
+
+    Attributes:
+        tool: what is called.
+        effect: how grave it is.
+        principal: for whom.
+        arguments: what with; masked here once more, and texts that go on for pages are cut.
+        client: the program that called, with its version.
+        target: the name of the thing it is done to.
+        impact: digest of what was shown about it.
+        decision: what let it through, such as the rule of the operator.
+        channel: how a person was asked.
+        approver: who agreed.
+    """
+
+    tool: str
+    effect: str
+    principal: str
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    client: str = ""
+    target: str = ""
+    impact: str = ""
+    decision: str = ""
+    channel: str = ""
+    approver: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """Return it as JSON, without secrets."""
+        texts = {name: _plain(str(value)) for name, value in asdict(self).items() if name != "arguments"}
+        return {**texts, "arguments": _plain(mask(dict(self.arguments)))}
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a call.
+
+    Attributes:
+        result: `unknown` when no answer came back.
+        request_id: under which the cloud knows the request.
+        detail: what went wrong, masked here once more.
+    """
+
+    result: Ending
+    request_id: str = ""
+    detail: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """Return it as JSON, without secrets."""
+        return {
+            "result": self.result,
+            "request_id": _plain(str(self.request_id)),
+            "detail": _plain(mask_text(str(self.detail))),
+        }
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+class AuditLog:
+    """One log; safe between threads and processes. Each call opens the files anew.
+
+    Args:
+        path: of the log; it and its folder are made for their owner only when first used.
+        key_file: holds the key, which is made when first used; what the processes lock as well.
+        clock: tells the time, with its time zone.
+    """
+
+    def __init__(self, path: Path, key_file: Path, clock: Callable[[], datetime] = _now) -> None:
+        self.path = path
+        self.key_file = key_file
+        self.head_file = path.with_name(f"{path.name}.head")
+        self._clock = clock
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether anything was ever recorded here, as far as the files tell."""
+        return self.head_file.exists() or (self.path.exists() and self.path.stat().st_size > 0)
+
+    def decided(self, entry: Entry) -> int:
+        """Record that a call is about to be sent; it is on the disk when this returns.
+
+        Returns:
+            The number to give to `finished`.
+
+        Raises:
+            AuditFailed: it could not be recorded; the call must not be sent.
+        """
+        with self._explained(
+            "written", "Nothing was sent.", "Mend that, or choose another file with AP_MCP_AUDIT_LOG."
+        ):
+            return self._append(DECIDED, entry.told())
+
+    def finished(self, seq: int, outcome: Outcome) -> None:
+        """Record what became of a call.
+
+        Args:
+            seq: what `decided` returned.
+            outcome: what became of it.
+
+        Raises:
+            AuditFailed: it could not be recorded; the call was made all the same.
+        """
+        missing = f"The call was made ({outcome.result}), but the log keeps number {seq} as one of unknown outcome."
+        with self._explained("written", missing, "Look at what exists now before you repeat the call."):
+            self._append(FINISHED, {"of": seq, **outcome.told()})
+
+    def verify(self) -> list[Finding]:
+        """Return all that is not as this class leaves it when all goes well, and calls of unknown outcome.
+
+        Raises:
+            AuditFailed: the log or its key cannot be read.
+        """
+        if not self.is_begun:
+            return []
+        with self._reading() as chain:
+            return check(self._content(), self._head_content(), chain)
+
+    def calls(self) -> list[Call]:
+        """Return the calls recorded, oldest first; lines that were not written with the key are left out.
+
+        Raises:
+            AuditFailed: the log or its key cannot be read.
+        """
+        if not self.is_begun:
+            return []
+        with self._reading() as chain:
+            return calls(chain.pieces(self._content()))
+
+    def _append(self, event: str, fields: Mapping[str, Any]) -> int:
+        with self._writing() as chain:
+            make_private_file(self.path)
+            check_private_file(self.path)
+            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | _NO_FOLLOW | _BINARY)
+            try:
+                return self._write(chain, descriptor, self._newest(chain, descriptor), event, fields).seq
+            finally:
+                os.close(descriptor)
+
+    def _newest(self, chain: Chain, descriptor: int) -> Position:
+        """Return the line to go on below, once the end of the log is as it should be."""
+        content, size = self._head_content(), os.fstat(descriptor).st_size
+        if content is None and size == 0:
+            self._set_head(chain, Position(), 0)
+            return Position()
+        head = chain.read_head(content)
+        return head.position if head and head.end == size else self._mended(chain, descriptor, head)
+
+    def _mended(self, chain: Chain, descriptor: int, head: Head | None) -> Position:
+        """Go on below whatever stands there, and say so in a line of its own unless nothing is lost."""
+        for stray in self.path.parent.glob(f".{self.head_file.name}.*"):
+            stray.unlink(missing_ok=True)
+        data = self._content()
+        if data and not data.endswith(b"\n"):
+            _write_all(descriptor, b"\n")
+            os.fsync(descriptor)
+            data += b"\n"
+        found = survey(chain.pieces(data))
+        top = head.position if head and head.position.seq > found.top.seq else found.top
+        kind = trouble(found, head)
+        if kind is None:
+            self._set_head(chain, top, len(data))
+            return top
+        logger.warning("%s is not as ap-mcp left it (%s); `ap-mcp audit verify` says more", self.path, kind)
+        expected = head.position.seq if head else found.top.seq
+        sealed = {"bytes": len(found.rest), "sha256": sha256(found.rest).hexdigest()}
+        told = {"found": kind, "present": found.top.seq, "expected": expected, **sealed}
+        return self._write(chain, descriptor, top, MENDED, told)
+
+    def _write(self, chain: Chain, descriptor: int, after: Position, event: str, fields: Mapping[str, Any]) -> Position:
+        """Write one line and then the head; if that fails, take the line back as far as possible."""
+        time = self._clock().astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        raw, position = chain.line(after, time, event, fields)
+        start, before = os.fstat(descriptor).st_size, self._head_content()
+        try:
+            _write_all(descriptor, raw)
+            os.fsync(descriptor)
+            self._set_head(chain, position, start + len(raw))
+        except OSError:
+            with suppress(OSError):
+                if self._head_content() == before:
+                    os.ftruncate(descriptor, start)
+                    os.fsync(descriptor)
+            raise
+        return position
+
+    def _set_head(self, chain: Chain, position: Position, end: int) -> None:
+        write_private_file(self.head_file, chain.head(position, end))
+        _sync_folder(self.path.parent)
+
+    def _head_content(self) -> bytes | None:
+        try:
+            return self.head_file.read_bytes()
+        except FileNotFoundError:
+            return None
+
+    def _content(self) -> bytes:
+        try:
+            return self.path.read_bytes()
+        except FileNotFoundError:
+            return b""
+
+    @contextmanager
+    def _writing(self) -> Iterator[Chain]:
+        make_private_folder(self.path.parent)
+        make_private_file(self.key_file)
+        check_private_file(self.key_file)
+        descriptor = os.open(self.key_file, os.O_RDWR | _NO_FOLLOW | _BINARY)
+        try:
+            lock(descriptor)
+            yield Chain(self._key(descriptor))
+        finally:
+            os.close(descriptor)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Chain]:
+        with self._explained("read", "", "Without the log and its key nothing can be said."):
+            descriptor = os.open(self.key_file, os.O_RDONLY | _BINARY)
+            try:
+                lock(descriptor, shared=True)
+                key = os.read(descriptor, KEY_LENGTH + 1)
+                if len(key) != KEY_LENGTH:
+                    raise OSError(errno.EINVAL, self._lost_key())
+                yield Chain(key)
+            finally:
+                os.close(descriptor)
+
+    def _key(self, descriptor: int) -> bytes:
+        """Return the key; make it if nothing was written yet, never a second one for lines that need the first."""
+        key = os.read(descriptor, KEY_LENGTH + 1)
+        if len(key) == KEY_LENGTH:
+            return key
+        if self.is_begun:
+            raise OSError(errno.EINVAL, self._lost_key())
+        key = new_key()
+        os.ftruncate(descriptor, 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        _write_all(descriptor, key)
+        os.fsync(descriptor)
+        _sync_folder(self.key_file.parent)
+        return key
+
+    def _lost_key(self) -> str:
+        files = f"{self.path.name} and {self.head_file.name}"
+        return f"its key, {self.key_file}, is lost or damaged. Put it back, or move {files} away to begin anew"
+
+    @contextmanager
+    def _explained(self, verb: str, *more: str) -> Iterator[None]:
+        """Say in our words what the file system says in its own."""
+        try:
+            yield
+        except (OSError, ValueError) as error:
+            reason = (error.strerror if isinstance(error, OSError) else "") or str(error) or type(error).__name__
+            name = getattr(error, "filename", None)
+            where = f" ({name})" if name and str(name) != str(self.path) else ""
+            said = [f"The audit log {self.path} cannot be {verb}: {reason}{where}.", *more]
+            raise AuditFailed(" ".join(part for part in said if part)) from error
+
+
+def audit_from(settings: HasAuditLog) -> AuditLog:
+    """Return the log that the operator chose.
+
+    Raises:
+        SettingsError: its name is that of its key.
+    """
+    if settings.audit_log.name == KEY_FILE:
+        raise SettingsError(f"AP_MCP_AUDIT_LOG: {KEY_FILE} is the name of the log's key; choose another one")
+    return log_at(settings.audit_log)
+
+
+def log_at(path: Path) -> AuditLog:
+    """Return the log of a file; all logs of a folder share one key, so that a log put aside there can be checked."""
+    return AuditLog(path, path.with_name(KEY_FILE))
+
+
+def _plain(value: Any) -> Any:
+    """Return JSON-like data as JSON, with long texts cut; their digest stays."""
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        digest = sha256(value.encode("utf-8", "surrogatepass")).hexdigest()
+        return f"{value[:LONGEST_TEXT]}… ({len(value)} characters, sha256 {digest})"
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have a file's new name on the disk too."""
+    if not hasattr(os, "O_DIRECTORY"):  # Windows cannot, and need not
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

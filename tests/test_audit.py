@@ -1,0 +1,731 @@
+"""The audit log: nothing is sent unrecorded, and no hand in the file or crash in the middle goes unnoticed."""
+
+import errno
+import json
+import logging
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import count
+from pathlib import Path
+from random import Random
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ap_mcp.errors import AuditFailed, SettingsError
+from ap_mcp.guard import audit
+from ap_mcp.guard.audit import LONGEST_TEXT, AuditLog, Entry, Finding, Outcome, audit_from, log_at
+from ap_mcp.guard.audit_check import DECIDED, FINISHED, check
+from ap_mcp.guard.chain import Chain, Position
+from ap_mcp.guard.locking import lock
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ENTRY = Entry("delete_cluster", "destroy", "alice", {"cluster_id": "c-1"}, target="shop-prod", channel="form")
+DONE = Outcome("succeeded", request_id="r-1")
+CHAIN, OTHER_KEY = Chain(b"k" * 32), Chain(b"o" * 32)
+JUNK = b'{"seq":2,"time":"2026-03-01T12:00:00.000Z","event":"finished","of":1}'
+
+CHILD = """
+import os, signal, sys
+from pathlib import Path
+from ap_mcp.guard import audit
+from ap_mcp.guard.audit import Entry, Outcome, log_at
+
+log = log_at(Path(sys.argv[1]))
+entry = Entry("delete_cluster", "destroy", "alice", target="shop-prod")
+die = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+"""
+BETWEEN_DECIDED_AND_FINISHED = CHILD + "log.decided(entry); die()"
+IN_THE_MIDDLE_OF_A_LINE = (
+    CHILD + "audit._write_all = lambda fd, data: (os.write(fd, data[:99]), die()); log.decided(entry)"
+)
+BEFORE_THE_LINE_END = CHILD + "audit._write_all = lambda fd, data: (os.write(fd, data[:-1]), die()); log.decided(entry)"
+BETWEEN_LINE_AND_HEAD = CHILD + "audit.write_private_file = die; log.decided(entry)"
+BEFORE_THE_HEAD_HAS_ITS_NAME = CHILD + "Path.replace = die; log.decided(entry)"
+MANY = CHILD + "[log.finished(log.decided(entry), Outcome('succeeded')) for _ in range(10)]"
+
+
+def ticking() -> Callable[[], datetime]:
+    seconds = count()
+    return lambda: NOON + timedelta(seconds=next(seconds))
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> AuditLog:
+    path = tmp_path / "state" / "audit.jsonl"
+    return AuditLog(path, path.with_name("audit.key"), ticking())
+
+
+@pytest.fixture
+def kept(log: AuditLog) -> AuditLog:
+    """A log of three calls."""
+    for _ in range(3):
+        record(log)
+    return log
+
+
+def record(log: AuditLog) -> int:
+    seq = log.decided(ENTRY)
+    log.finished(seq, DONE)
+    return seq
+
+
+def lines_of(log: AuditLog) -> list[bytes]:
+    return log.path.read_bytes().splitlines(keepends=True)
+
+
+def kinds(findings: list[Finding]) -> list[str]:
+    return [finding.kind for finding in findings]
+
+
+def alarms(findings: list[Finding]) -> list[str]:
+    return [finding.kind for finding in findings if finding.is_alarm]
+
+
+def refusal(deed: Callable[[], object]) -> str:
+    with pytest.raises(AuditFailed) as caught:
+        deed()
+    return caught.value.render()
+
+
+def run_child(script: str, log: AuditLog, status: int = -signal.SIGKILL) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(log.path)], capture_output=True, check=False, timeout=30, text=True
+    )
+    assert done.returncode == status, done.stderr
+
+
+def failing(problem: int) -> Callable[..., None]:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(problem, os.strerror(problem))
+
+    return fail
+
+
+# What is recorded
+
+
+def test_a_call_is_recorded_before_it_is_sent_and_when_it_has_ended(log: AuditLog) -> None:
+    entry = Entry(
+        tool="delete_cluster",
+        effect="destroy",
+        principal="alice",
+        arguments={"cluster_id": "c-1", "delete_efs": "try"},
+        client="agent 1.0",
+        target="shop-prod",
+        impact="ab" * 32,
+        decision="policy.toml rule 2",
+        channel="approval",
+        approver="bob",
+    )
+    seq = log.decided(entry)
+    before = log.calls()
+    log.finished(seq, Outcome("failed", "r-9", "HTTP 409"))
+    (call,) = log.calls()
+    assert before[0].finished is None
+    assert call.decided == before[0].decided
+    told = {key: value for key, value in call.decided.items() if key not in ("key", "prev")}
+    assert told == {
+        **{"seq": 1, "time": "2026-03-01T12:00:00.000Z", "event": "decided", "tool": "delete_cluster"},
+        **{"effect": "destroy", "principal": "alice", "client": "agent 1.0", "target": "shop-prod"},
+        **{"impact": "ab" * 32, "decision": "policy.toml rule 2", "channel": "approval", "approver": "bob"},
+        "arguments": {"cluster_id": "c-1", "delete_efs": "try"},
+    }
+    assert call.finished is not None
+    assert {key: call.finished[key] for key in ("seq", "of", "result", "request_id", "detail")} == {
+        **{"seq": 2, "of": 1, "result": "failed", "request_id": "r-9", "detail": "HTTP 409"}
+    }
+    assert log.verify() == []
+
+
+def test_no_secret_reaches_the_file(log: AuditLog) -> None:
+    entry = Entry("update_release", "disrupt", "alice", {"values": {"db": {"password": "hunter2-hunter2"}}})
+    seq = log.decided(entry)
+    log.finished(seq, Outcome("failed", detail='{"password": "hunter2-hunter2"}'))
+    assert b"hunter2" not in log.path.read_bytes()
+    assert b"db" in log.path.read_bytes()
+
+
+def test_texts_of_pages_are_cut_and_named_by_their_digest(log: AuditLog) -> None:
+    log.decided(Entry("update_release", "disrupt", "alice", {"values": {"notes": ["a word " * 9000]}}))
+    (kept,) = log.calls()[0].decided["arguments"]["values"]["notes"]
+    assert len(kept) < LONGEST_TEXT + 120
+    assert "(63000 characters, sha256 " in kept
+
+
+@pytest.mark.parametrize("odd", ["\ud800", "line\nend\r", '","mac":"' + "0" * 64, "\x00", "é…漢"])
+def test_odd_texts_stay_one_line_and_come_back_as_they_were(log: AuditLog, odd: str) -> None:
+    log.finished(log.decided(Entry("t", "write", odd, {"a": odd}, target=odd)), Outcome("unknown"))
+    (call,) = log.calls()
+    assert (call.decided["principal"], call.decided["arguments"]["a"]) == (odd, odd)
+    assert len(lines_of(log)) == 2
+    assert log.verify() == []
+
+
+def test_numbers_that_json_does_not_know_are_kept_as_words(log: AuditLog) -> None:
+    log.decided(Entry("t", "write", "alice", {"a": float("nan"), "b": (1, True, None)}))
+    assert log.calls()[0].decided["arguments"] == {"a": "nan", "b": [1, True, None]}
+
+
+def test_nothing_is_made_before_the_first_call(log: AuditLog) -> None:
+    assert (log.verify(), log.calls(), log.is_begun) == ([], [], False)
+    assert not log.path.parent.exists()
+
+
+def test_all_files_are_their_owners_only(kept: AuditLog) -> None:
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in kept.path.parent.iterdir()}
+    assert modes == {"audit.jsonl": 0o600, "audit.jsonl.head": 0o600, "audit.key": 0o600}
+    assert stat.S_IMODE(kept.path.parent.stat().st_mode) == 0o700
+
+
+def test_the_settings_say_where_it_is(tmp_path: Path) -> None:
+    log = audit_from(SimpleNamespace(audit_log=tmp_path / "a" / "audit.jsonl"))
+    assert (log.path, log.key_file) == (tmp_path / "a" / "audit.jsonl", tmp_path / "a" / "audit.key")
+    with pytest.raises(SettingsError, match="AP_MCP_AUDIT_LOG: audit.key is the name of the log's key"):
+        audit_from(SimpleNamespace(audit_log=tmp_path / "audit.key"))
+
+
+def test_the_key_is_never_shown() -> None:
+    assert repr(CHAIN) == "Chain(key hidden)"
+    with pytest.raises(ValueError, match="32 bytes"):
+        Chain(b"short")
+
+
+# Several at once
+
+
+def test_processes_write_in_turn(log: AuditLog) -> None:
+    command = [sys.executable, "-c", MANY, str(log.path)]
+    children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
+    said = [child.communicate(timeout=30)[1] for child in children]
+    assert said == [b""] * 3
+    assert log.verify() == []
+    assert [line["seq"] for line in map(json.loads, lines_of(log))] == list(range(1, 61))
+    assert len(log.calls()) == 30
+
+
+def test_threads_write_in_turn(log: AuditLog) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        numbers = sorted(pool.map(lambda _: record(log), range(16)))
+    assert len(set(numbers)) == 16
+    assert log.verify() == []
+
+
+def test_a_lock_that_is_held_is_waited_for_and_then_reported(kept: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audit, "lock", partial(lock, wait=0.02))
+    descriptor = os.open(kept.key_file, os.O_RDWR)
+    try:
+        lock(descriptor, shared=True)
+        assert kept.verify() == []
+        said = refusal(partial(kept.decided, ENTRY))
+    finally:
+        os.close(descriptor)
+    assert "another program has kept it locked for 0.02 seconds. Nothing was sent." in said
+    assert kept.decided(ENTRY) == 7
+
+
+# Crashes
+
+
+def test_a_kill_between_decided_and_finished_leaves_a_line_that_says_so(kept: AuditLog) -> None:
+    run_child(BETWEEN_DECIDED_AND_FINISHED, kept)
+    (finding,) = kept.verify()
+    assert str(finding).startswith('line 7: unfinished: delete_cluster on "shop-prod", decided at 2')
+    assert "outcome unknown" in str(finding)
+    assert "the consent stays spent" in str(finding)
+    assert not finding.is_alarm
+    assert record(kept) == 8
+    assert kinds(kept.verify()) == ["unfinished"]
+
+
+def test_a_kill_in_the_middle_of_a_line_leaves_half_a_line_that_is_sealed_off(
+    kept: AuditLog, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_child(IN_THE_MIDDLE_OF_A_LINE, kept)
+    assert not kept.path.read_bytes().endswith(b"\n")
+    assert [str(each) for each in kept.verify()] == [
+        "line 7: half line: ap-mcp ended while it wrote it; the next call seals it off"
+    ]
+    assert record(kept) == 8
+    assert "audit.jsonl is not as ap-mcp left it (half line)" in caplog.text
+    assert [str(each) for each in kept.verify()] == [
+        "line 8: half line: 100 bytes before it were left when ap-mcp ended while writing, and are sealed off"
+    ]
+    assert len(kept.calls()) == 4
+
+
+def test_a_kill_just_before_the_line_end_loses_nothing(kept: AuditLog, caplog: pytest.LogCaptureFixture) -> None:
+    run_child(BEFORE_THE_LINE_END, kept)
+    assert kinds(kept.verify()) == ["half line"]
+    assert record(kept) == 8
+    assert kinds(kept.verify()) == ["unfinished"]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("script", [BETWEEN_LINE_AND_HEAD, BEFORE_THE_HEAD_HAS_ITS_NAME])
+def test_a_kill_between_line_and_head_raises_no_alarm(
+    kept: AuditLog, script: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run_child(script, kept)
+    assert kinds(kept.verify()) == ["behind", "unfinished"]
+    assert alarms(kept.verify()) == []
+    assert record(kept) == 8
+    assert kinds(kept.verify()) == ["unfinished"]
+    assert sorted(path.name for path in kept.path.parent.iterdir()) == ["audit.jsonl", "audit.jsonl.head", "audit.key"]
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize("script", [IN_THE_MIDDLE_OF_A_LINE, BETWEEN_LINE_AND_HEAD])
+def test_a_kill_at_the_very_first_line_raises_no_alarm(log: AuditLog, script: str) -> None:
+    run_child(script, log)
+    assert alarms(log.verify()) == []
+    record(log)
+    assert alarms(log.verify()) == []
+
+
+def test_crash_upon_crash_raises_no_alarm(kept: AuditLog) -> None:
+    for script in (IN_THE_MIDDLE_OF_A_LINE, BETWEEN_LINE_AND_HEAD, IN_THE_MIDDLE_OF_A_LINE, BEFORE_THE_LINE_END):
+        run_child(script, kept)
+        assert alarms(kept.verify()) == []
+    record(kept)
+    assert alarms(kept.verify()) == []
+    assert "half line" in kinds(kept.verify())
+
+
+def test_zeros_that_a_power_cut_leaves_count_as_half_a_line(kept: AuditLog) -> None:
+    with kept.path.open("ab") as file:
+        file.write(bytes(512))
+    assert kinds(kept.verify()) == ["half line"]
+    record(kept)
+    assert kinds(kept.verify()) == ["half line"]
+
+
+def test_a_half_line_that_was_sealed_off_is_guarded_like_the_rest(kept: AuditLog) -> None:
+    run_child(IN_THE_MIDDLE_OF_A_LINE, kept)
+    record(kept)
+    lines = lines_of(kept)
+    kept.path.write_bytes(b"".join([*lines[:6], *lines[7:]]))
+    assert "changed" in alarms(kept.verify())
+    kept.path.write_bytes(b"".join([*lines[:6], b"{" + lines[6], *lines[7:]]))
+    assert "changed" in alarms(kept.verify())
+
+
+# What cannot be written
+
+
+def test_a_full_disk_refuses_and_leaves_no_trace(kept: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = kept.path.read_bytes()
+    written = os.write
+
+    def half(descriptor: int, data: bytes) -> int:
+        if len(data) < 50:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return written(descriptor, data[: len(data) // 2])
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "write", half)
+        said = refusal(partial(kept.decided, ENTRY))
+    assert said == (
+        f"The audit log {kept.path} cannot be written: No space left on device. "
+        "Nothing was sent. Mend that, or choose another file with AP_MCP_AUDIT_LOG."
+    )
+    assert kept.path.read_bytes() == before
+    assert record(kept) == 7
+    assert kept.verify() == []
+
+
+def test_a_line_whose_head_cannot_be_written_is_taken_back(kept: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "write_private_file", failing(errno.EDQUOT))
+        assert "Nothing was sent." in refusal(partial(kept.decided, ENTRY))
+    assert kept.verify() == []
+    assert record(kept) == 7
+
+
+def test_a_line_that_cannot_be_taken_back_raises_no_alarm(kept: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing(errno.EIO))
+        patch.setattr(os, "ftruncate", failing(errno.EIO))
+        assert "Nothing was sent." in refusal(partial(kept.decided, ENTRY))
+    record(kept)
+    assert kinds(kept.verify()) == ["unfinished"]
+
+
+def test_a_head_that_is_written_is_not_taken_back(kept: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(audit, "_sync_folder", failing(errno.EIO))
+        refusal(partial(kept.decided, ENTRY))
+    record(kept)
+    assert kinds(kept.verify()) == ["unfinished"]
+
+
+def test_an_outcome_that_cannot_be_recorded_says_that_the_call_was_made(
+    kept: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seq = kept.decided(ENTRY)
+    monkeypatch.setattr(audit, "write_private_file", failing(errno.ENOSPC))
+    said = refusal(partial(kept.finished, seq, DONE))
+    assert "The call was made (succeeded), but the log keeps number 7 as one of unknown outcome." in said
+    assert "Nothing was sent" not in said
+    assert kinds(kept.verify()) == ["unfinished"]
+
+
+def test_a_folder_that_cannot_be_made_refuses(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    said = refusal(partial(log_at(tmp_path / "file" / "audit.jsonl").decided, ENTRY))
+    assert "Nothing was sent. Mend that, or choose another file with AP_MCP_AUDIT_LOG." in said
+    assert str(tmp_path / "file") in said
+
+
+def test_a_read_only_disk_refuses(kept: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened = os.open
+
+    def read_only(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & (os.O_WRONLY | os.O_RDWR):
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return opened(path, flags, mode)
+
+    monkeypatch.setattr(os, "open", read_only)
+    assert "Read-only file system. Nothing was sent." in refusal(partial(kept.decided, ENTRY))
+    assert kept.verify() == []
+    assert len(kept.calls()) == 3
+
+
+def opened_to_others(name: str) -> Callable[[AuditLog], None]:
+    return lambda log: (log.path.parent / name).chmod(0o777 if name == "." else 0o644)
+
+
+def replaced_by_a_link(log: AuditLog) -> None:
+    log.path.rename(log.path.with_name("elsewhere"))
+    log.path.symlink_to("elsewhere")
+
+
+def replaced_by_a_folder(log: AuditLog) -> None:
+    log.path.unlink()
+    log.path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("deed", "why"),
+    [
+        (opened_to_others("audit.jsonl"), "close it with: chmod go-rwx"),
+        (opened_to_others("audit.key"), "close it with: chmod go-rwx"),
+        (opened_to_others("."), "close it with: chmod go-w"),
+        (replaced_by_a_link, "is no plain file"),
+        (replaced_by_a_folder, "is no plain file"),
+    ],
+)
+def test_files_that_others_could_have_a_hand_in_refuse(
+    kept: AuditLog, deed: Callable[[AuditLog], None], why: str
+) -> None:
+    deed(kept)
+    said = refusal(partial(kept.decided, ENTRY))
+    assert why in said
+    assert "Nothing was sent." in said
+
+
+def test_files_of_another_user_refuse(kept: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    if os.getuid() == 0:
+        os.chown(kept.path, 12345, -1)
+    else:
+        monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert "belongs to another user. Nothing was sent." in refusal(partial(kept.decided, ENTRY))
+
+
+def test_a_log_that_is_no_longer_there_to_read_says_so(kept: AuditLog) -> None:
+    replaced_by_a_folder(kept)
+    assert "cannot be read: Is a directory" in refusal(kept.verify)
+
+
+# The key
+
+
+@pytest.mark.parametrize("content", [None, b"", b"short", b"x" * 33])
+def test_a_lost_or_damaged_key_is_not_made_anew_while_lines_need_it(kept: AuditLog, content: bytes | None) -> None:
+    kept.key_file.unlink()
+    if content is not None:
+        kept.key_file.write_bytes(content)
+        kept.key_file.chmod(0o600)
+    assert "Without the log and its key nothing can be said." in refusal(kept.verify)
+    said = refusal(partial(kept.decided, ENTRY))
+    assert "audit.key, is lost or damaged. Put it back, or move audit.jsonl and audit.jsonl.head away" in said
+    kept.path.rename(kept.path.with_name("old"))
+    kept.head_file.unlink()
+    assert record(kept) == 1
+    assert kept.verify() == []
+
+
+def test_another_key_in_its_place_is_noticed_and_the_log_goes_on(kept: AuditLog) -> None:
+    kept.key_file.write_bytes(b"x" * 32)
+    assert kinds(kept.verify()) == ["head", "foreign key"]
+    assert "lines 1-6: foreign key: it was written with another key; the others likewise" in map(str, kept.verify())
+    record(kept)
+    assert alarms(kept.verify()) == ["foreign key", "head"]
+    assert len(kept.calls()) == 1
+
+
+# Hands in the file, while a server goes on
+
+
+def cut_the_tail(log: AuditLog) -> None:
+    log.path.write_bytes(b"".join(lines_of(log)[:4]))
+
+
+def cut_inside_a_line(log: AuditLog) -> None:
+    log.path.write_bytes(log.path.read_bytes()[:-100])
+
+
+def empty(log: AuditLog) -> None:
+    log.path.write_bytes(b"")
+
+
+def delete(log: AuditLog) -> None:
+    log.path.unlink()
+
+
+def delete_the_head(log: AuditLog) -> None:
+    log.head_file.unlink()
+
+
+def delete_the_head_and_cut(log: AuditLog) -> None:
+    delete_the_head(log)
+    cut_the_tail(log)
+
+
+def spoil_the_head(log: AuditLog) -> None:
+    log.head_file.write_bytes(log.head_file.read_bytes().replace(b'"seq":6', b'"seq":4'))
+
+
+def spoil_the_head_and_empty(log: AuditLog) -> None:
+    spoil_the_head(log)
+    empty(log)
+
+
+def add_a_line(log: AuditLog) -> None:
+    with log.path.open("ab") as file:
+        file.write(JUNK + b"\n")
+
+
+def change_the_last_line(log: AuditLog) -> None:
+    log.path.write_bytes(log.path.read_bytes().replace(b"r-1", b"r-2"))
+
+
+@pytest.mark.parametrize(
+    ("deed", "kind"),
+    [
+        (cut_the_tail, "cut"),
+        (cut_inside_a_line, "cut"),
+        (empty, "cut"),
+        (delete, "cut"),
+        (delete_the_head, "head"),
+        (delete_the_head_and_cut, "head"),
+        (spoil_the_head, "head"),
+        (spoil_the_head_and_empty, "head"),
+        (add_a_line, "inserted"),
+        (change_the_last_line, "changed"),
+    ],
+)
+def test_the_log_goes_on_after_a_hand_in_it_and_never_forgets(
+    kept: AuditLog, deed: Callable[[AuditLog], None], kind: str
+) -> None:
+    deed(kept)
+    assert kind in alarms(kept.verify())
+    for _ in range(2):
+        record(kept)
+        assert kind in alarms(kept.verify())
+    assert all(call.finished for call in kept.calls()[-2:])
+
+
+def test_an_old_head_put_back_is_noticed(kept: AuditLog) -> None:
+    old = kept.head_file.read_bytes()
+    for _ in range(2):
+        record(kept)
+    kept.head_file.write_bytes(old)
+    assert alarms(kept.verify()) == ["head"]
+    record(kept)
+    assert alarms(kept.verify()) == ["head"]
+
+
+def test_what_was_cut_off_is_named(kept: AuditLog) -> None:
+    cut_the_tail(kept)
+    assert list(map(str, kept.verify())) == ["line 4: cut: the end is missing: numbers 5 to 6"]
+    assert record(kept) == 8
+    assert list(map(str, kept.verify())) == [
+        "line 5: cut: when it was written, the end was cut off already: numbers 5 to 6"
+    ]
+
+
+def test_a_log_put_aside_with_its_head_can_still_be_checked_and_the_next_begins_at_one(kept: AuditLog) -> None:
+    pending = kept.decided(ENTRY)
+    old = log_at(kept.path.with_name("audit-2026-03.jsonl"))
+    kept.path.rename(old.path)
+    kept.head_file.rename(old.head_file)
+    kept.finished(pending, DONE)
+    assert kept.verify() == []
+    assert [record(kept) for _ in range(4)] == [2, 4, 6, 8]
+    kept.decided(ENTRY)
+    assert kinds(kept.verify()) == ["unfinished"]
+    assert kinds(old.verify()) == ["unfinished"]
+    assert len(old.calls()) == 4
+
+
+def test_an_outcome_of_an_earlier_log_says_nothing_about_this_one(log: AuditLog) -> None:
+    log.finished(3, DONE)
+    record(log)
+    log.finished(99, DONE)
+    log.decided(ENTRY)
+    assert kinds(log.verify()) == ["unfinished"]
+
+
+# Any hand in the file
+
+
+def written(chain: Chain, events: str, principal: str = "alice") -> tuple[list[bytes], bytes]:
+    """Return the lines and the head of a log; d decides a call and f finishes it."""
+    top, lines = Position(), []
+    for event in events:
+        fields = {"tool": "delete_cluster", "target": "shop-prod", "principal": principal, "of": top.seq}
+        raw, top = chain.line(top, "2026-03-01T12:00:00.000Z", DECIDED if event == "d" else FINISHED, fields)
+        lines.append(raw)
+    return lines, chain.head(top, sum(map(len, lines)))
+
+
+LINES, HEAD = written(CHAIN, "df" * 4)
+DATA = b"".join(LINES)
+SAME_KEY, SAME_KEY_HEAD = written(CHAIN, "df" * 5, "mallory")
+FOREIGN, _ = written(OTHER_KEY, "df" * 4)
+PLACES = st.integers(0, len(DATA) - 1)
+INDEXES = st.integers(0, len(LINES) - 1)
+
+
+def judged(data: bytes, head: bytes | None = HEAD) -> list[Finding]:
+    return check(data, head, CHAIN)
+
+
+def test_a_log_that_nobody_touched_has_no_findings() -> None:
+    assert judged(DATA) == []
+    assert judged(b"", None) == []
+    assert judged(b"", CHAIN.head(Position(), 0)) == []
+
+
+@given(PLACES, st.integers(1, 255))
+def test_any_changed_byte_is_found(place: int, change: int) -> None:
+    assert alarms(judged(DATA[:place] + bytes([DATA[place] ^ change]) + DATA[place + 1 :]))
+
+
+@given(PLACES, st.integers(1, 40))
+def test_any_bytes_removed_are_found(place: int, length: int) -> None:
+    assert alarms(judged(DATA[:place] + DATA[place + length :]))
+
+
+@given(PLACES, st.binary(min_size=1, max_size=40))
+def test_any_bytes_added_are_found(place: int, added: bytes) -> None:
+    data = DATA[:place] + added + DATA[place:]
+    assert alarms(judged(data)) if data != DATA else not judged(data)
+
+
+@given(st.binary(min_size=1, max_size=200))
+def test_anything_added_at_the_end_is_found(added: bytes) -> None:
+    assert judged(DATA + added)
+
+
+@given(st.integers(0, len(DATA) - 1))
+def test_any_cut_of_the_tail_is_found(length: int) -> None:
+    assert "cut" in alarms(judged(DATA[:length]))
+
+
+@given(st.sets(INDEXES, min_size=1))
+def test_any_lines_removed_are_found(gone: set[int]) -> None:
+    found = alarms(judged(b"".join(line for index, line in enumerate(LINES) if index not in gone)))
+    assert found
+    assert set(found) <= {"missing", "cut"}
+
+
+@given(st.permutations(LINES))
+def test_any_lines_reordered_are_found(lines: list[bytes]) -> None:
+    found = alarms(judged(b"".join(lines)))
+    assert found == [] if lines == LINES else set(found) == {"reordered"}
+
+
+@given(INDEXES, st.integers(0, len(LINES)))
+def test_any_line_duplicated_is_found(index: int, place: int) -> None:
+    found = alarms(judged(b"".join([*LINES[:place], LINES[index], *LINES[place:]])))
+    assert found
+    assert set(found) <= {"duplicated", "reordered"}
+
+
+@given(st.sampled_from([*SAME_KEY, *FOREIGN, JUNK + b"\n", b"\n", b"{}\n", HEAD]), st.integers(0, len(LINES)))
+def test_any_line_inserted_is_found(line: bytes, place: int) -> None:
+    assert alarms(judged(b"".join([*LINES[:place], line, *LINES[place:]])))
+
+
+@given(st.sampled_from([*SAME_KEY, *FOREIGN, JUNK + b"\n"]), INDEXES)
+def test_any_line_replaced_is_found(line: bytes, place: int) -> None:
+    assert alarms(judged(b"".join([*LINES[:place], line, *LINES[place + 1 :]])))
+
+
+@given(st.integers(0, len(HEAD) - 1), st.integers(1, 255))
+def test_any_change_of_the_head_is_found(place: int, change: int) -> None:
+    assert "head" in alarms(judged(DATA, HEAD[:place] + bytes([HEAD[place] ^ change]) + HEAD[place + 1 :]))
+
+
+@pytest.mark.parametrize(
+    "head", [None, b"", HEAD[:-1], SAME_KEY_HEAD, OTHER_KEY.head(Position(8), len(DATA)), LINES[-1]]
+)
+def test_a_head_that_is_not_its_own_is_found(head: bytes | None) -> None:
+    assert alarms(judged(DATA, head))
+
+
+@pytest.mark.parametrize("events", ["dfdf", "dfdfdfdf", "dfdfdfdfdf"])
+def test_another_log_in_its_place_is_found(events: str) -> None:
+    assert alarms(judged(b"".join(written(CHAIN, events, "mallory")[0])))
+
+
+@pytest.mark.parametrize(
+    ("lines", "said"),
+    [
+        ([*LINES[:2], *LINES[3:]], ["line 3: missing: lines before it are missing: number 3"]),
+        ([*LINES[:2], *LINES[5:]], ["line 3: missing: lines before it are missing: numbers 3 to 5"]),
+        ([LINES[1], LINES[0], *LINES[2:]], ["line 2: reordered: it has number 1 and stands below number 2"]),
+        ([*LINES[:3], JUNK + b"\n", *LINES[3:]], ["line 4: inserted: ap-mcp did not write it"]),
+        ([*LINES[:3], JUNK + b"\n", *LINES[4:]], ["line 4: changed: it is not number 4 as it was written"]),
+        ([*LINES[:3], LINES[2], *LINES[3:]], ["line 4: duplicated: it is a copy of number 3, which stands above"]),
+        (
+            [*LINES[:2], SAME_KEY[2], *LINES[2:]],
+            ["line 3: inserted: it does not follow number 2: it comes from another log"],
+        ),
+        ([*LINES, LINES[0][:40]], ["line 9: inserted: ap-mcp did not write it"]),
+        (LINES[:-1], ["line 7: cut: the end is missing: number 8"]),
+        (
+            [*LINES[6:], *LINES[:6]],
+            [
+                "line 1: missing: lines before it are missing: numbers 1 to 6",
+            ],
+        ),
+    ],
+)
+def test_a_finding_says_what_happened_and_where(lines: list[bytes], said: list[str]) -> None:
+    told = [str(finding) for finding in judged(b"".join(lines)) if finding.kind != "unfinished"]
+    assert told == said
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_call_hides_what_was_done_to_the_log_before(log: AuditLog, seed: int) -> None:
+    random = Random(seed)  # noqa: S311
+    for _ in range(3):
+        record(log)
+    data = log.path.read_bytes()
+    place = random.randrange(len(data) - 1)
+    spoilt = [data[:place], data[:place] + data[place + 1 :], data[:place] + b"\0" + data[place:], data[place:]]
+    log.path.write_bytes(random.choice(spoilt))
+    record(log)
+    assert alarms(log.verify())

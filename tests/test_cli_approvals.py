@@ -1,0 +1,417 @@
+"""A person sees what they sign, proves who they are, and is told plainly when an answer is not taken."""
+
+import json
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from itertools import chain, repeat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from approving import ALICE, BOUND, MALLORY, PASSPHRASE, question
+from click.testing import CliRunner, Result
+
+from ap_mcp.cli import main
+from ap_mcp.errors import ConsentDeclined
+from ap_mcp.guard import keys
+from ap_mcp.guard.approvals import ApprovalStore, Question
+from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, init_key, load_approvers, sign
+from ap_mcp.guard.seal import ticks
+
+MINUTE = timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Give each test a user of its own, whose passphrase is cheap to try."""
+    for name in os.environ:
+        if name.startswith(("AP_MCP_", "HW_", "HUAWEICLOUD_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LOGNAME", "ivan")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return tmp_path / ".config" / "ap-mcp"
+
+
+@pytest.fixture
+def alice(folder: Path) -> None:
+    """Make Alice the approver here."""
+    init_key(folder, "alice", PASSPHRASE)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ApprovalStore:
+    return ApprovalStore(tmp_path / ".local" / "state" / "ap-mcp" / "approvals.db")
+
+
+@pytest.fixture
+def asked(store: ApprovalStore) -> Question:
+    """A question that waits."""
+    return put(store)
+
+
+def put(store: ApprovalStore, **changes: Any) -> Question:
+    now = datetime.now(UTC)
+    made = question(**{"created": now, "expires": now + 15 * MINUTE, **changes})
+    store.ask(made)
+    return made
+
+
+def run(*arguments: str, typed: tuple[str, ...] = ()) -> Result:
+    return CliRunner().invoke(main, ["approvals", *arguments], input="".join(f"{line}\n" for line in typed))
+
+
+def granted(store: ApprovalStore, folder: Path) -> bool:
+    """Whether a server that starts now lets the call through."""
+    server = ApprovalStore(store.path, load_approvers(folder / APPROVERS_FILE))
+    return server.granted(BOUND, datetime.now(UTC)) is not None
+
+
+def at(moments: Iterator[datetime], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the commands see these moments; their module hides behind the group of the same name."""
+    monkeypatch.setattr(sys.modules["ap_mcp.cli.approvals"], "_now", lambda: next(moments))
+
+
+# Making a key
+
+
+def test_init_makes_a_locked_key_and_says_what_it_is_for(folder: Path) -> None:
+    done = run("init", "--name", "alice", typed=(PASSPHRASE, PASSPHRASE))
+    assert done.exit_code == 0
+    assert "Made the key of alice" in done.output
+    assert "restart" in done.output
+    assert PASSPHRASE not in done.output
+    assert json.loads((folder / APPROVERS_FILE).read_text())["alice"] in done.output
+
+
+def test_init_takes_the_users_own_name(folder: Path) -> None:
+    assert run("init", typed=(PASSPHRASE, PASSPHRASE)).exit_code == 0
+    assert list(load_approvers(folder / APPROVERS_FILE)) == ["ivan"]
+
+
+def test_a_nameless_user_is_asked_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def nobody() -> str:
+        raise KeyError("uid")
+
+    monkeypatch.setattr("getpass.getuser", nobody)
+    done = run("init", typed=(PASSPHRASE, PASSPHRASE))
+    assert (done.exit_code, "--name" in done.output) == (2, True)
+
+
+@pytest.mark.usefixtures("alice")
+def test_init_replaces_a_key_with_its_old_passphrase_only(folder: Path) -> None:
+    new = "another long passphrase"
+    done = run("init", "--name", "alice", typed=("wrong passphrase", new, new))
+    assert done.exit_code == 4
+    assert "does not open" in done.output
+    assert keys.unlock(folder, PASSPHRASE).name == "alice"
+    done = run("init", "--name", "alice", typed=(PASSPHRASE, new, new))
+    assert done.exit_code == 0
+    assert keys.unlock(folder, new).name == "alice"
+
+
+@pytest.mark.usefixtures("alice")
+def test_init_does_not_add_an_approver_to_a_list_it_holds_no_key_of(folder: Path) -> None:
+    (folder / KEY_FILE).unlink()
+    done = run("init", "--name", "mallory", typed=(PASSPHRASE, PASSPHRASE))
+    assert (done.exit_code, "names approvers already" in done.output) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "typed", "why"),
+    [
+        ((), ("short", "short"), "at least 12 characters"),
+        (("--name", "a b"), (PASSPHRASE, PASSPHRASE), "is no name for an approver"),
+    ],
+)
+def test_init_refuses_what_will_not_do(
+    arguments: tuple[str, ...], typed: tuple[str, ...], why: str, folder: Path
+) -> None:
+    done = run("init", *arguments, typed=typed)
+    assert (done.exit_code, why in done.output) == (2, True)
+    assert not (folder / KEY_FILE).exists()
+
+
+# Looking
+
+
+def test_nothing_waits_at_first() -> None:
+    done = run("list")
+    assert (done.exit_code, done.output) == (0, "Nothing waits for a person.\n")
+
+
+def test_what_waits_is_listed_with_its_code(asked: Question, store: ApprovalStore) -> None:
+    other = put(store, name="redis", tool="delete_release", expires=asked.created + MINUTE)
+    done = run("list")
+    lines = done.output.splitlines()
+    assert done.exit_code == 0
+    assert lines[0].split("  ")[:5] == [asked.code, "delete_cluster", '"shop-prod"', "destroy", 'for "ivan"']
+    assert "min left" in lines[0]
+    assert lines[1].startswith(f"{other.code}  delete_release")
+    assert "less than a minute left" in lines[1]
+    assert "ap-mcp approvals show" in lines[2]
+
+
+def test_a_question_is_shown_whole(asked: Question) -> None:
+    done = run("show", asked.code.lower().replace("-", ""))
+    assert done.exit_code == 0
+    for line in (
+        'For: "ivan"',
+        "Tool: delete_cluster (effect: destroy)",
+        '  | cluster_id: "0e1f"',
+        '  | password: "***"',
+        "  | Deletes cluster shop-prod for good.",
+        "  | Warning: it looks like production.",
+        'It acts on: "shop-prod"',
+        "Standing: pending",
+    ):
+        assert line in done.output.splitlines()
+
+
+def test_a_question_for_somebody_else_says_so(store: ApprovalStore) -> None:
+    assert "(somebody else must decide)" in run("show", put(store, other_approver=True).code).output
+
+
+def test_a_question_without_arguments_says_so(store: ApprovalStore) -> None:
+    assert "  | none" in run("show", put(store, arguments="{}").code).output.splitlines()
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_decided_question_shows_who_decided(store: ApprovalStore, folder: Path, asked: Question) -> None:
+    store.decide(asked.code, sign(keys.unlock(folder, PASSPHRASE), asked, False, datetime.now(UTC)))
+    assert "Standing: declined by alice" in run("show", asked.code).output
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_forged_answer_is_shown_for_what_it_is(store: ApprovalStore, asked: Question) -> None:
+    forged = replace(sign(MALLORY, asked, True, datetime.now(UTC)), approver="alice")
+    store.decide(asked.code, forged)
+    output = run("show", asked.code).output
+    assert "Standing: worthless, it does not bear the signature" in output
+
+
+@pytest.mark.parametrize("command", ["show", "approve", "decline"])
+@pytest.mark.parametrize("code", ["ABCD-2345", "nonsense", "\x1b[2J"])
+def test_an_unknown_code_is_wrong_usage(command: str, code: str) -> None:
+    done = run(command, code)
+    assert done.exit_code == 2
+    assert "There is no question" in done.output
+    assert "ap-mcp approvals list" in done.output
+    assert "\x1b" not in done.output
+
+
+# Deciding
+
+
+@pytest.mark.usefixtures("alice")
+def test_an_approval_lets_exactly_one_call_through(asked: Question, store: ApprovalStore, folder: Path) -> None:
+    done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
+    assert done.exit_code == 0
+    assert "  | Deletes cluster shop-prod for good." in done.output.splitlines()
+    assert "you have seen what this is about" in done.output
+    assert "signs exactly what stands above" in done.output
+    assert f"Approved by alice, once, for exactly this call, until {asked.expires:%H:%M:%S} UTC." in done.output
+    assert "Nothing has been sent yet" in done.output
+    assert PASSPHRASE not in done.output
+    assert granted(store, folder)
+    assert not granted(store, folder)
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize("name", ["", "shop-Prod", "shop-prod ", "shop", "yes", "y", "\x1b[31m"])
+def test_a_wrong_name_decides_nothing(name: str, asked: Question, store: ApprovalStore, folder: Path) -> None:
+    done = run("approve", asked.code, typed=(name, PASSPHRASE))
+    assert done.exit_code == 4
+    assert "is not the name of what this call acts on" in done.output
+    assert f"{asked.code} still waits" in done.output
+    assert "\x1b" not in done.output.split("Not approved", 1)[1]
+    assert not granted(store, folder)
+    assert store.pending(datetime.now(UTC)) == (asked,)
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize("command", ["approve", "decline"])
+@pytest.mark.parametrize("passphrase", ["", "wrong", PASSPHRASE.upper()])
+def test_a_wrong_passphrase_decides_nothing(
+    command: str, passphrase: str, asked: Question, store: ApprovalStore, folder: Path
+) -> None:
+    done = run(command, asked.code, typed=("shop-prod", passphrase) if command == "approve" else (passphrase,))
+    assert done.exit_code == 4
+    assert "The passphrase does not open" in done.output
+    assert not granted(store, folder)
+    assert store.pending(datetime.now(UTC)) == (asked,)
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_person_may_walk_away(asked: Question, store: ApprovalStore) -> None:
+    for typed in ((), ("shop-prod",)):
+        assert run("approve", asked.code, typed=typed).exit_code == 1
+    assert store.pending(datetime.now(UTC)) == (asked,)
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_refusal_is_signed_too_and_holds(asked: Question, store: ApprovalStore, folder: Path) -> None:
+    done = run("decline", asked.code, typed=(PASSPHRASE,))
+    assert done.exit_code == 0
+    assert "Declined by alice" in done.output
+    with pytest.raises(ConsentDeclined):
+        granted(store, folder)
+
+
+@pytest.mark.usefixtures("alice")
+def test_what_is_decided_is_not_decided_again(asked: Question, store: ApprovalStore, folder: Path) -> None:
+    assert run("approve", asked.code, typed=("shop-prod", PASSPHRASE)).exit_code == 0
+    for state in ("approved by alice", "spent"):
+        done = run("decline", asked.code, typed=(PASSPHRASE,))
+        assert done.exit_code == 4
+        assert f"it is {state} already" in done.output
+        granted(store, folder)
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize("command", ["approve", "decline"])
+def test_what_has_expired_is_not_decided(
+    command: str, asked: Question, store: ApprovalStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(repeat(asked.expires), monkeypatch)
+    assert "Standing: expired" in run("show", asked.code).output
+    done = run(command, asked.code, typed=("shop-prod", PASSPHRASE))
+    assert (done.exit_code, "it expired at" in done.output) == (4, True)
+    assert "Passphrase" not in done.output
+
+
+@pytest.mark.usefixtures("alice")
+def test_what_expires_while_it_is_read_is_not_decided(
+    asked: Question, store: ApprovalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(chain([asked.created + MINUTE], repeat(asked.expires)), monkeypatch)
+    done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
+    assert (done.exit_code, "can be decided from" in done.output) == (4, True)
+    assert not granted(store, folder)
+
+
+@pytest.mark.parametrize("command", ["approve", "decline"])
+def test_without_a_key_one_is_told_how_to_make_it(command: str, asked: Question) -> None:
+    done = run(command, asked.code, typed=("shop-prod", PASSPHRASE))
+    assert (done.exit_code, "ap-mcp approvals init" in done.output) == (4, True)
+
+
+def test_nobody_approves_for_themselves_where_somebody_else_is_asked_for(store: ApprovalStore, folder: Path) -> None:
+    init_key(folder, "ivan", PASSPHRASE)
+    asked = put(store, other_approver=True)
+    done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
+    assert (done.exit_code, "somebody other than" in done.output) == (4, True)
+    assert store.pending(datetime.now(UTC)) == (asked,)
+
+
+@pytest.mark.usefixtures("alice")
+def test_an_approver_who_is_no_longer_listed_is_told(asked: Question, folder: Path) -> None:
+    (folder / APPROVERS_FILE).write_text(json.dumps({"alice": ALICE.public_text}))
+    done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
+    assert (done.exit_code, "does not name this key" in done.output) == (4, True)
+
+
+# A hand in the store
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"impact_text": "Deletes cluster shop-prod.\x1b[2K\rReads a little."},
+        {"impact_text": "Deletes \u202edorp-pohs"},
+        {"impact_text": "Deletes\u2028nothing"},
+        {"name": "shop-prod\u200b"},
+        {"name": "shop\nprod"},
+        {"tool": "get\x08\x08_cluster"},
+        {"principal": "ivan\r"},
+    ],
+)
+def test_what_hides_something_is_shown_with_it_and_not_decided(changes: dict[str, str], store: ApprovalStore) -> None:
+    asked = put(store, **changes)
+    done = run("approve", asked.code, typed=(changes.get("name", "shop-prod"), PASSPHRASE))
+    assert done.exit_code == 4
+    assert "characters that cannot be seen" in done.output
+    assert "Passphrase" not in done.output
+    assert done.output.isprintable() or not set(done.output) & set("\x1b\r\x08\u202e\u2028\u200b")
+    assert not set(run("list").output) & set("\x1b\r\x08\u202e\u2028\u200b")
+
+
+@pytest.mark.usefixtures("alice")
+@pytest.mark.parametrize(("arguments", "shown"), [("[1]", "[1]"), ("\x1bnonsense\n", "\\u001bnonsense\\n")])
+def test_arguments_that_are_no_object_are_shown_as_they_are(arguments: str, shown: str, store: ApprovalStore) -> None:
+    assert f"  | {shown}" in run("show", put(store, arguments=arguments).code).output.splitlines()
+
+
+def test_arguments_cannot_hide_or_break_out(store: ApprovalStore) -> None:
+    asked = put(store, arguments=json.dumps({"values": "a\u200b\u202eb\nStanding: approved"}, ensure_ascii=False))
+    lines = run("show", asked.code).output.splitlines()
+    assert '  | values: "a\\u200b\\u202eb\\nStanding: approved"' in lines
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_question_changed_while_it_is_read_is_signed_as_it_was_shown(
+    store: ApprovalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = put(store, impact_text="Reads a little.", arguments_digest="b" * 64)
+    unlock = keys.unlock
+
+    def unlock_meanwhile(*arguments: Any) -> keys.Approver:
+        with closing(sqlite3.connect(store.path)) as db, db:
+            db.execute("UPDATE questions SET arguments_digest = ?, impact_text = 'Deletes all.'", ("a" * 64,))
+        return unlock(*arguments)
+
+    monkeypatch.setattr(keys, "unlock", unlock_meanwhile)
+    done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
+    assert (done.exit_code, "kept but does not count" in done.output) == (4, True)
+    assert not granted(store, folder)
+
+
+@pytest.mark.usefixtures("alice")
+def test_an_answer_put_there_by_hand_can_only_be_asked_anew(store: ApprovalStore, asked: Question) -> None:
+    with closing(sqlite3.connect(store.path)) as db, db:
+        values = (ticks(asked.created), bytes(64))
+        db.execute("UPDATE questions SET approver = 'alice', approved = 1, decided = ?, signature = ?", values)
+    done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
+    assert done.exit_code == 4
+    assert "it is worthless already (it does not bear the signature" in done.output
+
+
+# Trouble
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_damaged_store_is_told_plainly(asked: Question, store: ApprovalStore) -> None:
+    store.path.write_text("no database " * 100)
+    assert_told(asked, 4, "damaged, or no database")
+
+
+@pytest.mark.usefixtures("alice")
+def test_a_damaged_list_of_approvers_is_told_plainly(asked: Question, folder: Path) -> None:
+    (folder / APPROVERS_FILE).write_text("[]")
+    assert_told(asked, 2, "must be one JSON object")
+
+
+def assert_told(asked: Question, code: int, why: str) -> None:
+    for arguments in (("list",), ("show", asked.code), ("approve", asked.code), ("decline", asked.code)):
+        done = run(*arguments)
+        assert (done.exit_code, why in done.output) == (code, True)
+        assert "Traceback" not in done.output
+
+
+@pytest.mark.parametrize("command", ["init", "list", "show", "approve", "decline"])
+def test_each_command_says_what_it_is_for_and_takes_no_passphrase_from_elsewhere(command: str) -> None:
+    done = run(command, "--help")
+    assert done.exit_code == 0
+    assert "Exit codes: 0 done, 2 wrong usage, 4 refused." in done.output
+    assert "--passphrase" not in done.output
