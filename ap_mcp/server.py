@@ -29,7 +29,7 @@ from ap_mcp.guard.approvals import ApprovalStore
 from ap_mcp.guard.audit import AuditLog, Entry, Outcome, audit_from
 from ap_mcp.guard.confirm import AskBack, Caller, Confirmer, Consent, Request, digest_of
 from ap_mcp.guard.facts import NOTHING_READ, read_facts
-from ap_mcp.guard.impact import Case
+from ap_mcp.guard.impact import Case, Impact
 from ap_mcp.guard.impacts import build_impact
 from ap_mcp.guard.keys import APPROVERS_FILE, load_approvers
 from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
@@ -156,7 +156,8 @@ class Autopilot:
             return dry_run(
                 impact.structured(), call.method, call.path, query=call.query, form=call.content_type, body=call.body
             )
-        request = Request(name, mask(arguments), digest_of(arguments, contents), impact, token=own.get(TOKEN))
+        shown_at = self.account.now().replace(microsecond=0)
+        request = Request(name, mask(arguments), digest_of(arguments, contents), impact, shown_at, token=own.get(TOKEN))
         consent = await self._consent(decision, request, caller, case)
         if isinstance(consent, AskBack):
             return consent
@@ -192,7 +193,7 @@ class Autopilot:
             if self.settings.confirm == "deny":
                 raise ConfirmationRequired(case.operation.id, decision.effect, DENIED)
             request = replace(request, other_approver=decision.other_approver)
-            return await self.confirmer.confirm(request, caller, lambda: build_impact(case))
+            return await self.confirmer.confirm(request, caller, partial(_look_again, case))
         rule = decision.rule if isinstance(decision, Allow) else None
         return Consent("rule", "", rule.source if rule else "no consent was asked for")
 
@@ -302,6 +303,11 @@ class Autopilot:
 
 
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
+
+
+async def _look_again(case: Case, at: datetime | None) -> Impact:
+    """Build an impact anew; with a time, as it would have been told then."""
+    return await build_impact(case if at is None else replace(case, clock=lambda: at))
 
 
 def _refuse_placeholders(arguments: Mapping[str, Any]) -> None:

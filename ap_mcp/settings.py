@@ -288,7 +288,11 @@ def _config_path() -> Path | None:
         if not path.is_file():
             raise SettingsError(f"AP_MCP_CONFIG: there is no file {path}")
         return path
-    path = Path(CONFIG_FILE)
+    # Not the working directory: agents write there, and this file says where signed requests go and who may approve.
+    try:
+        path = _user_folder("XDG_CONFIG_HOME", ".config") / CONFIG_FILE
+    except RuntimeError:
+        return None
     return path if path.is_file() else None
 
 

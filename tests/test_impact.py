@@ -167,7 +167,7 @@ async def test_reads_run_at_the_same_time() -> None:
             await met.wait()
         return operation
 
-    case = Case(load_catalog()["delete_cluster"], {}, "destroy", read, NOW)
+    case = Case(load_catalog()["delete_cluster"], {}, "destroy", read, lambda: NOW)
     answers = await gather(case, case=look("second"), other=look("first"))
     assert (answers.needed("case"), answers.needed("other")) == ("second", "first")
 
@@ -356,19 +356,19 @@ async def test_the_generic_impact_of_a_part_checks_whose_it_is() -> None:
         {"cluster_id": PAYMENTS_PROD, "upgrade_workflow_id": "w1"},
         "read",
         case.read,
-        NOW,
+        lambda: NOW,
     )
     assert (await build_impact(renamed)).name == "payments"
     with pytest.raises(CallRefused, match=f"belongs to cluster {SHOP_PROD}"):
-        await generic(Case(cancelling, renamed.arguments, "disrupt", case.read, NOW))
+        await generic(Case(cancelling, renamed.arguments, "disrupt", case.read, lambda: NOW))
     workflow["spec"] = {"clusterID": PAYMENTS_PROD}
-    impact = await generic(Case(cancelling, renamed.arguments, "disrupt", case.read, NOW))
+    impact = await generic(Case(cancelling, renamed.arguments, "disrupt", case.read, lambda: NOW))
     assert (impact.name, dict(impact.facts)["phase"]) == ("w1", "Init")
     assert impact.stable["phase"] == "Init"
 
 
 async def test_the_generic_impact_of_something_new_is_called_by_the_name_it_will_have() -> None:
-    case = Case(load_catalog()["create_cluster"], {"name": "shop-2", "version": "v1.31"}, "write", reader(), NOW)
+    case = Case(load_catalog()["create_cluster"], {"name": "shop-2", "version": "v1.31"}, "write", reader(), lambda: NOW)
     impact = await build_impact(case)
     assert impact.name == "shop-2"
     assert impact.sentence == "Create a cluster: changes things or starts to cost money."

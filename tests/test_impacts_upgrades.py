@@ -37,7 +37,7 @@ async def test_an_upgrade_tells_from_where_to_where_and_that_there_is_no_way_bac
     assert facts(impact)["latest backup"].endswith(" s old")
     assert f"Kubernetes v1.29.8-r0: the control plane is replaced by {TARGET}" in impact.goes
     assert impact.warnings == ()
-    assert impact.stable["target_version"] == TARGET
+    assert impact.settled["target_version"] == TARGET
 
 
 @pytest.mark.parametrize(

@@ -23,14 +23,16 @@ MAY_IMPORT: dict[str, set[str]] = {
     "wait": {"errors", "specs", "summaries"},
     "tools": {"specs", "schemas", "summaries", "wait"},
     "guard": {"errors", "specs", "arguments", "binding", "summaries"},
+    "account": {"errors", "specs", "binding", "cloud", "summaries"},
     "server": {
         *("errors", "settings", "specs", "schemas", "arguments", "tools", "files", "binding", "cloud", "guard"),
-        *("summaries", "responses", "wait", "__init__"),
+        *("summaries", "responses", "wait", "account"),
     },
+    "protocol": {"errors", "tools", "guard", "summaries", "server", "__init__"},
     "simulator": {"errors", "specs", "schemas", "cloud"},
     "cli": {
         *("errors", "settings", "credentials", "specs", "schemas", "lint", "tools", "cloud", "guard", "server"),
-        *("summaries", "wait", "arguments", "simulator"),
+        *("summaries", "wait", "arguments", "simulator", "protocol", "__init__"),
     },
     "__main__": {"cli"},
     "__init__": set(),

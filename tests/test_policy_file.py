@@ -15,7 +15,6 @@ class Limits:
     """Settings, as far as a policy wants them."""
 
     read_only: bool = False
-    confirm: str = "human"
     max_kubeconfig_days: int = 1
 
 
@@ -74,10 +73,8 @@ def test_a_policy_takes_its_limits_from_the_settings(tmp_path: Path) -> None:
     assert load_policy(None, Limits()) == Policy()
     path = tmp_path / "mine.toml"
     path.write_text(rule(DENY))
-    limits = Limits(read_only=True, confirm="off", max_kubeconfig_days=9)
-    expected = Policy(
-        read_only=True, ask=False, max_kubeconfig_days=9, rules=(Rule("deny", source="mine.toml rule 1"),)
-    )
+    limits = Limits(read_only=True, max_kubeconfig_days=9)
+    expected = Policy(read_only=True, max_kubeconfig_days=9, rules=(Rule("deny", source="mine.toml rule 1"),))
     assert load_policy(path, limits) == expected
 
 

@@ -149,7 +149,7 @@ def test_a_stranger_who_signs_correctly_is_still_a_stranger() -> None:
 
 
 @pytest.mark.parametrize(
-    "name, value", [("approver", "mallory"), ("approved", False), ("at", SOON + SECOND), ("question", question())]
+    ("name", "value"), [("approver", "mallory"), ("approved", False), ("at", SOON + SECOND), ("question", question())]
 )
 def test_a_signature_covers_the_question_and_all_of_the_answer(name: str, value: Any) -> None:
     signed: dict[str, Any] = {"question": ASKED, "approver": "alice", "approved": True, "at": SOON}

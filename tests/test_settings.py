@@ -119,7 +119,7 @@ def test_all_wrong_settings_are_told_at_once_with_what_they_may_hold(monkeypatch
     text = refusal()
     for name in wrong:
         assert f"- AP_MCP_{name}: " in text
-    assert "'human', 'approval', 'token', 'deny' or 'off'" in text
+    assert "'human', 'approval', 'token' or 'deny'" in text
     assert "all, essential, clusters" in text
     assert "openssl rand -hex 32" in text
     assert "IAM_ENDPOINT" not in text
@@ -254,8 +254,21 @@ def test_loopback_hosts_are_told_from_others(host: str, local: bool) -> None:
 # File, flags, folders
 
 
-def test_the_file_in_the_working_folder_is_read(tmp_path: Path) -> None:
-    (tmp_path / "ap-mcp.toml").write_text('region = "cn-north-4"\ntoolsets = ["clusters", "tags"]\nread_only = true\n')
+@pytest.fixture
+def own_file(tmp_path: Path) -> Path:
+    """Where the user's own settings stand."""
+    path = tmp_path / ".config" / "ap-mcp" / "ap-mcp.toml"
+    path.parent.mkdir(parents=True)
+    return path
+
+
+def test_a_file_in_the_working_folder_is_not_read_for_agents_write_there(tmp_path: Path) -> None:
+    (tmp_path / "ap-mcp.toml").write_text('confirm = "token"\n')
+    assert load_settings().confirm == "human"
+
+
+def test_the_users_own_file_is_read(own_file: Path) -> None:
+    own_file.write_text('region = "cn-north-4"\ntoolsets = ["clusters", "tags"]\nread_only = true\n')
     settings = load_settings()
     assert (settings.region, settings.toolsets, settings.read_only) == ("cn-north-4", ("clusters", "tags"), True)
 
@@ -269,8 +282,8 @@ def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(tmp_path: Path, m
     assert (settings.confirm, settings.log_level, settings.timeout) == ("approval", "error", 5.0)
 
 
-def test_problems_name_where_the_value_stands(tmp_path: Path) -> None:
-    path = tmp_path / "ap-mcp.toml"
+def test_problems_name_where_the_value_stands(own_file: Path) -> None:
+    path = own_file
     path.write_text('confirm = "x"\nred_only = true\n')
     with pytest.raises(SettingsError) as raised:
         load_settings(log_level="loud", read_only=None)
@@ -285,8 +298,8 @@ def test_a_config_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch)
     assert "AP_MCP_CONFIG: there is no file nowhere.toml" in refusal()
 
 
-def test_a_config_that_is_no_toml_is_an_error_without_its_content(tmp_path: Path) -> None:
-    (tmp_path / "ap-mcp.toml").write_text("state_key = hunter2")
+def test_a_config_that_is_no_toml_is_an_error_without_its_content(own_file: Path) -> None:
+    own_file.write_text("state_key = hunter2")
     text = refusal()
     assert "no valid TOML" in text
     assert "hunter2" not in text

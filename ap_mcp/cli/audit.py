@@ -31,8 +31,8 @@ def verify(log: str | None) -> None:
     """
     from ap_mcp.errors import AuditFailed
 
-    found = _log(log)
     try:
+        found = _log(log)
         findings = found.verify()
         count = len(found.calls())
     except AuditFailed as error:

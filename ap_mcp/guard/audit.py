@@ -128,8 +128,13 @@ class AuditLog:
 
     @property
     def is_begun(self) -> bool:
-        """Whether anything was ever recorded here, as far as the files tell."""
-        return self.head_file.exists() or (self.path.exists() and self.path.stat().st_size > 0)
+        """Whether anything was ever recorded here, as far as the files tell.
+
+        Raises:
+            AuditFailed: they cannot be looked at.
+        """
+        with self._explained("read"):
+            return self._has_lines()
 
     def decided(self, entry: Entry) -> int:
         """Record that a call is about to be sent; it is on the disk when this returns.
@@ -238,6 +243,9 @@ class AuditLog:
             raise
         return position
 
+    def _has_lines(self) -> bool:
+        return self.head_file.exists() or (self.path.exists() and self.path.stat().st_size > 0)
+
     def _set_head(self, chain: Chain, position: Position, end: int) -> None:
         write_private_file(self.head_file, chain.head(position, end))
         _sync_folder(self.path.parent)
@@ -284,7 +292,7 @@ class AuditLog:
         key = os.read(descriptor, KEY_LENGTH + 1)
         if len(key) == KEY_LENGTH:
             return key
-        if self.is_begun:
+        if self._has_lines():
             raise OSError(errno.EINVAL, self._lost_key())
         key = new_key()
         os.ftruncate(descriptor, 0)

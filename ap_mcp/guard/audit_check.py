@@ -217,9 +217,9 @@ class _Walk:
             else:
                 self._note("cut", piece.number, f"number {seq} is cut off in the middle, or changed")
         if left and at_end:
-            self._note("cut", number, f"the end is missing: {_numbers(left[0], left[-1])}")
+            self._note("cut", number, f"{_numbers(left[0], left[-1])} should stand after it")
         elif left:
-            self._note("missing", number, f"lines before it are missing: {_numbers(left[0], left[-1])}")
+            self._note("missing", number, f"{_numbers(left[0], left[-1])} should stand before it")
         self._strange = []
 
     def _note(self, kind: Alarm | Note, line: int, message: str) -> None:

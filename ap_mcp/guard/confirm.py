@@ -9,7 +9,7 @@ import json
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
@@ -17,8 +17,10 @@ from typing import Any, Literal, TypeAlias
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined, quoted
 from ap_mcp.guard.approvals import ApprovalStore, Question, new_code
 from ap_mcp.guard.impact import Impact
-from ap_mcp.guard.seal import Sealer
+from ap_mcp.guard.seal import Sealer, canonical
 
+LookAgain: TypeAlias = Callable[[datetime | None], Awaitable[Impact]]
+"""Reads the impact anew; with a time, as it would have been told then, its ages and all."""
 Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
 
 FIELD = "name"
@@ -26,6 +28,7 @@ STATE, TOKEN = "state", "token"
 LIFETIME = timedelta(minutes=5)
 APPROVAL_LIFETIME = timedelta(minutes=15)
 MOST_ROUNDS = 3
+AS_OF = "As of "
 CHANGED = "What this touches has changed since you were asked; this is how it is now."
 
 
@@ -62,12 +65,14 @@ class Request:
 
     Attributes:
         digest: of the true arguments and of the files they name; `arguments` are masked.
+        shown_at: the service's time the impact is told for.
     """
 
     tool: str
     arguments: Mapping[str, Any]
     digest: str
     impact: Impact
+    shown_at: datetime
     other_approver: bool = False
     token: str | None = None
 
@@ -134,9 +139,7 @@ class Confirmer:
     store: ApprovalStore
     now: Callable[[], datetime]
 
-    async def confirm(
-        self, request: Request, caller: Caller, look_again: Callable[[], Awaitable[Impact]]
-    ) -> Consent | AskBack:
+    async def confirm(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent | AskBack:
         """Return a consent to exactly this call, or the question to put to a person.
 
         Args:
@@ -155,19 +158,19 @@ class Confirmer:
             return self._between_legs(request, caller)
         if forms and caller.push is not None:
             return await self._while_waiting(request, caller, caller.push, look_again)
-        return self._elsewhere(request, caller)
+        return await self._elsewhere(request, caller, look_again)
 
     async def _while_waiting(
         self,
         request: Request,
         caller: Caller,
         push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
-        look_again: Callable[[], Awaitable[Impact]],
+        look_again: LookAgain,
     ) -> Consent:
         impact, note = request.impact, ""
         for _ in range(MOST_ROUNDS):
             _judge(request, await push(message(impact, note), form(impact)), impact)
-            fresh = await look_again()
+            fresh = await look_again(None)
             if hmac.compare_digest(fresh.fingerprint(), impact.fingerprint()):
                 return Consent("form", caller.principal)
             impact, note = fresh, CHANGED
@@ -204,39 +207,62 @@ class Confirmer:
             raise ConsentDeclined(request.tool, "The confirmation_token was used before.")
         return Consent("token", "", "the model carried a token, as the operator accepts")
 
-    def _elsewhere(self, request: Request, caller: Caller) -> Consent:
+    async def _elsewhere(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent:
         """Take an approval that was signed for exactly this, or ask for one."""
+        request = replace(request, impact=await look_again(request.shown_at))
         now, bound = self.now(), request.binding(caller.principal)
-        granted = self.store.granted(bound, now, other_approver=request.other_approver)
-        if granted is not None:
-            return Consent("approval", granted.approver)
-        question = self.store.pending_for(bound, now) or self._ask(request, caller, now)
+        found = self.store.approved_for(bound, now, other_approver=request.other_approver)
+        genuine = found is not None and await self._is_ours(found.question, request, caller, look_again)
+        if found and genuine and self.store.spend(found.question.consent_id, found.question.expires):
+            return Consent("approval", found.approver)
+        question = self.store.pending_for(bound, now)
+        if question is None or not await self._is_ours(question, request, caller, look_again):
+            question = self._asked(request, caller, now)
+            self.store.ask(question)
         token = None
         if self.mode == "token" and not request.other_approver:
             payload = {**bound, "id": secrets.token_urlsafe(12)}
             token = self.sealer.seal(TOKEN, payload, now + LIFETIME)
         raise ApprovalRequired(request.tool, request.impact.effect, request.impact.text(), question.code, token)
 
-    def _ask(self, request: Request, caller: Caller, now: datetime) -> Question:
-        question = Question(
+    async def _is_ours(self, question: Question, request: Request, caller: Caller, look_again: LookAgain) -> bool:
+        """Say whether a person was shown what is true, and not what somebody wrote into the store.
+
+        What was shown is told anew for the time it was told at, and must be the same to the letter.
+        """
+        shown_at = read_moment(question.impact_text.partition("\n")[0].removeprefix(AS_OF))
+        if shown_at is None:
+            return False
+        told = replace(request, impact=await look_again(shown_at), shown_at=shown_at)
+        return question.says_the_same(self._asked(told, caller, self.now()))
+
+    def _asked(self, request: Request, caller: Caller, now: datetime) -> Question:
+        return Question(
             code=new_code(),
             tool=request.tool,
-            arguments=json.dumps(dict(request.arguments), sort_keys=True, ensure_ascii=False),
+            arguments=canonical(dict(request.arguments)),
             arguments_digest=request.digest,
             principal=caller.principal,
             effect=request.impact.effect,
             name=request.impact.name,
-            impact_text=request.impact.text(),
+            impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.impact.text()}",
             fingerprint=request.impact.fingerprint(),
             created=now,
             expires=now + APPROVAL_LIFETIME,
             other_approver=request.other_approver,
         )
-        self.store.ask(question)
-        return question
 
     def _opened(self, kind: str, sealed: str | None) -> dict[str, Any] | None:
         return None if sealed is None else self.sealer.open(kind, sealed, self.now())
+
+
+def read_moment(text: str) -> datetime | None:
+    """Return the time that a text tells as RFC 3339; None if it tells none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
 
 
 def message(impact: Impact, note: str = "") -> str:

@@ -27,10 +27,6 @@ class Limits(Protocol):
         """Nothing but reading."""
 
     @property
-    def confirm(self) -> str:
-        """How consent is had; `off` is without."""
-
-    @property
     def max_kubeconfig_days(self) -> int:
         """The longest life of a kubeconfig."""
 
