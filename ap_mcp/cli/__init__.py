@@ -2,6 +2,7 @@
 
 import click
 
+from ap_mcp import __version__
 from ap_mcp.cli.approvals import approvals
 from ap_mcp.cli.audit import audit
 from ap_mcp.cli.call import call
@@ -15,7 +16,7 @@ from ap_mcp.cli.tools import tools
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(package_name="ap-mcp", prog_name="ap-mcp")
+@click.version_option(__version__, prog_name="ap-mcp")
 def main() -> None:
     """Operate Huawei Cloud CCE Autopilot clusters through the Model Context Protocol."""
 

@@ -145,4 +145,6 @@ def is_cut_short(raw: bytes, seq: int) -> bool:
     """Say whether bytes look like line `seq` when a program, or the machine, ended in the middle of writing it."""
     begun = b'{"seq":%d,' % seq
     written = raw.rstrip(b"\0")
-    return bool(raw) and b"\n" not in raw and (written.startswith(begun) or begun.startswith(written))
+    if not raw or b"\n" in raw or _LINE.fullmatch(written):
+        return False
+    return written.startswith(begun) or begun.startswith(written)
