@@ -3,6 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
@@ -57,8 +58,11 @@ class Account:
         files: Mapping[str, FilePart] | None = None,
     ) -> HttpCall:
         """Return the request of a call, with everything it needs but its host and signature."""
-        cloud = await self._client()
-        return bind(operation, arguments, project_id=await cloud.project_id(), filled=filled, files=files)
+        return bind(operation, arguments, project_id=await self.project_id(), filled=filled, files=files)
+
+    async def project_id(self) -> str:
+        """Return the id of the project that everything here belongs to."""
+        return await (await self._client()).project_id()
 
     async def send(self, call: HttpCall) -> "Reply":
         """Send a request.
@@ -72,13 +76,13 @@ class Account:
             reply = await cloud.send(call)
         except ServiceError as error:
             # Services repeat what they refuse, and half an answer is quoted as an error.
-            error.message, error.reason = mask_text(error.message), mask_text(error.reason)
+            error.rewrite(mask_text)
             raise
         try:
             self._ahead = parsedate_to_datetime(reply.headers["date"]).astimezone(UTC) - datetime.now(UTC)
         except (KeyError, ValueError):
             self._ahead = timedelta()
-        return reply
+        return replace(reply, request_id=mask_text(reply.request_id))
 
     async def ask(self, operation: Operation, arguments: Mapping[str, Any]) -> "Reply":
         """Bind and send a call that needs nothing read first."""

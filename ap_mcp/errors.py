@@ -30,13 +30,16 @@ ApMcpError
     └── BadAnswer                   no answer of the API: HTML, cut off, a redirect, an error sent as a success
 """
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 MESSAGE_LIMIT = 600
 NAME_LIMIT = 120
+KEPT_LIMIT = 20_000
 
+_PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
 _EFFECTS = {
     "write": "changes things or starts to cost money",
     "disrupt": "may interrupt what runs or cannot simply be put back",
@@ -59,9 +62,14 @@ def quoted(text: str, limit: int = MESSAGE_LIMIT) -> str:
     return '"' + clean(text, limit).replace('"', "'") + '"'
 
 
-def _word(text: str) -> str:
+def is_plain(text: str) -> bool:
+    """Say whether foreign text is a name, id, version or address, which can be taken for nothing else."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def _word(text: str, limit: int = NAME_LIMIT) -> str:
     """Return a code or id as it is; in quotation marks if it could be read as a sentence."""
-    return quoted(text) if " " in text else text
+    return text if is_plain(text) or not text else quoted(text, limit)
 
 
 class ApMcpError(Exception):
@@ -252,19 +260,25 @@ class ServiceError(ApMcpError):
     ) -> None:
         self.status = status
         self.operation = operation
-        self.code = clean(code, NAME_LIMIT)
-        self.other_code = clean(other_code, NAME_LIMIT)
-        self.message = clean(message)
-        self.reason = clean(reason, NAME_LIMIT)
-        self.request_id = clean(request_id, NAME_LIMIT)
+        self.code = clean(code, KEPT_LIMIT)
+        self.other_code = clean(other_code, KEPT_LIMIT)
+        # Cut only when they are shown: of a secret that was cut before it is masked, a part could stay.
+        self.message = clean(message, KEPT_LIMIT)
+        self.reason = clean(reason, KEPT_LIMIT)
+        self.request_id = clean(request_id, KEPT_LIMIT)
         self.hint = hint
         self.retry_after = retry_after
         self.may_pass = may_pass
         super().__init__()
 
+    def rewrite(self, change: Callable[[str], str]) -> None:
+        """Change every text that came from the service, as masking does."""
+        for name in ("code", "other_code", "message", "reason", "request_id"):
+            setattr(self, name, change(getattr(self, name)))
+
     def __str__(self) -> str:
         codes = _word(self.code) + (f" ({_word(self.other_code)})" if self.other_code else "")
-        reason = f"reason {_word(self.reason)}" if self.reason else ""
+        reason = f"reason {_word(self.reason, MESSAGE_LIMIT)}" if self.reason else ""
         head = [f"{self.operation} failed: HTTP {self.status}", codes, reason]
         lines = [
             ", ".join(part for part in head if part),

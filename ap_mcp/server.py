@@ -27,9 +27,9 @@ from ap_mcp.errors import (
 from ap_mcp.files import read_upload, save_result
 from ap_mcp.guard.approvals import ApprovalStore
 from ap_mcp.guard.audit import AuditLog, Entry, Outcome, audit_from
-from ap_mcp.guard.confirm import AskBack, Caller, Confirmer, Consent, Request, digest_of
+from ap_mcp.guard.confirm import AskBack, Caller, Confirmer, Consent, LookAgain, Request, digest_of
 from ap_mcp.guard.facts import NOTHING_READ, read_facts
-from ap_mcp.guard.impact import Case, Impact
+from ap_mcp.guard.impact import Case
 from ap_mcp.guard.impacts import build_impact
 from ap_mcp.guard.keys import APPROVERS_FILE, load_approvers
 from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
@@ -140,7 +140,7 @@ class Autopilot:
             return await self._wait_for(arguments, caller, report)
         operation = self._find(name)
         arguments, own = self._checked(operation, arguments)
-        self._refuse_at_once(operation, arguments)
+        self._refuse_at_once(operation, arguments, trying=bool(own.get(DRY_RUN)))
         files = await self._files(operation, arguments)
         arguments = await self.account.resolved(arguments)
         decision = await self._decided(operation, arguments)
@@ -150,19 +150,14 @@ class Autopilot:
             return await self._result(operation, arguments, await self.account.send(call), caller)
         contents = {name: part.content for name, part in files.items()}
         case = Case(operation, arguments, effect, self.account.read, self.account.now, contents)
-        impact = await build_impact(case)
+        look = partial(self._proposed, case, files, own.get(TOKEN))
+        request = await look(decision=decision)
         if own.get(DRY_RUN):
-            call = await self._bound(operation, {**arguments, **impact.settled}, files)
-            return dry_run(
-                impact.structured(), call.method, call.path, query=call.query, form=call.content_type, body=call.body
-            )
-        shown_at = self.account.now().replace(microsecond=0)
-        request = Request(name, mask(arguments), digest_of(arguments, contents), impact, shown_at, token=own.get(TOKEN))
-        consent = await self._consent(decision, request, caller, case)
-        if isinstance(consent, AskBack):
-            return consent
-        call = await self._bound(operation, {**arguments, **impact.settled}, files)
-        return await self._recorded(operation, arguments, call, request=request, consent=consent, caller=caller)
+            call = request.call
+            shown = request.impact.structured()
+            return dry_run(shown, call.method, call.path, query=call.query, form=call.content_type, body=call.body)
+        consent = await self._consent(decision, request, caller, look)
+        return consent if isinstance(consent, AskBack) else await self._recorded(operation, arguments, consent, caller)
 
     async def _decided(self, operation: Operation, arguments: Mapping[str, Any]) -> Decision:
         """Decide about a call, with its cluster's facts if a rule goes by them.
@@ -178,39 +173,69 @@ class Autopilot:
             raise decision.error
         return decision
 
-    def _refuse_at_once(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
+    def _refuse_at_once(self, operation: Operation, arguments: Mapping[str, Any], *, trying: bool) -> None:
         """Refuse what needs no look at the cloud, before anything is sent or anybody asked."""
         if not needs_cluster(operation, self.policy):
             decision = decide(operation, arguments, NOTHING_READ, self.policy)
             if isinstance(decision, Refuse):
                 raise decision.error
-            if isinstance(decision, Ask) and self.settings.confirm == "deny":
+            if isinstance(decision, Ask) and self.settings.confirm == "deny" and not trying:
                 raise ConfirmationRequired(operation.id, decision.effect, DENIED)
 
-    async def _consent(self, decision: Decision, request: Request, caller: Caller, case: Case) -> Consent | AskBack:
+    async def _proposed(
+        self,
+        case: Case,
+        files: Mapping[str, FilePart],
+        token: str | None,
+        at: datetime | None = None,
+        decision: Decision | None = None,
+    ) -> Request:
+        """Look at what a call would touch, and make the very request that is sent if somebody agrees to it.
+
+        Args:
+            case: the call.
+            files: content of the local files that arguments name.
+            token: the consent that the model carries, if it does.
+            at: tell it as it would have been told then.
+            decision: about the call; it is decided anew if none is given, for rules may no longer let it pass.
+
+        Raises:
+            CallRefused: it may not go out, whoever agrees.
+        """
+        if decision is None:
+            decision = await self._decided(case.operation, case.arguments)
+        impact = await build_impact(case if at is None else replace(case, clock=lambda: at))
+        return Request(
+            tool=case.operation.id,
+            arguments=mask(case.arguments),
+            digest=digest_of(case.arguments, case.files),
+            impact=impact,
+            call=await self._bound(case.operation, {**case.arguments, **impact.settled}, files),
+            project=await self.account.project_id(),
+            shown_at=at or self.account.now().replace(microsecond=0),
+            other_approver=isinstance(decision, Ask) and decision.other_approver,
+            token=token,
+        )
+
+    async def _consent(
+        self, decision: Decision, request: Request, caller: Caller, look_again: LookAgain
+    ) -> Consent | AskBack:
         """Return the consent a call needs; one that a rule lets go needs nobody's."""
         if isinstance(decision, Ask):
             if self.settings.confirm == "deny":
-                raise ConfirmationRequired(case.operation.id, decision.effect, DENIED)
-            request = replace(request, other_approver=decision.other_approver)
-            return await self.confirmer.confirm(request, caller, partial(_look_again, case))
+                raise ConfirmationRequired(request.tool, decision.effect, DENIED)
+            return await self.confirmer.confirm(request, caller, look_again)
         rule = decision.rule if isinstance(decision, Allow) else None
-        return Consent("rule", "", rule.source if rule else "no consent was asked for")
+        return Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
 
     async def _recorded(
-        self,
-        operation: Operation,
-        arguments: Mapping[str, Any],
-        call: HttpCall,
-        *,
-        request: Request,
-        consent: Consent,
-        caller: Caller,
+        self, operation: Operation, arguments: Mapping[str, Any], consent: Consent, caller: Caller
     ) -> Result:
         """Send a guarded call between two lines of the audit; without the first, nothing is sent."""
+        request = consent.request
         entry = Entry(
             principal=caller.principal,
-            client=caller.client,
+            client=f"{caller.client} (simulated)".strip() if self.simulated else caller.client,
             tool=operation.id,
             arguments=request.arguments,
             effect=request.impact.effect,
@@ -223,7 +248,7 @@ class Autopilot:
         number = await to_thread.run_sync(self.audit.decided, entry)
         outcome = Outcome("unknown", detail="cut short: look before you repeat it")
         try:
-            reply = await self.account.send(call)
+            reply = await self.account.send(request.call)
             outcome = Outcome("succeeded", request_id=reply.request_id)
         except ApMcpError as error:
             outcome = _ending(error)
@@ -247,7 +272,9 @@ class Autopilot:
         order = Order(self.waitables[arguments["kind"]], arguments)
         check_arguments(order.read, order.arguments)
         wanted = await self.account.resolved(order.arguments)
-        await self._decided(order.read, wanted)
+        decision = await self._decided(order.read, wanted)
+        if isinstance(decision, Ask):
+            raise ConfirmationRequired(order.read.id, decision.effect, ASKED_ABOUT)
 
         async def look() -> "Reply":
             reply = await self.account.ask(order.read, wanted)
@@ -303,11 +330,7 @@ class Autopilot:
 
 
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
-
-
-async def _look_again(case: Case, at: datetime | None) -> Impact:
-    """Build an impact anew; with a time, as it would have been told then."""
-    return await build_impact(case if at is None else replace(case, clock=lambda: at))
+ASKED_ABOUT = "A rule of the operator wants a person asked before each look: call the tool itself."
 
 
 def _refuse_placeholders(arguments: Mapping[str, Any]) -> None:

@@ -10,6 +10,7 @@ import anyio
 import httpx
 from jsonschema import Draft202012Validator
 from mcp import Client
+from mcp.client.session import ElicitationFnT
 from mcp_types import CallToolResult, TextContent
 from simulation import simulate
 
@@ -127,9 +128,14 @@ def autopilot_on(
 
 @asynccontextmanager
 async def connected(
-    tmp_path: Path, *, app: Simulator | None = None, mode: str = "auto", **settings: Any
+    tmp_path: Path,
+    *,
+    app: Simulator | None = None,
+    mode: str = "auto",
+    person: ElicitationFnT | None = None,
+    **settings: Any,
 ) -> AsyncIterator[Agent]:
-    """Connect an agent; files go below `tmp_path`, charts are read from there."""
+    """Connect an agent; files go below `tmp_path`, charts are read from there, `person` answers forms."""
     folders = {
         "files_dir": tmp_path / "files",
         "chart_roots": (tmp_path,),
@@ -141,7 +147,8 @@ async def connected(
     autopilot = autopilot_on(served, **{**folders, **settings})
     server = build_server(autopilot)
     try:
-        async with autopilot, Client(server, mode=mode, raise_exceptions=True) as client:
+        client = Client(server, mode=mode, raise_exceptions=True, elicitation_callback=person)
+        async with autopilot, client:
             yield Agent(client, served, autopilot)
     except BaseExceptionGroup as group:
         # What fails in a test fails inside the client's task groups; wrapped in them, nobody finds it.

@@ -319,6 +319,27 @@ def test_a_half_line_that_was_sealed_off_is_guarded_like_the_rest(kept: AuditLog
     assert "changed" in alarms(kept.verify())
 
 
+def test_a_line_is_on_the_disk_before_its_head_and_the_head_before_anything_is_sent(
+    kept: AuditLog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[Path | str] = []
+    synced, replaced = os.fsync, Path.replace
+
+    def sync(descriptor: int) -> None:
+        same = (path for path in [kept.path, kept.path.parent] if os.path.samestat(path.stat(), os.fstat(descriptor)))
+        done.append(next(same, "new head"))
+        synced(descriptor)
+
+    def replace(path: Path, target: Path) -> Path:
+        done.append(target)
+        return replaced(path, target)
+
+    monkeypatch.setattr(os, "fsync", sync)
+    monkeypatch.setattr(Path, "replace", replace)
+    kept.decided(ENTRY)
+    assert done == [kept.path, "new head", kept.head_file, kept.path.parent]
+
+
 # What cannot be written
 
 
@@ -575,6 +596,14 @@ def test_what_was_cut_off_is_named(kept: AuditLog) -> None:
     ]
 
 
+def test_a_line_that_was_cut_in_the_middle_is_told_once(kept: AuditLog) -> None:
+    cut_inside_a_line(kept)
+    assert str(kept.verify()[-1]) == "line 6: cut: number 6 is cut off in the middle, or changed"
+    assert alarms(kept.verify()) == ["cut"]
+    record(kept)
+    assert alarms(kept.verify()) == ["cut"]
+
+
 def test_a_log_put_aside_with_its_head_can_still_be_checked_and_the_next_begins_at_one(kept: AuditLog) -> None:
     pending = kept.decided(ENTRY)
     old = log_at(kept.path.with_name("audit-2026-03.jsonl"))
@@ -590,11 +619,11 @@ def test_a_log_put_aside_with_its_head_can_still_be_checked_and_the_next_begins_
 
 
 def test_an_outcome_of_an_earlier_log_says_nothing_about_this_one(log: AuditLog) -> None:
-    log.finished(3, DONE)
-    record(log)
-    log.finished(99, DONE)
-    log.decided(ENTRY)
+    log.finished(2, DONE)
+    assert log.decided(ENTRY) == 2
     assert kinds(log.verify()) == ["unfinished"]
+    log.finished(2, DONE)
+    assert log.verify() == []
 
 
 @pytest.mark.parametrize("seed", range(12))

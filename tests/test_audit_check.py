@@ -14,6 +14,7 @@ from ap_mcp.guard.chain import Chain, Position
 CHAIN, OTHER_KEY = Chain(b"k" * 32), Chain(b"o" * 32)
 JUNK = b'{"seq":2,"time":"2026-03-01T12:00:00.000Z","event":"finished","of":1}\n'
 HALF = b'{"seq":5,"time":"2026-03-01T12:0\n'
+NEXT_HALF = HALF.replace(b"5", b"9", 1)
 
 
 def written(chain: Chain, steps: str, principal: str = "alice") -> tuple[list[bytes], bytes]:
@@ -48,7 +49,7 @@ LINES, HEAD = written(CHAIN, "df" * 4)
 DATA = b"".join(LINES)
 CRASHED, CRASHED_HEAD = written(CHAIN, "dfdfhmdf")
 SAME_KEY, SAME_KEY_HEAD = written(CHAIN, "df" * 5, "mallory")
-FOREIGN, FOREIGN_HEAD = written(OTHER_KEY, "df" * 4)
+FOREIGN, FOREIGN_HEAD = written(OTHER_KEY, "df" * 5)
 STRAY = [*SAME_KEY, *FOREIGN, JUNK]
 
 # A log with its head: one that nothing ever happened to, and one with half a line in it that was sealed off.
@@ -150,7 +151,9 @@ def test_any_change_of_the_head_is_found(place: int, change: int) -> None:
     assert alarms(DATA, HEAD[:place] + bytes([HEAD[place] ^ change]) + HEAD[place + 1 :]) == {"head"}
 
 
-@pytest.mark.parametrize("head", [None, b"", HEAD[:-1], SAME_KEY_HEAD, FOREIGN_HEAD, LINES[-1]])
+@pytest.mark.parametrize(
+    "head", [None, b"", HEAD[:-1], SAME_KEY_HEAD, written(CHAIN, "dfdfdfd", "mallory")[1], FOREIGN_HEAD, LINES[-1]]
+)
 def test_a_head_that_is_not_its_own_is_found(head: bytes | None) -> None:
     assert alarms(DATA, head)
 
@@ -176,6 +179,10 @@ def test_another_log_in_its_place_is_found(steps: str) -> None:
         ),
         ([*LINES[:3], JUNK, *LINES[3:]], "line 4: inserted: ap-mcp did not write it"),
         ([*LINES, LINES[0][:40]], "line 9: inserted: ap-mcp did not write it"),
+        ([*LINES, SAME_KEY[8][:-1]], "line 9: inserted: ap-mcp did not write it"),
+        ([*LINES, FOREIGN[8]], "line 9: foreign key: it was written with another key"),
+        ([*LINES, NEXT_HALF], "line 9: half line: ap-mcp ended while it wrote it; the next call seals it off"),
+        ([*LINES, NEXT_HALF, NEXT_HALF], "lines 9-10: inserted: ap-mcp did not write it; the others likewise"),
         (
             [*LINES[:2], SAME_KEY[2], *LINES[2:]],
             "line 3: inserted: it does not follow number 2: it comes from another log",

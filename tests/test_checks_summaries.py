@@ -119,10 +119,35 @@ def test_equal_findings_of_many_nodes_are_one_line(summed: Any) -> None:
     nodes = [
         node(number, item("Disk", kind="Risk", message=f"node-{number} (uid-{number}) is full")) for number in range(12)
     ]
-    (risk,) = summed("get_precheck", check("Failed", nodes=nodes)).risks
+    (risk,) = summed("get_precheck", check("Failed", nodes=[*nodes, node(12)])).risks
     assert risk.count == 12
     assert risk.where == "node-0, node-1, node-10 and 9 more"
     assert risk.why == "… (…) is full"
+    (risk,) = summed("get_precheck", check("Failed", nodes=nodes)).risks
+    assert (risk.where, risk.count) == ("all 12 nodes", 12)
+
+
+def test_error_codes_are_told_once_each(summed: Any) -> None:
+    nodes = [node(number, item("Disk", errorCodes=["E.7", f"E.{number}"])) for number in (1, 2)]
+    (finding,) = summed("get_precheck", check("Failed", nodes=nodes)).blocking
+    assert finding.why == "Disk is wrong (code E.7, E.1, E.2)"
+
+
+def test_a_phase_that_nobody_knows_is_told_and_not_guessed_at(summed: Any) -> None:
+    result = summed("get_precheck", check("Failed", item("A"), item("B", phase="Timeout")))
+    assert [finding.name for finding in result.blocking] == ["A"]
+    assert result.warnings == ['1 item in a phase that is not known: B "Timeout".']
+
+
+def test_findings_folded_by_name_keep_their_levels(summed: Any) -> None:
+    nodes = [
+        node(number, item("Disk", level=level, message=f"{level} {number}"))
+        for number in range(9)
+        for level in ("Info", "Fatal")
+    ]
+    result = summed("get_precheck", check("Failed", nodes=nodes))
+    assert result.failed == {"LimitCheck Info": 9, "LimitCheck Fatal": 9}
+    assert [(finding.level, finding.count) for finding in result.blocking] == [("Fatal", 9), ("Info", 9)]
 
 
 def test_risks_come_with_the_argument_that_skips_them_and_what_was_skipped_before(summed: Any) -> None:

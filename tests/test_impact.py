@@ -368,7 +368,9 @@ async def test_the_generic_impact_of_a_part_checks_whose_it_is() -> None:
 
 
 async def test_the_generic_impact_of_something_new_is_called_by_the_name_it_will_have() -> None:
-    case = Case(load_catalog()["create_cluster"], {"name": "shop-2", "version": "v1.31"}, "write", reader(), lambda: NOW)
+    case = Case(
+        load_catalog()["create_cluster"], {"name": "shop-2", "version": "v1.31"}, "write", reader(), lambda: NOW
+    )
     impact = await build_impact(case)
     assert impact.name == "shop-2"
     assert impact.sentence == "Create a cluster: changes things or starts to cost money."

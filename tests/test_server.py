@@ -9,6 +9,7 @@ from typing import Any
 import anyio
 import pytest
 from agent import Agent, autopilot_on, connected, text_of
+from guarded import account, guarded_account
 from mcp import Client
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, ResourceLink, TextResourceContents
@@ -20,13 +21,10 @@ from ap_mcp.protocol import build_server, instructions
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
 from ap_mcp.simulator.names import (
-    CHECKOUT_STAGING,
-    EIP_ID,
     LEGACY_IMPORT,
     PAYMENTS_PROD,
     SEARCH_DEV,
     SECRET_KEY,
-    SUBNET_IDS,
     TEAM_SANDBOX,
 )
 from ap_mcp.specs import Catalog
@@ -38,27 +36,6 @@ pytestmark = pytest.mark.anyio
 ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 ANY_ID = "3d7c0a52-5c1e-11ef-9a41-0255ac100d01"
 RELEASE = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api"}
-ADDON = {"cluster_id": SEARCH_DEV, "addon_id": ANY_ID}
-GUARDED_CALLS: dict[str, dict[str, Any]] = {
-    "update_cluster": {"cluster_id": TEAM_SANDBOX, "eni_subnet_ids": list(SUBNET_IDS)},
-    "delete_cluster": {"cluster_id": TEAM_SANDBOX},
-    "get_cluster_certificate": {"cluster_id": TEAM_SANDBOX, "duration_days": 1},
-    "set_cluster_public_access": {"cluster_id": TEAM_SANDBOX, "action": "bind", "eip_id": EIP_ID},
-    "update_addon": {**ADDON, "target_version": "1.7.1"},
-    "delete_addon": ADDON,
-    "rollback_addon": ADDON,
-    "upgrade_cluster": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31"},
-    "retry_upgrade": {"cluster_id": CHECKOUT_STAGING},
-    "cancel_upgrade_workflow": {"cluster_id": CHECKOUT_STAGING, "upgrade_workflow_id": ANY_ID},
-    "delete_cluster_tags": {"cluster_id": TEAM_SANDBOX, "keys": ["env"]},
-    "upload_chart": {"chart_path": "chart.tgz", "override": True},
-    "update_chart": {"chart_id": REDIS, "chart_path": "chart.tgz", "override": True},
-    "delete_chart": {"chart_id": REDIS},
-    "create_release": {**RELEASE, "chart_id": PAYMENTS_API, "version": "1.9.0", "replace": True},
-    "update_release": {**RELEASE, "action": "upgrade", "chart_id": PAYMENTS_API, "values": {}},
-    "delete_release": RELEASE,
-}
-"""For each guarded tool a good call with the worst it can do."""
 
 
 def text_in(contents: list[Any]) -> str:
@@ -175,40 +152,56 @@ async def test_only_the_chosen_toolsets_are_offered(tmp_path: Path, catalog: Cat
 
 
 async def test_a_server_that_only_reads_offers_and_runs_nothing_else(tmp_path: Path, catalog: Catalog) -> None:
+    _, calls = await guarded_account(tmp_path)
     async with connected(tmp_path, read_only=True) as agent:
         tools = (await agent.client.list_tools()).tools
         assert await offered(agent) == {each.id for each in catalog.values() if each.worst_effect == "read"}
         assert all(tool.annotations and tool.annotations.read_only_hint for tool in tools)
-        for tool, arguments in GUARDED_CALLS.items():
+        for tool, arguments in calls.items():
             assert "read-only" in await agent.fail(tool, **arguments)
+            assert "read-only" in await agent.fail(tool, **arguments, dry_run=True)
         assert "read-only" in await agent.fail("add_cluster_tags", cluster_id=TEAM_SANDBOX, tags={"a": "b"})
         assert agent.sent == []
         assert "only reads" in instructions(agent.autopilot)
         await agent.call("list_clusters")
 
 
-def test_the_table_of_guarded_calls_is_complete_and_each_does_its_worst(catalog: Catalog) -> None:
-    assert set(GUARDED_CALLS) == {each.id for each in catalog.values() if each.guarded}
-    for tool, arguments in GUARDED_CALLS.items():
+async def test_the_table_of_guarded_calls_is_complete_and_each_does_its_worst(tmp_path: Path, catalog: Catalog) -> None:
+    _, calls = await guarded_account(tmp_path)
+    assert set(calls) == {each.id for each in catalog.values() if each.guarded}
+    for tool, arguments in calls.items():
         assert effect_of(catalog[tool], arguments) == catalog[tool].worst_effect
 
 
-@pytest.mark.parametrize("confirm", ["human", "approval", "token", "deny"])
-async def test_guarded_tools_need_confirmation_and_nothing_is_sent(tmp_path: Path, confirm: str) -> None:
-    (tmp_path / "chart.tgz").write_bytes(b"x")
-    async with connected(tmp_path, confirm=confirm) as agent:
+TOLD = {
+    "human": ("approval_required: nothing was sent. ", "ap-mcp approvals approve "),
+    "approval": ("approval_required: nothing was sent. ", "ap-mcp approvals approve "),
+    "token": ("approval_required: nothing was sent. ", "ap-mcp approvals approve ", "\nconfirmation_token="),
+    "deny": ("needs confirmation", "AP_MCP_CONFIRM=deny", "Nothing was sent"),
+}
+"""What a client that cannot ask anybody is told, by how consent is had."""
+
+
+@pytest.mark.parametrize("mode", ERAS)
+@pytest.mark.parametrize("confirm", TOLD)
+async def test_a_guarded_call_of_a_client_that_cannot_ask_is_never_sent(
+    tmp_path: Path, confirm: str, mode: str
+) -> None:
+    state, calls = await guarded_account(tmp_path)
+    async with connected(tmp_path, app=account(state), mode=mode, confirm=confirm, unasked=False) as agent:
         before = agent.world.to_json()["tables"]
-        for tool, arguments in GUARDED_CALLS.items():
-            said = await agent.fail(tool, **arguments)
-            assert "needs confirmation" in said
-            assert f"{tool} " in said
-            assert "Nothing was sent" in said
+        for tool, arguments in calls.items():
+            for _ in range(2):
+                said = await agent.fail(tool, **arguments)
+                assert [part for part in (f"{tool} ", *TOLD[confirm]) if part not in said] == []
+            assert ("confirmation_token" in said) == (confirm == "token")
         assert agent.changed == []
         assert agent.world.to_json()["tables"] == before
+        assert (agent.sent == []) == (confirm == "deny")
 
 
 async def test_tools_with_a_harmless_side_need_no_confirmation_for_it(tmp_path: Path) -> None:
-    async with connected(tmp_path, confirm="human") as agent:
+    async with connected(tmp_path, unasked=False) as agent:
         await agent.call("update_cluster", cluster_id=TEAM_SANDBOX, alias="sandpit")
         new = {**RELEASE, "name": "another", "chart_id": PAYMENTS_API, "version": "1.9.0"}
         await agent.call("create_release", **new, replace=False)
@@ -240,7 +233,7 @@ async def test_a_mistake_of_ours_is_told_plainly_and_its_details_go_to_the_log(
         raise RuntimeError("inner detail")
 
     async with connected(tmp_path) as agent:
-        monkeypatch.setattr("ap_mcp.server.bind", stumble)
+        monkeypatch.setattr("ap_mcp.account.bind", stumble)
         with caplog.at_level(logging.ERROR):
             said = await agent.fail("list_charts")
         assert said.startswith("list_charts: an error in ap-mcp itself")
@@ -289,14 +282,14 @@ async def test_an_addon_of_another_cluster_is_not_found_in_the_named_one(tmp_pat
 async def test_concurrent_calls_get_their_own_answers_over_one_connection(tmp_path: Path) -> None:
     async with connected(tmp_path) as agent:
         connections = []
-        connect = agent.autopilot._connect
+        connect = agent.autopilot.account._connect
 
         async def counted() -> Any:
             connections.append(1)
             await anyio.lowlevel.checkpoint()
             return await connect()
 
-        agent.autopilot._connect = counted
+        agent.autopilot.account._connect = counted
         names = {row["metadata"]["name"]: uid for uid, row in agent.world.table("clusters").items()} | {"nobody": ""}
         answers: dict[str, list[Any]] = {name: [] for name in names}
 
@@ -327,6 +320,6 @@ async def test_a_server_closes_its_connection_to_the_cloud_at_the_end(tmp_path: 
     autopilot = autopilot_on(simulate())
     async with autopilot, Client(build_server(autopilot)) as client:
         await client.call_tool("list_charts")
-        cloud = await autopilot._client()
+        cloud = await autopilot.account._client()
         assert not cloud._client.is_closed
     assert cloud._client.is_closed

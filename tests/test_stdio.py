@@ -11,11 +11,13 @@ from typing import Any
 
 import anyio
 import pytest
+from agent import text_of
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
+from guarded import Action, Person
 from mcp import Client
+from mcp.client.session import ElicitationFnT
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
-from mcp_types import TextContent
 
 from ap_mcp.simulator.names import SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.specs import Catalog
@@ -23,8 +25,10 @@ from ap_mcp.specs import Catalog
 pytestmark = pytest.mark.anyio
 
 SERVE = ["-m", "ap_mcp", "serve"]
-SIMULATED = [*SERVE, "--simulate", "--confirm", "off"]
+SIMULATED = [*SERVE, "--simulate"]
 SECONDS = 30
+ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
+AUDIT = ".local/state/ap-mcp/audit.jsonl"
 HELLO = {
     "protocolVersion": "2025-11-25",
     "capabilities": {},
@@ -33,12 +37,12 @@ HELLO = {
 
 
 @asynccontextmanager
-async def client(tmp_path: Path, mode: str, *flags: str) -> AsyncIterator[Client]:
+async def client(tmp_path: Path, mode: str, *flags: str, person: ElicitationFnT | None = None) -> AsyncIterator[Client]:
     """Start a server and connect to it; what it says on standard error goes to `stderr.txt`."""
     environment = {"HOME": str(tmp_path)}
     server = StdioServerParameters(command=sys.executable, args=[*SIMULATED, *flags], env=environment)
     with (tmp_path / "stderr.txt").open("w") as log, anyio.fail_after(SECONDS):
-        async with Client(stdio_client(server, log), mode=mode) as connected:
+        async with Client(stdio_client(server, log), mode=mode, elicitation_callback=person) as connected:
             yield connected
 
 
@@ -94,11 +98,12 @@ async def said(started: Process) -> tuple[str, str]:
     return out, "".join([chunk async for chunk in TextReceiveStream(started.stderr)])
 
 
-@pytest.mark.parametrize(("mode", "version"), [("auto", "2026-07-28"), ("legacy", "2025-11-25")])
+@pytest.mark.parametrize(("mode", "version"), ERAS.items())
 async def test_a_session_over_real_pipes_and_real_http(
     tmp_path: Path, catalog: Catalog, mode: str, version: str
 ) -> None:
-    async with client(tmp_path, mode) as connected:
+    person = Person()
+    async with client(tmp_path, mode, person=person) as connected:
         assert connected.protocol_version == version
         assert "SIMULATED" in (connected.instructions or "")
         assert set(catalog) <= {tool.name for tool in (await connected.list_tools()).tools}
@@ -111,22 +116,59 @@ async def test_a_session_over_real_pipes_and_real_http(
         assert shown.structured_content["tags"]["größe"] == "klein"
         gone = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
         assert not gone.is_error
+        assert ["Deletes cluster" in shown for shown in person.read] == [True]
         failed = await connected.call_tool("get_cluster", {"cluster_id": "nobody"})
         assert failed.is_error
-        assert isinstance(failed.content[0], TextContent)
-        assert failed.content[0].text.startswith('No cluster is called "nobody"')
+        assert text_of(failed).startswith('No cluster is called "nobody"')
     told = (tmp_path / "stderr.txt").read_text()
     assert "SIMULATED: no cloud is touched" in told
-    assert "WARNING: --confirm off" in told
     assert "Traceback" not in told
+    decided, finished = (json.loads(line) for line in (tmp_path / AUDIT).read_text().splitlines())
+    assert (decided["tool"], decided["target"], decided["channel"]) == ("delete_cluster", "team-sandbox", "form")
+    assert decided["client"].endswith(" (simulated)")
+    assert finished["result"] == "succeeded"
 
 
-async def test_a_guarded_tool_is_refused_unless_confirmation_is_off(tmp_path: Path) -> None:
+NO: tuple[tuple[Action, str | None, str], ...] = (
+    ("decline", None, "The person who was asked said no."),
+    ("cancel", None, "The person who was asked did not answer."),
+    ("accept", "team-sandbo", 'The name typed was not "team-sandbox".'),
+    ("accept", "TEAM-SANDBOX", 'The name typed was not "team-sandbox".'),
+    ("accept", "", 'The name typed was not "team-sandbox".'),
+)
+"""What a person does with a form, what they type, and what the agent is told then."""
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_guarded_call_that_nobody_agrees_to_is_not_sent(tmp_path: Path, mode: str) -> None:
+    person = Person()
+    async with client(tmp_path, mode, person=person) as connected:
+        for person.action, person.typed, told in NO:
+            refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
+            assert refused.is_error
+            assert told in text_of(refused)
+        assert len(person.read) == len(NO)
+        shown = await connected.call_tool("get_cluster", {"cluster_id": TEAM_SANDBOX})
+        assert shown.structured_content["phase"] == "Available"
+    assert not (tmp_path / AUDIT).exists()
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_client_that_cannot_ask_is_told_how_a_person_approves(tmp_path: Path, mode: str) -> None:
+    async with client(tmp_path, mode) as connected:
+        refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
+        assert refused.is_error
+        assert text_of(refused).startswith("approval_required: nothing was sent.")
+        shown = await connected.call_tool("get_cluster", {"cluster_id": TEAM_SANDBOX})
+        assert shown.structured_content["phase"] == "Available"
+
+
+async def test_flags_reach_the_server(tmp_path: Path) -> None:
     async with client(tmp_path, "auto", "--confirm", "deny", "--toolsets", "clusters") as connected:
         assert "get_quotas" not in {tool.name for tool in (await connected.list_tools()).tools}
         refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
         assert refused.is_error
-        assert "needs confirmation" in refused.model_dump_json()
+        assert "AP_MCP_CONFIRM=deny" in text_of(refused)
 
 
 async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_with_its_client(tmp_path: Path) -> None:
@@ -146,12 +188,13 @@ async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_w
         assert await started.wait() == 0
 
 
-async def test_consent_cannot_be_switched_off_for_the_real_cloud(tmp_path: Path) -> None:
-    async with process(tmp_path, *SERVE, "--confirm", "off") as started:
+@pytest.mark.parametrize("command", [SERVE, SIMULATED])
+async def test_consent_cannot_be_switched_off(tmp_path: Path, command: list[str]) -> None:
+    async with process(tmp_path, *command, "--confirm", "off") as started:
         out, err = await said(started)
         assert await started.wait() == 2
         assert out == ""
-        assert err.strip() == "--confirm off (AP_MCP_CONFIRM=off) is accepted only together with --simulate."
+        assert "'off' is not one of 'human', 'approval', 'token', 'deny'" in err
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

@@ -1,9 +1,10 @@
 """`ap-mcp call`: one tool, for scripts and for people."""
 
 import json
+import signal
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +12,7 @@ import click
 from ap_mcp.cli.options import CLOUD_SAID_NO, EXIT_CODES, WAITED_TOO_LONG, exits, log_to_stderr, settings_options
 
 if TYPE_CHECKING:
+    from ap_mcp.guard.confirm import AskBack
     from ap_mcp.server import Autopilot
     from ap_mcp.summaries import Result
 
@@ -35,7 +37,8 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
     """Call one TOOL with KEY=VALUE arguments.
 
     A VALUE is read as JSON where the argument is no string: tags='{"env":"prod"}', with_addons=true.
-    A guarded call is shown on the terminal, and wants an approver's passphrase.
+    What a guarded call would do is shown on the terminal; it wants the name of what it touches, and an approver's
+    passphrase. Without a terminal, the answer says how a person approves it.
     """
     from functools import partial
 
@@ -74,29 +77,63 @@ async def _called(
         log_to_stderr(autopilot.settings.log_level)
         async with autopilot:
             arguments = _arguments(autopilot, tool, pairs, document)
-            result = await _consented(autopilot, tool, arguments, asking=not yes and sys.stdin.isatty())
+            result = await _consented(autopilot, tool, arguments, asking=not yes and _at_a_terminal())
             raw = autopilot.responses.read(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
 
 
 async def _consented(autopilot: "Autopilot", tool: str, arguments: dict[str, Any], *, asking: bool) -> "Result":
-    """Call a tool; if it waits for a person and one sits at the terminal, let them approve, and call it again."""
+    """Call a tool; if it waits for a person and one sits at the terminal, let them approve, and call it again.
+
+    What changes while they read is shown again; whoever cannot be asked is told how it is approved elsewhere.
+    """
     from ap_mcp import __version__
-    from ap_mcp.cli.approvals import approve_here
     from ap_mcp.errors import ApprovalRequired
-    from ap_mcp.guard.confirm import AskBack, Caller, local_user
+    from ap_mcp.guard.confirm import CHANGED, MOST_ROUNDS, Caller, local_user
 
     caller = Caller(local_user(), f"ap-mcp call {__version__}")
-    try:
-        result = await autopilot.call(tool, arguments, caller=caller)
-    except ApprovalRequired as required:
-        if not asking:
-            raise
-        approve_here(autopilot.settings, required.code)
-        result = await autopilot.call(tool, arguments, caller=caller)
+    for asked in range(MOST_ROUNDS if asking else 0):
+        try:
+            return _finished(await autopilot.call(tool, arguments, caller=caller))
+        except ApprovalRequired as required:
+            if asked:
+                click.echo(f"\n{CHANGED}", err=True)
+            _ask(autopilot, tool, required.code)
+    return _finished(await autopilot.call(tool, arguments, caller=caller))
+
+
+def _finished(result: "Result | AskBack") -> "Result":
+    from ap_mcp.guard.confirm import AskBack
+
     if isinstance(result, AskBack):
         raise TypeError("a caller that cannot return was asked to")
     return result
+
+
+def _ask(autopilot: "Autopilot", tool: str, code: str) -> None:
+    """Let whoever sits at the terminal approve a call; they are asked where results do not go.
+
+    Raises:
+        ApprovalRefused: they did not do it right.
+        ConsentDeclined: they left.
+    """
+    from ap_mcp.cli.approvals import approve_here
+    from ap_mcp.errors import ConsentDeclined
+
+    # The event loop would keep Ctrl-C for later, when the prompt has its answer.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with redirect_stdout(sys.stderr):
+            approve_here(autopilot.settings, code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(err=True)
+        raise ConsentDeclined(tool, "It was broken off.") from None
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _at_a_terminal() -> bool:
+    return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
 def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **flags: Any) -> "Autopilot":

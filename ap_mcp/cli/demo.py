@@ -1,4 +1,7 @@
-"""`ap-mcp demo`: an agent's session with a cluster, from its creation to its end, over real MCP on the simulator."""
+"""`ap-mcp demo`: an agent's session with a cluster, from its creation to its end, over real MCP on the simulator.
+
+Whatever is guarded waits for a person, whom the demo plays too: the server asks, and is none the wiser.
+"""
 
 import io
 import json
@@ -15,18 +18,29 @@ from ap_mcp.cli.options import exits
 
 if TYPE_CHECKING:
     from mcp import Client
-    from mcp_types import CallToolResult
+    from mcp.client import ClientRequestContext
+    from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
     from rich.console import Console
 
 SPEED = 240.0
 LONGEST_TEXT = 16
+LONGEST_QUESTION = 14
 NAME = "aurora"
+PRODUCTION = "shop-prod"
 VERSION = "v1.29"
 NETWORK = {
     "vpc_id": "2f1d6a0c-9b3e-4f57-8c41-6d0a9e7b5c10",
     "subnet_id": "a041c2d8-75c6-4093-8b8b-46d293e76087",
     "eni_subnet_ids": ["4c8b7e92-1f60-4a3d-9b25-e07c3d81fa21"],
 }
+FOLDERS = {
+    "files_dir": "files",
+    "chart_roots": ".",
+    "approvals_db": "state/approvals.db",
+    "audit_log": "state/audit.jsonl",
+    "approver_dir": "config",
+}
+"""Where the server of the demo keeps what others have in their home folder."""
 CHART = {
     "hello/Chart.yaml": "apiVersion: v2\nname: hello\nversion: 0.1.0\ndescription: Says hello\n",
     "hello/values.yaml": "replicas: 1\n",
@@ -49,16 +63,41 @@ async def _session(console: "Console", folder: Path) -> None:
     from mcp import Client
     from mcp.client.stdio import StdioServerParameters, get_default_environment
 
-    arguments = ["-m", "ap_mcp", "serve", "--simulate", "--confirm", "off", "--speed", str(SPEED)]
-    own = {"AP_MCP_FILES_DIR": str(folder / "files"), "AP_MCP_CHART_ROOTS": str(folder)}
+    arguments = ["-m", "ap_mcp", "serve", "--simulate", "--speed", str(SPEED)]
+    own = {f"AP_MCP_{name.upper()}": str(folder / place) for name, place in FOLDERS.items()}
     server = StdioServerParameters(command=sys.executable, args=arguments, env=get_default_environment() | own)
+    person = Person(console)
     console.print("[bold]ap-mcp demo: the life of an Autopilot cluster[/]")
     console.print(
         f"agent <-> stdio <-> ap-mcp serve <-> signed HTTP <-> simulator, {SPEED:g} times as fast as real time"
     )
-    async with Client(server) as client:
-        await Story(client, console, folder).tell()
+    async with Client(server, elicitation_callback=person) as client:
+        await Story(client, console, folder, person).tell()
     console.print("\n[bold green]Done: the cluster was built, used, upgraded and removed; no cloud was touched.[/]")
+
+
+@dataclass
+class Person:
+    """Plays the person at the client: is shown what a call would do, and types the name of what it touches, or not."""
+
+    console: "Console"
+    agrees: bool = True
+    asked: int = 0
+
+    async def __call__(self, context: "ClientRequestContext", params: "ElicitRequestParams") -> "ElicitResult":  # noqa: ARG002
+        """Answer a form that the server has the client show."""
+        from mcp_types import ElicitResult
+
+        self.asked += 1
+        *impact, wanted = params.message.splitlines()
+        shown = impact if len(impact) <= LONGEST_QUESTION else [*impact[: LONGEST_QUESTION - 1], "…"]
+        framed = ["┌ the person is asked", *(f"│ {line}" for line in (*shown, wanted)), "└"]
+        self.console.print("\n".join(f"    {line}" for line in framed), style="magenta", markup=False)
+        if not self.agrees:
+            self.console.print("    the person declines", style="bold magenta")
+            return ElicitResult(action="decline")
+        self.console.print(f"    the person types: {NAME}", style="bold magenta", markup=False)
+        return ElicitResult(action="accept", content={"name": NAME})
 
 
 @dataclass
@@ -68,6 +107,7 @@ class Story:
     client: "Client"
     console: "Console"
     folder: Path
+    person: Person
     step: int = 0
 
     async def tell(self) -> None:
@@ -77,6 +117,7 @@ class Story:
         await self._equip()
         await self._upgrade()
         await self._blocked()
+        await self._declined()
         await self._remove()
 
     async def _look_around(self) -> None:
@@ -103,30 +144,39 @@ class Story:
         values = {"replicas": 2}
         await self.call("create_release", **place, name="hello", chart_id=chart["id"], version="0.1.0", values=values)
         await self.wait("release", "hello", **place)
-        self._say("A kubeconfig goes to a file, never into the conversation")
-        await self.call("get_cluster_certificate", cluster_id=NAME, duration_days=1)
+        self._say("A kubeconfig is handed out once a person agrees, to a file and never into the conversation")
+        await self.agreed("get_cluster_certificate", cluster_id=NAME, duration_days=1)
 
     async def _upgrade(self) -> None:
-        self._say("An upgrade: what is offered, the check, a backup, the upgrade itself")
+        self._say("An upgrade: what is offered, the check, a backup, and the upgrade itself, once a person agrees")
         info = await self.call("get_upgrade_info", cluster_id=NAME)
         target = info["targets"][-1]
         check = await self.call("run_precheck", cluster_id=NAME, target_version=target)
         await self.wait("precheck", check["check_id"], cluster_id=NAME)
         backup = await self.call("backup_cluster", cluster_id=NAME)
         await self.wait("backup", backup["task_id"], cluster_id=NAME)
-        task = await self.call("upgrade_cluster", cluster_id=NAME, target_version=target)
+        task = await self.agreed("upgrade_cluster", cluster_id=NAME, target_version=target)
         await self.wait("upgrade_task", task["task_id"], cluster_id=NAME)
         await self.call("run_postcheck", cluster_id=NAME, from_version=info["version"])
 
     async def _blocked(self) -> None:
         self._say("The production cluster, though, is not ready: the answer names what stands in the way")
-        check = await self.call("run_precheck", cluster_id="shop-prod", target_version="v1.30")
-        await self.wait("precheck", check["check_id"], verdict="failed", cluster_id="shop-prod")
-        await self.fail("upgrade_cluster", cluster_id="shop-prod", target_version="v1.30")
+        check = await self.call("run_precheck", cluster_id=PRODUCTION, target_version="v1.30")
+        await self.wait("precheck", check["check_id"], verdict="failed", cluster_id=PRODUCTION)
+        await self.fail("upgrade_cluster", cluster_id=PRODUCTION, target_version="v1.30")
+
+    async def _declined(self) -> None:
+        self._say("An agent with bad ideas would delete it instead; the person says no, and nothing is sent")
+        self.person.agrees = False
+        await self.fail("delete_cluster", cluster_id=PRODUCTION)
+        self.person.agrees = True
+        shown = await self.call("get_cluster", cluster_id=PRODUCTION)
+        if shown["phase"] != "Available":
+            raise click.ClickException(f"{PRODUCTION} should have been left alone.")
 
     async def _remove(self) -> None:
-        self._say("The end of the cluster; without --confirm off a person would be asked first")
-        gone = await self.call("delete_cluster", cluster_id=NAME, delete_net="block")
+        self._say("The end of the cluster: the person is shown what goes with it and what stays behind, and agrees")
+        gone = await self.agreed("delete_cluster", cluster_id=NAME, delete_net="block")
         await self.wait("job", gone["job_id"])
         await self.fail("get_cluster", cluster_id=NAME)
 
@@ -137,6 +187,14 @@ class Story:
             raise click.ClickException(f"{tool} failed:\n{_text(result)}")
         self._show(_text(result))
         return dict(result.structured_content or {})
+
+    async def agreed(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        """Call a tool as `call` does; a person must have been asked before."""
+        before = self.person.asked
+        result = await self.call(tool, **arguments)
+        if self.person.asked == before:
+            raise click.ClickException(f"Nobody was asked about {tool}.")
+        return result
 
     async def fail(self, tool: str, **arguments: Any) -> None:
         """Call a tool that must be refused, and show what the agent reads."""

@@ -24,7 +24,7 @@ SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
 
 CLOUD_SAID_NO, WAITED_TOO_LONG = 5, 7
 EXIT_CODES = """\b
-Exit codes: 0 done, 2 wrong usage or arguments, 3 consent needed, 4 refused by policy,
+Exit codes: 0 done, 2 wrong usage or arguments, 3 consent needed, 4 refused by policy or a person,
 5 the cloud said no or what was waited for failed, 6 the cloud was not reached, 7 waited too long."""
 
 
@@ -64,6 +64,7 @@ def exit_code(error: "ApMcpError") -> int:
         CallRefused,
         CloudUnreachable,
         ConfirmationRequired,
+        ConsentDeclined,
         DeniedByPolicy,
         ReadOnly,
         ServiceError,
@@ -74,6 +75,7 @@ def exit_code(error: "ApMcpError") -> int:
         (ConfirmationRequired, 3),
         (ReadOnly, 4),
         (DeniedByPolicy, 4),
+        (ConsentDeclined, 4),
         (ApprovalRefused, 4),
         (ApprovalsUnusable, 4),
         (AuditFailed, 4),

@@ -13,6 +13,7 @@ from typing import Any
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud.bodies import ErrorBody, hide, holds_error, is_html, parse_json, read_error_body
 from ap_mcp.errors import (
+    NAME_LIMIT,
     AuthenticationFailed,
     BadAnswer,
     Conflict,
@@ -23,6 +24,7 @@ from ap_mcp.errors import (
     SpecError,
     Throttled,
     Unavailable,
+    clean,
 )
 from ap_mcp.specs import FILE, JSON, specs_folder
 
@@ -127,18 +129,20 @@ def service_error(
         _skew(body.message, headers.get("date", ""), now) if status in {401, 403} else "",
         _repeat(status, entry, retry_after, may_repeat=may_repeat),
     ]
-    return kind(
+    error = kind(
         status=status,
         operation=operation_id,
         code=body.code,
         other_code=body.other_code,
-        message=hide(body.message, secrets),
+        message=body.message,
         reason=body.reason,
         request_id=request_id_of(headers) or body.request_id,
         hint=" ".join(hint for hint in hints if hint),
         retry_after=retry_after,
         may_pass=entry.retry,
     )
+    error.rewrite(partial(hide, secrets=secrets))
+    return error
 
 
 def read_answer(
@@ -176,7 +180,7 @@ def read_answer(
 def request_id_of(headers: Mapping[str, str]) -> str:
     """Return the id under which the service's support finds the request."""
     lowered = {name.lower(): value for name, value in headers.items()}
-    return lowered.get("x-request-id") or lowered.get("x-iam-trace-id") or ""
+    return clean(lowered.get("x-request-id") or lowered.get("x-iam-trace-id") or "", NAME_LIMIT)
 
 
 def _entry(raw: Mapping[str, Any]) -> Entry:
@@ -212,16 +216,18 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
         if call.method == "GET"
         else "The change was probably made: look at what exists now before you send it again."
     )
-    return BadAnswer(
+    error = BadAnswer(
         status=status,
         operation=call.operation_id,
         code=body.code,
         other_code=body.other_code,
-        message=hide(body.message, secrets),
+        message=body.message,
         reason=body.reason,
         request_id=request_id_of(headers) or body.request_id,
         hint=f"{what} {after}",
     )
+    error.rewrite(partial(hide, secrets=secrets))
+    return error
 
 
 def _denial(body: ErrorBody, permission: str | None) -> str:

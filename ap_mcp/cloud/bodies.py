@@ -9,7 +9,7 @@ from typing import Any
 from ap_mcp.errors import clean
 
 HIDDEN = "***"
-_EXCERPT = 300
+_EXCERPT = 20_000
 _SHORTEST_SECRET = 6
 _DOCUMENTED, _OTHER = "errorCode", "error_code"
 _MESSAGES = ("errorMessage", "error_msg", "errorMsg", "message", "title", "error_description", "detail")

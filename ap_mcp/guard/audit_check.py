@@ -167,10 +167,15 @@ class _Walk:
             )
         elif head.position != top:
             self._note("head", 0, f"the head names another number {head.position.seq}, {_NOBODY_KNOWS}")
-        if len(self._strange) == 1 and is_cut_short(self._strange[0].raw, top.seq + 1):
+        if len(self._strange) == 1 and self._is_half(self._strange[0].raw):
             self._note("half line", number, "ap-mcp ended while it wrote it; the next call seals it off")
             self._strange = []
         self._explain([], number)
+
+    def _is_half(self, raw: bytes) -> bool:
+        """Say whether bytes below the last line are the next one, cut short, perhaps by no more than its line end."""
+        whole = self._chain.read(raw)
+        return whole.prev == self._at.mac if whole else is_cut_short(raw, self._at.seq + 1)
 
     def _advance(self, line: Line, number: int) -> None:
         gap: Iterable[int] = range(self._at.seq + 1, line.seq)

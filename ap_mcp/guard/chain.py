@@ -142,7 +142,10 @@ def new_key() -> bytes:
 
 
 def is_cut_short(raw: bytes, seq: int) -> bool:
-    """Say whether bytes look like line `seq` when a program, or the machine, ended in the middle of writing it."""
+    """Say whether bytes look like line `seq` when a program, or the machine, ended in the middle of writing it.
+
+    A line that is all there was not cut short, whoever wrote it.
+    """
     begun = b'{"seq":%d,' % seq
     written = raw.rstrip(b"\0")
     if not raw or b"\n" in raw or _LINE.fullmatch(written):

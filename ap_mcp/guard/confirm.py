@@ -9,18 +9,20 @@ import json
 import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
+from anyio import move_on_after
+
+from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined, quoted
 from ap_mcp.guard.approvals import ApprovalStore, Question, new_code
 from ap_mcp.guard.impact import Impact
 from ap_mcp.guard.seal import Sealer, canonical
+from ap_mcp.specs import JSON
 
-LookAgain: TypeAlias = Callable[[datetime | None], Awaitable[Impact]]
-"""Reads the impact anew; with a time, as it would have been told then, its ages and all."""
 Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
 
 FIELD = "name"
@@ -28,7 +30,10 @@ STATE, TOKEN = "state", "token"
 LIFETIME = timedelta(minutes=5)
 APPROVAL_LIFETIME = timedelta(minutes=15)
 MOST_ROUNDS = 3
+PATIENCE = 300.0
+"""Seconds a person may take over a form that is shown while the call waits."""
 AS_OF = "As of "
+KEPT_CHANGING = "What it touches changed every time it was asked about. Call again once it is at rest."
 CHANGED = "What this touches has changed since you were asked; this is how it is now."
 
 
@@ -65,6 +70,8 @@ class Request:
 
     Attributes:
         digest: of the true arguments and of the files they name; `arguments` are masked.
+        call: what is sent once somebody agrees, to the byte: what is filled in for the caller was read before.
+        project: the project it is sent to; not every path names it.
         shown_at: the service's time the impact is told for.
     """
 
@@ -72,14 +79,28 @@ class Request:
     arguments: Mapping[str, Any]
     digest: str
     impact: Impact
+    call: HttpCall = field(repr=False)
+    project: str
     shown_at: datetime
     other_approver: bool = False
     token: str | None = None
 
+    def fingerprint(self) -> str:
+        """Return a digest of what is shown and of what would be sent; in which order things are named is no matter."""
+        call = self.call
+        body = call.body or b""
+        content = canonical(json.loads(body)) if body and call.content_type == JSON else sha256(body).hexdigest()
+        sent = [self.project, call.method, call.path, sorted(call.query), sorted(call.headers.items()), content]
+        return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
+
     def binding(self, principal: str) -> dict[str, str]:
         """Return what a consent must match to count for this call."""
-        bound = {"tool": self.tool, "digest": self.digest, "fingerprint": self.impact.fingerprint()}
+        bound = {"tool": self.tool, "digest": self.digest, "fingerprint": self.fingerprint()}
         return {**bound, "principal": principal}
+
+
+LookAgain: TypeAlias = Callable[[datetime | None], Awaitable[Request]]
+"""Decides and reads everything anew; with a time, as it would have been told then, its ages and all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,11 +108,13 @@ class Consent:
     """A person agreed, or a rule lets the call go; already spent.
 
     Attributes:
+        request: what was agreed to, and nothing else is sent.
         channel: how it was had.
         approver: who agreed.
         because: what stands in the audit as the decision.
     """
 
+    request: Request
     channel: str
     approver: str
     because: str = "a person agreed"
@@ -132,12 +155,14 @@ class Confirmer:
         sealer: seals what travels through the client.
         store: approvals, and which consents are spent; shared by all servers of one user.
         now: the clock.
+        patience: seconds a person may take over a form that is shown while the call waits.
     """
 
     mode: Mode
     sealer: Sealer
     store: ApprovalStore
     now: Callable[[], datetime]
+    patience: float = PATIENCE
 
     async def confirm(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent | AskBack:
         """Return a consent to exactly this call, or the question to put to a person.
@@ -145,14 +170,14 @@ class Confirmer:
         Args:
             request: the call and its impact, read just now.
             caller: who calls.
-            look_again: reads the impact anew, after a person took time to answer.
+            look_again: looks anew, after a person took time to answer.
 
         Raises:
-            ConsentDeclined: a person said no, typed another name, or what they saw kept changing.
+            ConsentDeclined: a person said no or nothing, typed another name, or what they saw kept changing.
             ApprovalRequired: the caller cannot be asked; says how a person approves.
         """
         forms = self.mode in ("human", "token") and not request.other_approver
-        if request.token is not None and self.mode == "token":
+        if request.token is not None and self.mode == "token" and not request.other_approver:
             return self._by_token(request, caller, request.token)
         if forms and caller.can_return:
             return self._between_legs(request, caller)
@@ -167,14 +192,19 @@ class Confirmer:
         push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
         look_again: LookAgain,
     ) -> Consent:
-        impact, note = request.impact, ""
+        note = ""
         for _ in range(MOST_ROUNDS):
-            _judge(request, await push(message(impact, note), form(impact)), impact)
+            answer = None
+            with move_on_after(self.patience):
+                answer = await push(message(request.impact, note), form(request.impact))
+            _judge(request, answer)
             fresh = await look_again(None)
-            if hmac.compare_digest(fresh.fingerprint(), impact.fingerprint()):
-                return Consent("form", caller.principal)
-            impact, note = fresh, CHANGED
-        raise ConsentDeclined(request.tool, "What it touches changed every time it was asked about.")
+            if fresh.other_approver:
+                return await self._elsewhere(fresh, caller, look_again)
+            if hmac.compare_digest(fresh.fingerprint(), request.fingerprint()):
+                return Consent(fresh, "form", caller.principal)
+            request, note = fresh, CHANGED
+        raise ConsentDeclined(request.tool, KEPT_CHANGING)
 
     def _between_legs(self, request: Request, caller: Caller) -> Consent | AskBack:
         bound = request.binding(caller.principal)
@@ -187,10 +217,10 @@ class Confirmer:
             raise ConsentDeclined(request.tool, "This answer was used before. Call again to be asked anew.")
         if not hmac.compare_digest(opened["fingerprint"], bound["fingerprint"]):
             if opened["round"] >= MOST_ROUNDS:
-                raise ConsentDeclined(request.tool, "What it touches changed every time it was asked about.")
+                raise ConsentDeclined(request.tool, KEPT_CHANGING)
             return self._question(request, bound, opened["round"] + 1, CHANGED)
-        _judge(request, caller.returned, request.impact)
-        return Consent("form", caller.principal)
+        _judge(request, caller.returned)
+        return Consent(request, "form", caller.principal)
 
     def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
         payload = {**bound, "id": secrets.token_urlsafe(12), "round": number}
@@ -204,19 +234,20 @@ class Confirmer:
             why = "The confirmation_token is unknown, expired, or for another call or state of things."
             raise ConsentDeclined(request.tool, f"{why} Call again without it for a new one.")
         if not self.store.spend(opened["id"], self.now() + LIFETIME):
-            raise ConsentDeclined(request.tool, "The confirmation_token was used before.")
-        return Consent("token", "", "the model carried a token, as the operator accepts")
+            why = "The confirmation_token was used before. Call again without it for a new one."
+            raise ConsentDeclined(request.tool, why)
+        return Consent(request, "token", "", "the model carried a token, as the operator accepts")
 
     async def _elsewhere(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent:
         """Take an approval that was signed for exactly this, or ask for one."""
-        request = replace(request, impact=await look_again(request.shown_at))
+        request = await look_again(request.shown_at)
         now, bound = self.now(), request.binding(caller.principal)
         found = self.store.approved_for(bound, now, other_approver=request.other_approver)
-        genuine = found is not None and await self._is_ours(found.question, request, caller, look_again)
+        genuine = found is not None and await self._is_ours(found.question, caller, look_again)
         if found and genuine and self.store.spend(found.question.consent_id, found.question.expires):
-            return Consent("approval", found.approver)
+            return Consent(request, "approval", found.approver)
         question = self.store.pending_for(bound, now)
-        if question is None or not await self._is_ours(question, request, caller, look_again):
+        if question is None or not await self._is_ours(question, caller, look_again):
             question = self._asked(request, caller, now)
             self.store.ask(question)
         token = None
@@ -225,7 +256,7 @@ class Confirmer:
             token = self.sealer.seal(TOKEN, payload, now + LIFETIME)
         raise ApprovalRequired(request.tool, request.impact.effect, request.impact.text(), question.code, token)
 
-    async def _is_ours(self, question: Question, request: Request, caller: Caller, look_again: LookAgain) -> bool:
+    async def _is_ours(self, question: Question, caller: Caller, look_again: LookAgain) -> bool:
         """Say whether a person was shown what is true, and not what somebody wrote into the store.
 
         What was shown is told anew for the time it was told at, and must be the same to the letter.
@@ -233,8 +264,7 @@ class Confirmer:
         shown_at = read_moment(question.impact_text.partition("\n")[0].removeprefix(AS_OF))
         if shown_at is None:
             return False
-        told = replace(request, impact=await look_again(shown_at), shown_at=shown_at)
-        return question.says_the_same(self._asked(told, caller, self.now()))
+        return question.says_the_same(self._asked(await look_again(shown_at), caller, self.now()))
 
     def _asked(self, request: Request, caller: Caller, now: datetime) -> Question:
         return Question(
@@ -246,7 +276,7 @@ class Confirmer:
             effect=request.impact.effect,
             name=request.impact.name,
             impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.impact.text()}",
-            fingerprint=request.impact.fingerprint(),
+            fingerprint=request.fingerprint(),
             created=now,
             expires=now + APPROVAL_LIFETIME,
             other_approver=request.other_approver,
@@ -277,9 +307,17 @@ def form(impact: Impact) -> dict[str, Any]:
     return {"type": "object", "properties": {FIELD: text}, "required": [FIELD]}
 
 
-def _judge(request: Request, answer: FormAnswer, impact: Impact) -> None:
-    if answer.action != "accept":
-        raise ConsentDeclined(request.tool, "The person who was asked said no." if answer.action == "decline" else "")
-    typed = answer.content.get(FIELD)
-    if not isinstance(typed, str) or not hmac.compare_digest(typed.encode(), impact.name.encode()):
-        raise ConsentDeclined(request.tool, f"The name typed was not {quoted(impact.name)}.")
+def _judge(request: Request, answer: FormAnswer | None) -> None:
+    if answer is None or answer.action not in ("accept", "decline"):
+        why = "The person who was asked did not answer. Call again to have them asked anew."
+        raise ConsentDeclined(request.tool, why)
+    if answer.action == "decline":
+        raise ConsentDeclined(request.tool, "The person who was asked said no. Do not ask again unless they want it.")
+    typed, name = answer.content.get(FIELD), request.impact.name
+    if not isinstance(typed, str) or not hmac.compare_digest(_bytes(typed), _bytes(name)):
+        why = f"The name typed was not {quoted(name)}. Call again to have it asked anew; only the person can type it."
+        raise ConsentDeclined(request.tool, why)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -27,7 +27,8 @@ import anyio
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, ServiceError, clean
 from ap_mcp.specs import Effect, Operation
-from ap_mcp.summaries.base import age, get, items, moment, quoted, text
+from ap_mcp.summaries.base import age, get, items, moment, quoted, text, word
+from ap_mcp.summaries.mask import mask
 
 Reader: TypeAlias = Callable[..., Awaitable[Any]]
 """`await read("get_cluster", cluster_id=…)`: the vendor's JSON as it came; raises what the cloud client raises."""
@@ -37,7 +38,6 @@ LINE_LIMIT = 900
 NAMED = 12
 """Things of a kind that are named before the rest is counted."""
 
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
 _PRODUCTION = frozenset({"prod", "production", "prd"})
 _BEFORE = frozenset({"non", "not", "no", "pre"})
 _YES = frozenset({"true", "yes", "1", ""})
@@ -308,12 +308,6 @@ def entries(body: Any, pointer: str = "") -> list[dict[str, Any]] | None:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else None
 
 
-def word(value: Any) -> str:
-    """Return a name, id or version of the cloud as it is; in quotation marks if it could pass for more than that."""
-    shown = text(value)
-    return shown if _PLAIN.fullmatch(shown) else quoted(value)
-
-
 def few(values: Sequence[str], limit: int = NAMED) -> str:
     """Return texts as an enumeration; what is beyond the limit is counted."""
     left = len(values) - limit
@@ -323,6 +317,16 @@ def few(values: Sequence[str], limit: int = NAMED) -> str:
 def tags_of(cluster: Any) -> dict[str, str]:
     """Return a cluster's tags."""
     return {text(get(each, "/key")): text(get(each, "/value")) for each in items(cluster, "/spec/clusterTags")}
+
+
+def pair(key: str, value: str) -> str:
+    """Return a tag, fit to be shown."""
+    return f"{word(key)}={tag_value(key, value)}"
+
+
+def tag_value(key: str, value: str) -> str:
+    """Return the value of a tag, fit to be shown; a secret by its key is masked."""
+    return word(mask({"key": key, "value": value})["value"])
 
 
 def name_of(cluster: Any) -> str:
@@ -351,7 +355,7 @@ def about_cluster(draft: Draft, cluster: Any, *, whole: bool = True) -> None:
     if whole:
         draft.fact("version", word(version) if version else "not told")
         draft.fact("age", age(moment(get(cluster, "/metadata/creationTimestamp")), draft.case.now) or "not told")
-        draft.fact("tags", few([f"{word(key)}={word(value)}" for key, value in sorted(tags.items())]) or "none")
+        draft.fact("tags", few([pair(key, value) for key, value in sorted(tags.items())]) or "none")
     if sign := production_sign(cluster):
         draft.warnings.append(f"The cluster looks like production: {sign}.")
     seen = {"id": uid, "name": name, "alias": alias, "version": version, "phase": phase, "tags": tags}
@@ -362,7 +366,7 @@ def production_sign(cluster: Any) -> str:
     """Return what makes a cluster look like production: a tag, or its name; empty if nothing does."""
     for key, value in sorted(tags_of(cluster).items()):
         if looks_like_production(key, value):
-            return f"tag {word(key)}={word(value)}"
+            return f"tag {pair(key, value)}"
     name = text(get(cluster, "/metadata/name"))
     return f"it is called {word(name)}" if _speaks_of_production(name) else ""
 

@@ -22,7 +22,7 @@ from typing import Any, Generic, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ap_mcp.errors import clean
+from ap_mcp.errors import clean, is_plain
 from ap_mcp.errors import quoted as quoted_line
 from ap_mcp.files import SavedFile
 from ap_mcp.specs import Operation
@@ -179,8 +179,14 @@ def text(value: Any, limit: int = TEXT_LIMIT) -> str:
 
 
 def quoted(value: Any, limit: int = TEXT_LIMIT) -> str:
-    """Return a text of the cloud in quotation marks, for use inside a sentence of ours."""
-    return quoted_line(text(value, limit), limit)
+    """Return a text of the cloud in quotation marks, secrets masked, for use inside a sentence of ours."""
+    return quoted_line(text(mask(value), limit), limit)
+
+
+def word(value: Any) -> str:
+    """Return a name, id or version of the cloud as it is; in quotation marks if it could pass for more than that."""
+    shown = text(value)
+    return shown if is_plain(shown) else quoted(value)
 
 
 def number(value: Any) -> int | float | None:

@@ -27,6 +27,7 @@ from ap_mcp.summaries.findings import (
     counted,
     failures,
     named,
+    odd_phases,
     skippable,
     told,
 )
@@ -182,6 +183,8 @@ def _doubts(body: Any, verdict: str, found: list[Failure]) -> Iterator[str]:
         yield f"Although the check passed, {plural(_count(found), 'item')} failed."
     if any(not each.blocks and len(each.nodes) > NODE_IDS for each in found):
         yield "An entry of skip_items without node_ids skips its item on every node."
+    if odd := odd_phases(get(body, "/status", {})):
+        yield f"{plural(len(odd), 'item')} in a phase that is not known: {', '.join(odd)}."
     if verdict == READY and get(body, "/spec/skippedCheckItemList"):
         yield "Passed with skipped items: their risks remain."
 

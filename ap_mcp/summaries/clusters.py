@@ -28,6 +28,8 @@ from ap_mcp.summaries.base import (
 )
 
 BROKEN = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
+SHOWN, WARNED = 100, 3
+"""Clusters told with all one chooses by, and those whose trouble is also warned about; the others are named."""
 HELD = frozenset({"Frozen", "Freezing", "Hibernation", "Hibernating"})
 _OPTIONS = {
     "delete_net": "load balancers",
@@ -65,9 +67,11 @@ class ClusterLine(Part):
 
 
 class ClusterList(Result):
-    """The clusters of the project, those in trouble first."""
+    """The clusters of the project, those in trouble first; of a long list, the later ones by name only."""
 
     clusters: list[ClusterLine] = Field(default_factory=list)
+    more: list[str] = Field(default_factory=list)
+    total: int = 0
 
 
 class ClusterState(Result):
@@ -144,11 +148,10 @@ def cluster_list(answer: Answer) -> ClusterList:
     broken = [line for line in lines if line.phase in BROKEN]
     return ClusterList(
         summary=f"{plural(len(lines), 'cluster')}{': ' + phases if phases else ''}.",
-        clusters=lines,
-        warnings=[
-            f"{line.name} is {line.phase}: {quoted(line.problem) if line.problem else 'no reason told'}."
-            for line in broken
-        ],
+        clusters=lines[:SHOWN],
+        more=[f"{line.name} {line.phase} {line.version}" for line in lines[SHOWN:]],
+        total=len(lines),
+        warnings=list(_list_doubts(lines, broken)),
         next=[_look(line.id, f"{line.name} needs a look") for line in broken[:1]],
     )
 
@@ -256,6 +259,15 @@ def cluster_public_access(answer: Answer) -> ClusterAddresses:
             "next": [NextCall(tool="set_cluster_public_access", arguments=closing, why="closes it again")],
         }
     )
+
+
+def _list_doubts(lines: list[ClusterLine], broken: list[ClusterLine]) -> Iterator[str]:
+    for line in broken[:WARNED]:
+        yield f"{line.name} is {line.phase}: {quoted(line.problem) if line.problem else 'no reason told'}."
+    if len(broken) > WARNED:
+        yield f"{len(broken) - WARNED} more are in trouble; they stand first in the list."
+    if len(lines) > SHOWN:
+        yield f"The last {len(lines) - SHOWN} are only named: get_cluster shows one, status or version narrows the list."
 
 
 def _line(answer: Answer, body: Any) -> ClusterLine:

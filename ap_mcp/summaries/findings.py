@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ap_mcp.summaries.base import Part, get, items, plural, strings, text
+from ap_mcp.summaries.base import Part, get, items, plural, quoted, strings, text
 
 DETAILED = 8
 """Findings of a kind that are told in full; of the others only the names."""
@@ -15,6 +15,7 @@ NODE_IDS = 5
 """Most nodes a suggestion to skip lists one by one; with more the item is skipped everywhere."""
 WHY_LIMIT = 160
 SEVERITY = {"Fatal": 0, "Warning": 1, "Info": 2}
+KNOWN_PHASES = frozenset({"", "Init", "Running", "Success", "Failed"})
 
 
 class Finding(Part):
@@ -31,7 +32,7 @@ class Finding(Part):
 
 @dataclass
 class Failure:
-    """What is known of a failed item while its occurrences are being folded."""
+    """What is known of a failed item while its occurrences are being folded; `checked` nodes were looked at."""
 
     name: str
     kind: str
@@ -39,8 +40,10 @@ class Failure:
     level: str
     message: str
     source: Any
+    checked: int
     count: int = 0
     nodes: dict[str, str] = field(default_factory=dict)
+    codes: dict[str, None] = field(default_factory=dict)
 
     @property
     def blocks(self) -> bool:
@@ -60,21 +63,29 @@ def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str,
 def failures(status: Any) -> list[Failure]:
     """List the failed items, folded, the gravest first."""
     folded: dict[tuple[str, ...], Failure] = {}
+    checked = len(items(status, "/nodeCheckStatus/nodeStageStatus"))
     for item, node in checked_items(status):
         if get(item, "/phase") != "Failed":
             continue
         name, uid = text(get(node, "/name")), text(get(node, "/uid"))
         message = _without(text(get(item, "/message"), 2 * WHY_LIMIT), (name, uid))
         title, kind, group, level = (text(get(item, f"/{key}")) for key in ("name", "kind", "group", "level"))
-        fresh = Failure(title, kind, group, level, message, get(item, "/riskSource", {}))
+        fresh = Failure(title, kind, group, level, message, get(item, "/riskSource", {}), checked)
         failure = folded.setdefault((title, kind, group, level, message), fresh)
         failure.count += 1
+        failure.codes |= dict.fromkeys(strings(item, "/errorCodes"))
         if uid or name:
             failure.nodes[uid or name] = name or uid
     found = list(folded.values())
     if len(found) > 2 * DETAILED:
         found = list(_by_name(found))
     return sorted(found, key=lambda each: (not each.blocks, SEVERITY.get(each.level, 1), each.name))
+
+
+def odd_phases(status: Any) -> list[str]:
+    """Name the items in a phase that nobody told us about: whether they failed is not for us to guess."""
+    found = ((text(get(item, "/name")), text(get(item, "/phase"))) for item, _ in checked_items(status))
+    return list(dict.fromkeys(f"{name} {quoted(phase)}" for name, phase in found if phase not in KNOWN_PHASES))
 
 
 def told(failures_: Iterable[Failure]) -> list[Finding]:
@@ -117,12 +128,13 @@ def _skip(wanted: dict[str, set[str] | None], name: str, nodes: set[str]) -> Non
 
 
 def _by_name(found: Iterable[Failure]) -> Iterator[Failure]:
-    folded: dict[tuple[str, bool], Failure] = {}
+    folded: dict[tuple[str, bool, str, str], Failure] = {}
     for each in found:
-        first = folded.setdefault((each.name, each.blocks), each)
+        first = folded.setdefault((each.name, each.blocks, each.group, each.level), each)
         if first is not each:
             first.count += each.count
             first.nodes |= each.nodes
+            first.codes |= each.codes
     yield from folded.values()
 
 
@@ -133,13 +145,20 @@ def _finding(failure: Failure) -> Finding:
         level=failure.level,
         count=failure.count,
         where=_where(failure) or None,
-        why=text(failure.message, WHY_LIMIT),
+        why=_why(failure),
         do=_advice(failure) if failure.blocks else None,
     )
 
 
+def _why(failure: Failure) -> str:
+    said = text(failure.message, WHY_LIMIT)
+    return f"{said} (code {', '.join(failure.codes)})".lstrip() if failure.codes else said
+
+
 def _where(failure: Failure) -> str:
     source = failure.source
+    if NAMED < len(failure.nodes) == failure.checked:
+        return f"all {failure.checked} nodes"
     if failure.nodes:
         return _few(sorted(failure.nodes.values()))
     addons = [get(each, "/addonTemplateName", get(each, "/addonTemplate")) for each in items(source, "/addonRisks")]

@@ -7,11 +7,26 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, NextCall, Part, Result, get, items, moment, plural, span, summarises, text
+from ap_mcp.summaries.base import (
+    Answer,
+    NextCall,
+    Part,
+    Result,
+    get,
+    items,
+    moment,
+    plural,
+    quoted,
+    span,
+    summarises,
+    text,
+)
 
 Verdict = Literal["running", "succeeded", "failed"]
 VERDICTS: dict[str, Verdict] = {"Success": "succeeded", "Failed": "failed"}
+KNOWN_PHASES = frozenset({"", "Initializing", "Running", "Success", "Failed"})
 FAILURES_SHOWN = 20
+RUNNING_SHOWN = 10
 QUIET_SECONDS = 900
 """A running job that nothing has moved for so long is worth a warning."""
 _SENTENCES = {
@@ -43,11 +58,12 @@ class JobState(Result):
     stalled_since: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Node:
-    """One job of the tree and the names of those above it."""
+    """One job of the tree, the job above it, and the names of all those above it."""
 
     body: Any
+    parent: "Node | None"
     path: tuple[str, ...]
     leaf: bool
 
@@ -84,10 +100,10 @@ def job(answer: Answer) -> JobState:
         verdict=verdict,
         percent=100 if verdict == "succeeded" else 100 * done // len(leaves),
         failed=failed[:FAILURES_SHOWN],
-        running=running,
+        running=_few(running),
         elapsed=_elapsed(started, last if verdict != "running" else answer.now),
         stalled_since=_written(stalled),
-        warnings=list(_doubts(verdict, failed, stalled, answer.now)),
+        warnings=[*_doubts(verdict, failed, stalled, answer.now), *_oddities(nodes)],
     )
     return state.model_copy(
         update={"summary": _sentence(state, f"{done} of {len(leaves)} done"), "next": _follow(state)}
@@ -96,27 +112,53 @@ def job(answer: Answer) -> JobState:
 
 def _walk(root: Any) -> Iterator[Node]:
     """Yield a job and all its sub-jobs, parents first, without recursion: the depth is the service's to choose."""
-    waiting: list[tuple[Any, tuple[str, ...]]] = [(root, ())]
+    waiting: list[tuple[Any, Node | None]] = [(root, None)]
     while waiting:
-        body, above = waiting.pop()
+        body, parent = waiting.pop()
         children = items(body, "/spec/subJobs")
-        path = (*above, _type(body))
-        yield Node(body, path, leaf=not children)
-        waiting += [(child, path) for child in reversed(children)]
+        node = Node(body, parent, (*(parent.path if parent else ()), _type(body)), leaf=not children)
+        yield node
+        waiting += [(child, node) for child in reversed(children)]
 
 
 def _failures(nodes: list[Node]) -> list[FailedStep]:
     """List what failed at the ends of the tree; a parent only if none of its own steps tells more."""
     failed = [node for node in nodes if node.phase == "Failed"]
-    above = {node.path[:length] for node in failed for length in range(1, len(node.path))}
+    explained = set(_above(failed))
     return [
         FailedStep(
-            path=" > ".join((*node.path[:-1], node.name)),
+            path=_way(node),
             reason=text(get(node.body, "/status/reason")) or "no reason told",
         )
         for node in failed
-        if node.leaf or node.path not in above
+        if node not in explained
     ]
+
+
+def _above(nodes: list[Node]) -> Iterator[Node]:
+    for node in nodes:
+        above = node.parent
+        while above is not None:
+            yield above
+            above = above.parent
+
+
+def _oddities(nodes: list[Node]) -> Iterator[str]:
+    """Name the phases that nobody told us about with a step that is in each, and what could not be read."""
+    odd = {node.phase: node for node in reversed(nodes) if node.phase not in KNOWN_PHASES}
+    for phase, node in reversed(odd.items()):
+        yield f"{_way(node)} is in the phase {quoted(phase)}, which is not known."
+    if unread := next((node for node in nodes if node.leaf and get(node.body, "/spec/subJobs", [])), None):
+        yield f"What lies below {_way(unread)} could not be read."
+
+
+def _way(node: Node) -> str:
+    return " > ".join((*node.path[:-1], node.name))
+
+
+def _few(names: list[str]) -> list[str]:
+    left = len(names) - RUNNING_SHOWN
+    return [*names[:RUNNING_SHOWN], *([f"and {left} more"] if left > 0 else [])]
 
 
 def _sentence(state: JobState, steps: str) -> str:
@@ -132,7 +174,7 @@ def _sentence(state: JobState, steps: str) -> str:
 
 def _doubts(verdict: str, failed: list[FailedStep], stalled: datetime | None, now: datetime) -> Iterator[str]:
     if len(failed) > FAILURES_SHOWN:
-        yield f"{len(failed)} steps failed; the first {FAILURES_SHOWN} are shown."
+        yield f"{len(failed)} steps failed; the first {FAILURES_SHOWN} are shown, the whole answer has all."
     if verdict == "succeeded" and failed:
         yield f"{plural(len(failed), 'step')} failed and did not stop the job: what they were to remove may be left."
     if stalled is not None:

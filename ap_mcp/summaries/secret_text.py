@@ -7,6 +7,7 @@ import base64
 import binascii
 import json
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Callable
 
 from ap_mcp.summaries.secret_names import names_a_secret
@@ -49,7 +50,8 @@ _WELL_KNOWN = re.compile(
     r"|github_pat_\w{30,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])|AIza[\w-]{35})"
 )
 _BASE64 = re.compile(
-    rf"(?<![\w+/-])[A-Za-z0-9+/_-]{{{_LONG},}}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{{4,}})*={{0,2}}(?![\w+/=-])", re.ASCII
+    rf"(?<![\w+/-])[A-Za-z0-9+/_-]{{{_LONG},}}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{{4,}})*(?:={{1,2}}(?!=)|(?![\w+/=-]))",
+    re.ASCII,
 )
 _NAME = re.compile(
     r"(?<![\w.-])(?P<flag>--?+)?(?P<key>[\w.-]{1,256}+)"
@@ -190,8 +192,9 @@ def _as_json_escape(match: re.Match[str]) -> str:
 
 def _hide_base64(token: str, within: Callable[[str], str]) -> str:
     packed = "".join(token.split()).rstrip("=").replace("-", "+").replace("_", "/")
+    whole = packed[:-1] if len(packed) % 4 == 1 else packed  # cut off in the middle
     try:
-        decoded = base64.b64decode(packed + "=" * (-len(packed) % 4)).decode("utf-8")
+        decoded = getincrementaldecoder("utf-8")().decode(base64.b64decode(whole + "=" * (-len(whole) % 4)))
     except (binascii.Error, UnicodeDecodeError):
         return token
     return token if within(decoded) == decoded else PLACEHOLDER

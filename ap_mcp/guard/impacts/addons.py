@@ -17,11 +17,10 @@ from ap_mcp.guard.impact import (
     must_belong,
     name_of,
     refused,
-    word,
 )
 from ap_mcp.guard.impacts import changes
 from ap_mcp.summaries.addon_templates import as_object, size_line
-from ap_mcp.summaries.base import age, flag, get, items, moment, plural, quoted, strings, text
+from ap_mcp.summaries.base import age, flag, get, items, moment, plural, quoted, strings, text, word
 
 BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
 CAN_BE_ROLLED_BACK = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")
@@ -134,7 +133,7 @@ async def delete_addon(case: Case) -> Impact:
 
 async def _read(case: Case) -> tuple[Any, Any]:
     """Read the cluster and the add-on, which must be the one that is named and of that cluster."""
-    addon_id = text(case.arguments.get("addon_id"))
+    addon_id = str(case.arguments["addon_id"])
     answers = await gather(
         case,
         cluster=look("get_cluster", cluster_id=case.cluster_id),

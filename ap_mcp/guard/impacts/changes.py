@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ap_mcp.guard.impact import few, word
-from ap_mcp.summaries.base import loaded, quoted, text
+from ap_mcp.guard.impact import few
+from ap_mcp.summaries.base import loaded, quoted, text, word
 from ap_mcp.summaries.mask import PLACEHOLDER, mask
 
 ABSENT: Final = object()

@@ -15,11 +15,12 @@ from ap_mcp.guard.impact import (
     look,
     looks_like_production,
     name_of,
+    pair,
     refused,
+    tag_value,
     tags_of,
-    word,
 )
-from ap_mcp.summaries.base import get, items, plural, quoted, text
+from ap_mcp.summaries.base import get, items, plural, quoted, text, word
 
 LOGS = "lts_reclaim_policy"
 KEPT = "skip"
@@ -142,8 +143,8 @@ async def delete_cluster_tags(case: Case) -> Impact:
     lost = {key: value for key, value in tags.items() if key in keys}
     what = plural(len(lost), "tag") if lost else "none of its tags"
     draft = _draft(case, cluster, f"Removes {what} from cluster {name_of(cluster)}.")
-    draft.goes += [f"tag {_pair(key, value)}" for key, value in sorted(lost.items())]
-    draft.stays += [f"tag {_pair(key, value)}" for key, value in sorted(tags.items()) if key not in lost]
+    draft.goes += [f"tag {pair(key, value)}" for key, value in sorted(lost.items())]
+    draft.stays += [f"tag {pair(key, value)}" for key, value in sorted(tags.items()) if key not in lost]
     if absent := sorted({key for key in keys if key not in tags}):
         draft.fact("not there anyway", few([word(key) for key in absent]))
     _about_lost_mark(draft, lost, {})
@@ -161,8 +162,10 @@ async def add_cluster_tags(case: Case) -> Impact:
     changed = {key: value for key, value in wanted.items() if key in tags and tags[key] != value}
     draft = _draft(case, cluster, f"Sets {plural(len(wanted), 'tag')} of cluster {name_of(cluster)}.")
     for key, value in sorted(wanted.items()):
-        before = f", before {word(tags[key])}" if key in changed else " (as it is)" if key in tags else " (new)"
-        draft.goes.append(f"tag {_pair(key, value)}{before}")
+        before = (
+            f", before {tag_value(key, tags[key])}" if key in changed else " (as it is)" if key in tags else " (new)"
+        )
+        draft.goes.append(f"tag {pair(key, value)}{before}")
     _about_lost_mark(draft, {key: tags[key] for key in changed}, wanted)
     draft.stable["set"] = wanted
     draft.unknown.append("which policies, bills and automation rest on these tags")
@@ -279,11 +282,7 @@ def _about_lost_mark(draft: Draft, lost: Mapping[str, str], after: Mapping[str, 
     for key, value in sorted(lost.items()):
         stays_so = key in after and looks_like_production(key, after[key])
         if looks_like_production(key, value) and not stays_so:
-            draft.warnings.append(f"Without {_pair(key, value)} the cluster no longer looks like production.")
-
-
-def _pair(key: str, value: str) -> str:
-    return f"{word(key)}={word(value)}"
+            draft.warnings.append(f"Without {pair(key, value)} the cluster no longer looks like production.")
 
 
 def _about_many(draft: Draft, noun: str, names: list[str]) -> None:

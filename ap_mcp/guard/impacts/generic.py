@@ -5,18 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from ap_mcp.errors import clean
-from ap_mcp.guard.impact import (
-    CLUSTER,
-    Case,
-    Draft,
-    Impact,
-    about_cluster,
-    gather,
-    look,
-    must_belong,
-    word,
-)
-from ap_mcp.summaries.base import get, text
+from ap_mcp.guard.impact import CLUSTER, Case, Draft, Impact, about_cluster, gather, look, must_belong
+from ap_mcp.summaries.base import get, text, word
 from ap_mcp.summaries.mask import mask
 
 CLUSTER_READ = "get_cluster"

@@ -18,11 +18,10 @@ from ap_mcp.guard.impact import (
     must_belong,
     name_of,
     refused,
-    word,
 )
 from ap_mcp.guard.impacts import changes
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
-from ap_mcp.summaries.base import age, get, moment, number, plural, quoted, text
+from ap_mcp.summaries.base import age, get, moment, number, plural, quoted, text, word
 
 PENDING = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK"})
 DELETING = "DELETING"

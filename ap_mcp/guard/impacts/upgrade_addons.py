@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from ap_mcp.guard.impact import Answers, Draft, briefly, few, gather, look, refused, word
+from ap_mcp.guard.impact import Answers, Draft, briefly, few, gather, look, refused
 from ap_mcp.guard.impacts.versions import runs_on
-from ap_mcp.summaries.base import get, items, text
+from ap_mcp.summaries.base import get, items, text, word
 
 HEALTHY = "running"
 

@@ -18,12 +18,12 @@ from ap_mcp.guard.impact import (
     must_belong,
     name_of,
     refused,
-    word,
 )
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
 from ap_mcp.guard.impacts.versions import began, passed_check, resolve_target
-from ap_mcp.summaries.base import age, get, items, moment, number, plural, quoted, span, strings, text
+from ap_mcp.summaries.base import age, get, items, moment, number, plural, quoted, span, strings, text, word
 from ap_mcp.summaries.findings import failures
+from ap_mcp.summaries.mask import mask
 from ap_mcp.summaries.plain import flattened
 from ap_mcp.summaries.upgrade_parts import spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import TITLES
@@ -262,7 +262,7 @@ def _must_not_be_given_up(draft: Draft, answers: Answers, task: Any) -> None:
 def _about_failure(draft: Draft, task: Any, cluster: Any) -> None:
     ended = age(moment(get(task, "/status/completionTime")), draft.case.now)
     far = number(get(task, "/status/progress"))
-    details = flattened(get(task, "/spec/items", {}))
+    details = flattened(mask(get(task, "/spec/items", {})))
     why = "; ".join(f"{name}: {value}" for name, value in details.items())
     why = why or text(get(cluster, "/status/message")) or text(get(cluster, "/status/reason"))
     when, at = f" {ended} ago" if ended else "", f" at {far:g} %" if far is not None else ""

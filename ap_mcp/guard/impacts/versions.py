@@ -4,8 +4,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
-from ap_mcp.guard.impact import Case, entries, refused, word
-from ap_mcp.summaries.base import age, get, items, moment, strings, text
+from ap_mcp.guard.impact import Case, entries, refused
+from ap_mcp.summaries.base import age, get, items, moment, strings, text, word
 from ap_mcp.summaries.upgrade_parts import verdict_of
 
 MINOR = re.compile(r"v\d+\.\d+")

@@ -1,0 +1,80 @@
+"""What DESIGN promises about the size of answers, on the five largest inputs; sizes only, never times."""
+
+import json
+from functools import cache
+
+import pytest
+from large import CLUSTERS, NO_ROOM, RELEASES, large_answers
+from upgrading import failed_items
+
+from ap_mcp.simulator.prechecks import large_precheck
+from ap_mcp.specs import Catalog
+from ap_mcp.summaries import Answer, Result, summarise
+from ap_mcp.summaries.text import render
+
+CHECK_BYTES = 3000
+SHARE = 0.10
+INPUTS = ("precheck", "clusters", "templates", "job", "releases")
+
+
+@cache
+def answers() -> dict[str, Answer]:
+    return dict(zip(INPUTS, (answer for _, answer in large_answers()), strict=True))
+
+
+@cache
+def results() -> dict[str, Result]:
+    return {name: summarise(answer) for name, answer in answers().items()}
+
+
+def halves(result: Result) -> tuple[str, str]:
+    """Return both forms of an answer; a host may pass on either."""
+    return render(result), json.dumps(result.structured(), ensure_ascii=False, separators=(",", ":"))
+
+
+@pytest.mark.parametrize("name", INPUTS)
+def test_each_form_of_a_large_answer_takes_a_tenth_of_what_the_cloud_sent(name: str) -> None:
+    raw = len(json.dumps(answers()[name].body, ensure_ascii=False, separators=(",", ":")).encode())
+    assert raw > 40_000
+    for half in halves(results()[name]):
+        assert len(half.encode()) <= SHARE * raw
+
+
+def test_a_check_of_fifty_nodes_with_four_hundred_items_is_told_in_three_thousand_bytes(catalog: Catalog) -> None:
+    account = answers()["precheck"]
+    alone = Answer(account.operation, account.arguments, large_precheck(nodes=50, findings=400), now=account.now)
+    for answer in (account, alone):
+        failed = {name for name, _ in failed_items(answer.body)}
+        assert len(failed_items(answer.body)) >= 400
+        for half in halves(summarise(answer)):
+            assert len(half.encode()) <= CHECK_BYTES
+            assert [name for name in failed if name not in half] == []
+
+
+def test_every_cluster_of_a_long_list_is_named_and_those_in_trouble_say_why() -> None:
+    clusters = answers()["clusters"].body["items"]
+    assert len(clusters) == CLUSTERS
+    for half in halves(results()["clusters"]):
+        assert [row["metadata"]["name"] for row in clusters if row["metadata"]["name"] not in half] == []
+        broken = [row for row in clusters if row["status"]["phase"] == "Error"]
+        assert half.count(NO_ROOM) >= len(broken) - 1
+
+
+def test_every_template_of_the_catalogue_is_named() -> None:
+    for half in halves(results()["templates"]):
+        assert all(row["metadata"]["name"] in half for row in answers()["templates"].body["items"])
+
+
+def test_the_failed_step_of_a_deep_job_is_told_with_its_way_and_its_reason() -> None:
+    for half in halves(results()["job"]):
+        assert "CreateCluster > Stage06 > Step06x5" in half
+        assert NO_ROOM in half
+
+
+def test_every_release_of_a_long_list_is_named_and_the_failed_ones_say_why() -> None:
+    releases = answers()["releases"].body
+    assert len(releases) == RELEASES
+    for half in halves(results()["releases"]):
+        assert [row["name"] for row in releases if row["name"] not in half] == []
+        failed = [row for row in releases if row["status"] == "FAILED"]
+        assert half.count("ImagePullBackOff") == len(failed)

@@ -1,0 +1,253 @@
+"""`ap-mcp call` at a real terminal: it shows what would happen, and wants a name and a passphrase before it is sent."""
+
+import json
+import os
+import select
+import subprocess
+import sys
+import termios
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+from approving import PASSPHRASE
+
+from ap_mcp.errors import ApprovalRequired
+from ap_mcp.guard.confirm import local_user
+from ap_mcp.guard.keys import init_key
+from ap_mcp.simulator.names import TEAM_SANDBOX
+from ap_mcp.summaries import Result
+
+SECONDS = 30
+DELETE = ("delete_cluster", "cluster_id=team-sandbox")
+NAME, SECRET = "Name of what is acted on: ", "Passphrase: "
+OWN_TERMINAL = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Makes the terminal on standard input the one that `/dev/tty` means, and becomes the program."""
+CTRL_C, CTRL_D = "\x03", "\x04"
+
+
+class Terminal:
+    """A program at a terminal, whoever sits there, and what has been shown so far."""
+
+    def __init__(self, process: subprocess.Popen[bytes], screen: int) -> None:
+        self.process = process
+        self.screen = screen
+        self.shown = ""
+        self.read_to = 0
+        self.deadline = time.monotonic() + SECONDS
+
+    def see(self, text: str) -> None:
+        """Wait until a text stands on the screen, after whatever was seen before."""
+        while text not in self.shown[self.read_to :]:
+            assert self._more(), f"{text!r} never came: {self.shown}"
+        self.read_to = self.shown.index(text, self.read_to) + len(text)
+
+    def type(self, text: str) -> None:
+        """Press keys, and Enter unless they are keys that end something."""
+        keys = text if text in (CTRL_C, CTRL_D) else f"{text}\n"
+        os.write(self.screen, keys.encode())
+
+    def end(self) -> int:
+        """Wait until the program has left; return its exit code."""
+        while self._more():
+            pass
+        assert termios.tcgetattr(self.screen)[3] & termios.ECHO, "the terminal was left without echo"
+        return self.process.wait(SECONDS)
+
+    def _more(self) -> bool:
+        ready, _, _ = select.select([self.screen], [], [], max(0.0, self.deadline - time.monotonic()))
+        assert ready, f"nothing more is shown after {SECONDS} s: {self.shown}"
+        try:
+            read = os.read(self.screen, 4096)
+        except OSError:  # Linux says so when nobody is left at the other end
+            return False
+        self.shown += read.decode(errors="replace").replace("\r\n", "\n")
+        return bool(read)
+
+
+def environment(home: Path) -> dict[str, str]:
+    ours = ("AP_MCP_", "HUAWEICLOUD_", "HW_", "XDG_")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    return kept | {"HOME": str(home), "TERM": "dumb"}
+
+
+@contextmanager
+def calling(home: Path, *arguments: str, to_file: Path | None = None, **more: str) -> Iterator[Terminal]:
+    """Start `ap-mcp call --simulate` at a terminal of its own; its results may go to a file."""
+    screen, theirs = os.openpty()
+    command = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "ap_mcp", "call", "--simulate", *arguments]
+    results = to_file.open("wb") if to_file else None
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=theirs,
+            stdout=results or theirs,
+            stderr=theirs,
+            env=environment(home) | more,
+            cwd=home,
+            start_new_session=True,
+        )
+        os.close(theirs)
+        try:
+            yield Terminal(process, screen)
+        finally:
+            process.kill()
+            process.wait()
+    finally:
+        os.close(screen)
+        if results:
+            results.close()
+
+
+def phase(home: Path) -> str:
+    """The phase of the sandbox in the account that is kept between calls."""
+    kept = json.loads((home / ".local/state/ap-mcp/simulator.json").read_text())
+    return str(kept["world"]["tables"]["clusters"][TEAM_SANDBOX]["status"]["phase"])
+
+
+def audited(home: Path) -> Iterator[Mapping[str, str]]:
+    log = home / ".local/state/ap-mcp/audit.jsonl"
+    return map(json.loads, log.read_text().splitlines()) if log.exists() else iter(())
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The folder of a user who is an approver, with a passphrase that is cheap to try."""
+    monkeypatch.setattr("ap_mcp.guard.keys.SCRYPT_COST", 2**10)
+    init_key(tmp_path / ".config" / "ap-mcp", "alice", PASSPHRASE)
+    return tmp_path
+
+
+def test_whoever_reads_types_the_name_and_knows_the_passphrase_gets_the_call_through(home: Path) -> None:
+    with calling(home, *DELETE) as terminal:
+        for text in ("SIMULATED", "Tool: delete_cluster (effect: destroy)", "cluster_id: ", "Deletes cluster team-"):
+            terminal.see(text)
+        terminal.see(NAME)
+        terminal.type("team-sandbox")
+        terminal.see(SECRET)
+        terminal.type(PASSPHRASE)
+        terminal.see("Approved by alice, once")
+        terminal.see("team-sandbox is being deleted.")
+        assert terminal.end() == 0
+    assert PASSPHRASE not in terminal.shown
+    assert phase(home) == "Deleting"
+    decided, finished = audited(home)
+    assert (decided["channel"], decided["approver"], finished["result"]) == ("approval", "alice", "succeeded")
+
+
+def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path) -> None:
+    results = home / "results.json"
+    with calling(home, *DELETE, "--output", "json", to_file=results) as terminal:
+        terminal.see("Deletes cluster team-sandbox")
+        terminal.see(NAME)
+        terminal.type("team-sandbox")
+        terminal.see(SECRET)
+        terminal.type(PASSPHRASE)
+        terminal.see("Approved by alice")
+        assert terminal.end() == 0
+    assert json.loads(results.read_text())["cluster_id"] == TEAM_SANDBOX
+
+
+@pytest.mark.parametrize(
+    ("typed", "said"),
+    [
+        (["team-sandbo"], '"team-sandbo" is not the name of what this call acts on'),
+        ([""], '"" is not the name of what this call acts on'),
+        (["yes"], '"yes" is not the name'),
+        (["team-sandbox", "correct horse batterie"], "The passphrase does not open"),
+        (["team-sandbox", ""], "The passphrase does not open"),
+        ([CTRL_C], "delete_cluster was not run: It was broken off. Nothing was sent."),
+        (["team-sandbox", CTRL_C], "delete_cluster was not run: It was broken off. Nothing was sent."),
+        ([CTRL_D], "delete_cluster was not run: It was broken off. Nothing was sent."),
+        (["team-sandbox", CTRL_D], "delete_cluster was not run: It was broken off. Nothing was sent."),
+    ],
+)
+def test_whoever_does_not_gets_nothing_sent(home: Path, typed: list[str], said: str) -> None:
+    with calling(home, *DELETE) as terminal:
+        for prompt, text in zip((NAME, SECRET), typed, strict=False):
+            terminal.see(prompt)
+            terminal.type(text)
+        terminal.see(f"\n{said}" if said.startswith("delete_cluster") else said)
+        assert terminal.end() == 4
+    assert "Traceback" not in terminal.shown
+    assert phase(home) == "Available"
+    assert list(audited(home)) == []
+
+
+def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path) -> None:
+    with calling(tmp_path, *DELETE) as terminal:
+        terminal.see("there is no approver's key")
+        terminal.see("ap-mcp approvals init")
+        assert terminal.end() == 4
+    assert phase(tmp_path) == "Available"
+
+
+@pytest.mark.parametrize(("flags", "code"), [(["--yes"], 3), (["--confirm", "deny"], 3), (["--read-only"], 4)])
+def test_nobody_is_asked_who_could_not_say_yes(home: Path, flags: list[str], code: int) -> None:
+    with calling(home, *DELETE, *flags) as terminal:
+        assert terminal.end() == code
+    assert NAME not in terminal.shown
+    assert phase(home) == "Available"
+
+
+def test_what_a_rule_lets_go_is_not_asked_about(home: Path) -> None:
+    rules = home / "policy.toml"
+    rules.write_text('rules = [{ decision = "allow", clusters = ["team-*"], effects = ["destroy"] }]')
+    with calling(home, *DELETE, "--yes", AP_MCP_POLICY_FILE=str(rules)) as terminal:
+        terminal.see("team-sandbox is being deleted.")
+        assert terminal.end() == 0
+    assert phase(home) == "Deleting"
+
+
+def test_what_another_must_approve_cannot_be_approved_by_whoever_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ap_mcp.guard.keys.SCRYPT_COST", 2**10)
+    init_key(tmp_path / ".config" / "ap-mcp", local_user(), PASSPHRASE)
+    rules = tmp_path / "policy.toml"
+    rules.write_text('rules = [{ decision = "ask", effects = ["destroy"], approver = "other" }]')
+    with calling(tmp_path, *DELETE, AP_MCP_POLICY_FILE=str(rules)) as terminal:
+        terminal.see("(somebody else must decide)")
+        terminal.see(NAME)
+        terminal.type("team-sandbox")
+        terminal.see(SECRET)
+        terminal.type(PASSPHRASE)
+        terminal.see("the policy wants somebody other than")
+        assert terminal.end() == 4
+    assert phase(tmp_path) == "Available"
+
+
+class Restless:
+    """Stands in for a server on which something changes whenever it was approved, so often."""
+
+    settings = None
+
+    def __init__(self, changes: int) -> None:
+        self.changes = changes
+
+    async def call(self, tool: str, *_: object, **__: object) -> Result:
+        if self.changes < 0:
+            return Result(summary="done")
+        self.changes -= 1
+        raise ApprovalRequired(tool, "destroy", "Deletes it.", "AAAA-2222")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("changes", "asked", "done"), [(-1, 0, True), (0, 1, True), (2, 3, True), (3, 3, False)])
+async def test_what_has_changed_while_somebody_read_is_shown_again_twice_at_most(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], changes: int, asked: int, done: bool
+) -> None:
+    approved: list[str] = []
+    # The modules hide behind the commands of the same names.
+    command: Any = import_module("ap_mcp.cli.call")
+    monkeypatch.setattr(import_module("ap_mcp.cli.approvals"), "approve_here", lambda _, code: approved.append(code))
+    with nullcontext() if done else pytest.raises(ApprovalRequired):
+        await command._consented(Restless(changes), "delete_cluster", {}, asking=True)
+    assert approved == ["AAAA-2222"] * asked
+    assert capsys.readouterr().err.count("has changed since you were asked") == max(asked - 1, 0)

@@ -1,0 +1,541 @@
+"""No guarded call goes out without a person's consent, whatever is handed over in its place; with it, each does once.
+
+The tools come from the specs: a new guarded one fails here until it has a call of its own.
+"""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from agent import text_of
+from approving import ALICE, APPROVERS, MALLORY, edit
+from consenting import (
+    ANY_ID,
+    ERAS,
+    TOOLS,
+    Prepared,
+    Scene,
+    another_call,
+    answer_to,
+    elsewhere,
+    leg,
+    prepare,
+    question_of,
+    scene_of,
+    told,
+    touch,
+)
+from guarded import Person
+from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+
+from ap_mcp.errors import ApprovalRefused
+from ap_mcp.guard import keys
+from ap_mcp.guard.approvals import Question
+from ap_mcp.guard.confirm import APPROVAL_LIFETIME, CHANGED, FIELD, LIFETIME
+from ap_mcp.guard.keys import init_key, sign, unlock
+from ap_mcp.guard.questions import Decision, signed_digest
+from ap_mcp.guard.seal import ticks
+from ap_mcp.tools import TOKEN
+
+pytestmark = pytest.mark.anyio
+
+WITHOUT_FORMS = ("human", "approval", "token")
+DENYING = '[[rules]]\ndecision = "deny"\ntools = ["{tool}"]\n'
+OTHER = '[[rules]]\ndecision = "ask"\napprover = "other"\ntools = ["{tool}"]\n'
+ANOTHER = dict(zip(TOOLS, [*TOOLS[1:], TOOLS[0]], strict=True))
+"""For each tool another one."""
+
+
+def _scenes(*eras: str) -> pytest.MarkDecorator:
+    cases = [(tool, era) for tool in TOOLS for era in eras]
+    return pytest.mark.parametrize("scene", cases, ids=[" ".join(case) for case in cases], indirect=True)
+
+
+def _alternating() -> pytest.MarkDecorator:
+    cases = [(tool, ERAS[number % 2]) for number, tool in enumerate(TOOLS)]
+    return pytest.mark.parametrize("scene", cases, ids=[" ".join(case) for case in cases], indirect=True)
+
+
+in_both_eras = _scenes(*ERAS)
+in_2026 = _scenes("auto")
+in_2025 = _scenes("legacy")
+in_one_era = _alternating()
+"""For what is no matter of the protocol: half of the tools in the one era, half in the other."""
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture
+def scene(request: pytest.FixtureRequest, tmp_path: Path, prepared: Prepared) -> Iterator[Scene]:
+    tool, era = request.param
+    scene = scene_of(prepared, tool, era, tmp_path)
+    yield scene
+    scene.check()
+
+
+def as_somebody_else(monkeypatch: pytest.MonkeyPatch, name: str = "somebody-else") -> None:
+    """Let servers that start now run for another user."""
+    monkeypatch.setattr("ap_mcp.protocol.local_user", lambda: name)
+
+
+def tampered(sealed: str) -> list[str]:
+    """Spellings of a sealed text that differ in a single place."""
+    places = (0, 3, len(sealed) // 2, len(sealed) - 1)
+    flipped = [f"{sealed[:at]}{'A' if sealed[at] != 'A' else 'B'}{sealed[at + 1 :]}" for at in places]
+    return [*flipped, sealed[:-1], f"{sealed}A", f"{sealed}="]
+
+
+def message_of(asked: InputRequiredResult) -> str:
+    assert asked.input_requests
+    form = asked.input_requests["consent"].params
+    assert isinstance(form, ElicitRequestFormParams)
+    return form.message
+
+
+def text_in(result: CallToolResult | InputRequiredResult) -> str:
+    assert isinstance(result, CallToolResult)
+    return text_of(result)
+
+
+def decision_on(scene: Scene, question: Question) -> Decision:
+    asked = scene.store.find(question.code)
+    assert asked
+    assert asked.decision
+    return asked.decision
+
+
+def write(scene: Scene, question: Question, **values: Any) -> None:
+    """Write values into the row of a question by hand."""
+    if "signature" in values:
+        values["decided"] = ticks(scene.clock())
+    columns = ", ".join(f"{name} = ?" for name in values)
+    edit(scene.store, f"UPDATE questions SET {columns} WHERE code = ?", *values.values(), question.code)  # noqa: S608
+
+
+def put_back(scene: Scene, tables: dict[str, Any]) -> None:
+    """Bring the account back to how it was, as if nothing had been done."""
+    for name, rows in tables.items():
+        scene.world.table(name).clear()
+        scene.world.table(name).update(rows)
+
+
+def policy(scene: Scene, text: str) -> Path:
+    path = scene.folder / "policy.toml"
+    path.write_text(text.format(tool=scene.tool))
+    return path
+
+
+def test_there_is_a_call_for_every_guarded_tool_and_each_needs_consent(prepared: Prepared) -> None:
+    assert set(prepared.calls) == set(TOOLS)
+    assert len(TOOLS) >= 17
+
+
+# Nobody can be asked
+
+
+@in_both_eras
+async def test_a_client_without_forms_gets_a_code_and_nothing_is_sent(scene: Scene) -> None:
+    for confirm in WITHOUT_FORMS:
+        async with scene.connect(confirm=confirm) as agent:
+            question = await scene.waits(agent)
+            assert question.name in agent.said
+            assert question.impact_text.partition("\n")[2] in agent.said
+            assert (await scene.waits(agent)).code == question.code
+            assert ("confirmation_token=" in agent.said) == (confirm == "token")
+
+
+@in_both_eras
+async def test_mode_deny_refuses_whoever_would_agree(scene: Scene) -> None:
+    person = Person()
+    async with scene.connect(person, confirm="deny") as agent:
+        assert "AP_MCP_CONFIRM=deny" in await scene.refused(agent)
+    async with scene.connect(person, policy_file=policy(scene, DENYING)) as agent:
+        assert "No consent lifts this" in await scene.refused(agent)
+    assert person.read == []
+
+
+@in_one_era
+async def test_in_mode_approval_a_form_is_not_even_shown(scene: Scene) -> None:
+    person = Person()
+    async with scene.connect(person, confirm="approval") as agent:
+        await scene.waits(agent)
+    assert person.read == []
+
+
+# Forms
+
+
+@in_both_eras
+async def test_a_person_who_does_not_agree_is_obeyed(scene: Scene) -> None:
+    for answer, said in (("decline", "said no"), ("cancel", "did not answer")):
+        person = Person(answer)
+        async with scene.connect(person) as agent:
+            assert said in await scene.refused(agent)
+        assert len(person.read) == 1
+
+
+@in_both_eras
+async def test_any_other_name_than_the_very_one_is_no_consent(scene: Scene) -> None:
+    seen = Person("decline")
+    async with scene.connect(seen) as agent:
+        await scene.refused(agent)
+    name = seen.read[0].rpartition('exactly: "')[2].removesuffix('"')
+    for typed in (f"{name} ", name.upper(), "yes"):
+        async with scene.connect(Person(typed=typed)) as agent:
+            assert f'The name typed was not "{name}"' in await scene.refused(agent)
+
+
+@in_both_eras
+async def test_a_form_sent_back_empty_or_filled_in_otherwise_is_no_consent(scene: Scene) -> None:
+    contents: tuple[Any, ...] = (None, {}, {FIELD: True}, {FIELD: ["x"]}, {"confirm": True}, {"": "x"})
+    for content in contents if scene.mode == "auto" else contents[:2]:
+
+        async def clicks(_: Any, __: Any, content: Any = content) -> ElicitResult:
+            return ElicitResult.model_construct(action="accept", content=content)
+
+        async with scene.connect(clicks) as agent:
+            assert "The name typed was not" in await scene.refused(agent)
+
+
+@in_2025
+async def test_a_person_who_takes_too_long_has_not_agreed(scene: Scene) -> None:
+    left = []
+
+    async def sleeps(_: Any, __: Any) -> ElicitResult:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            left.append("the form")
+
+    async with scene.connect(sleeps, patience=0.02) as agent:
+        assert "did not answer" in await scene.refused(agent)
+    assert left == ["the form"]
+
+
+@in_2025
+async def test_what_changes_while_a_person_reads_is_asked_about_again_and_three_times_at_most(scene: Scene) -> None:
+    person = Person()
+
+    async def agrees_too_late(context: Any, asked: Any) -> ElicitResult:
+        touch(scene, len(person.read))
+        return await person(context, asked)
+
+    async with scene.connect(agrees_too_late) as agent:
+        assert "changed every time" in await scene.refused(agent)
+    assert [each.startswith(CHANGED) for each in person.read] == [False, True, True]
+
+
+@in_2026
+async def test_what_changes_between_two_legs_is_asked_about_again_and_three_times_at_most(scene: Scene) -> None:
+    async with scene.connect(Person()) as agent:
+        asked = await question_of(agent, scene)
+        for number in (1, 2):
+            touch(scene, number)
+            asked = await question_of(agent, scene, **answer_to(asked))
+            assert message_of(asked).startswith(CHANGED)
+        touch(scene, 3)
+        assert "changed every time" in told(text_in(await leg(agent, scene, **answer_to(asked))))
+
+
+@in_2026
+async def test_a_state_that_was_not_made_for_this_very_call_only_asks_again(
+    scene: Scene, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = another_call(scene)
+    async with scene.connect(Person(), confirm="token") as agent:
+        mine = answer_to(await question_of(agent, scene))
+        for_others = [
+            await question_of(agent, scene, arguments=other),
+            await question_of(agent, scene, tool=ANOTHER[scene.tool], arguments=prepared.calls[ANOTHER[scene.tool]]),
+        ]
+        states = [*tampered(mine["request_state"]), *(each.request_state for each in for_others), None]
+        for state in states:
+            asked = await question_of(agent, scene, **{**mine, "request_state": state})
+            assert not message_of(asked).startswith(CHANGED)
+        for answer in ({}, {"consent": None}, {"other": mine["input_responses"]["consent"]}):
+            given = {name: each for name, each in answer.items() if each}
+            await question_of(agent, scene, input_responses=given, request_state=mine["request_state"])
+        said = text_in(await leg(agent, scene, arguments={**scene.arguments, TOKEN: mine["request_state"]}))
+        assert "confirmation_token is unknown" in told(said)
+    as_somebody_else(monkeypatch)
+    async with scene.connect(Person(), confirm="token") as agent:
+        await question_of(agent, scene, **mine)
+    async with scene.connect(Person(), state_key="another key, which nobody shares with them") as agent:
+        await question_of(agent, scene, **mine)
+    monkeypatch.undo()
+    scene.clock.pass_by(LIFETIME)
+    async with scene.connect(Person()) as agent:
+        await question_of(agent, scene, **mine)
+
+
+@in_2026
+async def test_an_answer_is_used_up_by_whatever_it_says(scene: Scene) -> None:
+    async with scene.connect(Person()) as agent:
+        asked = await question_of(agent, scene)
+        no = {"consent": ElicitResult(action="decline")}
+        assert "said no" in told(text_in(await leg(agent, scene, **answer_to(asked, input_responses=no))))
+        assert "was used before" in told(text_in(await leg(agent, scene, **answer_to(asked))))
+
+
+@in_2026
+async def test_an_answered_state_works_once(scene: Scene) -> None:
+    async with scene.connect(Person()) as agent:
+        yes = answer_to(await question_of(agent, scene))
+        scene.sent.append(scene.tool)
+        assert not text_in(await leg(agent, scene, **yes)).startswith(scene.tool)
+        assert scene.changes == [scene.tool]
+        said = text_in(await leg(agent, scene, **yes))
+        assert "othing was sent" in said or "failed: HTTP" in said
+    async with scene.connect(Person()) as agent:
+        again = await leg(agent, scene, **yes)
+        assert isinstance(again, InputRequiredResult) or again.is_error
+
+
+# Tokens
+
+
+@in_one_era
+async def test_a_token_is_unknown_outside_mode_token(scene: Scene) -> None:
+    async with scene.connect(confirm="token") as agent:
+        token = await scene.token(agent)
+    for confirm in ("human", "approval", "deny"):
+        async with scene.connect(confirm=confirm) as agent:
+            assert "confirmation_token: is no argument" in await scene.refused(agent, confirmation_token=token)
+
+
+@in_one_era
+async def test_a_token_that_was_not_made_for_this_very_call_is_worth_nothing(
+    scene: Scene, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other, else_ = another_call(scene), ANOTHER[scene.tool]
+    async with scene.connect(confirm="token") as agent:
+        mine, code = await scene.token(agent), (await scene.waits(agent)).code
+        await agent.fail(else_, **prepared.calls[else_])
+        for_others = [await scene.token(agent, other), agent.said.rpartition("confirmation_token=")[2]]
+        for token in (*tampered(mine), *for_others, code, ANY_ID, ""):
+            said = await scene.refused(agent, confirmation_token=token)
+            assert "confirmation_token is unknown" in said
+        assert "confirmation_token is unknown" in await scene.refused(agent, other, confirmation_token=mine)
+    as_somebody_else(monkeypatch)
+    async with scene.connect(confirm="token") as agent:
+        assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=mine)
+    monkeypatch.undo()
+    scene.clock.pass_by(LIFETIME)
+    async with scene.connect(confirm="token") as agent:
+        assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=mine)
+
+
+@in_one_era
+async def test_a_token_for_things_as_they_were_is_worth_nothing_once_they_change(scene: Scene) -> None:
+    async with scene.connect(confirm="token") as agent:
+        token = await scene.token(agent)
+        touch(scene)
+        assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=token)
+
+
+@in_one_era
+async def test_a_token_works_once_also_on_another_server_of_the_same_user(scene: Scene) -> None:
+    async with scene.connect(confirm="token") as agent:
+        token = await scene.token(agent)
+        await scene.done(agent, confirmation_token=token)
+        # Whether things have changed by it or not: this consent is gone.
+        assert (await agent.run(scene.tool, {**scene.arguments, TOKEN: token})).is_error
+    async with scene.connect(confirm="token") as agent:
+        assert (await agent.run(scene.tool, {**scene.arguments, TOKEN: token})).is_error
+
+
+@in_one_era
+async def test_where_somebody_else_must_approve_neither_form_nor_token_counts(scene: Scene) -> None:
+    person = Person()
+    async with scene.connect(confirm="token") as agent:
+        token = await scene.token(agent)
+    async with scene.connect(person, confirm="token", policy_file=policy(scene, OTHER)) as agent:
+        assert (await scene.waits(agent)).other_approver
+        assert "confirmation_token=" not in agent.said
+        said = await scene.refused(agent, confirmation_token=token)
+        assert said.startswith("approval_required")
+    assert person.read == []
+
+
+# Approvals
+
+
+@in_one_era
+async def test_an_approval_that_was_declined_holds_until_it_expires(scene: Scene) -> None:
+    async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question, approved=False)
+        assert f"alice declined it ({question.code})" in await scene.refused(agent)
+        scene.clock.pass_by(APPROVAL_LIFETIME)
+        assert (await scene.waits(agent)).code != question.code
+
+
+@in_one_era
+async def test_an_approval_counts_in_its_time_for_its_call_for_its_user_and_for_things_as_they_were(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = another_call(scene)
+    async with scene.connect(confirm="approval") as agent:
+        for_other = await scene.waits(agent, other)
+        scene.decide(for_other)
+        question = await scene.waits(agent)
+        assert question.code != for_other.code
+        scene.decide(question)
+        scene.clock.pass_by(question.expires - scene.clock())
+        assert (await scene.waits(agent)).code != question.code
+    async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question)
+    as_somebody_else(monkeypatch)
+    async with scene.connect(confirm="approval") as agent:
+        assert (await scene.waits(agent)).principal == "somebody-else"
+    monkeypatch.undo()
+    touch(scene)
+    async with scene.connect(confirm="approval") as agent:
+        assert (await scene.waits(agent)).code != question.code
+
+
+@in_one_era
+async def test_what_somebody_writes_into_the_store_is_no_approval(scene: Scene) -> None:
+    other = another_call(scene)
+    async with scene.connect(confirm="approval") as agent:
+        approved = await scene.waits(agent, other)
+        scene.decide(approved)
+        signature = decision_on(scene, approved).signature
+        for forged in (signature, b"\0" * 64, b""):
+            question = await scene.waits(agent)
+            write(scene, question, approver="alice", approved=1, signature=forged)
+            assert (await scene.waits(agent)).code != question.code
+        question = await scene.waits(agent)
+        edit(scene.store, "DELETE FROM questions WHERE code = ?", question.code)
+        mine = question.told()
+        write(scene, approved, **{name: mine[name] for name in mine if name not in ("code", "created", "expires")})
+        assert (await scene.waits(agent)).code != approved.code
+
+
+@in_one_era
+async def test_an_approval_of_another_text_than_the_true_one_does_not_count(scene: Scene) -> None:
+    async with scene.connect(confirm="approval") as agent:
+        for changes in (
+            {"impact_text": "As of 2025-06-02T08:00:00+00:00\nShows something. Nothing changes."},
+            {"impact_text": "Shows something. Nothing changes."},
+            {"name": "something-harmless"},
+            {"arguments": "{}"},
+            {"effect": "read"},
+        ):
+            question = await scene.waits(agent)
+            write(scene, question, **changes)
+            doctored = scene.store.find(question.code)
+            assert doctored
+            scene.decide(doctored.question)
+            assert (await scene.waits(agent)).code != question.code
+
+
+@in_one_era
+async def test_a_decision_counts_only_with_the_key_of_an_approver_the_server_knew_at_its_start(scene: Scene) -> None:
+    async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question, MALLORY)
+        again = await scene.waits(agent)
+        as_alice = replace(sign(MALLORY, again, True, scene.clock()), approver="alice")
+        scene.store.decide(again.code, as_alice)
+        config = scene.folder / "config" / keys.APPROVERS_FILE
+        config.write_text(json.dumps({"alice": ALICE.public_text, "mallory": MALLORY.public_text}))
+        assert (await scene.waits(agent)).code not in (question.code, again.code)
+
+
+@in_one_era
+async def test_a_wrong_passphrase_signs_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
+    folder = scene.folder / "approver"
+    init_key(folder, "bob", "correct horse battery")
+    async with scene.connect(confirm="approval", approver_dir=folder) as agent:
+        question = await scene.waits(agent)
+        with pytest.raises(ApprovalRefused, match="does not open"):
+            unlock(folder, "correct horse battery ")
+        assert (await scene.waits(agent)).code == question.code
+        scene.decide(question, unlock(folder, "correct horse battery"))
+        await scene.done(agent)
+
+
+@in_one_era
+async def test_who_asks_cannot_approve_where_somebody_else_must(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    as_somebody_else(monkeypatch, "Alice")
+    async with scene.connect(confirm="approval", policy_file=policy(scene, OTHER)) as agent:
+        question = await scene.waits(agent)
+        with pytest.raises(ApprovalRefused, match="somebody other than"):
+            scene.decide(question)
+        at = scene.clock()
+        digest = signed_digest(question, "alice", approved=True, at=at)
+        scene.store.decide(question.code, Decision("alice", True, at, ALICE.key.sign(digest)))
+        assert (await scene.waits(agent)).code != question.code
+    async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question)
+    async with scene.connect(confirm="approval", policy_file=policy(scene, OTHER)) as agent:
+        assert (await scene.waits(agent)).code != question.code
+
+
+@in_one_era
+async def test_an_approval_works_once_also_on_another_server_of_the_same_user(scene: Scene) -> None:
+    async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question)
+        state = scene.world.to_json()["tables"]
+        await scene.done(agent)
+        put_back(scene, state)
+        assert (await scene.waits(agent)).code != question.code
+        edit(scene.store, "DELETE FROM spent")
+        assert (await scene.waits(agent)).code != question.code
+    async with scene.connect() as agent:
+        edit(scene.store, "INSERT INTO spent VALUES (?, ?)", question.consent_id, 2**62)
+        assert (await scene.waits(agent)).code != question.code
+
+
+# What no consent helps
+
+
+@in_both_eras
+async def test_a_thing_of_another_cluster_is_refused_before_anybody_is_asked(scene: Scene) -> None:
+    wrong, person = elsewhere(scene), Person()
+    if wrong is None:
+        pytest.skip("acts on no part of a cluster")
+    async with scene.connect(person) as agent:
+        result = await agent.run(scene.tool, wrong)
+        assert result.is_error
+    async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question)
+        assert (await agent.run(scene.tool, wrong)).is_error
+    assert person.read == []
+
+
+# With consent
+
+
+@pytest.mark.parametrize("channel", ["form", "approval", "token"])
+@in_both_eras
+async def test_with_consent_exactly_one_request_goes_out_and_it_is_on_record(scene: Scene, channel: str) -> None:
+    person = Person() if channel == "form" else None
+    async with scene.connect(person, confirm={"form": "human"}.get(channel, channel)) as agent:
+        given = {}
+        if channel == "approval":
+            scene.decide(await scene.waits(agent))
+        elif channel == "token":
+            given = {TOKEN: await scene.token(agent)}
+        await scene.done(agent, **given)
+        audit = agent.autopilot.audit
+        assert audit.verify() == []
+        [call] = audit.calls()
+    assert (call.decided["tool"], call.decided["channel"]) == (scene.tool, channel)
+    assert call.finished
+    assert call.finished["result"] == "succeeded"

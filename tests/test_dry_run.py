@@ -1,0 +1,114 @@
+"""A dry run of any guarded tool sends nothing, and shows what would happen and the very request that would be sent."""
+
+import json
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl
+
+import httpx
+import pytest
+from agent import connected
+from guarded import SECRET, Person, account, guarded_account
+
+from ap_mcp.simulator.app import Simulator
+from ap_mcp.specs import Catalog
+from ap_mcp.summaries.mask import PLACEHOLDER, mask
+
+pytestmark = pytest.mark.anyio
+
+
+class Wire(httpx.AsyncBaseTransport):
+    """Leads into a simulator, and keeps whatever is more than a look."""
+
+    def __init__(self, app: Simulator) -> None:
+        self.inner = httpx.ASGITransport(app)
+        self.changes: list[httpx.Request] = []
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "GET":
+            self.changes.append(request)
+        return await self.inner.handle_async_request(request)
+
+
+def shown(request: httpx.Request) -> dict[str, Any]:
+    """A request as a dry run should show it."""
+    path, _, query = request.url.raw_path.decode().partition("?")
+    told: dict[str, Any] = {"method": request.method, "path": path}
+    if query:
+        told["query"] = mask(dict(parse_qsl(query, strict_parsing=True)))
+    form = request.headers.get("content-type", "")
+    if form == "application/json" and request.content:
+        told["body"] = mask(json.loads(request.content))
+    elif request.content:
+        told["body"] = f"{len(request.content)} bytes of {form.partition(';')[0]}"
+    return told
+
+
+async def test_the_request_a_dry_run_shows_is_the_one_that_consent_sends(tmp_path: Path, catalog: Catalog) -> None:
+    state, calls = await guarded_account(tmp_path)
+    assert set(calls) == {each.id for each in catalog.values() if each.guarded}
+    with_secrets = set()
+    for tool, arguments in calls.items():
+        app, person = account(state), Person()
+        wire, before = Wire(app), app.state.world.to_json()["tables"]
+        async with connected(tmp_path, app=app, transport=wire, person=person, unasked=False) as agent:
+            dry = await agent.call(tool, **arguments, dry_run=True)
+            assert wire.changes == [], tool
+            assert person.read == []
+            assert app.state.world.to_json()["tables"] == before
+            said = agent.said + json.dumps(dry)
+            assert dry["summary"].startswith("Dry run: nothing was sent. ")
+            assert dry["impact"]["name"] in said
+            await agent.call(tool, **arguments)
+        (sent,) = wire.changes
+        assert shown(sent) == dry["request"], tool
+        (read,) = person.read
+        assert f"{dry['impact']['sentence']}\n" in read
+        assert SECRET not in said + read
+        if SECRET.encode() in sent.content:
+            with_secrets.add(tool)
+            assert PLACEHOLDER in json.dumps(dry["request"], ensure_ascii=False)
+    assert with_secrets == {"update_addon", "update_release"}
+
+
+@pytest.mark.parametrize("confirm", ["human", "approval", "token", "deny"])
+async def test_a_dry_run_needs_no_consent_however_it_is_had(tmp_path: Path, confirm: str) -> None:
+    state, calls = await guarded_account(tmp_path)
+    async with connected(tmp_path, app=account(state), confirm=confirm, unasked=False) as agent:
+        for tool, arguments in calls.items():
+            await agent.call(tool, **arguments, dry_run=True)
+        assert agent.changed == []
+    assert not (tmp_path / "state" / "audit.jsonl").exists()
+
+
+async def test_the_harmless_side_of_a_guarded_tool_can_be_tried_too(tmp_path: Path) -> None:
+    state, calls = await guarded_account(tmp_path)
+    async with connected(tmp_path, app=account(state), unasked=False) as agent:
+        dry = await agent.call("update_cluster", cluster_id="team-sandbox", alias="sandpit", dry_run=True)
+        assert dry["impact"]["effect"] == "write"
+        assert "sandpit" in json.dumps(dry["request"]["body"])
+        new = {**calls["create_release"], "replace": False, "name": "another"}
+        dry = await agent.call("create_release", **new, dry_run=True)
+        assert dry["impact"]["effect"] == "write"
+        assert agent.changed == []
+
+
+async def test_what_policy_or_the_state_of_things_refuses_is_refused_dry_too(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('rules = [{ decision = "deny", clusters = ["search-dev"] }]')
+    async with connected(tmp_path, policy_file=policy, unasked=False) as agent:
+        assert "policy.toml rule 1" in await agent.fail("delete_cluster", cluster_id="search-dev", dry_run=True)
+        assert "check" in await agent.fail(
+            "upgrade_cluster", cluster_id="checkout-staging", target_version="v1.31", dry_run=True
+        )
+        assert agent.changed == []
+
+
+async def test_tools_that_are_never_guarded_take_no_dry_run(tmp_path: Path, catalog: Catalog) -> None:
+    async with connected(tmp_path) as agent:
+        tools = (await agent.client.list_tools()).tools
+        taking = {tool.name for tool in tools if "dry_run" in tool.input_schema["properties"]}
+        assert taking == {each.id for each in catalog.values() if each.guarded}
+        assert "dry_run: is no argument" in await agent.fail("list_clusters", dry_run=True)
+        assert "dry_run: must be a boolean" in await agent.fail("delete_cluster", cluster_id="x", dry_run="yes")
+        assert agent.sent == []
