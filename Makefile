@@ -11,12 +11,8 @@ help: ## show this list
 demo: $(STAMP) ## watch an agent run a cluster's whole life on the simulator
 	@$(BIN)/ap-mcp demo
 
-test: $(STAMP) ## run all tests, with coverage
-	$(BIN)/coverage erase
-	$(BIN)/coverage run -m pytest
-	@$(BIN)/coverage combine -q
-	@$(BIN)/coverage report --format=total | sed 's/^/coverage: /; s/$$/ %/'
-	@$(BIN)/coverage report > .coverage.txt || { cat .coverage.txt; exit 1; }
+test: $(STAMP) ## run all tests, with coverage, a process per core
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=
 
 fast: $(STAMP) ## run the tests that failed last, then the rest, without coverage
 	$(BIN)/pytest --failed-first -x

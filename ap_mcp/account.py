@@ -1,8 +1,8 @@
 """The account behind the tools: finds its clusters by name, reads what a call needs to know, sends what it asks."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 from anyio import Lock
 
 from ap_mcp.binding import FilePart, HttpCall, bind
-from ap_mcp.errors import AmbiguousCluster, CallRefused, ClusterNotFound, ServiceError, quoted
+from ap_mcp.errors import AmbiguousCluster, CallRefused, ClusterNotFound, ServiceError
 from ap_mcp.specs import Catalog, Operation
-from ap_mcp.summaries.base import get, items
+from ap_mcp.summaries.base import get, items, quoted, word
 from ap_mcp.summaries.mask import mask_text
 
 if TYPE_CHECKING:
@@ -62,7 +62,9 @@ class Account:
 
     async def project_id(self) -> str:
         """Return the id of the project that everything here belongs to."""
-        return await (await self._client()).project_id()
+        cloud = await self._client()
+        with _masking_errors():
+            return await cloud.project_id()
 
     async def send(self, call: HttpCall) -> "Reply":
         """Send a request.
@@ -72,12 +74,8 @@ class Account:
             CloudUnreachable: nothing usable came.
         """
         cloud = await self._client()
-        try:
+        with _masking_errors():
             reply = await cloud.send(call)
-        except ServiceError as error:
-            # Services repeat what they refuse, and half an answer is quoted as an error.
-            error.rewrite(mask_text)
-            raise
         try:
             self._ahead = parsedate_to_datetime(reply.headers["date"]).astimezone(UTC) - datetime.now(UTC)
         except (KeyError, ValueError):
@@ -104,13 +102,10 @@ class Account:
         if len(named) == 1:
             return {**arguments, CLUSTER: get(named[0], "/metadata/uid")}
         if named:
-            choices = "".join(
-                f"\n- {get(each, '/metadata/uid')} {get(each, '/metadata/name')} ({get(each, '/status/phase')})"
-                for each in named
-            )
+            choices = "".join(f"\n- {_told(each)}" for each in named)
             raise AmbiguousCluster(f"{len(named)} clusters are called {quoted(wanted)}. Give one id:{choices}")
         names = sorted(str(get(each, "/metadata/name")) for each in clusters)
-        near = get_close_matches(wanted, names, n=3) or names[:10]
+        near = [word(each) for each in get_close_matches(wanted, names, n=3) or names[:10]]
         known = f" There are: {', '.join(near)}." if near else " The project has no clusters."
         raise ClusterNotFound(f"No cluster is called {quoted(wanted)}.{known} {LIST_CLUSTERS} shows all.")
 
@@ -147,3 +142,18 @@ class Account:
             if self._cloud is None:
                 self._cloud = await self._stack.enter_async_context(await self._connect())
             return self._cloud
+
+
+@contextmanager
+def _masking_errors() -> Iterator[None]:
+    try:
+        yield
+    except ServiceError as error:
+        # Services repeat what they refuse, and half an answer is quoted as an error.
+        error.rewrite(mask_text)
+        raise
+
+
+def _told(cluster: Any) -> str:
+    uid, name, phase = (word(get(cluster, place)) for place in ("/metadata/uid", "/metadata/name", "/status/phase"))
+    return f"{uid} {name} ({phase})"

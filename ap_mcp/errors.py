@@ -260,21 +260,25 @@ class ServiceError(ApMcpError):
     ) -> None:
         self.status = status
         self.operation = operation
-        self.code = clean(code, KEPT_LIMIT)
-        self.other_code = clean(other_code, KEPT_LIMIT)
-        # Cut only when they are shown: of a secret that was cut before it is masked, a part could stay.
-        self.message = clean(message, KEPT_LIMIT)
-        self.reason = clean(reason, KEPT_LIMIT)
-        self.request_id = clean(request_id, KEPT_LIMIT)
         self.hint = hint
         self.retry_after = retry_after
         self.may_pass = may_pass
+        self._said = {
+            "code": code,
+            "other_code": other_code,
+            "message": message,
+            "reason": reason,
+            "request_id": request_id,
+        }
+        self.rewrite(lambda same: same)
         super().__init__()
 
     def rewrite(self, change: Callable[[str], str]) -> None:
-        """Change every text that came from the service, as masking does."""
-        for name in ("code", "other_code", "message", "reason", "request_id"):
-            setattr(self, name, change(getattr(self, name)))
+        """Change every text of the service, as masking does; before it is cleaned or cut, which can hide a secret."""
+        self._said = {name: change(text[:KEPT_LIMIT]) for name, text in self._said.items()}
+        self.code, self.other_code, self.message, self.reason, self.request_id = (
+            clean(text, KEPT_LIMIT) for text in self._said.values()
+        )
 
     def __str__(self) -> str:
         codes = _word(self.code) + (f" ({_word(self.other_code)})" if self.other_code else "")

@@ -4,6 +4,7 @@ import logging
 import sys
 from contextlib import redirect_stdout
 from functools import partial
+from traceback import format_tb
 from typing import Any
 
 import mcp_types as types
@@ -50,8 +51,8 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
             result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
         except ApMcpError as error:
             return _failed(error.render())
-        except Exception:
-            logger.exception("tool %s stumbled", params.name)
+        except Exception as error:  # noqa: BLE001 - whatever stumbles, the server goes on
+            logger.error("Tool %s stumbled: %s", params.name, _where(error))  # noqa: TRY400 - its text stays out
             return _failed(f"{params.name}: an error in ap-mcp itself; its log says more. Look before you repeat it.")
         return _question(result) if isinstance(result, AskBack) else _succeeded(result)
 
@@ -141,6 +142,11 @@ async def _push(ctx: ServerRequestContext[Any], message: str, schema: dict[str, 
     # Without the id, HTTP would put the question on a stream nobody reads.
     answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
     return FormAnswer(answer.action, answer.content or {})
+
+
+def _where(error: Exception) -> str:
+    """Return the kind of an error and where it was raised; its text may hold values of the call."""
+    return f"{type(error).__name__}\n{''.join(format_tb(error.__traceback__))}".rstrip()
 
 
 def _question(asked: AskBack) -> types.InputRequiredResult:

@@ -2,7 +2,7 @@
 
 import base64
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +30,10 @@ from ap_mcp.simulator.names import (
 
 MARK = "c4naryC4nary"
 """In every planted secret, and in nothing else."""
+AT_ONCE = 3
+"""Forms of secrets that are planted in one place."""
 CHART = "canary-1.0.0.tgz"
+NOTHING = httpx.Request("GET", "http://cce.example/")
 _PLAIN = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:/@+-, ")
 _LONGEST_WORDS = 60
 
@@ -72,11 +75,11 @@ IN_OBJECT: tuple[Callable[[str], dict[str, Any]], ...] = (
 """How a secret stands in an object."""
 
 
-def secrets_found(data: str | bytes) -> list[str]:
-    """Return the surroundings of every planted secret in data, as it is or in base64."""
+def secrets_found(data: str | bytes, *more: bytes) -> list[str]:
+    """Return the surroundings of planted secrets in data, as they are or in base64, and of some others."""
     raw = data.encode("utf-8", "surrogatepass") if isinstance(data, str) else data
     found = []
-    for form in _FORMS:
+    for form in (*_FORMS, *more):
         at = raw.find(form)
         if at >= 0:
             found.append(raw[max(0, at - 120) : at + 60].decode("utf-8", "replace"))
@@ -117,8 +120,7 @@ class Planter:
 
     def _planted(self, value: Any) -> Any:
         if isinstance(value, dict):
-            form = IN_OBJECT[(self.count + self.turn) % len(IN_OBJECT)]
-            return {**{key: self._planted(each) for key, each in value.items()}, "planted": form(self.secret())}
+            return {**{key: self._planted(each) for key, each in value.items()}, "planted": self._some(IN_OBJECT)}
         if isinstance(value, list):
             return [self._planted(each) for each in value]
         return self.text(value) if isinstance(value, str) else value
@@ -130,7 +132,11 @@ class Planter:
                 return json.dumps(self._planted(json.loads(value)))
         if not self.reckless and len(value) <= _LONGEST_WORDS and set(value) <= _PLAIN and value.count(" ") < 3:
             return value
-        return f"{value}\n{IN_TEXT[(self.count + self.turn) % len(IN_TEXT)](self.secret())}"
+        return "\n".join([value, *self._some(IN_TEXT)])
+
+    def _some(self, forms: Sequence[Callable[[str], Any]]) -> list[Any]:
+        first = self.count + self.turn
+        return [forms[(first + more) % len(forms)](self.secret()) for more in range(AT_ONCE)]
 
 
 @dataclass
@@ -227,3 +233,80 @@ async def leaving(agent: Agent, result: CallToolResult) -> str:
             assert isinstance(contents, TextResourceContents)
             parts.append(contents.text)
     return "\n".join(parts)
+
+
+class Lookout:
+    """Remembers where a secret was seen.
+
+    Attributes:
+        also: further secrets, such as tokens that were issued.
+    """
+
+    def __init__(self) -> None:
+        self.leaks: dict[str, list[str]] = {}
+        self.also: set[bytes] = set()
+
+    def look(self, where: str, *everything: str | bytes) -> None:
+        """Look for secrets."""
+        for data in everything:
+            if found := secrets_found(data, *self.also):
+                self.leaks.setdefault(where, []).extend(found)
+
+    def look_below(self, folder: Path, except_for: Collection[str] = ()) -> None:
+        """Look into all files below a folder, but not into those that are made for secrets."""
+        for path in folder.rglob("*"):
+            if path.is_file() and not {path.name, path.parent.name} & set(except_for):
+                self.look(str(path.relative_to(folder)), path.read_bytes())
+
+
+@dataclass
+class Refusing(httpx.AsyncBaseTransport):
+    """Leads into a simulator that carries nothing out, and repeats what it was sent.
+
+    Attributes:
+        only: the operation that is refused.
+        number: which of the `refusals` it gets.
+    """
+
+    app: Simulator
+    only: str = ""
+    number: int = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        faults = self.app.state.faults
+        faults.clear()
+        if self.only:
+            faults.inject("status", self.only, times=None, value=500)
+        response = await httpx.ASGITransport(self.app).handle_async_request(request)
+        if self.app.state.log[-1].operation != self.only:
+            return response
+        status, body = refusals(request)[self.number]
+        raw = body if isinstance(body, str) else json.dumps(body)
+        media_type = "application/json" if raw[:1] == "{" else "text/html"
+        headers = {"Content-Type": media_type, "X-Request-Id": f"r1 password={MARK}", "Retry-After": "0"}
+        return httpx.Response(status, headers=headers, content=raw.encode())
+
+
+def refusals(request: httpx.Request = NOTHING) -> list[tuple[int, Any]]:
+    """Return status and body of all errors that repeat a request, and hold further secrets."""
+    planter = Planter()
+    sent = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
+    told = f"cannot accept {request.method} {request.url} with\n{sent}\n\n{request.content.decode('utf-8', 'replace')}"
+    prose = "\n".join(form(planter.secret()) for form in IN_TEXT)
+    line = " ".join(form(planter.secret()) for form in IN_TEXT)
+    objects = [form(planter.secret()) for form in IN_OBJECT]
+    cut = json.dumps({"items": [*objects, *objects]})
+    return [
+        (400, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": prose, "error_code": line}),
+        (403, {"error_code": "APIGW.0302", "error_msg": prose, "request_id": line}),
+        (401, {"error": {"code": 401, "message": told, "title": line}}),
+        (500, {"kind": "Status", "status": "Failure", "code": 500, "message": f"{told} {json.dumps(objects)}", "reason": told}),
+        (404, {"message": {"headers": dict(request.headers), "objects": objects}}),
+        (409, {"unknown": objects}),
+        (502, f"<html><title>Bad Gateway {line}</title><body>{told} {prose}</body></html>"),
+        (429, told + prose),
+        (200, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": line}),
+        (200, cut[: -len(MARK)]),
+        (200, cut[: len(cut) // 2]),
+        (302, f"{told} {cut}"),
+    ]

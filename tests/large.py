@@ -145,7 +145,7 @@ def _values(name: str) -> dict[str, Any]:
 def _chart_files(number: int) -> dict[str, str]:
     settings = "\n".join(f"setting{each}: {{enabled: true, limit: {each}, unit: Mi}}" for each in range(60))
     return {
-        "Chart.yaml": f"apiVersion: v2\nname: service-{number:02d}\nversion: 1.{number}.0\ndescription: Serves {number}\n",
+        "Chart.yaml": f"apiVersion: v2\nname: service-{number:02d}\nversion: 1.{number}.0\ndescription: Serves\n",
         "values.yaml": settings + "\n",
         "README.md": f"# service-{number:02d}\n\n" + "How it is set up, in many words.\n" * 40,
         "templates/service.yaml": "kind: Service\n",

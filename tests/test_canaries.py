@@ -1,15 +1,55 @@
-"""No secret leaves: planted in every answer and call, it is found in no channel but the files made for it."""
+"""No secret leaves: planted in every answer, error and call, it is found only in the files that are made for it."""
 
+import json
+import logging
+import sys
+import traceback
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import anyio
 import pytest
 import stamina
-from agent import connected
-from canaries import IN_TEXT, Meddling, Planter, harmless_calls, leaving, secrets_found
-from consenting import Prepared, prepare
-from guarded import account
+from agent import ENDPOINT, Agent, autopilot_on, connected
+from canaries import AT_ONCE, CHART, IN_TEXT, MARK, Lookout, Meddling, Planter, Refusing, harmless_calls, leaving, refusals
+from click.testing import CliRunner
+from connecting import GET, KEY, settings
+from consenting import TOOLS, Prepared, prepare, scene_of
+from guarded import Person, account
+from mcp import Client
+from mcp.client.stdio import StdioServerParameters, stdio_client
+from simulation import simulate
+
+from ap_mcp.cli import main
+from ap_mcp.cloud.client import CloudClient
+from ap_mcp.credentials import Credentials
+from ap_mcp.errors import ApMcpError
+from ap_mcp.guard import keys
+from ap_mcp.server import Autopilot
+from ap_mcp.simulator.access import SimulatedCredentials
+from ap_mcp.simulator.app import Simulator
+from ap_mcp.simulator.chart_seed import REDIS
+from ap_mcp.simulator.names import (
+    ACCESS_KEY,
+    DOMAIN_NAME,
+    ML_BATCH,
+    SEARCH_DEV,
+    SHOP_PROD,
+    TEAM_SANDBOX,
+    USER_ID,
+    USER_NAME,
+)
+from ap_mcp.simulator.serving import running
+from ap_mcp.simulator.world import World
+from ap_mcp.wait import WAIT_FOR
 
 pytestmark = pytest.mark.anyio
+
+OURS = SimulatedCredentials(ACCESS_KEY, f"{MARK}-the-secret-key", f"{MARK}-the-security-token")
+"""Keys in use; none of them may be seen either."""
+RELEASE = {"cluster_id": TEAM_SANDBOX, "namespace": "default", "name": "cache", "chart_id": REDIS, "version": "18.6.1"}
 
 
 @pytest.fixture(scope="module")
@@ -17,135 +57,302 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     return prepare(tmp_path_factory.mktemp("prepared"))
 
 
-@pytest.fixture(autouse=True)
-def no_waiting():
+@pytest.fixture
+def lookout(caplog: pytest.LogCaptureFixture) -> Iterator[Lookout]:
+    """Looks for secrets where a test points it, and in what any logger says while it runs."""
+    caplog.set_level(logging.DEBUG)
+    found = Lookout()
     with stamina.set_testing(True, attempts=1):
-        yield
+        yield found
+    for record in caplog.records:
+        found.look(f"log of {record.name}", f"{record.getMessage()}\n{record.args}\n{record.exc_text}")
+    told = [f"{where}: {leaks[0]}" for where, leaks in found.leaks.items()]
+    assert told[:5] == []
+
+
+@asynccontextmanager
+async def watched(
+    folder: Path, lookout: Lookout, prepared: Prepared, transport: Meddling | Refusing, **more: Any
+) -> AsyncIterator[Agent]:
+    """Connect an agent to a changed simulator; what is left behind on the disk is looked at as well."""
+    charts = (folder, prepared.folder)
+    async with connected(folder, app=transport.app, transport=transport, chart_roots=charts, **more) as agent:
+        yield agent
+    lookout.look_below(folder, except_for=("files", CHART))
+
+
+def everything(prepared: Prepared, folder: Path) -> dict[str, dict[str, Any]]:
+    """A good call of every tool; those that are guarded, with secrets in their arguments."""
+    planter = Planter()
+    calls = {tool: dict(arguments) for tool, arguments in prepared.calls.items()}
+    for tool in ("update_addon", "create_release", "update_release"):
+        calls[tool]["values"] = planter({**calls[tool].get("values", {}), "notes": "some words about it"})
+    calls["update_cluster"] |= {"description": IN_TEXT[4](planter.secret())}
+    return harmless_calls(prepared.state, folder) | calls
+
+
+def keyed(state: Mapping[str, Any]) -> Simulator:
+    """A simulated account that takes our keys only."""
+    return simulate(World.from_json(json.loads(json.dumps(state))), credentials=OURS)
+
+
+async def test_every_tool_is_watched(tmp_path: Path, prepared: Prepared) -> None:
+    async with connected(tmp_path) as agent:
+        offered = {tool.name for tool in (await agent.client.list_tools()).tools}
+        assert set(everything(prepared, tmp_path)) == offered
+
+
+# Answers
 
 
 @pytest.mark.parametrize("reckless", [False, True])
-async def test_no_secret_of_an_answer_is_told_by_a_tool_that_anybody_may_call(tmp_path, prepared, reckless) -> None:
+async def test_no_secret_in_an_answer_is_told(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout, reckless: bool
+) -> None:
     calls = harmless_calls(prepared.state, tmp_path)
-    found = {}
-    for turn in range(len(IN_TEXT)):
-        app = account(prepared.state)
-        meddling = Meddling(app, Planter(turn, reckless=reckless))
-        async with connected(tmp_path, app=app, transport=meddling) as agent:
+    for turn in range(0, len(IN_TEXT), AT_ONCE):
+        transport = Meddling(account(prepared.state), Planter(turn, reckless=reckless))
+        async with watched(tmp_path, lookout, prepared, transport) as agent:
             for tool, arguments in calls.items():
                 result = await agent.run(tool, arguments)
-                if result.is_error: print(tool, agent.said)
-                if leaks := secrets_found(await leaving(agent, result)):
-                    found[tool, turn] = leaks
-    assert found == {}
+                lookout.look(f"{tool}, turn {turn}", await leaving(agent, result))
 
 
-from consenting import Scene, TOOLS, scene_of
-from guarded import Person
-from agent import Agent
-import logging
+@pytest.mark.parametrize(("confirm", "turn"), [("human", 0), ("approval", 5), ("token", 10)])
+async def test_no_secret_is_told_to_whoever_should_agree_elsewhere(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout, confirm: str, turn: int
+) -> None:
+    calls = everything(prepared, tmp_path)
+    transport = Meddling(account(prepared.state), Planter(turn))
+    async with watched(tmp_path, lookout, prepared, transport, confirm=confirm, unasked=False) as agent:
+        for tool in TOOLS:
+            await agent.call(tool, **calls[tool], dry_run=True)
+            lookout.look(f"{tool}, dry", agent.said)
+            assert "approval_required" in await agent.fail(tool, **calls[tool])
+            lookout.look(f"{tool}, asked", agent.said)
+    assert (tmp_path / "state" / "approvals.db").exists()
 
-WAYS = ("dry_run", "form", "approval", "token")
-
-def with_secrets(planter, arguments):
-    more = dict(arguments)
-    if "namespace" in more and "chart_id" in more:
-        more |= {"values": {**more.get("values", {}), "notes": planter.text("x y z w"), "more": planter({"a": {}})}}
-    return more
 
 @pytest.mark.parametrize("era", ["auto", "legacy"])
-async def test_guarded(tmp_path, prepared, era, caplog) -> None:
-    caplog.set_level(logging.DEBUG)
-    found = {}
-    for number, tool in enumerate(TOOLS):
-      for t, way in enumerate(WAYS):
-        planter = Planter(number + 5*t)
-        folder = tmp_path / tool / way
-        scene = scene_of(prepared, tool, era, folder)
-        scene.arguments = with_secrets(planter, scene.arguments)
-        person = Person() if way == "form" else None
-        confirm = {"form": "human", "dry_run": "human"}.get(way, way)
-        async with scene.connect(person, transport=Meddling(scene.app, planter), confirm=confirm) as agent:
-            more = {"dry_run": True} if way == "dry_run" else {}
-            result = await agent.run(tool, {**scene.arguments, **more})
-            left = await leaving(agent, result)
-            if way in ("form", "dry_run") and result.is_error: print(tool, way, agent.said)
-            if way == "approval" and "approval_req" not in agent.said: print(tool, way, agent.said)
-            if person: left += "".join(person.read)
-            if leaks := secrets_found(left): found[tool, way] = leaks
-            for path in folder.glob("**/*"):
-                if path.is_file() and (leaks := secrets_found(path.read_bytes())):
-                    if path.parent.name == "files": continue
-                    found[tool, way, path.name] = leaks
-    if leaks := secrets_found(caplog.text): found["log"] = leaks
-    for k, v in found.items(): print(k, v)
-    assert found == {}
+async def test_no_secret_is_told_in_a_form_or_recorded_once_a_person_agreed(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout, era: str
+) -> None:
+    calls = everything(prepared, tmp_path)
+    for turn, tool in enumerate(TOOLS):
+        scene, person = scene_of(prepared, tool, era, tmp_path / tool), Person()
+        transport = Meddling(scene.app, Planter(turn))
+        async with scene.connect(person, transport=transport, chart_roots=(tmp_path, prepared.folder)) as agent:
+            result = await agent.run(tool, calls[tool])
+            lookout.look(tool, await leaving(agent, result), *person.read)
+        assert person.read
+        assert (tmp_path / tool / "state" / "audit.jsonl").exists()
+        lookout.look_below(tmp_path / tool, except_for=("files",))
 
-import httpx, json
-from dataclasses import dataclass, field
-from ap_mcp.simulator.access import SimulatedCredentials
-from simulation import simulate
-from canaries import MARK
-from ap_mcp.simulator.world import World
 
-def echo(request):
-    return "\n".join(f"{name}: {value}" for name, value in request.headers.items())
+async def test_no_secret_is_told_while_something_is_waited_for(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout
+) -> None:
+    told = []
 
-def shapes(request, planter):
-    import re
-    content = request.content
-    body = content.decode("utf-8", "replace")
-    told = f"cannot accept {request.method} {request.url} with\n{echo(request)}\n\n{body}"
-    prose = "\n".join(form(planter.secret()) for form in IN_TEXT)
-    flat = " ".join(form(planter.secret()) for form in IN_TEXT)
-    yield 400, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": prose, "error_code": flat, "request_id": flat}
-    yield 403, {"error_code": "APIGW.0302", "error_msg": prose, "request_id": IN_TEXT[0]("x")}
-    yield 401, {"error": {"code": 401, "message": told, "title": flat}}
-    yield 500, {"kind": "Status", "status": "Failure", "code": 500, "message": told, "reason": told}
-    yield 404, {"message": {"request": {"headers": dict(request.headers), "password": planter.secret()}}}
-    yield 409, planter({"a": {"b": ["c d e f g h"]}})
-    yield 502, f"<html><title>Bad Gateway</title><body>{told} {prose}</body></html>"
-    yield 429, told + prose
-    yield 200, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": flat}
-    yield 200, json.dumps(planter({"items": [{"a": "x y z w a"}] * 3}))[:-9]
-    yield 302, told
+    async def tell(progress: float, total: float | None, message: str | None) -> None:
+        told.append(f"{progress} of {total}: {message}")
 
-@dataclass
-class Refusing(httpx.AsyncBaseTransport):
-    inner: Meddling
-    only: str
-    number: int
-    async def handle_async_request(self, request):
-        response = await self.inner.handle_async_request(request)
-        if self.inner.app.state.log[-1].operation != self.only:
-            return response
-        every = list(shapes(request, Planter(self.number)))
-        status, body = every[self.number % len(every)]
-        raw = body if isinstance(body, str) else json.dumps(body)
-        headers = {"x-request-id": f"password={MARK} r", "content-type": "application/json" if raw[0] == "{" else "text/html", "retry-after": "0"}
-        return httpx.Response(status, headers=headers, content=raw.encode())
+    for turn in range(len(IN_TEXT)):
+        app = account(prepared.state)
+        row = app.state.world.table("clusters")[ML_BATCH]
+        row["metadata"]["name"], row["status"]["phase"] = f"ml {IN_TEXT[turn](MARK)} batch", "Creating"
 
-KEY = SimulatedCredentials("SIMULATEDACCESSKEY00", f"{MARK}-the-sk", f"{MARK}-the-security-token")
+        async def sleep(seconds: float, world: World = app.state.world) -> None:
+            world.advance(seconds)
+            await anyio.lowlevel.checkpoint()
 
-async def test_errors(tmp_path, prepared, caplog) -> None:
-    caplog.set_level(logging.DEBUG)
-    found = {}
-    calls = harmless_calls(prepared.state, tmp_path) | dict(prepared.calls)
-    for n, (tool, arguments) in enumerate(calls.items()):
-      for k in range(11):
-        app = simulate(World.from_json(json.loads(json.dumps(prepared.state))), credentials=KEY)
-        folder = tmp_path / tool / str(k)
-        only = {"wait_for": "get_job"}.get(tool, tool)
-        env = KEY.exports("http://127.0.0.1:1")
-        async with connected(folder, app=app, transport=Refusing(Meddling(app, lambda x: x), only, k), environment=env, chart_roots=(tmp_path, prepared.folder)) as agent:
-            result = await agent.run(tool, arguments)
-            if not result.is_error: print(tool, k, agent.said[:200])
-            elif n % 10 == 0: print(agent.said)
-            left = await leaving(agent, result)
-            if leaks := secrets_found(left): found[tool, k] = leaks
-            for path in folder.glob("**/*"):
-                if path.is_file() and (leaks := secrets_found(path.read_bytes())):
-                    if path.parent.name == "files": continue
-                    found[tool, k, path.name] = leaks
-    if leaks := secrets_found(caplog.text): found["log"] = leaks
-    for k, v in found.items(): print(k, v)
-    assert found == {}
+        transport = Meddling(app, Planter(turn))
+        clock = {"sleep": sleep, "now": lambda world=app.state.world: world.now().timestamp()}
+        async with watched(tmp_path, lookout, prepared, transport, clock=clock) as agent:
+            arguments = {"kind": "cluster", "id": ML_BATCH, "wait_s": 20}
+            result = await agent.client.call_tool(WAIT_FOR, arguments, progress_callback=tell)
+            lookout.look(f"turn {turn}", await leaving(agent, result), *told)
+    assert len(told) > len(IN_TEXT)
+
+
+# Errors
+
+
+async def test_no_secret_in_an_error_is_told(tmp_path: Path, prepared: Prepared, lookout: Lookout) -> None:
+    calls = everything(prepared, tmp_path)
+    transport = Refusing(keyed(prepared.state))
+    async with watched(tmp_path, lookout, prepared, transport, environment=OURS.exports(ENDPOINT)) as agent:
+        for tool, arguments in calls.items():
+            transport.only = {WAIT_FOR: "get_job"}.get(tool, tool)
+            for number in range(len(refusals())):
+                transport.number = number
+                result = await agent.run(tool, arguments)
+                lookout.look(f"{tool}, refusal {number}", await leaving(agent, result))
+    assert (tmp_path / "state" / "audit.jsonl").exists()
+
+
+@pytest.mark.parametrize("kind", ["password", "given"])
+async def test_no_token_or_password_in_use_is_told(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout, kind: str
+) -> None:
+    app = account(prepared.state)
+    world = app.state.world
+    world.table("users")[USER_ID]["_password"] = f"{MARK}-the-password"
+    environment = {"HW_USER_NAME": USER_NAME, "HW_PASSWORD": f"{MARK}-the-password", "HW_DOMAIN_NAME": DOMAIN_NAME}
+    if kind == "given":
+        forever = {"project_id": OURS.project_id, "expires_at": "2999-01-01 00:00:00.000000 +0000 UTC"}
+        world.table("tokens")[f"{MARK}-the-token"] = forever
+        environment = {"AP_MCP_AUTH_TOKEN": f"{MARK}-the-token", "HUAWEICLOUD_SDK_PROJECT_ID": OURS.project_id}
+    transport = Refusing(app)
+    async with watched(tmp_path, lookout, prepared, transport, environment=environment) as agent:
+        await agent.call("list_charts")
+        lookout.also |= {token.encode() for token in world.table("tokens")}
+        assert lookout.also
+        lookout.look("success", agent.said)
+        for tool, arguments in (("list_charts", {}), ("create_release", RELEASE), ("delete_cluster", RELEASE)):
+            transport.only = tool
+            arguments = {name: arguments[name] for name in agent.autopilot.catalog[tool].arguments if name in arguments}
+            for number in range(len(refusals())):
+                transport.number = number
+                result = await agent.run(tool, arguments)
+                lookout.look(f"{tool}, refusal {number}", await leaving(agent, result))
+    transport.only, transport.number = "iam_create_token", 2
+    async with watched(tmp_path, lookout, prepared, transport, environment=environment) as agent:
+        lookout.look("sign-in", await agent.fail("list_charts") if kind == "password" else "")
+
+
+async def test_no_wrong_argument_is_repeated(tmp_path: Path, prepared: Prepared, lookout: Lookout) -> None:
+    planted = Planter()({"password": "", "text": "a few words about nothing"})
+    values = [planted, json.dumps(planted), [planted], 7]
+    async with watched(tmp_path, lookout, prepared, Meddling(account(prepared.state), dict)) as agent:
+        for tool, arguments in everything(prepared, tmp_path).items():
+            for name in {*arguments, "password"} - {"chart_path"}:
+                for value in values:
+                    result = await agent.run(tool, {**arguments, name: value})
+                    lookout.look(f"{tool} {name}", await leaving(agent, result))
+
+
+async def test_no_secret_is_told_when_our_own_code_stumbles(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def stumble(*found: Any, **more: Any) -> None:
+        raise ValueError(f"cannot make sense of {found} and {more}")
+
+    for place in ("account.bind", "server.summarise", "server.build_impact", "server.digest_of"):
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ap_mcp.{place}", stumble)
+            async with watched(tmp_path, lookout, prepared, Meddling(account(prepared.state), Planter())) as agent:
+                for tool, arguments in everything(prepared, tmp_path).items():
+                    lookout.look(f"{place} {tool}", await leaving(agent, await agent.run(tool, arguments)))
+        assert any("stumbled: ValueError" in message for message in caplog.messages), place
+        caplog.clear()
+
+
+async def test_no_secret_stands_in_an_exception(tmp_path: Path, prepared: Prepared, lookout: Lookout) -> None:
+    transport = Refusing(keyed(prepared.state))
+    folders = {"audit_log": tmp_path / "audit.jsonl", "approvals_db": tmp_path / "db", "approver_dir": tmp_path}
+    chosen = {"chart_roots": (tmp_path, prepared.folder), "files_dir": tmp_path / "files", **folders}
+    ours = autopilot_on(transport.app, OURS.exports(ENDPOINT), transport, **chosen)
+    count = 0
+    async with ours:
+        for tool, arguments in everything(prepared, tmp_path).items():
+            transport.only = tool
+            for number in range(len(refusals())):
+                transport.number = number
+                for error in await raised(ours, tool, arguments):
+                    lookout.look(f"{tool}, refusal {number}", *shown(error))
+                    count += 1
+    assert count > len(TOOLS) * len(refusals())
+
+
+async def raised(autopilot: Autopilot, tool: str, arguments: Mapping[str, Any]) -> list[ApMcpError]:
+    try:
+        await autopilot.call(tool, arguments)
+    except ApMcpError as error:
+        return [error]
+    return []
+
+
+def shown(error: BaseException) -> list[str]:
+    """All ways to show an error: its traceback with the values of all variables too."""
+    whole = traceback.TracebackException.from_exception(error)
+    return ["".join(whole.format()), str(error), repr(error), str(vars(error))]
+
+
+# The command line
+
+
+def test_no_secret_is_printed_by_a_call(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = everything(prepared, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    for turn, output in enumerate(("text", "json", "raw")):
+        app = account(prepared.state)
+        folders = {"audit_log": tmp_path / "audit.jsonl", "approvals_db": tmp_path / "db", "approver_dir": tmp_path}
+        chosen = {**folders, "chart_roots": (tmp_path, prepared.folder), "files_dir": tmp_path / "files"}
+
+        def autopilot(*_: Any, served: Simulator = app, turn: int = turn, **__: Any) -> Autopilot:
+            return autopilot_on(served, None, Meddling(served, Planter(turn)), **chosen)
+
+        monkeypatch.setattr(sys.modules["ap_mcp.cli.call"], "chosen_autopilot", autopilot)
+        for tool, arguments in calls.items():
+            done = CliRunner().invoke(main, ["call", tool, "--json", "-", "--output", output], json.dumps(arguments))
+            assert done.stdout or done.exit_code, done.stderr
+            lookout.look(f"call {tool} {output}", done.stdout, done.stderr)
+    lookout.look_below(tmp_path, except_for=("files", CHART))
+
+
+def test_no_secret_is_repeated_by_a_command_that_is_misspelt(lookout: Lookout) -> None:
+    whole = json.dumps({"auth": {"password": MARK}})
+    for pair in (f"values={whole[:-1]}", f"values={whole}", f"password={MARK}", f"DB_PASSWORD={MARK}", whole):
+        done = CliRunner().invoke(main, ["call", "--simulate", "create_release", pair])
+        assert done.exit_code == 2
+        lookout.look(pair[:12], done.output)
+
+
+def test_a_passphrase_is_seen_nowhere(tmp_path: Path, lookout: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
+    for typed in ([f"{MARK} passphrase"] * 2, ["wrong", *[f"{MARK} other passphrase"] * 2], [f"{MARK} passphrase"] * 3):
+        done = CliRunner().invoke(main, ["approvals", "init", "--name", "alice"], "".join(f"{each}\n" for each in typed))
+        lookout.look("init", done.output, str(done.exception))
+    for command in (["approvals", "list"], ["approvals", "approve", "AAAA-AAAA"], ["audit", "show"], ["audit", "verify"]):
+        done = CliRunner().invoke(main, command, f"{MARK} passphrase\n")
+        lookout.look(" ".join(command), done.output, str(done.exception))
+    lookout.look_below(tmp_path)
+
+
+# A process of its own
+
+
+async def test_no_secret_leaves_a_server_process_that_tells_all_it_can(
+    tmp_path: Path, prepared: Prepared, lookout: Lookout
+) -> None:
+    app = keyed(prepared.state)
+    for cluster in app.state.world.table("clusters").values():
+        cluster["spec"]["description"] = f"to be reached with password={MARK}"
+    with running(app) as base_url, (tmp_path / "stderr.txt").open("w") as log, anyio.fail_after(30):
+        ours = {"AP_MCP_LOG_LEVEL": "debug", "AP_MCP_STATE_KEY": f"{MARK}-the-key-that-seals-what-travels"}
+        environment = {**OURS.exports(base_url), **ours, "HOME": str(tmp_path), "AP_MCP_PROXY": f"http://u:{MARK}@127.0.0.1:1"}
+        server = StdioServerParameters(command=sys.executable, args=["-m", "ap_mcp", "serve"], env=environment)
+        async with Client(stdio_client(server, log)) as client:
+            for tool, arguments in (
+                ("get_cluster", {"cluster_id": SHOP_PROD}),
+                ("get_cluster", {"cluster_id": f"token={MARK}"}),
+                ("delete_cluster", {"cluster_id": SEARCH_DEV}),
+                ("create_release", {**RELEASE, "values": {"auth": {"password": MARK}}}),
+                ("get_chart", {"chart_id": f"?password={MARK}"}),
+            ):
+                result = await client.call_tool(tool, arguments)
+                lookout.look(tool, result.model_dump_json())
+    lookout.look_below(tmp_path)
+
+
+async def test_a_proxy_that_does_not_answer_is_told_without_its_password(lookout: Lookout) -> None:
+    chosen = settings(proxy=f"http://user:{MARK}@127.0.0.1:1")
+    lookout.look("settings", repr(chosen), str(chosen))
+    async with CloudClient(chosen, Credentials(KEY, "a test", project_id="p1")) as client:
+        with pytest.raises(ApMcpError) as caught:
+            await client.send(GET)
+    lookout.look("error", *shown(caught.value), caught.value.render())

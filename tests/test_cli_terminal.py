@@ -22,7 +22,9 @@ from ap_mcp.guard.keys import init_key
 from ap_mcp.simulator.names import TEAM_SANDBOX
 from ap_mcp.summaries import Result
 
-SECONDS = 30
+SECONDS = 60
+IMPATIENCE = 10.0
+"""Seconds until somebody presses Ctrl-C again."""
 DELETE = ("delete_cluster", "cluster_id=team-sandbox")
 NAME, SECRET = "Name of what is acted on: ", "Passphrase: "
 OWN_TERMINAL = (
@@ -40,18 +42,26 @@ class Terminal:
         self.screen = screen
         self.shown = ""
         self.read_to = 0
+        self.pressed = ""
         self.deadline = time.monotonic() + SECONDS
 
     def see(self, text: str) -> None:
         """Wait until a text stands on the screen, after whatever was seen before."""
         while text not in self.shown[self.read_to :]:
+            if self.pressed == CTRL_C and self._silent():
+                os.write(self.screen, CTRL_C.encode())
+                continue
             assert self._more(), f"{text!r} never came: {self.shown}"
         self.read_to = self.shown.index(text, self.read_to) + len(text)
 
     def type(self, text: str) -> None:
-        """Press keys, and Enter unless they are keys that end something."""
-        keys = text if text in (CTRL_C, CTRL_D) else f"{text}\n"
-        os.write(self.screen, keys.encode())
+        """Press keys, and Enter unless they are keys that end something.
+
+        Nobody is as quick as a test: Ctrl-C in the instant before Python begins to read is kept until that has ended.
+        So it is pressed again, as one would, if nothing happens.
+        """
+        self.pressed = text if text in (CTRL_C, CTRL_D) else f"{text}\n"
+        os.write(self.screen, self.pressed.encode())
 
     def end(self) -> int:
         """Wait until the program has left; return its exit code."""
@@ -60,9 +70,14 @@ class Terminal:
         assert termios.tcgetattr(self.screen)[3] & termios.ECHO, "the terminal was left without echo"
         return self.process.wait(SECONDS)
 
+    def _silent(self) -> bool:
+        assert time.monotonic() < self.deadline, f"not done after {SECONDS} s: {self.shown}"
+        ready, _, _ = select.select([self.screen], [], [], IMPATIENCE)
+        return not ready
+
     def _more(self) -> bool:
-        ready, _, _ = select.select([self.screen], [], [], max(0.0, self.deadline - time.monotonic()))
-        assert ready, f"nothing more is shown after {SECONDS} s: {self.shown}"
+        while self._silent():
+            pass
         try:
             read = os.read(self.screen, 4096)
         except OSError:  # Linux says so when nobody is left at the other end

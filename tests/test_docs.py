@@ -10,8 +10,9 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 import pytest
@@ -22,7 +23,11 @@ from ap_mcp import __version__
 from ap_mcp.cli import main
 from ap_mcp.cli.docs import filled
 from ap_mcp.credentials import find_credentials
-from ap_mcp.settings import _NOT_FIELDS, Settings
+from ap_mcp.guard.confirm import APPROVAL_LIFETIME, LIFETIME, MOST_ROUNDS
+from ap_mcp.guard.facts import ClusterFacts, Facts
+from ap_mcp.guard.policy import Policy, Refuse, decide
+from ap_mcp.guard.policy_file import parse_rules
+from ap_mcp.settings import _NOT_FIELDS, Confirm, Settings
 from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
 from ap_mcp.specs import EFFECTS, GUARDED, Catalog
 from ap_mcp.tools import PRESET, build_tools, select
@@ -200,6 +205,33 @@ def test_the_effects_are_those_there_are() -> None:
     told = {row[0].strip("`"): row[2] for row in rows(README, "## Safety")}
     assert tuple(told) == EFFECTS
     assert {effect for effect, now in told.items() if now == "a person is asked"} == GUARDED
+
+
+def test_the_ways_to_have_consent_are_those_there_are() -> None:
+    told = [row[0].split()[0].strip("`") for row in rows(README, "### How a person is asked")]
+    assert told == list(get_args(Confirm))
+    in_words = {3: "three", 5: "five", 15: "fifteen"}
+    minutes, longer = (in_words[each // timedelta(minutes=1)] for each in (LIFETIME, APPROVAL_LIFETIME))
+    assert f"for {minutes} minutes (an approval for {longer})" in README
+    assert f"{in_words[MOST_ROUNDS]} times at most" in README
+
+
+def test_the_policy_told_makes_production_untouchable(catalog: Catalog) -> None:
+    (block,) = (block for block in BLOCKS if block.language == "toml" and block.document == "README.md")
+    assert len(block.text.splitlines()) <= 6  # five, and a line that says where they go
+    policy = Policy(rules=parse_rules(block.text, "policy.toml"))
+    production = [
+        ClusterFacts("1", "shop-prod"),
+        ClusterFacts("1", "shop", "Shop-PROD"),
+        ClusterFacts("1", "shop", tags={"env": "prod"}),
+    ]
+    arguments = {"cluster_id": "1", "duration_days": 1}
+    for operation in (each for each in catalog.values() if "cluster_id" in each.arguments):
+        for cluster in production:
+            refused = isinstance(decide(operation, arguments, Facts(cluster), policy), Refuse)
+            assert refused == (operation.effect != "read"), operation.id
+        elsewhere = decide(operation, arguments, Facts(ClusterFacts("1", "shop-dev")), policy)
+        assert not isinstance(elsewhere, Refuse)
 
 
 def test_every_fault_is_told_with_its_usual_value() -> None:

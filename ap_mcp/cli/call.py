@@ -165,11 +165,13 @@ def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], docume
 
 def typed_arguments(schemas: Mapping[str, Any], pairs: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
     """Return `given` with KEY=VALUE pairs added, each VALUE read as its argument's schema wants it."""
+    from ap_mcp.summaries.mask import mask_text
+
     arguments = dict(given)
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator:
-            raise click.UsageError(f"{pair!r} is not KEY=VALUE.")
+            raise click.UsageError(f"{mask_text(pair)!r} is not KEY=VALUE.")
         arguments[name] = value if schemas.get(name, {}).get("type", "string") == "string" else _value(name, value)
     return arguments
 
@@ -188,7 +190,9 @@ def _object(document: str | None) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
+    from ap_mcp.summaries.mask import mask_text
+
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"{name}: {text!r} is not JSON, and this argument is no string.") from error
+        raise click.UsageError(f"{name}: {mask_text(text)!r} is not JSON, and this argument is no string.") from error

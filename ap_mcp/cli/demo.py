@@ -71,8 +71,14 @@ async def _session(console: "Console", folder: Path) -> None:
     console.print(
         f"agent <-> stdio <-> ap-mcp serve <-> signed HTTP <-> simulator, {SPEED:g} times as fast as real time"
     )
+    failure = None
     async with Client(server, elicitation_callback=person) as client:
-        await Story(client, console, folder, person).tell()
+        try:
+            await Story(client, console, folder, person).tell()
+        except click.ClickException as error:
+            failure = error
+    if failure:  # raised only here: the client's task groups would wrap it
+        raise failure
     console.print("\n[bold green]Done: the cluster was built, used, upgraded and removed; no cloud was touched.[/]")
 
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ap_mcp.errors import clean
-
 HIDDEN = "***"
 _EXCERPT = 20_000
 _SHORTEST_SECRET = 6
@@ -90,7 +88,7 @@ def _from_document(document: Mapping[str, Any]) -> ErrorBody:
     codes = _codes(flat)
     message = next((text for name in _MESSAGES if (text := _text(flat.get(name)))), "")
     if not message:
-        message = inner if isinstance(inner, str) else clean(json.dumps(document, ensure_ascii=False), _EXCERPT)
+        message = inner if isinstance(inner, str) else json.dumps(document, ensure_ascii=False)
     action = _ACTION.search(message)
     return ErrorBody(
         code=codes[0] if codes else "",
@@ -122,8 +120,8 @@ def _text(value: Any) -> str:
 
 def _plain(content: bytes) -> str:
     """Return the readable part of a page or a text."""
-    text = content[:20_000].decode("utf-8", errors="replace")
+    text = content[:_EXCERPT].decode("utf-8", errors="replace")
     if not is_html(content):
-        return clean(text, _EXCERPT)
+        return text
     title = _TITLE.search(text)
-    return clean(_TAG.sub(" ", title.group(1) if title else text), _EXCERPT)
+    return " ".join(_TAG.sub(" ", title.group(1) if title else text).split())

@@ -160,7 +160,7 @@ class CloudClient:
                 status, answered, content = await self._transfer(call, request, auth)
         except (http.RequestError, OSError) as error:
             raise _unreachable(error, call, endpoint, timeout) from error
-        secrets = auth.secrets() if auth is not None else ()
+        secrets = self._secrets() if auth is None else auth.secrets()
         if not 200 <= status < 300:
             raise service_error(
                 status,
@@ -194,6 +194,11 @@ class CloudClient:
             return response.status_code, headers, bytes(content)
         finally:
             await response.aclose()
+
+    def _secrets(self) -> tuple[str, ...]:
+        """Return what a request without authentication holds that must not be seen."""
+        identity = self._credentials.identity
+        return (identity.password.get_secret_value(),) if isinstance(identity, Password) else ()
 
     def _iam_endpoint(self) -> str:
         given = self._settings.iam_endpoint if self._settings.iam_endpoint_given else None

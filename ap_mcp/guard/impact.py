@@ -57,7 +57,7 @@ class Case:
     """
 
     operation: Operation
-    arguments: Mapping[str, Any]
+    arguments: Mapping[str, Any] = field(repr=False)
     effect: Effect
     read: Reader
     clock: Callable[[], datetime]

@@ -182,7 +182,7 @@ def _doubts(body: Any, verdict: str, found: list[Failure]) -> Iterator[str]:
     if verdict in (READY, EXPIRED) and found:
         yield f"Although the check passed, {plural(_count(found), 'item')} failed."
     if any(not each.blocks and len(each.nodes) > NODE_IDS for each in found):
-        yield "An entry of skip_items without node_ids skips its item on every node."
+        yield "skip_items without node_ids skip an item on every node."
     if odd := odd_phases(get(body, "/status", {})):
         yield f"{plural(len(odd), 'item')} in a phase that is not known: {', '.join(odd)}."
     if verdict == READY and get(body, "/spec/skippedCheckItemList"):

@@ -267,7 +267,8 @@ def _list_doubts(lines: list[ClusterLine], broken: list[ClusterLine]) -> Iterato
     if len(broken) > WARNED:
         yield f"{len(broken) - WARNED} more are in trouble; they stand first in the list."
     if len(lines) > SHOWN:
-        yield f"The last {len(lines) - SHOWN} are only named: get_cluster shows one, status or version narrows the list."
+        left = len(lines) - SHOWN
+        yield f"The last {left} are only named: get_cluster shows one, status or version narrows the list."
 
 
 def _line(answer: Answer, body: Any) -> ClusterLine:

@@ -165,11 +165,18 @@ def _where(failure: Failure) -> str:
     if addons:
         return _few([f"add-on {text(each)}" for each in addons])
     if apis := items(source, "/deprecatedAPIRisks"):
-        return _few([f"{text(get(each, '/url'))} used by {text(get(each, '/userAgent'))}" for each in apis])
+        return "; ".join(f"{_few(urls)} used by {client}" for client, urls in _by_client(apis).items())
     if nodes := items(source, "/nodeRisks"):
         return _few([f"node {text(get(each, '/NodeID'))}" for each in nodes])
     settings = items(source, "/configurationRisks")
     return _few([f"{text(get(each, '/package'))} {text(get(each, '/field'))}" for each in settings])
+
+
+def _by_client(apis: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
+    used: dict[str, list[str]] = {}
+    for each in apis:
+        used.setdefault(text(get(each, "/userAgent")), []).append(text(get(each, "/url")))
+    return used
 
 
 def _advice(failure: Failure) -> str:

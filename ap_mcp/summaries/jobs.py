@@ -148,8 +148,13 @@ def _oddities(nodes: list[Node]) -> Iterator[str]:
     odd = {node.phase: node for node in reversed(nodes) if node.phase not in KNOWN_PHASES}
     for phase, node in reversed(odd.items()):
         yield f"{_way(node)} is in the phase {quoted(phase)}, which is not known."
-    if unread := next((node for node in nodes if node.leaf and get(node.body, "/spec/subJobs", [])), None):
+    if unread := next((node for node in nodes if _hides_steps(node)), None):
         yield f"What lies below {_way(unread)} could not be read."
+
+
+def _hides_steps(node: Node) -> bool:
+    """Say whether a job may have steps that nobody can read, as those very deep down, which are masked."""
+    return node.leaf and bool(get(node.body, "/spec/subJobs", not isinstance(get(node.body, "/spec", {}), dict)))
 
 
 def _way(node: Node) -> str:

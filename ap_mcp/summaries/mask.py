@@ -7,8 +7,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ap_mcp.summaries.secret_json import json_in
 from ap_mcp.summaries.secret_names import names_a_count, names_a_secret, speaks_about
-from ap_mcp.summaries.secret_text import hide_in_text, is_header_mode, is_quiet
+from ap_mcp.summaries.secret_text import hide_in_text, hints_at_secrets, is_header_mode, is_quiet
 from ap_mcp.summaries.secret_yaml import PLACEHOLDER, is_open
 
 __all__ = ["PLACEHOLDER", "contains_placeholder", "mask", "mask_text"]
@@ -110,10 +111,28 @@ def _masked_text(text: str, depth: int) -> str:
         try:
             data = json.loads(bare, object_pairs_hook=lambda pairs: _object(pairs, repeats))
         except (ValueError, RecursionError):
-            return hide_in_text(text, lambda inner: _masked_text(inner, depth + 1))
+            return _masked_prose(text, depth)
         masked = _masked(data, depth + 1)
-        return text if masked == data and not repeats else json.dumps(masked, ensure_ascii=False, separators=(",", ":"))
-    return hide_in_text(text, lambda inner: _masked_text(inner, depth + 1))
+        return text if masked == data and not repeats else _compact(masked)
+    return _masked_prose(text, depth)
+
+
+def _masked_prose(text: str, depth: int) -> str:
+    """Mask a text that is no JSON; what JSON there is in it is masked as data too."""
+    hidden = hide_in_text(text, lambda inner: _masked_text(inner, depth + 1))
+    if not ("{" in hidden or "[" in hidden) or not hints_at_secrets(hidden):
+        return hidden
+    parts, done = [], 0
+    for found in json_in(hidden):
+        masked = _masked(found.data, depth + 1)
+        same = hidden[found.start : found.told] + ("…" if found.told < found.end else "")
+        parts += [hidden[done : found.start], same if masked == found.data else _compact(masked)]
+        done = found.end
+    return "".join([*parts, hidden[done:]])
+
+
+def _compact(data: Any) -> str:
+    return json.dumps(data, ensure_ascii=False, separators=(",", ":"))
 
 
 def _object(pairs: list[tuple[str, Any]], repeats: list[str]) -> dict[str, Any]:

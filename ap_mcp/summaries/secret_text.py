@@ -50,16 +50,29 @@ _WELL_KNOWN = re.compile(
     r"|github_pat_\w{30,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])|AIza[\w-]{35})"
 )
 _BASE64 = re.compile(
-    rf"(?<![\w+/-])[A-Za-z0-9+/_-]{{{_LONG},}}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{{4,}})*(?:={{1,2}}(?!=)|(?![\w+/=-]))",
+    r"(?:(?<=\\)[nrt]|(?<![\w+/-]))"  # a line break that is written out is no part of it
+    rf"(?P<token>[A-Za-z0-9+/_-]{{{_LONG},}}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{{4,}})*(?:={{1,2}}(?!=)|(?![\w+/=-])))",
     re.ASCII,
 )
 _NAME = re.compile(
     r"(?<![\w.-])(?P<flag>--?+)?(?P<key>[\w.-]{1,256}+)"
     r"(?:(?:\\{0,64}+[\"'])?\]?[ \t]{0,3}(?P<sign>=>|:=|=|:|\uff1a)[ \t]{0,3}|(?P<gap>[ \t]{1,3}))"
 )
+_QUOTE = r"(?:\\{0,64}+[\"'])"
+# Where a list names what follows, as `{"name": "DB_PASSWORD", "value": …}` and `["--password", …]` do.
+_BEFORE_VALUES = (
+    re.compile(
+        rf"(?<![\w.-])(?:name|key){_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}{_QUOTE}?(?P<name>[\w.-]{{1,128}}+){_QUOTE}?"
+        rf"[,; \t]{{1,4}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}",
+        re.IGNORECASE,
+    ),
+    re.compile(rf"{_QUOTE}--?(?P<name>[\w.-]{{1,128}}+){_QUOTE}[ \t]{{0,3}},[ \t]{{0,3}}"),
+)
 _VALUE = re.compile(
     r"(?P<open>\\{1,64}+[\"'])(?:(?!(?<!\\)(?P=open)).)*(?P<close>(?P=open))?"
-    r"|\"(?:[^\"\\]|\\.)*(?P<double>\")?|'(?:[^'\\]|\\.)*(?P<single>')?|(?P<bare>\S+)",
+    r"|\"(?:[^\"\\]|\\.)*(?P<double>\")?|'(?:[^'\\]|\\.)*(?P<single>')?"
+    # The next line, where line breaks are written out, may name another secret: its name must stay.
+    r"|(?P<bare>(?:[^\s\\]|\\(?![nrt][ \t]*[\w.-]{1,128}[:=]))+)",
     re.DOTALL,
 )
 _QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
@@ -101,7 +114,7 @@ def _hide_once(text: str, within: Callable[[str], str]) -> str:
     text = _WELL_KNOWN.sub(PLACEHOLDER, text)
     if "@" in text:
         text = _hide_in_urls(text)
-    if _hints_at_secrets(text):
+    if hints_at_secrets(text):
         if "\\n" in text:
             text = _QUOTED.sub(lambda match: _hide_quoted(match[0], within), text)
         text = _KEY_BLOCK.sub(PLACEHOLDER, text)
@@ -110,13 +123,16 @@ def _hide_once(text: str, within: Callable[[str], str]) -> str:
         text = _SCHEME.sub(rf"\g<head>{PLACEHOLDER}", text)
         text = _CURL.sub(rf"\g<head>{PLACEHOLDER}", text)
         text = _hide_named(text)
+        for pattern in _BEFORE_VALUES:
+            text = _hide_after(pattern, text)
         text = hide_in_lines(text)
     if len(text) >= _LONG:
-        text = _BASE64.sub(lambda match: _hide_base64(match[0], within), text)
+        text = _BASE64.sub(lambda match: _hide_base64(match, within), text)
     return text
 
 
-def _hints_at_secrets(text: str) -> bool:
+def hints_at_secrets(text: str) -> bool:
+    """Say whether a text holds a part of any name that announces a secret."""
     lowered = text.lower()
     if any(hint in lowered for hint in _HINTS) or _KEY_PAIR.search(lowered):
         return True
@@ -146,6 +162,18 @@ def _hide_named(text: str) -> str:
             continue
         value = _value_after(match, text, escaped=escaped)
         if value is not None:
+            parts += [text[done : match.end()], _replaced(value)]
+            done = value.end()
+    return "".join([*parts, text[done:]])
+
+
+def _hide_after(pattern: re.Pattern[str], text: str) -> str:
+    """Hide the value behind each match that names a secret."""
+    parts: list[str] = []
+    done = 0
+    for match in pattern.finditer(text):
+        value = _VALUE.match(text, match.end())
+        if value is not None and value[0][0] not in "{[" and match.start() >= done and names_a_secret(match["name"]):
             parts += [text[done : match.end()], _replaced(value)]
             done = value.end()
     return "".join([*parts, text[done:]])
@@ -190,11 +218,11 @@ def _as_json_escape(match: re.Match[str]) -> str:
     return f"\\u00{match['hex']}" if match["hex"] else " " if match["char"] == " " else match[0]
 
 
-def _hide_base64(token: str, within: Callable[[str], str]) -> str:
-    packed = "".join(token.split()).rstrip("=").replace("-", "+").replace("_", "/")
+def _hide_base64(match: re.Match[str], within: Callable[[str], str]) -> str:
+    packed = "".join(match["token"].split()).rstrip("=").replace("-", "+").replace("_", "/")
     whole = packed[:-1] if len(packed) % 4 == 1 else packed  # cut off in the middle
     try:
         decoded = getincrementaldecoder("utf-8")().decode(base64.b64decode(whole + "=" * (-len(whole) % 4)))
     except (binascii.Error, UnicodeDecodeError):
-        return token
-    return token if within(decoded) == decoded else PLACEHOLDER
+        return match[0]
+    return match[0] if within(decoded) == decoded else match[0].removesuffix(match["token"]) + PLACEHOLDER

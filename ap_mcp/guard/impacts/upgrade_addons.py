@@ -2,7 +2,9 @@
 
 from typing import Any
 
+from ap_mcp.binding import merge_patch
 from ap_mcp.guard.impact import Answers, Draft, briefly, few, gather, look, refused
+from ap_mcp.guard.impacts import changes
 from ap_mcp.guard.impacts.versions import runs_on
 from ap_mcp.summaries.base import get, items, text, word
 
@@ -21,6 +23,7 @@ async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
     if found is not None:
         _must_be_installed(wanted, rows)
         draft.stable["addons"] = {name: [_version(row), _status(row)] for name, row in rows.items()}
+    _about_settings(draft, rows)
     names = sorted({*rows, *wanted})
     looks = {name: look("list_addon_templates", template_name=name) for name in names}
     templates = await gather(draft.case, **looks)
@@ -58,6 +61,25 @@ def _must_be_installed(wanted: dict[str, str], rows: dict[str, dict[str, Any]]) 
     if strangers := sorted(word(name) for name in set(wanted) - set(rows)):
         has = few(sorted(word(name) for name in rows)) or "none"
         raise refused(f"not installed as an add-on: {few(strangers)}", f"Installed: {has}.")
+
+
+def _about_settings(draft: Draft, rows: dict[str, dict[str, Any]]) -> None:
+    """Tell which settings of add-ons the call gives.
+
+    Raises:
+        CallRefused: nobody could tell them.
+    """
+    for each in draft.case.arguments.get("addons", []):
+        if "values" not in each:
+            continue
+        name, given = each["name"], changes.settings(each["values"])
+        if given is None:
+            raise refused(f"values of add-on {word(name)} are nested too deep to be told")
+        before = changes.settings(get(rows.get(name, {}), "/spec/values")) or {}
+        lines = changes.told(changes.changes(before, merge_patch(before, given)))
+        draft.goes += [f"add-on {word(name)}: {line}" for line in lines or ["its settings, as given, are those of now"]]
+        draft.unknown.append(f"whether add-on {word(name)} keeps settings that the call leaves out")
+        draft.stable["addon_values"] = {**draft.stable.get("addon_values", {}), name: changes.digest(before)}
 
 
 def _about_addon(draft: Draft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:

@@ -1,5 +1,6 @@
 """What guarded calls on a cluster's upgrade would do: starting one, trying it again, giving it up."""
 
+import json
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any
@@ -70,6 +71,8 @@ async def upgrade_cluster(case: Case) -> Impact:
     await about_addons(draft, answers, target)
     options = {key: case.arguments[key] for key in ("batch_size", "batch_scope") if key in case.arguments}
     draft.fact("batches", few([f"{key}={word(value)}" for key, value in options.items()]))
+    for key, what in (("pool_order", "order of pools"), ("node_order", "order of nodes")):
+        draft.fact(what, quoted(json.dumps(case.arguments[key])) if key in case.arguments else None)
     draft.goes.append(f"Kubernetes {word(now)}: the control plane is replaced by {word(target)}")
     draft.unknown.append("how long it takes, and whether what runs in the cluster notices")
     return draft.impact()

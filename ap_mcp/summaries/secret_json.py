@@ -1,0 +1,72 @@
+"""Finds JSON in the middle of a text, also where the text was cut off within it."""
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+_TRIES = 2000
+_OPENING = re.compile(r"[{\[]")
+_STEP = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
+_CLOSING = {"{": "}", "[": "]"}
+_DECODER = json.JSONDecoder()
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A piece of a text, and the object or list that it stands for; of one that is cut off, `told` ends earlier."""
+
+    start: int
+    told: int
+    end: int
+    data: Any
+
+
+def json_in(text: str) -> Iterator[Found]:
+    """Yield the objects and lists in a text, those within others not by themselves.
+
+    What is cut off at the end of the text is told as far as it goes.
+    """
+    at, scanned = 0, 0
+    for _ in range(_TRIES):
+        opening = _OPENING.search(text, at)
+        if opening is None or scanned > 8 * len(text):
+            return
+        found = _found(text, opening.start())
+        if isinstance(found, Found):
+            yield found
+            at = found.end
+        else:
+            scanned += found - opening.start()
+            at = opening.end()
+
+
+def _found(text: str, start: int) -> Found | int:
+    """Return what begins there, or how far it could be read."""
+    try:
+        data, end = _DECODER.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        is_cut = error.pos >= len(text.rstrip()) or error.msg.startswith("Unterminated string")
+        return (_found_cut(text, start) if is_cut else None) or error.pos
+    except RecursionError:
+        return len(text)
+    return Found(start, end, end, data)
+
+
+def _found_cut(text: str, start: int) -> Found | None:
+    """Return what JSON that is cut off tells up to its last whole value; None if it is none."""
+    inside: list[str] = []
+    told, missing = start, ""
+    for step in _STEP.finditer(text, start):
+        mark = step[0]
+        if mark in _CLOSING:
+            inside.append(_CLOSING[mark])
+        elif mark in _CLOSING.values() and (not inside or inside.pop() != mark):
+            return None
+        if mark[0] != '"':
+            told, missing = step.start() if mark == "," else step.end(), "".join(reversed(inside))
+    try:
+        return Found(start, told, len(text), json.loads(text[start:told] + missing))
+    except (ValueError, RecursionError):
+        return None

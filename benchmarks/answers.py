@@ -1,0 +1,245 @@
+"""Each operation's answer as the cloud sends it against what an agent gets, on accounts made by the simulator."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from agent import autopilot_on
+from large import CHARTS, CLUSTERS, FINDINGS, NODES, RELEASE, RELEASES, TARGET, TASKS, deep_job, large_world
+from measures import Section, Size, dense, share
+from simulation import simulate
+
+from ap_mcp.server import Autopilot
+from ap_mcp.simulator.addons import addons_of
+from ap_mcp.simulator.app import Simulator
+from ap_mcp.simulator.archives import build_chart
+from ap_mcp.simulator.chart_seed import REDIS
+from ap_mcp.simulator.names import (
+    CHECKOUT_STAGING,
+    EIP_ID,
+    HOST_SUBNET_ID,
+    PAYMENTS_PROD,
+    SEARCH_DEV,
+    SHOP_PROD,
+    SUBNET_IDS,
+    TEAM_SANDBOX,
+    VPC_ID,
+)
+from ap_mcp.simulator.seed import seeded_world
+from ap_mcp.simulator.world import World
+from ap_mcp.summaries import Result
+from ap_mcp.summaries.text import render
+
+WHILE = 300
+"""Seconds in which everything the simulator has begun is done."""
+SMALL = 1000
+"""Bytes up to which an answer is not worth cutting: there, a sentence of ours may be longer than the answer."""
+PROMISED = {
+    "get_precheck": f"{NODES} nodes, more than {FINDINGS} items",
+    "list_clusters": f"{CLUSTERS} clusters",
+    "list_addon_templates": "the whole catalogue",
+    "get_job": "three levels",
+    "list_releases": f"{RELEASES} releases with big values",
+}
+"""The large inputs whose summaries may take a tenth of the raw bytes."""
+LARGE = {
+    **PROMISED,
+    "list_prechecks": f"more than {TASKS} checks",
+    "list_backups": f"more than {TASKS} backups",
+    "list_upgrade_workflows": f"{TASKS} workflows",
+    "list_charts": f"{CHARTS} charts",
+}
+TENTH = 0.10
+CHECK_BYTES = 3000
+FILES = {"download_chart", "get_cluster_certificate"}
+
+
+class Recorder(httpx.AsyncBaseTransport):
+    """Leads into a simulator and keeps what it answered last."""
+
+    def __init__(self, app: Simulator) -> None:
+        self.world = app.state.world
+        self.last = b""
+        self._inner = httpx.ASGITransport(app)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await self._inner.handle_async_request(request)
+        self.last = await response.aread()
+        return httpx.Response(response.status_code, headers=response.headers, content=self.last)
+
+
+class Session:
+    """Calls tools and keeps the largest answer of each, before and after."""
+
+    def __init__(self, autopilot: Autopilot, recorder: Recorder) -> None:
+        self.world = recorder.world
+        self.seen: dict[str, tuple[bytes, Result]] = {}
+        self._autopilot = autopilot
+        self._recorder = recorder
+
+    async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        result = await self._autopilot.call(tool, arguments)
+        if not isinstance(result, Result):
+            raise TypeError(f"{tool} asks somebody, which nobody is there for")
+        if len(self._recorder.last) >= len(self.seen.get(tool, (b"", None))[0]):
+            self.seen[tool] = (self._recorder.last, result)
+        return result.structured()
+
+
+@asynccontextmanager
+async def session(world: World, folder: Path) -> AsyncIterator[Session]:
+    app = simulate(world)
+    recorder = Recorder(app)
+    kept = {"audit_log": folder / "audit.jsonl", "approvals_db": folder / "approvals.db", "approver_dir": folder}
+    places = {"files_dir": folder / "files", "chart_roots": (folder,), **kept}
+    async with autopilot_on(app, transport=recorder, **places) as autopilot:
+        yield Session(autopilot, recorder)
+
+
+async def every_answer(folder: Path) -> dict[str, tuple[bytes, Result]]:
+    """Return for each operation what the cloud sent, and what became of it."""
+    async with session(large_world(), folder) as call:
+        await _read(call)
+    async with session(seeded_world(), folder) as change:
+        await _change_clusters(change)
+        await _upgrade(change)
+        await _change_addons(change)
+        await _change_charts(change, folder)
+    return {**change.seen, **call.seen}
+
+
+async def _read(call: Session) -> None:
+    """Read what is large of the large account."""
+    shop = {"cluster_id": SHOP_PROD}
+    await call("list_clusters", with_addons=True)
+    await call("get_cluster", **shop, with_addons=True)
+    await call("get_cluster_endpoints", **shop)
+    await call("get_job", job_id=deep_job(call.world))
+    await call("get_quotas")
+    await call("list_addon_templates")
+    addons = await call("list_addons", **shop)
+    await call("get_addon", **shop, addon_id=addons["addons"][0]["id"])
+    await call("list_upgrade_paths")
+    await call("get_upgrade_feature_gates")
+    await call("get_upgrade_info", **shop)
+    started = await call("run_precheck", **shop, target_version=TARGET)
+    call.world.advance(WHILE)
+    await call("get_precheck", **shop, task_id=started["check_id"])
+    await call("list_prechecks", **shop)
+    await call("list_backups", **shop)
+    await call("list_upgrade_workflows", cluster_id=CHECKOUT_STAGING)
+    charts = await call("list_charts")
+    await call("get_chart_quota")
+    await call("get_chart", chart_id=charts["charts"][-1]["id"])
+    await call("get_chart_values", chart_id=charts["charts"][-1]["id"])
+    await call("download_chart", chart_id=charts["charts"][-1]["id"])
+    await call("list_releases", cluster_id=SEARCH_DEV)
+    await call("get_release", **RELEASE)
+    await call("get_release_history", **RELEASE)
+
+
+async def _change_clusters(call: Session) -> None:
+    network = {"vpc_id": VPC_ID, "subnet_id": HOST_SUBNET_ID, "eni_subnet_ids": list(SUBNET_IDS)}
+    tags = {"env": "test", "team": "platform", "cost-centre": "cc-1000"}
+    made = await call("create_cluster", name="fresh-one", version="v1.30", tags=tags, **network)
+    call.world.advance(WHILE)
+    this = {"cluster_id": made["cluster_id"]}
+    await call("update_cluster", **this, alias="fresh", description="For trying out")
+    await call("add_cluster_tags", **this, tags={"owner": "somebody", "until": "2025-12"})
+    await call("delete_cluster_tags", **this, keys=["owner"])
+    await call("get_cluster_certificate", **this, duration_days=1)
+    await call("set_cluster_public_access", **this, action="bind", eip_id=EIP_ID)
+    await call("set_cluster_public_access", **this, action="unbind")
+    await call("delete_cluster", **this)
+
+
+async def _upgrade(call: Session) -> None:
+    """Take a cluster through an upgrade that fails, is retried and succeeds."""
+    this = {"cluster_id": PAYMENTS_PROD}
+    workflow = await call("create_upgrade_workflow", **this, target_version="v1.31")
+    await call("cancel_upgrade_workflow", **this, upgrade_workflow_id=workflow["workflow_id"])
+    workflow = await call("create_upgrade_workflow", **this, target_version="v1.31")
+    await call("run_precheck", **this, target_version="v1.31")
+    await call("backup_cluster", **this)
+    call.world.advance(WHILE)
+    started = await call("upgrade_cluster", **this, target_version="v1.31")
+    call.world.advance(WHILE)
+    await call("get_upgrade_task", **this, task_id=started["task_id"])
+    await call("retry_upgrade", **this)
+    call.world.advance(WHILE)
+    await call("list_upgrade_tasks", **this)
+    await call("run_postcheck", **this)
+    await call("get_upgrade_workflow", **this, upgrade_workflow_id=workflow["workflow_id"])
+
+
+async def _change_addons(call: Session) -> None:
+    await call("install_addon", cluster_id=TEAM_SANDBOX, template_name="log-agent")
+    row = next(each for each in addons_of(call.world, SEARCH_DEV) if each["metadata"]["name"] == "log-agent")
+    which = {"cluster_id": SEARCH_DEV, "addon_id": row["metadata"]["uid"]}
+    await call("update_addon", **which, target_version="1.7.1")
+    call.world.advance(WHILE)
+    await call("rollback_addon", **which)
+    call.world.advance(WHILE)
+    await call("delete_addon", **which)
+
+
+async def _change_charts(call: Session, folder: Path) -> None:
+    for version in ("1.0.0", "1.1.0"):
+        files = {
+            "Chart.yaml": f"apiVersion: v2\nname: guestbook\nversion: {version}\ndescription: A page to sign\n",
+            "values.yaml": "".join(f"setting{each}: {{enabled: true, limit: {each}}}\n" for each in range(40)),
+            "templates/service.yaml": "kind: Service\n",
+        }
+        (folder / f"guestbook-{version}.tgz").write_bytes(build_chart("guestbook", files))
+    stored = await call("upload_chart", chart_path=str(folder / "guestbook-1.0.0.tgz"))
+    await call("update_chart", chart_id=stored["id"], chart_path=str(folder / "guestbook-1.1.0.tgz"))
+    await call("delete_chart", chart_id=stored["id"])
+    which = {"cluster_id": SEARCH_DEV, "namespace": "cache", "name": "sessions"}
+    await call("create_release", **which, chart_id=REDIS, version="18.6.1", values={"replicas": 2})
+    call.world.advance(WHILE)
+    await call("update_release", **which, action="upgrade", chart_id=REDIS, values={"replicas": 3})
+    call.world.advance(WHILE)
+    await call("delete_release", **which)
+
+
+def section(seen: dict[str, tuple[bytes, Result]]) -> Section:
+    """Compare what the cloud sent with both forms of what an agent gets."""
+    rows, broken = [], []
+    whole = [Size(0, 0)] * 3
+    for tool, (sent, result) in sorted(seen.items(), key=lambda each: -len(each[1][0])):
+        raw, text, structured = _size_of(sent), Size.of(render(result)), Size.of(dense(result.structured()))
+        told = max(text.bytes, structured.bytes)
+        name = f"{tool} ({LARGE[tool]})" if tool in LARGE else tool
+        part = share(told, raw.bytes) if raw.bytes > SMALL else "small"
+        rows.append([name, *raw.cells, *text.cells, *structured.cells, part])
+        if tool not in FILES:
+            whole = [before + size for before, size in zip(whole, (raw, text, structured), strict=True)]
+        if tool in PROMISED and told > TENTH * raw.bytes:
+            broken.append(f"{tool}: the summary takes {part} of the raw answer")
+        if tool == "get_precheck" and told > CHECK_BYTES:
+            broken.append(f"{tool}: the summary takes {told:,} bytes")
+    raw, *forms = whole
+    part = share(max(form.bytes for form in forms), raw.bytes)
+    rows.append(["all but two files", *(cell for size in whole for cell in size.cells), part])
+    about = (
+        "Raw is what the cloud sent, without white space; an agent gets the text or the structured form, and the share "
+        f"is that of the larger one. Answers of up to {SMALL:,} bytes are not worth cutting. "
+        "A chart and a kubeconfig go to files."
+    )
+    header = ["operation", "raw bytes", "tokens", "text bytes", "tokens", "structured bytes", "tokens", "share"]
+    return Section("Answers: raw against summary", about, header, rows, broken)
+
+
+def _size_of(sent: bytes) -> Size:
+    """Measure what the cloud sent; a file that is no text has no tokens."""
+    try:
+        text = sent.decode()
+    except UnicodeDecodeError:
+        return Size(len(sent), 0)
+    try:
+        return Size.of(dense(json.loads(text)))
+    except ValueError:
+        return Size.of(text)

@@ -1,0 +1,54 @@
+"""Measures what DESIGN promises about size, recall, start-up, memory and time; `make bench` runs it.
+
+Prints one table per subject and writes them to RESULTS.md. Sizes are the same on every machine. Times and memory are
+only told as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again
+when something else was busy. A promise that does not hold is told at the end, and the exit code is 1.
+
+One file per subject: `answers` (raw against summary), `shown` (tools/list), `recall`, `starting` (start-up, memory),
+`calls` (time per call). The accounts come from the simulator: `tests/large.py`.
+"""
+
+import platform
+import sys
+import tempfile
+from importlib.metadata import version
+from pathlib import Path
+
+import anyio
+from answers import every_answer
+from answers import section as answers
+from calls import section as calls
+from measures import VOCABULARY, Section
+from recall import section as recall
+from shown import section as shown
+from starting import section as starting
+
+RESULTS = Path(__file__).with_name("RESULTS.md")
+HEAD = f"""\
+# Benchmarks
+
+Made by `make bench` (`PYTHONPATH=tests .venv/bin/python benchmarks/run.py`); do not edit.
+Tokens are those of {VOCABULARY}, counted by splintr-rs {version("splintr-rs")}. Times and memory are ratios between
+two programs on one machine in one run: Python {platform.python_version()}, {platform.system()}, mcp {version("mcp")}.
+"""
+
+
+async def sections() -> list[Section]:
+    with tempfile.TemporaryDirectory() as folder:
+        seen = await every_answer(Path(folder))
+    return [starting(), await calls(), shown(), recall(), answers(seen)]
+
+
+def main() -> int:
+    found = anyio.run(sections)
+    lines = [line for each in found for line in each.lines()]
+    broken = [promise for each in found for promise in each.broken]
+    told = [f"- {promise}" for promise in broken] or ["All of them."]
+    report = "\n".join([HEAD, *lines, "## Promises kept" if not broken else "## Promises broken", "", *told, ""])
+    RESULTS.write_text(report, encoding="utf-8")
+    print(report)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,436 @@
+"""Consent is bound to every part of a call and of what was shown, counts once, and only as the mode allows."""
+
+import json
+import os
+import pwd
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from approving import ALICE, APPROVERS, MINUTE, NOW, SECOND
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.errors import ApprovalRequired, ConsentDeclined
+from ap_mcp.guard.approvals import ApprovalStore
+from ap_mcp.guard.confirm import (
+    APPROVAL_LIFETIME,
+    CHANGED,
+    FIELD,
+    LIFETIME,
+    AskBack,
+    Caller,
+    Confirmer,
+    Consent,
+    FormAnswer,
+    Mode,
+    Request,
+    digest_of,
+    form,
+    local_user,
+    message,
+    read_moment,
+)
+from ap_mcp.guard.impact import Impact
+from ap_mcp.guard.keys import sign
+from ap_mcp.guard.seal import Sealer
+
+pytestmark = pytest.mark.anyio
+
+SHOP = Impact("delete_cluster", "destroy", "shop-prod", "Deletes cluster shop-prod for good.", stable={"id": "0e1f"})
+CALL = HttpCall(
+    "delete_cluster",
+    "DELETE",
+    "/clusters/0e1f",
+    query=(("a", "1"), ("b", "2")),
+    headers={"x": "y"},
+    body=b'{"a":1,"b":2}',
+)
+ARGUMENTS = {"cluster_id": "0e1f", "delete_obs": "try"}
+DELETE = Request("delete_cluster", ARGUMENTS, digest_of(ARGUMENTS, {}), SHOP, CALL, "project", NOW)
+IVAN = Caller("ivan")
+NAMED = FormAnswer("accept", {FIELD: "shop-prod"})
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text(max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=6,
+)
+arguments = st.dictionaries(st.text(max_size=4), json_values, max_size=4)
+
+
+@dataclass
+class Desk:
+    """A confirmer with a clock of its own, what would be found when looking again, and who answers forms."""
+
+    folder: Path
+    mode: Mode = "human"
+    time: datetime = NOW
+    found: list[Request] = field(default_factory=list)
+    """What each next look finds; what was found first, once that is used up."""
+    answers: list[FormAnswer] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    patience: float = 20
+
+    @property
+    def confirmer(self) -> Confirmer:
+        store = ApprovalStore(self.folder / "approvals.db", APPROVERS)
+        return Confirmer(self.mode, Sealer(b"k" * 32), store, lambda: self.time, self.patience)
+
+    async def ask(self, request: Request = DELETE, caller: Caller = IVAN) -> Consent | AskBack:
+        async def look_again(at: datetime | None) -> Request:
+            fresh = self.found.pop(0) if self.found else request
+            return fresh if at is None else replace(fresh, shown_at=at)
+
+        return await self.confirmer.confirm(request, caller, look_again)
+
+    async def refusal(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
+        with pytest.raises(ConsentDeclined) as caught:
+            await self.ask(request, caller)
+        assert "Nothing was sent" in str(caught.value)
+        return str(caught.value)
+
+    async def code(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
+        with pytest.raises(ApprovalRequired) as caught:
+            await self.ask(request, caller)
+        return caught.value.code
+
+    async def token(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
+        with pytest.raises(ApprovalRequired) as caught:
+            await self.ask(request, caller)
+        assert caught.value.token
+        return caught.value.token
+
+    async def question(self, request: Request = DELETE, **caller: Any) -> AskBack:
+        asked = await self.ask(request, Caller("ivan", can_return=True, **caller))
+        assert isinstance(asked, AskBack)
+        return asked
+
+    async def push(self, text: str, schema: dict[str, Any]) -> FormAnswer:
+        assert schema["required"] == [FIELD]
+        self.shown.append(text)
+        return self.answers.pop(0) if self.answers else NAMED
+
+    @property
+    def pushed(self) -> Caller:
+        return Caller("ivan", push=self.push)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def one_token(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Desk]:
+    desk = Desk(tmp_path_factory.mktemp("desk"), mode="token")
+    return anyio.run(desk.token), desk
+
+
+def other_requests() -> list[Request]:
+    """The request with every part of it changed, one at a time."""
+    different: tuple[dict[str, Any], ...] = (
+        {"method": "POST"},
+        {"path": "/clusters/0e1e"},
+        {"query": (("a", "1"),)},
+        {"query": (("a", "2"), ("b", "1"))},
+        {"headers": {}},
+        {"body": b'{"a":1,"b":3}'},
+        {"body": b'{"a":true,"b":2}'},
+        {"body": None},
+        {"content_type": "multipart/form-data; boundary=x"},
+    )
+    calls = [replace(CALL, **change) for change in different]
+    shown: tuple[dict[str, Any], ...] = (
+        {"name": "shop"},
+        {"effect": "disrupt"},
+        {"stable": {"id": "0e1e"}},
+        {"settled": {"target_version": "v1.31.7"}},
+    )
+    impacts = [replace(SHOP, **change) for change in shown]
+    return [
+        replace(DELETE, project="another"),
+        *(replace(DELETE, call=call) for call in calls),
+        *(replace(DELETE, impact=impact) for impact in impacts),
+    ]
+
+
+# What consent is bound to
+
+
+@given(arguments, arguments)
+def test_two_calls_have_one_digest_only_if_their_arguments_are_the_same_json(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (digest_of(one, {}) == digest_of(other, {})) == same
+    assert digest_of(dict(reversed(one.items())), {}) == digest_of(one, {})
+
+
+def test_a_digest_tells_apart_what_python_takes_for_equal_and_covers_the_content_of_files() -> None:
+    spellings: list[dict[str, Any]] = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": [1]}, {"a": None}, {}]
+    files: list[dict[str, bytes]] = [{}, {"a": b""}, {"a": b"1"}, {"b": b"1"}]
+    digests = {digest_of(given, content) for given in spellings for content in files}
+    assert len(digests) == len(spellings) * len(files)
+
+
+def test_a_fingerprint_covers_all_that_is_shown_and_all_that_is_sent() -> None:
+    prints = [each.fingerprint() for each in (DELETE, *other_requests())]
+    assert len(set(prints)) == len(prints)
+
+
+def test_a_fingerprint_does_not_depend_on_the_order_in_which_an_agent_names_things() -> None:
+    turned = replace(CALL, query=CALL.query[::-1], body=b'{"b": 2, "a": 1}')
+    assert replace(DELETE, call=turned).fingerprint() == DELETE.fingerprint()
+
+
+def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:
+    bound = {"tool", "arguments", "digest", "impact", "call", "project"}
+    free = {"shown_at", "other_approver", "token"}
+    assert {each.name for each in fields(Request)} == bound | free
+
+
+# Tokens
+
+
+async def test_a_token_is_taken_once_for_its_call_in_its_time(desk: Desk) -> None:
+    desk.mode = "token"
+    token = await desk.token()
+    desk.time += LIFETIME - SECOND
+    consent = await desk.ask(replace(DELETE, token=token))
+    assert isinstance(consent, Consent)
+    assert (consent.channel, consent.approver) == ("token", "")
+    assert "used before" in await desk.refusal(replace(DELETE, token=token))
+    token = await desk.token()
+    desk.time += LIFETIME
+    assert "is unknown, expired" in await desk.refusal(replace(DELETE, token=token))
+
+
+async def test_a_token_for_anything_else_is_refused(desk: Desk) -> None:
+    desk.mode = "token"
+    token = await desk.token()
+    others = [*other_requests(), replace(DELETE, tool="get_cluster"), replace(DELETE, digest="0" * 64)]
+    for other in others:
+        assert "is unknown" in await desk.refusal(replace(other, token=token))
+    assert "is unknown" in await desk.refusal(replace(DELETE, token=token), Caller("mallory"))
+    assert isinstance(await desk.ask(replace(DELETE, token=token)), Consent)
+
+
+async def test_what_a_state_says_is_no_token_and_the_other_way_round(desk: Desk) -> None:
+    desk.mode = "token"
+    state, token = (await desk.question()).state, await desk.token()
+    assert "is unknown" in await desk.refusal(replace(DELETE, token=state))
+    await desk.question(returned=NAMED, state=token)
+
+
+@given(st.data())
+def test_no_mutation_of_a_token_is_taken(one_token: tuple[str, Desk], data: st.DataObject) -> None:
+    token, desk = one_token
+    at = data.draw(st.integers(0, len(token) - 1))
+    other = data.draw(st.characters(codec="ascii"))
+    mutated = data.draw(
+        st.sampled_from(
+            [token[:at] + other + token[at + 1 :], token[:at] + token[at + 1 :], token[:at] + other + token[at:]]
+        )
+    )
+    assume(mutated != token)
+    anyio.run(desk.refusal, replace(DELETE, token=mutated))
+
+
+@given(arguments)
+def test_a_token_is_taken_for_no_other_arguments(one_token: tuple[str, Desk], other: dict[str, Any]) -> None:
+    token, desk = one_token
+    assume(other != ARGUMENTS)
+    anyio.run(desk.refusal, replace(DELETE, arguments=other, digest=digest_of(other, {}), token=token))
+
+
+# Modes and channels
+
+
+@pytest.mark.parametrize("mode", ["human", "approval", "deny"])
+async def test_a_token_counts_in_mode_token_only(desk: Desk, mode: Mode) -> None:
+    desk.mode = "token"
+    token = await desk.token()
+    desk.mode = mode
+    await desk.code(replace(DELETE, token=token))
+
+
+@pytest.mark.parametrize("mode", ["approval", "deny"])
+async def test_forms_are_not_used_where_a_program_could_fill_them_in(desk: Desk, mode: Mode) -> None:
+    desk.mode = mode
+    await desk.code(caller=desk.pushed)
+    await desk.code(caller=Caller("ivan", can_return=True))
+    assert desk.shown == []
+
+
+async def test_somebody_else_approves_by_signature_whatever_the_caller_can_show(desk: Desk) -> None:
+    desk.mode = "token"
+    token = await desk.token()
+    strict = replace(DELETE, other_approver=True)
+    for caller in (desk.pushed, Caller("ivan", can_return=True), IVAN):
+        code = await desk.code(replace(strict, token=token), caller)
+    asked = desk.confirmer.store.find(code)
+    assert asked
+    assert asked.question.other_approver
+    desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
+    consent = await desk.ask(strict)
+    assert isinstance(consent, Consent)
+    assert (consent.channel, consent.approver) == ("approval", "alice")
+    assert desk.shown == []
+
+
+# Forms while the call waits
+
+
+async def test_a_form_is_answered_with_the_name_and_consents_to_what_was_found_last(desk: Desk) -> None:
+    desk.found = [replace(DELETE, shown_at=NOW + MINUTE)]
+    consent = await desk.ask(caller=desk.pushed)
+    assert isinstance(consent, Consent)
+    assert consent.request.shown_at == NOW + MINUTE
+    assert (consent.channel, consent.approver) == ("form", "ivan")
+    assert desk.shown == [message(SHOP)]
+
+
+async def test_what_is_sent_is_what_the_last_form_showed(desk: Desk) -> None:
+    newer = replace(DELETE, impact=replace(SHOP, settled={"target_version": "v1.31.7"}), call=replace(CALL, body=b"7"))
+    desk.found = [newer, newer]
+    consent = await desk.ask(caller=desk.pushed)
+    assert isinstance(consent, Consent)
+    assert (consent.request.call.body, consent.request.impact.settled) == (b"7", {"target_version": "v1.31.7"})
+    assert [each.startswith(CHANGED) for each in desk.shown] == [False, True]
+
+
+async def test_what_would_be_sent_may_not_change_under_a_form_either(desk: Desk) -> None:
+    desk.found = [replace(DELETE, call=replace(CALL, body=json.dumps({"a": number}).encode())) for number in range(9)]
+    assert "changed every time" in await desk.refusal(caller=desk.pushed)
+    assert len(desk.shown) == 3
+
+
+async def test_a_rule_that_begins_to_want_somebody_else_is_obeyed_also_after_the_form(desk: Desk) -> None:
+    strict = replace(DELETE, other_approver=True)
+    desk.found = [strict, strict, strict]
+    code = await desk.code(caller=desk.pushed)
+    asked = desk.confirmer.store.find(code)
+    assert asked
+    assert asked.question.other_approver
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        (FormAnswer("decline", {FIELD: "shop-prod"}), "said no"),
+        (FormAnswer("cancel", {FIELD: "shop-prod"}), "did not answer"),
+        (FormAnswer("", {FIELD: "shop-prod"}), "did not answer"),
+        (FormAnswer("accept"), "typed was not"),
+        (FormAnswer("accept", {FIELD: ["shop-prod"]}), "typed was not"),
+        (FormAnswer("accept", {FIELD: "shop\N{NON-BREAKING HYPHEN}prod"}), "typed was not"),
+        (FormAnswer("accept", {FIELD: "ѕhop-prod"}), "typed was not"),  # noqa: RUF001
+        (FormAnswer("accept", {FIELD: "shop-prod\n"}), "typed was not"),
+        (FormAnswer("accept", {FIELD: "shop-prod\ud800"}), "typed was not"),
+    ],
+)
+async def test_anything_but_the_name_is_a_no(desk: Desk, answer: FormAnswer, said: str) -> None:
+    desk.answers = [answer]
+    assert said in await desk.refusal(caller=desk.pushed)
+    asked = await desk.question()
+    again = Caller("ivan", can_return=True, returned=answer, state=asked.state)
+    assert said in await desk.refusal(caller=again)
+
+
+async def test_a_form_that_stays_unanswered_is_taken_away(desk: Desk) -> None:
+    left = []
+
+    async def nobody_answers(_: str, __: Mapping[str, Any]) -> FormAnswer:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            left.append(True)
+        return NAMED
+
+    desk.patience = 0.01
+    assert "did not answer" in await desk.refusal(caller=Caller("ivan", push=nobody_answers))
+    assert left == [True]
+
+
+def test_a_form_can_be_filled_in_only_by_typing_the_name() -> None:
+    schema = form(SHOP)
+    assert list(schema["properties"]) == schema["required"] == [FIELD]
+    assert "default" not in schema["properties"][FIELD]
+    assert message(SHOP).endswith('type its name exactly: "shop-prod"')
+    assert message(SHOP, CHANGED).startswith(CHANGED)
+
+
+# Forms between two legs
+
+
+async def test_an_answered_state_counts_once_in_its_time(desk: Desk) -> None:
+    asked = await desk.question()
+    back = Caller("ivan", can_return=True, returned=NAMED, state=asked.state)
+    desk.time += LIFETIME - SECOND
+    assert isinstance(await desk.ask(caller=back), Consent)
+    assert "used before" in await desk.refusal(caller=back)
+    desk.time += SECOND
+    assert isinstance(await desk.ask(caller=back), AskBack)
+
+
+async def test_a_state_of_another_call_only_asks(desk: Desk) -> None:
+    state = (await desk.question()).state
+    for other in (replace(DELETE, tool="get_cluster"), replace(DELETE, digest="0" * 64)):
+        assert not (await desk.question(other, returned=NAMED, state=state)).message.startswith(CHANGED)
+    stranger = Caller("mallory", can_return=True, returned=NAMED, state=state)
+    assert isinstance(await desk.ask(caller=stranger), AskBack)
+    assert isinstance(await desk.ask(caller=Caller("ivan", can_return=True, returned=NAMED, state=state)), Consent)
+
+
+async def test_what_changed_between_two_legs_is_asked_about_again_three_times_at_most(desk: Desk) -> None:
+    state: str | None = None
+    for number, other in enumerate(other_requests()[:3]):
+        asked = await desk.question(other, returned=NAMED, state=state)
+        assert asked.message.startswith(CHANGED) == (number > 0)
+        state = asked.state
+    again = Caller("ivan", can_return=True, returned=NAMED, state=state)
+    assert "changed every time" in await desk.refusal(DELETE, again)
+
+
+# Approvals
+
+
+async def test_an_approval_for_anything_else_is_passed_over(desk: Desk) -> None:
+    code = await desk.code()
+    asked = desk.confirmer.store.find(code)
+    assert asked
+    desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
+    for other in (*other_requests(), replace(DELETE, tool="get_cluster"), replace(DELETE, digest="0" * 64)):
+        assert await desk.code(other) != code
+    assert await desk.code(caller=Caller("mallory")) != code
+    consent = await desk.ask()
+    assert isinstance(consent, Consent)
+    assert (consent.channel, consent.approver) == ("approval", "alice")
+    assert await desk.code() != code
+
+
+async def test_a_question_is_asked_once_as_long_as_things_stay_the_same(desk: Desk) -> None:
+    code = await desk.code()
+    assert await desk.code() == code
+    desk.time += APPROVAL_LIFETIME
+    assert await desk.code() != code
+
+
+@pytest.mark.parametrize("text", ["", "now", "2026-03-01", "2026-03-01T12:00:00", "12"])
+def test_a_time_without_its_zone_is_none(text: str) -> None:
+    assert read_moment(text) is None
+
+
+def test_a_time_is_read_back_as_it_was_written() -> None:
+    assert read_moment(NOW.isoformat()) == NOW
+
+
+def test_the_user_is_who_the_process_runs_as_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("USER", "LOGNAME", "USERNAME", "LNAME"):
+        monkeypatch.setenv(name, "mallory")
+    assert local_user() == pwd.getpwuid(os.getuid()).pw_name

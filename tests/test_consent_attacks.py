@@ -1,0 +1,402 @@
+"""Ways around the guard that somebody could try: each was walked, and ends in a refusal, a question, or no effect."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from approving import ALICE
+from consenting import Prepared, Scene, addon_in, answer_to, leg, prepare, question_of, scene_of, told
+from guarded import CHART, Person
+from mcp_types import CallToolResult
+
+from ap_mcp.guard.confirm import CHANGED
+from ap_mcp.simulator.archives import build_chart
+from ap_mcp.simulator.names import (
+    CHECKOUT_STAGING,
+    LEGACY_IMPORT,
+    PAYMENTS_PROD,
+    SEARCH_DEV,
+    SUBNET_IDS,
+    TEAM_SANDBOX,
+)
+from ap_mcp.specs import GUARDED, Catalog
+
+pytestmark = pytest.mark.anyio
+
+Scenes = Callable[..., Scene]
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(tmp_path_factory.mktemp("prepared"))
+
+
+@pytest.fixture
+def scene_for(tmp_path: Path, prepared: Prepared) -> Iterator[Scenes]:
+    """Makes scenes; when the test ends, nothing went out but what it said."""
+    made: list[Scene] = []
+
+    def make(tool: str, mode: str = "auto", **arguments: Any) -> Scene:
+        scene = scene_of(prepared, tool, mode, tmp_path / f"scene-{len(made)}")
+        scene.arguments |= arguments
+        made.append(scene)
+        return scene
+
+    yield make
+    for scene in made:
+        scene.check()
+
+
+class Meddler(httpx.AsyncBaseTransport):
+    """Leads into a simulator, and does something to its world just before chosen looks at something."""
+
+    def __init__(self, scene: Scene, ending: str, do: Callable[[int], None]) -> None:
+        self.inner = httpx.ASGITransport(scene.app)
+        self.ending, self.do, self.looks = ending, do, 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "GET" and request.url.path.endswith(self.ending):
+            self.looks += 1
+            self.do(self.looks)
+        return await self.inner.handle_async_request(request)
+
+
+class Busy(Person):
+    """A person at whose client something happens while they read."""
+
+    def __init__(self, do: Callable[[], None]) -> None:
+        super().__init__()
+        self.do = do
+
+    async def __call__(self, context: Any, params: Any) -> Any:
+        self.do()
+        return await super().__call__(context, params)
+
+
+# Arguments that are checked as one thing and bound as another
+
+
+@pytest.mark.parametrize("dodge", [1, 1.0, "true", "True", "1", [True], {"a": True}, None])
+async def test_what_only_looks_like_yes_is_no_way_to_replace_something_unasked(scene_for: Scenes, dodge: Any) -> None:
+    for tool, name in (("create_release", "replace"), ("upload_chart", "override"), ("update_chart", "override")):
+        scene = scene_for(tool, **{name: dodge})
+        async with scene.connect() as agent:
+            assert f"{name}: must be a boolean" in await scene.refused(agent)
+
+
+@pytest.mark.parametrize("dodge", [None, "", [], {}, "x", [None], [[SUBNET_IDS[0]]]])
+async def test_no_spelling_of_new_subnets_goes_out_unasked(scene_for: Scenes, dodge: Any) -> None:
+    scene = scene_for("update_cluster", alias="harmless", eni_subnet_ids=dodge)
+    async with scene.connect() as agent:
+        assert "eni_subnet_ids" in await scene.refused(agent)
+
+
+async def test_other_spellings_of_a_name_of_an_argument_are_no_arguments(scene_for: Scenes) -> None:
+    scene = scene_for("create_release")
+    del scene.arguments["replace"]
+    odd = ("Replace", "replace ", "\uff52eplace", "parameters.replace", "$request.query.replace", "/parameters/replace")
+    for name in odd:
+        async with scene.connect() as agent:
+            said = await scene.refused(agent, {**scene.arguments, name: True})
+            assert f"{name}: is no argument of create_release" in said
+
+
+async def test_a_life_longer_than_allowed_is_refused_however_it_is_written(scene_for: Scenes) -> None:
+    for days in (2, 2.0, "1", True, -1, 0, 1e9, None):
+        scene = scene_for("get_cluster_certificate", duration_days=days)
+        async with scene.connect(Person()) as agent:
+            assert "duration_days" in await scene.refused(agent)
+
+
+async def test_no_spelling_of_an_id_leads_to_another_thing_or_around_a_question(scene_for: Scenes) -> None:
+    person = Person("decline")
+    for spelt in (
+        f" {TEAM_SANDBOX}",
+        f"{TEAM_SANDBOX}/",
+        f"{TEAM_SANDBOX}?x=1",
+        f"{TEAM_SANDBOX}#",
+        f"{TEAM_SANDBOX}%2f..%2f{SEARCH_DEV}",
+        f"../clusters/{TEAM_SANDBOX}",
+        f"{{{TEAM_SANDBOX}}}",
+        "team\N{NON-BREAKING HYPHEN}sandbox",
+        "team-sandboх",  # noqa: RUF001
+        "TEAM-SANDBOX",
+        "..",
+        "",
+    ):
+        scene = scene_for("delete_cluster", cluster_id=spelt)
+        async with scene.connect(person) as agent:
+            assert re.search("No cluster is called|must not be empty", await agent.fail(scene.tool, **scene.arguments))
+    assert person.read == []
+    scene = scene_for("delete_cluster", cluster_id=TEAM_SANDBOX.upper())
+    async with scene.connect(person) as agent:
+        assert "said no" in await scene.refused(agent)
+    assert f"id {TEAM_SANDBOX}" in person.read[0]
+
+
+@pytest.mark.parametrize("tool", ["delete_addon", "delete_release", "cancel_upgrade_workflow", "delete_chart"])
+async def test_an_id_that_climbs_out_of_its_path_reaches_nothing(scene_for: Scenes, tool: str) -> None:
+    name = {"delete_release": "name", "cancel_upgrade_workflow": "upgrade_workflow_id"}.get(tool, f"{tool[7:]}_id")
+    person = Person()
+    for spelt in ("..", ".", "../..", "x/../../y", "%2e%2e", "x\x00", "x\n", "*"):
+        scene = scene_for(tool, **{name: spelt})
+        async with scene.connect(person) as agent:
+            assert (await agent.run(tool, scene.arguments)).is_error
+    assert person.read == []
+
+
+# Names that lead somewhere else than they did
+
+
+async def test_two_clusters_of_one_name_are_told_apart_before_anybody_is_asked(scene_for: Scenes) -> None:
+    scene, person = scene_for("delete_cluster", cluster_id="sandbox"), Person()
+    for cluster_id in (TEAM_SANDBOX, LEGACY_IMPORT):
+        scene.world.table("clusters")[cluster_id]["metadata"]["alias"] = "sandbox"
+    scene.begin()
+    async with scene.connect(person) as agent:
+        said = await agent.fail("delete_cluster", **scene.arguments)
+    assert TEAM_SANDBOX in said
+    assert LEGACY_IMPORT in said
+    assert person.read == []
+
+
+async def test_a_name_that_is_given_to_another_cluster_between_two_legs_is_asked_about_anew(scene_for: Scenes) -> None:
+    scene = scene_for("delete_cluster", cluster_id="sandbox")
+    clusters = scene.world.table("clusters")
+    clusters[TEAM_SANDBOX]["metadata"]["alias"] = "sandbox"
+    async with scene.connect(Person()) as agent:
+        asked = await question_of(agent, scene)
+        clusters[TEAM_SANDBOX]["metadata"]["alias"] = "team-sandbox"
+        clusters[PAYMENTS_PROD]["metadata"]["alias"] = "sandbox"
+        scene.begin()
+        again = await question_of(agent, scene, **answer_to(asked))
+        assert '"payments-prod"' in again.model_dump()["input_requests"]["consent"]["params"]["message"]
+
+
+async def test_what_a_person_types_is_the_name_of_what_is_acted_on_not_what_the_agent_called_it(
+    scene_for: Scenes,
+) -> None:
+    scene = scene_for("delete_cluster", cluster_id="harmless")
+    scene.world.table("clusters")[PAYMENTS_PROD]["metadata"]["alias"] = "harmless"
+    scene.begin()
+    async with scene.connect(Person(typed="harmless")) as agent:
+        assert 'The name typed was not "payments-prod"' in await scene.refused(agent)
+
+
+# Things that change after somebody agreed
+
+
+async def test_settings_that_change_between_the_look_and_the_filling_in_are_asked_about_again(
+    scene_for: Scenes,
+) -> None:
+    scene = scene_for("update_addon", "legacy")
+    values = addon_in(scene.world, SEARCH_DEV, "log-agent")["spec"]["values"]
+
+    def meddle(look: int) -> None:
+        # The 1st and 2nd look are before the form: for the impact, and for what is filled in. The 4th fills in.
+        if look == 4:
+            values["slipped"] = "in"
+
+    person = Person()
+    wire = Meddler(scene, scene.arguments["addon_id"], meddle)
+    async with scene.connect(person, transport=wire) as agent:
+        await scene.done(agent)
+    # Told with the old settings and bound to the new ones is not taken either: all of it is shown once more.
+    assert [each.startswith(CHANGED) for each in person.read] == [False, True, True]
+
+
+async def test_a_file_that_is_swapped_while_a_person_reads_is_not_sent(
+    scene_for: Scenes, prepared: Prepared, tmp_path: Path
+) -> None:
+    path = tmp_path / CHART
+    path.write_bytes((prepared.folder / CHART).read_bytes())
+    head = "apiVersion: v2\nname: redis\nversion: 18.6.1\n"
+    evil = {"Chart.yaml": head, "values.yaml": "replicas: 666\n", "templates/service.yaml": "kind: Service\n"}
+
+    def swap() -> None:
+        path.write_bytes(build_chart("redis", evil))
+
+    for mode in ("auto", "legacy"):
+        path.write_bytes((prepared.folder / CHART).read_bytes())
+        scene, person = scene_for("upload_chart", mode), Busy(swap)
+        scene.charts = tmp_path
+        async with scene.connect(person) as agent:
+            await scene.done(agent)
+        sent = next(each for each in scene.world.table("charts").values() if each["name"] == "redis")
+        # Between two legs the new file was asked about; while the call waited, the old one was held.
+        assert len(person.read) == (2 if mode == "auto" else 1)
+        assert ("666" in json.dumps(sent)) == (mode == "auto")
+
+
+async def test_a_rule_that_comes_to_fit_while_a_person_reads_is_obeyed(scene_for: Scenes, tmp_path: Path) -> None:
+    rules = {
+        "deny": ('decision = "deny"', "No consent lifts this"),
+        "ask": ('decision = "ask"\napprover = "other"', "approval_required"),
+    }
+    for name, (decision, said) in rules.items():
+        path = tmp_path / f"{name}.toml"
+        path.write_text(f'[[rules]]\n{decision}\ntags = {{ frozen = "*" }}\n')
+        scene = scene_for("delete_cluster", "legacy")
+        cluster = scene.world.table("clusters")[TEAM_SANDBOX]
+
+        def freeze(scene: Scene = scene, cluster: dict[str, Any] = cluster) -> None:
+            cluster["spec"]["clusterTags"] = [{"key": "frozen", "value": ""}]
+            scene.begin()
+
+        async with scene.connect(Busy(freeze), policy_file=path) as agent:
+            assert said in await scene.refused(agent)
+
+
+# Tools that seem to be only looks
+
+
+def test_what_reads_only_cannot_be_anything_but_a_look(catalog: Catalog) -> None:
+    assert {each.method for each in catalog.values() if each.worst_effect == "read"} == {"GET"}
+    reads = {fill.operation for each in catalog.values() for fill in each.fill}
+    reads |= {each.target.read for each in catalog.values() if each.target}
+    reads |= {each.wait.operation for each in catalog.values() if each.wait}
+    assert {catalog[name].worst_effect for name in reads} == {"read"}
+
+
+def test_whatever_deletes_or_hands_out_a_key_is_guarded_without_any_arguments(catalog: Catalog) -> None:
+    grave = {each.id for each in catalog.values() if each.method == "DELETE"}
+    grave |= {name for name in catalog if name.startswith(("delete", "cancel"))}
+    grave |= {"get_cluster_certificate", "retry_upgrade", "rollback_addon"}
+    assert {catalog[name].effect for name in grave} <= GUARDED
+
+
+async def test_waiting_is_no_way_to_call_something_else(scene_for: Scenes) -> None:
+    scene = scene_for("delete_cluster")
+    async with scene.connect(Person()) as agent:
+        for kind in ("delete_cluster", "get_cluster_certificate", "kubeconfig", "", "cluster "):
+            assert "kind: must be one of" in told(await agent.fail("wait_for", kind=kind, id=TEAM_SANDBOX))
+        assert "is no argument of wait_for" in await agent.fail(
+            "wait_for", kind="cluster", id=TEAM_SANDBOX, confirmation_token="x"
+        )
+
+
+async def test_a_rule_that_asks_about_a_look_holds_for_waiting_too(scene_for: Scenes, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rules]]\ndecision = "ask"\ntools = ["get_cluster"]\n')
+    scene = scene_for("delete_cluster")
+    async with scene.connect(policy_file=path) as agent:
+        said = await agent.fail("wait_for", kind="cluster", id=TEAM_SANDBOX, wait_s=1)
+    assert "A rule of the operator wants a person asked before each look" in told(said)
+    assert scene.app.state.log == []
+
+
+# Dry runs
+
+
+@pytest.mark.parametrize("dodge", [1, "true", "yes", None, [], 0, "false"])
+async def test_only_true_is_a_dry_run_and_anything_else_that_looks_like_it_is_refused(
+    scene_for: Scenes, dodge: Any
+) -> None:
+    scene = scene_for("delete_cluster")
+    async with scene.connect(Person()) as agent:
+        assert "dry_run: must be a boolean" in await scene.refused(agent, dry_run=dodge)
+
+
+async def test_a_dry_run_uses_no_consent_up_and_asks_nobody(scene_for: Scenes) -> None:
+    scene, person = scene_for("delete_cluster"), Person()
+    async with scene.connect(confirm="token") as agent:
+        token = await scene.token(agent)
+        shown = await agent.call(scene.tool, **scene.arguments, confirmation_token=token, dry_run=True)
+        assert shown["summary"].startswith("Dry run: nothing was sent")
+        assert scene.changes == []
+        assert "approval_required" in await scene.refused(agent, dry_run=False)
+        await scene.done(agent, confirmation_token=token)
+    scene = scene_for("delete_cluster")
+    async with scene.connect(person) as agent:
+        await agent.call(scene.tool, **scene.arguments, dry_run=True)
+    assert person.read == []
+
+
+# What is not shown cannot be agreed to
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "update_cluster": {"alias": "other-name", "description": "other text"},
+    "delete_cluster": {
+        **dict.fromkeys(("delete_efs", "delete_eni", "delete_net", "delete_sfs30"), "try"),
+        "delete_obs": "block",
+        "lts_reclaim_policy": "Retain",
+    },
+    "set_cluster_public_access": {},
+    "update_addon": {"target_version": "1.7.1", "values": {"flavor": {"replicas": 4}}},
+    "upgrade_cluster": {
+        "addons": [{"name": "coredns", "version": "1.30.29", "values": {"stub": {"domain": "example.com"}}}],
+        "batch_size": 7,
+        "batch_scope": "NodePool",
+        "pool_order": {"pool-77": 3},
+        "node_order": {"pool-78": [{"nodeSelector": {"key": "zone", "operator": "in", "value": ["a"]}, "priority": 1}]},
+    },
+    "upload_chart": {"skip_lint": True, "visible": True},
+    "update_chart": {"skip_lint": True, "visible": True},
+    "create_release": {"values": {"replicas": 7}, "no_hooks": True, "check_only": True},
+    "update_release": {
+        **dict.fromkeys(("reset_values", "recreate", "include_hooks", "check_only"), True),
+        "values": {"replicas": 7},
+    },
+}
+"""Options of guarded tools, each with a value that makes a difference."""
+SAME_ANYWAY = {
+    "cluster_id": "told as the target",
+    "chart_id": "told as the target, or as the chart",
+    "version": "of create_release: told with the chart",
+    "description": "of create_release: free text that does nothing",
+    "override": "an upload that overwrites says so; without it the service refuses",
+    "replace": "as override",
+    "revision": "for a rollback, which names it",
+    "action": "the sentence",
+    "target_version": "the sentence; for an add-on here the version it has",
+}
+
+
+async def test_every_option_of_a_guarded_call_shows_in_what_a_person_is_asked(
+    scene_for: Scenes, prepared: Prepared, catalog: Catalog
+) -> None:
+    for tool, arguments in prepared.calls.items():
+        options = set(catalog[tool].arguments) - set(OPTIONS.get(tool, {})) - set(SAME_ANYWAY) - set(arguments)
+        assert not options, f"{tool}: {options} need a value here"
+        scene = scene_for(tool)
+        async with scene.connect() as agent:
+            plain = await agent.call(tool, **arguments, dry_run=True)
+            for name, value in OPTIONS.get(tool, {}).items():
+                shown = await agent.call(tool, **{**arguments, name: value}, dry_run=True)
+                told_of = shown["impact"] != plain["impact"] or shown.get("warnings") != plain.get("warnings")
+                assert told_of or name in SAME_ANYWAY, f"{tool}: {name} is not shown"
+
+
+# Whose approval, for which account
+
+
+async def test_an_approval_for_one_project_is_none_for_another(
+    scene_for: Scenes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene = scene_for("upload_chart")
+    async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question, ALICE)
+
+        async def another() -> str:
+            return "0" * 32
+
+        monkeypatch.setattr(agent.autopilot.account, "project_id", another)
+        assert (await scene.waits(agent)).code != question.code
+
+
+async def test_a_client_that_makes_up_answers_without_a_question_is_asked(scene_for: Scenes) -> None:
+    scene = scene_for("retry_upgrade")
+    async with scene.connect(Person()) as agent:
+        asked = await question_of(agent, scene)
+        answered = answer_to(asked)
+        for state in (None, "", "v1.", "{}", json.dumps({"tool": scene.tool, "id": "x", "round": 1})):
+            await question_of(agent, scene, **{**answered, "request_state": state})
+        result = await leg(agent, scene, tool="upgrade_cluster", arguments={"cluster_id": CHECKOUT_STAGING}, **answered)
+        assert isinstance(result, CallToolResult)
+        assert result.is_error

@@ -1,0 +1,55 @@
+"""The demo tells its story to the end, asks its person, leaves nothing behind, and fails when a step does."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+SECONDS = 60
+OTHERWISE = "from importlib import import_module as load; demo = load('ap_mcp.cli.demo'); {}; demo.demo()"
+"""Runs the demo with something in it changed."""
+
+
+def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run Python for a user who has nothing, in an environment without settings of ours."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("AP_MCP_", "XDG_"))}
+    return subprocess.run(
+        [sys.executable, *arguments],
+        cwd=home,
+        env=environment | {"HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+        check=False,
+    )
+
+
+def test_the_story_is_told_to_its_end_and_a_person_is_asked_on_the_way(tmp_path: Path) -> None:
+    told = run(tmp_path, "-m", "ap_mcp", "demo")
+    assert told.returncode == 0, told.stdout + told.stderr
+    steps = [int(number) for number in re.findall(r"(?m)^(\d+)\. ", told.stdout)]
+    assert steps == list(range(1, 10))
+    assert told.stdout.count("┌ the person is asked\n") == 4
+    assert told.stdout.count("    the person types: aurora\n") == 3
+    after = told.stdout.partition("the person declines\n")[2]
+    assert after.lstrip().startswith("delete_cluster was not run: The person who was asked said no.")
+    assert "shop-prod is Available" in after
+    assert told.stdout.rstrip().endswith("no cloud was touched.")
+    assert list(tmp_path.rglob("*")) == []
+
+
+def test_a_step_that_goes_wrong_ends_it_with_an_error(tmp_path: Path) -> None:
+    told = run(tmp_path, "-c", OTHERWISE.format("demo.VERSION = 'v9.99'"))
+    assert told.returncode == 1
+    assert "create_cluster failed" in told.stderr
+    assert "Traceback" not in told.stderr
+    assert "Done" not in told.stdout
+
+
+def test_a_person_who_declines_where_they_should_agree_ends_it_too(tmp_path: Path) -> None:
+    told = run(tmp_path, "-c", OTHERWISE.format("demo.Person.agrees = property(lambda _: False, lambda *_: None)"))
+    assert told.returncode == 1
+    assert "get_cluster_certificate failed:" in told.stderr
+    assert "The person who was asked said no." in told.stderr
+    assert "Done" not in told.stdout
