@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: help demo test fast check fix snapshots docs clean
+.PHONY: help demo test cover fast check fix snapshots docs bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -11,8 +11,11 @@ help: ## show this list
 demo: $(STAMP) ## watch an agent run a cluster's whole life on the simulator
 	@$(BIN)/ap-mcp demo
 
-test: $(STAMP) ## run all tests, with coverage, a process per core
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=
+test: $(STAMP) ## run all tests, on every core
+	$(BIN)/pytest -n auto --dist loadfile
+
+cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 fast: $(STAMP) ## run the tests that failed last, then the rest, without coverage
 	$(BIN)/pytest --failed-first -x
@@ -35,6 +38,10 @@ snapshots: $(STAMP) ## record the tools as clients see them
 
 docs: $(STAMP) ## write the generated parts of README.md
 	$(BIN)/ap-mcp docs --write
+
+bench: $(STAMP) ## measure sizes, recall, start-up and calls, into benchmarks/RESULTS.md
+	$(BIN)/python -m pip install -q --disable-pip-version-check --group bench
+	PYTHONPATH=tests $(BIN)/python benchmarks/run.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

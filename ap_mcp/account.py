@@ -2,18 +2,19 @@
 
 import re
 from collections.abc import Awaitable, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from difflib import get_close_matches
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any
 
-from anyio import Lock
+from anyio import Lock, move_on_after
 
 from ap_mcp.binding import FilePart, HttpCall, bind
-from ap_mcp.errors import AmbiguousCluster, CallRefused, ClusterNotFound, ServiceError
+from ap_mcp.errors import AmbiguousCluster, ApMcpError, CallRefused, ClusterNotFound, QuotaExceeded, ServiceError
 from ap_mcp.specs import Catalog, Operation
+from ap_mcp.summaries import Answer, summarise
 from ap_mcp.summaries.base import get, items, quoted, word
 from ap_mcp.summaries.mask import mask_text
 
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 CLUSTER = "cluster_id"
-LIST_CLUSTERS = "list_clusters"
+LIST_CLUSTERS, GET_QUOTAS = "list_clusters", "get_quotas"
+QUOTA_SECONDS = 5.0
 
 
 class Account:
@@ -74,8 +76,12 @@ class Account:
             CloudUnreachable: nothing usable came.
         """
         cloud = await self._client()
-        with _masking_errors():
-            reply = await cloud.send(call)
+        try:
+            with _masking_errors():
+                reply = await cloud.send(call)
+        except QuotaExceeded as error:
+            error.hint = f"{error.hint} {await self._quotas(cloud)}".strip()
+            raise
         try:
             self._ahead = parsedate_to_datetime(reply.headers["date"]).astimezone(UTC) - datetime.now(UTC)
         except (KeyError, ValueError):
@@ -136,6 +142,14 @@ class Account:
                 raise CallRefused(f"Refused: {why}; guessing it could reset what is there. Nothing was sent.")
             filled[fill.pointer] = value
         return filled
+
+    async def _quotas(self, cloud: "CloudClient") -> str:
+        """Return what the quotas are now, for an error about one; empty if they cannot be read, or not at once."""
+        read = self._catalog[GET_QUOTAS]
+        with move_on_after(QUOTA_SECONDS), suppress(ApMcpError):
+            reply = await cloud.send(bind(read, {}, project_id=await cloud.project_id()))
+            return f"{GET_QUOTAS} now: {summarise(Answer(read, {}, reply.body)).summary}"
+        return ""
 
     async def _client(self) -> "CloudClient":
         async with self._connecting:

@@ -50,11 +50,15 @@ _EFFECTS = {
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """Return one line of foreign text without control, bidirectional or invisible characters, cut at `limit`."""
-    kept = "".join(
-        " " if char.isspace() else char for char in text if char.isspace() or unicodedata.category(char)[0] != "C"
-    )
+    # Most texts hold no such character, and then there is no need to look at each.
+    kept = text if text.isprintable() else "".join(map(_visible, text))
     line = " ".join(kept.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _visible(char: str) -> str:
+    """Return a character, a space for any kind of one, and nothing for what cannot be seen."""
+    return " " if char.isspace() else "" if unicodedata.category(char).startswith("C") else char
 
 
 def quoted(text: str, limit: int = MESSAGE_LIMIT) -> str:

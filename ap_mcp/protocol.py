@@ -14,7 +14,7 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ap_mcp import __version__
 from ap_mcp.errors import ApMcpError
-from ap_mcp.guard.confirm import AskBack, Caller, FormAnswer, local_user
+from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
 from ap_mcp.server import Autopilot
 from ap_mcp.summaries import Result
 from ap_mcp.summaries.text import render

@@ -2,6 +2,7 @@
 
 import json
 import secrets
+import unicodedata
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -86,4 +87,17 @@ def _json(value: Any) -> str:
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     except ValueError:
         text = json.dumps(sendable(value), ensure_ascii=False, separators=(",", ":"))
-    return text.encode("utf-8", "replace").decode("utf-8")
+    return text if text.isprintable() else text.translate(_ESCAPED)
+
+
+class _Escaped(dict[int, int | str]):
+    """How each character stands in a JSON text: what cannot be seen as JSON spells it, half a character as `?`."""
+
+    def __missing__(self, number: int) -> int | str:
+        char = chr(number)
+        spelt = "?" if unicodedata.category(char) == "Cs" else json.dumps(char)[1:-1]
+        self[number] = number if char.isprintable() else spelt
+        return self[number]
+
+
+_ESCAPED = _Escaped()

@@ -1,6 +1,7 @@
 """Runs tools: every call goes spec → tool → guard → client → summary, in that order, here."""
 
 import logging
+import os
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from anyio import CancelScope, current_time, sleep, to_thread
 
-from ap_mcp import wait
+from ap_mcp import guard, wait
 from ap_mcp.account import Account
 from ap_mcp.arguments import check_against, check_arguments
 from ap_mcp.binding import FilePart, HttpCall
@@ -25,16 +26,11 @@ from ap_mcp.errors import (
     UnknownTool,
 )
 from ap_mcp.files import read_upload, save_result
-from ap_mcp.guard.approvals import ApprovalStore
-from ap_mcp.guard.audit import AuditLog, Entry, Outcome, audit_from
-from ap_mcp.guard.confirm import AskBack, Caller, Confirmer, Consent, LookAgain, Request, digest_of
+from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.facts import NOTHING_READ, read_facts
-from ap_mcp.guard.impact import Case
-from ap_mcp.guard.impacts import build_impact
-from ap_mcp.guard.keys import APPROVERS_FILE, load_approvers
 from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
 from ap_mcp.guard.policy_file import load_policy
-from ap_mcp.guard.seal import sealer_from
+from ap_mcp.guard.private import APPROVERS_FILE
 from ap_mcp.responses import ResponseStore
 from ap_mcp.schemas import nodes_at
 from ap_mcp.settings import Settings
@@ -90,7 +86,8 @@ class Autopilot:
         self.account = Account(self.catalog, connect)
         self.responses = ResponseStore()
         # Read once, now: whoever can write to the file later gains nothing on this server.
-        self._approvers = load_approvers(settings.approver_dir / APPROVERS_FILE)
+        approvers = settings.approver_dir / APPROVERS_FILE
+        self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
         self._sleep, self._now = sleep, now
 
     async def __aenter__(self) -> Self:
@@ -104,15 +101,15 @@ class Autopilot:
         return await self.account.read(tool, **await self.account.resolved(arguments))
 
     @cached_property
-    def confirmer(self) -> Confirmer:
+    def confirmer(self) -> "guard.Confirmer":
         """What gets a person's consent."""
-        store = ApprovalStore(self.settings.approvals_db, self._approvers)
-        return Confirmer(self.settings.confirm, sealer_from(self.settings), store, _wall)
+        store = guard.ApprovalStore(self.settings.approvals_db, self._approvers)
+        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, _wall)
 
     @cached_property
-    def audit(self) -> AuditLog:
+    def audit(self) -> "guard.AuditLog":
         """What keeps account of guarded calls."""
-        return audit_from(self.settings)
+        return guard.audit_from(self.settings)
 
     async def call(
         self,
@@ -149,7 +146,7 @@ class Autopilot:
             call = await self._bound(operation, arguments, files)
             return await self._result(operation, arguments, await self.account.send(call), caller)
         contents = {name: part.content for name, part in files.items()}
-        case = Case(operation, arguments, effect, self.account.read, self.account.now, contents)
+        case = guard.Case(operation, arguments, effect, self.account.read, self.account.now, contents)
         look = partial(self._proposed, case, files, own.get(TOKEN))
         request = await look(decision=decision)
         if own.get(DRY_RUN):
@@ -184,12 +181,12 @@ class Autopilot:
 
     async def _proposed(
         self,
-        case: Case,
+        case: "guard.Case",
         files: Mapping[str, FilePart],
         token: str | None,
         at: datetime | None = None,
         decision: Decision | None = None,
-    ) -> Request:
+    ) -> "guard.Request":
         """Look at what a call would touch, and make the very request that is sent if somebody agrees to it.
 
         Args:
@@ -204,36 +201,37 @@ class Autopilot:
         """
         if decision is None:
             decision = await self._decided(case.operation, case.arguments)
-        impact = await build_impact(case if at is None else replace(case, clock=lambda: at))
-        return Request(
+        impact = await guard.build_impact(case if at is None else replace(case, clock=lambda: at))
+        return guard.Request(
             tool=case.operation.id,
             arguments=mask(case.arguments),
-            digest=digest_of(case.arguments, case.files),
+            digest=guard.digest_of(case.arguments, case.files),
             impact=impact,
             call=await self._bound(case.operation, {**case.arguments, **impact.settled}, files),
             project=await self.account.project_id(),
             shown_at=at or self.account.now().replace(microsecond=0),
             other_approver=isinstance(decision, Ask) and decision.other_approver,
+            takes_token=case.operation.guarded,
             token=token,
         )
 
     async def _consent(
-        self, decision: Decision, request: Request, caller: Caller, look_again: LookAgain
-    ) -> Consent | AskBack:
+        self, decision: Decision, request: "guard.Request", caller: Caller, look_again: "guard.LookAgain"
+    ) -> "guard.Consent | AskBack":
         """Return the consent a call needs; one that a rule lets go needs nobody's."""
         if isinstance(decision, Ask):
             if self.settings.confirm == "deny":
                 raise ConfirmationRequired(request.tool, decision.effect, DENIED)
             return await self.confirmer.confirm(request, caller, look_again)
         rule = decision.rule if isinstance(decision, Allow) else None
-        return Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
+        return guard.Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
 
     async def _recorded(
-        self, operation: Operation, arguments: Mapping[str, Any], consent: Consent, caller: Caller
+        self, operation: Operation, arguments: Mapping[str, Any], consent: "guard.Consent", caller: Caller
     ) -> Result:
         """Send a guarded call between two lines of the audit; without the first, nothing is sent."""
         request = consent.request
-        entry = Entry(
+        entry = guard.Entry(
             principal=caller.principal,
             client=f"{caller.client} (simulated)".strip() if self.simulated else caller.client,
             tool=operation.id,
@@ -246,10 +244,10 @@ class Autopilot:
             approver=consent.approver,
         )
         number = await to_thread.run_sync(self.audit.decided, entry)
-        outcome = Outcome("unknown", detail="cut short: look before you repeat it")
+        outcome = guard.Outcome("unknown", detail="cut short: look before you repeat it")
         try:
             reply = await self.account.send(request.call)
-            outcome = Outcome("succeeded", request_id=reply.request_id)
+            outcome = guard.Outcome("succeeded", request_id=reply.request_id)
         except ApMcpError as error:
             outcome = _ending(error)
             raise
@@ -348,10 +346,10 @@ def _file_name(operation: Operation, arguments: Mapping[str, Any], reply: "Reply
     return f"{operation.summary}-{of}{'.bin' if operation.response_type == FILE else '.json'}"
 
 
-def _ending(error: ApMcpError) -> Outcome:
+def _ending(error: ApMcpError) -> "guard.Outcome":
     """Say whether a call that ended in an error may have had its effect all the same."""
     lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
-    return Outcome("unknown" if lost else "failed", getattr(error, "request_id", ""), error.render())
+    return guard.Outcome("unknown" if lost else "failed", getattr(error, "request_id", ""), error.render())
 
 
 def _wall() -> datetime:

@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, NotFound, Problem, ServiceError, quoted
 from ap_mcp.specs import Catalog, Operation, Wait, tokens
-from ap_mcp.summaries.base import COMMON_FIELDS, NextCall, Result, get, items, span, text
+from ap_mcp.summaries.base import COMMON_FIELDS, NextCall, Result, get, items, span, word
 
 WAIT_FOR = "wait_for"
 TITLE = "Wait for something to end"
@@ -125,7 +125,7 @@ class Order:
         every = items(body, item.list)
         kept = [each for each in every if get(each, item.id) == self.id]
         if not kept:
-            ids = ", ".join(text(get(each, item.id)) for each in every[-10:]) or "none"
+            ids = ", ".join(word(get(each, item.id)) for each in every[-10:]) or "none"
             raise CallRefused(f"{self.read.id} shows no {item.kind} {quoted(self.id)}. It shows: {ids}.")
         return _replaced(body, tokens(item.list), kept)
 

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,8 @@ LARGE = {
 }
 TENTH = 0.10
 CHECK_BYTES = 3000
+LINK = "autopilot://responses/q3Xn0b7TzF2mK9sVhLw4Yd1c"
+FOLDER = "/home/somebody/ap-mcp"
 FILES = {"download_chart", "get_cluster_certificate"}
 
 
@@ -71,22 +74,38 @@ class Recorder(httpx.AsyncBaseTransport):
         return httpx.Response(response.status_code, headers=response.headers, content=self.last)
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the cloud sent to one call, and both forms of what became of it."""
+
+    sent: bytes
+    text: str
+    structured: str
+
+
 class Session:
     """Calls tools and keeps the largest answer of each, before and after."""
 
-    def __init__(self, autopilot: Autopilot, recorder: Recorder) -> None:
+    def __init__(self, autopilot: Autopilot, recorder: Recorder, folder: Path) -> None:
         self.world = recorder.world
-        self.seen: dict[str, tuple[bytes, Result]] = {}
+        self.seen: dict[str, Seen] = {}
         self._autopilot = autopilot
         self._recorder = recorder
+        self._folder = folder
 
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         result = await self._autopilot.call(tool, arguments)
         if not isinstance(result, Result):
             raise TypeError(f"{tool} asks somebody, which nobody is there for")
-        if len(self._recorder.last) >= len(self.seen.get(tool, (b"", None))[0]):
-            self.seen[tool] = (self._recorder.last, result)
+        if tool not in self.seen or len(self._recorder.last) >= len(self.seen[tool].sent):
+            self.seen[tool] = self._seen(result)
         return result.structured()
+
+    def _seen(self, result: Result) -> Seen:
+        """Note both forms of an answer, with a link and a folder that are the same in every run."""
+        result = result.model_copy(update={"raw": LINK}) if result.raw else result
+        forms = (form.replace(str(self._folder), FOLDER) for form in (render(result), dense(result.structured())))
+        return Seen(self._recorder.last, *forms)
 
 
 @asynccontextmanager
@@ -96,11 +115,11 @@ async def session(world: World, folder: Path) -> AsyncIterator[Session]:
     kept = {"audit_log": folder / "audit.jsonl", "approvals_db": folder / "approvals.db", "approver_dir": folder}
     places = {"files_dir": folder / "files", "chart_roots": (folder,), **kept}
     async with autopilot_on(app, transport=recorder, **places) as autopilot:
-        yield Session(autopilot, recorder)
+        yield Session(autopilot, recorder, folder)
 
 
-async def every_answer(folder: Path) -> dict[str, tuple[bytes, Result]]:
-    """Return for each operation what the cloud sent, and what became of it."""
+async def every_answer(folder: Path) -> dict[str, Seen]:
+    """Call each operation, on accounts where there is much to tell."""
     async with session(large_world(), folder) as call:
         await _read(call)
     async with session(seeded_world(), folder) as change:
@@ -205,12 +224,12 @@ async def _change_charts(call: Session, folder: Path) -> None:
     await call("delete_release", **which)
 
 
-def section(seen: dict[str, tuple[bytes, Result]]) -> Section:
+def section(seen: dict[str, Seen]) -> Section:
     """Compare what the cloud sent with both forms of what an agent gets."""
     rows, broken = [], []
     whole = [Size(0, 0)] * 3
-    for tool, (sent, result) in sorted(seen.items(), key=lambda each: -len(each[1][0])):
-        raw, text, structured = _size_of(sent), Size.of(render(result)), Size.of(dense(result.structured()))
+    for tool, each in sorted(seen.items(), key=lambda pair: -len(pair[1].sent)):
+        raw, text, structured = _size_of(each.sent), Size.of(each.text), Size.of(each.structured)
         told = max(text.bytes, structured.bytes)
         name = f"{tool} ({LARGE[tool]})" if tool in LARGE else tool
         part = share(told, raw.bytes) if raw.bytes > SMALL else "small"

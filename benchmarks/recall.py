@@ -1,9 +1,10 @@
 """Which facts of the five large inputs an agent has: in both forms of the summary, or in the answer `raw` leads to."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from large import large_answers
+from large import NODES, large_answers
 from measures import Section, dense, share
 
 from ap_mcp.responses import ResponseStore
@@ -14,6 +15,7 @@ from ap_mcp.summaries.text import one_line, render
 AGENT = "an agent"
 NODE = "…"
 """Stands in a reason for the node it is about, so that equal reasons are told once."""
+NODE_NAME = re.compile(r"autopilot-node-\d+")
 REASON = 100
 """Characters by which a reason is recognised; a summary may cut what follows."""
 
@@ -31,7 +33,7 @@ def _check(body: Any) -> Facts:
             yield "failed items", item["name"]
             yield "their reasons", item["message"].replace(node.get("name", NODE), NODE)
             if node:
-                yield "their nodes", node["name"]
+                yield f"their nodes, or that it is all {NODES}", node["name"]
 
 
 def _clusters(body: Any) -> Facts:
@@ -44,7 +46,8 @@ def _clusters(body: Any) -> Facts:
 def _templates(body: Any) -> Facts:
     for row in body["items"]:
         yield "add-ons", row["metadata"]["name"]
-        yield "their newest versions", row["spec"]["versions"][0]["version"]
+        stable = (each["version"] for each in row["spec"]["versions"] if each["stable"])
+        yield "their newest stable versions", next(stable)
 
 
 def _job(body: Any) -> Facts:
@@ -98,6 +101,8 @@ def section() -> Section:
 
 
 def _tells(half: str, fact: str) -> bool:
+    if NODE_NAME.fullmatch(fact) and f"all {NODES} nodes" in half:
+        return True
     shown = one_line(text(fact, REASON)).removesuffix("…")
     return shown in half or _written(shown) in half
 

@@ -1,8 +1,8 @@
 """Measures what DESIGN promises about size, recall, start-up, memory and time; `make bench` runs it.
 
-Prints one table per subject and writes them to RESULTS.md. Sizes are the same on every machine. Times and memory are
-only told as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again
-when something else was busy. A promise that does not hold is told at the end, and the exit code is 1.
+Prints one table per subject and writes them to RESULTS.md. Sizes hardly differ from run to run. Times and memory are
+told as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again when
+something else was busy. A promise that does not hold is told at the end, and the exit code is 1.
 
 One file per subject: `answers` (raw against summary), `shown` (tools/list), `recall`, `starting` (start-up, memory),
 `calls` (time per call). The accounts come from the simulator: `tests/large.py`.

@@ -4,7 +4,7 @@ import pytest
 
 from ap_mcp.specs import Catalog, load_catalog
 
-pytest.register_assert_rewrite("agent", "sdk_life", "sdk_live", "upgrading")
+pytest.register_assert_rewrite("agent", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ from ap_mcp.protocol import QUESTION
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.chart_seed import PAYMENTS_API
-from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD, SEARCH_DEV, SUBNET_IDS, TEAM_SANDBOX
+from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD, SEARCH_DEV, SUBNET_IDS
 from ap_mcp.simulator.upgrade_state import UPGRADES, WORKFLOWS
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import load_catalog
@@ -193,9 +193,8 @@ def scene_of(prepared: Prepared, tool: str, mode: str, folder: Path) -> Scene:
     (config / APPROVERS_FILE).write_text(json.dumps({ALICE.name: ALICE.public_text}))
     # Whether its answers fit the specs is tested elsewhere, at length.
     app = simulate(World.from_json(prepared.state), strict_answers=False)
-    scene = Scene(tool, mode, copy.deepcopy(prepared.calls[tool]), app, folder, charts=prepared.folder)
-    scene.begin()
-    return scene
+    arguments = copy.deepcopy(prepared.calls[tool])
+    return Scene(tool, mode, arguments, app, folder, prepared.folder, before=prepared.state["tables"])
 
 
 def another_call(scene: Scene) -> dict[str, Any]:
@@ -227,12 +226,11 @@ def another_call(scene: Scene) -> dict[str, Any]:
     return {**given, **more}
 
 
-def elsewhere(scene: Scene) -> dict[str, Any] | None:
-    """Return the call with the id of another cluster than the thing's own; None if it acts on no part of a cluster."""
-    operation = load_catalog()[scene.tool]
+def is_part_of_cluster(tool: str) -> bool:
+    """Say whether a tool acts on something that is in a cluster already: an add-on, a workflow, a release."""
+    operation = load_catalog()[tool]
     apart = operation.target is not None and operation.target.argument != "cluster_id"
-    named = apart and "cluster_id" in operation.arguments and scene.tool != "create_release"
-    return {**scene.arguments, "cluster_id": TEAM_SANDBOX} if named else None
+    return apart and "cluster_id" in operation.arguments and tool != "create_release"
 
 
 def touch(scene: Scene, number: int = 0) -> None:

@@ -68,8 +68,14 @@ def deep_job(world: World, *, fails: bool = True) -> str:
         Step(f"Stage{stage:02d}", steps=[Step(f"Step{stage:02d}x{step}", STEP_SECONDS) for step in range(STEPS)])
         for stage in range(STAGES)
     ]
-    failing = {"fails_at": f"Step{STAGES // 2:02d}x{STEPS // 2}", "reason": NO_ROOM} if fails else {}
-    job_id = start_job(world, "CreateCluster", world.table("clusters")[TEAM_SANDBOX], stages, **failing)
+    job_id = start_job(
+        world,
+        "CreateCluster",
+        world.table("clusters")[TEAM_SANDBOX],
+        stages,
+        fails_at=f"Step{STAGES // 2:02d}x{STEPS // 2}" if fails else None,
+        reason=NO_ROOM if fails else "",
+    )
     world.advance(STEP_SECONDS * STAGES * STEPS * (1 if fails else 0.5))
     return job_id
 

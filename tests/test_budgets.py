@@ -1,12 +1,17 @@
-"""What DESIGN promises about the size of answers, on the five largest inputs; sizes only, never times."""
+"""What DESIGN promises about the size of answers and of a start; sizes only, `make bench` measures times."""
 
 import json
+import os
+import subprocess
+import sys
 from functools import cache
+from pathlib import Path
 
 import pytest
 from large import CLUSTERS, NO_ROOM, RELEASES, large_answers
 from upgrading import failed_items
 
+from ap_mcp import guard
 from ap_mcp.simulator.prechecks import large_precheck
 from ap_mcp.specs import Catalog
 from ap_mcp.summaries import Answer, Result, summarise
@@ -78,3 +83,26 @@ def test_every_release_of_a_long_list_is_named_and_the_failed_ones_say_why() -> 
         assert [row["name"] for row in releases if row["name"] not in half] == []
         failed = [row for row in releases if row["status"] == "FAILED"]
         assert half.count("ImagePullBackOff") == len(failed)
+
+
+def test_a_start_imports_nothing_that_only_guarded_or_sent_calls_need(tmp_path: Path) -> None:
+    script = """if True:
+        import sys
+        from ap_mcp.cli.connecting import autopilot_for
+        from ap_mcp.protocol import build_server
+        from ap_mcp.settings import load_settings
+        build_server(autopilot_for(load_settings()))
+        print(*sys.modules)
+    """
+    environment = {**os.environ, "HOME": str(tmp_path)}
+    started = subprocess.run(
+        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
+    )
+    heavy = {"sqlite3", "httpx", "jsonschema", "yaml", "rich", "ap_mcp.guard.confirm", "ap_mcp.guard.audit"}
+    assert heavy.isdisjoint(started.stdout.split())
+
+
+def test_everything_that_the_guard_offers_late_is_there() -> None:
+    assert {name: getattr(guard, name) for name in guard.__all__}.keys() == set(guard.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        guard.__getattr__("Nothing")

@@ -191,7 +191,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_in_which_an_agent_names_thin
 
 def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:
     bound = {"tool", "arguments", "digest", "impact", "call", "project"}
-    free = {"shown_at", "other_approver", "token"}
+    free = {"shown_at", "other_approver", "takes_token", "token"}
     assert {each.name for each in fields(Request)} == bound | free
 
 
@@ -258,6 +258,13 @@ async def test_a_token_counts_in_mode_token_only(desk: Desk, mode: Mode) -> None
     token = await desk.token()
     desk.mode = mode
     await desk.code(replace(DELETE, token=token))
+
+
+async def test_a_tool_that_takes_no_token_offers_none(desk: Desk) -> None:
+    desk.mode = "token"
+    with pytest.raises(ApprovalRequired) as caught:
+        await desk.ask(replace(DELETE, takes_token=False))
+    assert caught.value.token is None
 
 
 @pytest.mark.parametrize("mode", ["approval", "deny"])

@@ -289,6 +289,16 @@ async def test_a_rule_that_asks_about_a_look_holds_for_waiting_too(scene_for: Sc
     assert scene.app.state.log == []
 
 
+async def test_a_token_is_offered_only_by_tools_that_take_one(scene_for: Scenes, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rules]]\ndecision = "ask"\ntools = ["install_addon"]\n')
+    scene = scene_for("delete_addon")
+    async with scene.connect(confirm="token", policy_file=path) as agent:
+        said = await agent.fail("install_addon", cluster_id=TEAM_SANDBOX, template_name="log-agent")
+        assert said.startswith("approval_required")
+        assert "confirmation_token" not in said
+
+
 # Dry runs
 
 

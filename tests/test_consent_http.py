@@ -117,10 +117,12 @@ async def test_a_form_over_http_lets_one_call_through(scene: Scene) -> None:
     assert len(person.read) == 1
 
 
-@pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person(typed="team-sandbox ")], ids=str)
-async def test_a_form_over_http_that_is_not_agreed_to_sends_nothing(scene: Scene, person: Person) -> None:
-    async with served(scene) as at, agent_at(scene, at, person) as agent:
-        await scene.refused(agent)
+async def test_a_form_over_http_that_is_not_agreed_to_sends_nothing(scene: Scene) -> None:
+    async with served(scene) as at:
+        for person in (Person("decline"), Person("cancel"), Person(typed="team-sandbox ")):
+            async with agent_at(scene, at, person) as agent:
+                await scene.refused(agent)
+            assert len(person.read) == 1
 
 
 async def test_a_form_over_http_is_taken_away_when_nobody_answers(legacy: Scene) -> None:

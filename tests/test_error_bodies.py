@@ -255,7 +255,7 @@ def test_the_clock_is_not_mentioned_without_need() -> None:
 @pytest.mark.parametrize(
     ("status", "may_repeat", "words"),
     [
-        (429, False, "Worth another try later"),
+        (429, False, "Worth another try in a minute"),
         (503, True, "Worth another try later"),
         (503, False, "It may have been carried out all the same"),
         (400, True, "would get the same answer"),

@@ -443,3 +443,33 @@ async def test_what_an_upgrade_wants_to_know_is_read_once() -> None:
     ]
     once = [each for each in cloud.read if each != "list_addon_templates"]
     assert len(once) == len(set(once))
+
+
+async def test_settings_given_for_addons_are_told_with_their_secrets_masked() -> None:
+    values = {"flavor": {"replicas": 9}, "stub": {"password": "hunter22-of-the-addon"}}
+    deep: Any = {}
+    for _ in range(70):
+        deep = {"a": deep}
+    async with judge() as cloud:
+        await check(cloud)
+        wanted = {"name": "coredns", "version": "1.30.29"}
+        impact = await upgrade(cloud, addons=[{**wanted, "values": values}])
+        many = await upgrade(cloud, addons=[{**wanted, "values": {f"key-{number}": number for number in range(20)}}])
+        addons = [{**wanted, "values": deep}]
+        said = await cloud.refusal(
+            "upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31", addons=addons
+        )
+    assert "add-on coredns: flavor.replicas is set to 9" in impact.goes
+    assert "add-on coredns: stub.password is set to a secret" in impact.goes
+    assert "whether add-on coredns keeps settings that the call leaves out" in impact.unknown
+    assert any(each.startswith("add-on coredns: also sets key-") for each in many.goes)
+    assert "nested too deep" in said
+
+
+async def test_the_order_of_an_upgrade_is_told() -> None:
+    node = {"nodeSelector": {"key": "zone", "operator": "in", "value": ["a"]}, "priority": 1}
+    async with judge() as cloud:
+        await check(cloud)
+        impact = await upgrade(cloud, pool_order={"pool-77": 3}, node_order={"pool-78": [node]})
+    assert "pool-77" in facts(impact)["order of pools"]
+    assert "zone" in facts(impact)["order of nodes"]

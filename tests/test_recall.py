@@ -127,7 +127,7 @@ def test_the_failed_step_of_a_job_of_any_depth_is_told_or_said_to_be_unread(dept
 
 # --- pre-upgrade checks -------------------------------------------------------------------------------------------
 
-FINDINGS = st.fixed_dictionaries(
+FINDINGS: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
     {
         "name": st.sampled_from(["Disk", "Memory", "Clock", "Api", "Driver", "Kernel"]) | names,
         "kind": st.sampled_from(["Exception", "Risk", "Novelty"]),

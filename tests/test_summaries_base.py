@@ -341,7 +341,7 @@ def test_a_plain_answer_says_what_it_leaves_out() -> None:
 
 def test_plain_text_and_files_are_told_in_the_summary(catalog: Catalog) -> None:
     assert plain(answer_to("delete_chart", "success")).summary == "Delete a chart: done."
-    assert plain(answer_to("delete_chart", "later\n")).summary == "Delete a chart: done. The service says: later."
+    assert plain(answer_to("delete_chart", "later\n")).summary == 'Delete a chart: done. The service says "later".'
     file = SavedFile(path=Path("/files/a.tgz"), bytes=1, sha256="00")
     saved = Answer(operation=catalog["download_chart"], arguments={}, body=None, file=file)
     assert plain(saved).summary.endswith("done. Saved to /files/a.tgz.")

@@ -39,6 +39,8 @@ _BY_STATUS: Mapping[int, type[ServiceError]] = {
     410: NotFound,
     429: Throttled,
 }
+_LATER = {429: "in a minute"}
+_AGAIN = {409: "The same call again would get the same answer until that has changed."}
 # Another try changes nothing about these; about 401, 408, 409 and 429 it may, once something else has changed.
 _FINAL = frozenset(range(400, 500)) - {401, 408, 409, 429}
 _ABOUT_TIME = pattern(r"expire|timestamp|x-sdk-date|clock|signature time|server time", IGNORECASE)
@@ -46,12 +48,17 @@ _ABOUT_TIME = pattern(r"expire|timestamp|x-sdk-date|clock|signature time|server 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What a status or a code means to an agent."""
+    """What a status or a code means to an agent; `reasoned` is what it means with a reason in words."""
 
     meaning: str
     hint: str
     retry: bool
     kind: str = ""
+    reasoned: "Entry | None" = None
+
+    def given(self, reason: str) -> "Entry":
+        """Return what it means if the service gives a reason in words: then that tells more than the code does."""
+        return self.reasoned if self.reasoned and " " in reason.strip() else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,7 @@ def service_error(
     catalogue = catalogue or load_error_catalogue()
     headers = {name.lower(): value for name, value in headers.items()}
     body = read_error_body(content)
-    entry = catalogue.entry(status, body.code, body.other_code)
+    entry = catalogue.entry(status, body.code, body.other_code).given(body.reason)
     kind = _kind(status, entry, html=is_html(content, _media_type(headers)))
     retry_after = _retry_after(headers.get("retry-after", ""), now or datetime.now(UTC))
     hints = [
@@ -184,7 +191,9 @@ def request_id_of(headers: Mapping[str, str]) -> str:
 
 
 def _entry(raw: Mapping[str, Any]) -> Entry:
-    return Entry(raw["meaning"], raw["hint"], raw["retry"], raw.get("kind", ""))
+    retry, reasoned = raw["retry"], raw.get("reasoned")
+    with_reason = Entry(reasoned["meaning"], reasoned["hint"], retry) if reasoned else None
+    return Entry(raw["meaning"], raw["hint"], retry, raw.get("kind", ""), with_reason)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
@@ -241,8 +250,9 @@ def _repeat(status: int, entry: Entry, retry_after: float | None, *, may_repeat:
     if entry.retry and status >= 500 and not may_repeat:
         return "It may have been carried out all the same: look at what exists before you send it again."
     if entry.retry:
-        return "Worth another try later." if retry_after is None else f"Worth another try in {retry_after:.0f} s."
-    return "The same call again would get the same answer." if status in _FINAL else ""
+        later = _LATER.get(status, "later") if retry_after is None else f"in {retry_after:.0f} s"
+        return f"Worth another try {later}."
+    return _AGAIN.get(status, "The same call again would get the same answer.") if status in _FINAL | {409} else ""
 
 
 def _retry_after(value: str, now: datetime) -> float | None:

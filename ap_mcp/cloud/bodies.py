@@ -12,6 +12,7 @@ _SHORTEST_SECRET = 6
 _DOCUMENTED, _OTHER = "errorCode", "error_code"
 _MESSAGES = ("errorMessage", "error_msg", "errorMsg", "message", "title", "error_description", "detail")
 _NO_ERROR = {"", "0", "200", "success", "ok"}
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
 _ACTION = re.compile(r"\b[a-zA-Z]{2,20}:[a-zA-Z]{2,40}:[a-zA-Z]{2,60}\b")
@@ -31,15 +32,18 @@ class ErrorBody:
 
 
 def parse_json(content: bytes) -> Any:
-    """Return the parsed JSON.
+    """Return the parsed JSON; halves of characters, which nothing here could pass on, become question marks.
 
     Raises:
         ValueError: it is none, is cut off, or is nested beyond reason.
     """
     try:
-        return json.loads(content)
+        document = json.loads(content)
+        if _HALF.search(content):
+            document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
     except RecursionError:
         raise ValueError("nested too deeply") from None
+    return document
 
 
 def is_html(content: bytes, media_type: str = "") -> bool:

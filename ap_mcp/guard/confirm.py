@@ -6,7 +6,6 @@ signed elsewhere, and, only where the operator accepts it, a token that the mode
 
 import hmac
 import json
-import os
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -19,9 +18,12 @@ from anyio import move_on_after
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined, quoted
 from ap_mcp.guard.approvals import ApprovalStore, Question, new_code
+from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
 from ap_mcp.guard.impact import Impact
 from ap_mcp.guard.seal import Sealer, canonical
 from ap_mcp.specs import JSON
+
+__all__ = ["AskBack", "Caller", "Confirmer", "Consent", "FormAnswer", "LookAgain", "Request", "digest_of", "local_user"]
 
 Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
 
@@ -38,33 +40,6 @@ CHANGED = "What this touches has changed since you were asked; this is how it is
 
 
 @dataclass(frozen=True, slots=True)
-class FormAnswer:
-    """What came back from a form: accept, decline or cancel, and what was typed."""
-
-    action: str
-    content: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who calls, and how a person behind the client can be asked.
-
-    Attributes:
-        principal: for whom the call is made; consent is bound to it.
-        client: name and version of the program, for the audit.
-        push: shows a form while the call waits; None if the session cannot.
-        can_return: the call may be answered with a question and come back with `returned` and `state`.
-    """
-
-    principal: str
-    client: str = ""
-    push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]] | None = None
-    can_return: bool = False
-    returned: FormAnswer | None = None
-    state: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Request:
     """What consent is asked for: one call, bound to what a person is shown about it.
 
@@ -73,6 +48,8 @@ class Request:
         call: what is sent once somebody agrees, to the byte: what is filled in for the caller was read before.
         project: the project it is sent to; not every path names it.
         shown_at: the service's time the impact is told for.
+        other_approver: a rule wants somebody other than the caller to approve.
+        takes_token: the tool has an argument for one; `token` is what was given for it.
     """
 
     tool: str
@@ -83,6 +60,7 @@ class Request:
     project: str
     shown_at: datetime
     other_approver: bool = False
+    takes_token: bool = True
     token: str | None = None
 
     def fingerprint(self) -> str:
@@ -118,25 +96,6 @@ class Consent:
     channel: str
     approver: str
     because: str = "a person agreed"
-
-
-@dataclass(frozen=True, slots=True)
-class AskBack:
-    """A question for the client to put to a person before it sends the call again."""
-
-    message: str
-    schema: dict[str, Any]
-    state: str
-
-
-def local_user() -> str:
-    """Return the user this process runs as; not what its environment claims, for consent is bound to it."""
-    try:
-        import pwd  # noqa: PLC0415 - only POSIX systems have it
-
-        return pwd.getpwuid(os.getuid()).pw_name
-    except (ImportError, KeyError):
-        return os.environ.get("USERNAME", "local")
 
 
 def digest_of(arguments: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
@@ -251,7 +210,7 @@ class Confirmer:
             question = self._asked(request, caller, now)
             self.store.ask(question)
         token = None
-        if self.mode == "token" and not request.other_approver:
+        if self.mode == "token" and request.takes_token and not request.other_approver:
             payload = {**bound, "id": secrets.token_urlsafe(12)}
             token = self.sealer.seal(TOKEN, payload, now + LIFETIME)
         raise ApprovalRequired(request.tool, request.impact.effect, request.impact.text(), question.code, token)
@@ -303,7 +262,7 @@ def message(impact: Impact, note: str = "") -> str:
 
 def form(impact: Impact) -> dict[str, Any]:
     """Return the form: the name must be typed, because a bare yes can be answered by a machine."""
-    text = {"type": "string", "title": "Name", "description": f"Type {impact.name} to go on"}
+    text = {"type": "string", "title": "Name", "description": f"Type {quoted(impact.name)} to go on"}
     return {"type": "object", "properties": {FIELD: text}, "required": [FIELD]}
 
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, CallRefused, SettingsError, quoted
 from ap_mcp.guard.private import (
+    APPROVERS_FILE,
     OTHERS_WRITE,
     check_private_file,
     check_private_folder,
@@ -33,8 +34,20 @@ from ap_mcp.guard.private import (
 )
 from ap_mcp.guard.questions import SHOWN, Decision, Question, same_person, signed_digest
 
+__all__ = [
+    "APPROVERS_FILE",
+    "KEY_FILE",
+    "PASSPHRASE_LENGTH",
+    "SCRYPT_COST",
+    "Approver",
+    "has_key",
+    "init_key",
+    "load_approvers",
+    "sign",
+    "unlock",
+]
+
 KEY_FILE = "approver.pem"
-APPROVERS_FILE = "approvers.json"
 PASSPHRASE_LENGTH = 12
 SCRYPT_COST = 2**17
 """Memory and time for one guess at the passphrase: about 128 MiB and half a second."""

@@ -6,6 +6,7 @@ import secrets
 import stat
 from pathlib import Path
 
+APPROVERS_FILE = "approvers.json"
 OTHERS_WRITE = 0o022
 OTHERS_AT_ALL = 0o077
 

@@ -19,6 +19,7 @@ from ap_mcp.summaries.base import (
     strings,
     summarises,
     text,
+    word,
 )
 
 _MINORS = re.compile(r"v1\\?\.\((?P<minors>\d+(?:\|\d+)*)\)(?:\.\*)?")
@@ -64,7 +65,7 @@ def addon_templates(answer: Answer) -> TemplateList:
     ]
     form = get(_stable(versions), "/input/parameters", {})
     return TemplateList(
-        summary=f"{lines[0].name}: {plural(len(versions), 'version')}, newest {lines[0].newest}.",
+        summary=f"{word(lines[0].name)}: {plural(len(versions), 'version')}, newest {word(lines[0].newest)}.",
         templates=lines,
         versions=[_version(each) for each in versions],
         sizes=[

@@ -20,6 +20,7 @@ from ap_mcp.summaries.base import (
     strings,
     summarises,
     text,
+    word,
 )
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
@@ -27,6 +28,7 @@ __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons
 BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
 FAILED = frozenset({"abnormal", "installFailed", "upgradeFailed", "rollbackFailed", "deleteFailed", "unknown"})
 INJECTED = "systemAutoInject"
+NOT_TOLD = "not told"
 
 _DOING = {
     "installing": "is being installed",
@@ -100,14 +102,16 @@ def addons(answer: Answer) -> AddonList:
     """List a cluster's add-ons."""
     lines = sorted((_line(each) for each in items(answer.body, "/items")), key=_urgency)
     counted = Counter(line.status for line in lines)
-    states = ", ".join(f"{count} {status}" for status, count in counted.most_common())
+    states = ", ".join(f"{count} {_stated(status)}" for status, count in counted.most_common())
     cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
     return AddonList(
         summary=f"{plural(len(lines), 'add-on')}{': ' + states if states else ''}.",
         addons=lines,
         next=[
             NextCall(
-                tool="get_addon", arguments={**cluster, "addon_id": line.id}, why=f"{line.name} {_doing(line.status)}"
+                tool="get_addon",
+                arguments={**cluster, "addon_id": line.id},
+                why=f"{word(line.name)} {_doing(line.status)}",
             )
             for line in _broken(lines)[:1]
         ],
@@ -122,9 +126,9 @@ def addon(answer: Answer) -> AddonState:
     targets = _targets(body)
     rollbackable = flag(get(body, "/status/isRollbackable"))
     previous = text(get(body, "/status/previousVersion"))
-    going = f" It can go to {_newest(targets)}." if targets else ""
+    going = f" It can go to {word(_newest(targets))}." if targets else ""
     return AddonState(
-        summary=f"{line.name} {line.version} {_doing(line.status)}.{_because(line)}{going}",
+        summary=f"{_what(line)} {_doing(line.status)}.{_because(line)}{going}",
         id=line.id,
         name=line.name,
         cluster_id=text(get(body, "/spec/clusterID")),
@@ -147,9 +151,9 @@ def addon_change(answer: Answer) -> AddonChange:
     """Tell what an installation, an upgrade or a rollback has started."""
     line = _line(answer.body)
     previous = text(get(answer.body, "/status/previousVersion"))
-    before = f" It was {previous} before." if previous and previous != line.version else ""
+    before = f" It was {word(previous)} before." if previous and previous != line.version else ""
     return AddonChange(
-        summary=f"{line.name} {line.version} {_doing(line.status)}.{before}{_because(line)}",
+        summary=f"{_what(line)} {_doing(line.status)}.{before}{_because(line)}",
         id=line.id,
         name=line.name,
         version=line.version,
@@ -168,7 +172,7 @@ def addon_deletion(answer: Answer) -> AddonDeletion:
     odd = [] if said.strip('"') == "success" else [f"The service says {quoted(said)} instead of success."]
     cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
     return AddonDeletion(
-        summary=f"The add-on {addon_id} is being deleted.",
+        summary=f"The add-on {word(addon_id)} is being deleted.",
         id=addon_id,
         warnings=odd,
         next=[NextCall(tool="list_addons", arguments=cluster, why="it is gone once it is no longer listed")],
@@ -176,7 +180,7 @@ def addon_deletion(answer: Answer) -> AddonDeletion:
 
 
 def _line(body: Any) -> AddonLine:
-    status = text(get(body, "/status/status")) or "not told"
+    status = text(get(body, "/status/status")) or NOT_TOLD
     said = [text(get(body, f"/status/{key}")) for key in ("message", "Reason", "reason")]
     return AddonLine(
         id=text(get(body, "/metadata/uid")),
@@ -198,7 +202,15 @@ def _urgency(line: AddonLine) -> tuple[int, str]:
 
 
 def _doing(status: str) -> str:
-    return _DOING.get(status, f"is {status}")
+    return _DOING.get(status, f"is {_stated(status)}")
+
+
+def _stated(status: str) -> str:
+    return status if status == NOT_TOLD else word(status)
+
+
+def _what(line: AddonLine) -> str:
+    return " ".join(word(each) for each in (line.name, line.version) if each)
 
 
 def _because(line: AddonLine) -> str:
@@ -243,7 +255,13 @@ def _after(answer: Answer, line: AddonLine, *, rollbackable: bool, previous: str
     if line.status not in FAILED:
         return []
     if rollbackable:
-        return [NextCall(tool="rollback_addon", arguments=own, why=f"back to {previous or 'the version before'}")]
+        return [
+            NextCall(
+                tool="rollback_addon",
+                arguments=own,
+                why=f"back to {word(previous) if previous else 'the version before'}",
+            )
+        ]
     return [NextCall(tool="delete_addon", arguments=own, why="then install it again, with values that fit")]
 
 

@@ -14,6 +14,7 @@ A summariser is a pure function from an `Answer` to its own kind of `Result`:
 import json
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,8 @@ from ap_mcp.specs import Operation
 from ap_mcp.summaries.mask import mask
 
 TEXT_LIMIT = 300
+LONGEST = 16_000
+"""Characters of any one text in an answer; of a longer one the start is told, and how long it is."""
 FALLBACK_FIELD = "answer"
 
 _ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
@@ -66,7 +69,7 @@ class Result(Part):
 
     def structured(self) -> dict[str, Any]:
         """Return the result as JSON for the structured half of an answer; what is absent or empty is left out."""
-        dumped = sendable(self.model_dump(mode="json", exclude_none=True))
+        dumped = sendable(self.model_dump(exclude_none=True), LONGEST)
         return {key: value for key, value in dumped.items() if value or key not in ("warnings", "next")}
 
 
@@ -259,15 +262,49 @@ def plural(count: int, noun: str, nouns: str = "") -> str:
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
 
 
-def sendable(value: Any) -> Any:
-    """Return JSON-like data without nulls in objects, and without numbers and characters that JSON does not know."""
+def sendable(value: Any, longest: int | None = None) -> Any:
+    """Return JSON-like data without nulls in objects, numbers that JSON does not know, and unseen characters.
+
+    Args:
+        value: the data.
+        longest: how many characters of a text are kept; all of them if None.
+    """
     if isinstance(value, dict):
-        return {sendable(key): sendable(each) for key, each in value.items() if _can_be_sent(each)}
+        return {sendable(key, longest): sendable(each, longest) for key, each in value.items() if _can_be_sent(each)}
     if isinstance(value, list):
-        return [sendable(each) for each in value if each is None or _can_be_sent(each)]
+        return [sendable(each, longest) for each in value if each is None or _can_be_sent(each)]
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        shown = visible(value)
+        return shown if longest is None or len(shown) <= longest else f"{shown[:longest]}… ({len(shown)} characters)"
     return value
+
+
+def visible(value: str) -> str:
+    """Return a text of any length without what a terminal would obey, reorder or hide; its lines stay lines."""
+    if value.isprintable():
+        return value
+    return _ANSI.sub("", value.replace("\r\n", "\n")).translate(_VISIBLE)
+
+
+class _Visible(dict[int, int | str | None]):
+    """What becomes of each character, by its number."""
+
+    def __missing__(self, number: int) -> int | str | None:
+        kept: int | str | None = number
+        category = unicodedata.category(chr(number))
+        if category in ("Zl", "Zp"):
+            kept = " "
+        elif category == "Cs":
+            kept = "?"
+        elif category[0] == "C" and chr(number) not in "\n\t":
+            kept = None
+        self[number] = kept
+        return kept
+
+
+_VISIBLE = _Visible()
 
 
 def _can_be_sent(value: Any) -> bool:

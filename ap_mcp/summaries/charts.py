@@ -1,6 +1,7 @@
 """Shapes answers about stored charts: which there are, what they can be told, and where an archive went."""
 
 import json
+import re
 from collections import Counter
 from typing import Any
 
@@ -21,6 +22,7 @@ from ap_mcp.summaries.base import (
     quoted,
     summarises,
     text,
+    word,
 )
 
 __all__ = ["chart", "chart_archive", "chart_change", "chart_deletion", "chart_list", "chart_quota", "chart_values"]
@@ -28,6 +30,7 @@ __all__ = ["chart", "chart_archive", "chart_change", "chart_deletion", "chart_li
 VALUES_LIMIT = 16_000
 """Characters of settings an answer holds; larger ones are named and left to the whole answer."""
 NAMES_SHOWN = 8
+_TIME = re.compile(r"[\d: -]+UTC")
 
 
 class ChartLine(Part):
@@ -98,7 +101,7 @@ def chart_list(answer: Answer) -> ChartList:
     """List the stored charts, versions of one chart together."""
     lines = sorted((_line(each) for each in items(answer.body)), key=lambda line: (line.name, line.version, line.id))
     counted = Counter(line.name for line in lines)
-    named = [name if count == 1 else f"{name} ({count} versions)" for name, count in counted.items()]
+    named = [word(name) if count == 1 else f"{word(name)} ({count} versions)" for name, count in counted.items()]
     more = f" and {plural(len(named) - NAMES_SHOWN, 'more chart')}" if len(named) > NAMES_SHOWN else ""
     said = f": {', '.join(named[:NAMES_SHOWN])}{more}" if named else ""
     return ChartList(summary=f"{plural(len(lines), 'stored chart')}{said}.", charts=lines)
@@ -111,7 +114,7 @@ def chart(answer: Answer) -> ChartState:
     line = _line(body)
     values = loaded(get(body, "/values"))
     return ChartState(
-        summary=f"{line.name} {line.version}, changed {line.changed or 'at no told time'}.",
+        summary=f"{_what(line)}, changed {timely(line.changed) if line.changed else 'at no told time'}.",
         id=line.id,
         name=line.name,
         version=line.version,
@@ -127,8 +130,8 @@ def chart(answer: Answer) -> ChartState:
 def chart_change(answer: Answer) -> ChartChange:
     """Tell what an upload or an update has stored."""
     line = _line(answer.body)
-    updated = f"The chart {line.id} is {line.name} {line.version} now; releases of it stay as they are."
-    stored = f"{line.name} {line.version} is stored as chart {line.id}."
+    updated = f"The chart {word(line.id)} is {_what(line)} now; releases of it stay as they are."
+    stored = f"{_what(line)} is stored as chart {word(line.id)}."
     return ChartChange(
         summary=updated if "chart_id" in answer.arguments else stored,
         id=line.id,
@@ -158,9 +161,9 @@ def chart_archive(answer: Answer) -> ChartArchive:
     """Tell where an archive was saved."""
     chart_id = text(answer.arguments.get("chart_id"))
     if answer.file is None:
-        return ChartArchive(summary=f"The archive of chart {chart_id} came, but was not saved.")
+        return ChartArchive(summary=f"The archive of chart {word(chart_id)} came, but was not saved.")
     return ChartArchive(
-        summary=f"The archive of chart {chart_id} is in {answer.file.path} ({answer.file.bytes} bytes).",
+        summary=f"The archive of chart {word(chart_id)} is in {answer.file.path} ({answer.file.bytes} bytes).",
         path=str(answer.file.path),
         bytes=answer.file.bytes,
         sha256=answer.file.sha256,
@@ -172,7 +175,7 @@ def chart_deletion(answer: Answer) -> ChartDeletion:
     """Tell that a chart is gone."""
     chart_id = text(answer.arguments.get("chart_id"))
     return ChartDeletion(
-        summary=f"The chart {chart_id} is deleted; releases made from it keep running.",
+        summary=f"The chart {word(chart_id)} is deleted; releases made from it keep running.",
         id=chart_id,
         warnings=unsuccessful(answer.body),
     )
@@ -196,6 +199,11 @@ def when(value: Any) -> str | None:
     return f"{found:%Y-%m-%d %H:%M} UTC" if found else text(value) or None
 
 
+def timely(said: str) -> str:
+    """Return what `when` told, fit to stand in a sentence."""
+    return said if _TIME.fullmatch(said) else quoted(said)
+
+
 def within_limit(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
     """Return the settings that fit an answer, the small ones first, and the names of the others."""
     sizes = {key: len(json.dumps(value, ensure_ascii=False, default=str)) for key, value in values.items()}
@@ -212,7 +220,9 @@ def too_large(left_out: list[str]) -> list[str]:
     """Warn that settings were left out."""
     if not left_out:
         return []
-    return [f"Too large to show: {', '.join(left_out[:NAMES_SHOWN])}; the whole answer has them."]
+    return [
+        f"Too large to show: {', '.join(word(each) for each in left_out[:NAMES_SHOWN])}; the whole answer has them."
+    ]
 
 
 def unsuccessful(body: Any) -> list[str]:
@@ -232,6 +242,10 @@ def _line(body: Any) -> ChartLine:
         version=text(get(body, "/version")),
         changed=when(get(body, "/update_at") or get(body, "/create_at")),
     )
+
+
+def _what(line: ChartLine) -> str:
+    return " ".join(word(each) for each in (line.name, line.version) if each)
 
 
 def _whole(value: Any) -> int | None:

@@ -18,6 +18,7 @@ from ap_mcp.summaries.base import (
     span,
     summarises,
     text,
+    word,
 )
 from ap_mcp.summaries.findings import (
     NODE_IDS,
@@ -114,7 +115,7 @@ def prechecks(answer: Answer) -> PrecheckList:
     """List a cluster's checks."""
     every = newest_first(answer.body)
     lines = [_line(answer, each) for each in every[:LISTED]]
-    latest = f"; the latest, for {lines[0].target_version}, {spoken(lines[0].verdict)}" if lines else ""
+    latest = f"; the latest, for {word(lines[0].target_version)}, {spoken(lines[0].verdict)}" if lines else ""
     return PrecheckList(
         summary=f"{plural(len(every), 'pre-upgrade check')}{latest}.",
         checks=lines,
@@ -159,7 +160,7 @@ def _verdict(answer: Answer, body: Any, blocking: list[Failure], risks: list[Fai
 
 def _said(answer: Answer, verdict: str, blocking: list[Failure], risks: list[Failure]) -> str:
     body = answer.body
-    way = f"{text(get(body, '/spec/clusterVersion'))} to {text(get(body, '/spec/targetVersion'))}"
+    way = f"{word(get(body, '/spec/clusterVersion'))} to {word(get(body, '/spec/targetVersion'))}"
     expires = moment(get(body, "/status/expireTimeStamp"))
     counts = f" The result counts for another {span(expires - answer.now)}." if expires else ""
     skip = plural(_count(risks), "risk")

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import timedelta
 from typing import Any
 
 from pydantic import Field
@@ -19,12 +18,12 @@ from ap_mcp.summaries.base import (
     loaded,
     mapping,
     moment,
-    number,
     plural,
     quoted,
     strings,
     summarises,
     text,
+    word,
 )
 
 BROKEN = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
@@ -121,38 +120,20 @@ class ClusterDeletion(Result):
     keeps: list[str] = Field(default_factory=list)
 
 
-class ClusterCertificate(Result):
-    """Where a kubeconfig was saved, and how long it opens the cluster."""
-
-    file: str | None = None
-    bytes: int | None = None
-    sha256: str | None = None
-    server: str | None = None
-    expires: str | None = None
-
-
-class ClusterAddresses(Result):
-    """Where the API server of a cluster can be reached."""
-
-    cluster_id: str = ""
-    private_url: str | None = None
-    public_url: str | None = None
-    bandwidth_mbit: int | None = None
-
-
 @summarises("cluster_list")
 def cluster_list(answer: Answer) -> ClusterList:
     """List clusters, one line each."""
     lines = sorted((_line(answer, each) for each in items(answer.body, "/items")), key=_urgency)
-    phases = ", ".join(f"{count} {phase}" for phase, count in Counter(line.phase for line in lines).most_common())
+    counted = Counter(line.phase or "unknown" for line in lines)
+    phases = ", ".join(f"{count} {word(phase)}" for phase, count in counted.most_common())
     broken = [line for line in lines if line.phase in BROKEN]
     return ClusterList(
         summary=f"{plural(len(lines), 'cluster')}{': ' + phases if phases else ''}.",
         clusters=lines[:SHOWN],
-        more=[f"{line.name} {line.phase} {line.version}" for line in lines[SHOWN:]],
+        more=[f"{word(line.name)} {word(line.phase)} {word(line.version)}" for line in lines[SHOWN:]],
         total=len(lines),
         warnings=list(_list_doubts(lines, broken)),
-        next=[_look(line.id, f"{line.name} needs a look") for line in broken[:1]],
+        next=[_look(line.id, f"{word(line.name)} needs a look") for line in broken[:1]],
     )
 
 
@@ -161,10 +142,11 @@ def cluster(answer: Answer) -> ClusterState:
     """Show one cluster."""
     state = _state(answer)
     because = f" The service says {quoted(state.problem)}." if state.problem else ""
-    since = f", {state.age} old" if state.age else ""
+    more = ", ".join(filter(None, (state.version and word(state.version), state.age and f"{state.age} old")))
+    stands = word(state.phase) if state.phase else "in a phase that is not told"
     return state.model_copy(
         update={
-            "summary": f"{state.name} is {state.phase}: {state.version}{since}.{because}",
+            "summary": f"{word(state.name)} is {stands}{': ' + more if more else ''}.{because}",
             "warnings": list(_doubts(answer.body, state)),
             "next": _follow(state),
         }
@@ -177,7 +159,7 @@ def cluster_update(answer: Answer) -> ClusterChange:
     body = answer.body
     changed = [said for name, said in _CHANGEABLE.items() if name in answer.arguments]
     return ClusterChange(
-        summary=f"Changed {' and '.join(changed) or 'nothing'} of {_name(body)}.",
+        summary=f"Changed {' and '.join(changed) or 'nothing'} of {word(_name(body))}.",
         cluster_id=text(get(body, "/metadata/uid")) or text(answer.arguments.get("cluster_id")),
         name=_name(body),
         alias=_said(body, "/metadata/alias"),
@@ -191,9 +173,10 @@ def cluster_creation(answer: Answer) -> ClusterCreation:
     """Tell that a creation has started."""
     body = answer.body
     version, uid = text(get(body, "/spec/version")), text(get(body, "/metadata/uid"))
-    what = f"{_name(body)} ({version or 'version not told'})"
+    what = f"{word(_name(body))} ({word(version) if version else 'version not told'})"
+    named = f" as {word(uid)}" if uid else ""
     return ClusterCreation(
-        summary=f"{what} is being created{' as ' + uid if uid else ''}. That takes minutes, and it is billed from now.",
+        summary=f"{what} is being created{named}. That takes minutes, and it is billed from now.",
         cluster_id=uid,
         name=_name(body),
         version=version or None,
@@ -207,7 +190,7 @@ def cluster_deletion(answer: Answer) -> ClusterDeletion:
     body = answer.body
     options = mapping(body, "/status/deleteOption")
     return ClusterDeletion(
-        summary=f"{_name(body)} is being deleted.",
+        summary=f"{word(_name(body))} is being deleted.",
         cluster_id=text(get(body, "/metadata/uid")) or text(answer.arguments.get("cluster_id")),
         name=_name(body),
         removes=[_removal(name, how) for name, how in options.items()],
@@ -216,54 +199,9 @@ def cluster_deletion(answer: Answer) -> ClusterDeletion:
     )
 
 
-@summarises("cluster_certificate")
-def cluster_certificate(answer: Answer) -> ClusterCertificate:
-    """Tell where a kubeconfig lies; what is in it stays out of the conversation."""
-    days = number(answer.arguments.get("duration_days"))
-    expires = answer.now + timedelta(days=days) if days else None
-    until = f"; it expires on {expires:%Y-%m-%d}" if expires else ""
-    file = answer.file
-    saved = f"The kubeconfig is saved to {file.path}" if file else "The kubeconfig was issued but saved nowhere"
-    current = text(get(answer.body, "/current-context"))
-    return ClusterCertificate(
-        summary=f"{saved}{until}.",
-        file=str(file.path) if file else None,
-        bytes=file.bytes if file else None,
-        sha256=file.sha256 if file else None,
-        server=_server(answer.body, current) or None,
-        expires=f"{expires:%Y-%m-%dT%H:%M:%SZ}" if expires else None,
-        warnings=["Whoever reads this file controls the cluster until it expires."],
-    )
-
-
-@summarises("cluster_endpoints")
-def cluster_endpoints(answer: Answer) -> ClusterAddresses:
-    """Show where the API server can be reached."""
-    found = _addresses(answer)
-    inside = found.private_url or "no address yet"
-    outside = f"exposed to the internet at {found.public_url}" if found.public_url else "not exposed to the internet"
-    return found.model_copy(update={"summary": f"The API server has {inside} in the VPC and is {outside}."})
-
-
-@summarises("cluster_public_access", accepts=dict | None)
-def cluster_public_access(answer: Answer) -> ClusterAddresses:
-    """Tell that the API server is open to the internet, or no longer; unbinding answers no body."""
-    found = _addresses(answer)
-    if answer.arguments.get("action") == "unbind":
-        return found.model_copy(update={"summary": "The API server is no longer reachable from the internet."})
-    where = found.public_url or "an address it did not tell"
-    closing = {"cluster_id": found.cluster_id, "action": "unbind"}
-    return found.model_copy(
-        update={
-            "summary": f"The API server is now reachable from the internet at {where}.",
-            "next": [NextCall(tool="set_cluster_public_access", arguments=closing, why="closes it again")],
-        }
-    )
-
-
 def _list_doubts(lines: list[ClusterLine], broken: list[ClusterLine]) -> Iterator[str]:
     for line in broken[:WARNED]:
-        yield f"{line.name} is {line.phase}: {quoted(line.problem) if line.problem else 'no reason told'}."
+        yield f"{word(line.name)} is {line.phase}: {quoted(line.problem) if line.problem else 'no reason told'}."
     if len(broken) > WARNED:
         yield f"{len(broken) - WARNED} more are in trouble; they stand first in the list."
     if len(lines) > SHOWN:
@@ -326,17 +264,6 @@ def _job(body: Any) -> dict[str, Any]:
     return {"job_id": job_id, "next": [follow]}
 
 
-def _addresses(answer: Answer) -> ClusterAddresses:
-    body = answer.body
-    return ClusterAddresses(
-        summary="",
-        cluster_id=text(answer.arguments.get("cluster_id")),
-        private_url=_said(body, "/status/privateEndpoint"),
-        public_url=_said(body, "/status/publicEndpoint"),
-        bandwidth_mbit=int(size) if (size := number(get(body, "/spec/spec/eip/bandwidth/size"))) else None,
-    )
-
-
 def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
     if flag(get(body, "/status/isLocked")):
         scene = _said(body, "/status/lockScene")
@@ -370,7 +297,7 @@ def _name(body: Any) -> str:
 
 
 def _phase(body: Any) -> str:
-    return text(get(body, "/status/phase")) or "of unknown phase"
+    return text(get(body, "/status/phase"))
 
 
 def _problem(body: Any) -> str | None:
@@ -398,11 +325,3 @@ def _addons(body: Any) -> list[str]:
         for each in items(noted)
     ]
     return lines or strings(noted)
-
-
-def _server(body: Any, context: str) -> str:
-    """Return the address that a kubeconfig's current context leads to."""
-    chosen = next((each for each in items(body, "/contexts") if get(each, "/name") == context), {})
-    wanted = text(get(chosen, "/context/cluster"))
-    servers = {text(get(each, "/name")): text(get(each, "/cluster/server")) for each in items(body, "/clusters")}
-    return servers.get(wanted) or next(iter(servers.values()), "")

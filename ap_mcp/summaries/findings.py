@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ap_mcp.summaries.base import Part, get, items, plural, quoted, strings, text
+from ap_mcp.summaries.base import Part, get, items, plural, quoted, strings, text, word
 
 DETAILED = 8
 """Findings of a kind that are told in full; of the others only the names."""
@@ -85,7 +85,7 @@ def failures(status: Any) -> list[Failure]:
 def odd_phases(status: Any) -> list[str]:
     """Name the items in a phase that nobody told us about: whether they failed is not for us to guess."""
     found = ((text(get(item, "/name")), text(get(item, "/phase"))) for item, _ in checked_items(status))
-    return list(dict.fromkeys(f"{name} {quoted(phase)}" for name, phase in found if phase not in KNOWN_PHASES))
+    return list(dict.fromkeys(f"{word(name)} {quoted(phase)}" for name, phase in found if phase not in KNOWN_PHASES))
 
 
 def told(failures_: Iterable[Failure]) -> list[Finding]:

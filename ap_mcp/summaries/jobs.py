@@ -20,11 +20,13 @@ from ap_mcp.summaries.base import (
     span,
     summarises,
     text,
+    word,
 )
 
 Verdict = Literal["running", "succeeded", "failed"]
 VERDICTS: dict[str, Verdict] = {"Success": "succeeded", "Failed": "failed"}
 KNOWN_PHASES = frozenset({"", "Initializing", "Running", "Success", "Failed"})
+NO_REASON = "no reason told"
 FAILURES_SHOWN = 20
 RUNNING_SHOWN = 10
 QUIET_SECONDS = 900
@@ -69,9 +71,10 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its type, with what it works on if that is told."""
+        """Its type, with what it works on if that is told; fit to stand in a sentence."""
         what = text(get(self.body, "/spec/resourceName"))
-        return f"{_type(self.body)} {what}" if what and self.leaf else _type(self.body)
+        kind = word(_type(self.body))
+        return f"{kind} {word(what)}" if what and self.leaf else kind
 
     @property
     def phase(self) -> str:
@@ -116,7 +119,7 @@ def _walk(root: Any) -> Iterator[Node]:
     while waiting:
         body, parent = waiting.pop()
         children = items(body, "/spec/subJobs")
-        node = Node(body, parent, (*(parent.path if parent else ()), _type(body)), leaf=not children)
+        node = Node(body, parent, (*(parent.path if parent else ()), word(_type(body))), leaf=not children)
         yield node
         waiting += [(child, node) for child in reversed(children)]
 
@@ -128,7 +131,7 @@ def _failures(nodes: list[Node]) -> list[FailedStep]:
     return [
         FailedStep(
             path=_way(node),
-            reason=text(get(node.body, "/status/reason")) or "no reason told",
+            reason=text(get(node.body, "/status/reason")) or NO_REASON,
         )
         for node in failed
         if node not in explained
@@ -170,11 +173,15 @@ def _sentence(state: JobState, steps: str) -> str:
     took = f" after {state.elapsed}" if state.elapsed else ""
     if state.verdict == "running":
         now = f", now {', '.join(state.running[:3])}" if state.running else ""
-        return f"{state.type} is running: {state.percent}% ({steps}{now}){took}."
+        return f"{word(state.type)} is running: {state.percent}% ({steps}{now}){took}."
     more = _SENTENCES.get((state.type, state.verdict), "")
-    first = f" at {state.failed[0].path.split(' > ')[-1]}: {state.failed[0].reason.rstrip('.')}" if state.failed else ""
-    where = first if state.verdict == "failed" else ""
-    return f"{state.type} {state.verdict}{took}{where}. {more}".rstrip()
+    where = f" at {_first(state.failed[0])}" if state.failed and state.verdict == "failed" else ""
+    return f"{word(state.type)} {state.verdict}{took}{where}. {more}".rstrip()
+
+
+def _first(step: FailedStep) -> str:
+    why = step.reason if step.reason == NO_REASON else quoted(step.reason.rstrip("."))
+    return f"{step.path.split(' > ')[-1]}: {why}"
 
 
 def _doubts(verdict: str, failed: list[FailedStep], stalled: datetime | None, now: datetime) -> Iterator[str]:

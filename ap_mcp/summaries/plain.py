@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, Result, summarises, text
+from ap_mcp.summaries.base import Answer, Result, quoted, summarises, text
 
 FACTS = 40
 DEPTH = 6
@@ -31,7 +31,7 @@ def plain(answer: Answer) -> Plain:
     facts = dict(list(every.items())[:FACTS])
     left = len(every) - len(facts)
     said = text(answer.body) if isinstance(answer.body, str | int | float) else ""
-    told = f" The service says: {said}." if said and said != "success" else ""
+    told = f" The service says {quoted(said)}." if said and said != "success" else ""
     where = f" Saved to {answer.file.path}." if answer.file else ""
     return Plain(
         summary=f"{answer.operation.title}: done.{told}{where}",

@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, Part, Result, get, items, number, summarises, text
+from ap_mcp.summaries.base import Answer, Part, Result, get, items, number, summarises, text, word
 
 _NAMES = {"cluster": "clusters", "autopilot_cluster": "clusters"}
 
@@ -30,8 +30,8 @@ def quotas(answer: Answer) -> QuotaList:
     """Show how much of each quota is used."""
     every = items(answer.body, "/quotas")
     found = [quota for each in every if (quota := _quota(each))]
-    said = "; ".join(f"{each.used} of {each.limit} {each.name} used, {each.left} left" for each in found)
-    full = [f"No more {each.name} can be created: the quota is used up." for each in found if each.left <= 0]
+    said = "; ".join(f"{each.used} of {each.limit} {word(each.name)} used, {each.left} left" for each in found)
+    full = [f"No more {word(each.name)} can be created: the quota is used up." for each in found if each.left <= 0]
     unread = len(every) - len(found)
     return QuotaList(
         summary=f"{said or 'The service told no quota'}.",

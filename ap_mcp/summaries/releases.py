@@ -18,6 +18,7 @@ from ap_mcp.summaries.base import (
     quoted,
     summarises,
     text,
+    word,
 )
 from ap_mcp.summaries.charts import too_large, unsuccessful, when, within_limit
 
@@ -25,6 +26,7 @@ __all__ = ["release", "release_change", "release_deletion", "release_history", "
 
 BUSY = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK", "DELETING"})
 BROKEN = frozenset({"FAILED", "UNKNOWN"})
+NOT_TOLD = "not told"
 
 _DOING = {
     "DEPLOYED": "is deployed",
@@ -110,13 +112,13 @@ def release_list(answer: Answer) -> ReleaseList:
     """List a cluster's releases."""
     lines = sorted((_line(each) for each in _flat(answer.body)), key=_urgency)
     counted = Counter(line.status for line in lines)
-    states = ", ".join(f"{count} {status}" for status, count in counted.most_common())
+    states = ", ".join(f"{count} {_stated(status)}" for status, count in counted.most_common())
     broken = [line for line in lines if line.status in BROKEN]
     return ReleaseList(
         summary=f"{plural(len(lines), 'release')}{': ' + states if states else ''}.",
         releases=lines,
         warnings=[f"{_title(line)} {_doing(line.status)}." for line in broken],
-        next=[_call("get_release", answer, line, f"{line.name} needs a look") for line in broken[:1]],
+        next=[_call("get_release", answer, line, f"{word(line.name)} needs a look") for line in broken[:1]],
     )
 
 
@@ -179,7 +181,7 @@ def release_history(answer: Answer) -> ReleaseHistory:
     """List the revisions of a release."""
     bodies = sorted(_flat(answer.body), key=lambda each: number(get(each, "/version")) or 0, reverse=True)
     lines = [_revision(each) for each in bodies]
-    name = "/".join(text(answer.arguments.get(key)) for key in ("namespace", "name"))
+    name = word("/".join(text(answer.arguments.get(key)) for key in ("namespace", "name")))
     now = f"; the current one, {lines[0].revision}, {_doing(lines[0].status)}" if lines else ""
     return ReleaseHistory(summary=f"{name} has {plural(len(lines), 'revision')}{now}.", revisions=lines)
 
@@ -193,7 +195,7 @@ def _flat(body: Any) -> list[dict[str, Any]]:
 
 
 def _line(body: Any) -> ReleaseLine:
-    status = text(get(body, "/status")) or "not told"
+    status = text(get(body, "/status")) or NOT_TOLD
     said = text(get(body, "/status_description"))
     return ReleaseLine(
         namespace=text(get(body, "/namespace")),
@@ -215,7 +217,7 @@ def _revision(body: Any) -> RevisionLine:
 
 
 def _chart(body: Any) -> str:
-    return " ".join(filter(None, (text(get(body, "/chart_name")), text(get(body, "/chart_version")))))
+    return " ".join(word(each) for key in ("chart_name", "chart_version") if (each := text(get(body, f"/{key}"))))
 
 
 def _count(value: Any) -> int | None:
@@ -229,11 +231,16 @@ def _urgency(line: ReleaseLine) -> tuple[int, str, str]:
 
 
 def _title(line: ReleaseLine) -> str:
-    return "/".join(filter(None, (line.namespace, line.name))) or "the release"
+    found = "/".join(filter(None, (line.namespace, line.name)))
+    return word(found) if found else "the release"
 
 
 def _doing(status: str) -> str:
-    return _DOING.get(status, f"is {status}")
+    return _DOING.get(status, f"is {_stated(status)}")
+
+
+def _stated(status: str) -> str:
+    return status if status == NOT_TOLD else word(status)
 
 
 def _told(line: ReleaseLine) -> str:

@@ -2,7 +2,7 @@
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, NextCall, Result, mapping, plural, strings, summarises, text
+from ap_mcp.summaries.base import Answer, NextCall, Result, mapping, plural, strings, summarises, text, word
 
 
 class TagChange(Result):
@@ -21,7 +21,7 @@ def tags(answer: Answer) -> TagChange:
     done = f"{plural(len(added), 'tag')} set" if added else f"{plural(len(removed), 'tag')} removed"
     cluster_id = text(given.get("cluster_id"))
     return TagChange(
-        summary=f"{done}: {', '.join(added or removed)}. Other tags are as they were.",
+        summary=f"{done}: {', '.join(word(key) for key in added or removed)}. Other tags are as they were.",
         cluster_id=cluster_id,
         tags=added,
         removed=removed,

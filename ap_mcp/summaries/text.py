@@ -20,7 +20,7 @@ _BARE = re.compile(r"[^\s\"'=,;{}\[\]()]+")
 def render(result: Result) -> str:
     """Return the text half of an answer: the summary, the facts, warnings, next calls, and where the rest is."""
     lines = [one_line(result.summary)]
-    facts = sendable(result.model_dump(mode="json", exclude_none=True, exclude=set(COMMON_FIELDS)))
+    facts = sendable(result.model_dump(exclude_none=True, exclude=set(COMMON_FIELDS)))
     for name, value in facts.items():
         lines += _field(one_line(name), value, "")
     lines += [f"warning: {one_line(warning)}" for warning in result.warnings]

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeVar
 
-from ap_mcp.summaries.base import Answer, NextCall, get, items, moment, plural, span, text
+from ap_mcp.summaries.base import Answer, NextCall, get, items, moment, plural, span, text, word
 
 LISTED = 20
 """Most entries of a history that are shown; the rest is in the raw answer."""
@@ -18,6 +18,8 @@ VERDICTS = {
     "Failed": FAILED,
 }
 
+_SPOKEN = frozenset({*VERDICTS.values(), "idle", "unknown", "ready", "ready_with_risks", "blocked", "error", "expired"})
+
 LineT = TypeVar("LineT")
 
 
@@ -29,7 +31,7 @@ def verdict_of(phase: str) -> str:
 def spoken(verdict: str) -> str:
     """Return a verdict as the words that follow a noun."""
     words = {SUCCEEDED: "has succeeded", FAILED: "has failed", "cancelled": "was cancelled", "stopped": "has stopped"}
-    return words.get(verdict, f"is {verdict.replace('_', ' ')}")
+    return words.get(verdict) or f"is {verdict.replace('_', ' ') if verdict in _SPOKEN else word(verdict)}"
 
 
 def stamp(value: Any) -> str | None:

@@ -4,7 +4,20 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, NextCall, Part, Result, get, items, moment, plural, span, summarises, text
+from ap_mcp.summaries.base import (
+    Answer,
+    NextCall,
+    Part,
+    Result,
+    get,
+    items,
+    moment,
+    plural,
+    span,
+    summarises,
+    text,
+    word,
+)
 from ap_mcp.summaries.upgrade_parts import (
     LISTED,
     call,
@@ -121,7 +134,7 @@ def _line(body: Any) -> WorkflowLine:
         from_version=text(get(body, "/spec/clusterVersion")),
         to_version=text(get(body, "/spec/targetVersion")),
         created=created(body) or None,
-        at=f"{_title(now)} {verdict_of(text(get(now, '/status')))}" if now else None,
+        at=f"{_title(now)} {word(verdict_of(text(get(now, '/status'))))}" if now else None,
     )
 
 
@@ -148,14 +161,15 @@ def _said(line: WorkflowLine, points: list[dict[str, Any]]) -> str:
     done = [_title(point) for point in points if get(point, "/status") == "Success"]
     progress = f" Done: {', '.join(done)}." if done else " No stage is done yet."
     at = f" Now: {line.at}." if line.at else ""
-    return f"The workflow from {line.from_version} to {line.to_version} {spoken(line.verdict)}.{progress}{at}"
+    way = f"from {word(line.from_version)} to {word(line.to_version)}"
+    return f"The workflow {way} {spoken(line.verdict)}.{progress}{at}"
 
 
 def _uncancellable(verdict: str, points: list[dict[str, Any]]) -> str | None:
     if verdict in ("running", "succeeded", "cancelled"):
         return f"The workflow {spoken(verdict)}."
     upgrade = _status(points, "Cluster")
-    return f"Its upgrade is in state {upgrade}." if upgrade in BUSY_UPGRADE else None
+    return f"Its upgrade is in state {word(upgrade)}." if upgrade in BUSY_UPGRADE else None
 
 
 def _next(answer: Answer, line: WorkflowLine, points: list[dict[str, Any]]) -> list[NextCall]:
@@ -184,4 +198,4 @@ def _status(points: list[dict[str, Any]], stage: str) -> str:
 
 def _title(point: Any) -> str:
     kind = text(get(point, "/taskType"))
-    return TITLES.get(kind, kind)
+    return TITLES.get(kind) or word(kind)

@@ -18,6 +18,7 @@ from ap_mcp.summaries.base import (
     strings,
     summarises,
     text,
+    word,
 )
 from ap_mcp.summaries.plain import flattened
 from ap_mcp.summaries.upgrade_parts import (
@@ -120,7 +121,8 @@ def upgrade_started(answer: Answer) -> Upgrade:
     action = get(body, "/spec/clusterUpgradeAction", {})
     source, target = text(get(action, "/version")), text(get(action, "/targetVersion"))
     return Upgrade(
-        summary=f"The upgrade from {source} to {target} was accepted. Until it has ended the cluster is Upgrading.",
+        summary=f"The upgrade from {word(source)} to {word(target)} was accepted. "
+        "Until it has ended the cluster is Upgrading.",
         task_id=task_id,
         verdict=RUNNING,
         from_version=source,
@@ -180,7 +182,7 @@ def backup_started(answer: Answer) -> Started:
     """Tell that a backup was started."""
     task_id = text(get(answer.body, "/uid")) or text(get(answer.body, "/metadata/uid"))
     return Started(
-        summary=f"The backup {task_id} was started.",
+        summary=f"The backup {word(task_id)} was started.",
         task_id=task_id or None,
         next=[call(answer, "list_backups", "It has ended when its entry is succeeded")],
     )
@@ -207,9 +209,13 @@ def upgrade_info(answer: Answer) -> UpgradeInfo:
     suggested = text(get(body, "/spec/versionInfo/suggestPatch"))
     last = text(get(body, "/spec/lastUpgradeInfo/phase"))
     busy = state in (RUNNING, FAILED, "paused")
-    offer = f"can be upgraded to {', '.join(targets)}" if targets else "has no newer version to go to"
+    offer = (
+        f"can be upgraded to {', '.join(word(each) for each in targets)}"
+        if targets
+        else "has no newer version to go to"
+    )
     return UpgradeInfo(
-        summary=f"The cluster runs {version} and {offer}."
+        summary=f"The cluster runs {word(version)} and {offer}."
         + (f" Its upgrade {spoken(state)}." if state and busy else ""),
         version=version,
         suggested_patch=f"{release}-{suggested}" if suggested and suggested != patch else None,
@@ -296,7 +302,7 @@ def _said(line: TaskLine, spent: str | None, details: dict[str, Any]) -> str:
 
 
 def _way(line: TaskLine) -> str:
-    return f"from {line.from_version} to {line.to_version} " if line.to_version else ""
+    return f"from {word(line.from_version)} to {word(line.to_version)} " if line.to_version else ""
 
 
 def _percent(value: Any) -> float | None:

@@ -1,8 +1,8 @@
 """What an upgrade of a cluster means for its add-ons: which change with it, which are too old for it."""
 
+from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.binding import merge_patch
 from ap_mcp.guard.impact import Answers, Draft, briefly, few, gather, look, refused
 from ap_mcp.guard.impacts import changes
 from ap_mcp.guard.impacts.versions import runs_on
@@ -23,7 +23,7 @@ async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
     if found is not None:
         _must_be_installed(wanted, rows)
         draft.stable["addons"] = {name: [_version(row), _status(row)] for name, row in rows.items()}
-    _about_settings(draft, rows)
+    _about_settings(draft)
     names = sorted({*rows, *wanted})
     looks = {name: look("list_addon_templates", template_name=name) for name in names}
     templates = await gather(draft.case, **looks)
@@ -63,8 +63,8 @@ def _must_be_installed(wanted: dict[str, str], rows: dict[str, dict[str, Any]]) 
         raise refused(f"not installed as an add-on: {few(strangers)}", f"Installed: {has}.")
 
 
-def _about_settings(draft: Draft, rows: dict[str, dict[str, Any]]) -> None:
-    """Tell which settings of add-ons the call gives.
+def _about_settings(draft: Draft) -> None:
+    """Tell which settings of add-ons the call gives; what they are now is not listed with the add-ons.
 
     Raises:
         CallRefused: nobody could tell them.
@@ -72,14 +72,19 @@ def _about_settings(draft: Draft, rows: dict[str, dict[str, Any]]) -> None:
     for each in draft.case.arguments.get("addons", []):
         if "values" not in each:
             continue
-        name, given = each["name"], changes.settings(each["values"])
+        name, given = word(each["name"]), changes.settings(each["values"])
         if given is None:
-            raise refused(f"values of add-on {word(name)} are nested too deep to be told")
-        before = changes.settings(get(rows.get(name, {}), "/spec/values")) or {}
-        lines = changes.told(changes.changes(before, merge_patch(before, given)))
-        draft.goes += [f"add-on {word(name)}: {line}" for line in lines or ["its settings, as given, are those of now"]]
-        draft.unknown.append(f"whether add-on {word(name)} keeps settings that the call leaves out")
-        draft.stable["addon_values"] = {**draft.stable.get("addon_values", {}), name: changes.digest(before)}
+            raise refused(f"values of add-on {name} are nested too deep to be told")
+        found = changes.changes(_bare(given), given)
+        draft.goes += [f"add-on {name}: {one.path} is set to {one.after}" for one in found[: changes.LINES]]
+        if rest := [one.path for one in found[changes.LINES :]]:
+            draft.goes.append(f"add-on {name}: also sets {few(rest)}")
+        draft.unknown.append(f"whether add-on {name} keeps settings that the call leaves out")
+
+
+def _bare(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without their values, so that each of these counts as a change of its own."""
+    return {key: _bare(inner) for key, inner in given.items() if isinstance(inner, Mapping)}
 
 
 def _about_addon(draft: Draft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:
