@@ -23,12 +23,12 @@ from ap_mcp.guard.impact import (
     look,
     must_belong,
     production_sign,
-    word,
 )
 from ap_mcp.guard.impacts import build_impact, builders, registry
 from ap_mcp.guard.impacts.generic import generic
 from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
 from ap_mcp.specs import load_catalog
+from ap_mcp.summaries.base import word
 
 pytestmark = pytest.mark.anyio
 
