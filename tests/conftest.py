@@ -15,3 +15,8 @@ def anyio_backend() -> str:
 @pytest.fixture(scope="session")
 def catalog() -> Catalog:
     return load_catalog()
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a case of raw bytes by its argument: what an archive holds differs from process to process."""
+    return argname if isinstance(val, bytes) else None
