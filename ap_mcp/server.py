@@ -18,6 +18,7 @@ from ap_mcp.arguments import check_against, check_arguments
 from ap_mcp.binding import FilePart, HttpCall
 from ap_mcp.errors import (
     ApMcpError,
+    AuditFailed,
     CloudUnreachable,
     ConfirmationRequired,
     InvalidArguments,
@@ -243,8 +244,9 @@ class Autopilot:
             channel=consent.channel,
             approver=consent.approver,
         )
-        number = await to_thread.run_sync(self.audit.decided, entry)
-        outcome = guard.Outcome("unknown", detail="cut short: look before you repeat it")
+        with CancelScope(shield=True):
+            number = await to_thread.run_sync(self.audit.decided, entry)
+        outcome, unrecorded = guard.Outcome("unknown", detail="cut short: look before you repeat it"), ""
         try:
             reply = await self.account.send(request.call)
             outcome = guard.Outcome("succeeded", request_id=reply.request_id)
@@ -253,8 +255,18 @@ class Autopilot:
             raise
         finally:
             with CancelScope(shield=True):
-                await to_thread.run_sync(self.audit.finished, number, outcome)
-        return await self._result(operation, arguments, reply, caller)
+                unrecorded = await self._finished(number, outcome)
+        result = await self._result(operation, arguments, reply, caller)
+        return result.model_copy(update={"warnings": [*result.warnings, unrecorded]}) if unrecorded else result
+
+    async def _finished(self, number: int, outcome: "guard.Outcome") -> str:
+        """Record how a guarded call ended; return why that failed, for it must not hide the end itself."""
+        try:
+            await to_thread.run_sync(self.audit.finished, number, outcome)
+        except AuditFailed as error:
+            logger.error("audit line %d has no end: %s", number, error.render())  # noqa: TRY400 - no trace needed
+            return error.render()
+        return ""
 
     async def _bound(
         self, operation: Operation, arguments: Mapping[str, Any], files: Mapping[str, FilePart]

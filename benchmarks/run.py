@@ -1,4 +1,4 @@
-"""Measures what DESIGN promises about size, recall, start-up, memory and time; `make bench` runs it.
+"""Measures what is promised about size, recall, start-up, memory and time; `make bench` runs it.
 
 Prints one table per subject and writes them to RESULTS.md. Sizes hardly differ from run to run. Times and memory are
 told as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again when

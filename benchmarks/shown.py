@@ -26,7 +26,7 @@ def section() -> Section:
         rows.append([name, *size.cells, *parts])
         if most and (size.bytes > most.bytes or size.tokens > most.tokens):
             broken.append(f"tools/list, {name}: {size.bytes:,} bytes and {size.tokens:,} tokens")
-    about = "Names, titles, descriptions, annotations and schemas, as sent; the shares are of what DESIGN allows."
+    about = "Names, titles, descriptions, annotations and schemas, as sent; the shares are of their budgets."
     return Section("tools/list", about, ["what", "bytes", "tokens", "of the bytes", "of the tokens"], rows, broken)
 
 

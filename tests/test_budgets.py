@@ -1,4 +1,4 @@
-"""What DESIGN promises about the size of answers and of a start; sizes only, `make bench` measures times."""
+"""What is promised about the size of answers and of a start; sizes only, `make bench` measures times."""
 
 import json
 import os
