@@ -101,3 +101,4 @@ def log_to_stderr(level: str) -> None:
     handler.setFormatter(Masked("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("ap_mcp").setLevel(level.upper())
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # that it tries again is no news; that it gave up is told
