@@ -62,8 +62,8 @@ def _found_cut(text: str, start: int) -> Found | None:
         mark = step[0]
         if mark in _CLOSING:
             inside.append(_CLOSING[mark])
-        elif mark in _CLOSING.values() and (not inside or inside.pop() != mark):
-            return None
+        elif mark in ("}", "]"):
+            inside = inside[:-1]
         if mark[0] != '"':
             told, missing = step.start() if mark == "," else step.end(), "".join(reversed(inside))
     try:
