@@ -1,15 +1,17 @@
 """One guarded call on an account of its own, and every way somebody could try to get it through."""
 
 import copy
+import itertools
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import anyio
+import pytest
 from agent import Agent, connected, text_of
 from approving import ALICE, APPROVERS
 from guarded import guarded_account
@@ -32,6 +34,10 @@ from ap_mcp.summaries.base import get
 
 TOOLS = sorted(each.id for each in load_catalog().values() if each.guarded)
 ERAS = ("auto", "legacy")
+DENYING = '[[rules]]\ndecision = "deny"\ntools = ["{tool}"]\n'
+OTHER = '[[rules]]\ndecision = "ask"\napprover = "other"\ntools = ["{tool}"]\n'
+ANOTHER = dict(zip(TOOLS, [*TOOLS[1:], TOOLS[0]], strict=True))
+"""For each tool another one."""
 STATE_KEY = "a key that all servers of a test share"
 ANY_ID = "3d7c0a52-5c1e-11ef-9a41-0255ac100d01"
 SOON = timedelta(seconds=1)
@@ -145,6 +151,30 @@ class Scene:
         self.clock.pass_by(SOON)
 
 
+def is_part_of_cluster(tool: str) -> bool:
+    """Say whether a tool acts on something that is in a cluster already: an add-on, a workflow, a release."""
+    operation = load_catalog()[tool]
+    apart = operation.target is not None and operation.target.argument != "cluster_id"
+    return apart and "cluster_id" in operation.arguments and tool != "create_release"
+
+
+Scenes: TypeAlias = Callable[..., Scene]
+"""Makes a scene of a tool, an era, and arguments beside those of its call."""
+
+
+def scenes(*cases: tuple[str, str]) -> pytest.MarkDecorator:
+    """Run a test in the scenes of these tools and eras."""
+    return pytest.mark.parametrize("scene", cases, ids=[" ".join(case) for case in cases], indirect=True)
+
+
+in_both_eras = scenes(*itertools.product(TOOLS, ERAS))
+in_2026 = scenes(*itertools.product(TOOLS, ["auto"]))
+in_2025 = scenes(*itertools.product(TOOLS, ["legacy"]))
+in_one_era = scenes(*zip(TOOLS, itertools.cycle(ERAS), strict=False))
+"""For what is no matter of the protocol: half of the tools in the one era, half in the other."""
+on_parts_of_clusters = scenes(*itertools.product(filter(is_part_of_cluster, TOOLS), ERAS))
+
+
 def told(said: str) -> str:
     """Check that a refusal says that nothing was sent, and what to do now."""
     assert "othing was sent" in said, said
@@ -226,13 +256,6 @@ def another_call(scene: Scene) -> dict[str, Any]:
     return {**given, **more}
 
 
-def is_part_of_cluster(tool: str) -> bool:
-    """Say whether a tool acts on something that is in a cluster already: an add-on, a workflow, a release."""
-    operation = load_catalog()[tool]
-    apart = operation.target is not None and operation.target.argument != "cluster_id"
-    return apart and "cluster_id" in operation.arguments and tool != "create_release"
-
-
 def touch(scene: Scene, number: int = 0) -> None:
     """Change what the call would touch, in a way that whoever agrees to it would want to know."""
     if "cluster_id" in scene.arguments:
@@ -272,3 +295,33 @@ def _copy(world: World, table: str, row: Mapping[str, Any], **changes: Any) -> s
     uid = made["metadata"]["uid"] = world.new_id()
     world.table(table)[uid] = made
     return uid
+
+
+def as_somebody_else(monkeypatch: pytest.MonkeyPatch, name: str = "somebody-else") -> None:
+    """Let servers that start now run for another user."""
+    monkeypatch.setattr("ap_mcp.protocol.local_user", lambda: name)
+
+
+def tampered(sealed: str) -> list[str]:
+    """Spellings of a sealed text that differ in a single place."""
+    places = (0, len(sealed) // 2, len(sealed) - 1)
+    flipped = [f"{sealed[:at]}{'A' if sealed[at] != 'A' else 'B'}{sealed[at + 1 :]}" for at in places]
+    return [*flipped, f"{sealed}="]
+
+
+def message_of(asked: InputRequiredResult) -> str:
+    assert asked.input_requests
+    form = asked.input_requests["consent"].params
+    assert isinstance(form, ElicitRequestFormParams)
+    return form.message
+
+
+def text_in(result: CallToolResult | InputRequiredResult) -> str:
+    assert isinstance(result, CallToolResult)
+    return text_of(result)
+
+
+def policy(scene: Scene, text: str) -> Path:
+    path = scene.folder / "policy.toml"
+    path.write_text(text.format(tool=scene.tool))
+    return path

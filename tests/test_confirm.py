@@ -360,7 +360,8 @@ async def test_a_form_that_stays_unanswered_is_taken_away(desk: Desk) -> None:
         return NAMED
 
     desk.patience = 0.01
-    assert "did not answer" in await desk.refusal(caller=Caller("ivan", push=nobody_answers))
+    with anyio.fail_after(20):
+        assert "did not answer" in await desk.refusal(caller=Caller("ivan", push=nobody_answers))
     assert left == [True]
 
 

@@ -3,144 +3,46 @@
 The tools come from the specs: a new guarded one fails here until it has a call of its own.
 """
 
-import itertools
-import json
-import sqlite3
-from collections.abc import Iterator
-from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from agent import Agent, text_of
-from approving import ALICE, MALLORY, edit
+from agent import Agent
 from consenting import (
-    ANY_ID,
-    ERAS,
+    ANOTHER,
+    DENYING,
     TOOLS,
     Prepared,
     Scene,
     another_call,
     answer_to,
-    is_part_of_cluster,
+    as_somebody_else,
+    in_2025,
+    in_2026,
+    in_both_eras,
+    in_one_era,
     leg,
+    message_of,
     name_in,
-    prepare,
+    on_parts_of_clusters,
+    policy,
     question_of,
-    scene_of,
+    tampered,
+    text_in,
     told,
     touch,
 )
 from guarded import Action, Person
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp_types import ElicitResult, InputRequiredResult
 
-from ap_mcp.errors import ApprovalRefused
-from ap_mcp.guard import approvals, keys
-from ap_mcp.guard.approvals import Question
-from ap_mcp.guard.confirm import APPROVAL_LIFETIME, CHANGED, FIELD, LIFETIME
-from ap_mcp.guard.keys import init_key, sign, unlock
-from ap_mcp.guard.questions import Decision, signed_digest
-from ap_mcp.guard.seal import ticks
+from ap_mcp.guard.confirm import CHANGED, FIELD, LIFETIME
 from ap_mcp.simulator.names import TEAM_SANDBOX
 from ap_mcp.tools import TOKEN
 
+pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
 
 WITHOUT_FORMS = ("human", "approval", "token")
-DENYING = '[[rules]]\ndecision = "deny"\ntools = ["{tool}"]\n'
-OTHER = '[[rules]]\ndecision = "ask"\napprover = "other"\ntools = ["{tool}"]\n'
-ANOTHER = dict(zip(TOOLS, [*TOOLS[1:], TOOLS[0]], strict=True))
-"""For each tool another one."""
-
-
-def _scenes(*cases: tuple[str, str]) -> pytest.MarkDecorator:
-    return pytest.mark.parametrize("scene", cases, ids=[" ".join(case) for case in cases], indirect=True)
-
-
-in_both_eras = _scenes(*itertools.product(TOOLS, ERAS))
-in_2026 = _scenes(*itertools.product(TOOLS, ["auto"]))
-in_2025 = _scenes(*itertools.product(TOOLS, ["legacy"]))
-on_parts_of_clusters = _scenes(*itertools.product(filter(is_part_of_cluster, TOOLS), ERAS))
-in_one_era = _scenes(*zip(TOOLS, itertools.cycle(ERAS), strict=False))
-"""For what is no matter of the protocol: half of the tools in the one era, half in the other."""
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepare(tmp_path_factory.mktemp("prepared"))
-
-
-@pytest.fixture(autouse=True)
-def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let the store not wait for the disk: that it survives a crash is tested elsewhere, and here it is used a lot."""
-    careful = approvals._prepare
-
-    def prepare_hastily(db: sqlite3.Connection) -> None:
-        careful(db)
-        db.execute("PRAGMA synchronous = OFF")
-
-    monkeypatch.setattr(approvals, "_prepare", prepare_hastily)
-
-
-@pytest.fixture
-def scene(request: pytest.FixtureRequest, tmp_path: Path, prepared: Prepared) -> Iterator[Scene]:
-    tool, era = request.param
-    scene = scene_of(prepared, tool, era, tmp_path)
-    yield scene
-    scene.check()
-
-
-def as_somebody_else(monkeypatch: pytest.MonkeyPatch, name: str = "somebody-else") -> None:
-    """Let servers that start now run for another user."""
-    monkeypatch.setattr("ap_mcp.protocol.local_user", lambda: name)
-
-
-def tampered(sealed: str) -> list[str]:
-    """Spellings of a sealed text that differ in a single place."""
-    places = (0, len(sealed) // 2, len(sealed) - 1)
-    flipped = [f"{sealed[:at]}{'A' if sealed[at] != 'A' else 'B'}{sealed[at + 1 :]}" for at in places]
-    return [*flipped, f"{sealed}="]
-
-
-def message_of(asked: InputRequiredResult) -> str:
-    assert asked.input_requests
-    form = asked.input_requests["consent"].params
-    assert isinstance(form, ElicitRequestFormParams)
-    return form.message
-
-
-def text_in(result: CallToolResult | InputRequiredResult) -> str:
-    assert isinstance(result, CallToolResult)
-    return text_of(result)
-
-
-def decision_on(scene: Scene, question: Question) -> Decision:
-    asked = scene.store.find(question.code)
-    assert asked
-    assert asked.decision
-    return asked.decision
-
-
-def write(scene: Scene, question: Question, **values: Any) -> None:
-    """Write values into the row of a question by hand."""
-    if "signature" in values:
-        values["decided"] = ticks(scene.clock())
-    columns = ", ".join(f"{name} = ?" for name in values)
-    edit(scene.store, f"UPDATE questions SET {columns} WHERE code = ?", *values.values(), question.code)  # noqa: S608
-
-
-def put_back(scene: Scene, tables: dict[str, Any]) -> None:
-    """Bring the account back to how it was, as if nothing had been done."""
-    for name, rows in tables.items():
-        scene.world.table(name).clear()
-        scene.world.table(name).update(rows)
-
-
-def policy(scene: Scene, text: str) -> Path:
-    path = scene.folder / "policy.toml"
-    path.write_text(text.format(tool=scene.tool))
-    return path
 
 
 def test_there_is_a_call_for_every_guarded_tool_and_each_needs_consent(prepared: Prepared) -> None:
@@ -312,205 +214,6 @@ async def test_an_answered_state_works_once(scene: Scene) -> None:
     async with scene.connect(Person()) as agent:
         again = await leg(agent, scene, **yes)
         assert isinstance(again, InputRequiredResult) or again.is_error
-
-
-# Tokens
-
-
-@in_one_era
-async def test_a_token_is_unknown_outside_mode_token(scene: Scene) -> None:
-    async with scene.connect(confirm="token") as agent:
-        token = await scene.token(agent)
-    for confirm in ("human", "approval", "deny"):
-        async with scene.connect(confirm=confirm) as agent:
-            assert "confirmation_token: is no argument" in await scene.refused(agent, confirmation_token=token)
-
-
-@in_one_era
-async def test_a_token_that_was_not_made_for_this_very_call_is_worth_nothing(
-    scene: Scene, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other, else_ = another_call(scene), ANOTHER[scene.tool]
-    async with scene.connect(confirm="token") as agent:
-        mine, code = await scene.token(agent), (await scene.waits(agent)).code
-        await agent.fail(else_, **prepared.calls[else_])
-        for_others = [await scene.token(agent, other), agent.said.rpartition("confirmation_token=")[2]]
-        for token in (*tampered(mine), *for_others, code, ANY_ID, ""):
-            said = await scene.refused(agent, confirmation_token=token)
-            assert "confirmation_token is unknown" in said
-        assert "confirmation_token is unknown" in await scene.refused(agent, other, confirmation_token=mine)
-    as_somebody_else(monkeypatch)
-    async with scene.connect(confirm="token") as agent:
-        assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=mine)
-    monkeypatch.undo()
-    scene.clock.pass_by(LIFETIME)
-    async with scene.connect(confirm="token") as agent:
-        assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=mine)
-
-
-@in_one_era
-async def test_a_token_for_things_as_they_were_is_worth_nothing_once_they_change(scene: Scene) -> None:
-    async with scene.connect(confirm="token") as agent:
-        token = await scene.token(agent)
-        touch(scene)
-        assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=token)
-
-
-@in_one_era
-async def test_a_token_works_once_also_on_another_server_of_the_same_user(scene: Scene) -> None:
-    async with scene.connect(confirm="token") as agent:
-        token = await scene.token(agent)
-        await scene.done(agent, confirmation_token=token)
-        # Whether things have changed by it or not: this consent is gone.
-        assert (await agent.run(scene.tool, {**scene.arguments, TOKEN: token})).is_error
-    async with scene.connect(confirm="token") as agent:
-        assert (await agent.run(scene.tool, {**scene.arguments, TOKEN: token})).is_error
-
-
-@in_one_era
-async def test_where_somebody_else_must_approve_neither_form_nor_token_counts(scene: Scene) -> None:
-    person = Person()
-    async with scene.connect(confirm="token") as agent:
-        token = await scene.token(agent)
-    async with scene.connect(person, confirm="token", policy_file=policy(scene, OTHER)) as agent:
-        assert (await scene.waits(agent)).other_approver
-        assert "confirmation_token=" not in agent.said
-        said = await scene.refused(agent, confirmation_token=token)
-        assert said.startswith("approval_required")
-    assert person.read == []
-
-
-# Approvals
-
-
-@in_one_era
-async def test_an_approval_that_was_declined_holds_until_it_expires(scene: Scene) -> None:
-    async with scene.connect(confirm="approval") as agent:
-        question = await scene.waits(agent)
-        scene.decide(question, approved=False)
-        assert f"alice declined it ({question.code})" in await scene.refused(agent)
-        scene.clock.pass_by(APPROVAL_LIFETIME)
-        assert (await scene.waits(agent)).code != question.code
-
-
-@in_one_era
-async def test_an_approval_counts_in_its_time_for_its_call_for_its_user_and_for_things_as_they_were(
-    scene: Scene, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    other = another_call(scene)
-    async with scene.connect(confirm="approval") as agent:
-        for_other = await scene.waits(agent, other)
-        scene.decide(for_other)
-        question = await scene.waits(agent)
-        assert question.code != for_other.code
-        scene.decide(question)
-        scene.clock.pass_by(question.expires - scene.clock())
-        assert (await scene.waits(agent)).code != question.code
-    async with scene.connect(confirm="approval") as agent:
-        question = await scene.waits(agent)
-        scene.decide(question)
-    as_somebody_else(monkeypatch)
-    async with scene.connect(confirm="approval") as agent:
-        assert (await scene.waits(agent)).principal == "somebody-else"
-    monkeypatch.undo()
-    touch(scene)
-    async with scene.connect(confirm="approval") as agent:
-        assert (await scene.waits(agent)).code != question.code
-
-
-@in_one_era
-async def test_what_somebody_writes_into_the_store_is_no_approval(scene: Scene) -> None:
-    other = another_call(scene)
-    async with scene.connect(confirm="approval") as agent:
-        approved = await scene.waits(agent, other)
-        scene.decide(approved)
-        signature = decision_on(scene, approved).signature
-        for forged in (signature, b"\0" * 64, b""):
-            question = await scene.waits(agent)
-            write(scene, question, approver="alice", approved=1, signature=forged)
-            assert (await scene.waits(agent)).code != question.code
-        question = await scene.waits(agent)
-        edit(scene.store, "DELETE FROM questions WHERE code = ?", question.code)
-        mine = question.told()
-        write(scene, approved, **{name: mine[name] for name in mine if name not in ("code", "created", "expires")})
-        assert (await scene.waits(agent)).code != approved.code
-
-
-@in_one_era
-async def test_an_approval_of_another_text_than_the_true_one_does_not_count(scene: Scene) -> None:
-    async with scene.connect(confirm="approval") as agent:
-        for changes in (
-            {"impact_text": "As of 2025-06-02T08:00:00+00:00\nShows something. Nothing changes."},
-            {"impact_text": "Shows something. Nothing changes."},
-            {"name": "something-harmless", "arguments": "{}", "effect": "read"},
-        ):
-            question = await scene.waits(agent)
-            write(scene, question, **changes)
-            doctored = scene.store.find(question.code)
-            assert doctored
-            scene.decide(doctored.question)
-            assert (await scene.waits(agent)).code != question.code
-
-
-@in_one_era
-async def test_a_decision_counts_only_with_the_key_of_an_approver_the_server_knew_at_its_start(scene: Scene) -> None:
-    async with scene.connect(confirm="approval") as agent:
-        question = await scene.waits(agent)
-        scene.decide(question, MALLORY)
-        again = await scene.waits(agent)
-        as_alice = replace(sign(MALLORY, again, True, scene.clock()), approver="alice")
-        scene.store.decide(again.code, as_alice)
-        config = scene.folder / "config" / keys.APPROVERS_FILE
-        config.write_text(json.dumps({"alice": ALICE.public_text, "mallory": MALLORY.public_text}))
-        assert (await scene.waits(agent)).code not in (question.code, again.code)
-
-
-@in_one_era
-async def test_a_wrong_passphrase_signs_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
-    folder = scene.folder / "approver"
-    init_key(folder, "bob", "correct horse battery")
-    async with scene.connect(confirm="approval", approver_dir=folder) as agent:
-        question = await scene.waits(agent)
-        with pytest.raises(ApprovalRefused, match="does not open"):
-            unlock(folder, "correct horse battery ")
-        assert (await scene.waits(agent)).code == question.code
-        scene.decide(question, unlock(folder, "correct horse battery"))
-        await scene.done(agent)
-
-
-@in_one_era
-async def test_who_asks_cannot_approve_where_somebody_else_must(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    as_somebody_else(monkeypatch, "Alice")
-    async with scene.connect(confirm="approval", policy_file=policy(scene, OTHER)) as agent:
-        question = await scene.waits(agent)
-        with pytest.raises(ApprovalRefused, match="somebody other than"):
-            scene.decide(question)
-        at = scene.clock()
-        digest = signed_digest(question, "alice", approved=True, at=at)
-        scene.store.decide(question.code, Decision("alice", True, at, ALICE.key.sign(digest)))
-        assert (await scene.waits(agent)).code != question.code
-    async with scene.connect(confirm="approval") as agent:
-        question = await scene.waits(agent)
-        scene.decide(question)
-    async with scene.connect(confirm="approval", policy_file=policy(scene, OTHER)) as agent:
-        assert (await scene.waits(agent)).code != question.code
-
-
-@in_one_era
-async def test_an_approval_works_once_also_on_another_server_of_the_same_user(scene: Scene) -> None:
-    async with scene.connect(confirm="approval") as agent:
-        question = await scene.waits(agent)
-        scene.decide(question)
-        state = scene.world.to_json()["tables"]
-        await scene.done(agent)
-        put_back(scene, state)
-        assert (await scene.waits(agent)).code != question.code
-        edit(scene.store, "DELETE FROM spent")
-        assert (await scene.waits(agent)).code != question.code
-    async with scene.connect() as agent:
-        edit(scene.store, "INSERT INTO spent VALUES (?, ?)", question.consent_id, 2**62)
-        assert (await scene.waits(agent)).code != question.code
 
 
 # What no consent helps

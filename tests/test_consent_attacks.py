@@ -2,14 +2,14 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from approving import ALICE
-from consenting import Prepared, Scene, addon_in, answer_to, leg, prepare, question_of, scene_of, told
+from consenting import Prepared, Scene, Scenes, addon_in, answer_to, leg, question_of, told
 from guarded import CHART, Person
 from mcp_types import CallToolResult
 
@@ -25,30 +25,8 @@ from ap_mcp.simulator.names import (
 )
 from ap_mcp.specs import GUARDED, Catalog
 
+pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
-
-Scenes = Callable[..., Scene]
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepare(tmp_path_factory.mktemp("prepared"))
-
-
-@pytest.fixture
-def scene_for(tmp_path: Path, prepared: Prepared) -> Iterator[Scenes]:
-    """Makes scenes; when the test ends, nothing went out but what it said."""
-    made: list[Scene] = []
-
-    def make(tool: str, mode: str = "auto", **arguments: Any) -> Scene:
-        scene = scene_of(prepared, tool, mode, tmp_path / f"scene-{len(made)}")
-        scene.arguments |= arguments
-        made.append(scene)
-        return scene
-
-    yield make
-    for scene in made:
-        scene.check()
 
 
 class Meddler(httpx.AsyncBaseTransport):

@@ -11,7 +11,7 @@ import anyio
 import pytest
 import uvicorn
 from agent import Agent, autopilot_on
-from consenting import ERAS, STATE_KEY, Prepared, Scene, answer_to, leg, prepare, question_of, scene_of, told
+from consenting import ERAS, STATE_KEY, Prepared, Scene, answer_to, leg, question_of, scene_of, told
 from guarded import Person
 from mcp import Client
 from mcp.client.session import ElicitationFnT
@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 from ap_mcp.protocol import build_server
 
+pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
 
 TOOL = "delete_cluster"
@@ -74,11 +75,6 @@ async def agent_at(scene: Scene, at: tuple[str, Any], person: ElicitationFnT | N
     with anyio.fail_after(30):
         async with Client(url, mode=scene.mode, elicitation_callback=person) as client:
             yield Agent(client, scene.app, autopilot)
-
-
-@pytest.fixture(scope="module")
-def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepare(tmp_path_factory.mktemp("prepared"))
 
 
 @pytest.fixture(params=ERAS)
