@@ -2,6 +2,7 @@
 
 import logging
 import sys
+from collections.abc import Collection
 from contextlib import redirect_stdout
 from functools import partial
 from traceback import format_tb
@@ -12,15 +13,15 @@ from mcp.server import CacheHint, Server, ServerRequestContext
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
-from ap_mcp import __version__
-from ap_mcp.errors import ApMcpError
+from ap_mcp import __version__, prompts
+from ap_mcp.errors import ApMcpError, CallRefused
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
 from ap_mcp.server import Autopilot
 from ap_mcp.summaries import Result
 from ap_mcp.summaries.text import render
 from ap_mcp.tools import build_tools
 
-TOOLS_FRESH_MS = 3_600_000
+FRESH_MS = 3_600_000
 QUESTION = "consent"
 
 logger = logging.getLogger(__name__)
@@ -83,7 +84,9 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         on_list_resources=list_resources,
         on_list_resource_templates=list_templates,
         on_read_resource=read_resource,
-        cache_hints={"tools/list": CacheHint(TOOLS_FRESH_MS, "public")},
+        on_list_prompts=partial(_list_prompts, schemas),
+        on_get_prompt=partial(_get_prompt, schemas),
+        cache_hints=dict.fromkeys(("tools/list", "prompts/list"), CacheHint(FRESH_MS, "public")),
         get_tool_input_schema=schemas.get,
     )
 
@@ -129,6 +132,19 @@ async def serve_stdio(autopilot: Autopilot) -> None:
         # Inside the transport, or it would take stderr for its pipe; a stray print must not reach the client.
         with redirect_stdout(sys.stderr):
             await server.run(reader, writer, server.create_initialization_options())
+
+
+async def _list_prompts(tools: Collection[str], _: ServerRequestContext[Any], __: Any) -> types.ListPromptsResult:
+    return types.ListPromptsResult(prompts=prompts.list_prompts(tools))
+
+
+async def _get_prompt(
+    tools: Collection[str], _: ServerRequestContext[Any], params: types.GetPromptRequestParams
+) -> types.GetPromptResult:
+    try:
+        return prompts.get_prompt(params.name, params.arguments or {}, tools)
+    except CallRefused as refused:
+        raise MCPError(code=types.INVALID_PARAMS, message=str(refused)) from None
 
 
 def _shows_forms(ctx: ServerRequestContext[Any]) -> bool:
