@@ -113,7 +113,7 @@ def test_an_answer_is_told_as_lines_as_json_and_as_it_came() -> None:
     assert text.stdout.startswith("2 releases: 2 DEPLOYED.\nreleases (2):\n- payments-api  namespace=payments")
     assert "SIMULATED" in text.stderr
     shaped = document(call("list_releases", "cluster_id=payments-prod", "--output", "json"))
-    assert [each["revision"] for each in shaped["releases"]] == [3, 1]
+    assert [each["revision"] for each in shaped["releases"]] == [5, 1]
     assert "raw" not in shaped
     whole = document(call("list_releases", "cluster_id=payments-prod", "--output", "raw"))
     assert {each["chart_name"] for each in whole} == {"payments-api", "redis"}

@@ -17,7 +17,6 @@ from ap_mcp.guard.impact import (
     ImpactOf,
     about_cluster,
     entries,
-    few,
     gather,
     impact_of,
     look,
@@ -28,7 +27,7 @@ from ap_mcp.guard.impacts import build_impact, builders, registry
 from ap_mcp.guard.impacts.generic import generic
 from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
 from ap_mcp.specs import load_catalog
-from ap_mcp.summaries.base import word
+from ap_mcp.summaries.base import few, word
 
 pytestmark = pytest.mark.anyio
 

@@ -108,8 +108,8 @@ async def test_releases_that_use_it_are_found_in_every_cluster(tool: str, argume
         clusters = len(cloud.world.table("clusters"))
     assert cloud.read.count("list_releases") == clusters
     said = "\n".join(impact.stays)
-    assert "release payments/payments-api in payments-prod: chart 1.9.0, revision 3, DEPLOYED" in said
-    assert "release trial/payments-too in search-dev: chart 1.9.0, revision 3, DEPLOYED" in said
+    assert "release payments/payments-api in payments-prod: chart 1.9.0, revision 5, DEPLOYED" in said
+    assert "release trial/payments-too in search-dev: chart 1.9.0, revision 5, DEPLOYED" in said
     assert any(each.startswith("2 releases use it") for each in impact.warnings)
     assert "redis" not in impact.text()
 

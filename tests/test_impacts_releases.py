@@ -56,7 +56,7 @@ async def test_the_name_to_type_is_the_releases_own(tool: str, arguments: dict[s
         impact = await ask(cloud, tool, **arguments)
     assert impact.name == "payments-api"
     assert "release payments/payments-api in cluster payments-prod" in impact.sentence
-    assert facts(impact)["release"] == "payments/payments-api, revision 3, payments-api 1.9.0"
+    assert facts(impact)["release"] == "payments/payments-api, revision 5, payments-api 1.9.0"
     assert facts(impact)["status"] == "DEPLOYED"
     assert facts(impact)["last changed"] == "12 d ago"
     assert PAYMENTS_PROD in facts(impact)["cluster"]
@@ -191,7 +191,7 @@ async def test_an_upgrade_tells_which_settings_it_names_and_which_it_resets() ->
     )
     assert "1 setting would go back to the chart's defaults: database.password." in impact.warnings
     assert any("whether the service keeps settings that an upgrade leaves out" in each for each in impact.unknown)
-    assert facts(impact)["way back"] == "update_release with action rollback to revision 3"
+    assert facts(impact)["way back"] == "update_release with action rollback to revision 5"
     assert facts(impact)["new chart"] == f"payments-api 1.9.0, id {PAYMENTS_API}"
 
 
@@ -297,7 +297,7 @@ async def test_settings_nested_without_end_are_refused(call: str) -> None:
 async def test_a_rollback_tells_what_differs() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **ROLLBACK)
-    assert impact.sentence.endswith("from revision 3 to 1 (payments-api 1.8.2).")
+    assert impact.sentence.endswith("from revision 5 to 1 (payments-api 1.8.2).")
     assert facts(impact)["goes back to"] == 'revision 1, payments-api 1.8.2, DEPLOYED: "Install complete"'
     assert impact.goes == (
         "chart: payments-api 1.9.0 becomes payments-api 1.8.2",
@@ -305,14 +305,14 @@ async def test_a_rollback_tells_what_differs() -> None:
         "replicas: 6 becomes 3",
         "its pods may restart",
     )
-    assert facts(impact)["way back"] == "update_release with action rollback to revision 3"
+    assert facts(impact)["way back"] == "update_release with action rollback to revision 5"
 
 
-@pytest.mark.parametrize("revision", [0, 4, 99, None])
+@pytest.mark.parametrize("revision", [0, 6, 99, None])
 async def test_an_unknown_revision_is_refused(revision: int | None) -> None:
     async with judge() as cloud:
         said = await refusal(cloud, "update_release", **ROLLBACK | {"revision": revision})
-    assert f"has no revision {revision}; there are: 1, 2, 3" in said
+    assert f"has no revision {revision}; there are: 1, 2, 3, 4, 5" in said
 
 
 async def test_without_a_history_nothing_is_rolled_back() -> None:
@@ -358,7 +358,7 @@ async def test_deleting_tells_what_is_lost_and_what_keeps_costing() -> None:
         impact = await ask(cloud, "delete_release")
     assert impact.effect == "destroy"
     assert impact.sentence == "Deletes release payments/payments-api in cluster payments-prod for good."
-    assert "its history (3 revisions): there is no rolling back afterwards" in impact.goes
+    assert "its history (5 revisions): there is no rolling back afterwards" in impact.goes
     assert any("secrets among them" in each for each in impact.goes)
     assert "volumes that its StatefulSets claimed, which may keep costing" in impact.stays
     assert any("which objects it consists of" in each for each in impact.unknown)

@@ -433,15 +433,28 @@ async def test_a_release_is_upgraded_and_rolled_back_and_its_history_kept(agent:
     changed = await agent.call(
         "update_release", **which, action="upgrade", chart_id=PAYMENTS_API, values={"replicas": 9}
     )
-    assert (changed["revision"], changed["chart"]) == (4, "payments-api 1.9.0")
+    assert (changed["revision"], changed["chart"]) == (6, "payments-api 1.9.0")
     assert release(agent, **which)["_values"]["replicas"] == 9
     agent.world.advance(60)
-    await agent.call("update_release", **which, action="rollback", chart_id=PAYMENTS_API_OLD, revision=2)
+    values = {"replicas": 9, "image": {"tag": "1.8.3"}, "audit": {"level": "full"}}
+    await agent.call("update_release", **which, action="upgrade", chart_id=PAYMENTS_API_OLD, values=values)
     agent.world.advance(60)
-    assert release(agent, **which)["chart_version"] == "1.8.2"
+    await agent.call("update_release", **which, action="rollback", chart_id=PAYMENTS_API, revision=6)
+    agent.world.advance(60)
+    assert release(agent, **which)["chart_version"] == "1.9.0"
     history = await agent.call("get_release_history", **which)
-    assert [each["revision"] for each in history["revisions"]] == [5, 4, 3, 2, 1]
-    assert "Rollback to 2" in agent.said
+    told = {each["revision"]: each["changes"] for each in history["revisions"]}
+    assert list(told) == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert told[6] == ['values.database.password: a secret becomes ""', "values.replicas: 6 becomes 9"]
+    assert told[7] == [
+        'chart_version: "1.9.0" becomes "1.8.2"',
+        'values.audit.level: new, "full"',
+        'values.image.tag: "1.9.0" becomes "1.8.3"',
+    ]
+    assert told[8][:2] == ["same chart and values as revision 6", 'chart_version: "1.8.2" becomes "1.9.0"']
+    assert 'values.audit.level: "full" is no longer set' in told[8]
+    assert all(line in agent.said for lines in told.values() for line in lines)
+    assert "Rollback to 6" in agent.said
 
 
 def test_every_operation_of_the_catalog_is_exercised_above(catalog: Catalog) -> None:

@@ -46,7 +46,7 @@ def reason(answer: httpx.Response) -> str:
 async def test_the_seed_account_runs_releases_in_two_clusters(cloud: Tools) -> None:
     listed = (await cloud("list_releases", cluster_id=PAYMENTS_PROD)).json()
     shown = [(release["name"], release["status"], release["chart_version"], release["version"]) for release in listed]
-    assert shown == [("payments-api", "DEPLOYED", "1.9.0", 3), ("sessions-redis", "DEPLOYED", "18.6.1", 1)]
+    assert shown == [("payments-api", "DEPLOYED", "1.9.0", 5), ("sessions-redis", "DEPLOYED", "18.6.1", 1)]
     assert {release["cluster_name"] for release in listed} == {"payments-prod"}
     broken = (await cloud("get_release", cluster_id=SEARCH_DEV, namespace="search", name="search-api")).json()
     assert (broken["status"], broken["version"]) == ("FAILED", 2)
@@ -204,7 +204,7 @@ async def test_an_upgrade_without_values_keeps_the_given_ones_unless_they_are_re
 async def test_an_upgrade_moves_to_another_version_of_the_same_chart_only(cloud: Tools) -> None:
     payments = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api", "action": "upgrade"}
     moved = await cloud("update_release", **payments, chart_id=PAYMENTS_API_OLD, values={"database": {"host": "db"}})
-    assert (moved.json()["chart_version"], moved.json()["version"]) == ("1.8.2", 4)
+    assert (moved.json()["chart_version"], moved.json()["version"]) == ("1.8.2", 6)
     answer = await cloud("update_release", **{**UPGRADE, "chart_id": SEARCH_API})
     assert "made from 'redis', not from 'search-api'" in reason(answer)
 
@@ -224,7 +224,7 @@ async def test_a_rollback_brings_back_chart_and_values_as_a_new_revision(cloud: 
     first = (await cloud("get_release_history", **payments)).json()[0]
     back = await cloud("update_release", **payments, action="rollback", chart_id=PAYMENTS_API, revision=1)
     release = back.json()
-    assert (release["status"], release["version"], release["chart_version"]) == ("PENDING_ROLLBACK", 4, "1.8.2")
+    assert (release["status"], release["version"], release["chart_version"]) == ("PENDING_ROLLBACK", 6, "1.8.2")
     assert release["values"] == first["values"]
     cloud.world.advance(15)
     after = (await cloud("get_release", **payments)).json()

@@ -17,7 +17,7 @@ A builder is a function from a `Case` to an `Impact`, found by the operation it 
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -27,7 +27,7 @@ import anyio
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, ServiceError, clean
 from ap_mcp.specs import Effect, Operation
-from ap_mcp.summaries.base import age, get, items, moment, quoted, text, word
+from ap_mcp.summaries.base import age, few, get, items, moment, quoted, text, word
 from ap_mcp.summaries.mask import mask
 
 Reader: TypeAlias = Callable[..., Awaitable[Any]]
@@ -35,8 +35,6 @@ Reader: TypeAlias = Callable[..., Awaitable[Any]]
 
 CLUSTER = "cluster_id"
 LINE_LIMIT = 900
-NAMED = 12
-"""Things of a kind that are named before the rest is counted."""
 
 _PRODUCTION = frozenset({"prod", "production", "prd"})
 _BEFORE = frozenset({"non", "not", "no", "pre"})
@@ -306,12 +304,6 @@ def entries(body: Any, pointer: str = "") -> list[dict[str, Any]] | None:
     """Return the objects of the list at `pointer`; a list that was left out or null is empty, anything else is None."""
     found = get(body, pointer, [] if pointer and isinstance(body, Mapping) else None)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else None
-
-
-def few(values: Sequence[str], limit: int = NAMED) -> str:
-    """Return texts as an enumeration; what is beyond the limit is counted."""
-    left = len(values) - limit
-    return ", ".join(values[:limit]) + (f" and {left} more" if left > 0 else "")
 
 
 def tags_of(cluster: Any) -> dict[str, str]:

@@ -207,7 +207,9 @@ STORED_CHARTS = (
 _PULL_FAILED = (
     "timed out waiting for the condition: 1 of 2 pods of search-api: ImagePullBackOff, tag 0.9.4-rc1 not found"
 )
+_HOOK_FAILED = "pre-upgrade hooks failed: job payments-api-migrate: no route to payments-db-2.internal.example"
 _DATABASE = {"password": "S1mulated-db-passw0rd"}
+_MOVED_DATABASE = {**_DATABASE, "host": "payments-db-2.internal.example"}
 
 STORED_RELEASES = (
     StoredRelease(
@@ -218,6 +220,8 @@ STORED_RELEASES = (
         (
             Revision(190, "1.8.2", "Install complete", overrides={"database": _DATABASE}),
             Revision(96, "1.8.2", "Upgrade complete", overrides={"replicas": 6, "database": _DATABASE}),
+            Revision(13, "1.9.0", _HOOK_FAILED, "FAILED", {"replicas": 6, "database": _MOVED_DATABASE}),
+            Revision(12.9, "1.8.2", "Rollback to 2", overrides={"replicas": 6, "database": _DATABASE}),
             Revision(12, "1.9.0", "Upgrade complete", overrides={"replicas": 6, "database": _DATABASE}),
         ),
     ),

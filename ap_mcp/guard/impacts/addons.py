@@ -10,7 +10,6 @@ from ap_mcp.guard.impact import (
     Draft,
     Impact,
     about_cluster,
-    few,
     gather,
     impact_of,
     look,
@@ -18,9 +17,9 @@ from ap_mcp.guard.impact import (
     name_of,
     refused,
 )
-from ap_mcp.guard.impacts import changes
+from ap_mcp.summaries import changes
 from ap_mcp.summaries.addon_templates import as_object, size_line
-from ap_mcp.summaries.base import age, flag, get, items, moment, plural, quoted, strings, text, word
+from ap_mcp.summaries.base import age, few, flag, get, items, moment, plural, quoted, strings, text, word
 
 BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
 CAN_BE_ROLLED_BACK = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")

@@ -8,9 +8,9 @@ from typing import Any
 
 from anyio import to_thread
 
-from ap_mcp.guard.impact import NAMED, Case, Draft, Impact, entries, few, gather, impact_of, look, refused
+from ap_mcp.guard.impact import Case, Draft, Impact, entries, gather, impact_of, look, refused
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
-from ap_mcp.summaries.base import age, flag, get, moment, number, plural, quoted, text, word
+from ap_mcp.summaries.base import NAMED, age, few, flag, get, moment, number, plural, quoted, text, word
 
 MOST_CLUSTERS = 20
 FILE = "chart_path"

@@ -9,7 +9,6 @@ from ap_mcp.guard.impact import (
     Draft,
     Impact,
     about_cluster,
-    few,
     gather,
     impact_of,
     look,
@@ -20,7 +19,7 @@ from ap_mcp.guard.impact import (
     tag_value,
     tags_of,
 )
-from ap_mcp.summaries.base import get, items, plural, quoted, text, word
+from ap_mcp.summaries.base import few, get, items, plural, quoted, text, word
 
 LOGS = "lts_reclaim_policy"
 KEPT = "skip"

@@ -11,7 +11,6 @@ from ap_mcp.guard.impact import (
     Impact,
     Look,
     about_cluster,
-    few,
     gather,
     impact_of,
     look,
@@ -19,9 +18,9 @@ from ap_mcp.guard.impact import (
     name_of,
     refused,
 )
-from ap_mcp.guard.impacts import changes
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
-from ap_mcp.summaries.base import age, get, moment, number, plural, quoted, text, word
+from ap_mcp.summaries import changes
+from ap_mcp.summaries.base import age, few, get, moment, number, plural, quoted, text, word
 
 PENDING = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK"})
 DELETING = "DELETING"

@@ -1,15 +1,14 @@
-"""Compares settings before and after a call: which keys change, told without a secret."""
+"""Compares settings: which keys differ, told without a secret."""
 
 import hashlib
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ap_mcp.guard.impact import few
-from ap_mcp.summaries.base import loaded, quoted, text, word
-from ap_mcp.summaries.mask import PLACEHOLDER, mask
+from ap_mcp.summaries.base import few, loaded, quoted, text, word
+from ap_mcp.summaries.mask import PLACEHOLDER, contains_placeholder, mask
 
 ABSENT: Final = object()
 """What a key has that is not there."""
@@ -116,7 +115,13 @@ def shown(value: Any) -> str:
 
 def starred(values: Any) -> list[str]:
     """List the settings that hold only asterisks: a secret that somebody hid, which must not be sent as its value."""
-    return [word(".".join(text(_name(each)) for each in way)) for way, value in _leaves((), values) if _STARS(value)]
+    return [_path(way) for way, value in _leaves((), values) if _is_starred(value)]
+
+
+def hidden_in_both(before: Any, after: Any) -> list[str]:
+    """List the settings that look the same only because what they hold, or what they are called, is masked in both."""
+    hidden = {way: value for way, value in _leaves((), before) if _is_hidden(way, value)}
+    return [_path(way) for way, value in _leaves((), after) if way in hidden and _same(hidden[way], value)]
 
 
 def digest(values: Any) -> str:
@@ -125,16 +130,29 @@ def digest(values: Any) -> str:
     return hashlib.sha256(canonical.encode()).hexdigest()
 
 
-def _leaves(way: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], str]]:
-    """Yield every text in settings with the way to it."""
-    if isinstance(node, str):
-        yield way, node
-    elif isinstance(node, Mapping):
+def _leaves(way: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield everything in settings that holds nothing else, with the way to it."""
+    if isinstance(node, Mapping) and node:
         for key, inner in node.items():
             yield from _leaves((*way, str(key)), inner)
     elif isinstance(node, list):
         for index, inner in enumerate(node):
             yield from _leaves((*way, str(index)), inner)
+    else:
+        yield way, node
+
+
+def _is_starred(value: Any) -> bool:
+    return isinstance(value, str) and _STARS(value) is not None
+
+
+def _is_hidden(way: tuple[str, ...], value: Any) -> bool:
+    return _is_starred(value) or contains_placeholder([value, *way]) is not None
+
+
+def _path(way: Iterable[Any]) -> str:
+    """Return the way to a setting, fit to be shown."""
+    return word(".".join(text(_name(each)) for each in way))
 
 
 def _too_deep(values: Mapping[str, Any]) -> bool:
@@ -159,17 +177,31 @@ def _changes(
         step = (*way, str(key))
         first, second = before.get(key, ABSENT), after.get(key, ABSENT)
         told_first, told_second = _below(old, key, first), _below(new, key, second)
-        if isinstance(first, Mapping) and isinstance(second, Mapping):
-            yield from _changes(step, first, second, told_first, told_second)
+        if _are_trees(first, second):
+            yield from _changes(step, _object(first), _object(second), told_first, told_second)
         elif not _same(first, second):
-            path = word(".".join(text(_name(each)) for each in step))
-            yield Change(step, path, shown(told_first), shown(told_second))
+            yield Change(step, _path(step), shown(told_first), shown(told_second))
+
+
+def _are_trees(first: Any, second: Any) -> bool:
+    """Say whether two values are compared key by key: both are objects, or a whole one comes or goes."""
+    if first is ABSENT or second is ABSENT:
+        return any(isinstance(each, Mapping) and each for each in (first, second))
+    return isinstance(first, Mapping) and isinstance(second, Mapping)
+
+
+def _object(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _same(first: Any, second: Any) -> bool:
-    """Compare as JSON does: true is not 1."""
+    """Compare as JSON does, at any depth: true is not 1."""
     if isinstance(first, bool) is not isinstance(second, bool):
         return False
+    if isinstance(first, list) and isinstance(second, list):
+        return len(first) == len(second) and all(map(_same, first, second))
+    if isinstance(first, Mapping) and isinstance(second, Mapping):
+        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
     return bool(first == second)
 
 
