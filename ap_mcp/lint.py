@@ -12,8 +12,8 @@ from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
 from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, Wait, read_catalog, specs_folder
 
 EXTENSION_ORDER = (
-    *("effect", "effectWhen", "arguments", "unsupported", "fill", "constraints", "idempotent", "summary"),
-    *("target", "wait", "permission", "reference", "note"),
+    *("effect", "effectWhen", "arguments", "unsupported", "fill", "context", "constraints", "idempotent"),
+    *("summary", "options", "target", "wait", "permission", "reference", "note"),
 )
 KEY_ORDER = (
     *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
@@ -25,7 +25,7 @@ KEY_ORDER = (
     *("if", "then", "else", "$comment", "$defs"),
 )
 FREE_ORDER = {
-    *("properties", "paths", "schemas", "parameters", "responses", "arguments", "fill", "argument", "items"),
+    *("properties", "paths", "schemas", "parameters", "responses", "arguments", "fill", "context", "argument", "items"),
     *(
         "content",
         "headers",
@@ -217,7 +217,7 @@ def _leaves(operation: Operation, node: Schema, pointer: str) -> Iterator[str]:
 
 
 def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
-    """Check what points to another operation: target and fill."""
+    """Check what points to another operation: target, fill and context."""
     if operation.target:
         if operation.target.argument not in operation.arguments:
             yield f"target: {operation.target.argument} is no argument"
@@ -228,6 +228,12 @@ def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         if read := catalog.get(fill.operation):
             for source in fill.sources:
                 yield from _outside(read, source, f"fill {fill.pointer}")
+    for context in operation.context:
+        yield from _missing_arguments(catalog, context.operation, {context.argument}, f"context {context.argument}")
+        if context.argument in operation.arguments:
+            yield f"context {context.argument}: it is an argument of {operation.id} already"
+        if operation.effect != "read":
+            yield f"context {context.argument}: {operation.id} does more than read"
 
 
 def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:

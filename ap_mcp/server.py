@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 from anyio import CancelScope, current_time, sleep, to_thread
 
-from ap_mcp import guard, wait
+from ap_mcp import composed, guard, wait
 from ap_mcp.account import Account
-from ap_mcp.arguments import check_against, check_arguments
+from ap_mcp.arguments import check_arguments
 from ap_mcp.binding import FilePart, HttpCall
 from ap_mcp.errors import (
     ApMcpError,
@@ -36,16 +36,16 @@ from ap_mcp.responses import ResponseStore
 from ap_mcp.schemas import nodes_at
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE, GUARDED, Operation, load_catalog
-from ap_mcp.summaries import Answer, Result, summarise
+from ap_mcp.summaries import Answer, NextCall, Result, summarise
 from ap_mcp.summaries.dry_run import dry_run
 from ap_mcp.summaries.mask import contains_placeholder, mask
 from ap_mcp.tools import DRY_RUN, TOKEN, own_schemas, select
-from ap_mcp.wait import WAIT_FOR, Order, Watch, waitables
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient, Reply
 
 LOCAL = Caller("local")
+NOTHING: Mapping[str, Any] = {}
 CHART_LIMIT = 12 * 1024 * 1024
 
 logger = logging.getLogger(__name__)
@@ -82,14 +82,15 @@ class Autopilot:
             operation.id: operation
             for operation in select(self.catalog, settings.toolsets, read_only=settings.read_only)
         }
-        self.waitables = waitables(self.operations.values(), self.catalog)
+        self.waitables = wait.waitables(self.operations.values(), self.catalog)
+        self.composed = composed.offered(self.operations)
         self.policy = replace(load_policy(settings.policy_file, settings), ask=not unasked)
         self.account = Account(self.catalog, connect)
         self.responses = ResponseStore()
         # Read once, now: whoever can write to the file later gains nothing on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
-        self._sleep, self._now = sleep, now
+        self.sleep, self.clock = sleep, now
 
     async def __aenter__(self) -> Self:
         return self
@@ -134,8 +135,9 @@ class Autopilot:
         Raises:
             ApMcpError: refused (`CallRefused`), said no (`ServiceError`), or not reached (`CloudUnreachable`).
         """
-        if name == WAIT_FOR and self.waitables:
-            return await self._wait_for(arguments, caller, report)
+        if name in self.composed:
+            _refuse_placeholders(arguments)
+            return await self.composed[name].run(self, arguments, caller, report)
         operation = self._find(name)
         arguments, own = self._checked(operation, arguments)
         self._refuse_at_once(operation, arguments, trying=bool(own.get(DRY_RUN)))
@@ -145,7 +147,9 @@ class Autopilot:
         effect = effect_of(operation, arguments, self.policy)
         if not isinstance(decision, Ask) and effect not in GUARDED and not own.get(DRY_RUN):
             call = await self._bound(operation, arguments, files)
-            return await self._result(operation, arguments, await self.account.send(call), caller)
+            context = await self._context(operation, own)
+            reply = await self.account.send(call)
+            return await self.shaped(operation, arguments, reply, caller, own=own, context=context)
         contents = {name: part.content for name, part in files.items()}
         case = guard.Case(operation, arguments, effect, self.account.read, self.account.now, contents)
         look = partial(self._proposed, case, files, own.get(TOKEN))
@@ -156,6 +160,16 @@ class Autopilot:
             return dry_run(shown, call.method, call.path, query=call.query, form=call.content_type, body=call.body)
         consent = await self._consent(decision, request, caller, look)
         return consent if isinstance(consent, AskBack) else await self._recorded(operation, arguments, consent, caller)
+
+    async def permit(self, read: Operation, arguments: Mapping[str, Any]) -> None:
+        """Make sure that the policy lets a read be made on the way to another answer.
+
+        Raises:
+            CallRefused: it does not, or wants a person asked.
+        """
+        decision = await self._decided(read, arguments)
+        if isinstance(decision, Ask):
+            raise ConfirmationRequired(read.id, decision.effect, ASKED_ABOUT)
 
     async def _decided(self, operation: Operation, arguments: Mapping[str, Any]) -> Decision:
         """Decide about a call, with its cluster's facts if a rule goes by them.
@@ -256,7 +270,7 @@ class Autopilot:
         finally:
             with CancelScope(shield=True):
                 unrecorded = await self._finished(number, outcome)
-        result = await self._result(operation, arguments, reply, caller)
+        result = await self.shaped(operation, arguments, reply, caller)
         return result.model_copy(update={"warnings": [*result.warnings, unrecorded]}) if unrecorded else result
 
     async def _finished(self, number: int, outcome: "guard.Outcome") -> str:
@@ -274,36 +288,12 @@ class Autopilot:
         filled = await self.account.filled(operation, arguments)
         return await self.account.bound(operation, arguments, filled=filled, files=files)
 
-    async def _wait_for(self, arguments: Mapping[str, Any], caller: Caller, report: wait.Report) -> Result:
-        """Look at something until it has ended or the time is up; each look is a reading tool's."""
-        problems = wait.misfits(self.waitables, arguments)
-        check_against(WAIT_FOR, wait.wait_schema(self.waitables), arguments, in_path=wait.PLACES, more=problems)
-        _refuse_placeholders(arguments)
-        order = Order(self.waitables[arguments["kind"]], arguments)
-        check_arguments(order.read, order.arguments)
-        wanted = await self.account.resolved(order.arguments)
-        decision = await self._decided(order.read, wanted)
-        if isinstance(decision, Ask):
-            raise ConfirmationRequired(order.read.id, decision.effect, ASKED_ABOUT)
-
-        async def look() -> "Reply":
-            reply = await self.account.ask(order.read, wanted)
-            return replace(reply, body=order.narrowed(reply.body))
-
-        def tell(reply: "Reply") -> str:
-            return summarise(Answer(order.read, wanted, reply.body, now=self.account.now())).summary
-
-        ending = await Watch(order, look, tell, self._sleep, self._now, report).run()
-        result = None if ending.seen is None else await self._result(order.read, wanted, ending.seen, caller)
-        return wait.waited(order, ending, result)
-
     def _find(self, name: str) -> Operation:
         if name in self.operations:
             return self.operations[name]
         if self.settings.read_only and name in self.catalog and self.catalog[name].worst_effect != "read":
             raise ReadOnly(name)
-        offered = [*self.operations, *([WAIT_FOR] if self.waitables else [])]
-        raise UnknownTool(name, get_close_matches(name, offered, n=3))
+        raise UnknownTool(name, get_close_matches(name, [*self.operations, *self.composed], n=3))
 
     def _checked(self, operation: Operation, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         """Check the arguments; return those of the operation, and those of ours (`dry_run` and the like)."""
@@ -312,6 +302,17 @@ class Autopilot:
         _refuse_placeholders(arguments)
         theirs = {name: value for name, value in arguments.items() if name not in ours}
         return theirs, {name: value for name, value in arguments.items() if name in ours}
+
+    async def _context(self, operation: Operation, own: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what arguments of ours name, for the summary to go by."""
+        found = {}
+        for each in operation.context:
+            if each.argument in own:
+                wanted = await self.account.resolved({each.argument: own[each.argument]})
+                read = self.catalog[each.operation]
+                await self.permit(read, wanted)
+                found[each.argument] = (await self.account.ask(read, wanted)).body
+        return found
 
     async def _files(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, FilePart]:
         """Read the local files that arguments name, before anything is sent."""
@@ -323,22 +324,50 @@ class Autopilot:
                 parts[name] = FilePart(upload.filename, upload.content)
         return parts
 
-    async def _result(
-        self, operation: Operation, arguments: Mapping[str, Any], reply: "Reply", caller: Caller
+    async def shaped(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any],
+        reply: "Reply",
+        caller: Caller,
+        *,
+        own: Mapping[str, Any] = NOTHING,
+        context: Mapping[str, Any] = NOTHING,
     ) -> Result:
-        """Shape the answer; binary and secret ones go to a file, others are kept, masked, for whoever asks."""
+        """Shape the answer; binary and secret ones go to a file, others are kept, masked, for whoever asks.
+
+        Args:
+            operation: what was called.
+            arguments: its flat arguments.
+            reply: what came.
+            caller: who may read the whole answer.
+            own: the arguments of ours that were given with them.
+            context: what was read beside it.
+        """
         extra: dict[str, Any] = {"request_id": reply.request_id or None}
         file = None
         if operation.answers_with_file:
             name = _file_name(operation, arguments, reply)
             file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, reply.content))
         body = None if operation.response_type == FILE else reply.body
-        answer = Answer(operation=operation, arguments=arguments, body=body, file=file, now=self.account.now())
+        answer = Answer(operation, arguments, body, file, self.account.now(), own, context)
         extra["raw"] = self.responses.keep(caller.principal, answer)
-        result = summarise(answer)
+        result = self.advised(summarise(answer))
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
+    def advised(self, result: Result) -> Result:
+        """Return a result whose next calls are of tools that are offered, and say so if a person is asked first."""
+        offered = [each for each in result.next if each.tool in self.operations or each.tool in self.composed]
+        return result.model_copy(update={"next": [self._asking(each) for each in offered]})
 
+    def _asking(self, call: NextCall) -> NextCall:
+        operation = self.operations.get(call.tool)
+        if operation is None or effect_of(operation, call.arguments, self.policy) not in GUARDED:
+            return call
+        return call.model_copy(update={"why": f"{call.why} ({ASKS})"})
+
+
+ASKS = "a person is asked first"
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
 ASKED_ABOUT = "A rule of the operator wants a person asked before each look: call the tool itself."
 

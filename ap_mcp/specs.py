@@ -106,6 +106,15 @@ class Wait:
 
 
 @dataclass(frozen=True, slots=True)
+class Context:
+    """An argument that is not sent: what it names is read with another operation, for the summary to go by."""
+
+    argument: str
+    operation: str
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class EffectRule:
     """A condition over the flat arguments that raises the effect."""
 
@@ -129,6 +138,8 @@ class Operation:
     unsupported: tuple[str, ...]
     constraints: Schema | None
     fill: tuple[Fill, ...]
+    context: tuple[Context, ...]
+    options: tuple[str, ...]
     idempotent: bool
     summary: str
     target: Target | None
@@ -313,6 +324,8 @@ def _operation(
             unsupported=tuple(ours.get("unsupported", ())),
             constraints=ours.get("constraints"),
             fill=tuple(_fill(pointer, value) for pointer, value in ours.get("fill", {}).items()),
+            context=tuple(Context(name, **value) for name, value in ours.get("context", {}).items()),
+            options=tuple(ours.get("options", ())),
             idempotent=ours["idempotent"],
             summary=ours["summary"],
             target=Target(**ours["target"]) if "target" in ours else None,

@@ -5,21 +5,26 @@ from typing import Any
 
 from mcp_types import Tool, ToolAnnotations
 
-from ap_mcp.schemas import input_schema
-from ap_mcp.specs import Catalog, Operation
+from ap_mcp.composed import Composed, offered
+from ap_mcp.schemas import argument_schema, input_schema
+from ap_mcp.specs import Catalog, Operation, load_catalog
+from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
 from ap_mcp.summaries.schema import output_schema, result_schema
-from ap_mcp.wait import DESCRIPTION, TITLE, WAIT_FOR, Waited, wait_schema
 
 ALL = "all"
 PRESET = "essential"
 DRY_RUN = "dry_run"
+OPTIONS: dict[str, dict[str, Any]] = {
+    CURSOR: {"type": "string", "description": "Next page"},
+    DETAIL: {"type": "string", "enum": ["summary", FULL], "description": "How much"},
+}
 TOKEN = "confirmation_token"  # noqa: S105 - the name of an argument
 ESSENTIAL = frozenset(
     {
         *("list_clusters", "get_cluster", "create_cluster", "update_cluster", "delete_cluster", "get_job"),
         *("get_cluster_certificate", "get_cluster_endpoints", "get_quotas", "add_cluster_tags"),
         *("list_addons", "get_addon", "list_addon_templates", "install_addon", "update_addon", "delete_addon"),
-        *("get_upgrade_info", "run_precheck", "get_precheck", "list_prechecks", "upgrade_cluster"),
+        *("get_upgrade_info", "run_precheck", "get_precheck", "upgrade_cluster"),
         *("get_upgrade_task", "list_upgrade_tasks", "retry_upgrade", "backup_cluster", "run_postcheck"),
         *("list_charts", "get_chart_values", "list_releases", "get_release", "create_release"),
         *("update_release", "delete_release", "get_release_history"),
@@ -44,11 +49,11 @@ def select(catalog: Catalog, toolsets: Iterable[str] = (ALL,), *, read_only: boo
 
 
 def build_tools(operations: Mapping[str, Operation] | Iterable[Operation], *, confirm: str = "human") -> list[Tool]:
-    """Return one tool per operation, and `wait_for` if one can be waited on, sorted so that clients may cache them."""
+    """Return one tool per operation and those made of several, sorted so that clients may cache them."""
     chosen = tuple(operations.values() if isinstance(operations, Mapping) else operations)
-    kinds = [kind for operation in chosen if (kind := operation.awaited_as)]
-    tools = [build_tool(operation, confirm=confirm) for operation in chosen] + ([wait_tool(kinds)] if kinds else [])
-    return sorted(tools, key=lambda tool: tool.name)
+    tools = [build_tool(operation, confirm=confirm) for operation in chosen]
+    made = offered({operation.id: operation for operation in chosen})
+    return sorted([*tools, *map(composed_tool, made.values())], key=lambda tool: tool.name)
 
 
 def own_schemas(operation: Operation, confirm: str = "human") -> dict[str, dict[str, Any]]:
@@ -58,10 +63,13 @@ def own_schemas(operation: Operation, confirm: str = "human") -> dict[str, dict[
         operation: what the tool calls.
         confirm: how consent is had; only `token` lets the model carry one.
     """
+    reads = {each.argument: (load_catalog()[each.operation], each.description) for each in operation.context}
+    named = {name: _context_schema(read, name, said) for name, (read, said) in reads.items()}
+    chosen = {name: dict(OPTIONS[name]) for name in operation.options}
     if not operation.guarded:
-        return {}
+        return {**named, **chosen}
     token = {TOKEN: {"type": "string", "description": "From approval_required"}} if confirm == "token" else {}
-    return {DRY_RUN: {"type": "boolean", "description": "Only show"}, **token}
+    return {**named, **chosen, DRY_RUN: {"type": "boolean", "description": "Only show"}, **token}
 
 
 def build_tool(operation: Operation, *, confirm: str = "human") -> Tool:
@@ -84,14 +92,14 @@ def build_tool(operation: Operation, *, confirm: str = "human") -> Tool:
     )
 
 
-def wait_tool(kinds: Iterable[str]) -> Tool:
-    """Return the tool that waits for things of some kinds; all it does is read."""
+def composed_tool(composed: Composed) -> Tool:
+    """Return a tool that is made of reads."""
     return Tool(
-        name=WAIT_FOR,
-        title=TITLE,
-        description=DESCRIPTION,
-        input_schema=wait_schema(kinds),
-        output_schema=result_schema(Waited),
+        name=composed.name,
+        title=composed.title,
+        description=composed.description,
+        input_schema=composed.input_schema,
+        output_schema=result_schema(composed.result),
         annotations=ToolAnnotations(
             read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True
         ),
@@ -115,6 +123,11 @@ def as_json(tool: Tool) -> dict[str, Any]:
 
 
 FORMATS = {"json": as_json, "openai": as_openai, "anthropic": as_anthropic}
+
+
+def _context_schema(read: Operation, name: str, description: str | None) -> dict[str, Any]:
+    schema = argument_schema(read, read.arguments[name])
+    return {**schema, "description": description} if description else schema
 
 
 def _holds(operation: Operation, toolsets: frozenset[str]) -> bool:

@@ -217,6 +217,7 @@ def harmless_calls(state: Mapping[str, Any], folder: Path) -> dict[str, dict[str
         "list_releases": release,
         "get_release": {**release, "name": "payments-api"},
         "get_release_history": {**release, "name": "payments-api"},
+        "assess_upgrade": {"cluster_id": SHOP_PROD},
         "wait_for": {"kind": "job", "id": tables["clusters"][LEGACY_IMPORT]["status"]["jobID"], "wait_s": 0},
         "create_cluster": {"name": "canary-one", **subnets},
         "install_addon": {"cluster_id": TEAM_SANDBOX, "template_name": "log-agent"},

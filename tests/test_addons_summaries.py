@@ -158,11 +158,11 @@ def test_the_catalogue_becomes_one_line_per_template(summed: Any) -> None:
 
 def test_one_template_comes_with_its_versions_sizes_and_default_values(summed: Any) -> None:
     result = summed("list_addon_templates", {"items": templates("nginx-ingress")}, template_name="nginx-ingress")
-    assert [each.version for each in result.versions] == ["4.0.3", "3.0.8", "2.6.32", "2.6.0", "2.1.5"]
-    assert (result.versions[0].stable, result.versions[4].clusters) == (False, "v1.25, v1.27, v1.28")
+    assert [each.version for each in result.versions] == ["3.0.8", "2.6.32", "2.6.0", "2.1.5", "4.0.3"]
+    assert (result.versions[4].stable, result.versions[3].clusters) == (False, "v1.25, v1.27, v1.28")
     assert result.default_values["custom"]["ingressClass"] == "nginx"
     assert result.sizes[0] == "autopilot-flavor1: 2 x controller 2000m 2048Mi, defaultBackend 100m 128Mi"
-    assert result.summary == "nginx-ingress: 5 versions, newest 3.0.8."
+    assert result.summary == "nginx-ingress: 5 versions; the newest stable one is 3.0.8."
 
 
 def test_a_template_nobody_knows_is_said_to_be_missing(summed: Any) -> None:

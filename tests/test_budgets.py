@@ -85,6 +85,22 @@ def test_every_release_of_a_long_list_is_named_and_the_failed_ones_say_why() -> 
         assert half.count("ImagePullBackOff") == len(failed)
 
 
+def test_a_history_of_a_hundred_revisions_names_what_each_changed_in_a_tenth_of_the_bytes(catalog: Catalog) -> None:
+    release = next(row for row in answers()["releases"].body if row["status"] == "DEPLOYED")
+    values = json.loads(release["values"])
+    rows = [
+        {**release, "version": number, "values": json.dumps({**values, f"setting{number:03}": number})}
+        for number in range(1, 101)
+    ]
+    answer = Answer(catalog["get_release_history"], {"namespace": "default", "name": release["name"]}, rows)
+    raw = len(json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode())
+    for half in halves(summarise(answer)):
+        assert len(half.encode()) <= SHARE * raw
+        for number in range(2, 101):
+            assert f"values.setting{number:03}: new, {number}" in half
+            assert f"values.setting{number - 1:03}: {number - 1} is no longer set" in half
+
+
 def test_a_start_imports_nothing_that_only_guarded_or_sent_calls_need(tmp_path: Path) -> None:
     script = """if True:
         import sys

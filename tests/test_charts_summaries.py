@@ -172,7 +172,7 @@ def test_a_failed_release_tells_why_and_leads_to_its_history(summed: Any, world:
 
 def test_a_healthy_release_shows_its_values_without_secrets_and_asks_for_nothing(summed: Any, world: World) -> None:
     result = summed("get_release", said(world, "get_release", **PAYMENTS), **PAYMENTS)
-    assert result.summary == "payments/payments-api (payments-api 1.9.0), revision 3 is deployed."
+    assert result.summary == "payments/payments-api (payments-api 1.9.0), revision 5 is deployed."
     assert result.values["database"]["host"] == "payments-db.internal.example"
     assert "S1mulated" not in result.model_dump_json()
     assert (result.problem, result.next) == (None, [])
@@ -182,9 +182,9 @@ def test_a_healthy_release_shows_its_values_without_secrets_and_asks_for_nothing
 def test_a_change_under_way_is_followed_and_leaves_the_values_out(summed: Any, world: World, tool: str) -> None:
     body = {**said(world, "get_release", **PAYMENTS), "status": "PENDING_UPGRADE", "status_description": "Preparing"}
     result = summed(tool, body, **PAYMENTS)
-    assert result.summary == "payments/payments-api (payments-api 1.9.0), revision 3 is being upgraded."
+    assert result.summary == "payments/payments-api (payments-api 1.9.0), revision 5 is being upgraded."
     assert isinstance(result, ReleaseChange)
-    assert (result.status, result.revision) == ("PENDING_UPGRADE", 3)
+    assert (result.status, result.revision) == ("PENDING_UPGRADE", 5)
     assert [(call.tool, call.arguments) for call in result.next] == [("get_release", PAYMENTS)]
 
 
@@ -207,7 +207,9 @@ def test_a_history_comes_newest_first_and_names_the_current_revision(summed: Any
     result = summed("get_release_history", said(world, "get_release_history", **RELEASE), **RELEASE)
     assert isinstance(result, ReleaseHistory)
     assert result.summary == "search/search-api has 2 revisions; the current one, 2, has failed."
-    assert [(line.revision, line.note) for line in result.revisions][1] == (1, "Superseded by revision 2")
+    assert [line.revision for line in result.revisions] == [2, 1]
+    assert result.revisions[0].changes == ['values.image.tag: "0.9.3" becomes "0.9.4-rc1"']
+    assert result.revisions[1].note == "Install complete; Superseded by revision 2"
     assert summed("get_release_history", [], **RELEASE).summary == "search/search-api has 0 revisions."
 
 

@@ -222,9 +222,10 @@ def test_checks_are_listed_newest_first_with_verdict_and_expiry(summed: Any) -> 
     assert result.next[0].arguments["task_id"] == "check-2"
 
 
-def test_a_long_list_is_cut_and_says_so(summed: Any) -> None:
+def test_a_long_list_of_checks_comes_in_pages(summed: Any) -> None:
     result = summed("list_prechecks", {"items": [check("Init")] * 23})
-    assert (result.shown, result.total, result.warnings) == (20, 23, ["3 older checks only in the raw answer."])
+    assert (result.shown, result.total) == (20, 23)
+    assert (result.next[-1].tool, result.next[-1].why) == ("list_prechecks", "shows the other 3")
 
 
 def test_no_checks_are_no_trouble(summed: Any) -> None:

@@ -5,7 +5,6 @@ import pytest
 from impacts import Judge, back_up, bend_items, check, facts, fail_an_upgrade, judge, start
 
 from ap_mcp.guard.impact import Impact
-from ap_mcp.guard.impacts.versions import order, resolve_target, runs_on
 from ap_mcp.simulator.names import (
     CHECKOUT_STAGING,
     LEGACY_IMPORT,
@@ -15,6 +14,7 @@ from ap_mcp.simulator.names import (
     TEAM_SANDBOX,
 )
 from ap_mcp.simulator.prechecks import add_findings
+from ap_mcp.summaries.versions import order, resolve_target, runs_on
 
 pytestmark = pytest.mark.anyio
 

@@ -47,16 +47,16 @@ def filled(text: str) -> str:
 
 def tool_table() -> str:
     """Return the tools as a Markdown table, a row each."""
+    from ap_mcp.composed import offered
     from ap_mcp.specs import load_catalog
     from ap_mcp.tools import ESSENTIAL
-    from ap_mcp.wait import TITLE, WAIT_FOR
 
     rows = ["| tool | what it does | effect | toolset |", "|--|--|--|--|"]
     for each in load_catalog().values():
         effect = each.effect if each.effect == each.worst_effect else f"{each.effect}, at worst {each.worst_effect}"
         toolset = f"{each.subject}{', essential' if each.id in ESSENTIAL else ''}"
         rows.append(f"| `{each.id}` | {each.title} | {effect} | {toolset} |")
-    rows.append(f"| `{WAIT_FOR}` | {TITLE} | read | every one with something to wait for |")
+    rows += [f"| `{each.name}` | {each.title} | read | {each.toolset} |" for each in offered(load_catalog()).values()]
     return "\n".join(rows)
 
 

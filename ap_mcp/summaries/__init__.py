@@ -21,9 +21,10 @@ from ap_mcp.summaries import (
     upgrade_workflows,
     upgrades,
 )
-from ap_mcp.summaries.base import Answer, Result, Summariser
+from ap_mcp.summaries.base import Answer, NextCall, Result, Summariser
+from ap_mcp.summaries.pages import whole
 
-__all__ = ["MODULES", "Answer", "Result", "registry", "result_type", "summarise", "summarisers"]
+__all__ = ["MODULES", "Answer", "NextCall", "Result", "registry", "result_type", "summarise", "summarisers"]
 
 MODULES = (
     addon_templates,
@@ -77,7 +78,7 @@ def summarise(answer: Answer) -> Result:
     if answer.file is None and not isinstance(answer.body, summariser.accepts):
         return plain.unread(answer, f"with {_form(answer.body)} where something else was expected")
     try:
-        return summariser(answer)
+        return whole(answer, summariser(answer))
     except Exception as error:  # noqa: BLE001 - whatever stumbles over an odd answer, the answer itself must arrive
         logger.warning("Summary %s stumbled over %s: %s", summariser.kind, answer.operation.id, _where(error))
         return plain.unread(answer, "in a form this tool does not know")

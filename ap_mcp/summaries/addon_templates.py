@@ -21,7 +21,9 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
+from ap_mcp.summaries.versions import runs_on
 
+CLUSTER = "cluster_id"
 _MINORS = re.compile(r"v1\\?\.\((?P<minors>\d+(?:\|\d+)*)\)(?:\.\*)?")
 
 
@@ -55,17 +57,20 @@ class TemplateList(Result):
 
 @summarises("addon_templates")
 def addon_templates(answer: Answer) -> TemplateList:
-    """List what can be installed; a single template comes with its versions and default values."""
-    found = items(answer.body, "/items")
-    lines = [_template(each) for each in found]
-    if len(found) != 1:
-        return TemplateList(summary=_templates_said(answer, lines), templates=lines)
-    versions = sorted(items(found[0], "/spec/versions"), key=lambda each: version_order(text(get(each, "/version"))))[
-        ::-1
-    ]
+    """List what can be installed, in a given cluster if one is named; a single template comes with its versions."""
+    fits = text(get(answer.context.get(CLUSTER), "/spec/version"))
+    found = [(each, _versions(each, fits)) for each in items(answer.body, "/items")]
+    lines = [_template(each, versions) for each, versions in found if versions or not fits]
+    left = [text(get(each, "/metadata/name")) for each, versions in found if fits and not versions]
+    unfit = [f"Nothing of these runs on {word(fits)}: {', '.join(map(word, left))}."] if left else []
+    if len(found) != 1 or not lines:
+        return TemplateList(summary=_templates_said(answer, lines, fits), templates=lines, warnings=unfit)
+    versions = found[0][1]
     form = get(_stable(versions), "/input/parameters", {})
+    running = f" that run on {word(fits)}" if fits else ""
     return TemplateList(
-        summary=f"{word(lines[0].name)}: {plural(len(versions), 'version')}, newest {word(lines[0].newest)}.",
+        summary=f"{word(lines[0].name)}: {plural(len(versions), 'version')}{running}; "
+        f"the newest stable one is {word(lines[0].newest)}.",
         templates=lines,
         versions=[_version(each) for each in versions],
         sizes=[
@@ -99,22 +104,27 @@ def _part(resource: Mapping[str, Any]) -> str:
     return " ".join(each for each in (text(resource.get("name")), cpu, memory) if each)
 
 
-def _template(body: Any) -> TemplateLine:
-    versions = items(body, "/spec/versions")
-    newest = _stable(sorted(versions, key=lambda each: version_order(text(get(each, "/version"))))[::-1])
+def _versions(template: Any, fits: str) -> list[dict[str, Any]]:
+    """Return the versions of a template, the newest stable one first; those that do not run on a cluster left out."""
+    every = [each for each in items(template, "/spec/versions") if not fits or runs_on(each, fits) is not False]
+    newest_first = sorted(every, key=lambda each: version_order(text(get(each, "/version"))), reverse=True)
+    return sorted(newest_first, key=lambda each: get(each, "/stable") is False)
+
+
+def _template(body: Any, versions: Sequence[Any]) -> TemplateLine:
     name, alias = text(get(body, "/metadata/name")), text(get(body, "/metadata/alias"))
     return TemplateLine(
         name=name,
         alias=alias if alias != name and alias else None,
-        newest=text(get(newest, "/version")),
+        newest=text(get(_stable(versions), "/version")),
         clusters=_clusters(versions),
         about=text(get(body, "/spec/description"), 160),
     )
 
 
 def _stable(versions: Sequence[Any]) -> Any:
-    """Return the newest stable version of a list that starts with the newest, else the newest."""
-    return next((each for each in versions if get(each, "/stable") is not False), versions[0] if versions else {})
+    """Return the newest stable version of a list that starts with the stable ones, else the newest."""
+    return versions[0] if versions else {}
 
 
 def _version(body: Any) -> TemplateVersion:
@@ -140,8 +150,12 @@ def _clusters(versions: Sequence[Any]) -> str:
     return ", ".join([*(f"v1.{minor}" for minor in sorted(minors)), *sorted(odd)]) or "not told"
 
 
-def _templates_said(answer: Answer, lines: Sequence[TemplateLine]) -> str:
+def _templates_said(answer: Answer, lines: Sequence[TemplateLine], fits: str) -> str:
     wanted = text(answer.arguments.get("template_name"))
+    where = f" in a cluster of {word(fits)}" if fits else ""
+    if wanted and not items(answer.body, "/items"):
+        return f"No template is called {quoted(wanted)}."
     if not lines:
-        return f"No template is called {quoted(wanted)}." if wanted else "There is nothing to install."
-    return f"{plural(len(lines), 'add-on')} can be installed. Name one as template_name for its versions and values."
+        return f"{f'No version of {quoted(wanted)}' if wanted else 'Nothing'} can be installed{where}."
+    many = plural(len(lines), "add-on")
+    return f"{many} can be installed{where}. Name one as template_name for its versions and values."

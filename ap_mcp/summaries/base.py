@@ -15,7 +15,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from types import UnionType
@@ -32,7 +32,13 @@ from ap_mcp.summaries.mask import mask
 TEXT_LIMIT = 300
 LONGEST = 16_000
 """Characters of any one text in an answer; of a longer one the start is told, and how long it is."""
+NAMED = 12
+"""Things of a kind that are named before the rest is counted."""
 FALLBACK_FIELD = "answer"
+CURSOR, DETAIL, FULL = "cursor", "detail", "full"
+"""Arguments of ours that choose how much of an answer is told."""
+FULL_LIMIT = 48_000
+"""Characters of a whole answer that are told; of a longer one each list is cut to its first entries."""
 
 _ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
 _CLOCK = re.compile(
@@ -64,6 +70,7 @@ class Result(Part):
     summary: str
     warnings: list[str] = Field(default_factory=list)
     next: list[NextCall] = Field(default_factory=list)
+    full: Any = None
     request_id: str | None = None
     raw: str | None = None
 
@@ -88,6 +95,8 @@ class Answer:
         body: The parsed JSON, a text, or None for an empty answer.
         file: Where a binary or secret result was saved; then `body` holds only what may be shown.
         now: The time to measure ages against; a summariser never looks at a clock.
+        own: The arguments of ours among those of the call: where a page begins, how much is told.
+        context: What was read beside it, by the argument that named it.
     """
 
     operation: Operation
@@ -95,10 +104,13 @@ class Answer:
     body: Any
     file: SavedFile | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
+    own: Mapping[str, Any] = field(default_factory=dict)
+    context: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "body", mask(self.body))
-        object.__setattr__(self, "arguments", mask(dict(self.arguments)))
+        for name in ("body", "arguments", "own", "context"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, mask(dict(value) if isinstance(value, Mapping) else value))
 
 
 @dataclass(frozen=True)
@@ -260,6 +272,12 @@ def age(since: datetime | None, now: datetime) -> str | None:
 def plural(count: int, noun: str, nouns: str = "") -> str:
     """Return a count with its noun: `1 cluster`, `3 clusters`, `2 releases`, `2 policies` when given."""
     return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def few(values: Sequence[str], limit: int = NAMED) -> str:
+    """Return texts as an enumeration; what is beyond the limit is counted."""
+    left = len(values) - limit
+    return ", ".join(values[:limit]) + (f" and {left} more" if left > 0 else "")
 
 
 def sendable(value: Any, longest: int | None = None) -> Any:

@@ -24,12 +24,15 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
+from ap_mcp.summaries.pages import paged
 
 __all__ = ["chart", "chart_archive", "chart_change", "chart_deletion", "chart_list", "chart_quota", "chart_values"]
 
 VALUES_LIMIT = 16_000
 """Characters of settings an answer holds; larger ones are named and left to the whole answer."""
 NAMES_SHOWN = 8
+SHOWN = 100
+"""Charts on one page."""
 _TIME = re.compile(r"[\d: -]+UTC")
 
 
@@ -46,6 +49,8 @@ class ChartList(Result):
     """The stored charts."""
 
     charts: list[ChartLine] = Field(default_factory=list)
+    shown: int = 0
+    total: int = 0
 
 
 class ChartState(Result):
@@ -104,7 +109,15 @@ def chart_list(answer: Answer) -> ChartList:
     named = [word(name) if count == 1 else f"{word(name)} ({count} versions)" for name, count in counted.items()]
     more = f" and {plural(len(named) - NAMES_SHOWN, 'more chart')}" if len(named) > NAMES_SHOWN else ""
     said = f": {', '.join(named[:NAMES_SHOWN])}{more}" if named else ""
-    return ChartList(summary=f"{plural(len(lines), 'stored chart')}{said}.", charts=lines)
+    page = paged(answer, lines, SHOWN, lambda line: line.id)
+    return ChartList(
+        summary=f"{plural(len(lines), 'stored chart')}{said}.",
+        charts=page.items,
+        shown=page.shown,
+        total=page.total,
+        warnings=page.warnings,
+        next=page.next,
+    )
 
 
 @summarises("chart")

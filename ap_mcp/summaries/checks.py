@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from ap_mcp.summaries.base import (
+    CURSOR,
     Answer,
     NextCall,
     Part,
@@ -32,7 +33,7 @@ from ap_mcp.summaries.findings import (
     skippable,
     told,
 )
-from ap_mcp.summaries.upgrade_parts import LISTED, call, left_out, newest_first, spoken, stamp
+from ap_mcp.summaries.upgrade_parts import call, history_page, spoken, stamp
 
 READY, RISKY, BLOCKED, RUNNING, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "running", "error", "expired"
 
@@ -113,18 +114,17 @@ def precheck(answer: Answer) -> Precheck:
 @summarises("prechecks")
 def prechecks(answer: Answer) -> PrecheckList:
     """List a cluster's checks."""
-    every = newest_first(answer.body)
-    lines = [_line(answer, each) for each in every[:LISTED]]
-    latest = f"; the latest, for {word(lines[0].target_version)}, {spoken(lines[0].verdict)}" if lines else ""
+    page = history_page(answer, lambda each: _line(answer, each), lambda line: line.check_id)
+    first = page.items[:1] if CURSOR not in answer.own else []
+    latest = [f"; the latest, for {word(line.target_version)}, {spoken(line.verdict)}" for line in first]
+    looks = [call(answer, "get_precheck", "Findings of the latest check", task_id=line.check_id) for line in first]
     return PrecheckList(
-        summary=f"{plural(len(every), 'pre-upgrade check')}{latest}.",
-        checks=lines,
-        shown=len(lines),
-        total=len(every),
-        warnings=left_out(every, lines, "check"),
-        next=[
-            call(answer, "get_precheck", "Findings of the latest check", task_id=line.check_id) for line in lines[:1]
-        ],
+        summary=f"{plural(page.total, 'pre-upgrade check')}{''.join(latest)}.",
+        checks=page.items,
+        shown=page.shown,
+        total=page.total,
+        warnings=page.warnings,
+        next=[*looks, *page.next],
     )
 
 

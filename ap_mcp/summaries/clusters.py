@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import Field
 
 from ap_mcp.summaries.base import (
+    CURSOR,
     Answer,
     NextCall,
     Part,
@@ -25,10 +26,11 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
+from ap_mcp.summaries.pages import paged
 
 BROKEN = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
 SHOWN, WARNED = 100, 3
-"""Clusters told with all one chooses by, and those whose trouble is also warned about; the others are named."""
+"""Clusters on one page, and those whose trouble is also warned about; the ones after the page are named."""
 HELD = frozenset({"Frozen", "Freezing", "Hibernation", "Hibernating"})
 _OPTIONS = {
     "delete_net": "load balancers",
@@ -66,10 +68,11 @@ class ClusterLine(Part):
 
 
 class ClusterList(Result):
-    """The clusters of the project, those in trouble first; of a long list, the later ones by name only."""
+    """The clusters of the project, those in trouble first; of a long list, what is on later pages by name only."""
 
     clusters: list[ClusterLine] = Field(default_factory=list)
     more: list[str] = Field(default_factory=list)
+    shown: int = 0
     total: int = 0
 
 
@@ -126,14 +129,18 @@ def cluster_list(answer: Answer) -> ClusterList:
     lines = sorted((_line(answer, each) for each in items(answer.body, "/items")), key=_urgency)
     counted = Counter(line.phase or "unknown" for line in lines)
     phases = ", ".join(f"{count} {word(phase)}" for phase, count in counted.most_common())
-    broken = [line for line in lines if line.phase in BROKEN]
+    page = paged(answer, lines, SHOWN, lambda line: line.id)
+    later = lines[lines.index(page.items[-1]) + 1 :] if page.next else []
+    broken = [] if CURSOR in answer.own else [line for line in lines if line.phase in BROKEN]
+    looks = [_look(line.id, f"{word(line.name)} needs a look") for line in broken[:1]]
     return ClusterList(
         summary=f"{plural(len(lines), 'cluster')}{': ' + phases if phases else ''}.",
-        clusters=lines[:SHOWN],
-        more=[f"{word(line.name)} {word(line.phase)} {word(line.version)}" for line in lines[SHOWN:]],
-        total=len(lines),
-        warnings=list(_list_doubts(lines, broken)),
-        next=[_look(line.id, f"{word(line.name)} needs a look") for line in broken[:1]],
+        clusters=page.items,
+        more=[f"{word(line.name)} {word(line.phase)} {word(line.version)}" for line in later],
+        shown=page.shown,
+        total=page.total,
+        warnings=[*page.warnings, *_list_doubts(broken, later)],
+        next=[*looks, *page.next],
     )
 
 
@@ -199,14 +206,13 @@ def cluster_deletion(answer: Answer) -> ClusterDeletion:
     )
 
 
-def _list_doubts(lines: list[ClusterLine], broken: list[ClusterLine]) -> Iterator[str]:
+def _list_doubts(broken: list[ClusterLine], later: list[ClusterLine]) -> Iterator[str]:
     for line in broken[:WARNED]:
         yield f"{word(line.name)} is {line.phase}: {quoted(line.problem) if line.problem else 'no reason told'}."
     if len(broken) > WARNED:
         yield f"{len(broken) - WARNED} more are in trouble; they stand first in the list."
-    if len(lines) > SHOWN:
-        left = len(lines) - SHOWN
-        yield f"The last {left} are only named: get_cluster shows one, status or version narrows the list."
+    if later:
+        yield f"The last {len(later)} are only named: the next page has them, status or version narrows the list."
 
 
 def _line(answer: Answer, body: Any) -> ClusterLine:

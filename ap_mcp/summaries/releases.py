@@ -1,11 +1,13 @@
 """Shapes answers about releases: how they are, what they run with, and which revisions they had."""
 
 from collections import Counter
+from math import inf
 from typing import Any
 
 from pydantic import Field
 
 from ap_mcp.summaries.base import (
+    CURSOR,
     Answer,
     NextCall,
     Part,
@@ -21,12 +23,16 @@ from ap_mcp.summaries.base import (
     word,
 )
 from ap_mcp.summaries.charts import too_large, unsuccessful, when, within_limit
+from ap_mcp.summaries.pages import paged
+from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
 
 __all__ = ["release", "release_change", "release_deletion", "release_history", "release_list"]
 
 BUSY = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK", "DELETING"})
 BROKEN = frozenset({"FAILED", "UNKNOWN"})
 NOT_TOLD = "not told"
+SHOWN = 100
+"""Releases on one page."""
 
 _DOING = {
     "DEPLOYED": "is deployed",
@@ -57,6 +63,8 @@ class ReleaseList(Result):
     """The releases of a cluster, those in trouble first."""
 
     releases: list[ReleaseLine] = Field(default_factory=list)
+    shown: int = 0
+    total: int = 0
 
 
 class ReleaseState(Result):
@@ -99,10 +107,11 @@ class RevisionLine(Part):
     chart: str
     changed: str | None = None
     note: str | None = None
+    changes: list[str] = Field(default_factory=list)
 
 
 class ReleaseHistory(Result):
-    """The revisions of a release, the newest first."""
+    """The revisions of a release, the newest first, each with what it changed."""
 
     revisions: list[RevisionLine] = Field(default_factory=list)
 
@@ -113,12 +122,16 @@ def release_list(answer: Answer) -> ReleaseList:
     lines = sorted((_line(each) for each in _flat(answer.body)), key=_urgency)
     counted = Counter(line.status for line in lines)
     states = ", ".join(f"{count} {_stated(status)}" for status, count in counted.most_common())
-    broken = [line for line in lines if line.status in BROKEN]
+    broken = [] if CURSOR in answer.own else [line for line in lines if line.status in BROKEN]
+    page = paged(answer, lines, SHOWN, lambda line: f"{line.namespace}/{line.name}")
+    looks = [_call("get_release", answer, line, f"{word(line.name)} needs a look") for line in broken[:1]]
     return ReleaseList(
         summary=f"{plural(len(lines), 'release')}{': ' + states if states else ''}.",
-        releases=lines,
-        warnings=[f"{_title(line)} {_doing(line.status)}." for line in broken],
-        next=[_call("get_release", answer, line, f"{word(line.name)} needs a look") for line in broken[:1]],
+        releases=page.items,
+        shown=page.shown,
+        total=page.total,
+        warnings=[*page.warnings, *(f"{_title(line)} {_doing(line.status)}." for line in broken)],
+        next=[*looks, *page.next],
     )
 
 
@@ -178,12 +191,15 @@ def release_deletion(answer: Answer) -> ReleaseDeletion:
 
 @summarises("release_history", accepts=list)
 def release_history(answer: Answer) -> ReleaseHistory:
-    """List the revisions of a release."""
-    bodies = sorted(_flat(answer.body), key=lambda each: number(get(each, "/version")) or 0, reverse=True)
-    lines = [_revision(each) for each in bodies]
+    """List the revisions of a release, and what differs from each to the next."""
+    bodies = sorted(_flat(answer.body), key=_newness, reverse=True)
+    read = [read_revision(each) for each in bodies]
+    lines = [_revision(*each) for each in zip(bodies, changes_of(read), strict=True)]
     name = word("/".join(text(answer.arguments.get(key)) for key in ("namespace", "name")))
     now = f"; the current one, {lines[0].revision}, {_doing(lines[0].status)}" if lines else ""
-    return ReleaseHistory(summary=f"{name} has {plural(len(lines), 'revision')}{now}.", revisions=lines)
+    return ReleaseHistory(
+        summary=f"{name} has {plural(len(lines), 'revision')}{now}.", revisions=lines, warnings=not_compared(read)
+    )
 
 
 def _flat(body: Any) -> list[dict[str, Any]]:
@@ -208,11 +224,21 @@ def _line(body: Any) -> ReleaseLine:
     )
 
 
-def _revision(body: Any) -> RevisionLine:
+def _newness(body: Any) -> float:
+    found = number(get(body, "/version"))
+    return -inf if found is None else found
+
+
+def _revision(body: Any, changes: list[str]) -> RevisionLine:
     line = _line(body)
-    said = text(get(body, "/status_description")) or text(get(body, "/description"))
+    said = dict.fromkeys(text(get(body, key)) for key in ("/description", "/status_description"))
     return RevisionLine(
-        revision=line.revision, status=line.status, chart=line.chart, changed=line.changed, note=said or None
+        revision=line.revision,
+        status=line.status,
+        chart=line.chart,
+        changed=line.changed,
+        note="; ".join(filter(None, said)) or None,
+        changes=changes,
     )
 
 

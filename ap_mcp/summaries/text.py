@@ -23,6 +23,7 @@ def render(result: Result) -> str:
     facts = sendable(result.model_dump(exclude_none=True, exclude=set(COMMON_FIELDS)))
     for name, value in facts.items():
         lines += _field(one_line(name), value, "")
+    lines += _field("full", sendable(result.full), "") if result.full is not None else []
     lines += [f"warning: {one_line(warning)}" for warning in result.warnings]
     lines += [f"next: {call_line(call)}" for call in result.next]
     lines += [f"request_id: {one_line(result.request_id)}"] if result.request_id else []
@@ -73,7 +74,7 @@ def _mapping_field(name: str, value: Mapping[str, Any], indent: str) -> Iterator
 
 
 def _list_field(name: str, value: list[Any], indent: str) -> Iterator[str]:
-    if all(_is_scalar(each) for each in value):
+    if all(_is_short(each) for each in value):
         tokens = [_token(each, spaces=True) for each in value]
         joined = ", ".join(tokens)
         if len(joined) <= INLINE_LIST:
@@ -115,7 +116,7 @@ def _inline(value: Any) -> str | None:
         return None if flat is None else "{" + _pairs(flat) + "}"
     if not isinstance(value, list):
         return _token(value)
-    if not all(_is_scalar(each) for each in value):
+    if not all(_is_short(each) for each in value):
         return None
     joined = ",".join(_token(each) for each in value)
     return joined if len(joined) <= INLINE_LIST else None
@@ -136,6 +137,13 @@ def _pairs(flat: Mapping[str, Scalar]) -> str:
 
 def _is_scalar(value: Any) -> bool:
     return isinstance(value, str | int | float)
+
+
+def _is_short(value: Any) -> bool:
+    """Say whether a value may share its line: a sentence, or one with quotation marks, reads badly among others."""
+    if not isinstance(value, str):
+        return _is_scalar(value)
+    return '"' not in value and not (value.endswith(".") and " " in value)
 
 
 def _token(value: Any, *, spaces: bool = False) -> str:

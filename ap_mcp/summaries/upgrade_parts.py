@@ -1,12 +1,13 @@
 """What the summaries of upgrades, checks and workflows have in common."""
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ap_mcp.summaries.base import Answer, NextCall, get, items, moment, plural, span, text, word
+from ap_mcp.summaries.base import Answer, NextCall, get, items, moment, span, text, word
+from ap_mcp.summaries.pages import Page, paged
 
 LISTED = 20
-"""Most entries of a history that are shown; the rest is in the raw answer."""
+"""Entries of a history on one page."""
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
 VERDICTS = {
     "Init": RUNNING,
@@ -56,10 +57,9 @@ def took(start: Any, end: Any) -> str | None:
     return span(ended - begun) if begun and ended and ended >= begun else None
 
 
-def left_out(every: Sequence[Any], lines: Sequence[LineT], noun: str) -> list[str]:
-    """Return the warning that a history was cut, if it was."""
-    left = len(every) - len(lines)
-    return [f"{plural(left, f'older {noun}')} only in the raw answer."] if left else []
+def history_page(answer: Answer, tell: Callable[[Any], LineT], key: Callable[[LineT], str]) -> Page[LineT]:
+    """Return a page of a history as lines, the newest first."""
+    return paged(answer, [tell(each) for each in newest_first(answer.body)], LISTED, key)
 
 
 def cluster_of(answer: Answer) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from typing import Any
 from pydantic import Field
 
 from ap_mcp.summaries.base import (
+    CURSOR,
     Answer,
     NextCall,
     Part,
@@ -19,10 +20,9 @@ from ap_mcp.summaries.base import (
     word,
 )
 from ap_mcp.summaries.upgrade_parts import (
-    LISTED,
     call,
     created,
-    left_out,
+    history_page,
     newest_first,
     spoken,
     stamp,
@@ -108,19 +108,20 @@ def upgrade_workflow(answer: Answer) -> Workflow:
 @summarises("upgrade_workflows")
 def upgrade_workflows(answer: Answer) -> WorkflowList:
     """List a cluster's workflows."""
-    every = newest_first(answer.body)
-    lines = [_line(each) for each in every[:LISTED]]
-    open_ = [line for line in lines if line.verdict not in ("succeeded", "cancelled")]
+    page = history_page(answer, _line, lambda line: line.workflow_id)
+    every = [_line(each) for each in newest_first(answer.body)]
+    open_ = [line for line in every if line.verdict not in ("succeeded", "cancelled")]
+    looks = [
+        call(answer, "get_upgrade_workflow", "Its stages", upgrade_workflow_id=line.workflow_id)
+        for line in (open_ or every)[:1]
+    ]
     return WorkflowList(
-        summary=f"{plural(len(every), 'upgrade workflow')}, {len(open_) or 'none'} of them open.",
-        workflows=lines,
-        shown=len(lines),
-        total=len(every),
-        warnings=left_out(every, lines, "workflow"),
-        next=[
-            call(answer, "get_upgrade_workflow", "Its stages", upgrade_workflow_id=line.workflow_id)
-            for line in (open_ or lines)[:1]
-        ],
+        summary=f"{plural(page.total, 'upgrade workflow')}, {len(open_) or 'none'} of them open.",
+        workflows=page.items,
+        shown=page.shown,
+        total=page.total,
+        warnings=page.warnings,
+        next=[*(looks if CURSOR not in answer.own else []), *page.next],
     )
 
 

@@ -6,6 +6,7 @@ from typing import Any
 from pydantic import Field
 
 from ap_mcp.summaries.base import (
+    CURSOR,
     Answer,
     Part,
     Result,
@@ -23,19 +24,18 @@ from ap_mcp.summaries.base import (
 from ap_mcp.summaries.plain import flattened
 from ap_mcp.summaries.upgrade_parts import (
     FAILED,
-    LISTED,
     RUNNING,
     SUCCEEDED,
     call,
     created,
-    left_out,
-    newest_first,
+    history_page,
     spoken,
     stamp,
     took,
     verdict_of,
 )
 from ap_mcp.summaries.upgrade_workflows import upgrade_workflow, upgrade_workflows
+from ap_mcp.summaries.versions import offered_to, runs_now
 
 __all__ = ["upgrade_workflow", "upgrade_workflows"]
 
@@ -164,8 +164,9 @@ def upgrade_task(answer: Answer) -> Upgrade:
 def upgrade_tasks(answer: Answer) -> TaskList:
     """List a cluster's upgrades."""
     listed = _listed(answer, "upgrade")
-    next_ = [call(answer, "get_upgrade_task", "The latest", task_id=line.task_id) for line in listed.tasks[:1]]
-    return listed.model_copy(update={"next": next_})
+    first = listed.tasks[:1] if CURSOR not in answer.own else []
+    looks = [call(answer, "get_upgrade_task", "The latest", task_id=line.task_id) for line in first]
+    return listed.model_copy(update={"next": [*looks, *listed.next]})
 
 
 @summarises("upgrade_retried", accepts=dict | str | NoneType)
@@ -194,7 +195,7 @@ def backups(answer: Answer) -> TaskList:
     latest = stamp(get(answer.body, "/status/latestBackupTime"))
     listed = _listed(answer, "backup")
     next_ = [] if listed.total else [call(answer, "backup_cluster", "There is no backup yet")]
-    return listed.model_copy(update={"latest": latest or listed.latest, "next": next_})
+    return listed.model_copy(update={"latest": latest or listed.latest, "next": [*next_, *listed.next]})
 
 
 @summarises("upgrade_info")
@@ -202,8 +203,7 @@ def upgrade_info(answer: Answer) -> UpgradeInfo:
     """Tell a cluster's version, what is offered to it, and how its upgrade stands."""
     body = answer.body
     release, patch = (text(get(body, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
-    version = f"{release}-{patch}" if patch else release
-    targets = strings(body, "/spec/versionInfo/targetVersions")
+    version, targets = runs_now(body), offered_to(body)
     phase = text(get(body, "/status/phase"))
     state = verdict_of(phase) if phase else None
     suggested = text(get(body, "/spec/versionInfo/suggestPatch"))
@@ -263,16 +263,17 @@ def _offered(answer: Answer, targets: list[str], state: str | None) -> list[Any]
 
 
 def _listed(answer: Answer, noun: str) -> TaskList:
-    every = newest_first(answer.body)
-    lines = [_line(each) for each in every[:LISTED]]
-    latest = f"; the latest {_way(lines[0])}{spoken(lines[0].verdict)}" if lines else ""
+    page = history_page(answer, _line, lambda line: line.task_id)
+    first = page.items[:1] if CURSOR not in answer.own else []
+    latest = [f"; the latest {_way(line)}{spoken(line.verdict)}" for line in first]
     return TaskList(
-        summary=f"{plural(len(every), noun)}{latest}.",
-        tasks=lines,
-        latest=lines[0].ended if lines else None,
-        shown=len(lines),
-        total=len(every),
-        warnings=left_out(every, lines, noun),
+        summary=f"{plural(page.total, noun)}{''.join(latest)}.",
+        tasks=page.items,
+        latest=first[0].ended if first else None,
+        shown=page.shown,
+        total=page.total,
+        warnings=page.warnings,
+        next=page.next,
     )
 
 

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impact import Answers, Draft, briefly, few, gather, look, refused
-from ap_mcp.guard.impacts import changes
-from ap_mcp.guard.impacts.versions import runs_on
-from ap_mcp.summaries.base import get, items, text, word
+from ap_mcp.guard.impact import Answers, Draft, briefly, gather, look, refused
+from ap_mcp.summaries import changes
+from ap_mcp.summaries.base import few, get, items, text, word
+from ap_mcp.summaries.versions import runs_on
 
 HEALTHY = "running"
 

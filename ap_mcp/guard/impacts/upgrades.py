@@ -12,7 +12,6 @@ from ap_mcp.guard.impact import (
     Impact,
     about_cluster,
     entries,
-    few,
     gather,
     impact_of,
     look,
@@ -20,14 +19,15 @@ from ap_mcp.guard.impact import (
     name_of,
     refused,
 )
+from ap_mcp.guard.impacts.checks import passed_check
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
-from ap_mcp.guard.impacts.versions import began, passed_check, resolve_target
-from ap_mcp.summaries.base import age, get, items, moment, number, plural, quoted, span, strings, text, word
+from ap_mcp.summaries.base import age, few, get, items, moment, number, plural, quoted, span, strings, text, word
 from ap_mcp.summaries.findings import failures
 from ap_mcp.summaries.mask import mask
 from ap_mcp.summaries.plain import flattened
 from ap_mcp.summaries.upgrade_parts import spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import TITLES
+from ap_mcp.summaries.versions import began, offered_to, resolve_target, runs_now
 
 OLD_BACKUP = timedelta(days=1)
 STAGE = "Cluster"
@@ -183,10 +183,9 @@ def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]
     Raises:
         CallRefused: it is not offered, or the running version is not told.
     """
-    release, patch = (text(get(info, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
-    if not release:
+    now, offered = runs_now(info), offered_to(info)
+    if not now:
         raise refused(f"get_upgrade_info does not tell which version cluster {name_of(cluster)} runs")
-    now, offered = f"{release}-{patch}" if patch else release, strings(info, "/spec/versionInfo/targetVersions")
     wanted = str(case.arguments["target_version"])
     target = resolve_target(wanted, offered)
     if target is None:

@@ -1,0 +1,126 @@
+"""Looks at all that a person would look at before an upgrade; `summaries.assessment` weighs it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+import anyio
+
+from ap_mcp.errors import ApMcpError, CallRefused, ServiceError
+from ap_mcp.schemas import argument_schema
+from ap_mcp.specs import Operation
+from ap_mcp.summaries.assessment import Assessment, Seen, assessment, needs_template
+from ap_mcp.summaries.base import get, items, text
+from ap_mcp.summaries.mask import mask
+from ap_mcp.summaries.versions import offered_to, order, resolve_target, route, runs_now
+
+__all__ = ["ASSESS_UPGRADE", "Assessment", "assess", "input_schema"]
+
+ASSESS_UPGRADE = "assess_upgrade"
+TITLE = "Assess an upgrade"
+DESCRIPTION = "Says whether a cluster can be upgraded now, what stands in the way, and which calls to make, in order."
+CLUSTER, TARGET = "cluster_id", "target_version"
+UPGRADE = "upgrade_cluster"
+READS = (
+    *("get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates", "list_prechecks"),
+    *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
+)
+OF_NO_CLUSTER = frozenset({"list_upgrade_paths", "get_upgrade_feature_gates"})
+TEMPLATES = "list_addon_templates"
+NEEDS = frozenset({"get_upgrade_info"})
+"""Operations that must be offered for this to be."""
+
+Read: TypeAlias = Callable[..., Awaitable[Any]]
+"""`await read("get_cluster", cluster_id=…)`: what the cloud answers, if the policy lets it be asked."""
+
+
+def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
+    """Return the input schema: the arguments as they are in the specs of `operations`."""
+    upgrade = operations["get_upgrade_info"]
+    cluster = argument_schema(upgrade, upgrade.arguments[CLUSTER])
+    target = {"type": "string", "description": "v1.31 or a whole version; the newest offered if left out"}
+    return {
+        "type": "object",
+        "properties": {CLUSTER: cluster, TARGET: target},
+        "required": [CLUSTER],
+        "additionalProperties": False,
+    }
+
+
+async def assess(arguments: Mapping[str, Any], read: Read, now: Callable[[], datetime]) -> Assessment:
+    """Look, and say whether the upgrade can go ahead.
+
+    Args:
+        arguments: `cluster_id`, and `target_version` if somebody asks for one.
+        read: reads from the cloud.
+        now: the service's time, asked after the reads.
+
+    Raises:
+        ApMcpError: the cluster itself cannot be read, or nothing can be reached.
+    """
+    cluster_id, wanted = arguments[CLUSTER], arguments.get(TARGET)
+    looks = {each: {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id} for each in READS}
+    answers, errors = await _gathered(read, {"get_cluster": ("get_cluster", {CLUSTER: cluster_id})})
+    if "get_cluster" in errors:
+        raise errors["get_cluster"]
+    more, failed = await _gathered(read, {name: (name, given) for name, given in looks.items()})
+    answers |= more
+    info = answers.get("get_upgrade_info", {})
+    running, offered = runs_now(info), offered_to(info)
+    way = _way(answers, running, offered, wanted)
+    templates: dict[str, Any] = {}
+    if way:
+        rows = items(answers.get("list_addons", {}), "/items")
+        names = {text(get(each, "/spec/addonTemplateName")) for each in rows if needs_template(each, way[0])} - {""}
+        templates, unread = await _gathered(
+            read, {name: (TEMPLATES, {"template_name": name}) for name in sorted(names)}
+        )
+        failed |= {f"{TEMPLATES} of {name}": error for name, error in unread.items()}
+    return assessment(
+        Seen(
+            cluster_id=cluster_id,
+            wanted=wanted,
+            now=running,
+            offered=offered,
+            route=way,
+            answers=answers,
+            errors={name: _briefly(error) for name, error in failed.items()},
+            templates=templates,
+            at=now(),
+        )
+    )
+
+
+def _way(answers: Mapping[str, Any], running: str, offered: list[str], wanted: str | None) -> list[str]:
+    """Return the versions to go through; the first is always one that is offered."""
+    if wanted is None:
+        return [max(offered, key=order)] if offered else []
+    if target := resolve_target(wanted, offered):
+        return [target]
+    found = route(answers.get("list_upgrade_paths", {}), running, wanted) if running else []
+    return found if found and found[0] in offered else []
+
+
+async def _gathered(
+    read: Read, looks: Mapping[str, tuple[str, Mapping[str, Any]]]
+) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
+    """Make all reads at once; return the answers, masked, and the errors of those that failed."""
+    answers: dict[str, Any] = {}
+    errors: dict[str, ApMcpError] = {}
+
+    async def look(name: str, tool: str, given: Mapping[str, Any]) -> None:
+        try:
+            answers[name] = mask(await read(tool, **given))
+        except ApMcpError as error:
+            errors[name] = error
+
+    async with anyio.create_task_group() as group:
+        for name, (tool, given) in looks.items():
+            group.start_soon(look, name, tool, given)
+    return answers, errors
+
+
+def _briefly(error: ApMcpError) -> str:
+    if isinstance(error, ServiceError):
+        return f"HTTP {error.status} {error.code}".strip()
+    return "a rule of the operator forbids it" if isinstance(error, CallRefused) else "no answer came"

@@ -1,0 +1,44 @@
+"""Which pre-upgrade check allows an upgrade, or why none does."""
+
+from typing import Any
+
+from ap_mcp.guard.impact import Case, entries, refused
+from ap_mcp.summaries.base import age, get, moment, text, word
+from ap_mcp.summaries.upgrade_parts import verdict_of
+from ap_mcp.summaries.versions import Way, judge_checks
+
+
+def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[str]) -> Any:
+    """Return the pre-upgrade check that allows an upgrade; the newest one for it decides.
+
+    Args:
+        case: the call.
+        answer: of list_prechecks.
+        now: the version the cluster runs.
+        target: the version it is to have.
+        offered: all versions it could have.
+
+    Raises:
+        CallRefused: none passed, or it has expired, or it is for something else; it says what to run.
+    """
+    run = f'First: run_precheck(cluster_id="{word(case.cluster_id)}", target_version="{word(target)}").'
+    every = entries(answer, "/items")
+    if every is None:
+        raise refused("what list_prechecks answered is no list of checks", run)
+    judged = judge_checks(every, Way(case.cluster_id, now, target, offered), case.now)
+    if judged.state == "none":
+        known = f"; passed ones are for other versions: {', '.join(map(word, judged.others))}" if judged.others else ""
+        raise refused(f"there is no pre-upgrade check from {word(now)} to {word(target)}{known}", run)
+    task = f'get_precheck(task_id="{word(get(judged.check, "/metadata/uid"))}")'
+    way = f"the newest pre-upgrade check from {word(now)} to {word(target)}"
+    if judged.state == "running":
+        raise refused(f"{way} is still running", f"{task} shows how far it is.")
+    if judged.state == "not passed":
+        state = verdict_of(text(get(judged.check, "/status/phase")))
+        said = "did not pass" if state == "failed" else f"is {word(state)}"
+        raise refused(f"{way} {said}", f"{task} tells why. {run}")
+    if judged.state == "undated":
+        raise refused(f"{way} does not tell until when it counts", run)
+    if judged.state == "expired":
+        raise refused(f"{way} expired {age(moment(get(judged.check, '/status/expireTimeStamp')), case.now)} ago", run)
+    return judged.check

@@ -1,0 +1,112 @@
+"""How much of a long answer is told: a page of a list at a time, or everything if somebody asks for it."""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, Answer, NextCall, Result, plural, sendable
+
+AS_TEXT = 4000
+"""Characters told of an answer that is too long for other reasons than its lists."""
+CHANGED = "The list has changed since the page before, so this is its start again."
+
+ItemT = TypeVar("ItemT")
+
+
+@dataclass(frozen=True)
+class Page(Generic[ItemT]):
+    """A part of a list.
+
+    Attributes:
+        items: what is shown.
+        total: how many there are in all.
+        warnings: what to bear in mind about it.
+        next: the call for the page after it, if there is one.
+    """
+
+    items: list[ItemT]
+    total: int
+    warnings: list[str]
+    next: list[NextCall]
+
+    @property
+    def shown(self) -> int:
+        """How many entries the page has."""
+        return len(self.items)
+
+
+def paged(answer: Answer, every: Sequence[ItemT], size: int, key: Callable[[ItemT], str]) -> Page[ItemT]:
+    """Return the page of a list that a call asks for: the first, or the one after the entry its cursor names.
+
+    Args:
+        answer: to the call.
+        every: the whole list, in an order that stays.
+        size: how many entries a page has.
+        key: what an entry is named by in a cursor.
+    """
+    keys = _distinct([key(each) for each in every])
+    cursor = answer.own.get(CURSOR)
+    start = keys.index(cursor) + 1 if cursor in keys else 0
+    shown = list(every[start : start + size])
+    left = len(every) - start - len(shown)
+    onward = []
+    if left:
+        given = {name: value for name, value in answer.arguments.items() if value is not None}
+        why = (
+            f"shows the next {min(left, size)} of the {left} that are left"
+            if left > size
+            else f"shows the other {left}"
+        )
+        onward = [
+            NextCall(tool=answer.operation.id, arguments={**given, CURSOR: keys[start + len(shown) - 1]}, why=why)
+        ]
+    changed = [CHANGED] if cursor is not None and cursor not in keys else []
+    return Page(shown, len(every), changed, onward)
+
+
+def _distinct(keys: Sequence[str]) -> list[str]:
+    """Tell apart what has no name of its own by where it stands."""
+    counted = Counter(keys)
+    return [key if key and counted[key] == 1 else f"{key}#{place}" for place, key in enumerate(keys)]
+
+
+def whole(answer: Answer, result: Result) -> Result:
+    """Return a result with the whole answer of the cloud beside it, if the call asks for it."""
+    if answer.own.get(DETAIL) != FULL or answer.file is not None or answer.body is None:
+        return result
+    body, cut = fitted(sendable(answer.body))
+    why = f"The whole answer is too long: {cut}." if cut else ""
+    return result.model_copy(update={"full": body, "warnings": [*result.warnings, *([why] if why else [])]})
+
+
+def fitted(body: Any, limit: int = FULL_LIMIT) -> tuple[Any, str]:
+    """Return JSON of at most so many characters, and what became of it to get there; empty if nothing did.
+
+    Each list keeps its first entries, as many as fit; what was left out is counted at its end.
+    """
+    if _size(body) <= limit:
+        return body, ""
+    for length in (100, 50, 20, 10, 5, 2, 1):
+        cut = _cut(body, length)
+        if _size(cut) <= limit:
+            return cut, f"of each list the first {plural(length, 'entry', 'entries')} are told"
+    return _dense(body)[:AS_TEXT], f"its first {AS_TEXT} characters are told, as text"
+
+
+def _cut(value: Any, length: int) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _cut(each, length) for key, each in value.items()}
+    if isinstance(value, list):
+        left = len(value) - length
+        return [*(_cut(each, length) for each in value[:length]), *([f"… and {left} more"] if left > 0 else [])]
+    return value
+
+
+def _size(value: Any) -> int:
+    return len(_dense(value))
+
+
+def _dense(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
