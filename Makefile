@@ -8,7 +8,7 @@ STAMP := .venv/.installed
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) ## watch an agent run a cluster's whole life on the simulator
+demo: $(STAMP) ## watch an agent build, mend, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
 test: $(STAMP) ## run all tests, on every core

@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 SECONDS = 60
 OTHERWISE = "from importlib import import_module as load; demo = load('ap_mcp.cli.demo'); {}; demo.demo()"
 """Runs the demo with something in it changed."""
@@ -25,18 +27,60 @@ def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
-def test_the_story_is_told_to_its_end_and_a_person_is_asked_on_the_way(tmp_path: Path) -> None:
-    told = run(tmp_path, "-m", "ap_mcp", "demo")
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="module")
+def told(home: Path) -> subprocess.CompletedProcess[str]:
+    return run(home, "-m", "ap_mcp", "demo")
+
+
+def test_the_story_is_told_to_its_end_and_a_person_is_asked_on_the_way(
+    told: subprocess.CompletedProcess[str], home: Path
+) -> None:
     assert told.returncode == 0, told.stdout + told.stderr
     steps = [int(number) for number in re.findall(r"(?m)^(\d+)\. ", told.stdout)]
-    assert steps == list(range(1, 10))
-    assert told.stdout.count("┌ the person is asked\n") == 4
-    assert told.stdout.count("    the person types: aurora\n") == 3
+    assert steps == list(range(1, 14))
+    typed = re.findall(r"    the person (?:types: (\S+)|declines)\n", told.stdout)
+    assert typed == ["aurora", "nginx-ingress", "shop-prod", "", "aurora"]
+    assert told.stdout.count("┌ the person is asked\n") == len(typed)
     after = told.stdout.partition("the person declines\n")[2]
     assert after.lstrip().startswith("delete_cluster was not run: The person who was asked said no.")
     assert "shop-prod is Available" in after
     assert told.stdout.rstrip().endswith("no cloud was touched.")
-    assert list(tmp_path.rglob("*")) == []
+    assert list(home.rglob("*")) == []
+
+
+def test_a_blocked_upgrade_is_assessed_mended_checked_again_agreed_to_and_waited_for(
+    told: subprocess.CompletedProcess[str],
+) -> None:
+    rest = told.stdout
+    story = [
+        "> assess_upgrade(",
+        "Not yet: ",
+        "nginx-ingress 2.1.5 does not run on v1.29.13-r0",
+        "> update_addon(",
+        "the person types: nginx-ingress",
+        "> run_precheck(",
+        "Ready but for ",
+        "> run_precheck(",
+        "Ready: nothing stands in the way",
+        "> backup_cluster(",
+        "> assess_upgrade(",
+        "Go: nothing stands in the way of upgrading shop-prod",
+        "> upgrade_cluster(",
+        "the person types: shop-prod",
+        "> wait_for(",
+        "… The upgrade from v1.28.6-r0 to v1.29.13-r0 is running",
+        "The upgrade from v1.28.6-r0 to v1.29.13-r0 succeeded",
+        "> run_postcheck(",
+        "The cluster passed the post-upgrade check.",
+    ]
+    for each in story:
+        before, found, rest = rest.partition(each)
+        assert found, f"{each!r} is missing; before it: {before[-500:]}"
 
 
 def test_a_step_that_goes_wrong_ends_it_with_an_error(tmp_path: Path) -> None:

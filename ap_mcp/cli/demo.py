@@ -1,4 +1,4 @@
-"""`ap-mcp demo`: an agent's session with a cluster, from its creation to its end, over real MCP on the simulator.
+"""`ap-mcp demo`: an agent builds, upgrades and removes clusters, over real MCP on the simulator.
 
 Whatever is guarded waits for a person, whom the demo plays too: the server asks, and is none the wiser.
 """
@@ -8,7 +8,7 @@ import json
 import sys
 import tarfile
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SPEED = 240.0
-LONGEST_TEXT = 16
+LONGEST_TEXT = 24
 LONGEST_QUESTION = 14
 NAME = "aurora"
 PRODUCTION = "shop-prod"
 VERSION = "v1.29"
+TARGET = "v1.29"
 NETWORK = {
     "vpc_id": "2f1d6a0c-9b3e-4f57-8c41-6d0a9e7b5c10",
     "subnet_id": "a041c2d8-75c6-4093-8b8b-46d293e76087",
@@ -51,7 +52,7 @@ CHART = {
 @click.command()
 @exits
 def demo() -> None:
-    """Watch an agent run a cluster's whole life on the simulator: real MCP, real HTTP, signed requests."""
+    """Watch an agent build a cluster and upgrade another, on the simulator: real MCP, real HTTP, signed requests."""
     import anyio
     from rich.console import Console
 
@@ -67,7 +68,7 @@ async def _session(console: "Console", folder: Path) -> None:
     own = {f"AP_MCP_{name.upper()}": str(folder / place) for name, place in FOLDERS.items()}
     server = StdioServerParameters(command=sys.executable, args=arguments, env=get_default_environment() | own)
     person = Person(console)
-    console.print("[bold]ap-mcp demo: the life of an Autopilot cluster[/]")
+    console.print("[bold]ap-mcp demo: a day with Autopilot clusters[/]")
     console.print(
         f"agent <-> stdio <-> ap-mcp serve <-> signed HTTP <-> simulator, {SPEED:g} times as fast as real time"
     )
@@ -79,7 +80,9 @@ async def _session(console: "Console", folder: Path) -> None:
             failure = error
     if failure:  # raised only here: the client's task groups would wrap it
         raise failure
-    console.print("\n[bold green]Done: the cluster was built, used, upgraded and removed; no cloud was touched.[/]")
+    console.print(
+        "\n[bold green]Done: one cluster was built and removed, another mended and upgraded; no cloud was touched.[/]"
+    )
 
 
 @dataclass
@@ -102,8 +105,9 @@ class Person:
         if not self.agrees:
             self.console.print("    the person declines", style="bold magenta")
             return ElicitResult(action="decline")
-        self.console.print(f"    the person types: {NAME}", style="bold magenta", markup=False)
-        return ElicitResult(action="accept", content={"name": NAME})
+        name = json.loads(wanted.partition(": ")[2])
+        self.console.print(f"    the person types: {name}", style="bold magenta", markup=False)
+        return ElicitResult(action="accept", content={"name": name})
 
 
 @dataclass
@@ -115,14 +119,17 @@ class Story:
     folder: Path
     person: Person
     step: int = 0
+    assessed: dict[str, Any] = field(default_factory=dict)
 
     async def tell(self) -> None:
         """Run the whole story."""
         await self._look_around()
         await self._build()
         await self._equip()
-        await self._upgrade()
         await self._blocked()
+        await self._mend()
+        await self._check()
+        await self._upgrade()
         await self._declined()
         await self._remove()
 
@@ -153,23 +160,44 @@ class Story:
         self._say("A kubeconfig is handed out once a person agrees, to a file and never into the conversation")
         await self.agreed("get_cluster_certificate", cluster_id=NAME, duration_days=1)
 
-    async def _upgrade(self) -> None:
-        self._say("An upgrade: what is offered, the check, a backup, and the upgrade itself, once a person agrees")
-        info = await self.call("get_upgrade_info", cluster_id=NAME)
-        target = info["targets"][-1]
-        check = await self.call("run_precheck", cluster_id=NAME, target_version=target)
-        await self.wait("precheck", check["check_id"], cluster_id=NAME)
-        backup = await self.call("backup_cluster", cluster_id=NAME)
-        await self.wait("backup", backup["task_id"], cluster_id=NAME)
-        task = await self.agreed("upgrade_cluster", cluster_id=NAME, target_version=target)
-        await self.wait("upgrade_task", task["task_id"], cluster_id=NAME)
-        await self.call("run_postcheck", cluster_id=NAME, from_version=info["version"])
-
     async def _blocked(self) -> None:
-        self._say("The production cluster, though, is not ready: the answer names what stands in the way")
-        check = await self.call("run_precheck", cluster_id=PRODUCTION, target_version="v1.30")
-        await self.wait("precheck", check["check_id"], verdict="failed", cluster_id=PRODUCTION)
-        await self.fail("upgrade_cluster", cluster_id=PRODUCTION, target_version="v1.30")
+        self._say(
+            "Is the production cluster ready for an upgrade? One question looks at everything, and names what is not"
+        )
+        self.assessed = await self._assess("not_yet")
+        self._say("Going ahead all the same is refused, without asking anybody")
+        await self.fail("upgrade_cluster", cluster_id=PRODUCTION, target_version=TARGET)
+
+    async def _mend(self) -> None:
+        self._say("The add-on in the way: the assessment has the call that mends it, and a person agrees to it")
+        await self.follow("update_addon", self.assessed, agreed=True)
+        await self.follow("wait_for", self.assessed)
+
+    async def _check(self) -> None:
+        self._say("The check again: what blocked is gone, and risks are left, which a person has to accept")
+        check = await self.follow("run_precheck", self.assessed)
+        risky = await self.wait("precheck", check["check_id"], verdict="failed", cluster_id=PRODUCTION)
+        if risky["found"]["verdict"] != "ready_with_risks":
+            raise click.ClickException(f"The check should have left only risks: {risky['found']['verdict']}.")
+        self._say("They are accepted; the next call is ready-made")
+        check = await self.follow("run_precheck", risky)
+        await self.wait("precheck", check["check_id"], cluster_id=PRODUCTION)
+        backup = await self.follow("backup_cluster", self.assessed)
+        await self.wait("backup", backup["task_id"], cluster_id=PRODUCTION)
+
+    async def _upgrade(self) -> None:
+        self._say("Assessed again: nothing stands in the way. A person sees what the upgrade means, and agrees")
+        ready = await self._assess("go")
+        task = await self.follow("upgrade_cluster", ready, agreed=True)
+        await self.wait("upgrade_task", task["task_id"], cluster_id=PRODUCTION)
+        await self.follow("run_postcheck", ready)
+        await self.call("get_upgrade_info", cluster_id=PRODUCTION)
+
+    async def _assess(self, verdict: str) -> dict[str, Any]:
+        found = await self.call("assess_upgrade", cluster_id=PRODUCTION, target_version=TARGET)
+        if found["verdict"] != verdict:
+            raise click.ClickException(f"The assessment should have been {verdict}, and is {found['verdict']}.")
+        return found
 
     async def _declined(self) -> None:
         self._say("An agent with bad ideas would delete it instead; the person says no, and nothing is sent")
@@ -181,7 +209,9 @@ class Story:
             raise click.ClickException(f"{PRODUCTION} should have been left alone.")
 
     async def _remove(self) -> None:
-        self._say("The end of the cluster: the person is shown what goes with it and what stays behind, and agrees")
+        self._say(
+            "The end of the first cluster: the person is shown what goes with it and what stays behind, and agrees"
+        )
         gone = await self.agreed("delete_cluster", cluster_id=NAME, delete_net="block")
         await self.wait("job", gone["job_id"])
         await self.fail("get_cluster", cluster_id=NAME)
@@ -193,6 +223,13 @@ class Story:
             raise click.ClickException(f"{tool} failed:\n{_text(result)}")
         self._show(_text(result))
         return dict(result.structured_content or {})
+
+    async def follow(self, tool: str, result: dict[str, Any], *, agreed: bool = False) -> dict[str, Any]:
+        """Make the call of a tool that a result proposes next, just as it stands there; `agreed` as a person must."""
+        proposed = next((each for each in result.get("next", []) if each["tool"] == tool), None)
+        if proposed is None:
+            raise click.ClickException(f"{tool} should have been proposed.")
+        return await (self.agreed if agreed else self.call)(tool, **proposed["arguments"])
 
     async def agreed(self, tool: str, **arguments: Any) -> dict[str, Any]:
         """Call a tool as `call` does; a person must have been asked before."""
@@ -209,8 +246,8 @@ class Story:
             raise click.ClickException(f"{tool} should have been refused:\n{_text(result)}")
         self._show(_text(result), style="yellow")
 
-    async def wait(self, kind: str, id_: str, *, verdict: str = "succeeded", **where: str) -> None:
-        """Wait for something to end as it should; show how it gets on, and what the agent reads at the end."""
+    async def wait(self, kind: str, id_: str, *, verdict: str = "succeeded", **where: str) -> dict[str, Any]:
+        """Wait for something to end as it should; show how it gets on, and return what the agent reads at the end."""
 
         async def tell(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
             self.console.print(f"    … {message}", style="dim", markup=False)
@@ -219,8 +256,10 @@ class Story:
         self._announce("wait_for", arguments)
         result = await self.client.call_tool("wait_for", arguments, progress_callback=tell)
         self._show(_text(result))
-        if (result.structured_content or {}).get("verdict") != verdict:
+        ended = dict(result.structured_content or {})
+        if ended.get("verdict") != verdict:
             raise click.ClickException(f"The wait for the {kind} should have {verdict}.")
+        return ended
 
     async def _called(self, tool: str, arguments: dict[str, Any]) -> "CallToolResult":
         self._announce(tool, arguments)
