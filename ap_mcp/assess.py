@@ -6,11 +6,14 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from ap_mcp.errors import ApMcpError, CallRefused, ServiceError
+from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, ServiceError
 from ap_mcp.schemas import argument_schema
 from ap_mcp.specs import Operation
-from ap_mcp.summaries.assessment import Assessment, Seen, assessment, needs_template
-from ap_mcp.summaries.base import get, items, text
+from ap_mcp.summaries.assessed import Assessment, Seen
+from ap_mcp.summaries.assessed_addons import LIST as ADDONS
+from ap_mcp.summaries.assessed_addons import TEMPLATES, needs_template, template_of
+from ap_mcp.summaries.assessment import CHANGES, assessment, unlisted
+from ap_mcp.summaries.base import items, word
 from ap_mcp.summaries.mask import mask
 from ap_mcp.summaries.versions import offered_to, order, resolve_target, route, runs_now
 
@@ -20,18 +23,18 @@ ASSESS_UPGRADE = "assess_upgrade"
 TITLE = "Assess an upgrade"
 DESCRIPTION = "Says whether a cluster can be upgraded now, what stands in the way, and which calls to make, in order."
 CLUSTER, TARGET = "cluster_id", "target_version"
-UPGRADE = "upgrade_cluster"
 READS = (
     *("get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates", "list_prechecks"),
     *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
 )
 OF_NO_CLUSTER = frozenset({"list_upgrade_paths", "get_upgrade_feature_gates"})
-TEMPLATES = "list_addon_templates"
 NEEDS = frozenset({"get_upgrade_info"})
 """Operations that must be offered for this to be."""
 
 Read: TypeAlias = Callable[..., Awaitable[Any]]
 """`await read("get_cluster", cluster_id=…)`: what the cloud answers, if the policy lets it be asked."""
+Forbidden: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
+"""`await forbidden("run_precheck", {…})`: which rule does not let a call be made, whoever agrees; empty if none."""
 
 
 def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
@@ -47,16 +50,25 @@ def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
     }
 
 
-async def assess(arguments: Mapping[str, Any], read: Read, now: Callable[[], datetime]) -> Assessment:
+async def assess(
+    arguments: Mapping[str, Any],
+    read: Read,
+    now: Callable[[], datetime],
+    *,
+    forbidden: Forbidden,
+    absent: frozenset[str] = frozenset(),
+) -> Assessment:
     """Look, and say whether the upgrade can go ahead.
 
     Args:
         arguments: `cluster_id`, and `target_version` if somebody asks for one.
         read: reads from the cloud.
         now: the service's time, asked after the reads.
+        forbidden: tells whether a rule of the operator forbids a call.
+        absent: tools that are not offered.
 
     Raises:
-        ApMcpError: the cluster itself cannot be read, or nothing can be reached.
+        ApMcpError: the cluster itself cannot be read.
     """
     cluster_id, wanted = arguments[CLUSTER], arguments.get(TARGET)
     looks = {each: {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id} for each in READS}
@@ -65,17 +77,14 @@ async def assess(arguments: Mapping[str, Any], read: Read, now: Callable[[], dat
         raise errors["get_cluster"]
     more, failed = await _gathered(read, {name: (name, given) for name, given in looks.items()})
     answers |= more
-    info = answers.get("get_upgrade_info", {})
+    troubles = {name: _briefly(failed[name]) for name in READS if name in failed}
+    troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")
+    info = answers.get("get_upgrade_info")
     running, offered = runs_now(info), offered_to(info)
     way = _way(answers, running, offered, wanted)
-    templates: dict[str, Any] = {}
-    if way:
-        rows = items(answers.get("list_addons", {}), "/items")
-        names = {text(get(each, "/spec/addonTemplateName")) for each in rows if needs_template(each, way[0])} - {""}
-        templates, unread = await _gathered(
-            read, {name: (TEMPLATES, {"template_name": name}) for name in sorted(names)}
-        )
-        failed |= {f"{TEMPLATES} of {name}": error for name, error in unread.items()}
+    templates, unread = await _templates(read, answers, way)
+    troubles |= {f"{TEMPLATES} of {word(name)}": _briefly(error) for name, error in sorted(unread.items())}
+    closed = {tool: await forbidden(tool, {CLUSTER: cluster_id}) for tool in CHANGES if tool not in absent}
     return assessment(
         Seen(
             cluster_id=cluster_id,
@@ -84,21 +93,39 @@ async def assess(arguments: Mapping[str, Any], read: Read, now: Callable[[], dat
             offered=offered,
             route=way,
             answers=answers,
-            errors={name: _briefly(error) for name, error in failed.items()},
+            errors=troubles,
             templates=templates,
             at=now(),
+            absent=absent,
+            closed={tool: why for tool, why in closed.items() if why},
         )
     )
 
 
 def _way(answers: Mapping[str, Any], running: str, offered: list[str], wanted: str | None) -> list[str]:
-    """Return the versions to go through; the first is always one that is offered."""
+    """Return the versions to go through, the first of which is offered; empty if there is nothing to go to."""
+    if not running or not offered:
+        return []
     if wanted is None:
-        return [max(offered, key=order)] if offered else []
+        return [max(offered, key=order)]
     if target := resolve_target(wanted, offered):
         return [target]
-    found = route(answers.get("list_upgrade_paths", {}), running, wanted) if running else []
-    return found if found and found[0] in offered else []
+    return [] if _is_behind(wanted, running) else route(answers.get("list_upgrade_paths"), offered, wanted)
+
+
+def _is_behind(wanted: str, running: str) -> bool:
+    """Say whether a version is no newer than the one that runs, to whatever part of it is given."""
+    parts = order(wanted)
+    return parts <= order(running)[: len(parts)]
+
+
+async def _templates(
+    read: Read, answers: Mapping[str, Any], way: list[str]
+) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
+    """Read the templates of the add-ons that may not run on the version to go to."""
+    rows = items(answers.get(ADDONS), "/items") if way else []
+    names = sorted({template_of(each) for each in rows if needs_template(each, way[0])} - {""})
+    return await _gathered(read, {name: (TEMPLATES, {"template_name": name}) for name in names})
 
 
 async def _gathered(
@@ -122,5 +149,7 @@ async def _gathered(
 
 def _briefly(error: ApMcpError) -> str:
     if isinstance(error, ServiceError):
-        return f"HTTP {error.status} {error.code}".strip()
+        return f"HTTP {error.status} {word(error.code) if error.code else ''}".strip()
+    if isinstance(error, ConfirmationRequired):
+        return "a rule of the operator wants a person asked before each look"
     return "a rule of the operator forbids it" if isinstance(error, CallRefused) else "no answer came"

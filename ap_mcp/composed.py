@@ -1,12 +1,13 @@
 """Tools that are no operation of their own: made of several reads, each of which the policy must let pass."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 from ap_mcp import assess, wait
 from ap_mcp.arguments import check_against, check_arguments
 from ap_mcp.assess import ASSESS_UPGRADE
+from ap_mcp.errors import CallRefused, ClusterNotFound, ConfirmationRequired, DeniedByPolicy
 from ap_mcp.guard.callers import Caller
 from ap_mcp.specs import Catalog, Operation
 from ap_mcp.summaries import Answer, Result, summarise
@@ -21,7 +22,9 @@ class Core(Protocol):
     """What such a tool needs of the server: an `Autopilot`."""
 
     catalog: Catalog
+    operations: dict[str, Operation]
     account: "Account"
+    recent: wait.Recent
     sleep: wait.Sleep
     clock: wait.Now
 
@@ -69,31 +72,102 @@ def offered(operations: Mapping[str, Operation]) -> dict[str, Composed]:
         schema = assess.input_schema(operations)
         found.append(
             Composed(
-                ASSESS_UPGRADE, assess.TITLE, assess.DESCRIPTION, "upgrades", schema, assess.Assessment, _assess_upgrade
+                ASSESS_UPGRADE,
+                assess.TITLE,
+                assess.DESCRIPTION,
+                "upgrades, essential",
+                schema,
+                assess.Assessment,
+                _assess_upgrade,
             )
         )
     return {each.name: each for each in found}
+
+
+@dataclass
+class _Looks:
+    """The looks of one wait: at a thing, and at what it is about if the thing is forgotten.
+
+    Attributes:
+        ready: arguments of each look that was prepared, or why it may not be made.
+    """
+
+    core: Core
+    ready: dict[wait.Look, Mapping[str, Any] | CallRefused] = field(default_factory=dict)
+
+    async def prepare(self, order: wait.Order) -> Mapping[str, Any]:
+        """Check a look against the specs and the policy; return its arguments, clusters by their ids.
+
+        Raises:
+            CallRefused: it may not be made.
+        """
+        check_arguments(order.read, order.arguments)
+        wanted = await self.core.account.resolved(order.arguments)
+        await self.core.permit(order.read, wanted)
+        self.ready[order.look] = wanted
+        return wanted
+
+    async def foresee(self, instead: wait.Order | None) -> None:
+        """Prepare a look while what it is at can still be found, and its name and tags read for the policy."""
+        if instead is None or isinstance(self.ready.get(instead.look), Mapping):
+            return
+        try:
+            await self.prepare(instead)
+        except CallRefused as refused:
+            self.ready[instead.look] = refused
+
+    def arguments(self, order: wait.Order) -> Mapping[str, Any]:
+        """Return the arguments of a look that was prepared.
+
+        Raises:
+            CallRefused: it may not be made.
+        """
+        wanted = self.ready[order.look]
+        if isinstance(wanted, CallRefused):
+            raise wanted
+        return wanted
+
+    async def look(self, order: wait.Order) -> "Reply":
+        """Look once."""
+        reply = await self.core.account.ask(order.read, self.arguments(order))
+        await self.foresee(order.instead(reply.body))
+        return replace(reply, body=order.narrowed(reply.body))
+
+    def tell(self, order: wait.Order, reply: "Reply") -> str:
+        """Say in a sentence what a look showed."""
+        answer = Answer(order.read, self.arguments(order), reply.body, now=self.core.account.now())
+        return summarise(answer).summary
 
 
 async def _wait_for(core: Core, arguments: Mapping[str, Any], caller: Caller, report: wait.Report) -> Result:
     """Look at something until it has ended or the time is up; each look is a reading tool's."""
     problems = wait.misfits(core.waitables, arguments)
     check_against(WAIT_FOR, wait.wait_schema(core.waitables), arguments, in_path=wait.PLACES, more=problems)
-    order = wait.Order(core.waitables[arguments["kind"]], arguments)
-    check_arguments(order.read, order.arguments)
-    wanted = await core.account.resolved(order.arguments)
-    await core.permit(order.read, wanted)
-
-    async def look() -> "Reply":
-        reply = await core.account.ask(order.read, wanted)
-        return replace(reply, body=order.narrowed(reply.body))
-
-    def tell(reply: "Reply") -> str:
-        return summarise(Answer(order.read, wanted, reply.body, now=core.account.now())).summary
-
-    ending = await wait.Watch(order, look, tell, core.sleep, core.clock, report).run()
-    result = None if ending.seen is None else await core.shaped(order.read, wanted, ending.seen, caller)
+    waitable, looks = core.waitables[arguments["kind"]], _Looks(core)
+    order = wait.Order(waitable, {**arguments, **await _about(core, waitable, arguments)})
+    wanted = await looks.prepare(order)
+    await looks.foresee(order.instead())
+    changed = core.recent.concerns(order, wanted)
+    ending = await wait.Watch(order, looks.look, looks.tell, core.sleep, core.clock, report, changed).run()
+    result = None
+    if ending.seen is not None:
+        result = await core.shaped(ending.order.read, looks.arguments(ending.order), ending.seen, caller)
     return wait.waited(order, ending, result)
+
+
+async def _about(core: Core, waitable: wait.Waitable, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments that name what a thing is about, clusters by their ids.
+
+    Raises:
+        CallRefused: a name fits no cluster, or several.
+    """
+    given = {name: arguments[name] for name in waitable.optional if name in arguments}
+    try:
+        return await core.account.resolved(given)
+    except ClusterNotFound:
+        if not arguments.get("gone"):
+            raise
+        return given  # perhaps deleted already, and the job that did it still tells
 
 
 async def _assess_upgrade(core: Core, arguments: Mapping[str, Any], _caller: Caller, _report: wait.Report) -> Result:
@@ -106,4 +180,15 @@ async def _assess_upgrade(core: Core, arguments: Mapping[str, Any], _caller: Cal
         await core.permit(operation, given)
         return (await core.account.ask(operation, given)).body
 
-    return core.advised(await assess.assess(wanted, read, core.account.now))
+    async def forbidden(tool: str, given: Mapping[str, Any]) -> str:
+        try:
+            await core.permit(core.catalog[tool], given)
+        except ConfirmationRequired:
+            return ""
+        except DeniedByPolicy as error:
+            return error.render()
+        return ""
+
+    absent = frozenset(core.catalog) - core.operations.keys()
+    found = await assess.assess(wanted, read, core.account.now, forbidden=forbidden, absent=absent)
+    return core.advised(found)

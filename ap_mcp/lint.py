@@ -4,12 +4,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from hashlib import blake2b
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
 from ap_mcp.errors import SpecError
+from ap_mcp.phases import ENTRY, Wait
 from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
-from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, Wait, read_catalog, specs_folder
+from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
 
 EXTENSION_ORDER = (
     *("effect", "effectWhen", "arguments", "unsupported", "fill", "context", "constraints", "idempotent"),
@@ -232,8 +234,12 @@ def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         yield from _missing_arguments(catalog, context.operation, {context.argument}, f"context {context.argument}")
         if context.argument in operation.arguments:
             yield f"context {context.argument}: it is an argument of {operation.id} already"
-        if operation.effect != "read":
-            yield f"context {context.argument}: {operation.id} does more than read"
+        read = catalog.get(context.operation)
+        if read and context.argument not in read.arguments:
+            yield f"context {context.argument}: {read.id} takes no such argument"
+    if operation.effect != "read":
+        ours = [*(each.argument for each in operation.context), *operation.options]
+        yield from (f"argument {each}: {operation.id} does more than read" for each in ours)
 
 
 def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
@@ -242,11 +248,16 @@ def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         return
     yield from _missing_arguments(catalog, wait.operation, set(wait.argument), "wait")
     yield from _stray_arguments(operation, wait.argument, "wait")
+    if wait.unless and wait.unless not in operation.arguments:
+        yield f"wait: {wait.unless} is no argument of {operation.id}"
+    if about := wait.resource:
+        yield from _missing_arguments(catalog, about.operation, set(about.argument), "wait resource")
     for place in wait.argument.values():
         if place.startswith("/"):
             yield from _outside(operation, place, "wait")
     if read := catalog.get(wait.operation):
         yield from _phase_problems(read, wait)
+        yield from _naming_problems(read, wait)
         if (read.wait and read.awaited_as) and (read.wait.at, read.wait.every) != (wait.at, wait.every):
             yield f"wait: differs from what {read.id} says about itself; leave out at and every"
     kind = operation.awaited_as
@@ -260,13 +271,26 @@ def _phase_problems(read: Operation, wait: Wait) -> Iterator[str]:
         yield from _outside(read, f"{wait.item.list}/0{wait.item.id}", "wait")
     problems = list(_outside(read, wait.at, "wait"))
     yield from problems
-    if both := sorted(set(wait.success) & set(wait.failure)):
-        yield f"wait: {both} are success and failure"
+    meanings = {each: getattr(wait, each) for each in ("success", "failure", "idle", "leaving")}
+    for (one, its), (other, theirs) in combinations(meanings.items(), 2):
+        if both := sorted(set(its) & set(theirs)):
+            yield f"wait: {both} are {one} and {other}"
     if not problems:
         node = walk(read, read.response or {}, wait.at)[-1]
         known = node.get("enum", node.get("examples", ()))
-        if stray := sorted({*wait.success, *wait.failure} - set(known)):
+        if stray := sorted(set().union(*meanings.values()) - set(known)):
             yield f"wait: {stray} are not among the phases that {read.id} knows at {wait.at}"
+
+
+def _naming_problems(read: Operation, wait: Wait) -> Iterator[str]:
+    """Check what names the thing, and what it is about, against the operations that take these names."""
+    known = {*read.arguments, *([ENTRY] if wait.item else [])}
+    if about := wait.resource:
+        known |= set(about.argument)
+        for place in (about.at, *about.argument.values()):
+            yield from _outside(read, place, "wait resource")
+    if stray := sorted(set(wait.argument) - known):
+        yield f"wait: {read.id} takes no {stray}"
 
 
 def _missing_arguments(catalog: Catalog, name: str, given: set[str], where: str) -> Iterator[str]:

@@ -157,7 +157,7 @@ Look in this order, and stop when something found explains the symptom:
 3. list_releases(cluster_id=…). Failed: get_release(cluster_id=…, namespace=…, name=…), and what changed before it: \
 get_release_history(cluster_id=…, namespace=…, name=…).
 4. get_upgrade_info(cluster_id=…), list_upgrade_tasks(cluster_id=…). Failed: get_upgrade_task(cluster_id=…, task_id=…).
-5. list_prechecks(cluster_id=…). Blocked: get_precheck(cluster_id=…, task_id=…).
+5. assess_upgrade(cluster_id=…): what would block an upgrade. A check: get_precheck(cluster_id=…, task_id=…).
 What is still running has not failed: say how far it is. A look that fails is a finding, not the cause.
 
 Then report, briefly:

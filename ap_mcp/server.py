@@ -90,7 +90,7 @@ class Autopilot:
         # Read once, now: whoever can write to the file later gains nothing on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
-        self.sleep, self.clock = sleep, now
+        self.sleep, self.clock, self.recent = sleep, now, wait.Recent(self.catalog, now)
 
     async def __aenter__(self) -> Self:
         return self
@@ -344,21 +344,24 @@ class Autopilot:
             own: the arguments of ours that were given with them.
             context: what was read beside it.
         """
-        extra: dict[str, Any] = {"request_id": reply.request_id or None}
         file = None
         if operation.answers_with_file:
             name = _file_name(operation, arguments, reply)
             file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, reply.content))
         body = None if operation.response_type == FILE else reply.body
         answer = Answer(operation, arguments, body, file, self.account.now(), own, context)
-        extra["raw"] = self.responses.keep(caller.principal, answer)
+        extra = {"request_id": reply.request_id or None, "raw": self.responses.keep(caller.principal, answer)}
+        self.recent.note(answer)
         result = self.advised(summarise(answer))
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
     def advised(self, result: Result) -> Result:
         """Return a result whose next calls are of tools that are offered, and say so if a person is asked first."""
-        offered = [each for each in result.next if each.tool in self.operations or each.tool in self.composed]
+        offered = [each for each in result.next if self._offers(each.tool, each.arguments.get("kind"))]
         return result.model_copy(update={"next": [self._asking(each) for each in offered]})
+
+    def _offers(self, tool: str, kind: Any) -> bool:
+        return kind in self.waitables if tool == wait.WAIT_FOR else tool in self.operations or tool in self.composed
 
     def _asking(self, call: NextCall) -> NextCall:
         operation = self.operations.get(call.tool)

@@ -6,7 +6,7 @@ whose form is `tool_specs/x-ap-mcp.schema.json`.
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Any, Literal, TypeAlias
 
 from ap_mcp.errors import SpecError
+from ap_mcp.phases import Wait, own_waits, read_wait
 
 Schema: TypeAlias = Mapping[str, Any]
 Effect: TypeAlias = Literal["read", "write", "disrupt", "destroy", "secret"]
@@ -84,28 +85,6 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """The entry of a list that is waited for: what it is called, where the list stands, where an entry has its id."""
-
-    kind: str
-    list: str
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Wait:
-    """How to know that what an operation started has ended; on a reading operation, that what it reads has."""
-
-    operation: str
-    argument: Mapping[str, str]
-    at: str
-    success: tuple[str, ...]
-    failure: tuple[str, ...]
-    every: int
-    item: Item | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Context:
     """An argument that is not sent: what it names is read with another operation, for the summary to go by."""
 
@@ -168,9 +147,7 @@ class Operation:
     @property
     def awaited_as(self) -> str | None:
         """The kind of thing one can wait for by reading with this operation; None if its answers tell no end."""
-        if self.wait is None or self.wait.operation != self.id:
-            return None
-        return self.wait.item.kind if self.wait.item else self.summary
+        return self.wait.kind if self.wait is not None and self.wait.operation == self.id else None
 
     @property
     def answers_with_file(self) -> bool:
@@ -253,7 +230,7 @@ def read_catalog(folder: Path) -> Catalog:
         for method in METHODS
         if method in item
     ]
-    waits = _own_waits(raw for *_, raw in found)
+    waits = own_waits(raw for *_, raw in found)
     return Catalog([_operation(*each, waits=waits, documents=frozen) for each in found], frozen)
 
 
@@ -297,12 +274,6 @@ def _absolute(node: Any, document: str) -> Any:
     return node
 
 
-def _own_waits(operations: Iterable[Schema]) -> dict[str, Schema]:
-    """Return, by operation, how those that can be waited on themselves tell the end; others refer to them."""
-    waits = {raw.get("operationId", ""): raw.get("x-ap-mcp", {}).get("wait", {}) for raw in operations}
-    return {name: wait for name, wait in waits.items() if wait.get("operation") == name}
-
-
 def _operation(
     subject: str, path: str, method: str, raw: Schema, *, waits: Mapping[str, Schema], documents: Mapping[str, Schema]
 ) -> Operation:
@@ -329,7 +300,7 @@ def _operation(
             idempotent=ours["idempotent"],
             summary=ours["summary"],
             target=Target(**ours["target"]) if "target" in ours else None,
-            wait=_wait(ours["wait"], waits) if "wait" in ours else None,
+            wait=read_wait(ours["wait"], waits) if "wait" in ours else None,
             permission=ours["permission"],
             reference=ours["reference"],
             parameters=tuple(_parameter(parameter, documents) for parameter in raw.get("parameters", ())),
@@ -373,17 +344,3 @@ def _argument(name: str, value: str | Mapping[str, Any]) -> Argument:
 
 def _fill(pointer: str, value: Mapping[str, Any]) -> Fill:
     return Fill(pointer, value["operation"], value["arguments"], value["value"], value.get("merge", False))
-
-
-def _wait(value: Mapping[str, Any], waits: Mapping[str, Schema]) -> Wait:
-    """Read a wait; what it leaves out stands at the operation that it looks with."""
-    whole = {**waits.get(value["operation"], {}), **value}
-    return Wait(
-        operation=whole["operation"],
-        argument=whole["argument"],
-        at=whole["at"],
-        success=tuple(whole["success"]),
-        failure=tuple(whole["failure"]),
-        every=whole["every"],
-        item=Item(**whole["item"]) if "item" in whole else None,
-    )

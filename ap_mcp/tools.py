@@ -22,10 +22,10 @@ TOKEN = "confirmation_token"  # noqa: S105 - the name of an argument
 ESSENTIAL = frozenset(
     {
         *("list_clusters", "get_cluster", "create_cluster", "update_cluster", "delete_cluster", "get_job"),
-        *("get_cluster_certificate", "get_cluster_endpoints", "get_quotas", "add_cluster_tags"),
+        *("get_cluster_certificate", "get_cluster_endpoints", "add_cluster_tags"),
         *("list_addons", "get_addon", "list_addon_templates", "install_addon", "update_addon", "delete_addon"),
         *("get_upgrade_info", "run_precheck", "get_precheck", "upgrade_cluster"),
-        *("get_upgrade_task", "list_upgrade_tasks", "retry_upgrade", "backup_cluster", "run_postcheck"),
+        *("get_upgrade_task", "list_upgrade_tasks", "retry_upgrade", "backup_cluster", "list_backups", "run_postcheck"),
         *("list_charts", "get_chart_values", "list_releases", "get_release", "create_release"),
         *("update_release", "delete_release", "get_release_history"),
     }

@@ -52,26 +52,33 @@ LARGE = {
     "list_backups": f"more than {TASKS} backups",
     "list_upgrade_workflows": f"{TASKS} workflows",
     "list_charts": f"{CHARTS} charts",
+    "assess_upgrade": f"after more than {TASKS} checks",
 }
 TENTH = 0.10
 CHECK_BYTES = 3000
 LINK = "autopilot://responses/q3Xn0b7TzF2mK9sVhLw4Yd1c"
 FOLDER = "/home/somebody/ap-mcp"
 FILES = {"download_chart", "get_cluster_certificate"}
+COMPOSED = {"assess_upgrade"}
+"""Tools made of several reads, whose answers are counted together, and not once more in the sum."""
 
 
 class Recorder(httpx.AsyncBaseTransport):
-    """Leads into a simulator and keeps what it answered last."""
+    """Leads into a simulator and keeps what it answered to the last call."""
 
     def __init__(self, app: Simulator) -> None:
         self.world = app.state.world
-        self.last = b""
+        self.sent: list[bytes] = []
         self._inner = httpx.ASGITransport(app)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         response = await self._inner.handle_async_request(request)
-        self.last = await response.aread()
-        return httpx.Response(response.status_code, headers=response.headers, content=self.last)
+        self.sent.append(await response.aread())
+        return httpx.Response(response.status_code, headers=response.headers, content=self.sent[-1])
+
+    def of(self, tool: str) -> bytes:
+        """Return what a tool was answered: the last answer, or all if it is made of several."""
+        return b"[" + b",".join(self.sent) + b"]" if tool in COMPOSED else self.sent[-1]
 
 
 @dataclass(frozen=True)
@@ -94,18 +101,20 @@ class Session:
         self._folder = folder
 
     async def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
+        self._recorder.sent.clear()
         result = await self._autopilot.call(tool, arguments)
         if not isinstance(result, Result):
             raise TypeError(f"{tool} asks somebody, which nobody is there for")
-        if tool not in self.seen or len(self._recorder.last) >= len(self.seen[tool].sent):
-            self.seen[tool] = self._seen(result)
+        sent = self._recorder.of(tool)
+        if tool not in self.seen or len(sent) >= len(self.seen[tool].sent):
+            self.seen[tool] = self._seen(result, sent)
         return result.structured()
 
-    def _seen(self, result: Result) -> Seen:
+    def _seen(self, result: Result, sent: bytes) -> Seen:
         """Note both forms of an answer, with a link and a folder that are the same in every run."""
         result = result.model_copy(update={"raw": LINK}) if result.raw else result
         forms = (form.replace(str(self._folder), FOLDER) for form in (render(result), dense(result.structured())))
-        return Seen(self._recorder.last, *forms)
+        return Seen(sent, *forms)
 
 
 @asynccontextmanager
@@ -148,6 +157,7 @@ async def _read(call: Session) -> None:
     call.world.advance(WHILE)
     await call("get_precheck", **shop, task_id=started["check_id"])
     await call("list_prechecks", **shop)
+    await call("assess_upgrade", **shop, target_version=TARGET)
     await call("list_backups", **shop)
     await call("list_upgrade_workflows", cluster_id=CHECKOUT_STAGING)
     charts = await call("list_charts")
@@ -234,7 +244,7 @@ def section(seen: dict[str, Seen]) -> Section:
         name = f"{tool} ({LARGE[tool]})" if tool in LARGE else tool
         part = share(told, raw.bytes) if raw.bytes > SMALL else "small"
         rows.append([name, *raw.cells, *text.cells, *structured.cells, part])
-        if tool not in FILES:
+        if tool not in FILES | COMPOSED:
             whole = [before + size for before, size in zip(whole, (raw, text, structured), strict=True)]
         if tool in PROMISED and told > TENTH * raw.bytes:
             broken.append(f"{tool}: the summary takes {part} of the raw answer")
@@ -242,7 +252,7 @@ def section(seen: dict[str, Seen]) -> Section:
             broken.append(f"{tool}: the summary takes {told:,} bytes")
     raw, *forms = whole
     part = share(max(form.bytes for form in forms), raw.bytes)
-    rows.append(["all but two files", *(cell for size in whole for cell in size.cells), part])
+    rows.append(["all operations but two files", *(cell for size in whole for cell in size.cells), part])
     about = (
         "Raw is what the cloud sent, without white space; an agent gets the text or the structured form, and the share "
         f"is that of the larger one. Answers of up to {SMALL:,} bytes are not worth cutting. "

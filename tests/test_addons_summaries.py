@@ -10,9 +10,11 @@ from ap_mcp.specs import Catalog
 from ap_mcp.summaries import Answer, Result, summarise
 from ap_mcp.summaries.addon_templates import TemplateList
 from ap_mcp.summaries.addons import AddonChange, AddonDeletion, AddonList, AddonState
+from ap_mcp.summaries.following import WAIT_FOR
 
 CLUSTER = "c1042db6-6a2f-11ef-8c35-0255ac100b07"
 ADDON = "90b775e0-5774-4e1d-ab3b-516332ba047a"
+WAIT = {"kind": "addon", "id": ADDON, "cluster_id": CLUSTER}
 
 
 @pytest.fixture
@@ -89,7 +91,6 @@ def test_an_image_that_stayed_behind_at_an_upgrade_is_noticed(summed: Any) -> No
 @pytest.mark.parametrize(
     ("status", "more", "tool"),
     [
-        ("installing", {}, "get_addon"),
         ("installFailed", {}, "delete_addon"),
         ("upgradeFailed", {"isRollbackable": True, "previousVersion": "1.28.4"}, "rollback_addon"),
         ("abnormal", {"isRollbackable": False}, "delete_addon"),
@@ -99,6 +100,12 @@ def test_what_to_do_next_follows_from_the_state(summed: Any, status: str, more: 
     result = summed("get_addon", instance(status, **more))
     assert [call.tool for call in result.next] == [tool]
     assert result.next[0].arguments == {"cluster_id": CLUSTER, "addon_id": ADDON}
+
+
+@pytest.mark.parametrize(("status", "more"), [("installing", {}), ("deleting", {"gone": True})])
+def test_what_is_not_done_yet_is_waited_for(summed: Any, status: str, more: dict[str, Any]) -> None:
+    (call,) = summed("get_addon", instance(status), addon_id=ADDON).next
+    assert (call.tool, call.arguments) == (WAIT_FOR, {**WAIT, **more})
 
 
 def test_a_failure_is_told_with_the_words_of_the_service_in_quotation_marks(summed: Any) -> None:
@@ -125,14 +132,14 @@ def test_a_failure_is_told_with_the_words_of_the_service_in_quotation_marks(summ
         ),
     ],
 )
-def test_a_change_says_what_it_started_and_where_to_look(
+def test_a_change_says_what_it_started_and_how_to_wait_for_it(
     summed: Any, tool: str, status: str, more: Mapping[str, Any], summary: str
 ) -> None:
-    result = summed(tool, instance(status, **more))
+    result = summed(tool, instance(status, **more), **({} if tool == "install_addon" else {"addon_id": ADDON}))
     assert isinstance(result, AddonChange)
     assert result.summary == summary
     assert result.id == ADDON
-    assert result.next[0].arguments == {"cluster_id": CLUSTER, "addon_id": ADDON}
+    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, WAIT)]
 
 
 @pytest.mark.parametrize(
@@ -143,7 +150,7 @@ def test_a_deletion_says_that_it_began_and_quotes_an_odd_confirmation(summed: An
     assert isinstance(result, AddonDeletion)
     assert result.summary == f"The add-on {ADDON} is being deleted."
     assert len(result.warnings) == warnings
-    assert result.next[0].tool == "list_addons"
+    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, {**WAIT, "gone": True})]
 
 
 def test_the_catalogue_becomes_one_line_per_template(summed: Any) -> None:

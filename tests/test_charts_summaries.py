@@ -31,6 +31,12 @@ RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "search", "name": "search-api"
 PAYMENTS = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api"}
 
 
+def waiting(release: dict[str, str], **more: bool) -> dict[str, Any]:
+    """Return what to call `wait_for` with."""
+    where = {name: value for name, value in release.items() if name != "name"}
+    return {"kind": "release", "id": release["name"], **where, **more}
+
+
 @pytest.fixture
 def summed(catalog: Catalog) -> Any:
     def call(operation: str, body: Any, *, file: SavedFile | None = None, **arguments: Any) -> Result:
@@ -185,7 +191,7 @@ def test_a_change_under_way_is_followed_and_leaves_the_values_out(summed: Any, w
     assert result.summary == "payments/payments-api (payments-api 1.9.0), revision 5 is being upgraded."
     assert isinstance(result, ReleaseChange)
     assert (result.status, result.revision) == ("PENDING_UPGRADE", 5)
-    assert [(call.tool, call.arguments) for call in result.next] == [("get_release", PAYMENTS)]
+    assert [(call.tool, call.arguments) for call in result.next] == [("wait_for", waiting(PAYMENTS))]
 
 
 def test_a_check_says_that_nothing_has_changed(summed: Any, world: World) -> None:
@@ -200,7 +206,7 @@ def test_a_removal_is_under_way_until_the_release_is_not_found(summed: Any) -> N
     assert isinstance(result, ReleaseDeletion)
     assert result.summary == "The release search/search-api is being deleted."
     assert (result.namespace, result.name, result.warnings) == ("search", "search-api", [])
-    assert result.next[0].arguments == RELEASE
+    assert [(call.tool, call.arguments) for call in result.next] == [("wait_for", waiting(RELEASE, gone=True))]
 
 
 def test_a_history_comes_newest_first_and_names_the_current_revision(summed: Any, world: World) -> None:

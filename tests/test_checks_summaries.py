@@ -50,19 +50,19 @@ def check(phase: str, *cluster: Any, addons: Any = (), nodes: Any = (), **status
 @pytest.mark.parametrize(
     ("body", "verdict", "tools"),
     [
-        (check("Init"), "running", ["get_precheck"]),
-        (check("Running"), "running", ["get_precheck"]),
+        (check("Init"), "running", ["wait_for"]),
+        (check("Running"), "running", ["wait_for"]),
         (check("Success", expireTimeStamp=LATER), "ready", ["backup_cluster", "upgrade_cluster"]),
         (check("Success", expireTimeStamp=EARLIER), "expired", ["run_precheck"]),
         (check("Failed", item("A", kind="Risk")), "ready_with_risks", ["run_precheck"]),
         (check("Failed", item("A"), item("B", kind="Risk")), "blocked", ["run_precheck"]),
         (check("Failed", item("A", kind="Novelty")), "blocked", ["run_precheck"]),
         (check("Error", message="no master"), "error", ["run_precheck"]),
-        (check("Sleeping"), "Sleeping", []),
+        (check("Sleeping"), "Sleeping", ["wait_for"]),
     ],
 )
 def test_the_verdict_follows_from_phase_expiry_and_kinds(summed: Any, body: Any, verdict: str, tools: Any) -> None:
-    result = summed("get_precheck", body)
+    result = summed("get_precheck", body, task_id="check-1")
     assert isinstance(result, Precheck)
     assert result.verdict == verdict
     assert [call.tool for call in result.next] == tools
@@ -76,9 +76,11 @@ def test_a_ready_check_says_how_long_it_counts(summed: Any) -> None:
     assert upgrade.arguments == {"cluster_id": "shop-prod", "target_version": "v1.31.6-r0"}
 
 
-def test_a_check_that_just_began_names_its_id_for_the_next_look(summed: Any) -> None:
+def test_a_check_that_just_began_is_waited_for_by_its_id(summed: Any) -> None:
     result = summed("run_precheck", {"metadata": {"uid": "new"}, "status": {"phase": "Init"}})
-    assert (result.check_id, result.next[0].arguments["task_id"]) == ("new", "new")
+    (call,) = result.next
+    assert (result.check_id, call.tool) == ("new", "wait_for")
+    assert call.arguments == {"kind": "precheck", "id": "new", "cluster_id": "shop-prod"}
     assert result.passed is None
 
 
@@ -225,6 +227,7 @@ def test_checks_are_listed_newest_first_with_verdict_and_expiry(summed: Any) -> 
 def test_a_long_list_of_checks_comes_in_pages(summed: Any) -> None:
     result = summed("list_prechecks", {"items": [check("Init")] * 23})
     assert (result.shown, result.total) == (20, 23)
+    assert result.next[0].arguments == {"kind": "precheck", "id": "check-1", "cluster_id": "shop-prod"}
     assert (result.next[-1].tool, result.next[-1].why) == ("list_prechecks", "shows the other 3")
 
 

@@ -121,8 +121,20 @@ def test_a_broken_cluster_says_why_and_leads_to_its_job(catalog: Catalog) -> Non
     assert (result.next[0].tool, result.next[0].arguments) == ("get_job", {"job_id": "job-1"})
 
 
-def test_a_cluster_being_upgraded_leads_to_its_upgrade(catalog: Catalog) -> None:
-    assert shape(catalog, "get_cluster", cluster(phase="Upgrading")).next[0].tool == "list_upgrade_tasks"
+@pytest.mark.parametrize(
+    ("status", "waiting", "then"),
+    [
+        ({"phase": "Upgrading"}, {}, "list_upgrade_tasks"),
+        ({"phase": "Creating", "jobID": "job-1"}, {}, "get_job"),
+        ({"phase": "Deleting", "jobID": "job-1"}, {"gone": True}, "get_job"),
+    ],
+)
+def test_a_cluster_in_which_something_is_under_way_leads_to_its_end(
+    catalog: Catalog, status: dict[str, str], waiting: dict[str, Any], then: str
+) -> None:
+    wait, look = shape(catalog, "get_cluster", cluster(**status), cluster_id=UID).next
+    assert (wait.tool, wait.arguments) == ("wait_for", {"kind": "cluster", "id": UID, **waiting})
+    assert look.tool == then
 
 
 def test_locked_and_frozen_clusters_are_pointed_out(catalog: Catalog) -> None:
@@ -140,7 +152,8 @@ def test_an_update_names_what_it_changed(catalog: Catalog) -> None:
 def test_a_creation_names_the_job_to_follow(catalog: Catalog) -> None:
     result = shape(catalog, "create_cluster", cluster(phase="Creating", jobID="job-1"), name="shop-prod")
     assert (result.cluster_id, result.job_id) == (UID, "job-1")
-    assert result.next[0].arguments == {"job_id": "job-1"}
+    (call,) = result.next
+    assert (call.tool, call.arguments) == ("wait_for", {"kind": "job", "id": "job-1", "cluster_id": UID})
     assert UID in result.summary
 
 
@@ -156,6 +169,7 @@ def test_a_deletion_says_what_goes_and_what_stays(catalog: Catalog) -> None:
     assert result.summary == "shop-prod is being deleted."
     assert result.removes == ["ENI ports", "load balancers (goes on if that fails)"]
     assert result.keeps == ["SFS Turbo volumes", "SFS 3.0 volumes", "OBS volumes"]
+    assert result.next[0].arguments == {"kind": "job", "id": "job-1", "cluster_id": UID, "gone": True}
 
 
 def test_a_kubeconfig_is_told_by_its_place_and_never_by_its_content(catalog: Catalog) -> None:
@@ -207,7 +221,8 @@ def test_a_running_job_tells_percent_of_its_leaves_and_what_runs(catalog: Catalo
     result = shape(catalog, "get_job", tree("Running", network, masters), job_id="job-1")
     assert (result.verdict, result.percent, result.running) == ("running", 50, ["InstallMaster"])
     assert result.summary == "CreateCluster is running: 50% (2 of 4 done, now InstallMaster) after 10 min."
-    assert result.next[0].tool == "get_job"
+    assert result.next[0].tool == "wait_for"
+    assert result.next[0].arguments == {"kind": "job", "id": "job-1", "cluster_id": UID}
     assert result.stalled_since is None
 
 

@@ -336,7 +336,9 @@ async def test_a_busy_add_on_is_not_changed_or_rolled_back(status: str) -> None:
         rolled = await refusal(cloud, "rollback_addon")
     assert f"coredns is {status}" in changed
     assert f"it is {status} and must be one of: running, available" in rolled
-    assert "get_addon" in changed
+    wait = f'wait_for(kind="addon", id="{row(cloud)["metadata"]["uid"]}", cluster_id="{PAYMENTS_PROD}"'
+    assert wait in changed
+    assert ("gone=true" in changed) == (status == "deleting")
 
 
 async def test_a_failed_installation_is_better_done_anew() -> None:
@@ -455,7 +457,9 @@ async def test_deleting_names_the_settings_that_are_lost() -> None:
 async def test_what_is_being_deleted_is_not_deleted_again() -> None:
     async with judge() as cloud:
         await cloud.send("delete_addon", cluster_id=PAYMENTS_PROD, addon_id=uid(cloud))
-        assert "is being deleted already" in await refusal(cloud, "delete_addon")
+        said = await refusal(cloud, "delete_addon")
+    assert "is being deleted already" in said
+    assert said.endswith("gone=true) tells when it is gone.")
 
 
 async def test_deleting_a_busy_add_on_is_warned_of() -> None:

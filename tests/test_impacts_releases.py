@@ -118,7 +118,9 @@ async def test_a_release_that_cannot_be_read_is_not_touched(call: str, name: str
 async def test_what_is_being_deleted_is_left_alone(tool: str, arguments: dict[str, Any]) -> None:
     async with judge() as cloud:
         await cloud.send("delete_release", **PAYMENTS)
-        assert "release payments/payments-api is being deleted already" in await refusal(cloud, tool, **arguments)
+        said = await refusal(cloud, tool, **arguments)
+    assert "release payments/payments-api is being deleted already" in said
+    assert 'wait_for(kind="release", id="payments-api", cluster_id=' in said
 
 
 @everything

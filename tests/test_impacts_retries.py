@@ -118,6 +118,7 @@ async def test_a_workflow_in_which_something_runs_cannot_be_cancelled() -> None:
         await start(cloud)
         upgrading = await cloud.refusal("cancel_upgrade_workflow", **workflow)
     assert "the workflow is Running and cannot be cancelled now" in checking
+    assert 'wait_for(kind="upgrade_workflow", id=' in checking
     assert "the workflow is Running and cannot be cancelled now" in upgrading
 
 
@@ -151,6 +152,7 @@ async def test_a_workflow_whose_upgrade_is_under_way_cannot_be_cancelled(status:
         }
         said = await cloud.refusal("cancel_upgrade_workflow", **workflow)
     assert f"the workflow's upgrade is {status}" in said
+    assert f'wait_for(kind="upgrade_task", id="t1", cluster_id="{CHECKOUT_STAGING}")' in said
 
 
 async def test_the_upgrade_itself_knows_better_than_the_workflow() -> None:
@@ -162,6 +164,7 @@ async def test_the_upgrade_itself_knows_better_than_the_workflow() -> None:
         cloud.fail("list_upgrade_tasks")
         impact = await cloud.impact("cancel_upgrade_workflow", **workflow)
     assert "is Running and cannot be cancelled now" in said
+    assert 'wait_for(kind="upgrade_task", id=' in said
     assert "Could not be read: how the upgrade in the workflow stands." in impact.warnings
 
 

@@ -162,6 +162,7 @@ async def test_a_running_check_is_waited_for() -> None:
         await cloud.send("run_precheck", cluster_id=CHECKOUT_STAGING, target_version="v1.31")
         said = await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31")
     assert "is still running" in said
+    assert 'wait_for(kind="precheck", id=' in said
 
 
 async def test_a_check_in_a_state_nobody_knows_is_refused() -> None:
@@ -348,6 +349,7 @@ async def test_a_cluster_that_is_not_available_is_not_upgraded(cluster_id: str, 
         answer = await cloud.refusal("upgrade_cluster", cluster_id=cluster_id, target_version="v1.31")
     assert said in answer
     assert "get_job(job_id=" in answer
+    assert ("wait_for(" in answer) == (cluster_id == ML_BATCH)
 
 
 async def test_a_running_upgrade_refuses_another() -> None:
@@ -356,6 +358,7 @@ async def test_a_running_upgrade_refuses_another() -> None:
         await start(cloud)
         said = await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31")
     assert "an upgrade of cluster checkout-staging is running" in said
+    assert 'wait_for(kind="upgrade_task", id=' in said
 
 
 async def test_an_upgrade_that_only_the_upgrade_information_knows_of_refuses_another() -> None:

@@ -14,6 +14,7 @@ from ap_mcp.specs import specs_folder
 Change = Callable[[dict[str, Any]], object]
 DELETE = "/autopilot/v3/projects/{project_id}/clusters/{cluster_id}"
 CREATE = "/autopilot/v3/projects/{project_id}/clusters"
+TEMPLATES = "/autopilot/v3/addontemplates"
 JOB = "/autopilot/v3/projects/{project_id}/jobs/{job_id}"
 
 
@@ -24,9 +25,9 @@ def folder(tmp_path: Path) -> Path:
     return copy
 
 
-def change(folder: Path, path: str, method: str, edit: Change) -> list[str]:
-    """Edit one operation of clusters.json and lint the copy."""
-    file = folder / "clusters.json"
+def change(folder: Path, path: str, method: str, edit: Change, subject: str = "clusters") -> list[str]:
+    """Edit one operation of a document and lint the copy."""
+    file = folder / f"{subject}.json"
     document = json.loads(file.read_bytes())
     edit(document["paths"][path][method])
     file.write_text(json.dumps(document, ensure_ascii=False))
@@ -38,6 +39,12 @@ def ours(operation: dict[str, Any]) -> dict[str, Any]:
     extension = operation["x-ap-mcp"]
     assert isinstance(extension, dict)
     return extension
+
+
+def about(**other: Any) -> dict[str, Any]:
+    """Return what a job is about, as the specs say it, but for something."""
+    argument = {"cluster_id": "/spec/clusterUID"}
+    return {"operation": "get_cluster", "argument": argument, "at": "/spec/type", "removal": ["DeleteCluster"], **other}
 
 
 def test_the_shipped_documents_pass(folder: Path) -> None:
@@ -65,6 +72,15 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
         (lambda op: ours(op)["wait"].update(at="/status/mood"), "wait: /status/mood is not in the answer of get_job"),
         (lambda op: ours(op)["wait"]["argument"].update(job_id="/status/x"), "wait: /status/x is not in the answer"),
         (lambda op: ours(op)["wait"]["argument"].update(job_id="$arguments.x"), "wait: x is no argument"),
+        (lambda op: ours(op)["wait"]["argument"].update(name="/kind"), "wait: get_job takes no ['name']"),
+        (lambda op: ours(op)["wait"].update(unless="never"), "wait: never is no argument of delete_cluster"),
+        (lambda op: ours(op)["wait"].update(idle=["Running"], leaving=["Running"]), "['Running'] are idle and leaving"),
+        (lambda op: ours(op)["wait"].update(leaving=["Going"]), "['Going'] are not among the phases that get_job"),
+        (
+            lambda op: ours(op)["wait"].update(resource=about(operation="get_it")),
+            "wait resource: there is no operation",
+        ),
+        (lambda op: ours(op)["wait"].update(resource=about(at="/spec/mood")), "wait resource: /spec/mood is not in"),
         (lambda op: op.update(description="One. Two. Three. Four."), "more than three sentences"),
         (lambda op: op.update(description="No stop"), "does not end with a full stop"),
         (lambda op: op.update(summary="x" * 41), "title is longer than 40"),
@@ -73,6 +89,40 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
 )
 def test_a_mistake_is_named(folder: Path, edit: Change, said: str) -> None:
     assert any(said in problem for problem in change(folder, DELETE, "delete", edit))
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda op: ours(op)["context"].update(cluster_id={}), "missing or malformed"),
+        (
+            lambda op: ours(op)["context"].update(job_id={"operation": "nothing"}),
+            "context job_id: there is no operation",
+        ),
+        (lambda op: ours(op)["context"]["cluster_id"].update(operation="get_job"), "get_job needs ['job_id']"),
+        (
+            lambda op: ours(op)["context"]["cluster_id"].update(operation="get_quotas"),
+            "get_quotas takes no such argument",
+        ),
+        (
+            lambda op: ours(op)["context"]["cluster_id"].update(operation="delete_cluster"),
+            "delete_cluster does more than",
+        ),
+        (lambda op: ours(op)["context"].update(detail={"operation": "get_cluster"}), "'detail' should not be valid"),
+        (
+            lambda op: ours(op)["context"].update(template_name={"operation": "list_addon_templates"}),
+            "context template_name: it is an argument of list_addon_templates already",
+        ),
+        (lambda op: ours(op).update(effect="write"), "argument cluster_id: list_addon_templates does more than read"),
+        (lambda op: ours(op).update(effect="write"), "argument detail: list_addon_templates does more than read"),
+        (lambda op: ours(op).update(options=["everything"]), "'everything' is not one of ['cursor', 'detail']"),
+        (lambda op: ours(op).update(options=["detail", "detail"]), "non-unique elements"),
+        (lambda op: ours(op).update(options=[]), "[] should be non-empty"),
+    ],
+)
+def test_a_mistake_in_an_argument_of_ours_is_named(folder: Path, edit: Change, said: str) -> None:
+    problems = change(folder, TEMPLATES, "get", edit, "addons")
+    assert any(said in problem for problem in problems), problems
 
 
 def test_one_kind_is_waited_for_in_one_way(folder: Path) -> None:

@@ -130,7 +130,9 @@ async def test_a_cluster_is_created_with_everything_that_was_asked_for(agent: Ag
     assert spec["serviceNetwork"] == {"IPv4CIDR": "10.96.0.0/16"}
     assert spec["clusterTags"] == [{"key": "env", "value": "test"}]
     assert "fresh-one (v1.30) is being created" in agent.said
-    assert made["next"][0] == {"tool": "get_job", "arguments": {"job_id": made["job_id"]}, "why": "shows how far it is"}
+    (call,) = made["next"]
+    job = {"kind": "job", "id": made["job_id"], "cluster_id": made["cluster_id"]}
+    assert (call["tool"], call["arguments"]) == ("wait_for", job)
 
     agent.world.advance(40)
     job = await agent.call("get_job", job_id=made["job_id"])
@@ -265,7 +267,7 @@ async def test_what_a_cluster_can_be_upgraded_to_is_told(agent: Agent) -> None:
     info = await agent.call("get_upgrade_info", cluster_id="checkout-staging")
     assert info["version"] == "v1.29.8-r0"
     assert info["targets"][-1].startswith("v1.31")
-    assert info["next"][0]["tool"] == "run_precheck"
+    assert info["next"][0]["tool"] == "assess_upgrade"
     paths = await agent.call("list_upgrade_paths")
     assert {"v1.29": ", ".join(info["targets"])}.items() <= {e["version"]: e["targets"] for e in paths["paths"]}.items()
     gates = await agent.call("get_upgrade_feature_gates")
@@ -277,7 +279,8 @@ async def test_what_a_cluster_can_be_upgraded_to_is_told(agent: Agent) -> None:
 async def test_a_precheck_finds_what_blocks_an_upgrade_and_can_skip_risks(agent: Agent) -> None:
     started = await agent.call("run_precheck", cluster_id="shop-prod", target_version="v1.29.13-r0")
     assert started["cluster_version"] == cluster(agent, SHOP_PROD)["_version"]
-    assert started["next"][0]["arguments"] == {"cluster_id": SHOP_PROD, "task_id": started["check_id"]}
+    wait = {"kind": "precheck", "id": started["check_id"], "cluster_id": SHOP_PROD}
+    assert started["next"][0]["arguments"] == wait
     agent.world.advance(60)
     found = await agent.call("get_precheck", cluster_id=SHOP_PROD, task_id=started["check_id"])
     assert found["verdict"] == "blocked"

@@ -15,7 +15,7 @@ from mcp_types import INVALID_PARAMS, TextContent, Tool
 from ap_mcp.errors import CallRefused
 from ap_mcp.prompts import PROCEDURES, READING, Procedure, get_prompt, list_prompts
 from ap_mcp.specs import Catalog
-from ap_mcp.tools import build_tools
+from ap_mcp.tools import build_tools, select
 from ap_mcp.wait import WAIT_FOR, misfits, waitables
 
 pytestmark = pytest.mark.anyio
@@ -119,7 +119,13 @@ def test_a_prompt_leaves_consent_to_a_person(procedure: Procedure, catalog: Cata
 
 
 def test_diagnosing_only_reads(catalog: Catalog) -> None:
-    assert {catalog[name].worst_effect for name in PROCEDURES["diagnose-failure"].tools} == {"read"}
+    reading = {tool.name for tool in build_tools(catalog) if tool.annotations and tool.annotations.read_only_hint}
+    assert PROCEDURES["diagnose-failure"].tools <= reading
+
+
+def test_the_essential_tools_are_enough_to_upgrade_and_to_diagnose(catalog: Catalog) -> None:
+    offered = {tool.name for tool in build_tools(select(catalog, ["essential"]))}
+    assert [prompt.name for prompt in list_prompts(offered)] == ["upgrade-cluster", "diagnose-failure"]
 
 
 async def test_both_eras_of_the_protocol_offer_the_same_prompts(tmp_path: Path) -> None:

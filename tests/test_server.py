@@ -27,9 +27,9 @@ from ap_mcp.simulator.names import (
     SECRET_KEY,
     TEAM_SANDBOX,
 )
-from ap_mcp.specs import Catalog
+from ap_mcp.specs import Catalog, load_catalog
 from ap_mcp.summaries.mask import PLACEHOLDER
-from ap_mcp.tools import ESSENTIAL
+from ap_mcp.tools import ESSENTIAL, build_tools
 
 pytestmark = pytest.mark.anyio
 
@@ -69,6 +69,18 @@ async def session(agent: Agent) -> list[Any]:
         seen += [text_in((await agent.client.read_resource(uri)).contents) for uri in links]
     seen.append((await agent.client.list_resource_templates()).resource_templates)
     return [*seen, (await agent.client.list_resources()).resources, agent.app.state.log]
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_an_answer_that_does_not_fit_what_clients_were_shown_does_not_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    schema = {"type": "object", "required": ["nothing"]}
+    shown = [tool.model_copy(update={"output_schema": schema}) for tool in build_tools(load_catalog())]
+    monkeypatch.setattr("ap_mcp.protocol.build_tools", lambda *_, **__: shown)
+    async with connected(tmp_path, mode=mode) as agent:
+        with pytest.raises(RuntimeError, match="Invalid structured content returned by tool list_charts"):
+            await agent.call("list_charts")
 
 
 async def test_both_eras_of_the_protocol_give_the_same_answers(tmp_path: Path) -> None:

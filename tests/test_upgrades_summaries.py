@@ -7,10 +7,12 @@ import pytest
 
 from ap_mcp.specs import Catalog
 from ap_mcp.summaries import Answer, Result, summarise
+from ap_mcp.summaries.following import WAIT_FOR
 from ap_mcp.summaries.upgrade_workflows import Workflow, WorkflowList
 from ap_mcp.summaries.upgrades import FeatureGates, Started, TaskList, Upgrade, UpgradeInfo, UpgradePaths
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
+WAIT = {"kind": "upgrade_task", "id": "task-1", "cluster_id": "shop-prod"}
 BEGAN, ENDED = "2025-06-02 07:48:00.123456 +0000 UTC", "2025-06-02 07:55:00.5 +0000 UTC"
 
 
@@ -35,28 +37,26 @@ def test_an_accepted_upgrade_tells_its_task_and_both_versions(summed: Any) -> No
     result = summed("upgrade_cluster", {"metadata": {"uid": "task-1"}, "spec": {"clusterUpgradeAction": action}})
     assert isinstance(result, Upgrade)
     assert (result.verdict, result.from_version, result.to_version) == ("running", "v1.28.6-r0", "v1.31.6-r0")
-    assert result.next[0].arguments == {"cluster_id": "shop-prod", "task_id": "task-1"}
+    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, WAIT)]
 
 
 @pytest.mark.parametrize(
     ("phase", "verdict", "said", "tool"),
     [
-        ("Init", "running", "is running at 45 % after 11 min", "get_upgrade_task"),
-        ("Queuing", "running", "is running at 45 % after 11 min", "get_upgrade_task"),
-        ("Running", "running", "is running at 45 % after 11 min", "get_upgrade_task"),
+        ("Init", "running", "is running at 45 % after 11 min", WAIT_FOR),
+        ("Queuing", "running", "is running at 45 % after 11 min", WAIT_FOR),
+        ("Running", "running", "is running at 45 % after 11 min", WAIT_FOR),
         ("Success", "succeeded", "succeeded after 7 min", "run_postcheck"),
         ("Failed", "failed", "failed at 45 % after 7 min. No reason is told", "retry_upgrade"),
-        ("Pause", "paused", "is paused at 45 %", None),
-        ("Dreaming", "Dreaming", "is Dreaming at 45 %", None),
+        ("Pause", "paused", "is paused at 45 %", WAIT_FOR),
+        ("Dreaming", "Dreaming", "is Dreaming at 45 %", WAIT_FOR),
     ],
 )
-def test_a_task_tells_how_far_it_is_and_what_to_do(
-    summed: Any, phase: str, verdict: str, said: str, tool: str | None
-) -> None:
-    result = summed("get_upgrade_task", task(phase))
+def test_a_task_tells_how_far_it_is_and_what_to_do(summed: Any, phase: str, verdict: str, said: str, tool: str) -> None:
+    result = summed("get_upgrade_task", task(phase), task_id="task-1")
     assert (result.verdict, result.progress) == (verdict, 45.0)
     assert said in result.summary
-    assert [call.tool for call in result.next] == ([tool] if tool else [])
+    assert [call.tool for call in result.next] == [tool]
     assert (result.ended is None) == (verdict not in ("succeeded", "failed"))
 
 
@@ -86,12 +86,21 @@ def test_a_long_history_comes_in_pages(summed: Any) -> None:
 def test_a_retry_without_an_answer_tells_where_to_look(summed: Any, body: Any) -> None:
     result = summed("retry_upgrade", body)
     assert isinstance(result, Started)
-    assert [call.tool for call in result.next] == ["get_upgrade_info"]
+    assert [call.tool for call in result.next] == ["list_upgrade_tasks"]
+
+
+def test_the_latest_upgrade_is_waited_for_if_it_runs(summed: Any) -> None:
+    (call,) = summed("list_upgrade_tasks", {"items": [task("Running")]}).next
+    assert (call.tool, call.arguments) == (WAIT_FOR, WAIT)
 
 
 def test_a_backup_tells_its_id(summed: Any) -> None:
     result = summed("backup_cluster", {"uid": "b-1", "metadata": {"kind": "Snapshot"}})
-    assert (result.task_id, result.next[0].tool) == ("b-1", "list_backups")
+    assert result.task_id == "b-1"
+    assert [(call.tool, call.arguments) for call in result.next] == [
+        (WAIT_FOR, {**WAIT, "kind": "backup", "id": "b-1"})
+    ]
+    assert summed("backup_cluster", {"metadata": {"kind": "Snapshot"}}).next == []
 
 
 def test_backups_are_listed_with_the_time_of_the_latest_good_one(summed: Any) -> None:
@@ -108,11 +117,11 @@ def info(*targets: str, phase: str | None = None, suggested: str = "r0") -> dict
     return {"spec": {"versionInfo": version, "lastUpgradeInfo": status}, "status": status}
 
 
-def test_upgrade_information_puts_the_version_together_and_proposes_a_check(summed: Any) -> None:
+def test_upgrade_information_puts_the_version_together_and_proposes_an_assessment(summed: Any) -> None:
     result = summed("get_upgrade_info", info("v1.29.13-r0", "v1.31.6-r0", suggested="r4"))
     assert isinstance(result, UpgradeInfo)
     assert (result.version, result.suggested_patch) == ("v1.28.6-r0", "v1.28.6-r4")
-    assert result.next[0].arguments == {"cluster_id": "shop-prod", "target_version": "v1.31.6-r0"}
+    assert (result.next[0].tool, result.next[0].arguments) == ("assess_upgrade", {"cluster_id": "shop-prod"})
 
 
 @pytest.mark.parametrize(
@@ -120,7 +129,7 @@ def test_upgrade_information_puts_the_version_together_and_proposes_a_check(summ
     [
         ("Running", "running", ["list_upgrade_tasks"]),
         ("Failed", "failed", ["list_upgrade_tasks", "retry_upgrade"]),
-        ("Success", "succeeded", ["run_precheck"]),
+        ("Success", "succeeded", ["assess_upgrade"]),
     ],
 )
 def test_upgrade_information_tells_how_the_upgrade_stands(
@@ -171,7 +180,7 @@ def workflow(phase: str | None, uid: str = "w-1", **statuses: str) -> dict[str, 
     [
         (None, {}, ["run_precheck"]),
         ("Init", {}, ["run_precheck"]),
-        ("Running", {"PreCheck": "Running"}, ["get_upgrade_workflow"]),
+        ("Running", {"PreCheck": "Running"}, ["wait_for"]),
         ("Pending", {"PreCheck": "Failed"}, ["run_precheck"]),
         ("Init", {"PreCheck": "Success"}, ["backup_cluster", "upgrade_cluster"]),
         ("Init", {"PreCheck": "Success", "Snapshot": "Success"}, ["upgrade_cluster"]),
@@ -182,7 +191,7 @@ def workflow(phase: str | None, uid: str = "w-1", **statuses: str) -> dict[str, 
     ],
 )
 def test_a_workflow_proposes_its_next_stage(summed: Any, phase: Any, statuses: Any, tools: list[str]) -> None:
-    result = summed("get_upgrade_workflow", workflow(phase, **statuses))
+    result = summed("get_upgrade_workflow", workflow(phase, **statuses), upgrade_workflow_id="w-1")
     assert isinstance(result, Workflow)
     assert [call.tool for call in result.next] == tools
 

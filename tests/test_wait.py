@@ -1,28 +1,25 @@
 """Waiting for what takes time: from the first look to the end, the deadline, or the loss of patience."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import stamina
-from agent import Agent, connected
+from agent import connected
 from click.testing import CliRunner
-from simulation import simulate
+from waiting import Answered, answer, job_of, looks, waiting, watch
 
-from ap_mcp import wait
 from ap_mcp.cli import main
-from ap_mcp.errors import ApMcpError, CloudUnreachable, InvalidArguments, NotFound, PermissionDenied
+from ap_mcp.errors import CloudUnreachable, InvalidArguments, NotFound, PermissionDenied
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.names import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
-from ap_mcp.simulator.world import World
 from ap_mcp.specs import Catalog, load_catalog
 from ap_mcp.tools import build_tools, select
-from ap_mcp.wait import WAIT_FOR, Order, Watch, wait_schema, waitables
+from ap_mcp.wait import WAIT_FOR, kinds, wait_schema, waitables
+from ap_mcp.wait import watch as watching
 
 pytestmark = pytest.mark.anyio
 
@@ -36,42 +33,6 @@ def one_attempt() -> Iterator[None]:
     """What is tried again here is tried by the wait, not by the client."""
     with stamina.set_testing(True, attempts=1):
         yield
-
-
-@dataclass
-class Hourglass:
-    """Time that passes only while somebody sleeps, and then also in the simulated account."""
-
-    world: World | None = None
-    time: float = 1000.0
-    slept: list[float] = field(default_factory=list)
-
-    async def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.time += seconds
-        if self.world is not None:
-            self.world.advance(seconds)
-
-    def now(self) -> float:
-        return self.time
-
-
-@asynccontextmanager
-async def waiting(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[Agent, Hourglass]]:
-    """Connect an agent to a server whose time is an hourglass."""
-    app = simulate()
-    glass = Hourglass(app.state.world)
-    clock = {"sleep": glass.sleep, "now": glass.now}
-    async with connected(tmp_path, app=app, clock=clock, **settings) as agent:
-        yield agent, glass
-
-
-def job_of(agent: Agent, cluster_id: str) -> str:
-    return str(agent.world.table("clusters")[cluster_id]["status"]["jobID"])
-
-
-def looks(agent: Agent, operation: str) -> int:
-    return agent.sent.count(operation)
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
@@ -103,7 +64,8 @@ async def test_looks_become_rarer_and_end_with_the_deadline(tmp_path: Path) -> N
         ended = await agent.call(WAIT_FOR, **arguments)
         assert (ended["settled"], ended["verdict"], ended["waited"]) == (False, "running", "40 s")
         assert ended["summary"].startswith("Still running after 40 s; call wait_for again. CreateCluster is running")
-        assert ended["next"] == [{"tool": WAIT_FOR, "arguments": arguments, "why": "waits on"}]
+        known = {**arguments, "cluster_id": ML_BATCH}
+        assert ended["next"] == [{"tool": WAIT_FOR, "arguments": known, "why": "waits on"}]
         assert glass.slept[:4] == [2.5, 3.75, 5.625, 8.4375]
         assert max(glass.slept) <= 10
         assert sum(glass.slept) == 40
@@ -235,11 +197,11 @@ async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: 
             {"cluster_id": "is required for kind release", "namespace": "is required for kind release"},
         ),
         (
-            {"kind": "job", "id": "x", "cluster_id": "web", "gone": True},
+            {"kind": "precheck", "id": "x", "cluster_id": "web", "namespace": "web", "gone": True},
             {
-                "cluster_id": "must not be given for kind job",
-                "gone": "must not be given for kind job, which cannot be deleted; "
-                "for these it may: cluster, addon, release",
+                "namespace": "must not be given for kind precheck",
+                "gone": "must not be given for kind precheck, which cannot be deleted; "
+                "for these it may: cluster, job, addon, release",
             },
         ),
         ({"kind": ["job"], "id": "x"}, {"kind": f"must be one of: {', '.join(KINDS)}"}),
@@ -273,7 +235,7 @@ async def test_patience_with_trouble_ends(tmp_path: Path) -> None:
         agent.app.state.faults.inject("status", "get_cluster", times=None)
         said = await agent.fail(WAIT_FOR, kind="cluster", id=ML_BATCH, wait_s=600)
         assert said.startswith("get_cluster failed: HTTP 503")
-        assert looks(agent, "get_cluster") == wait.MOST_TROUBLES + 1
+        assert looks(agent, "get_cluster") == watching.MOST_TROUBLES + 1
 
 
 async def test_trouble_all_the_time_is_an_error_and_trouble_at_the_end_a_warning(tmp_path: Path) -> None:
@@ -320,7 +282,7 @@ async def test_phases_of_a_deletion_mean_what_the_specs_say(status: str, gone: b
 
 
 async def test_a_look_that_hangs_does_not_hold_the_answer_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wait, "GRACE", 0.01)
+    monkeypatch.setattr(watching, "GRACE", 0.01)
     ending = await watch([answer("Creating"), None], seconds=2)
     assert (ending.verdict, ending.seen, ending.seconds) == ("running", answer("Creating"), 2)
     assert "took too long" in ending.doubt
@@ -367,6 +329,11 @@ async def test_only_what_the_toolsets_hold_can_be_waited_for(tmp_path: Path) -> 
         assert shown[WAIT_FOR].input_schema["properties"]["kind"]["enum"] == ["release"]
         assert "must be one of: release" in await agent.fail(WAIT_FOR, kind="job", id=ANY_ID)
         assert "Did you mean wait_for" in await agent.fail("waitfor", kind="job", id=ANY_ID)
+    async with waiting(tmp_path, toolsets=("essential",)) as (agent, _):
+        shown = {tool.name: tool for tool in (await agent.client.list_tools()).tools}
+        assert "upgrade_workflow" not in shown[WAIT_FOR].input_schema["properties"]["kind"]["enum"]
+        backup = await agent.call("backup_cluster", cluster_id=SEARCH_DEV)
+        assert [(each["tool"], each["arguments"]["kind"]) for each in backup["next"]] == [(WAIT_FOR, "backup")]
     async with waiting(tmp_path, toolsets=("tags", "quotas")) as (agent, _):
         assert WAIT_FOR not in {tool.name for tool in (await agent.client.list_tools()).tools}
         assert f'There is no tool "{WAIT_FOR}"' in await agent.fail(WAIT_FOR, kind="job", id=ANY_ID)
@@ -413,40 +380,6 @@ def test_a_script_can_tell_how_a_wait_ended(tmp_path: Path, pairs: tuple[str, ..
 
 def test_the_commands_show_it() -> None:
     listed = CliRunner().invoke(main, ["tools"]).stdout
-    assert any(line.split(maxsplit=2) == [WAIT_FOR, "read", wait.TITLE] for line in listed.splitlines())
+    assert any(line.split(maxsplit=2) == [WAIT_FOR, "read", kinds.TITLE] for line in listed.splitlines())
     described = CliRunner().invoke(main, ["tools", WAIT_FOR]).stdout
     assert "kind (string, required, one of cluster, job" in described
-
-
-@dataclass(frozen=True)
-class Answered:
-    """What a look brings."""
-
-    body: Any
-
-
-def answer(phase: str) -> Answered:
-    return Answered({"status": {"phase": phase}})
-
-
-async def watch(
-    answers: list[Answered | ApMcpError | None], *, kind: str = "cluster", seconds: float = 50, gone: bool = False
-) -> wait.Ending[Answered]:
-    """Wait for something that is seen like this, look by look; at None a look never ends."""
-    glass = Hourglass()
-    waitable = waitables(load_catalog().values(), load_catalog())[kind]
-    coming = iter(answers)
-
-    async def look() -> Answered:
-        found = next(coming)
-        if found is None:
-            await anyio.sleep_forever()
-        if isinstance(found, ApMcpError):
-            raise found
-        assert found is not None
-        return found
-
-    order = Order(waitable, {"kind": kind, "id": ML_BATCH, "wait_s": seconds, "gone": gone})
-    tell: Callable[[Answered], str] = str
-    report: Callable[[float, float, str], Awaitable[None]] = wait.say_nothing
-    return await Watch(order, look, tell, glass.sleep, glass.now, report).run()

@@ -22,6 +22,7 @@ from ap_mcp.summaries import (
     upgrades,
 )
 from ap_mcp.summaries.base import Answer, NextCall, Result, Summariser
+from ap_mcp.summaries.following import followed
 from ap_mcp.summaries.pages import whole
 
 __all__ = ["MODULES", "Answer", "NextCall", "Result", "registry", "result_type", "summarise", "summarisers"]
@@ -71,6 +72,11 @@ def result_type(kind: str) -> type[Result]:
 
 
 def summarise(answer: Answer) -> Result:
+    """Shape an answer, and lead to the end of what it is about if that is still to come."""
+    return followed(answer, _shaped(answer))
+
+
+def _shaped(answer: Answer) -> Result:
     """Shape an answer; one that its summariser cannot read is shown as it came, never lost."""
     summariser = summarisers().get(answer.operation.summary)
     if summariser is None:

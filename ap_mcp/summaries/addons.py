@@ -160,7 +160,6 @@ def addon_change(answer: Answer) -> AddonChange:
         previous_version=previous or None,
         status=line.status,
         warnings=list(_stale_image(answer.body)),
-        next=[_look(answer, line.id, "it goes on in the background; see how it ends")],
     )
 
 
@@ -170,12 +169,10 @@ def addon_deletion(answer: Answer) -> AddonDeletion:
     addon_id = text(answer.arguments.get("addon_id"))
     said = text(answer.body)
     odd = [] if said.strip('"') == "success" else [f"The service says {quoted(said)} instead of success."]
-    cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
     return AddonDeletion(
         summary=f"The add-on {word(addon_id)} is being deleted.",
         id=addon_id,
         warnings=odd,
-        next=[NextCall(tool="list_addons", arguments=cluster, why="it is gone once it is no longer listed")],
     )
 
 
@@ -242,16 +239,9 @@ def _stale_image(body: Any) -> Iterator[str]:
         )
 
 
-def _look(answer: Answer, addon_id: str, why: str) -> NextCall:
-    cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
-    return NextCall(tool="get_addon", arguments={**cluster, "addon_id": addon_id}, why=why)
-
-
 def _after(answer: Answer, line: AddonLine, *, rollbackable: bool, previous: str) -> list[NextCall]:
-    """Say what to do about an add-on that is busy or in trouble."""
+    """Say what to do about an add-on that is in trouble."""
     own = {"cluster_id": answer.arguments.get("cluster_id", ""), "addon_id": line.id}
-    if line.status in BUSY:
-        return [_look(answer, line.id, "it is not done yet; look again in a while")]
     if line.status not in FAILED:
         return []
     if rollbackable:

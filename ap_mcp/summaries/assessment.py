@@ -1,147 +1,79 @@
 """Weighs all that a person would look at before an upgrade: may it go ahead, and if not, what comes first."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from pydantic import Field
-
-from ap_mcp.summaries.base import (
-    NextCall,
-    Result,
-    age,
-    get,
-    items,
-    mapping,
-    moment,
-    plural,
-    quoted,
-    span,
-    text,
-    word,
-)
-from ap_mcp.summaries.findings import Failure, failures, named, skippable, told
-from ap_mcp.summaries.upgrade_parts import newest_first, spoken, verdict_of
+from ap_mcp.summaries.assessed import DETAILED, Assessment, Draft, Seen, id_of
+from ap_mcp.summaries.assessed_addons import LIST as ADDONS
+from ap_mcp.summaries.assessed_addons import Fitness, about_addons, fitness_of
+from ap_mcp.summaries.base import NAMED, age, few, get, items, mapping, moment, plural, quoted, span, text, word
+from ap_mcp.summaries.findings import Failure, failures, skippable, told
+from ap_mcp.summaries.upgrade_parts import FAILED, RUNNING, spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import VERDICTS as WORKFLOW_VERDICTS
-from ap_mcp.summaries.versions import Way, judge_checks, order, runs_on
+from ap_mcp.summaries.versions import judge_checks, order, tasks_of, under_way, upgrade_verdicts
 
 GO, NOT_YET, UP_TO_DATE = "go", "not_yet", "up_to_date"
+TASKS, CHECKS, BACKUPS, WORKFLOWS = "list_upgrade_tasks", "list_prechecks", "list_backups", "list_upgrade_workflows"
+LISTS = (TASKS, CHECKS, BACKUPS, WORKFLOWS, ADDONS)
+UPGRADE = "upgrade_cluster"
+CHANGES = (UPGRADE, "run_precheck", "update_addon", "backup_cluster", "run_postcheck", "retry_upgrade")
+"""Tools that an assessment proposes and a rule may forbid."""
+WHERE = 80
+"""Characters that tell where a check found something; get_precheck tells all."""
 OLD_BACKUP = timedelta(days=1)
-HEALTHY = "running"
-
-
-class Assessment(Result):
-    """Whether a cluster can be upgraded now; what stands in the way, what is risky, what is fine, what nobody knows."""
-
-    verdict: str = ""
-    cluster_id: str = ""
-    name: str = ""
-    from_version: str = ""
-    to_version: str | None = None
-    route: list[str] = Field(default_factory=list)
-    in_the_way: list[str] = Field(default_factory=list)
-    risks: list[str] = Field(default_factory=list)
-    fine: list[str] = Field(default_factory=list)
-    unknown: list[str] = Field(default_factory=list)
-    gates: dict[str, str] = Field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """What was looked at.
-
-    Attributes:
-        cluster_id: the cluster.
-        wanted: the version somebody asked for; None for the newest that is offered.
-        now: the version it runs; empty if that is not told.
-        offered: the versions it can go to.
-        route: the versions to go through, the first of which is offered; empty if there is nothing to go to.
-        answers: what reads answered, by operation, secrets masked; one that failed is missing.
-        errors: why those failed.
-        templates: of add-ons that may not fit, by name.
-        at: the time to measure ages against.
-    """
-
-    cluster_id: str
-    wanted: str | None
-    now: str
-    offered: list[str]
-    route: list[str]
-    answers: Mapping[str, Any]
-    errors: Mapping[str, str]
-    templates: Mapping[str, Any]
-    at: datetime
-
-    @property
-    def way(self) -> Way:
-        """The upgrade that is assessed: to the first version of the route."""
-        return Way(self.cluster_id, self.now, self.route[0], self.offered)
-
-    def listed(self, operation: str) -> list[dict[str, Any]]:
-        """Return the entries that a read answered, the newest first; none if it failed."""
-        return newest_first(self.answers.get(operation, {}))
-
-
-@dataclass
-class Draft:
-    """An assessment being made; `steps` are the calls to come, in their order."""
-
-    seen: Seen
-    in_the_way: list[str] = field(default_factory=list)
-    risks: list[str] = field(default_factory=list)
-    fine: list[str] = field(default_factory=list)
-    steps: list[NextCall] = field(default_factory=list)
-
-    def step(self, tool: str, why: str, **arguments: Any) -> None:
-        """Add a call on the cluster."""
-        self.steps.append(NextCall(tool=tool, arguments={"cluster_id": self.seen.cluster_id, **arguments}, why=why))
-
-    def wait(self, kind: str, id_: str, why: str) -> None:
-        """Add a wait for something in the cluster."""
-        self.step("wait_for", why, kind=kind, id=id_)
+SHORT = timedelta(minutes=10)
+"""A check that counts no longer than this may have expired when somebody has agreed to the upgrade."""
+STUCK = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
+"""Phases of a cluster in which its job has ended."""
+ACCEPTED = "skip_items only if a person accepts those risks; else mend them and leave it out"
 
 
 def assessment(seen: Seen) -> Assessment:
     """Say whether an upgrade can go ahead, and which calls come next, in their order."""
     draft = Draft(seen)
-    busy = _about_cluster(draft)
+    held = _about_cluster(draft)
     if seen.route:
-        _about_workflows(draft)
+        held = _about_unread(draft) or held
+        held = _about_running_check(draft) or held
         first = list(draft.steps)
-        _about_versions(draft)
-        draft.steps = first if busy else draft.steps
+        _about_way(draft)
+        draft.steps = first if held else draft.steps
     else:
         _about_nowhere(draft)
-    cluster = seen.answers["get_cluster"]
+    if held:
+        draft.step("assess_upgrade", "Then look again", **_target(seen))
     verdict = NOT_YET if draft.in_the_way else GO if seen.route else UP_TO_DATE
+    gates = mapping(seen.answers.get("get_upgrade_feature_gates"), "/upgradeFeatureGates")
     return Assessment(
         summary=_said(draft, verdict),
         verdict=verdict,
         cluster_id=seen.cluster_id,
-        name=text(get(cluster, "/metadata/name")),
+        name=text(get(seen.cluster, "/metadata/name")),
         from_version=seen.now,
         to_version=seen.route[0] if seen.route else None,
-        route=seen.route if len(seen.route) > 1 else [],
+        route=list(seen.route) if len(seen.route) > 1 else [],
         in_the_way=draft.in_the_way,
         risks=draft.risks,
         fine=draft.fine,
-        unknown=[f"{operation} could not be read: {why}" for operation, why in seen.errors.items()],
-        gates=mapping(seen.answers.get("get_upgrade_feature_gates", {}), "/upgradeFeatureGates"),
+        unknown=[f"{operation} could not be read: {why}." for operation, why in seen.errors.items()],
+        gates=dict(list(gates.items())[:NAMED]),
+        warnings=[f"{UPGRADE} is not offered by this server."] if seen.route and UPGRADE in seen.absent else [],
         next=draft.steps,
     )
 
 
-def needs_template(addon: Any, target: str) -> bool:
-    """Say whether the template of an installed add-on must be looked at to know if, or in which version, it fits."""
-    return runs_on(get(addon, "/status/currentVersion", {}), target) is not True
+def unlisted(answers: Mapping[str, Any]) -> list[str]:
+    """Name the reads whose answers are not the lists they should be."""
+    return [each for each in LISTS if each in answers and tasks_of(answers[each]) is None]
 
 
 def _said(draft: Draft, verdict: str) -> str:
     seen = draft.seen
-    name = word(get(seen.answers["get_cluster"], "/metadata/name"))
+    name = word(get(seen.cluster, "/metadata/name")) or word(seen.cluster_id)
     if verdict == UP_TO_DATE:
-        return f"{name} runs {word(seen.now)}; there is nothing newer to upgrade to."
+        more = f"It can go to {few([word(each) for each in seen.offered])}." if seen.offered else "Nothing is newer."
+        return f"Up to date: {name} runs {word(seen.now)}. {more}"
     if not seen.route:
         return f"Not yet: {name} cannot be upgraded. {draft.in_the_way[0]}"
     way = f"{name} from {word(seen.now)} to {word(seen.route[0])}"
@@ -149,8 +81,14 @@ def _said(draft: Draft, verdict: str) -> str:
     risks = f" {plural(len(draft.risks), 'risk')} to weigh." if draft.risks else ""
     if verdict == GO:
         return f"Go: nothing stands in the way of upgrading {way}.{risks}{onward}"
-    count = plural(len(draft.in_the_way), "thing")
-    return f"Not yet: {count} must be done before upgrading {way}; next lists the calls in their order.{risks}{onward}"
+    count = len(draft.in_the_way)
+    stands = f"{plural(count, 'thing')} {'stands' if count == 1 else 'stand'} in the way of upgrading {way}"
+    listed = "; next lists the calls in their order" if draft.steps else ""
+    return f"Not yet: {stands}{listed}.{risks}{onward}"
+
+
+def _target(seen: Seen) -> dict[str, str]:
+    return {"target_version": seen.wanted} if seen.wanted else {}
 
 
 def _about_nowhere(draft: Draft) -> None:
@@ -158,202 +96,223 @@ def _about_nowhere(draft: Draft) -> None:
     seen = draft.seen
     if not seen.now:
         draft.in_the_way.append("Which version it runs, and what is offered to it, is not told.")
-    elif seen.wanted and not _runs_already(seen.now, seen.wanted):
-        choice = ", ".join(map(word, seen.offered)) or "nothing"
-        draft.in_the_way.append(f"{word(seen.wanted)} is not offered, and no way to it is known. Offered: {choice}.")
-
-
-def _runs_already(now: str, wanted: str) -> bool:
-    return now == wanted or now.startswith(f"{wanted}.")
+        draft.step("get_upgrade_info", "What it says, or why it fails")
+        return
+    wanted = seen.wanted or ""
+    if not wanted or wanted == seen.now or seen.now.startswith((f"{wanted}.", f"{wanted}-")):
+        return
+    if order(wanted) and order(wanted) < order(seen.now):
+        draft.in_the_way.append(f"It runs {word(seen.now)}; there is no way back to {word(wanted)}.")
+        return
+    choice = few([word(each) for each in seen.offered]) or "nothing"
+    draft.in_the_way.append(f"{word(wanted)} is not offered, and no way to it is known. Offered: {choice}.")
+    if seen.offered:
+        draft.step("assess_upgrade", "For the newest version that is offered")
 
 
 def _about_cluster(draft: Draft) -> bool:
-    """Tell whether the cluster is at rest; return whether something is under way in it that must end first."""
-    seen = draft.seen
-    phase = text(get(seen.answers["get_cluster"], "/status/phase"))
-    latest = next(iter(seen.listed("list_upgrade_tasks")), {})
-    states = [text(get(each, "/status/phase")) for each in (latest, seen.answers.get("get_upgrade_info", {}))]
-    verdicts = [verdict_of(each) for each in states if each]
-    task_id = text(get(latest, "/metadata/uid"))
-    if busy := [each for each in verdicts if each not in ("succeeded", "failed")]:
-        draft.in_the_way.append(f"An upgrade {spoken(busy[0])}.")
-        draft.wait("upgrade_task", task_id, "It must end first")
+    """Tell whether the cluster is at rest; return whether something must end, or be mended, before all else."""
+    seen, cluster = draft.seen, draft.seen.cluster
+    tasks, phase = seen.listed(TASKS), text(get(cluster, "/status/phase"))
+    verdicts = upgrade_verdicts(tasks, seen.info)
+    latest = id_of(tasks[-1]) if tasks else ""
+    if busy := under_way(verdicts):
+        draft.in_the_way.append(f"An upgrade {spoken(busy)}.")
+        if busy != RUNNING or not draft.wait("upgrade_task", latest, "It must end first"):
+            draft.step("get_upgrade_task", "How it stands", task_id=latest) or draft.step(TASKS, "How it stands")
         return True
-    if phase == "Available":
+    if phase != "Available":
+        why = get(cluster, "/status/message") or get(cluster, "/status/reason")
+        because = f": {quoted(why, 160)}" if why else ""
+        draft.in_the_way.append(f"The cluster is {word(phase) if phase else 'in a phase that is not told'}{because}.")
+        _follow(draft, phase, latest if verdicts[:1] == [FAILED] else "")
+        return True
+    if id_of(cluster).lower() != seen.cluster_id.lower() or not text(get(cluster, "/metadata/name")):
+        draft.in_the_way.append("What get_cluster answered does not name this cluster, so nobody can agree to it.")
+        draft.step("get_cluster", "What it says")
+        return True
+    if TASKS not in seen.errors:
         draft.fine.append("The cluster is Available, and no upgrade is running.")
-        return False
-    draft.in_the_way.append(f"The cluster is {word(phase) if phase else 'in a phase that is not told'}.")
-    if verdicts[:1] == ["failed"]:
-        draft.step("get_upgrade_task", "Why the last upgrade failed", task_id=task_id)
+    return False
+
+
+def _follow(draft: Draft, phase: str, failed_upgrade: str) -> None:
+    """Add the calls that tell why a cluster is not Available, and mend it if a retry may do that."""
+    job = text(get(draft.seen.cluster, "/status/jobID"))
+    if failed_upgrade:
+        draft.step("get_upgrade_task", "Why the last upgrade failed", task_id=failed_upgrade)
         draft.step("retry_upgrade", "Once the cause is mended")
-    elif job_id := text(get(seen.answers["get_cluster"], "/status/jobID")):
-        draft.steps.append(NextCall(tool="wait_for", arguments={"kind": "job", "id": job_id}, why="How its job stands"))
-    else:
+    elif phase in STUCK:
+        draft.call("get_job", "Why it is not Available", job_id=job) or draft.step("get_cluster", "Its reason")
+    elif not draft.call("wait_for", "What is done to it must end first", kind="job", id=job):
         draft.step("get_cluster", "Why it is not Available")
+
+
+def _about_unread(draft: Draft) -> bool:
+    """Tell which reads failed without which nobody knows whether the upgrade is allowed; return whether some did."""
+    unread = [each for each in (TASKS, CHECKS) if each in draft.seen.errors]
+    for each in unread:
+        draft.in_the_way.append(f"{each} could not be read, so nobody knows whether the upgrade is allowed.")
+        draft.step(each, "What it says, or why it fails")
+    return bool(unread)
+
+
+def _about_running_check(draft: Draft) -> bool:
+    """Tell that a check for this upgrade is running, and return whether: what it finds decides what comes next."""
+    seen, way = draft.seen, draft.seen.way
+    judged = judge_checks(seen.listed(CHECKS), way, seen.at)
+    if judged.state != "running":
+        return False
+    between = f"from {word(way.now)} to {word(way.target)}"
+    draft.in_the_way.append(f"The pre-upgrade check {between} is still running.")
+    draft.wait("precheck", id_of(judged.check), "It takes about a minute") or draft.step(CHECKS, "How it stands")
     return True
 
 
 def _about_workflows(draft: Draft) -> None:
-    for each in draft.seen.listed("list_upgrade_workflows"):
-        phase, target = text(get(each, "/status/phase")), word(get(each, "/spec/targetVersion"))
-        if phase not in ("Success", "Cancel"):
-            stands = spoken(WORKFLOW_VERDICTS.get(phase, phase or "idle"))
-            draft.risks.append(f"An upgrade workflow to {target} {stands}: get_upgrade_workflow shows it.")
+    """Tell which upgrade workflows are open: their stages count for one target only."""
+    rows = [(text(get(each, "/status/phase")), each) for each in reversed(draft.seen.listed(WORKFLOWS))]
+    open_ = [
+        f"to {word(get(each, '/spec/targetVersion'))} {spoken(WORKFLOW_VERDICTS.get(phase, phase or 'idle'))}"
+        for phase, each in rows
+        if phase not in ("Success", "Cancel")
+    ]
+    if open_:
+        told_ = few([f"one {each}" for each in open_], DETAILED)
+        draft.risks.append(f"Of its upgrade workflows, {told_}: {WORKFLOWS} shows them.")
 
 
-def _about_versions(draft: Draft) -> None:
+def _about_way(draft: Draft) -> None:
     """Tell what check, add-ons and backups say about the upgrade, and add the calls that lead to it."""
     seen, way = draft.seen, draft.seen.way
-    unread = [each for each in ("list_prechecks", "list_upgrade_tasks") if each in seen.errors]
-    draft.in_the_way += [
-        f"{each} could not be read, so nobody knows whether the upgrade is allowed." for each in unread
-    ]
-    judged = judge_checks(seen.listed("list_prechecks"), way, seen.at)
-    passed = judged.state == "passed"
-    fits = _about_addons(draft, passed=passed)
-    if not unread:
-        check = judged.check
-        if passed:
-            _about_passed(draft, check)
-        else:
-            _about_check(draft, judged.state, check, fits)
-    if not _about_backups(draft):
-        draft.step("backup_cluster", "An upgrade has no way back")
-    why = "The check has passed" if passed and not unread else "Once the check has passed"
-    draft.step("upgrade_cluster", why, target_version=way.target)
-    draft.step("run_postcheck", "Once the upgrade has ended", from_version=way.now)
-    if len(seen.route) > 1:
-        draft.step("assess_upgrade", "Then the way on", target_version=seen.route[-1])
+    _about_workflows(draft)
+    if UPGRADE in seen.closed:
+        draft.in_the_way.append(seen.closed[UPGRADE])
+    judged = judge_checks(seen.listed(CHECKS), way, seen.at)
+    check, passed = judged.check, judged.state == "passed"
+    found = failures(get(check, "/status", {})) if judged.state in ("passed", "not passed") else []
+    addons = fitness_of(seen.listed(ADDONS), seen)
+    about_addons(draft, addons, _by_addon(found), passed=passed)
+    if passed:
+        _about_passed(draft, check, found)
+    elif CHECKS not in seen.errors and judged.state != "running":
+        _about_check(draft, judged.state, check, found, addons)
+    saved = _about_backups(draft)
+    along = {"addons": draft.along} if draft.along else {}
+    first = [*([] if passed else ["the check has passed"]), *([] if saved else ["the backup has ended"])]
+    why = f"Once {' and '.join(first)}" if first else "The check has passed"
+    if draft.step(UPGRADE, why, target_version=way.target, **along):
+        draft.step("run_postcheck", "Once the upgrade has ended", from_version=way.now)
+        if len(seen.route) > 1:
+            draft.step("assess_upgrade", "Then the way on", target_version=seen.route[-1])
 
 
-def _about_addons(draft: Draft, *, passed: bool) -> Mapping[str, bool | None]:
-    """Tell which add-ons do not fit or are not well, and mend the former; return which fit, by name."""
-    seen, target = draft.seen, draft.seen.way.target
-    fits: dict[str, bool | None] = {}
-    for row in sorted(items(seen.answers.get("list_addons", {}), "/items"), key=_name):
-        name, version = _name(row), text(get(row, "/spec/version"))
-        status = text(get(row, "/status/status")) or "not told"
-        what = f"add-on {word(name)} {word(version)}"
-        if status != HEALTHY:
-            draft.risks.append(f"{what}: {word(status)}, not running: get_addon tells why.")
-        versions = _versions(seen.templates.get(name))
-        own = next((each for each in versions if get(each, "/version") == version), {})
-        fits[name] = runs_on(get(row, "/status/currentVersion", {}), target)
-        if fits[name] is None:
-            fits[name] = runs_on(own, target)
-        if fits[name] is None:
-            draft.risks.append(f"{what}: whether it runs on {word(target)} is not told.")
-        elif not fits[name]:
-            (draft.risks if passed else draft.in_the_way).append(_unfit(draft, row, versions, mend=not passed))
-    fine = [name for name, good in fits.items() if good]
-    if fine:
-        draft.fine.append(f"Add-ons that run on {word(target)}: {', '.join(map(word, fine))}.")
-    return fits
-
-
-def _unfit(draft: Draft, row: Any, versions: list[dict[str, Any]], *, mend: bool) -> str:
-    """Tell that an add-on does not run on the target, and add the calls that mend it."""
-    way, name, version = draft.seen.way, _name(row), text(get(row, "/spec/version"))
-    said = f"add-on {word(name)} {word(version)} does not run on {word(way.target)}"
-    newer = [
-        each for each in versions if runs_on(each, way.target) and order(text(get(each, "/version"))) > order(version)
-    ]
-    stable = [each for each in newer if get(each, "/stable") is not False] or newer
-    both = [text(get(each, "/version")) for each in stable if runs_on(each, way.now)]
-    if both:
-        best, uid = max(both, key=order), text(get(row, "/metadata/uid"))
-        if mend:
-            draft.step("update_addon", f"{word(best)} runs on both versions", addon_id=uid, target_version=best)
-            draft.wait("addon", uid, "Until it runs")
-        return f"{said}; {word(best)} runs on it and on {word(way.now)}: update it first."
-    if stable:
-        best = max((text(get(each, "/version")) for each in stable), key=order)
-        return f"{said}; {word(best)} does, but not on {word(way.now)}: name it in addons of upgrade_cluster."
-    return f"{said}, and no newer version of it that does is known."
-
-
-def _about_passed(draft: Draft, check: Any) -> None:
+def _about_passed(draft: Draft, check: Any, found: Sequence[Failure]) -> None:
+    """Tell how long a check that has passed counts, and which risks it leaves."""
     expires = moment(get(check, "/status/expireTimeStamp"))
-    left = span(expires - draft.seen.at) if expires else ""
-    draft.fine.append(f"The pre-upgrade check has passed; it counts for another {left}.")
-    draft.risks += [
-        f"The check skipped {word(get(each, '/name'))}: that risk remains."
-        for each in items(check, "/spec/skippedCheckItemList")
-    ]
-    draft.risks += [f"Although the check passed, {line}" for line in _findings(failures(get(check, "/status", {})))]
-
-
-def _about_check(draft: Draft, state: str, check: Any, fits: Mapping[str, bool | None]) -> None:
-    """Tell why no check allows the upgrade, and add the call that makes one."""
-    way, check_id = draft.seen.way, text(get(check, "/metadata/uid"))
-    name = f"the pre-upgrade check from {word(way.now)} to {word(way.target)}"
-    if state == "running":
-        draft.in_the_way.append(f"{name} is still running.")
-        draft.wait("precheck", check_id, "It takes about a minute")
-        return
-    reasons = {"none": f"There has been no {name.removeprefix('the ')}.", "undated": f"{name} does not tell an expiry."}
-    if state == "expired":
-        expired = age(moment(get(check, "/status/expireTimeStamp")), draft.seen.at)
-        reasons[state] = f"{name} has passed, but expired {expired} ago."
-    skip: dict[str, Any] = {}
-    why = "Without a passed check an upgrade is refused"
-    if state == "not passed":
-        found = failures(get(check, "/status", {}))
-        mended = [each for each in found if each.blocks and _is_mended(each, fits)]
-        blocking = [each for each in found if each.blocks and each not in mended]
-        risks = [each for each in found if not each.blocks]
-        draft.in_the_way += [f"The check found {line}" for line in _findings(blocking)]
-        draft.risks += [f"The check found {line}" for line in _findings(risks)]
-        draft.fine += [f"Mended since the check: {word(each.name)}." for each in mended]
-        if not blocking:
-            draft.in_the_way.append(f"{name} did not pass: run it again.")
-        if risks and not blocking:
-            skip = {"skip_items": skippable(risks, get(check, "/spec/skippedCheckItemList", []))}
-            why = "skip_items only if a person accepts those risks; else mend them and leave it out"
-        draft.step("get_precheck", "All that it found", task_id=check_id)
+    left = expires - draft.seen.at if expires else timedelta()
+    if left > SHORT:
+        draft.fine.append(f"The pre-upgrade check has passed; it counts for another {span(left)}.")
     else:
+        draft.risks.append(f"The pre-upgrade check has passed, but counts for only {span(left)} more.")
+    skipped = sorted({text(get(each, "/name")) for each in items(check, "/spec/skippedCheckItemList")} - {""})
+    if skipped:
+        draft.risks.append(f"The check skipped these risks, which remain: {few([word(each) for each in skipped])}.")
+    draft.risks += [f"Although the check passed, it found {line}" for line in _findings(found)]
+
+
+def _about_check(draft: Draft, state: str, check: Any, found: Sequence[Failure], addons: Sequence[Fitness]) -> None:
+    """Tell why no check allows the upgrade, and add the call that makes one."""
+    way, expires = draft.seen.way, moment(get(check, "/status/expireTimeStamp"))
+    between = f"from {word(way.now)} to {word(way.target)}"
+    reasons = {
+        "none": f"There is no pre-upgrade check {between}.",
+        "undated": f"The pre-upgrade check {between} has passed, but does not tell until when it counts.",
+        "expired": f"The pre-upgrade check {between} has passed, but expired {age(expires, draft.seen.at)} ago.",
+    }
+    if state == "none" and check:
+        why = quoted(get(check, "/status/message", "no reason told"))
+        reasons[state] = f"The pre-upgrade check {between} broke off: {why}."
+    left = _about_findings(draft, check, found, addons) if state == "not passed" else []
+    if state in reasons:
         draft.in_the_way.append(reasons[state])
-    draft.step("run_precheck", why, target_version=way.target, **skip)
+    else:
+        ended, since = verdict_of(text(get(check, "/status/phase"))), moment(get(check, "/metadata/creationTimestamp"))
+        how = "did not pass" if ended == FAILED else spoken(ended)
+        ago = f", {age(since, draft.seen.at)} ago" if since else ""
+        again = "run it again once that is mended" if left else "run it again"
+        draft.in_the_way.append(f"The pre-upgrade check {between} {how}{ago}: {again}.")
+    if found:
+        draft.step("get_precheck", "All that it found", task_id=id_of(check))
+    skip = [] if left else skippable(found, get(check, "/spec/skippedCheckItemList", []))
+    skip = skip if len(skip) <= NAMED else []
+    why = ACCEPTED if skip else "Without a passed check an upgrade is refused"
+    draft.step("run_precheck", why, target_version=way.target, **({"skip_items": skip} if skip else {}))
 
 
-def _is_mended(failure: Failure, fits: Mapping[str, bool | None]) -> bool:
-    """Say whether what a check found is about add-ons which all fit by now."""
-    addons = [text(get(each, "/addonTemplateName")) for each in items(failure.source, "/addonRisks")]
-    return bool(addons) and all(fits.get(each) for each in addons)
+def _about_findings(draft: Draft, check: Any, found: Sequence[Failure], addons: Sequence[Fitness]) -> list[Failure]:
+    """Tell what a check found that is not told of an add-on; return what of it must be mended and is not yet."""
+    blocking = [each for each in found if each.blocks]
+    checked = moment(get(check, "/metadata/creationTimestamp"))
+    mended = [each for each in blocking if checked and _is_mended(each, addons, checked)]
+    left = [each for each in blocking if each not in mended]
+    unfit = {each.name for each in addons if each.fits is False}
+    untold = [each for each in left if not (names := _addons_of(each)) or set(names) - unfit]
+    draft.in_the_way += [f"The check found {line}" for line in _findings(untold)]
+    draft.risks += [f"The check found {line}" for line in _findings([each for each in found if not each.blocks])]
+    if mended:
+        said = few([word(each.name) for each in mended])
+        draft.fine.append(f"Probably mended since the check, as the add-on has been changed: {said}.")
+    return left
 
 
-def _findings(found: list[Failure]) -> Iterator[str]:
-    """Tell findings one by one; beyond the first few, only their names."""
-    for each in told(found):
-        where = f" ({quoted(each.where)})" if each.where else ""
+def _is_mended(failure: Failure, addons: Sequence[Fitness], checked: datetime) -> bool:
+    """Say whether what a check found is about add-ons that have been changed since, and are well now."""
+    about = [[each for each in addons if each.name == name] for name in _addons_of(failure)]
+    return bool(about) and all(
+        same and all(each.well and each.changed and each.changed > checked for each in same) for same in about
+    )
+
+
+def _by_addon(found: Sequence[Failure]) -> dict[str, list[str]]:
+    """Return the names of the items that a check found, by the add-on they are about."""
+    named: dict[str, list[str]] = {}
+    for each in found:
+        for name in _addons_of(each):
+            named.setdefault(name, []).append(each.name)
+    return named
+
+
+def _addons_of(failure: Failure) -> list[str]:
+    risks = items(failure.source, "/addonRisks")
+    return [text(get(each, "/addonTemplateName", get(each, "/addonTemplate"))) for each in risks]
+
+
+def _findings(found: Sequence[Failure]) -> Iterator[str]:
+    """Tell the first findings one by one, of the others only the names."""
+    for each in told(found[:DETAILED]):
+        where = f" ({quoted(each.where, WHERE)})" if each.where else ""
         yield f"{word(each.name)}{where}: {quoted(each.why) if each.why else 'no reason told'}."
-    if rest := named(found):
-        yield f"also: {', '.join(map(word, rest))}."
+    rest = list(dict.fromkeys(word(each.name) for each in found[DETAILED:]))
+    if rest:
+        yield f"also: {few(rest)}; get_precheck shows all."
 
 
 def _about_backups(draft: Draft) -> bool:
-    """Tell how old the latest backup is; return whether it will do, or nobody knows."""
+    """Tell how old the latest backup is, and add the call that makes one; return whether there is one that will do."""
     seen = draft.seen
-    if "list_backups" in seen.errors:
-        return False
-    rows = seen.listed("list_backups")
+    rows = seen.listed(BACKUPS)
     ends = [get(each, "/status/completionTime") for each in rows if get(each, "/status/phase") == "Success"]
     latest = max((each for each in map(moment, ends) if each), default=None)
-    if any(verdict_of(text(get(each, "/status/phase"))) == "running" for each in rows):
-        draft.risks.append("A backup is still being made.")
-    if latest is None:
-        draft.risks.append("There is no backup.")
-    elif seen.at - latest > OLD_BACKUP:
-        draft.risks.append(f"The latest backup is {age(latest, seen.at)} old.")
-    else:
+    making = [id_of(each) for each in rows if verdict_of(text(get(each, "/status/phase"))) == RUNNING]
+    if latest and seen.at - latest <= OLD_BACKUP:
         draft.fine.append(f"The latest backup is {age(latest, seen.at)} old.")
         return True
+    if making:
+        draft.risks.append("A backup is still being made.")
+        draft.wait("backup", making[-1], "An upgrade has no way back")
+        return False
+    if BACKUPS not in seen.errors:
+        draft.risks.append(f"The latest backup is {age(latest, seen.at)} old." if latest else "There is no backup.")
+    draft.step("backup_cluster", "An upgrade has no way back")
     return False
-
-
-def _name(row: Any) -> str:
-    return text(get(row, "/spec/addonTemplateName")) or text(get(row, "/metadata/name"))
-
-
-def _versions(template: Any) -> list[dict[str, Any]]:
-    return [each for row in items(template, "/items") for each in items(row, "/spec/versions")]

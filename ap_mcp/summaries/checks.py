@@ -33,6 +33,7 @@ from ap_mcp.summaries.findings import (
     skippable,
     told,
 )
+from ap_mcp.summaries.following import UNDER_WAY, WAIT_FOR
 from ap_mcp.summaries.upgrade_parts import call, history_page, spoken, stamp
 
 READY, RISKY, BLOCKED, RUNNING, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "running", "error", "expired"
@@ -117,7 +118,12 @@ def prechecks(answer: Answer) -> PrecheckList:
     page = history_page(answer, lambda each: _line(answer, each), lambda line: line.check_id)
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest, for {word(line.target_version)}, {spoken(line.verdict)}" for line in first]
-    looks = [call(answer, "get_precheck", "Findings of the latest check", task_id=line.check_id) for line in first]
+    looks = [
+        call(answer, WAIT_FOR, UNDER_WAY, kind="precheck", id=line.check_id)
+        if line.verdict == RUNNING
+        else call(answer, "get_precheck", "Findings of the latest check", task_id=line.check_id)
+        for line in first
+    ]
     return PrecheckList(
         summary=f"{plural(page.total, 'pre-upgrade check')}{''.join(latest)}.",
         checks=page.items,
@@ -193,8 +199,6 @@ def _doubts(body: Any, verdict: str, found: list[Failure]) -> Iterator[str]:
 def _next(answer: Answer, verdict: str, found: list[Failure], skip_items: list[dict[str, Any]]) -> list[NextCall]:
     body = answer.body
     target = {"target_version": text(get(body, "/spec/targetVersion"))}
-    if verdict == RUNNING:
-        return [call(answer, "get_precheck", "It takes about a minute", task_id=text(get(body, "/metadata/uid")))]
     if verdict == READY:
         backup = call(answer, "backup_cluster", "An upgrade cannot be undone")
         return [backup, call(answer, "upgrade_cluster", "The check has passed", **target)]

@@ -262,12 +262,11 @@ def _state(answer: Answer) -> ClusterState:
 
 
 def _job(body: Any) -> dict[str, Any]:
-    """Return the fields of a result that lead to the job just started."""
+    """Return the fields of a result that tell of the job just started."""
     job_id = text(get(body, "/status/jobID"))
     if not job_id:
         return {"warnings": ["The service named no job; look at the cluster itself."]}
-    follow = NextCall(tool="get_job", arguments={"job_id": job_id}, why="shows how far it is")
-    return {"job_id": job_id, "next": [follow]}
+    return {"job_id": job_id}
 
 
 def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
@@ -283,7 +282,8 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
 def _follow(state: ClusterState) -> list[NextCall]:
     """Say what to do about a cluster that is busy or broken."""
     if state.job_id and state.phase != "Available":
-        return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why="shows how that came about")]
+        why = "shows how that came about" if state.phase in BROKEN else "shows how far it is"
+        return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why=why)]
     if state.phase == "Upgrading":
         return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why="shows the upgrade")]
     return []

@@ -194,11 +194,10 @@ def _doubts(verdict: str, failed: list[FailedStep], stalled: datetime | None, no
 
 
 def _follow(state: JobState) -> list[NextCall]:
-    if state.verdict == "running":
-        return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why="look again in half a minute")]
-    if state.cluster_id and (state.type, state.verdict) != ("DeleteCluster", "succeeded"):
-        return [NextCall(tool="get_cluster", arguments={"cluster_id": state.cluster_id}, why="shows how it is now")]
-    return []
+    gone = (state.type, state.verdict) == ("DeleteCluster", "succeeded")
+    if state.verdict == "running" or gone or not state.cluster_id:
+        return []
+    return [NextCall(tool="get_cluster", arguments={"cluster_id": state.cluster_id}, why="shows how it is now")]
 
 
 def _is_quiet(last: datetime | None, now: datetime) -> bool:

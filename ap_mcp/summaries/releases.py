@@ -185,7 +185,6 @@ def release_deletion(answer: Answer) -> ReleaseDeletion:
         namespace=namespace,
         name=name,
         warnings=unsuccessful(answer.body),
-        next=[_call("get_release", answer, line, "it is gone once it is not found any more")],
     )
 
 
@@ -296,9 +295,7 @@ def _call(tool: str, answer: Answer, line: ReleaseLine, why: str) -> NextCall:
 
 
 def _after(answer: Answer, line: ReleaseLine) -> list[NextCall]:
-    """Say what to do about a release that is busy or in trouble."""
-    if line.status in BUSY:
-        return [_call("get_release", answer, line, "it is not done yet; look again in a while")]
+    """Say what to do about a release that is in trouble."""
     if line.status not in BROKEN:
         return []
     return [_call("get_release_history", answer, line, "it may hold a revision to roll back to with update_release")]

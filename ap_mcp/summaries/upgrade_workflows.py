@@ -174,11 +174,8 @@ def _uncancellable(verdict: str, points: list[dict[str, Any]]) -> str | None:
 
 
 def _next(answer: Answer, line: WorkflowLine, points: list[dict[str, Any]]) -> list[NextCall]:
-    if line.verdict in ("succeeded", "cancelled"):
+    if line.verdict in ("succeeded", "cancelled", "running"):
         return []
-    if line.verdict == "running":
-        look = {"upgrade_workflow_id": line.workflow_id}
-        return [call(answer, "get_upgrade_workflow", "A stage is running", **look)]
     target = {"target_version": line.to_version}
     if _status(points, "PreCheck") != "Success":
         return [call(answer, "run_precheck", "First stage", **target)]

@@ -21,6 +21,7 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
+from ap_mcp.summaries.following import UNDER_WAY, WAIT_FOR
 from ap_mcp.summaries.plain import flattened
 from ap_mcp.summaries.upgrade_parts import (
     FAILED,
@@ -127,7 +128,6 @@ def upgrade_started(answer: Answer) -> Upgrade:
         verdict=RUNNING,
         from_version=source,
         to_version=target,
-        next=[call(answer, "get_upgrade_task", "An upgrade takes its time", task_id=task_id)],
     )
 
 
@@ -141,7 +141,6 @@ def upgrade_task(answer: Answer) -> Upgrade:
     start = get(body, "/metadata/creationTimestamp")
     spent = took(start, get(body, "/status/completionTime")) if ended else took(start, answer.now.isoformat())
     next_ = {
-        RUNNING: [call(answer, "get_upgrade_task", "It is still running", task_id=line.task_id)],
         FAILED: [call(answer, "retry_upgrade", "Once the cause is mended")],
         SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is well")],
     }
@@ -165,7 +164,12 @@ def upgrade_tasks(answer: Answer) -> TaskList:
     """List a cluster's upgrades."""
     listed = _listed(answer, "upgrade")
     first = listed.tasks[:1] if CURSOR not in answer.own else []
-    looks = [call(answer, "get_upgrade_task", "The latest", task_id=line.task_id) for line in first]
+    looks = [
+        call(answer, WAIT_FOR, UNDER_WAY, kind="upgrade_task", id=line.task_id)
+        if line.verdict == RUNNING
+        else call(answer, "get_upgrade_task", "The latest", task_id=line.task_id)
+        for line in first
+    ]
     return listed.model_copy(update={"next": [*looks, *listed.next]})
 
 
@@ -174,7 +178,7 @@ def upgrade_retried(answer: Answer) -> Started:
     """Tell that a failed upgrade runs again."""
     return Started(
         summary="The failed upgrade runs again.",
-        next=[call(answer, "get_upgrade_info", "How far it is")],
+        next=[call(answer, "list_upgrade_tasks", "Names its task, which wait_for waits for")],
     )
 
 
@@ -185,7 +189,6 @@ def backup_started(answer: Answer) -> Started:
     return Started(
         summary=f"The backup {word(task_id)} was started.",
         task_id=task_id or None,
-        next=[call(answer, "list_backups", "It has ended when its entry is succeeded")],
     )
 
 
@@ -258,8 +261,7 @@ def _offered(answer: Answer, targets: list[str], state: str | None) -> list[Any]
         ]
     if state == RUNNING:
         return [call(answer, "list_upgrade_tasks", "How far it is")]
-    newest = {"target_version": targets[-1]} if targets else {}
-    return [call(answer, "run_precheck", "To see what stands in the way", **newest)] if targets else []
+    return [call(answer, "assess_upgrade", "What stands in the way")] if targets else []
 
 
 def _listed(answer: Answer, noun: str) -> TaskList:

@@ -8,12 +8,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypeAlias
 
 from ap_mcp.summaries.base import get, items, moment, strings, text
-from ap_mcp.summaries.upgrade_parts import verdict_of
+from ap_mcp.summaries.upgrade_parts import FAILED, RUNNING, SUCCEEDED, verdict_of
 
 MINOR = re.compile(r"v\d+\.\d+")
-_PATTERN_LIMIT = 200
-_RISKY = re.compile(r"\)[*+{]")
-"""Repeating a group is what lets a pattern run for ages; none of the patterns of the service does it."""
+_PATTERN_LIMIT, _VERSION_LIMIT = 200, 40
+_PATTERN = re.compile(r"(?:[\w.()|*+?^$\\-]|\[[\w-]+\])*", re.ASCII)
+_RISKY = re.compile(r"\)[*+]|(?:[^(]*\(){4}|(?:[^*+?]*[*+?]){5}")
+"""Repeated groups, many groups or many repetitions let a pattern run for ages; the service uses one of each."""
 
 CheckState: TypeAlias = Literal["passed", "none", "running", "not passed", "undated", "expired"]
 
@@ -41,7 +42,7 @@ class Judged:
 
     Attributes:
         state: whether the newest check for it allows it, and if not why.
-        check: that check; empty if there is none.
+        check: that check; if there is none, the newest that broke off, or empty.
         others: versions for which a check did pass.
     """
 
@@ -58,7 +59,7 @@ def runs_now(info: Any) -> str:
 
 def offered_to(info: Any) -> list[str]:
     """Return the versions that get_upgrade_info offers."""
-    return strings(info, "/spec/versionInfo/targetVersions")
+    return [each for each in strings(info, "/spec/versionInfo/targetVersions") if each]
 
 
 def resolve_target(wanted: str, offered: Sequence[str]) -> str | None:
@@ -85,6 +86,32 @@ def began(task: Any) -> datetime:
     return moment(get(task, "/metadata/creationTimestamp")) or datetime.min.replace(tzinfo=UTC)
 
 
+def tasks_of(body: Any) -> list[dict[str, Any]] | None:
+    """Return the checks, upgrades or whatever else a cluster has, the oldest first; None if the answer lists nothing.
+
+    A list that was left out or null is empty.
+    """
+    found = get(body, "/items", [] if isinstance(body, Mapping) else None)
+    return sorted((each for each in found if isinstance(each, dict)), key=began) if isinstance(found, list) else None
+
+
+def upgrade_verdicts(tasks: Sequence[Any], info: Any) -> list[str]:
+    """Return how a cluster's latest upgrade stands: by its task, if there is one, and by get_upgrade_info, if it tells.
+
+    Args:
+        tasks: its upgrades, the oldest first.
+        info: what get_upgrade_info answered.
+    """
+    told = [get(tasks[-1], "/status/phase", "")] if tasks else []
+    told += [get(info, "/status/phase")]
+    return [verdict_of(text(each)) for each in told if each is not None]
+
+
+def under_way(verdicts: Iterable[str]) -> str:
+    """Return the first verdict that is no end of an upgrade; empty if there is none."""
+    return next((each for each in verdicts if each not in (SUCCEEDED, FAILED)), "")
+
+
 def judge_checks(checks: Iterable[Any], way: Way, at: datetime) -> Judged:
     """Say whether a pre-upgrade check allows an upgrade; the newest one for it decides.
 
@@ -96,24 +123,24 @@ def judge_checks(checks: Iterable[Any], way: Way, at: datetime) -> Judged:
     every = list(checks)
     fitting = [each for each in every if _is_for(each, way) and _is_told(each)]
     if not fitting:
-        return Judged("none", {}, tuple(sorted({_aim(each) for each in every if _passed(each)})))
+        broken: Mapping[str, Any] = max((each for each in every if _is_for(each, way)), key=began, default={})
+        return Judged("none", broken, tuple(sorted({_aim(each) for each in every if _passed(each)})))
     newest = max(fitting, key=began)
     if not _passed(newest):
-        return Judged(
-            "running" if verdict_of(text(get(newest, "/status/phase"))) == "running" else "not passed", newest
-        )
+        running = verdict_of(text(get(newest, "/status/phase"))) == RUNNING
+        return Judged("running" if running else "not passed", newest)
     expires = moment(get(newest, "/status/expireTimeStamp"))
     if expires is None:
         return Judged("undated", newest)
     return Judged("expired" if expires <= at else "passed", newest)
 
 
-def route(paths: Any, now: str, wanted: str) -> list[str]:
-    """Return the fewest versions to go through from one to another, the last being the one wanted.
+def route(paths: Any, offered: Sequence[str], wanted: str) -> list[str]:
+    """Return the fewest versions to go through to one that is not offered, the last being the one wanted.
 
     Args:
         paths: what list_upgrade_paths answered; each of its paths leads from a minor version to full ones.
-        now: the version to start from.
+        offered: the versions to begin with.
         wanted: a full version, or a minor one, which any of its versions meets.
 
     Returns:
@@ -122,16 +149,23 @@ def route(paths: Any, now: str, wanted: str) -> list[str]:
     leads: dict[str, set[str]] = {}
     for path in items(paths, "/upgradePaths"):
         leads.setdefault(minor_of(text(get(path, "/version"))), set()).update(strings(path, "/targetVersions"))
-    ways = deque([[now]])
-    seen = {now}
+    ways = deque([each] for each in sorted(offered, key=order, reverse=True))
+    seen = set(offered)
     while ways:
         way = ways.popleft()
         ahead = {each for each in leads.get(minor_of(way[-1]), ()) if order(each) > order(way[-1])} - seen
-        if found := resolve_target(wanted, sorted(ahead, key=order)):
-            return [*way[1:], found]
+        newest_first = sorted(ahead, key=order, reverse=True)
+        if found := resolve_target(wanted, newest_first):
+            return [*way, found]
         seen |= ahead
-        ways.extend([*way, each] for each in sorted(ahead, key=order, reverse=True))
+        ways.extend([*way, each] for each in newest_first)
     return []
+
+
+def template_versions(answer: Any, name: str) -> list[dict[str, Any]]:
+    """Return the versions of an add-on that list_addon_templates answered; others of a like name are left out."""
+    ours = [each for each in items(answer, "/items") if get(each, "/metadata/name") == name]
+    return [each for template in ours for each in items(template, "/spec/versions")]
 
 
 def runs_on(release: Any, target: str) -> bool | None:
@@ -144,10 +178,10 @@ def runs_on(release: Any, target: str) -> bool | None:
 
 
 def _matches(pattern: str, version: str) -> bool | None:
-    if len(pattern) > _PATTERN_LIMIT or _RISKY.search(pattern):
+    if len(pattern) > _PATTERN_LIMIT or _RISKY.search(pattern) or not _PATTERN.fullmatch(pattern):
         return None
     try:
-        return re.match(pattern, version[:40]) is not None
+        return re.match(pattern, version[:_VERSION_LIMIT]) is not None
     except re.error:
         return None
 

@@ -20,6 +20,7 @@ from ap_mcp.guard.impact import (
 from ap_mcp.summaries import changes
 from ap_mcp.summaries.addon_templates import as_object, size_line
 from ap_mcp.summaries.base import age, few, flag, get, items, moment, plural, quoted, strings, text, word
+from ap_mcp.summaries.following import how_to_wait
 
 BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
 CAN_BE_ROLLED_BACK = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")
@@ -175,7 +176,8 @@ def _status(addon: Any) -> str:
 
 
 def _wait_for(addon: Any) -> str:
-    return "Wait until it is done, then look again with get_addon." if _status(addon) in BUSY else ""
+    where = {"cluster_id": text(get(addon, "/spec/clusterID")), "addon_id": text(get(addon, "/metadata/uid"))}
+    return how_to_wait("get_addon", addon, **where) if _status(addon) in BUSY else ""
 
 
 def _current_values(addon: Any) -> Mapping[str, Any]:

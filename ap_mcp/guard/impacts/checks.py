@@ -2,10 +2,11 @@
 
 from typing import Any
 
-from ap_mcp.guard.impact import Case, entries, refused
+from ap_mcp.guard.impact import Case, refused
 from ap_mcp.summaries.base import age, get, moment, text, word
+from ap_mcp.summaries.following import how_to_wait
 from ap_mcp.summaries.upgrade_parts import verdict_of
-from ap_mcp.summaries.versions import Way, judge_checks
+from ap_mcp.summaries.versions import Way, judge_checks, tasks_of
 
 
 def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[str]) -> Any:
@@ -22,7 +23,7 @@ def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[s
         CallRefused: none passed, or it has expired, or it is for something else; it says what to run.
     """
     run = f'First: run_precheck(cluster_id="{word(case.cluster_id)}", target_version="{word(target)}").'
-    every = entries(answer, "/items")
+    every = tasks_of(answer)
     if every is None:
         raise refused("what list_prechecks answered is no list of checks", run)
     judged = judge_checks(every, Way(case.cluster_id, now, target, offered), case.now)
@@ -32,7 +33,8 @@ def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[s
     task = f'get_precheck(task_id="{word(get(judged.check, "/metadata/uid"))}")'
     way = f"the newest pre-upgrade check from {word(now)} to {word(target)}"
     if judged.state == "running":
-        raise refused(f"{way} is still running", f"{task} shows how far it is.")
+        named = {"cluster_id": case.cluster_id, "task_id": text(get(judged.check, "/metadata/uid"))}
+        raise refused(f"{way} is still running", how_to_wait("get_precheck", judged.check, **named))
     if judged.state == "not passed":
         state = verdict_of(text(get(judged.check, "/status/phase")))
         said = "did not pass" if state == "failed" else f"is {word(state)}"

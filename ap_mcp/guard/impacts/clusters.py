@@ -20,6 +20,7 @@ from ap_mcp.guard.impact import (
     tags_of,
 )
 from ap_mcp.summaries.base import few, get, items, plural, quoted, text, word
+from ap_mcp.summaries.following import how_to_wait
 
 LOGS = "lts_reclaim_policy"
 KEPT = "skip"
@@ -49,8 +50,9 @@ async def delete_cluster(case: Case) -> Impact:
     cluster = answers.needed("cluster")
     phase, job = text(get(cluster, "/status/phase")), text(get(cluster, "/status/jobID"))
     if phase == "Deleting":
-        follow = f'get_job(job_id="{word(job)}") shows how far it is.' if job else ""
-        raise refused(f"cluster {name_of(cluster)} is being deleted already", follow)
+        wait = how_to_wait("get_cluster", cluster, cluster_id=case.cluster_id)
+        follow = f' get_job(job_id="{word(job)}") shows how far it is.' if job else ""
+        raise refused(f"cluster {name_of(cluster)} is being deleted already", wait + follow)
     draft = _draft(case, cluster, f"Deletes cluster {name_of(cluster)} for good, with everything that runs in it.")
     if phase in _BUSY:
         draft.warnings.append(f"The cluster is {phase}: something is under way in it.")

@@ -21,6 +21,7 @@ from ap_mcp.guard.impact import (
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
 from ap_mcp.summaries import changes
 from ap_mcp.summaries.base import age, few, get, moment, number, plural, quoted, text, word
+from ap_mcp.summaries.following import how_to_wait
 
 PENDING = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK"})
 DELETING = "DELETING"
@@ -165,9 +166,9 @@ def _must_be_it(case: Case, release: Any) -> None:
     if told != (text(case.arguments.get("namespace")), text(case.arguments.get("name"))):
         raise refused(f"asked for release {_place(case)}, the service answered with {word('/'.join(told))}")
     if text(get(release, "/status")) == DELETING:
-        raise refused(
-            f"release {_place(case)} is being deleted already", "It is gone once get_release finds it no more."
-        )
+        where = {name: str(case.arguments[name]) for name in ("cluster_id", "namespace", "name")}
+        wait = how_to_wait("get_release", release, **where)
+        raise refused(f"release {_place(case)} is being deleted already", wait)
 
 
 def _draft(case: Case, cluster: Any, sentence: str, release: Any = None) -> Draft:

@@ -5,8 +5,8 @@ from typing import Any
 
 from ap_mcp.guard.impact import Answers, Draft, briefly, gather, look, refused
 from ap_mcp.summaries import changes
-from ap_mcp.summaries.base import few, get, items, text, word
-from ap_mcp.summaries.versions import runs_on
+from ap_mcp.summaries.base import few, get, text, word
+from ap_mcp.summaries.versions import runs_on, template_versions
 
 HEALTHY = "running"
 
@@ -105,9 +105,7 @@ def _about_addon(draft: Draft, name: str, row: Any, version: str, *, fits: bool 
 
 def _fits(answer: Any, name: str, version: str, target: str) -> bool | None:
     """Say whether a version of an add-on is made for a cluster version; None if its template does not tell."""
-    ours = [each for each in items(answer, "/items") if get(each, "/metadata/name") == name]
-    versions = [each for template in ours for each in items(template, "/spec/versions")]
-    row = next((each for each in versions if get(each, "/version") == version), None)
+    row = next((each for each in template_versions(answer, name) if get(each, "/version") == version), None)
     return None if row is None else runs_on(row, target)
 
 

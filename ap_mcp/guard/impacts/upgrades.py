@@ -11,7 +11,6 @@ from ap_mcp.guard.impact import (
     Draft,
     Impact,
     about_cluster,
-    entries,
     gather,
     impact_of,
     look,
@@ -23,11 +22,19 @@ from ap_mcp.guard.impacts.checks import passed_check
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
 from ap_mcp.summaries.base import age, few, get, items, moment, number, plural, quoted, span, strings, text, word
 from ap_mcp.summaries.findings import failures
+from ap_mcp.summaries.following import how_to_wait
 from ap_mcp.summaries.mask import mask
 from ap_mcp.summaries.plain import flattened
 from ap_mcp.summaries.upgrade_parts import spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import TITLES
-from ap_mcp.summaries.versions import began, offered_to, resolve_target, runs_now
+from ap_mcp.summaries.versions import (
+    offered_to,
+    resolve_target,
+    runs_now,
+    tasks_of,
+    under_way,
+    upgrade_verdicts,
+)
 
 OLD_BACKUP = timedelta(days=1)
 STAGE = "Cluster"
@@ -53,7 +60,7 @@ async def upgrade_cluster(case: Case) -> Impact:
     )
     cluster = answers.needed("cluster")
     info = answers.needed("info", "says which versions are offered")
-    _must_be_idle(cluster, _tasks(answers), info)
+    _must_be_idle(case, cluster, _tasks(answers), info)
     now, target, offered = _versions(case, cluster, info)
     checks = answers.needed("checks", "says whether the pre-upgrade check passed")
     check = passed_check(case, checks, now, target, offered)
@@ -123,7 +130,7 @@ async def cancel_upgrade_workflow(case: Case) -> Impact:
     workflow, cluster = answers.needed("workflow"), answers.needed("cluster")
     must_belong(case, workflow, "/spec/clusterID", "upgrade workflow")
     points = items(workflow, "/status/pointStatuses")
-    _must_be_cancellable(workflow, points)
+    _must_be_cancellable(case, workflow, points)
     name = name_of(cluster)
     way = " to ".join(word(get(workflow, f"/spec/{key}")) for key in ("clusterVersion", "targetVersion"))
     sentence = f"Ends the upgrade workflow of cluster {name} from {way} for good."
@@ -145,36 +152,36 @@ def _tasks(answers: Answers) -> list[dict[str, Any]]:
     Raises:
         CallRefused: they could not be read.
     """
-    found = entries(answers.needed("tasks", "says whether an upgrade is running or has failed"), "/items")
+    found = tasks_of(answers.needed("tasks", "says whether an upgrade is running or has failed"))
     if found is None:
         raise refused("what list_upgrade_tasks answered is no list of upgrades")
-    return sorted(found, key=began)
+    return found
 
 
-def _must_be_idle(cluster: Any, tasks: list[dict[str, Any]], info: Any) -> None:
+def _must_be_idle(case: Case, cluster: Any, tasks: list[dict[str, Any]], info: Any) -> None:
     """Refuse an upgrade of a cluster in which something else is under way.
 
     Raises:
         CallRefused: naming what, and how to follow it.
     """
     name, phase = name_of(cluster), text(get(cluster, "/status/phase"))
-    told = [get(tasks[-1], "/status/phase", "") if tasks else None, get(info, "/status/phase")]
-    states = [verdict_of(text(each)) for each in told if each is not None]
-    if busy := [each for each in states if each not in ("succeeded", "failed")]:
-        raise refused(
-            f"an upgrade of cluster {name} {spoken(word(busy[0]))}", "list_upgrade_tasks shows how far it is."
-        )
+    states = upgrade_verdicts(tasks, info)
+    if busy := under_way(states):
+        named = {"cluster_id": case.cluster_id, "task_id": text(get(tasks[-1], "/metadata/uid")) if tasks else ""}
+        wait = how_to_wait("get_upgrade_task", tasks[-1] if tasks else None, **named)
+        raise refused(f"an upgrade of cluster {name} {spoken(busy)}", wait or "list_upgrade_tasks shows how far it is.")
     if phase != "Available":
         after = "Its last upgrade failed: retry_upgrade runs it again." if "failed" in states[:1] else ""
         state = word(phase) if phase else "in a phase that is not told"
         raise refused(
-            f"cluster {name} is {state}; only an Available cluster can be upgraded", after or _follow(cluster)
+            f"cluster {name} is {state}; only an Available cluster can be upgraded", after or _follow(case, cluster)
         )
 
 
-def _follow(cluster: Any) -> str:
-    job = get(cluster, "/status/jobID")
-    return f'get_job(job_id="{word(job)}") shows what is under way.' if job else "get_cluster says more."
+def _follow(case: Case, cluster: Any) -> str:
+    wait, job = how_to_wait("get_cluster", cluster, cluster_id=case.cluster_id), get(cluster, "/status/jobID")
+    more = f'get_job(job_id="{word(job)}") shows what is under way.' if job else "get_cluster says more."
+    return f"{wait} {more}".lstrip()
 
 
 def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]:
@@ -280,7 +287,7 @@ def _about_failure(draft: Draft, task: Any, cluster: Any) -> None:
     }
 
 
-def _must_be_cancellable(workflow: Any, points: list[dict[str, Any]]) -> None:
+def _must_be_cancellable(case: Case, workflow: Any, points: list[dict[str, Any]]) -> None:
     """Refuse what the state of a workflow and of its upgrade forbid.
 
     Raises:
@@ -290,9 +297,22 @@ def _must_be_cancellable(workflow: Any, points: list[dict[str, Any]]) -> None:
     upgrade = _upgrade_status(points)
     if phase.lower() not in MAY_CANCEL:
         state = word(phase) if phase else "in a state that is not told"
-        raise refused(f"the workflow is {state} and cannot be cancelled now", "get_upgrade_workflow shows its stages.")
+        named = {name: str(case.arguments[name]) for name in ("cluster_id", "upgrade_workflow_id")}
+        wait = how_to_wait("get_upgrade_workflow", workflow, **named)
+        after = wait or "get_upgrade_workflow shows its stages."
+        raise refused(f"the workflow is {state} and cannot be cancelled now", after)
     if upgrade.lower() not in AT_REST:
-        raise refused(f"the workflow's upgrade is {word(upgrade)} and cannot be cancelled now", "Wait for its end.")
+        what = f"the workflow's upgrade is {word(upgrade)} and cannot be cancelled now"
+        raise refused(what, _until_it_ends(case, _upgrade_of(points), upgrade))
+
+
+def _upgrade_of(points: list[dict[str, Any]]) -> str:
+    return next((text(get(each, "/taskID")) for each in points if get(each, "/taskType") == STAGE), "")
+
+
+def _until_it_ends(case: Case, task_id: str, phase: str) -> str:
+    wait = how_to_wait("get_upgrade_task", {"status": {"phase": phase}}, cluster_id=case.cluster_id, task_id=task_id)
+    return wait or "Wait for its end."
 
 
 def _about_upgrade_in(draft: Draft, answers: Answers, points: list[dict[str, Any]]) -> None:
@@ -301,12 +321,13 @@ def _about_upgrade_in(draft: Draft, answers: Answers, points: list[dict[str, Any
     Raises:
         CallRefused: the task is under way after all.
     """
-    task_id = next((text(get(each, "/taskID")) for each in points if get(each, "/taskType") == STAGE), "")
+    task_id = _upgrade_of(points)
     tasks = draft.listed(answers, "tasks", "/items", "how the upgrade in the workflow stands")
     task: Mapping[str, Any] = next((e for e in tasks or [] if task_id and get(e, "/metadata/uid") == task_id), {})
     status = text(get(task, "/status/phase")) or _upgrade_status(points)
     if status.lower() not in AT_REST:
-        raise refused(f"the upgrade {word(task_id)} is {word(status)} and cannot be cancelled now", "Wait for its end.")
+        what = f"the upgrade {word(task_id)} is {word(status)} and cannot be cancelled now"
+        raise refused(what, _until_it_ends(draft.case, task_id, status))
     draft.stable["upgrade"] = status
     if status.lower() == "failed":
         draft.goes.append("the failed upgrade is given up: retry_upgrade no longer works for it")

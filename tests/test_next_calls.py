@@ -1,0 +1,145 @@
+"""What answers propose: calls that can be made as they are, waits for whatever was started, no surprise for anyone."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from agent import Agent, connected
+from canaries import harmless_calls
+from guarded import account, guarded_account
+from jsonschema import Draft202012Validator
+
+from ap_mcp.server import ASKS
+from ap_mcp.simulator.names import CHECKOUT_STAGING
+from ap_mcp.specs import GUARDED, Catalog
+from ap_mcp.tools import build_tools
+from ap_mcp.wait import WAIT_FOR, misfits, waitables
+
+A_WHILE = 60
+LAST = ("delete_cluster", "delete_chart")
+RELEASE = ("cluster_id", "namespace", "name")
+
+
+@dataclass
+class Proposals:
+    """Calls that answers proposed, by the tool that did; those that only look were tried at once.
+
+    Attributes:
+        refused: what such a call said, if it failed.
+    """
+
+    agent: Agent
+    catalog: Catalog
+    by: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    refused: list[str] = field(default_factory=list)
+
+    async def call(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Call a tool that must succeed, and note and try what its answer proposes."""
+        answer = await self.agent.call(tool, **arguments)
+        for each in answer.get("next", []):
+            self.by.setdefault(tool, []).append(each)
+            await self.try_out(tool, each)
+        return answer
+
+    async def try_out(self, by: str, proposed: Mapping[str, Any]) -> None:
+        """Make a call that only looks: an id from the wrong place fits the schema as well."""
+        tool = proposed["tool"]
+        if tool in self.catalog and self.catalog[tool].worst_effect != "read":
+            return
+        result = await self.agent.run(tool, {**proposed["arguments"], **({"wait_s": 0} if tool == WAIT_FOR else {})})
+        if result.is_error:
+            self.refused.append(f"{by} proposes {proposed}: {self.agent.said}")
+
+    @property
+    def every(self) -> list[tuple[str, dict[str, Any]]]:
+        return [(tool, each) for tool, proposed in self.by.items() for each in proposed]
+
+
+async def collect(folder: Path, catalog: Catalog) -> Proposals:
+    """Call every tool, those that delete last, and look at what is under way then."""
+    state, guarded = await guarded_account(folder)
+    async with connected(folder, app=account(state)) as agent:
+        proposals = Proposals(agent, catalog)
+        for tool, arguments in harmless_calls(state, folder).items():
+            answer = await proposals.call(tool, arguments)
+            await look(proposals, tool, arguments, answer)
+        for tool in sorted(guarded, key=lambda each: (each in LAST, "delete" in each)):
+            agent.world.advance(A_WHILE)
+            answer = await proposals.call(tool, guarded[tool])
+            await look(proposals, tool, guarded[tool], answer)
+        assert len(agent.done) == len((await agent.client.list_tools()).tools)
+    return proposals
+
+
+async def look(proposals: Proposals, tool: str, given: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+    """Read what a call has started, while it is under way."""
+    this = {"cluster_id": given.get("cluster_id", "")}
+    reads: list[tuple[str, dict[str, Any]]] = []
+    if tool in ("update_addon", "delete_addon"):
+        reads.append(("get_addon", {**this, "addon_id": given["addon_id"]}))
+    if tool in ("update_release", "delete_release"):
+        reads.append(("get_release", {name: given[name] for name in RELEASE}))
+    if tool == "run_precheck":
+        reads += [("get_precheck", {**this, "task_id": answer["check_id"]}), ("list_prechecks", this)]
+    if tool == "upgrade_cluster":
+        workflow = proposals.agent.world.table("upgrade_workflows").values()
+        (uid,) = (each["metadata"]["uid"] for each in workflow if each["_clusterID"] == CHECKOUT_STAGING)
+        reads += [("get_upgrade_task", {**this, "task_id": answer["task_id"]}), ("list_upgrade_tasks", this)]
+        reads += [("get_upgrade_workflow", {**this, "upgrade_workflow_id": uid}), ("get_upgrade_info", this)]
+        reads += [("get_cluster", this), ("assess_upgrade", this)]
+    if tool in ("create_cluster", "delete_cluster"):
+        reads += [("get_cluster", {"cluster_id": answer["cluster_id"]}), ("get_job", {"job_id": answer["job_id"]})]
+        reads.append((WAIT_FOR, {"kind": "job", "id": answer["job_id"], "wait_s": 0}))
+    for name, arguments in reads:
+        await proposals.call(name, arguments)
+
+
+@pytest.fixture(scope="module")
+def proposals(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Proposals:
+    return anyio.run(collect, tmp_path_factory.mktemp("proposals"), catalog)
+
+
+def test_every_proposed_call_fits_what_its_tool_takes(proposals: Proposals, catalog: Catalog) -> None:
+    shown = {tool.name: Draft202012Validator(tool.input_schema) for tool in build_tools(catalog)}
+    known = waitables(catalog.values(), catalog)
+    wrong = []
+    for by, each in proposals.every:
+        problems = [error.message for error in shown[each["tool"]].iter_errors(each["arguments"])]
+        if each["tool"] == WAIT_FOR:
+            problems += [str(problem) for problem in misfits(known, each["arguments"])]
+        wrong += [f"{by} proposes {each}: {problem}" for problem in problems]
+    assert wrong == []
+
+
+def test_every_proposed_look_finds_what_it_is_for(proposals: Proposals) -> None:
+    assert proposals.refused == []
+
+
+def test_whoever_is_sent_to_a_guarded_tool_is_told_that_a_person_is_asked(
+    proposals: Proposals, catalog: Catalog
+) -> None:
+    guarded = [each for _, each in proposals.every if each["tool"] in catalog and catalog[each["tool"]].guarded]
+    assert {"upgrade_cluster", "retry_upgrade", "set_cluster_public_access"} <= {each["tool"] for each in guarded}
+    assert [each for each in guarded if catalog[each["tool"]].effect in GUARDED and ASKS not in each["why"]] == []
+    assert [each for _, each in proposals.every if ASKS in each["why"] and each not in guarded] == []
+
+
+def test_whatever_starts_something_leads_to_the_wait_for_its_end(proposals: Proposals, catalog: Catalog) -> None:
+    started = {name: each for name, each in catalog.items() if each.effect != "read" and each.wait and each.wait.kind}
+    assert len(started) > 10
+    for name, operation in started.items():
+        first = proposals.by[name][0]
+        assert operation.wait is not None
+        assert (first["tool"], first["arguments"]["kind"]) == (WAIT_FOR, operation.wait.kind), name
+        assert first["arguments"].get("gone", False) == (operation.method == "DELETE"), name
+
+
+def test_what_is_under_way_leads_to_its_end_too(proposals: Proposals) -> None:
+    waiting = {by for by, each in proposals.every if each["tool"] == WAIT_FOR}
+    tasks = {"get_precheck", "list_prechecks", "get_upgrade_task", "list_upgrade_tasks", "get_upgrade_workflow"}
+    assert tasks | {"get_addon", "get_release", "get_cluster", "get_job", "assess_upgrade", WAIT_FOR} <= waiting
+    again = [each for by, each in proposals.every if by == each["tool"] and by.startswith(("get_", "list_"))]
+    assert [each for each in again if "cursor" not in each["arguments"]] == []
