@@ -74,7 +74,7 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         _: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
-        kept = autopilot.responses.read(principal, uri)
+        kept = autopilot.results.kept.read(principal, uri)
         if kept is None:
             why = "no answer is kept there: only recent ones are; call the tool again"
             raise MCPError(code=types.INVALID_PARAMS, message=f"Resource not found: {why}", data={"uri": uri})

@@ -2,7 +2,6 @@
 
 import logging
 import os
-import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -26,17 +25,17 @@ from ap_mcp.errors import (
     ReadOnly,
     UnknownTool,
 )
-from ap_mcp.files import read_upload, save_result
+from ap_mcp.files import read_upload
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.facts import NOTHING_READ, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
 from ap_mcp.guard.policy_file import load_policy
 from ap_mcp.guard.private import APPROVERS_FILE
-from ap_mcp.responses import ResponseStore
+from ap_mcp.results import Results
 from ap_mcp.schemas import nodes_at
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE, GUARDED, Operation, load_catalog
-from ap_mcp.summaries import Answer, NextCall, Result, summarise
+from ap_mcp.summaries import Answer, Result
 from ap_mcp.summaries.dry_run import dry_run
 from ap_mcp.summaries.mask import contains_placeholder, mask
 from ap_mcp.tools import DRY_RUN, TOKEN, own_schemas, select
@@ -86,7 +85,7 @@ class Autopilot:
         self.composed = composed.offered(self.operations)
         self.policy = replace(load_policy(settings.policy_file, settings), ask=not unasked)
         self.account = Account(self.catalog, connect)
-        self.responses = ResponseStore()
+        self.results = Results(settings, self.policy, self.operations, self.composed, self.waitables)
         # Read once, now: whoever can write to the file later gains nothing on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
@@ -334,7 +333,7 @@ class Autopilot:
         own: Mapping[str, Any] = NOTHING,
         context: Mapping[str, Any] = NOTHING,
     ) -> Result:
-        """Shape the answer; binary and secret ones go to a file, others are kept, masked, for whoever asks.
+        """Shape the answer of a call for an agent.
 
         Args:
             operation: what was called.
@@ -344,33 +343,16 @@ class Autopilot:
             own: the arguments of ours that were given with them.
             context: what was read beside it.
         """
-        file = None
-        if operation.answers_with_file:
-            name = _file_name(operation, arguments, reply)
-            file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, reply.content))
         body = None if operation.response_type == FILE else reply.body
-        answer = Answer(operation, arguments, body, file, self.account.now(), own, context)
-        extra = {"request_id": reply.request_id or None, "raw": self.responses.keep(caller.principal, answer)}
+        answer = Answer(operation, arguments, body, None, self.account.now(), own, context)
         self.recent.note(answer)
-        result = self.advised(summarise(answer))
-        return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
+        return await self.results.shaped(answer, reply, caller.principal)
 
     def advised(self, result: Result) -> Result:
-        """Return a result whose next calls are of tools that are offered, and say so if a person is asked first."""
-        offered = [each for each in result.next if self._offers(each.tool, each.arguments.get("kind"))]
-        return result.model_copy(update={"next": [self._asking(each) for each in offered]})
-
-    def _offers(self, tool: str, kind: Any) -> bool:
-        return kind in self.waitables if tool == wait.WAIT_FOR else tool in self.operations or tool in self.composed
-
-    def _asking(self, call: NextCall) -> NextCall:
-        operation = self.operations.get(call.tool)
-        if operation is None or effect_of(operation, call.arguments, self.policy) not in GUARDED:
-            return call
-        return call.model_copy(update={"why": f"{call.why} ({ASKS})"})
+        """Return a result whose next calls can be made, and say where a person is asked."""
+        return self.results.advised(result)
 
 
-ASKS = "a person is asked first"
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
 ASKED_ABOUT = "A rule of the operator wants a person asked before each look: call the tool itself."
 
@@ -380,14 +362,6 @@ def _refuse_placeholders(arguments: Mapping[str, Any]) -> None:
     if path is not None:
         why = "is a masked placeholder, not a value; sending it would overwrite the real secret. Leave it out"
         raise InvalidArguments([Problem(path, why)])
-
-
-def _file_name(operation: Operation, arguments: Mapping[str, Any], reply: "Reply") -> str:
-    disposition = reply.headers.get("content-disposition", "")
-    if match := re.search(r'filename="?([^";]+)"?', disposition):
-        return match[1]
-    of = next((str(arguments[name]) for name in operation.arguments if name in arguments), "answer")
-    return f"{operation.summary}-{of}{'.bin' if operation.response_type == FILE else '.json'}"
 
 
 def _ending(error: ApMcpError) -> "guard.Outcome":

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cloud": {"errors", "settings", "credentials", "specs", "binding", "__init__"},
     "summaries": {"errors", "phases", "specs", "files"},
     "responses": {"summaries"},
+    "results": {"settings", "specs", "files", "guard", "cloud", "summaries", "responses", "wait"},
     "wait": {"errors", "phases", "specs", "summaries"},
     "assess": {"errors", "specs", "schemas", "summaries"},
     "composed": {"errors", "specs", "arguments", "guard", "cloud", "account", "summaries", "wait", "assess"},
@@ -29,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "account": {"errors", "specs", "binding", "cloud", "summaries"},
     "server": {
         *("errors", "settings", "specs", "schemas", "arguments", "tools", "files", "binding", "cloud", "guard"),
-        *("summaries", "responses", "wait", "composed", "account"),
+        *("summaries", "results", "wait", "composed", "account"),
     },
     "prompts": {"errors"},
     "protocol": {"errors", "tools", "guard", "summaries", "wait", "assess", "server", "prompts", "__init__"},

@@ -12,8 +12,8 @@ from canaries import harmless_calls
 from guarded import account, guarded_account
 from jsonschema import Draft202012Validator
 
-from ap_mcp.server import ASKS
-from ap_mcp.simulator.names import CHECKOUT_STAGING
+from ap_mcp.results import ASKS, SWITCHED_OFF
+from ap_mcp.simulator.names import CHECKOUT_STAGING, SHOP_PROD
 from ap_mcp.specs import GUARDED, Catalog
 from ap_mcp.tools import build_tools
 from ap_mcp.wait import WAIT_FOR, misfits, waitables
@@ -143,3 +143,12 @@ def test_what_is_under_way_leads_to_its_end_too(proposals: Proposals) -> None:
     assert tasks | {"get_addon", "get_release", "get_cluster", "get_job", "assess_upgrade", WAIT_FOR} <= waiting
     again = [each for by, each in proposals.every if by == each["tool"] and by.startswith(("get_", "list_"))]
     assert [each for each in again if "cursor" not in each["arguments"]] == []
+
+
+@pytest.mark.anyio
+async def test_where_guarded_tools_are_switched_off_nobody_is_said_to_be_asked(tmp_path: Path) -> None:
+    async with connected(tmp_path, unasked=False, confirm="deny") as agent:
+        found = await agent.call("assess_upgrade", cluster_id=SHOP_PROD)
+    why = next(each["why"] for each in found["next"] if each["tool"] == "upgrade_cluster")
+    assert SWITCHED_OFF in why
+    assert ASKS not in why

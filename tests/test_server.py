@@ -140,7 +140,7 @@ async def test_the_whole_answer_is_kept_masked_for_whoever_asked(tmp_path: Path)
         assert secret in stored["values"]
         assert PLACEHOLDER in kept
         assert secret not in kept + agent.said + json.dumps(shown)
-        assert agent.autopilot.responses.read("somebody else", shown["raw"]) is None
+        assert agent.autopilot.results.kept.read("somebody else", shown["raw"]) is None
         assert (await agent.client.list_resources()).resources == []
 
 
@@ -149,7 +149,7 @@ async def test_files_and_credentials_are_not_kept_as_resources(tmp_path: Path) -
         chart = await agent.run("download_chart", {"chart_id": REDIS})
         certificate = await agent.run("get_cluster_certificate", {"cluster_id": SEARCH_DEV, "duration_days": 1})
         assert not any(isinstance(block, ResourceLink) for block in (*chart.content, *certificate.content))
-        assert len(agent.autopilot.responses) == 0
+        assert len(agent.autopilot.results.kept) == 0
 
 
 async def test_only_the_chosen_toolsets_are_offered(tmp_path: Path, catalog: Catalog) -> None:

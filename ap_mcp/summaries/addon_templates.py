@@ -62,21 +62,24 @@ def addon_templates(answer: Answer) -> TemplateList:
     found = [(each, _versions(each, fits)) for each in items(answer.body, "/items")]
     lines = [_template(each, versions) for each, versions in found if versions or not fits]
     left = [text(get(each, "/metadata/name")) for each, versions in found if fits and not versions]
-    unfit = [f"Nothing of these runs on {word(fits)}: {', '.join(map(word, left))}."] if left else []
+    doubts = [f"Nothing of these runs on {word(fits)}: {', '.join(map(word, left))}."] if left else []
+    if CLUSTER in answer.context and not fits:
+        doubts.append("The cluster does not tell its version, so nothing was left out.")
     if len(found) != 1 or not lines:
-        return TemplateList(summary=_templates_said(answer, lines, fits), templates=lines, warnings=unfit)
+        return TemplateList(summary=_templates_said(answer, lines, fits), templates=lines, warnings=doubts)
     versions = found[0][1]
     form = get(_stable(versions), "/input/parameters", {})
-    running = f" that run on {word(fits)}" if fits else ""
+    count = plural(len(versions), "version") + (f" that run on {word(fits)}" if fits else "")
+    stable = "the newest is" if get(_stable(versions), "/stable") is False else "the newest stable one is"
     return TemplateList(
-        summary=f"{word(lines[0].name)}: {plural(len(versions), 'version')}{running}; "
-        f"the newest stable one is {word(lines[0].newest)}.",
+        summary=f"{word(lines[0].name)}: {count}; {stable} {word(lines[0].newest)}.",
         templates=lines,
         versions=[_version(each) for each in versions],
         sizes=[
             size_line(size) for key, size in as_object(form).items() if key != "custom" and isinstance(size, Mapping)
         ],
         default_values={"custom": custom} if (custom := as_object(get(form, "/custom"))) else {},
+        warnings=doubts,
     )
 
 
@@ -106,9 +109,14 @@ def _part(resource: Mapping[str, Any]) -> str:
 
 def _versions(template: Any, fits: str) -> list[dict[str, Any]]:
     """Return the versions of a template, the newest stable one first; those that do not run on a cluster left out."""
-    every = [each for each in items(template, "/spec/versions") if not fits or runs_on(each, fits) is not False]
+    every = [each for each in items(template, "/spec/versions") if not fits or _may_run(each, fits)]
     newest_first = sorted(every, key=lambda each: version_order(text(get(each, "/version"))), reverse=True)
     return sorted(newest_first, key=lambda each: get(each, "/stable") is False)
+
+
+def _may_run(release: Any, version: str) -> bool:
+    """Say whether a version may run on a cluster, of which only the minor version may be known: `v1.31`."""
+    return runs_on(release, version) is not False or runs_on(release, f"{version}.") is not False
 
 
 def _template(body: Any, versions: Sequence[Any]) -> TemplateLine:
