@@ -48,6 +48,10 @@ BORROWED = re.compile(r"\b(?:HUAWEICLOUD_SDK|HW)_[A-Z_]*[A-Z]")
 MADE_BY_THE_EXAMPLE = "tests/tool_snapshots/get_log_config.json"
 NOT_IN_THE_TREE = {"ap-mcp.toml", MADE_BY_THE_EXAMPLE}
 SECONDS = 120
+ONE_AFTER_THE_OTHER = (
+    "import sys; from ap_mcp.cli import main; [main(each.split(), standalone_mode=False) for each in sys.argv[1:]]"
+)
+"""Runs commands of ours in one process, which is quicker."""
 SHELL_PROGRAM = shutil.which("sh") or "/bin/sh"
 
 
@@ -84,10 +88,19 @@ def rows(text: str, heading: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in table[0].splitlines()[2:]]
 
 
+def below(command: click.Command) -> dict[str, click.Command]:
+    """The commands of a group by name, which it may import only now."""
+    if not isinstance(command, click.Group):
+        return {}
+    context = click.Context(command)
+    found = {name: command.get_command(context, name) for name in command.list_commands(context)}
+    return {name: each for name, each in found.items() if each}
+
+
 def commands(command: click.Command = main, path: str = "ap-mcp") -> Iterator[tuple[str, click.Command]]:
     """Every command by what one types."""
     yield path, command
-    for name, each in command.commands.items() if isinstance(command, click.Group) else ():
+    for name, each in below(command).items():
         yield from commands(each, f"{path} {name}")
 
 
@@ -104,8 +117,8 @@ def our_calls(text: str) -> Iterator[list[str]]:
 def parse(words: list[str]) -> None:
     """Let click read a command line as if it were typed; a flag or command that is not there raises."""
     command: click.Command = main
-    while isinstance(command, click.Group) and words and words[0] in command.commands:
-        command, words = command.commands[words[0]], words[1:]
+    while words and words[0] in below(command):
+        command, words = below(command)[words[0]], words[1:]
     if isinstance(command, click.Group):
         known = {option for each in command.params for option in each.opts} | {""}
         assert set(words) <= known, f"{words} is no command of ap-mcp"
@@ -372,25 +385,24 @@ def insert(tree: Path, path: str, where: str, text: str) -> None:
 
 def test_an_operation_is_added_in_the_five_steps_told(tmp_path: Path, catalog: Catalog) -> None:
     for folder in ("ap_mcp", "tool_specs", "tests"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", ".*"))
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".*"))
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     examples = EXAMPLE.findall(CONTRIBUTING)
     assert len(examples) == 6
     for path, where, text in examples:
         insert(tmp_path, path, where, text)
-    python, pytest_ = [sys.executable, "-m"], [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    checked = run([*python, "ap_mcp", "specs", "check", "--write"], tmp_path)
-    assert f"{len(catalog) + 1} operations, nothing wrong" in checked
-    shown = run([*python, "ap_mcp", "tools", "get_log_config"], tmp_path)
+    pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    told = ("specs check --write", "tools get_log_config", "docs --write")
+    shown = run([sys.executable, "-c", ONE_AFTER_THE_OTHER, *told], tmp_path)
+    assert f"{len(catalog) + 1} operations, nothing wrong" in shown
     assert "log_type (string, one of control, audit, system-addon)" in shown
+    assert "\n| `get_log_config` |" in (tmp_path / "README.md").read_text(encoding="utf-8")
     run([*pytest_, "tests/test_tool_snapshots.py", "-k", "get_log_config"], tmp_path, UPDATE_SNAPSHOTS="1")
     assert (tmp_path / MADE_BY_THE_EXAMPLE).is_file()
     chosen = "logs_that or exercised_above or get_log_config or documented or has_a_case or every_argument"
     files = [f"tests/test_{name}.py" for name in ("operations", "binding_sdk", "tool_snapshots", "specs")]
     run([*pytest_, *files, "-k", chosen], tmp_path)
-    run([*python, "ap_mcp", "docs", "--write"], tmp_path)
-    assert "\n| `get_log_config` |" in (tmp_path / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_changelog_keeps_its_form_and_knows_this_version() -> None:

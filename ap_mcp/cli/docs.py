@@ -71,8 +71,10 @@ def _helps(command: click.Command, name: str, parent: click.Context | None = Non
     settings = {"terminal_width": 100, "max_content_width": 100, **command.context_settings}
     context = click.Context(command, parent, info_name=name, **settings)
     yield command.get_help(context)
-    for inner, each in getattr(command, "commands", {}).items():
-        yield from _helps(each, inner, context)
+    names = command.list_commands(context) if isinstance(command, click.Group) else []
+    for inner in names:
+        if isinstance(command, click.Group) and (each := command.get_command(context, inner)):
+            yield from _helps(each, inner, context)
 
 
 PARTS: dict[str, Callable[[], str]] = {"tools": tool_table, "help": help_texts}
