@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from impacts import Judge, judge
 
@@ -445,6 +445,7 @@ def test_no_bytes_make_the_reader_stumble(content: bytes, *, zipped: bool) -> No
         chart_in(gzip.compress(content) if zipped else content)
 
 
+@example(at=119, flip=2)
 @given(at=st.integers(0, 400), flip=st.integers(1, 255))
 def test_a_damaged_archive_is_never_misread(at: int, flip: int) -> None:
     archive = bytearray(a_chart())

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from ap_mcp.summaries.mask import DEPTH_LIMIT, PLACEHOLDER, contains_placeholder, mask, mask_text
@@ -273,6 +273,7 @@ JSON_LIKE = st.recursive(
 
 
 @settings(deadline=None, max_examples=600, suppress_health_check=[HealthCheck.too_slow])
+@example({"passwordpassword[null": 0})
 @given(JSON_LIKE)
 def test_masking_twice_changes_nothing_more(value: Any) -> None:
     once = mask(value)

@@ -68,17 +68,22 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
     masked: dict[str, Any] = {}
     for key, each in found.items():
         name = str(key)
+        told = _shown_name(name, depth)  # what is left of a name that held a secret may announce one
         if is_secret and name in ("data", "stringData"):
             shown = _sealed(each, depth)
         elif lists_secrets and name == "items" and isinstance(each, list):
             shown = [_masked_object(item, depth + 1, is_secret=True) for item in each if isinstance(item, Mapping)]
-        elif names_a_secret(name) or (label and name in ("value", "Value") and names_a_secret(label)):
+        elif (
+            names_a_secret(name)
+            or (told != name and names_a_secret(told))
+            or (label and name in ("value", "Value") and names_a_secret(label))
+        ):
             shown = _hidden(each, name, depth)
         elif isinstance(each, str) and len(name) in _LOGIN_LENGTHS and _is_login(name, each):
             shown = PLACEHOLDER
         else:
             shown = _masked(each, depth)
-        masked[_shown_name(name, depth)] = shown
+        masked[told] = shown
     return masked
 
 
