@@ -42,6 +42,8 @@ def _base64(text: str) -> str:
     return base64.b64encode(text.encode()).decode()
 
 
+_KUBECONFIG = yaml.safe_dump({"users": [{"name": "user", "user": {"client-key-data": "<it>", "token": "<it>"}}]})
+
 IN_TEXT: tuple[Callable[[str], str], ...] = (
     lambda it: f"password={it}",
     lambda it: f"X-Auth-Token: {it}",
@@ -55,7 +57,7 @@ IN_TEXT: tuple[Callable[[str], str], ...] = (
     lambda it: f"-----BEGIN RSA PRIVATE KEY-----\n{it}\n-----END RSA PRIVATE KEY-----",
     lambda it: _base64(json.dumps({"auths": {"swr.example": {"username": "u", "password": it}}})),
     lambda it: f"https://obs.example/backup?AccessKeyId={it}&x-obs-security-token={it}",
-    lambda it: yaml.safe_dump({"users": [{"name": "user", "user": {"client-key-data": it, "token": it}}]}),
+    lambda it: _KUBECONFIG.replace("<it>", it),
     lambda it: f"canonicalRequest: GET|/v3|host:cce.example|x-security-token:{it}|",
 )
 """How a secret stands inside a text."""

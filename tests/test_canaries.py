@@ -7,6 +7,7 @@ import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +32,9 @@ from canaries import (
 from click.testing import CliRunner
 from connecting import GET, KEY, settings
 from consenting import TOOLS, Prepared, prepare, scene_of
-from guarded import Person, account
+from guarded import Person, unchecked
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
-from simulation import simulate
 
 from ap_mcp.cli import main
 from ap_mcp.cloud.client import CloudClient
@@ -108,7 +108,7 @@ def everything(prepared: Prepared, folder: Path) -> dict[str, dict[str, Any]]:
 
 def keyed(state: Mapping[str, Any]) -> Simulator:
     """A simulated account that takes our keys only."""
-    return simulate(World.from_json(json.loads(json.dumps(state))), credentials=OURS)
+    return unchecked(state, credentials=OURS)
 
 
 async def test_every_tool_is_watched(tmp_path: Path, prepared: Prepared) -> None:
@@ -126,7 +126,7 @@ async def test_no_secret_in_an_answer_is_told(
 ) -> None:
     calls = harmless_calls(prepared.state, tmp_path)
     for turn in range(0, len(IN_TEXT), AT_ONCE):
-        transport = Meddling(account(prepared.state), Planter(turn, reckless=reckless))
+        transport = Meddling(unchecked(prepared.state), Planter(turn, reckless=reckless))
         async with watched(tmp_path, lookout, prepared, transport) as agent:
             for tool, arguments in calls.items():
                 result = await agent.run(tool, arguments)
@@ -138,7 +138,7 @@ async def test_no_secret_is_told_to_whoever_should_agree_elsewhere(
     tmp_path: Path, prepared: Prepared, lookout: Lookout, confirm: str, turn: int
 ) -> None:
     calls = everything(prepared, tmp_path)
-    transport = Meddling(account(prepared.state), Planter(turn))
+    transport = Meddling(unchecked(prepared.state), Planter(turn))
     async with watched(tmp_path, lookout, prepared, transport, confirm=confirm, unasked=False) as agent:
         for tool in TOOLS:
             await agent.call(tool, **calls[tool], dry_run=True)
@@ -173,7 +173,7 @@ async def test_no_secret_is_told_while_something_is_waited_for(
         told.append(f"{progress} of {total}: {message}")
 
     for turn in range(len(IN_TEXT)):
-        app = account(prepared.state)
+        app = unchecked(prepared.state)
         row = app.state.world.table("clusters")[ML_BATCH]
         row["metadata"]["name"], row["status"]["phase"] = f"ml {IN_TEXT[turn](MARK)} batch", "Creating"
 
@@ -210,7 +210,7 @@ async def test_no_secret_in_an_error_is_told(tmp_path: Path, prepared: Prepared,
 async def test_no_token_or_password_in_use_is_told(
     tmp_path: Path, prepared: Prepared, lookout: Lookout, kind: str
 ) -> None:
-    app = account(prepared.state)
+    app = unchecked(prepared.state)
     world = app.state.world
     world.table("users")[USER_ID]["_password"] = f"{MARK}-the-password"
     environment = {"HW_USER_NAME": USER_NAME, "HW_PASSWORD": f"{MARK}-the-password", "HW_DOMAIN_NAME": DOMAIN_NAME}
@@ -239,7 +239,7 @@ async def test_no_token_or_password_in_use_is_told(
 async def test_no_wrong_argument_is_repeated(tmp_path: Path, prepared: Prepared, lookout: Lookout) -> None:
     planted = Planter()({"password": "", "text": "a few words about nothing"})
     values = [planted, json.dumps(planted), [planted], 7]
-    async with watched(tmp_path, lookout, prepared, Meddling(account(prepared.state), dict)) as agent:
+    async with watched(tmp_path, lookout, prepared, Meddling(unchecked(prepared.state), dict)) as agent:
         for tool, arguments in everything(prepared, tmp_path).items():
             for name in {*arguments, "password"} - {"chart_path"}:
                 for value in values:
@@ -257,10 +257,10 @@ async def test_no_secret_is_told_when_our_own_code_stumbles(
     def stumble(*found: Any, **more: Any) -> None:
         raise ValueError(f"cannot make sense of {found} and {more}")
 
-    for place in ("account.bind", "server.summarise", "guard.build_impact", "guard.digest_of"):
+    for place in ("account.bind", "results.summarise", "guard.build_impact", "guard.digest_of"):
         with monkeypatch.context() as patch:
             patch.setattr(f"ap_mcp.{place}", stumble)
-            async with watched(tmp_path, lookout, prepared, Meddling(account(prepared.state), Planter())) as agent:
+            async with watched(tmp_path, lookout, prepared, Meddling(unchecked(prepared.state), Planter())) as agent:
                 for tool, arguments in everything(prepared, tmp_path).items():
                     lookout.look(f"{place} {tool}", await leaving(agent, await agent.run(tool, arguments)))
         assert any("stumbled: ValueError" in message for message in caplog.messages), place
@@ -314,9 +314,9 @@ def test_no_secret_is_printed_by_a_call(
     def autopilot(*_: Any, **__: Any) -> Autopilot:
         return autopilot_on(served[-1].app, None, served[-1], **settings)
 
-    monkeypatch.setattr(sys.modules["ap_mcp.cli.call"], "chosen_autopilot", autopilot)
+    monkeypatch.setattr(import_module("ap_mcp.cli.call"), "chosen_autopilot", autopilot)
     for turn, output in enumerate(("text", "json", "raw")):
-        served.append(Meddling(account(prepared.state), Planter(turn)))
+        served.append(Meddling(unchecked(prepared.state), Planter(turn)))
         for tool, arguments in calls.items():
             done = CliRunner().invoke(main, ["call", tool, "--json", "-", "--output", output], json.dumps(arguments))
             assert done.stdout or done.exit_code, done.stderr

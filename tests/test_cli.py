@@ -363,8 +363,12 @@ def test_generated_documents_are_written_and_checked(tmp_path: Path) -> None:
 
 def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
     yield path
-    for name, each in getattr(command, "commands", {}).items():
-        yield from commands(each, (*path, name))
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            each = command.get_command(context, name)
+            assert each, name
+            yield from commands(each, (*path, name))
 
 
 @pytest.mark.parametrize("path", list(commands(main)), ids=" ".join)

@@ -3,11 +3,11 @@
 import json
 import os
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from itertools import chain, repeat
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,7 @@ def granted(store: ApprovalStore, folder: Path) -> bool:
 
 def at(moments: Iterator[datetime], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands see these moments; their module hides behind the group of the same name."""
-    monkeypatch.setattr(sys.modules["ap_mcp.cli.approvals"], "_now", lambda: next(moments))
+    monkeypatch.setattr(import_module("ap_mcp.cli.approvals"), "_now", lambda: next(moments))
 
 
 # Making a key

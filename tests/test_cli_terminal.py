@@ -3,6 +3,7 @@
 import json
 import os
 import select
+import signal
 import subprocess
 import sys
 import termios
@@ -23,7 +24,7 @@ from ap_mcp.simulator.names import TEAM_SANDBOX
 from ap_mcp.summaries import Result
 
 SECONDS = 60
-IMPATIENCE = 10.0
+IMPATIENCE = 3.0
 """Seconds until somebody presses Ctrl-C again."""
 DELETE = ("delete_cluster", "cluster_id=team-sandbox")
 NAME, SECRET = "Name of what is acted on: ", "Passphrase: "
@@ -31,13 +32,14 @@ OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 """Makes the terminal on standard input the one that `/dev/tty` means, and becomes the program."""
+FORKING = Path(__file__).with_name("forking.py")
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 class Terminal:
     """A program at a terminal, whoever sits there, and what has been shown so far."""
 
-    def __init__(self, process: subprocess.Popen[bytes], screen: int) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes] | Forked", screen: int) -> None:
         self.process = process
         self.screen = screen
         self.shown = ""
@@ -92,22 +94,59 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "TERM": "dumb"}
 
 
+class Forked:
+    """A process that `forking.py` becomes, with what a test wants of one."""
+
+    def __init__(self, program: subprocess.Popen[str], **told: object) -> None:
+        assert program.stdin
+        assert program.stdout
+        print(json.dumps(told), file=program.stdin, flush=True)
+        self.answers = program.stdout
+        self.process = int(self.answers.readline())
+        self.code: int | None = None
+
+    def kill(self) -> None:
+        if self.code is None:
+            os.kill(self.process, signal.SIGKILL)
+
+    def wait(self, _: float = SECONDS) -> int:
+        if self.code is None:
+            self.code = int(self.answers.readline())
+        return self.code
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
+    """A program that has imported `ap-mcp`, and becomes it for each test."""
+    command, env = [sys.executable, str(FORKING)], environment(tmp_path_factory.mktemp("forking"))
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as started:
+        yield started
+        assert started.stdin
+        started.stdin.close()
+
+
 @contextmanager
-def calling(home: Path, *arguments: str, to_file: Path | None = None, **more: str) -> Iterator[Terminal]:
-    """Start `ap-mcp call --simulate` at a terminal of its own; its results may go to a file."""
+def calling(
+    home: Path,
+    *arguments: str,
+    program: subprocess.Popen[str] | None = None,
+    to_file: Path | None = None,
+    **more: str,
+) -> Iterator[Terminal]:
+    """Start `ap-mcp call --simulate` at a terminal of its own, from `program` or afresh; results may go to a file."""
     screen, theirs = os.openpty()
-    command = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "ap_mcp", "call", "--simulate", *arguments]
-    results = to_file.open("wb") if to_file else None
+    words, env = ["call", "--simulate", *arguments], environment(home) | more
+    process: subprocess.Popen[bytes] | Forked
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=theirs,
-            stdout=results or theirs,
-            stderr=theirs,
-            env=environment(home) | more,
-            cwd=home,
-            start_new_session=True,
-        )
+        if program:
+            results = str(to_file) if to_file else None
+            told = {"terminal": os.ttyname(theirs), "folder": str(home), "environment": env}
+            process = Forked(program, **told, arguments=words, results=results)
+        else:
+            command = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "ap_mcp", *words]
+            process = subprocess.Popen(
+                command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=home, start_new_session=True
+            )
         os.close(theirs)
         try:
             yield Terminal(process, screen)
@@ -116,8 +155,6 @@ def calling(home: Path, *arguments: str, to_file: Path | None = None, **more: st
             process.wait()
     finally:
         os.close(screen)
-        if results:
-            results.close()
 
 
 def phase(home: Path) -> str:
@@ -156,9 +193,9 @@ def test_whoever_reads_types_the_name_and_knows_the_passphrase_gets_the_call_thr
     assert (decided["channel"], decided["approver"], finished["result"]) == ("approval", "alice", "succeeded")
 
 
-def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path) -> None:
+def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path, program: subprocess.Popen[str]) -> None:
     results = home / "results.json"
-    with calling(home, *DELETE, "--output", "json", to_file=results) as terminal:
+    with calling(home, *DELETE, "--output", "json", program=program, to_file=results) as terminal:
         terminal.see("Deletes cluster team-sandbox")
         terminal.see(NAME)
         terminal.type("team-sandbox")
@@ -183,8 +220,10 @@ def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path) 
         (["team-sandbox", CTRL_D], "delete_cluster was not run: It was broken off. Nothing was sent."),
     ],
 )
-def test_whoever_does_not_gets_nothing_sent(home: Path, typed: list[str], said: str) -> None:
-    with calling(home, *DELETE) as terminal:
+def test_whoever_does_not_gets_nothing_sent(
+    home: Path, program: subprocess.Popen[str], typed: list[str], said: str
+) -> None:
+    with calling(home, *DELETE, program=program) as terminal:
         for prompt, text in zip((NAME, SECRET), typed, strict=False):
             terminal.see(prompt)
             terminal.type(text)
@@ -195,8 +234,8 @@ def test_whoever_does_not_gets_nothing_sent(home: Path, typed: list[str], said: 
     assert list(audited(home)) == []
 
 
-def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path) -> None:
-    with calling(tmp_path, *DELETE) as terminal:
+def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path, program: subprocess.Popen[str]) -> None:
+    with calling(tmp_path, *DELETE, program=program) as terminal:
         terminal.see("there is no approver's key")
         terminal.see("ap-mcp approvals init")
         assert terminal.end() == 4
@@ -204,30 +243,32 @@ def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize(("flags", "code"), [(["--yes"], 3), (["--confirm", "deny"], 3), (["--read-only"], 4)])
-def test_nobody_is_asked_who_could_not_say_yes(home: Path, flags: list[str], code: int) -> None:
-    with calling(home, *DELETE, *flags) as terminal:
+def test_nobody_is_asked_who_could_not_say_yes(
+    home: Path, program: subprocess.Popen[str], flags: list[str], code: int
+) -> None:
+    with calling(home, *DELETE, *flags, program=program) as terminal:
         assert terminal.end() == code
     assert NAME not in terminal.shown
     assert phase(home) == "Available"
 
 
-def test_what_a_rule_lets_go_is_not_asked_about(home: Path) -> None:
+def test_what_a_rule_lets_go_is_not_asked_about(home: Path, program: subprocess.Popen[str]) -> None:
     rules = home / "policy.toml"
     rules.write_text('rules = [{ decision = "allow", clusters = ["team-*"], effects = ["destroy"] }]')
-    with calling(home, *DELETE, "--yes", AP_MCP_POLICY_FILE=str(rules)) as terminal:
+    with calling(home, *DELETE, "--yes", program=program, AP_MCP_POLICY_FILE=str(rules)) as terminal:
         terminal.see("team-sandbox is being deleted.")
         assert terminal.end() == 0
     assert phase(home) == "Deleting"
 
 
 def test_what_another_must_approve_cannot_be_approved_by_whoever_asks(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, program: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ap_mcp.guard.keys.SCRYPT_COST", 2**10)
     init_key(tmp_path / ".config" / "ap-mcp", local_user(), PASSPHRASE)
     rules = tmp_path / "policy.toml"
     rules.write_text('rules = [{ decision = "ask", effects = ["destroy"], approver = "other" }]')
-    with calling(tmp_path, *DELETE, AP_MCP_POLICY_FILE=str(rules)) as terminal:
+    with calling(tmp_path, *DELETE, program=program, AP_MCP_POLICY_FILE=str(rules)) as terminal:
         terminal.see("(somebody else must decide)")
         terminal.see(NAME)
         terminal.type("team-sandbox")

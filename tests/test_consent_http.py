@@ -19,6 +19,7 @@ from mcp_types import CallToolResult, ElicitResult
 from starlette.applications import Starlette
 
 from ap_mcp.protocol import build_server
+from ap_mcp.simulator.serving import PromptServer
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -27,7 +28,7 @@ TOOL = "delete_cluster"
 NO_WAY_BACK: tuple[dict[str, Any], ...] = ({"stateless_http": True}, {"json_response": True})
 
 
-class Started(uvicorn.Server):
+class Started(PromptServer):
     """A server that says when it takes requests."""
 
     def __init__(self, app: Starlette) -> None:
@@ -66,7 +67,7 @@ async def served(
             try:
                 yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", autopilot
             finally:
-                server.should_exit = True
+                server.stop()
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ import stamina
 from agent import Agent, connected
 from canaries import Meddling, harmless_calls
 from consenting import TOOLS, Prepared, prepare
-from guarded import Person, account
+from guarded import Person, unchecked
 from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestParams, ElicitResult, TextResourceContents
 
@@ -104,7 +104,7 @@ def unquoted(text: str) -> str:
 
 def unseen(text: str, *but: str) -> set[str]:
     """Characters that control, reorder or hide."""
-    return {char for char in text if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}} - {*but}
+    return {char for char in set(text) if unicodedata.category(char) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}} - {*but}
 
 
 def texts(value: Any) -> Iterator[str]:
@@ -168,7 +168,7 @@ async def test_text_from_the_cloud_never_speaks_in_our_voice(
     calls = harmless_calls(prepared.state, tmp_path)
     found: list[str] = []
     for turn in turns:
-        forging = Meddling(account(prepared.state), Forger(turn, keep=keep))
+        forging = Meddling(unchecked(prepared.state), Forger(turn, keep=keep))
         async with connected(tmp_path, app=forging.app, transport=forging) as agent:
             for tool, arguments in calls.items():
                 found += await flaws_of(agent, tool, arguments)
@@ -182,7 +182,7 @@ async def test_text_from_the_cloud_never_speaks_in_our_voice(
 async def test_text_from_the_cloud_never_speaks_to_a_person_who_is_asked(
     tmp_path: Path, prepared: Prepared, confirm: str, turn: int
 ) -> None:
-    forging, person = Meddling(account(prepared.state), Forger(turn, keep=True)), Reader("decline")
+    forging, person = Meddling(unchecked(prepared.state), Forger(turn, keep=True)), Reader("decline")
     settings: dict[str, Any] = {
         "chart_roots": (prepared.folder,),
         "confirm": confirm,
@@ -204,7 +204,7 @@ async def test_a_name_that_forges_is_quoted_wherever_a_person_or_an_agent_reads_
 ) -> None:
     person, found = Reader("decline"), []
     for evil in HOSTILE[:-1]:
-        app = account(prepared.state)
+        app = unchecked(prepared.state)
         for row in app.state.world.table("clusters").values():
             row["metadata"] |= {"name": evil.encode("utf-8", "replace").decode(), "alias": "twin"}
         person.read.clear()
@@ -243,7 +243,7 @@ class Failing(httpx.AsyncBaseTransport):
 @pytest.mark.parametrize("evil", HOSTILE, ids=lambda evil: ascii(evil[:12]))
 async def test_an_error_never_speaks_in_our_voice(tmp_path: Path, prepared: Prepared, evil: str) -> None:
     for status in (400, 403, 409, 429, 502, 200):
-        app = account(prepared.state)
+        app = unchecked(prepared.state)
         async with connected(tmp_path, app=app, transport=Failing(app, evil, status)) as agent:
             for cluster_id in (SHOP_PROD, "shop-prod"):
                 assert await flaws_of(agent, "get_cluster", {"cluster_id": cluster_id}) == []

@@ -53,7 +53,7 @@ def save(world: World, path: Path) -> None:
     descriptor, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            json.dump(state, file, ensure_ascii=False)
+            file.write(json.dumps(state, ensure_ascii=False))
             file.flush()
             os.fsync(file.fileno())
         Path(temporary).replace(path)

@@ -144,7 +144,7 @@ class World:
                 (datetime.fromisoformat(at), order, event, payload) for at, order, event, payload in state["events"]
             ]
             heapq.heapify(world._events)
-            world._tables = copy.deepcopy(state["tables"])
+            world._tables = json.loads(json.dumps(state["tables"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"saved simulator state is damaged: {error!r}") from error
         return world
