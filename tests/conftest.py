@@ -6,10 +6,14 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from ap_mcp.specs import Catalog, load_catalog
 
 pytest.register_assert_rewrite("agent", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
+
+settings.register_profile("steady", derandomize=True)
+settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it, for its user only
 ENOUGH = 256 * 2**20
