@@ -70,7 +70,7 @@ async def assess(
     Raises:
         ApMcpError: the cluster itself cannot be read.
     """
-    cluster_id, wanted = arguments[CLUSTER], arguments.get(TARGET)
+    cluster_id, wanted = arguments[CLUSTER], arguments.get(TARGET, "").strip() or None
     looks = {each: {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id} for each in READS}
     answers, errors = await _gathered(read, {"get_cluster": ("get_cluster", {CLUSTER: cluster_id})})
     if "get_cluster" in errors:

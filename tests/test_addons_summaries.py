@@ -93,13 +93,19 @@ def test_an_image_that_stayed_behind_at_an_upgrade_is_noticed(summed: Any) -> No
     [
         ("installFailed", {}, "delete_addon"),
         ("upgradeFailed", {"isRollbackable": True, "previousVersion": "1.28.4"}, "rollback_addon"),
-        ("abnormal", {"isRollbackable": False}, "delete_addon"),
+        ("deleteFailed", {}, "delete_addon"),
     ],
 )
 def test_what_to_do_next_follows_from_the_state(summed: Any, status: str, more: Mapping[str, Any], tool: str) -> None:
     result = summed("get_addon", instance(status, **more))
     assert [call.tool for call in result.next] == [tool]
     assert result.next[0].arguments == {"cluster_id": CLUSTER, "addon_id": ADDON}
+
+
+@pytest.mark.parametrize("status", ["abnormal", "upgradeFailed", "rollbackFailed", "unknown"])
+def test_an_addon_that_is_there_but_not_well_is_not_proposed_for_deletion(summed: Any, status: str) -> None:
+    (call,) = summed("get_addon", instance(status, isRollbackable=False)).next
+    assert (call.tool, call.arguments) == ("list_addon_templates", {"cluster_id": CLUSTER, "template_name": "coredns"})
 
 
 @pytest.mark.parametrize(("status", "more"), [("installing", {}), ("deleting", {"gone": True})])
@@ -175,6 +181,8 @@ def test_one_template_comes_with_its_versions_sizes_and_default_values(summed: A
 def test_a_template_nobody_knows_is_said_to_be_missing(summed: Any) -> None:
     result = summed("list_addon_templates", {"items": []}, template_name="istio")
     assert result.summary == 'No template is called "istio".'
+    assert [(call.tool, call.arguments) for call in result.next] == [("list_addon_templates", {})]
+    assert summed("list_addon_templates", {"items": []}).next == []
 
 
 def test_patterns_of_an_unknown_form_are_shown_as_they_are(summed: Any) -> None:

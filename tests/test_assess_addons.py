@@ -130,6 +130,19 @@ async def test_an_addon_that_is_not_well_stands_in_the_way_of_a_check(status: st
     assert (passed.verdict, passed.risks[0]) == ("go", found.in_the_way[0])
 
 
+async def test_an_addon_that_is_not_well_is_told_once_though_the_check_found_it_too() -> None:
+    scene = Scene()
+    scene.addon()["status"]["status"] = "abnormal"
+    risk = {"addonRisks": [{"addonTemplateName": "coredns"}]}
+    item = {"name": "AddonLimit", "group": "AddonCheck", "level": "Fatal", "phase": "Failed", "riskSource": risk}
+    scene.check(phase="Failed", clusterCheckStatus={"phase": "Failed", "itemsStatus": [item]})
+    found = await scene.assess()
+    assert [said for said in found.in_the_way if "AddonLimit" in said] == [found.in_the_way[0]]
+    assert found.in_the_way[0].endswith("is abnormal, not running (check item AddonLimit).")
+    assert len(found.in_the_way) == 2
+    assert "get_precheck" in tools(found)
+
+
 @pytest.mark.parametrize(
     ("status", "calls"),
     [("upgrading", ["wait_for", "update_addon", "wait_for"]), ("abnormal", ["get_addon", "update_addon", "wait_for"])],

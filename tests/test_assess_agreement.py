@@ -169,7 +169,7 @@ async def _agrees(scene: Scene, found: Assessment, wanted: str | None) -> None:
         return
     refusal = await scene.refusal(found.to_version)
     assert (found.verdict == "go") == (refusal == ""), (refusal, found.in_the_way)
-    if found.verdict == "go" and wanted is not None:
+    if found.verdict == "go" and wanted:
         assert await scene.refusal(wanted) == "" if not found.route else await scene.refusal(wanted)
 
 

@@ -68,6 +68,23 @@ async def test_a_version_that_cannot_be_reached_is_told_with_those_that_can() ->
     assert tools(found) == ["assess_upgrade"]
 
 
+@pytest.mark.parametrize("target", ["1.31", "V1.31", "v1.31.6"])
+async def test_a_version_that_is_written_otherwise_leads_to_the_one_that_may_be_meant(target: str) -> None:
+    found = await Scene().assess(target)
+    assert (found.verdict, tools(found), step(found, "assess_upgrade")) == (
+        "not_yet",
+        ["assess_upgrade"],
+        {"target_version": TARGET},
+    )
+
+
+@pytest.mark.parametrize("target", ["", " "])
+async def test_an_empty_version_is_none(target: str) -> None:
+    found = await Scene().assess(target)
+    assert (found.verdict, found.to_version) == ("not_yet", TARGET)
+    assert (await Scene().assess(" v1.31 ")).to_version == TARGET
+
+
 async def test_a_version_beyond_what_is_offered_is_reached_by_steps() -> None:
     scene = Scene(bent={"list_upgrade_paths": lambda _: {"upgradePaths": PATHS}})
     scene.bend("get_upgrade_info", "/spec/versionInfo/targetVersions", ["v1.30.10-r0"])
@@ -122,7 +139,8 @@ async def test_a_failed_upgrade_is_looked_at_before_it_is_tried_again_with_a_per
     scene.row["status"] = {"phase": "Upgrading", "reason": "UpgradeFailed", "message": "etcd is not healthy"}
     async with connected(tmp_path, app=app) as agent:
         found = await agent.call("assess_upgrade", cluster_id="checkout-staging")
-    assert 'The cluster is Upgrading: "etcd is not healthy".' in found["in_the_way"]
+    told = 'The last upgrade failed, and the cluster is Upgrading: "etcd is not healthy".'
+    assert told in found["in_the_way"]
     assert [each["tool"] for each in found["next"]] == ["get_upgrade_task", "retry_upgrade", "assess_upgrade"]
     assert found["next"][0]["arguments"]["task_id"] == task
     assert found["next"][1]["why"] == "Once the cause is mended (a person is asked first)"
@@ -140,7 +158,11 @@ async def test_a_cluster_that_is_being_made_is_waited_for_and_a_broken_one_says_
     scene.bend("get_upgrade_info", "/spec/versionInfo/targetVersions", ["v1.32.1-r0"])
     found = await scene.assess()
     assert "The cluster is Creating." in found.in_the_way
-    assert found.next[0].arguments == {"kind": "job", "id": scene.row["status"]["jobID"]}
+    job = {"kind": "job", "id": scene.row["status"]["jobID"], "cluster_id": ML_BATCH}
+    assert found.next[0].arguments == job
+    scene.row["status"]["phase"] = "Deleting"
+    leaving = await scene.assess()
+    assert [(each.tool, each.arguments) for each in leaving.next] == [("wait_for", {**job, "gone": True})]
     broken = await Scene(cluster_id=LEGACY_IMPORT).assess()
     assert tools(broken) == ["get_job", "assess_upgrade"]
     assert "has no free IP address" in broken.in_the_way[0]

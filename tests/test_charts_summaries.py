@@ -184,6 +184,14 @@ def test_a_healthy_release_shows_its_values_without_secrets_and_asks_for_nothing
     assert (result.problem, result.next) == (None, [])
 
 
+def test_what_a_failed_release_says_of_itself_is_told_once(summed: Any, world: World) -> None:
+    why = "timed out waiting for the condition"
+    body = {**said(world, "get_release", **PAYMENTS), "status": "FAILED", "status_description": why}
+    assert summed("get_release", {**body, "description": why}, **PAYMENTS).description is None
+    result = summed("get_release", body, **PAYMENTS)
+    assert (result.problem, result.description) == (why, "Upgrade complete")
+
+
 @pytest.mark.parametrize("tool", ["create_release", "update_release"])
 def test_a_change_under_way_is_followed_and_leaves_the_values_out(summed: Any, world: World, tool: str) -> None:
     body = {**said(world, "get_release", **PAYMENTS), "status": "PENDING_UPGRADE", "status_description": "Preparing"}

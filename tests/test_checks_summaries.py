@@ -97,7 +97,8 @@ def test_what_blocks_comes_first_with_cause_place_and_cure(summed: Any) -> None:
     assert "update_addon" in blocking.do
     assert [(risk.name, risk.where) for risk in result.risks] == [("Api", "/x used by y")]
     assert result.failed == {"AddonCheck Fatal": 1, "LimitCheck Warning": 1}
-    assert [call.tool for call in result.next] == ["list_addons", "run_precheck"]
+    assert [call.tool for call in result.next] == ["assess_upgrade", "run_precheck"]
+    assert result.next[0].arguments["target_version"] == "v1.31.6-r0"
 
 
 @pytest.mark.parametrize(

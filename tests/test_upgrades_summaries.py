@@ -241,6 +241,7 @@ def test_workflows_are_listed_and_the_open_one_is_proposed(summed: Any) -> None:
     assert result.summary == "2 upgrade workflows, 1 of them open."
     assert result.next[0].arguments["upgrade_workflow_id"] == "w-2"
     assert summed("list_upgrade_workflows", {"items": workflow("Init")}).total == 1
+    assert summed("list_upgrade_workflows", {"items": []}).summary == "No upgrade workflows."
 
 
 @pytest.mark.parametrize("operation", ["get_upgrade_task", "get_upgrade_workflow", "get_upgrade_info", "list_backups"])

@@ -158,7 +158,8 @@ async def test_what_stays_is_still_there_when_time_runs_out(tmp_path: Path) -> N
     async with waiting(tmp_path) as (agent, _):
         ended = await agent.call(WAIT_FOR, kind="cluster", id="search-dev", gone=True, wait_s=20)
         assert not ended["settled"]
-        assert ended["summary"].startswith("Still there after 20 s; call wait_for again. search-dev is Available")
+        still = "Still there after 20 s, and not shown as being deleted; call wait_for again. search-dev is Available"
+        assert ended["summary"].startswith(still)
 
 
 async def test_what_was_gone_before_is_told_with_a_doubt(tmp_path: Path) -> None:

@@ -55,7 +55,9 @@ async def test_a_job_that_vanishes_while_it_is_waited_for_gives_way_to_its_clust
         job_id = job_of(agent, ML_BATCH)
         ended = await agent.call(WAIT_FOR, kind="job", id=job_id, wait_s=600)
         assert (ended["settled"], ended["verdict"], ended["found"]["phase"]) == (True, "succeeded", "Available")
-        forgotten = f'The job "{job_id}" is no longer known; this is how its cluster is.'
+        forgotten = (
+            f'The job "{job_id}" is no longer known, so how it ended is not told; this is how its cluster is now.'
+        )
         assert ended["summary"].startswith(f"{forgotten} ml-batch is Available")
         assert (looks(agent, "get_job"), looks(agent, "get_cluster")) == (2, len(glass.slept))
 
@@ -74,11 +76,11 @@ async def test_a_job_that_nobody_knows_is_judged_by_the_cluster_that_is_named(
     async with waiting(tmp_path) as (agent, glass):
         ended = await agent.call(WAIT_FOR, **JOB, cluster_id=cluster, wait_s=0)
         assert (ended["verdict"], ended["found"]["phase"], glass.slept) == (verdict, phase, [])
-        assert f'The job "{ANY_ID}" is no longer known; this is how its cluster is.' in ended["summary"]
+        assert f'The job "{ANY_ID}" is no longer known, so how it ended is not told; this is' in ended["summary"]
         assert "get_job" not in {each["tool"] for each in ended.get("next", [])}
         if verdict == "running":
             assert ended["summary"].startswith("Still running after 0 s; call wait_for again. The job ")
-            assert ended["next"][0]["arguments"] == {**JOB, "cluster_id": ML_BATCH, "wait_s": 0}
+            assert ended["next"][0]["arguments"] == {**JOB, "cluster_id": ML_BATCH}
 
 
 async def test_a_deletion_ends_well_though_job_and_cluster_are_forgotten(tmp_path: Path) -> None:
@@ -101,6 +103,8 @@ async def test_a_cluster_that_stayed_was_not_deleted(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         ended = await agent.call(WAIT_FOR, **JOB, cluster_id=SEARCH_DEV, gone=True)
         assert (ended["verdict"], ended["found"]["phase"]) == ("failed", "Available")
+        assert "so how it ended is not told" in ended["summary"]
+        assert ended["summary"].startswith("It was not deleted. ")
 
 
 @pytest.mark.parametrize(
@@ -155,9 +159,21 @@ async def test_a_wait_that_goes_on_names_the_cluster_in_case_its_job_vanishes(tm
     async with waiting(tmp_path) as (agent, _):
         gone = await agent.call("delete_cluster", cluster_id="team-sandbox")
         ended = await agent.call(WAIT_FOR, kind="job", id=gone["job_id"], wait_s=0)
-        again = {"kind": "job", "id": gone["job_id"], "wait_s": 0, "cluster_id": TEAM_SANDBOX, "gone": True}
+        again = {"kind": "job", "id": gone["job_id"], "cluster_id": TEAM_SANDBOX, "gone": True}
         assert ended["next"][0]["arguments"] == again
         assert ended["verdict"] == "running"
+
+
+async def test_a_wait_that_goes_on_tells_where_else_to_look(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as (agent, _):
+        status = agent.world.table("clusters")[SEARCH_DEV]["status"]
+        status.update(phase="Upgrading", reason="UpgradeFailed", message="etcd is not healthy")
+        wait = {"kind": "cluster", "id": "search-dev"}
+        ended = await agent.call(WAIT_FOR, **wait, wait_s=0)
+        again, look = ended["next"]
+        assert (again["tool"], again["arguments"]) == (WAIT_FOR, wait)
+        assert (look["tool"], look["arguments"]) == ("list_upgrade_tasks", {"cluster_id": SEARCH_DEV})
+        assert "whether the upgrade has failed" in look["why"]
 
 
 async def test_a_wrong_name_is_told_unless_its_cluster_may_be_deleted_by_now(tmp_path: Path) -> None:
@@ -196,7 +212,7 @@ async def test_an_end_seen_right_after_a_change_is_looked_at_again(tmp_path: Pat
         unsure = await agent.call(WAIT_FOR, **wait, wait_s=0)
         assert (unsure["settled"], unsure["verdict"], unsure["found"]["status"]) == (False, "running", "running")
         assert unsure["summary"].startswith("Perhaps not over: it was changed a moment ago, which may not show yet;")
-        assert unsure["next"][0]["arguments"] == {**wait, "wait_s": 0}
+        assert unsure["next"][0]["arguments"] == wait
 
         glass.meanwhile = lambda: row["status"].update(status="upgrading")
         before = looks(agent, "get_addon")

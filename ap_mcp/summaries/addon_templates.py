@@ -8,6 +8,7 @@ from pydantic import Field
 
 from ap_mcp.summaries.base import (
     Answer,
+    NextCall,
     Part,
     Result,
     flag,
@@ -21,7 +22,7 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
-from ap_mcp.summaries.versions import runs_on
+from ap_mcp.summaries.versions import order, runs_on
 
 CLUSTER = "cluster_id"
 _MINORS = re.compile(r"v1\\?\.\((?P<minors>\d+(?:\|\d+)*)\)(?:\.\*)?")
@@ -66,7 +67,10 @@ def addon_templates(answer: Answer) -> TemplateList:
     if CLUSTER in answer.context and not fits:
         doubts.append("The cluster does not tell its version, so nothing was left out.")
     if len(found) != 1 or not lines:
-        return TemplateList(summary=_templates_said(answer, lines, fits), templates=lines, warnings=doubts)
+        said = _templates_said(answer, lines, fits)
+        missed = not found and bool(answer.arguments.get("template_name"))
+        all_ = NextCall(tool=answer.operation.id, why="shows what there is")
+        return TemplateList(summary=said, templates=lines, warnings=doubts, next=[all_] if missed else [])
     versions = found[0][1]
     form = get(_stable(versions), "/input/parameters", {})
     count = plural(len(versions), "version") + (f" that run on {word(fits)}" if fits else "")
@@ -81,11 +85,6 @@ def addon_templates(answer: Answer) -> TemplateList:
         default_values={"custom": custom} if (custom := as_object(get(form, "/custom"))) else {},
         warnings=doubts,
     )
-
-
-def version_order(version: str) -> tuple[int, ...]:
-    """Return what versions are compared by."""
-    return tuple(int(part) for part in re.findall(r"\d{1,9}", version))
 
 
 def as_object(value: Any) -> dict[str, Any]:
@@ -110,7 +109,7 @@ def _part(resource: Mapping[str, Any]) -> str:
 def _versions(template: Any, fits: str) -> list[dict[str, Any]]:
     """Return the versions of a template, the newest stable one first; those that do not run on a cluster left out."""
     every = [each for each in items(template, "/spec/versions") if not fits or _may_run(each, fits)]
-    newest_first = sorted(every, key=lambda each: version_order(text(get(each, "/version"))), reverse=True)
+    newest_first = sorted(every, key=lambda each: order(text(get(each, "/version"))), reverse=True)
     return sorted(newest_first, key=lambda each: get(each, "/stable") is False)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.addon_templates import addon_templates, as_object, size_line, version_order
+from ap_mcp.summaries.addon_templates import addon_templates, as_object, size_line
 from ap_mcp.summaries.base import (
     Answer,
     NextCall,
@@ -22,10 +22,12 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
+from ap_mcp.summaries.versions import order
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
 
 BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
+UNUSABLE = frozenset({"installFailed", "deleteFailed"})
 FAILED = frozenset({"abnormal", "installFailed", "upgradeFailed", "rollbackFailed", "deleteFailed", "unknown"})
 INJECTED = "systemAutoInject"
 NOT_TOLD = "not told"
@@ -215,7 +217,7 @@ def _because(line: AddonLine) -> str:
 
 
 def _targets(body: Any) -> list[str]:
-    return sorted(strings(body, "/status/targetVersions"), key=version_order)
+    return sorted(strings(body, "/status/targetVersions"), key=order)
 
 
 def _newest(versions: Sequence[str]) -> str | None:
@@ -252,7 +254,12 @@ def _after(answer: Answer, line: AddonLine, *, rollbackable: bool, previous: str
                 why=f"back to {word(previous) if previous else 'the version before'}",
             )
         ]
-    return [NextCall(tool="delete_addon", arguments=own, why="then install it again, with values that fit")]
+    if line.status in UNUSABLE:
+        return [NextCall(tool="delete_addon", arguments=own, why="then install it again, with values that fit")]
+    versions = {"cluster_id": own["cluster_id"], "template_name": line.name}
+    return [
+        NextCall(tool="list_addon_templates", arguments=versions, why="versions and values that update_addon takes")
+    ]
 
 
 def _changed(body: Any) -> dict[str, Any]:

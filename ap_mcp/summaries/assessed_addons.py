@@ -48,6 +48,11 @@ class Fitness:
         return self.fits is True and self.status == HEALTHY
 
     @property
+    def stands_out(self) -> bool:
+        """Whether it has a line of its own in an assessment: it does not fit, or does not run."""
+        return self.fits is False or self.status not in IN_PART
+
+    @property
     def shown(self) -> str:
         """What it is called in a sentence."""
         return f"{word(self.name)} {word(self.version)}".strip()
@@ -83,15 +88,14 @@ def about_addons(draft: Draft, addons: Sequence[Fitness], found: Mapping[str, Se
     unfit = [each for each in addons if each.fits is False]
     unwell = [each for each in addons if each.fits is not False and each.status not in IN_PART]
     for each in unfit[:DETAILED]:
-        items = f" (check item {', '.join(map(word, found[each.name]))})" if each.name in found else ""
         also = "" if each.status in IN_PART else f" It is {_state(each)}."
-        said = f"Add-on {each.shown} does not run on {target}{items}; {_cure(draft.seen, each)}{also}"
+        said = f"Add-on {each.shown} does not run on {target}{_checked(each, found)}; {_cure(draft.seen, each)}{also}"
         (draft.risks if each.cure == "along" else place).append(said)
         _mend(draft, each, passed=passed)
     if rest := [each.shown for each in unfit[DETAILED:]]:
         place.append(f"These add-ons do not run on it either (list_addons shows all): {few(rest)}.")
     for each in unwell[:DETAILED]:
-        place.append(f"Add-on {each.shown} is {_state(each)}.")
+        place.append(f"Add-on {each.shown} is {_state(each)}{'' if passed else _checked(each, found)}.")
         _look(draft, each)
     if rest := [each.shown for each in unwell[DETAILED:]]:
         place.append(f"These add-ons are not well either (list_addons shows all): {few(rest)}.")
@@ -100,6 +104,12 @@ def about_addons(draft: Draft, addons: Sequence[Fitness], found: Mapping[str, Se
         draft.risks.append(f"Whether these add-ons run on {target} is not told: {few(unsure)}.")
     if fine := [word(each.name) for each in addons if each.well]:
         draft.fine.append(f"Add-ons that run on {target}: {few(fine)}.")
+
+
+def _checked(addon: Fitness, found: Mapping[str, Sequence[str]]) -> str:
+    """Name in parentheses what the pre-upgrade check found about an add-on; empty if that is nothing."""
+    named = list(dict.fromkeys(word(each) for each in found.get(addon.name, ())))
+    return f" (check item {few(named)})" if named else ""
 
 
 def _judged(addon: Any, template: Any, way: Way) -> Fitness:

@@ -11,7 +11,7 @@ from ap_mcp.summaries.base import NAMED, age, few, get, items, mapping, moment, 
 from ap_mcp.summaries.findings import Failure, failures, skippable, told
 from ap_mcp.summaries.upgrade_parts import FAILED, RUNNING, spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import VERDICTS as WORKFLOW_VERDICTS
-from ap_mcp.summaries.versions import judge_checks, order, tasks_of, under_way, upgrade_verdicts
+from ap_mcp.summaries.versions import judge_checks, order, resolve_target, tasks_of, under_way, upgrade_verdicts
 
 GO, NOT_YET, UP_TO_DATE = "go", "not_yet", "up_to_date"
 TASKS, CHECKS, BACKUPS, WORKFLOWS = "list_upgrade_tasks", "list_prechecks", "list_backups", "list_upgrade_workflows"
@@ -26,6 +26,7 @@ SHORT = timedelta(minutes=10)
 """A check that counts no longer than this may have expired when somebody has agreed to the upgrade."""
 STUCK = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
 """Phases of a cluster in which its job has ended."""
+LEAVING = "Deleting"
 ACCEPTED = "skip_items only if a person accepts those risks; else mend them and leave it out"
 
 
@@ -41,7 +42,7 @@ def assessment(seen: Seen) -> Assessment:
         draft.steps = first if held else draft.steps
     else:
         _about_nowhere(draft)
-    if held:
+    if held and text(get(seen.cluster, "/status/phase")) != LEAVING:
         draft.step("assess_upgrade", "Then look again", **_target(seen))
     verdict = NOT_YET if draft.in_the_way else GO if seen.route else UP_TO_DATE
     gates = mapping(seen.answers.get("get_upgrade_feature_gates"), "/upgradeFeatureGates")
@@ -106,8 +107,17 @@ def _about_nowhere(draft: Draft) -> None:
         return
     choice = few([word(each) for each in seen.offered]) or "nothing"
     draft.in_the_way.append(f"{word(wanted)} is not offered, and no way to it is known. Offered: {choice}.")
-    if seen.offered:
+    if meant := _meant(wanted, seen.offered):
+        draft.step("assess_upgrade", "If that is what is meant", target_version=meant)
+    elif seen.offered:
         draft.step("assess_upgrade", "For the newest version that is offered")
+
+
+def _meant(wanted: str, offered: Sequence[str]) -> str | None:
+    """Return the offered version that somebody may have meant: `v1.31` by `1.31`, `v1.31.6-r0` by `v1.31.6`."""
+    version = f"v{wanted.lower().removeprefix('v')}"
+    patches = [each for each in offered if each.startswith(f"{version}-")]
+    return resolve_target(version, offered) or max(patches, key=order, default=None)
 
 
 def _about_cluster(draft: Draft) -> bool:
@@ -124,8 +134,10 @@ def _about_cluster(draft: Draft) -> bool:
     if phase != "Available":
         why = get(cluster, "/status/message") or get(cluster, "/status/reason")
         because = f": {quoted(why, 160)}" if why else ""
-        draft.in_the_way.append(f"The cluster is {word(phase) if phase else 'in a phase that is not told'}{because}.")
-        _follow(draft, phase, latest if verdicts[:1] == [FAILED] else "")
+        failed = latest if verdicts[:1] == [FAILED] else ""
+        opening = "The last upgrade failed, and the cluster" if failed else "The cluster"
+        draft.in_the_way.append(f"{opening} is {word(phase) if phase else 'in a phase that is not told'}{because}.")
+        _follow(draft, phase, failed)
         return True
     if id_of(cluster).lower() != seen.cluster_id.lower() or not text(get(cluster, "/metadata/name")):
         draft.in_the_way.append("What get_cluster answered does not name this cluster, so nobody can agree to it.")
@@ -144,7 +156,9 @@ def _follow(draft: Draft, phase: str, failed_upgrade: str) -> None:
         draft.step("retry_upgrade", "Once the cause is mended")
     elif phase in STUCK:
         draft.call("get_job", "Why it is not Available", job_id=job) or draft.step("get_cluster", "Its reason")
-    elif not draft.call("wait_for", "What is done to it must end first", kind="job", id=job):
+    elif phase == LEAVING:
+        draft.step("wait_for", "Until it is gone", kind="job", id=job, gone=True)
+    elif not draft.wait("job", job, "What is done to it must end first"):
         draft.step("get_cluster", "Why it is not Available")
 
 
@@ -256,8 +270,8 @@ def _about_findings(draft: Draft, check: Any, found: Sequence[Failure], addons: 
     checked = moment(get(check, "/metadata/creationTimestamp"))
     mended = [each for each in blocking if checked and _is_mended(each, addons, checked)]
     left = [each for each in blocking if each not in mended]
-    unfit = {each.name for each in addons if each.fits is False}
-    untold = [each for each in left if not (names := _addons_of(each)) or set(names) - unfit]
+    told_of = {each.name for each in addons if each.stands_out}
+    untold = [each for each in left if not (names := _addons_of(each)) or set(names) - told_of]
     draft.in_the_way += [f"The check found {line}" for line in _findings(untold)]
     draft.risks += [f"The check found {line}" for line in _findings([each for each in found if not each.blocks])]
     if mended:

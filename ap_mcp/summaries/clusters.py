@@ -285,7 +285,10 @@ def _follow(state: ClusterState) -> list[NextCall]:
         why = "shows how that came about" if state.phase in BROKEN else "shows how far it is"
         return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why=why)]
     if state.phase == "Upgrading":
-        return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why="shows the upgrade")]
+        why = (
+            "tells whether the upgrade has failed: then no wait brings it on" if state.problem else "shows the upgrade"
+        )
+        return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why=why)]
     return []
 
 

@@ -10,7 +10,7 @@ from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, Answer, Next
 
 AS_TEXT = 4000
 """Characters told of an answer that is too long for other reasons than its lists."""
-CHANGED = "The list has changed since the page before, so this is its start again."
+CHANGED = "The cursor names nothing in this list, which may have changed since: this is its start again."
 
 ItemT = TypeVar("ItemT")
 

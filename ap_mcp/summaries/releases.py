@@ -142,6 +142,7 @@ def release(answer: Answer) -> ReleaseState:
     line = _line(body)
     found = loaded(get(body, "/values"))
     values, left_out = within_limit(found if isinstance(found, dict) else {})
+    description = text(get(body, "/description"))
     return ReleaseState(
         summary=f"{_told(line)}{_because(line)}",
         name=line.name,
@@ -151,7 +152,7 @@ def release(answer: Answer) -> ReleaseState:
         chart=line.chart,
         revision=line.revision,
         changed=line.changed,
-        description=text(get(body, "/description")) or None,
+        description=description if description and description != line.problem else None,
         problem=line.problem,
         values=values,
         warnings=too_large(left_out),

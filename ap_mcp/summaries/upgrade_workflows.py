@@ -37,6 +37,7 @@ TITLES = {
     "PostCheck": "post-upgrade check",
     "Rollback": "rollback",
 }
+NONE = "No upgrade workflows."
 VERDICTS = {"Init": "idle", "Running": "running", "Pending": "stopped", "Success": "succeeded", "Cancel": "cancelled"}
 BUSY_UPGRADE = frozenset({"Running", "Init", "Pause", "Queuing", "Queueing"})
 
@@ -116,7 +117,7 @@ def upgrade_workflows(answer: Answer) -> WorkflowList:
         for line in (open_ or every)[:1]
     ]
     return WorkflowList(
-        summary=f"{plural(page.total, 'upgrade workflow')}, {len(open_) or 'none'} of them open.",
+        summary=f"{plural(page.total, 'upgrade workflow')}, {len(open_) or 'none'} of them open." if every else NONE,
         workflows=page.items,
         shown=page.shown,
         total=page.total,

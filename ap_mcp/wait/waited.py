@@ -33,7 +33,8 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
         gone = f"{ending.order.name} is gone."
         said = f"{forgotten}; the {gone}" if forgotten else f"The {gone}"
         return Waited(summary=said, settled=True, verdict="succeeded", waited=took, warnings=doubts)
-    about = f"{forgotten}; this is how its {ending.order.waitable.kind} is. " if forgotten else ""
+    kind = ending.order.waitable.kind
+    about = f"{forgotten}, so how it ended is not told; this is how its {kind} is now. " if forgotten else ""
     ended = Waited(
         summary=f"{_opening(ending, took)}{about}{result.summary}",
         settled=ending.verdict in ("succeeded", "failed"),
@@ -45,7 +46,10 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
         request_id=result.request_id,
         raw=result.raw,
     )
-    return ended if ending.verdict != "running" else ended.model_copy(update={"next": [_again(order, ending)]})
+    if ending.verdict != "running":
+        return ended
+    others = [each for each in ended.next if each.tool != WAIT_FOR]
+    return ended.model_copy(update={"next": [_again(order, ending), *others]})
 
 
 def _opening(ending: Ending[Any], took: str) -> str:
@@ -53,15 +57,18 @@ def _opening(ending: Ending[Any], took: str) -> str:
     if ending.verdict == "idle":
         return "Nothing is under way, so waiting on changes nothing: what comes next is a call of yours. "
     if ending.verdict != "running":
-        return ""
+        return "It was not deleted. " if ending.verdict == "failed" and ending.order.gone else ""
     if ending.stale:
         return "Perhaps not over: it was changed a moment ago, which may not show yet; call wait_for again. "
-    return f"Still {'there' if ending.order.gone else 'running'} after {took}; call wait_for again. "
+    if not ending.order.gone:
+        return f"Still running after {took}; call wait_for again. "
+    leaves = ending.seen is not None and ending.order.is_leaving(ending.seen.body)
+    return f"Still there after {took}{'' if leaves else ', and not shown as being deleted'}; call wait_for again. "
 
 
 def _again(order: Order, ending: Ending[Any]) -> NextCall:
     """Return the call that waits on; it holds what was learned about a thing that may be forgotten by then."""
-    arguments = dict(order.given)
+    arguments = {name: value for name, value in order.given.items() if name != "wait_s" or value}
     body = ending.seen.body if ending.order is order and ending.seen is not None else None
     instead = ending.order if ending.order is not order else order.instead(body)
     if instead is not None:
