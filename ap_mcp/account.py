@@ -1,7 +1,7 @@
 """The account behind the tools: finds its clusters by name, reads what a call needs to know, sends what it asks."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -12,10 +12,18 @@ from typing import TYPE_CHECKING, Any
 from anyio import Lock, move_on_after
 
 from ap_mcp.binding import FilePart, HttpCall, bind
-from ap_mcp.errors import AmbiguousCluster, ApMcpError, CallRefused, ClusterNotFound, QuotaExceeded, ServiceError
-from ap_mcp.specs import Catalog, Operation
+from ap_mcp.errors import (
+    AmbiguousCluster,
+    ApMcpError,
+    CallRefused,
+    CloudUnreachable,
+    ClusterNotFound,
+    QuotaExceeded,
+    ServiceError,
+)
+from ap_mcp.specs import Catalog, Operation, Reconcile
 from ap_mcp.summaries import Answer, summarise
-from ap_mcp.summaries.base import get, items, quoted, word
+from ap_mcp.summaries.base import age, few, get, items, moment, quoted, word
 from ap_mcp.summaries.mask import mask_text
 
 if TYPE_CHECKING:
@@ -25,6 +33,8 @@ UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 CLUSTER = "cluster_id"
 LIST_CLUSTERS, GET_QUOTAS = "list_clusters", "get_quotas"
 QUOTA_SECONDS = 5.0
+LOOK_SECONDS = 15.0
+MOST_NAMED = 10
 
 
 class Account:
@@ -88,6 +98,21 @@ class Account:
             self._ahead = timedelta()
         return replace(reply, request_id=mask_text(reply.request_id))
 
+    async def submit(self, operation: Operation, arguments: Mapping[str, Any], call: HttpCall) -> "Reply":
+        """Send the request of a call; if it creates something and the answer is lost, look whether that exists.
+
+        Raises:
+            ServiceError: the cloud said no.
+            CloudUnreachable: nothing usable came; it says what the look showed.
+        """
+        try:
+            return await self.send(call)
+        except CloudUnreachable as error:
+            made = operation.reconcile
+            if error.may_have_arrived and made and all(name in arguments for name in made.match):
+                error.seen = await self._sought(made, arguments)
+            raise
+
     async def ask(self, operation: Operation, arguments: Mapping[str, Any]) -> "Reply":
         """Bind and send a call that needs nothing read first."""
         return await self.send(await self.bound(operation, arguments))
@@ -108,12 +133,11 @@ class Account:
         if len(named) == 1:
             return {**arguments, CLUSTER: get(named[0], "/metadata/uid")}
         if named:
-            choices = "".join(f"\n- {_told(each)}" for each in named)
-            raise AmbiguousCluster(f"{len(named)} clusters are called {quoted(wanted)}. Give one id:{choices}")
-        names = sorted(str(get(each, "/metadata/name")) for each in clusters)
-        near = [word(each) for each in get_close_matches(wanted, names, n=3) or names[:10]]
-        known = f" There are: {', '.join(near)}." if near else " The project has no clusters."
-        raise ClusterNotFound(f"No cluster is called {quoted(wanted)}.{known} {LIST_CLUSTERS} shows all.")
+            choices = "".join(f"\n- {_told(each)}" for each in named[:MOST_NAMED])
+            more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+            raise AmbiguousCluster(f"{len(named)} clusters are called {quoted(wanted)}. Give one id:{choices}{more}")
+        known = _named_like(wanted, clusters)
+        raise ClusterNotFound(f"No cluster is called {quoted(wanted)}. {known} {LIST_CLUSTERS} shows all.")
 
     async def filled(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Read what the spec says is filled in for the caller; each read is made once.
@@ -143,6 +167,21 @@ class Account:
             filled[fill.pointer] = value
         return filled
 
+    async def _sought(self, made: Reconcile, arguments: Mapping[str, Any]) -> str:
+        """Say whether something that was perhaps created is listed; nothing is sent again."""
+        wanted = {pointer: arguments[name] for name, pointer in made.match.items()}
+        what = " and ".join(f"{name} {word(arguments[name])}" for name in made.match)
+        read = self._catalog[made.operation]
+        given = {name: arguments[name] for name in read.arguments if name in arguments and name not in made.match}
+        with move_on_after(LOOK_SECONDS), suppress(ApMcpError):
+            rows = items((await self.ask(read, given)).body, made.list)
+            found = [row for row in rows if all(get(row, pointer) == value for pointer, value in wanted.items())]
+            told = "; ".join(_born(row, made, self.now()) for row in found[:MOST_NAMED])
+            if found:
+                return f"{read.id} shows now, with {what}: {told}. If that is what you wanted, do not send it again."
+            return f"{read.id} shows nothing with {what} yet: look once more in a while before you send it again."
+        return f"{read.id} could not be read either: look with it before you send it again."
+
     async def _quotas(self, cloud: "CloudClient") -> str:
         """Return what the quotas are now, for an error about one; empty if they cannot be read, or not at once."""
         read = self._catalog[GET_QUOTAS]
@@ -166,6 +205,27 @@ def _masking_errors() -> Iterator[None]:
         # Services repeat what they refuse, and half an answer is quoted as an error.
         error.rewrite(mask_text)
         raise
+
+
+def _named_like(wanted: str, clusters: Sequence[Any]) -> str:
+    """Say which clusters may be meant by a name that fits none, or which there are."""
+    called = [
+        each for cluster in clusters for each in (get(cluster, "/metadata/name"), get(cluster, "/metadata/alias"))
+    ]
+    names = sorted({each for each in called if isinstance(each, str) and each})
+    if not names:
+        return "The project has no clusters."
+    folded = wanted.strip().casefold()
+    close = get_close_matches(folded, [each.casefold() for each in names], n=3)
+    near = [each for each in names if each.casefold() in close or (folded and folded in each.casefold())]
+    if near:
+        return f"Did you mean {' or '.join(map(word, near[:MOST_NAMED]))}?"
+    return f"There are: {few([word(each) for each in names], MOST_NAMED)}."
+
+
+def _born(row: Any, made: Reconcile, now: datetime) -> str:
+    since = age(moment(get(row, made.born)), now)
+    return f"{word(get(row, made.id))}{f', created {since} ago' if since else ''}"
 
 
 def _told(cluster: Any) -> str:

@@ -228,7 +228,12 @@ class FileRefused(CallRefused):
 
 
 class CloudUnreachable(ApMcpError):
-    """No usable answer came back; `may_have_arrived` says whether the request may have had its effect."""
+    """No usable answer came back; `may_have_arrived` says whether the request may have had its effect.
+
+    `seen` says what a look at it showed, if there was one.
+    """
+
+    seen = ""
 
     def __init__(self, endpoint: str, reason: str, *, may_have_arrived: bool, operation: str = "") -> None:
         self.endpoint = endpoint
@@ -243,6 +248,10 @@ class CloudUnreachable(ApMcpError):
             else "Nothing was changed. Check the network, the region and AP_MCP_ENDPOINT, then try again."
         )
         super().__init__(f"{what} from {endpoint} ({clean(reason)}). {after}")
+
+    def render(self) -> str:
+        """Return the text, and what has been seen since."""
+        return f"{self}\n{self.seen}".rstrip()
 
 
 class ServiceError(ApMcpError):

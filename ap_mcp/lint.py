@@ -15,7 +15,7 @@ from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, read_ca
 
 EXTENSION_ORDER = (
     *("effect", "effectWhen", "arguments", "unsupported", "fill", "context", "constraints", "idempotent"),
-    *("summary", "options", "target", "wait", "permission", "reference", "note"),
+    *("summary", "options", "target", "reconcile", "wait", "permission", "reference", "note"),
 )
 KEY_ORDER = (
     *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
@@ -27,7 +27,19 @@ KEY_ORDER = (
     *("if", "then", "else", "$comment", "$defs"),
 )
 FREE_ORDER = {
-    *("properties", "paths", "schemas", "parameters", "responses", "arguments", "fill", "context", "argument", "items"),
+    *(
+        "properties",
+        "paths",
+        "schemas",
+        "parameters",
+        "responses",
+        "arguments",
+        "fill",
+        "context",
+        "argument",
+        "match",
+        "items",
+    ),
     *(
         "content",
         "headers",
@@ -117,6 +129,7 @@ def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
         _argument_problems(operation),
         _leaf_problems(operation),
         _link_problems(catalog, operation),
+        _reconcile_problems(catalog, operation),
         _wait_problems(catalog, operation),
     )
     for found in checks:
@@ -240,6 +253,19 @@ def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
     if operation.effect != "read":
         ours = [*(each.argument for each in operation.context), *operation.options]
         yield from (f"argument {each}: {operation.id} does more than read" for each in ours)
+
+
+def _reconcile_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    """Check how something created would be found in a list, when the answer of the call was lost."""
+    if not (made := operation.reconcile):
+        return
+    yield from _missing_arguments(catalog, made.operation, set(operation.arguments), "reconcile")
+    yield from _stray_arguments(operation, {name: f"$arguments.{name}" for name in made.match}, "reconcile")
+    if operation.idempotent:
+        yield f"reconcile: {operation.id} may be sent again anyway"
+    if read := catalog.get(made.operation):
+        for pointer in (*made.match.values(), made.id, made.born):
+            yield from _outside(read, f"{made.list}/0{pointer}", "reconcile")
 
 
 def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:

@@ -147,7 +147,7 @@ class Autopilot:
         if not isinstance(decision, Ask) and effect not in GUARDED and not own.get(DRY_RUN):
             call = await self._bound(operation, arguments, files)
             context = await self._context(operation, own)
-            reply = await self.account.send(call)
+            reply = await self.account.submit(operation, arguments, call)
             return await self.shaped(operation, arguments, reply, caller, own=own, context=context)
         contents = {name: part.content for name, part in files.items()}
         case = guard.Case(operation, arguments, effect, self.account.read, self.account.now, contents)
@@ -261,7 +261,7 @@ class Autopilot:
             number = await to_thread.run_sync(self.audit.decided, entry)
         outcome, unrecorded = guard.Outcome("unknown", detail="cut short: look before you repeat it"), ""
         try:
-            reply = await self.account.send(request.call)
+            reply = await self.account.submit(operation, arguments, request.call)
             outcome = guard.Outcome("succeeded", request_id=reply.request_id)
         except ApMcpError as error:
             outcome = _ending(error)

@@ -94,6 +94,25 @@ class Context:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconcile:
+    """How to see whether a call whose answer was lost has created something.
+
+    Attributes:
+        operation: lists such things.
+        list: where the list stands in its answer.
+        match: arguments of the call, and where an entry has the same value.
+        id: where an entry has its id.
+        born: where it says when it was created.
+    """
+
+    operation: str
+    list: str
+    match: Mapping[str, str]
+    id: str
+    born: str
+
+
+@dataclass(frozen=True, slots=True)
 class EffectRule:
     """A condition over the flat arguments that raises the effect."""
 
@@ -122,6 +141,7 @@ class Operation:
     idempotent: bool
     summary: str
     target: Target | None
+    reconcile: Reconcile | None
     wait: Wait | None
     permission: str
     reference: str
@@ -300,6 +320,7 @@ def _operation(
             idempotent=ours["idempotent"],
             summary=ours["summary"],
             target=Target(**ours["target"]) if "target" in ours else None,
+            reconcile=Reconcile(**ours["reconcile"]) if "reconcile" in ours else None,
             wait=read_wait(ours["wait"], waits) if "wait" in ours else None,
             permission=ours["permission"],
             reference=ours["reference"],

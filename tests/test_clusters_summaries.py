@@ -75,7 +75,8 @@ def test_a_list_says_what_there_is_and_puts_trouble_first(catalog: Catalog) -> N
         "age": "5 d",
         "tags": "env=prod",
     }
-    assert "no free address" in result.warnings[0]
+    assert "no free address" in str(result.clusters[0].problem)
+    assert result.warnings == ["zoo is Error."]
     assert (result.next[0].tool, result.next[0].arguments) == ("get_cluster", {"cluster_id": UID})
 
 

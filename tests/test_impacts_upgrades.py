@@ -135,7 +135,7 @@ async def test_a_failed_check_is_refused_with_the_call_that_tells_why() -> None:
     async with judge() as cloud:
         said = await cloud.refusal("upgrade_cluster", cluster_id=SHOP_PROD, target_version="v1.29")
     assert "the newest pre-upgrade check from v1.28.6-r0 to v1.29.13-r0 did not pass" in said
-    assert 'get_precheck(task_id="' in said
+    assert 'get_precheck(cluster_id="' in said
     assert "run_precheck(" in said
 
 

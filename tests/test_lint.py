@@ -125,6 +125,32 @@ def test_a_mistake_in_an_argument_of_ours_is_named(folder: Path, edit: Change, s
     assert any(said in problem for problem in problems), problems
 
 
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda made: made.update(operation="nothing"), "reconcile: there is no operation nothing"),
+        (lambda made: made.update(operation="get_job"), "reconcile: get_job needs ['job_id']"),
+        (
+            lambda made: made.update(match={"mood": "/metadata/name"}),
+            "reconcile: mood is no argument of create_cluster",
+        ),
+        (lambda made: made.update(id="/metadata/mood"), "reconcile: /items/0/metadata/mood is not in the answer"),
+        (lambda made: made.update(match={}), "{} should be non-empty"),
+        (lambda made: made.pop("born"), "missing or malformed"),
+    ],
+)
+def test_a_mistake_in_how_a_lost_creation_is_found_is_named(
+    folder: Path, edit: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    problems = change(folder, CREATE, "post", lambda op: edit(ours(op)["reconcile"]))
+    assert any(said in problem for problem in problems), problems
+
+
+def test_what_may_be_sent_again_needs_no_looking_for(folder: Path) -> None:
+    problems = change(folder, CREATE, "post", lambda op: ours(op).update(idempotent=True))
+    assert "create_cluster: reconcile: create_cluster may be sent again anyway" in problems
+
+
 def test_one_kind_is_waited_for_in_one_way(folder: Path) -> None:
     def edit(operation: dict[str, Any]) -> None:
         own = {"operation": "get_job", "argument": {"job_id": "$arguments.job_id"}, "at": "/status/phase"}

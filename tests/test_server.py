@@ -1,5 +1,6 @@
 """What every client can rely on, whatever it calls and whichever era of the protocol it speaks."""
 
+import copy
 import json
 import logging
 import re
@@ -272,11 +273,26 @@ async def test_a_name_of_several_clusters_is_refused_with_their_ids(tmp_path: Pa
         assert agent.changed == []
 
 
+async def test_of_many_clusters_with_one_name_a_few_are_told(tmp_path: Path) -> None:
+    async with connected(tmp_path) as agent:
+        clusters = agent.world.table("clusters")
+        for number in range(20):
+            row = copy.deepcopy(clusters[LEGACY_IMPORT])
+            row["metadata"] |= {"uid": f"0000{number:04d}-1111-2222-3333-444455556666", "alias": "twin"}
+            clusters[row["metadata"]["uid"]] = row
+        said = await agent.fail("get_cluster", cluster_id="twin")
+        assert said.startswith('20 clusters are called "twin". Give one id:')
+        assert said.endswith("\n- and 10 more")
+
+
 async def test_a_name_of_no_cluster_is_refused_with_the_nearest(tmp_path: Path) -> None:
     async with connected(tmp_path) as agent:
         said = await agent.fail("delete_cluster", cluster_id="payment-prod")
-        assert said.startswith('No cluster is called "payment-prod". There are: payments-prod')
-        assert "list_clusters shows all" in said
+        assert said.startswith('No cluster is called "payment-prod". Did you mean payments or payments-prod? ')
+        assert said.endswith("list_clusters shows all.")
+        for wanted, meant in {"PAYMENTS": "payments or payments-prod", "prod": "payments-prod or shop-prod"}.items():
+            assert f"Did you mean {meant}?" in await agent.fail("delete_cluster", cluster_id=wanted)
+        assert "There are: checkout-staging, " in await agent.fail("get_cluster", cluster_id="zzz")
         agent.world.table("clusters").clear()
         assert "The project has no clusters" in await agent.fail("get_cluster", cluster_id="payments-prod")
         assert agent.changed == []

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,15 @@ from simulation import simulate
 
 from ap_mcp.cloud.retry import ATTEMPTS
 from ap_mcp.simulator.chart_seed import REDIS
-from ap_mcp.simulator.names import PAYMENTS_PROD, SEARCH_DEV, SECRET_KEY, TEAM_SANDBOX
+from ap_mcp.simulator.names import (
+    HOST_SUBNET_ID,
+    PAYMENTS_PROD,
+    SEARCH_DEV,
+    SECRET_KEY,
+    SUBNET_IDS,
+    TEAM_SANDBOX,
+    VPC_ID,
+)
 from ap_mcp.simulator.serving import exports
 
 pytestmark = pytest.mark.anyio
@@ -138,7 +147,7 @@ async def test_a_creation_is_never_sent_again_once_it_may_have_been_done(tmp_pat
             return
         said = await agent.fail("create_release", **RELEASE)
         assert [part for part in TROUBLE[kind] if part not in said] == []
-        assert agent.sent == ["create_release"]
+        assert agent.sent == ["create_release", *(["list_releases"] if kind in ("cut", "lost") else [])]
         assert re.search(r"(may have|probably) (reached|been carried out|made)|was probably made", said)
         assert re.search(r"[Ll]ook at what exists", said)
         done = f"{TEAM_SANDBOX}/default/cache" in agent.world.table("releases")
@@ -209,3 +218,62 @@ async def test_answers_in_a_form_nobody_knows_are_shown_as_they_came(tmp_path: P
         kept = (await agent.client.read_resource(shown["raw"])).contents[0]
         assert isinstance(kept, TextResourceContents)
         assert '"status":"fine"' in kept.text
+
+
+CREATES: list[tuple[str, dict[str, Any], str]] = [
+    (
+        "create_cluster",
+        {"name": "aurora", "vpc_id": VPC_ID, "subnet_id": HOST_SUBNET_ID, "eni_subnet_ids": list(SUBNET_IDS)},
+        "list_clusters shows now, with name aurora: ",
+    ),
+    (
+        "install_addon",
+        {"cluster_id": "team-sandbox", "template_name": "log-agent"},
+        "list_addons shows now, with template_name log-agent: ",
+    ),
+    ("create_release", RELEASE, "list_releases shows now, with name cache and namespace default: "),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments", "told"), CREATES)
+async def test_a_creation_whose_answer_is_lost_is_looked_for_and_not_sent_again(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], told: str
+) -> None:
+    async with connected(tmp_path) as agent:
+        agent.app.state.faults.inject("lost", tool)
+        said = await agent.fail(tool, **arguments)
+        assert "may have reached the service" in said
+        assert told in said
+        assert "do not send it again" in said
+        assert [each for each in agent.changed if each == tool] == [tool]
+
+
+@dataclass
+class Dropping(httpx.AsyncBaseTransport):
+    """Loses every request that is more than a look on its way; nobody can tell that it never arrived."""
+
+    inner: httpx.AsyncBaseTransport
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method != "GET":
+            raise httpx.ReadError("lost")
+        return await self.inner.handle_async_request(request)
+
+
+@pytest.mark.parametrize(("tool", "arguments", "told"), CREATES)
+async def test_a_creation_that_never_arrived_is_looked_for_and_not_found(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], told: str
+) -> None:
+    app = simulate()
+    async with connected(tmp_path, app=app, transport=Dropping(httpx.ASGITransport(app))) as agent:
+        said = await agent.fail(tool, **arguments)
+        nothing = told.replace(" shows now, ", " shows nothing ").removesuffix(": ")
+        assert f"{nothing} yet: look once more in a while before you send it again." in said
+
+
+async def test_where_even_the_look_fails_that_is_said(tmp_path: Path) -> None:
+    tool, arguments, _ = CREATES[0]
+    async with connected(tmp_path) as agent:
+        agent.app.state.faults.inject("lost", tool)
+        agent.app.state.faults.inject("status", "list_clusters", times=None, value=500)
+        assert "list_clusters could not be read either" in await agent.fail(tool, **arguments)

@@ -208,7 +208,7 @@ def cluster_deletion(answer: Answer) -> ClusterDeletion:
 
 def _list_doubts(broken: list[ClusterLine], later: list[ClusterLine]) -> Iterator[str]:
     for line in broken[:WARNED]:
-        yield f"{word(line.name)} is {line.phase}: {quoted(line.problem) if line.problem else 'no reason told'}."
+        yield f"{word(line.name)} is {line.phase}{'' if line.problem else ': no reason told'}."
     if len(broken) > WARNED:
         yield f"{len(broken) - WARNED} more are in trouble; they stand first in the list."
     if later:

@@ -30,10 +30,10 @@ def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[s
     if judged.state == "none":
         known = f"; passed ones are for other versions: {', '.join(map(word, judged.others))}" if judged.others else ""
         raise refused(f"there is no pre-upgrade check from {word(now)} to {word(target)}{known}", run)
-    task = f'get_precheck(task_id="{word(get(judged.check, "/metadata/uid"))}")'
+    named = {"cluster_id": case.cluster_id, "task_id": text(get(judged.check, "/metadata/uid"))}
+    task = "get_precheck({})".format(", ".join(f'{name}="{word(value)}"' for name, value in named.items()))
     way = f"the newest pre-upgrade check from {word(now)} to {word(target)}"
     if judged.state == "running":
-        named = {"cluster_id": case.cluster_id, "task_id": text(get(judged.check, "/metadata/uid"))}
         raise refused(f"{way} is still running", how_to_wait("get_precheck", judged.check, **named))
     if judged.state == "not passed":
         state = verdict_of(text(get(judged.check, "/status/phase")))
