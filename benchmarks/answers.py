@@ -155,7 +155,7 @@ async def _read(call: Session) -> None:
     await call("get_upgrade_info", **shop)
     started = await call("run_precheck", **shop, target_version=TARGET)
     call.world.advance(WHILE)
-    await call("get_precheck", **shop, task_id=started["check_id"])
+    await call("get_precheck", **shop, task_id=started["task_id"])
     await call("list_prechecks", **shop)
     await call("assess_upgrade", **shop, target_version=TARGET)
     await call("list_backups", **shop)
@@ -189,7 +189,7 @@ async def _upgrade(call: Session) -> None:
     """Take a cluster through an upgrade that fails, is retried and succeeds."""
     this = {"cluster_id": PAYMENTS_PROD}
     workflow = await call("create_upgrade_workflow", **this, target_version="v1.31")
-    await call("cancel_upgrade_workflow", **this, upgrade_workflow_id=workflow["workflow_id"])
+    await call("cancel_upgrade_workflow", **this, upgrade_workflow_id=workflow["upgrade_workflow_id"])
     workflow = await call("create_upgrade_workflow", **this, target_version="v1.31")
     await call("run_precheck", **this, target_version="v1.31")
     await call("backup_cluster", **this)
@@ -201,7 +201,7 @@ async def _upgrade(call: Session) -> None:
     call.world.advance(WHILE)
     await call("list_upgrade_tasks", **this)
     await call("run_postcheck", **this)
-    await call("get_upgrade_workflow", **this, upgrade_workflow_id=workflow["workflow_id"])
+    await call("get_upgrade_workflow", **this, upgrade_workflow_id=workflow["upgrade_workflow_id"])
 
 
 async def _change_addons(call: Session) -> None:

@@ -65,7 +65,7 @@ async def _guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, di
         "rollback_addon": which,
         "upgrade_cluster": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31", "batch_size": 10},
         "retry_upgrade": {"cluster_id": PAYMENTS_PROD},
-        "cancel_upgrade_workflow": {"cluster_id": SEARCH_DEV, "upgrade_workflow_id": workflow["workflow_id"]},
+        "cancel_upgrade_workflow": {"cluster_id": SEARCH_DEV, "upgrade_workflow_id": workflow["upgrade_workflow_id"]},
         "upload_chart": {"chart_path": CHART, "override": True},
         "update_chart": {"chart_id": REDIS, "chart_path": CHART, "override": True},
         "delete_chart": {"chart_id": REDIS},

@@ -79,7 +79,7 @@ def test_a_ready_check_says_how_long_it_counts(summed: Any) -> None:
 def test_a_check_that_just_began_is_waited_for_by_its_id(summed: Any) -> None:
     result = summed("run_precheck", {"metadata": {"uid": "new"}, "status": {"phase": "Init"}})
     (call,) = result.next
-    assert (result.check_id, call.tool) == ("new", "wait_for")
+    assert (result.task_id, call.tool) == ("new", "wait_for")
     assert call.arguments == {"kind": "precheck", "id": "new", "cluster_id": "shop-prod"}
     assert result.passed is None
 
@@ -220,7 +220,7 @@ def test_checks_are_listed_newest_first_with_verdict_and_expiry(summed: Any) -> 
     new["metadata"] = {"uid": "check-2", "creationTimestamp": "2025-06-02 15:45:00.5 +0800 CST"}
     result = summed("list_prechecks", {"items": [old, new]})
     assert isinstance(result, PrecheckList)
-    assert [(line.check_id, line.verdict) for line in result.checks] == [("check-2", "ready"), ("check-1", "blocked")]
+    assert [(line.task_id, line.verdict) for line in result.checks] == [("check-2", "ready"), ("check-1", "blocked")]
     assert result.summary == "2 pre-upgrade checks; the latest, for v1.31.6-r0, is ready."
     assert result.next[0].arguments["task_id"] == "check-2"
 

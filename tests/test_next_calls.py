@@ -83,7 +83,7 @@ async def look(proposals: Proposals, tool: str, given: Mapping[str, Any], answer
     if tool in ("update_release", "delete_release"):
         reads.append(("get_release", {name: given[name] for name in RELEASE}))
     if tool == "run_precheck":
-        reads += [("get_precheck", {**this, "task_id": answer["check_id"]}), ("list_prechecks", this)]
+        reads += [("get_precheck", {**this, "task_id": answer["task_id"]}), ("list_prechecks", this)]
     if tool == "upgrade_cluster":
         workflow = proposals.agent.world.table("upgrade_workflows").values()
         (uid,) = (each["metadata"]["uid"] for each in workflow if each["_clusterID"] == CHECKOUT_STAGING)

@@ -279,24 +279,24 @@ async def test_what_a_cluster_can_be_upgraded_to_is_told(agent: Agent) -> None:
 async def test_a_precheck_finds_what_blocks_an_upgrade_and_can_skip_risks(agent: Agent) -> None:
     started = await agent.call("run_precheck", cluster_id="shop-prod", target_version="v1.29.13-r0")
     assert started["cluster_version"] == cluster(agent, SHOP_PROD)["_version"]
-    wait = {"kind": "precheck", "id": started["check_id"], "cluster_id": SHOP_PROD}
+    wait = {"kind": "precheck", "id": started["task_id"], "cluster_id": SHOP_PROD}
     assert started["next"][0]["arguments"] == wait
     agent.world.advance(60)
-    found = await agent.call("get_precheck", cluster_id=SHOP_PROD, task_id=started["check_id"])
+    found = await agent.call("get_precheck", cluster_id=SHOP_PROD, task_id=started["task_id"])
     assert found["verdict"] == "blocked"
     assert "nginx-ingress" in json.dumps(found["blocking"])
     assert "flowschemas" in agent.said
     skips = found["skip_items"]
     assert len(skips[0]["node_ids"]) == 3
     again = await agent.call("run_precheck", cluster_id=SHOP_PROD, target_version="v1.29.13-r0", skip_items=skips)
-    sent = agent.world.table("prechecks")[again["check_id"]]["spec"]["skippedCheckItemList"]
+    sent = agent.world.table("prechecks")[again["task_id"]]["spec"]["skippedCheckItemList"]
     assert [each["name"] for each in sent] == [each["name"] for each in skips]
     agent.world.advance(60)
-    found = await agent.call("get_precheck", cluster_id=SHOP_PROD, task_id=again["check_id"])
+    found = await agent.call("get_precheck", cluster_id=SHOP_PROD, task_id=again["task_id"])
     assert found["risks"] == []
     listed = await agent.call("list_prechecks", cluster_id=SHOP_PROD)
-    assert {started["check_id"], again["check_id"]} <= {each["check_id"] for each in listed["checks"]}
-    assert f"{again['check_id']}  verdict=blocked" in agent.said
+    assert {started["task_id"], again["task_id"]} <= {each["task_id"] for each in listed["checks"]}
+    assert f"{again['task_id']}  verdict=blocked" in agent.said
 
 
 @exercises(
@@ -329,21 +329,21 @@ async def test_a_cluster_is_upgraded_through_a_whole_workflow(agent: Agent) -> N
     after = await agent.call("run_postcheck", **this, from_version="v1.29.8-r0")
     assert (after["verdict"], after["to_version"]) == ("passed", target)
 
-    workflow = await agent.call("get_upgrade_workflow", **this, upgrade_workflow_id=workflow["workflow_id"])
+    workflow = await agent.call("get_upgrade_workflow", **this, upgrade_workflow_id=workflow["upgrade_workflow_id"])
     assert workflow["verdict"] == "succeeded"
     assert {each["status"] for each in workflow["stages"]} == {"succeeded"}
     listed = await agent.call("list_upgrade_workflows", **this)
-    assert [each["workflow_id"] for each in listed["workflows"]] == [workflow["workflow_id"]]
-    assert f"{workflow['workflow_id']}  verdict=succeeded" in agent.said
+    assert [each["upgrade_workflow_id"] for each in listed["workflows"]] == [workflow["upgrade_workflow_id"]]
+    assert f"{workflow['upgrade_workflow_id']}  verdict=succeeded" in agent.said
 
 
 @exercises("retry_upgrade", "cancel_upgrade_workflow")
 async def test_a_failed_upgrade_is_retried_and_an_open_workflow_cancelled(agent: Agent) -> None:
     this = {"cluster_id": PAYMENTS_PROD}
     workflow = await agent.call("create_upgrade_workflow", **this, target_version="v1.31")
-    cancelled = await agent.call("cancel_upgrade_workflow", **this, upgrade_workflow_id=workflow["workflow_id"])
+    cancelled = await agent.call("cancel_upgrade_workflow", **this, upgrade_workflow_id=workflow["upgrade_workflow_id"])
     assert cancelled["verdict"] == "cancelled"
-    assert agent.world.table("upgrade_workflows")[workflow["workflow_id"]]["status"]["phase"] == "Cancel"
+    assert agent.world.table("upgrade_workflows")[workflow["upgrade_workflow_id"]]["status"]["phase"] == "Cancel"
 
     await agent.call("run_precheck", **this, target_version="v1.31")
     agent.world.advance(60)

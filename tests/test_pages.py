@@ -117,7 +117,7 @@ async def test_an_agent_reads_long_lists_page_by_page(tmp_path: Path) -> None:
         sent = agent.sent
     for found, name, table in ((clusters, "id", "clusters"), (charts, "id", "charts")):
         assert len({each[name] for each in found}) == len(found) == len(scene.world.table(table)) > 100
-    assert len({each["check_id"] for each in checks}) == len({each["task_id"] for each in backups}) == 45
+    assert len({each["task_id"] for each in checks}) == len({each["task_id"] for each in backups}) == 45
     assert [each["created"] for each in checks] == sorted((each["created"] for each in checks), reverse=True)
     assert (sent.count("list_charts"), sent.count("list_prechecks"), sent.count("list_backups")) == (2, 3, 3)
 

@@ -102,7 +102,7 @@ async def test_every_kind_is_waited_for(tmp_path: Path) -> None:
         workflow = await agent.call("create_upgrade_workflow", **here, target_version="v1.31")
         target = workflow["to_version"]
         check = await agent.call("run_precheck", **here, target_version=target)
-        ended = await agent.call(WAIT_FOR, kind="precheck", id=check["check_id"], **here, wait_s=600)
+        ended = await agent.call(WAIT_FOR, kind="precheck", id=check["task_id"], **here, wait_s=600)
         assert ended["found"]["verdict"] == "ready"
         backup = await agent.call("backup_cluster", **here)
         ended = await agent.call(WAIT_FOR, kind="backup", id=backup["task_id"], **here)
@@ -111,7 +111,9 @@ async def test_every_kind_is_waited_for(tmp_path: Path) -> None:
         ended = await agent.call(WAIT_FOR, kind="upgrade_task", id=task["task_id"], **here, wait_s=600)
         assert ended["found"]["to_version"] == target
         await agent.call("run_postcheck", **here, from_version=workflow["from_version"])
-        ended = await agent.call(WAIT_FOR, kind="upgrade_workflow", id=workflow["workflow_id"], **here, wait_s=600)
+        ended = await agent.call(
+            WAIT_FOR, kind="upgrade_workflow", id=workflow["upgrade_workflow_id"], **here, wait_s=600
+        )
         assert (ended["verdict"], ended["found"]["verdict"]) == ("succeeded", "succeeded")
         addon = await agent.call("install_addon", **here, template_name="nginx-ingress")
         ended = await agent.call(WAIT_FOR, kind="addon", id=addon["id"], **here)
@@ -125,7 +127,7 @@ async def test_every_kind_is_waited_for(tmp_path: Path) -> None:
 async def test_a_blocked_check_has_failed_but_says_why(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         check = await agent.call("run_precheck", cluster_id=SHOP_PROD, target_version="v1.30")
-        ended = await agent.call(WAIT_FOR, kind="precheck", id=check["check_id"], cluster_id="shop-prod", wait_s=600)
+        ended = await agent.call(WAIT_FOR, kind="precheck", id=check["task_id"], cluster_id="shop-prod", wait_s=600)
         assert (ended["verdict"], ended["found"]["verdict"]) == ("failed", "blocked")
         assert "nginx-ingress" in agent.said
 

@@ -288,7 +288,7 @@ async def test_a_workflow_in_which_nothing_runs_ends_the_wait_with_what_comes_ne
         workflow = await agent.call("create_upgrade_workflow", cluster_id="checkout-staging", target_version="v1.31")
         assert [each["tool"] for each in workflow["next"]] == ["run_precheck"]
         glass.time += MOMENT + 1
-        wait = {"kind": "upgrade_workflow", "id": workflow["workflow_id"], "cluster_id": CHECKOUT_STAGING}
+        wait = {"kind": "upgrade_workflow", "id": workflow["upgrade_workflow_id"], "cluster_id": CHECKOUT_STAGING}
         idle = await agent.call(WAIT_FOR, **wait)
         assert (idle["settled"], idle["verdict"], idle["found"]["verdict"]) == (False, "idle", "idle")
         assert idle["summary"].startswith("Nothing is under way, so waiting on changes nothing: ")
@@ -306,8 +306,8 @@ async def test_a_workflow_that_does_not_show_yet_what_was_started_is_looked_at_a
         workflow = await agent.call("create_upgrade_workflow", cluster_id="checkout-staging", target_version="v1.31")
         glass.time += MOMENT + 1
         await agent.call("run_precheck", cluster_id=CHECKOUT_STAGING, target_version=workflow["to_version"])
-        row = agent.world.table("upgrade_workflows")[workflow["workflow_id"]]
+        row = agent.world.table("upgrade_workflows")[workflow["upgrade_workflow_id"]]
         row["status"]["phase"] = "Init"  # as it was before
-        wait = {"kind": "upgrade_workflow", "id": workflow["workflow_id"], "cluster_id": CHECKOUT_STAGING}
+        wait = {"kind": "upgrade_workflow", "id": workflow["upgrade_workflow_id"], "cluster_id": CHECKOUT_STAGING}
         unsure = await agent.call(WAIT_FOR, **wait, wait_s=0)
         assert (unsure["verdict"], unsure["next"][0]["tool"]) == ("running", WAIT_FOR)

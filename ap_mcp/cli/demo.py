@@ -176,12 +176,12 @@ class Story:
     async def _check(self) -> None:
         self._say("The check again: what blocked is gone, and risks are left, which a person has to accept")
         check = await self.follow("run_precheck", self.assessed)
-        risky = await self.wait("precheck", check["check_id"], verdict="failed", cluster_id=PRODUCTION)
+        risky = await self.wait("precheck", check["task_id"], verdict="failed", cluster_id=PRODUCTION)
         if risky["found"]["verdict"] != "ready_with_risks":
             raise click.ClickException(f"The check should have left only risks: {risky['found']['verdict']}.")
         self._say("They are accepted; the next call is ready-made")
         check = await self.follow("run_precheck", risky)
-        await self.wait("precheck", check["check_id"], cluster_id=PRODUCTION)
+        await self.wait("precheck", check["task_id"], cluster_id=PRODUCTION)
         backup = await self.follow("backup_cluster", self.assessed)
         await self.wait("backup", backup["task_id"], cluster_id=PRODUCTION)
 
@@ -275,7 +275,7 @@ class Story:
 
     def _show(self, text: str, style: str = "dim") -> None:
         lines = [line for line in text.splitlines() if not line.startswith(("request_id:", "whole answer:"))]
-        shown = lines if len(lines) <= LONGEST_TEXT else [*lines[:LONGEST_TEXT], f"… {len(lines) - LONGEST_TEXT} more"]
+        shown = lines if len(lines) <= LONGEST_TEXT + 1 else [*lines[:LONGEST_TEXT], f"… {len(lines) - LONGEST_TEXT} more"]
         self.console.print("\n".join(f"    {line}" for line in shown), style=style, markup=False)
 
 

@@ -43,7 +43,7 @@ class Precheck(Result):
     """A pre-upgrade check: may the cluster be upgraded, and if not, why."""
 
     verdict: str = ""
-    check_id: str = ""
+    task_id: str = ""
     cluster_version: str = ""
     target_version: str = ""
     expires: str | None = None
@@ -59,7 +59,7 @@ class Precheck(Result):
 class PrecheckLine(Part):
     """One check in a list."""
 
-    check_id: str
+    task_id: str
     verdict: str
     target_version: str = ""
     created: str | None = None
@@ -78,7 +78,7 @@ class Postcheck(Result):
     """A post-upgrade check."""
 
     verdict: str = ""
-    check_id: str = ""
+    task_id: str = ""
     from_version: str | None = None
     to_version: str | None = None
 
@@ -96,7 +96,7 @@ def precheck(answer: Answer) -> Precheck:
     return Precheck(
         summary=_said(answer, verdict, blocking, risks),
         verdict=verdict,
-        check_id=text(get(body, "/metadata/uid")),
+        task_id=text(get(body, "/metadata/uid")),
         cluster_version=text(get(body, "/spec/clusterVersion")),
         target_version=text(get(body, "/spec/targetVersion")),
         expires=stamp(get(body, "/status/expireTimeStamp")),
@@ -115,13 +115,13 @@ def precheck(answer: Answer) -> Precheck:
 @summarises("prechecks")
 def prechecks(answer: Answer) -> PrecheckList:
     """List a cluster's checks."""
-    page = history_page(answer, lambda each: _line(answer, each), lambda line: line.check_id)
+    page = history_page(answer, lambda each: _line(answer, each), lambda line: line.task_id)
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest, for {word(line.target_version)}, {spoken(line.verdict)}" for line in first]
     looks = [
-        call(answer, WAIT_FOR, UNDER_WAY, kind="precheck", id=line.check_id)
+        call(answer, WAIT_FOR, UNDER_WAY, kind="precheck", id=line.task_id)
         if line.verdict == RUNNING
-        else call(answer, "get_precheck", "Findings of the latest check", task_id=line.check_id)
+        else call(answer, "get_precheck", "Findings of the latest check", task_id=line.task_id)
         for line in first
     ]
     return PrecheckList(
@@ -147,7 +147,7 @@ def postcheck(answer: Answer) -> Postcheck:
     return Postcheck(
         summary=said.get(verdict, f"The post-upgrade check answered {quoted(phase)}."),
         verdict=verdict,
-        check_id=text(get(answer.body, "/metadata/uid")),
+        task_id=text(get(answer.body, "/metadata/uid")),
         from_version=text(get(answer.body, "/spec/clusterVersion")) or None,
         to_version=text(get(answer.body, "/spec/targetVersion")) or None,
         next=[] if verdict == "passed" else [call(answer, "get_upgrade_info", "How the upgrade itself stands")],
@@ -214,7 +214,7 @@ def _line(answer: Answer, body: Any) -> PrecheckLine:
     found = failures(get(body, "/status", {}))
     blocking, risks = [each for each in found if each.blocks], [each for each in found if not each.blocks]
     return PrecheckLine(
-        check_id=text(get(body, "/metadata/uid")),
+        task_id=text(get(body, "/metadata/uid")),
         verdict=_verdict(answer, body, blocking, risks),
         target_version=text(get(body, "/spec/targetVersion")),
         created=stamp(get(body, "/metadata/creationTimestamp")),

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ap_mcp.summaries.base import Part, get, items, plural, quoted, strings, text, word
+from ap_mcp.summaries.base import Part, few, get, items, plural, quoted, strings, text, word
 
 DETAILED = 8
 """Findings of a kind that are told in full; of the others only the names."""
@@ -160,16 +160,16 @@ def _where(failure: Failure) -> str:
     if NAMED < len(failure.nodes) == failure.checked:
         return f"all {failure.checked} nodes"
     if failure.nodes:
-        return _few(sorted(failure.nodes.values()))
+        return few(sorted(failure.nodes.values()), NAMED)
     addons = [get(each, "/addonTemplateName", get(each, "/addonTemplate")) for each in items(source, "/addonRisks")]
     if addons:
-        return _few([f"add-on {text(each)}" for each in addons])
+        return few([f"add-on {text(each)}" for each in addons], NAMED)
     if apis := items(source, "/deprecatedAPIRisks"):
-        return "; ".join(f"{_few(urls)} used by {client}" for client, urls in _by_client(apis).items())
+        return "; ".join(f"{few(urls, NAMED)} used by {client}" for client, urls in _by_client(apis).items())
     if nodes := items(source, "/nodeRisks"):
-        return _few([f"node {text(get(each, '/NodeID'))}" for each in nodes])
+        return few([f"node {text(get(each, '/NodeID'))}" for each in nodes], NAMED)
     settings = items(source, "/configurationRisks")
-    return _few([f"{text(get(each, '/package'))} {text(get(each, '/field'))}" for each in settings])
+    return few([f"{text(get(each, '/package'))} {text(get(each, '/field'))}" for each in settings], NAMED)
 
 
 def _by_client(apis: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
@@ -190,11 +190,6 @@ def _advice(failure: Failure) -> str:
     if failure.nodes or get(source, "/nodeRisks"):
         return "Mend the nodes."
     return "Mend the cause, then check again."
-
-
-def _few(names: list[str]) -> str:
-    left = len(names) - NAMED
-    return ", ".join(names[:NAMED]) + (f" and {left} more" if left > 0 else "")
 
 
 def _without(message: str, names: Iterable[str]) -> str:

@@ -56,7 +56,7 @@ class Stage(Part):
 class Workflow(Result):
     """An upgrade workflow with its stages."""
 
-    workflow_id: str = ""
+    upgrade_workflow_id: str = ""
     verdict: str = ""
     from_version: str = ""
     to_version: str = ""
@@ -69,7 +69,7 @@ class Workflow(Result):
 class WorkflowLine(Part):
     """One workflow in a list."""
 
-    workflow_id: str
+    upgrade_workflow_id: str
     verdict: str
     from_version: str = ""
     to_version: str = ""
@@ -94,7 +94,7 @@ def upgrade_workflow(answer: Answer) -> Workflow:
     why_not = _uncancellable(line.verdict, points)
     return Workflow(
         summary=_said(line, points),
-        workflow_id=line.workflow_id,
+        upgrade_workflow_id=line.upgrade_workflow_id,
         verdict=line.verdict,
         from_version=line.from_version,
         to_version=line.to_version,
@@ -109,11 +109,11 @@ def upgrade_workflow(answer: Answer) -> Workflow:
 @summarises("upgrade_workflows")
 def upgrade_workflows(answer: Answer) -> WorkflowList:
     """List a cluster's workflows."""
-    page = history_page(answer, _line, lambda line: line.workflow_id)
+    page = history_page(answer, _line, lambda line: line.upgrade_workflow_id)
     every = [_line(each) for each in newest_first(answer.body)]
     open_ = [line for line in every if line.verdict not in ("succeeded", "cancelled")]
     looks = [
-        call(answer, "get_upgrade_workflow", "Its stages", upgrade_workflow_id=line.workflow_id)
+        call(answer, "get_upgrade_workflow", "Its stages", upgrade_workflow_id=line.upgrade_workflow_id)
         for line in (open_ or every)[:1]
     ]
     return WorkflowList(
@@ -131,7 +131,7 @@ def _line(body: Any) -> WorkflowLine:
     points = items(body, "/status/pointStatuses")
     now = next((point for point in points if _now(point)), None)
     return WorkflowLine(
-        workflow_id=text(get(body, "/metadata/uid")),
+        upgrade_workflow_id=text(get(body, "/metadata/uid")),
         verdict=VERDICTS.get(phase, phase),
         from_version=text(get(body, "/spec/clusterVersion")),
         to_version=text(get(body, "/spec/targetVersion")),
