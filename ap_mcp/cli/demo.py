@@ -275,7 +275,8 @@ class Story:
 
     def _show(self, text: str, style: str = "dim") -> None:
         lines = [line for line in text.splitlines() if not line.startswith(("request_id:", "whole answer:"))]
-        shown = lines if len(lines) <= LONGEST_TEXT + 1 else [*lines[:LONGEST_TEXT], f"… {len(lines) - LONGEST_TEXT} more"]
+        left = len(lines) - LONGEST_TEXT
+        shown = lines if left <= 1 else [*lines[:LONGEST_TEXT], f"… {left} more"]
         self.console.print("\n".join(f"    {line}" for line in shown), style=style, markup=False)
 
 

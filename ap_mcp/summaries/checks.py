@@ -204,9 +204,9 @@ def _next(answer: Answer, verdict: str, found: list[Failure], skip_items: list[d
         return [backup, call(answer, "upgrade_cluster", "The check has passed", **target)]
     if verdict == RISKY:
         return [call(answer, "run_precheck", "If the risks are acceptable", **target, skip_items=skip_items)]
-    again = call(answer, "run_precheck", "Once the cause is mended", **target)
+    again = call(answer, "run_precheck", "Once that is mended", **target)
     if verdict == BLOCKED and any(get(each.source, "/addonRisks") for each in found):
-        return [call(answer, "assess_upgrade", "Which add-on stands in the way, and what mends it", **target), again]
+        return [call(answer, "assess_upgrade", "What mends it", **target), again]
     return [again] if verdict in (BLOCKED, EXPIRED, ERROR) else []
 
 

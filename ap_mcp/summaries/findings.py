@@ -13,7 +13,7 @@ NAMED = 3
 """Nodes or clients that are named before the rest is counted."""
 NODE_IDS = 5
 """Most nodes a suggestion to skip lists one by one; with more the item is skipped everywhere."""
-WHY_LIMIT = 160
+WHY_LIMIT = 150
 SEVERITY = {"Fatal": 0, "Warning": 1, "Info": 2}
 KNOWN_PHASES = frozenset({"", "Init", "Running", "Success", "Failed"})
 
@@ -182,7 +182,7 @@ def _by_client(apis: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 def _advice(failure: Failure) -> str:
     source = failure.source
     if get(source, "/addonRisks"):
-        return "Bring the add-on to a fitting, healthy state: list_addons, update_addon."
+        return "Bring the add-on to a fitting, healthy state: assess_upgrade tells how."
     if get(source, "/deprecatedAPIRisks"):
         return "Move the clients to an API version that the target serves."
     if get(source, "/configurationRisks"):
