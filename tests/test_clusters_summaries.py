@@ -238,7 +238,7 @@ def test_a_failed_job_puts_the_failing_step_and_its_reason_first(catalog: Catalo
     assert [step.model_dump() for step in result.failed] == [
         {"path": "CreateCluster > PrepareNetwork > Allocate", "reason": "no free address"}
     ]
-    assert result.summary.startswith('CreateCluster failed after 1 min at Allocate: "no free address". ')
+    assert result.summary.startswith('CreateCluster failed after 1 min 30 s at Allocate: "no free address". ')
     assert "must be deleted" in result.summary
     assert result.next[0].tool == "get_cluster"
 

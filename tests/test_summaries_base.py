@@ -201,7 +201,16 @@ def test_no_clock_breaks_the_reader(value: object) -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        *((-5, "0 s"), (45.9, "45 s"), (60, "1 min"), (3600, "1 h"), (12_000, "3 h 20 min")),
+        *(
+            (-5, "0 s"),
+            (45.9, "45 s"),
+            (60, "1 min"),
+            (110, "1 min 50 s"),
+            (599, "9 min 59 s"),
+            (600, "10 min"),
+            (3600, "1 h"),
+            (12_000, "3 h 20 min"),
+        ),
         *((86_400, "1 d"), (187_200, "2 d 4 h"), (31_536_000, "365 d")),
     ],
 )

@@ -254,11 +254,13 @@ def moment(value: Any) -> datetime | None:
 
 
 def span(duration: timedelta | float) -> str:
-    """Return a duration in its two largest units: `45 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    """Return a duration in its two largest units: `45 s`, `1 min 50 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
     seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
     rest = max(0, int(seconds))
     if rest < 60:
         return f"{rest} s"
+    if rest < 600:
+        return " ".join(part for part in (f"{rest // 60} min", f"{rest % 60} s") if not part.startswith("0 "))
     minutes, hours, days = rest // 60 % 60, rest // 3600 % 24, rest // 86400
     parts = [f"{days} d", f"{hours} h"] if days else [f"{hours} h", f"{minutes} min"]
     return " ".join(part for part in parts if not part.startswith("0 "))
