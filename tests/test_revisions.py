@@ -181,3 +181,14 @@ def test_hostile_keys_and_values_stay_on_their_lines() -> None:
 def test_changes_with_quotation_marks_have_lines_of_their_own_in_the_text() -> None:
     lines = render(history(revision(1, {"tag": "a"}), revision(2, {"tag": "b"}))).splitlines()
     assert '  - values.tag: "a" becomes "b"' in lines
+
+
+def test_a_broken_release_is_led_back_to_its_newest_good_revision() -> None:
+    failed = {"status": "FAILED"}
+    result = history(revision(1), revision(2), revision(3, **failed), revision(4, **failed))
+    assert [(each.tool, each.why) for each in result.next] == [
+        ("list_charts", "update_release, action rollback, revision 2, needs the chart's id")
+    ]
+    assert history(revision(1), revision(2)).next == []
+    assert history(revision(1, **failed), revision(2, **failed)).next == []
+    assert history().next == []

@@ -198,8 +198,20 @@ def release_history(answer: Answer) -> ReleaseHistory:
     name = word("/".join(text(answer.arguments.get(key)) for key in ("namespace", "name")))
     now = f"; the current one, {lines[0].revision}, {_doing(lines[0].status)}" if lines else ""
     return ReleaseHistory(
-        summary=f"{name} has {plural(len(lines), 'revision')}{now}.", revisions=lines, warnings=not_compared(read)
+        summary=f"{name} has {plural(len(lines), 'revision')}{now}.",
+        revisions=lines,
+        warnings=not_compared(read),
+        next=_back(lines),
     )
+
+
+def _back(lines: list[RevisionLine]) -> list[NextCall]:
+    """Lead out of a broken revision, to the newest older one that is not."""
+    good = next((line for line in lines[1:] if line.status not in BROKEN), None)
+    if not lines or lines[0].status not in BROKEN or good is None or good.revision is None:
+        return []
+    why = f"update_release, action rollback, revision {good.revision}, needs the chart's id"
+    return [NextCall(tool="list_charts", why=why)]
 
 
 def _flat(body: Any) -> list[dict[str, Any]]:
