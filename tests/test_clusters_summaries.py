@@ -80,6 +80,13 @@ def test_a_list_says_what_there_is_and_puts_trouble_first(catalog: Catalog) -> N
     assert (result.next[0].tool, result.next[0].arguments) == ("get_cluster", {"cluster_id": UID})
 
 
+def test_a_cluster_whose_upgrade_failed_counts_as_in_trouble(catalog: Catalog) -> None:
+    busy = {"metadata": {"uid": UID, "name": "stuck"}, "status": {"phase": "Upgrading", "message": "etcd is down"}}
+    result = shape(catalog, "list_clusters", {"items": [{"metadata": {"name": "a"}}, busy]})
+    assert (result.clusters[0].name, result.warnings) == ("stuck", ["stuck is Upgrading."])
+    assert (result.next[0].tool, result.next[0].arguments) == ("get_cluster", {"cluster_id": UID})
+
+
 def test_an_empty_project_is_told_as_such(catalog: Catalog) -> None:
     result = shape(catalog, "list_clusters", {"items": []})
     assert (result.summary, result.clusters) == ("0 clusters.", [])

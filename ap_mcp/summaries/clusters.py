@@ -131,7 +131,7 @@ def cluster_list(answer: Answer) -> ClusterList:
     phases = ", ".join(f"{count} {word(phase)}" for phase, count in counted.most_common())
     page = paged(answer, lines, SHOWN, lambda line: line.id)
     later = lines[lines.index(page.items[-1]) + 1 :] if page.next else []
-    broken = [] if CURSOR in answer.own else [line for line in lines if line.phase in BROKEN]
+    broken = [] if CURSOR in answer.own else [line for line in lines if _in_trouble(line)]
     looks = [_look(line.id, f"{word(line.name)} needs a look") for line in broken[:1]]
     return ClusterList(
         summary=f"{plural(len(lines), 'cluster')}{': ' + phases if phases else ''}.",
@@ -208,7 +208,7 @@ def cluster_deletion(answer: Answer) -> ClusterDeletion:
 
 def _list_doubts(broken: list[ClusterLine], later: list[ClusterLine]) -> Iterator[str]:
     for line in broken[:WARNED]:
-        yield f"{word(line.name)} is {line.phase}{'' if line.problem else ': no reason told'}."
+        yield f"{word(line.name)} is {word(line.phase)}{'' if line.problem else ': no reason told'}."
     if len(broken) > WARNED:
         yield f"{len(broken) - WARNED} more are in trouble; they stand first in the list."
     if later:
@@ -231,8 +231,13 @@ def _line(answer: Answer, body: Any) -> ClusterLine:
     )
 
 
+def _in_trouble(line: ClusterLine) -> bool:
+    """Say whether a cluster is broken, or busy with something that tells of a problem, as a failed upgrade does."""
+    return line.phase in BROKEN or (line.problem is not None and line.phase != "Available")
+
+
 def _urgency(line: ClusterLine) -> tuple[int, str]:
-    rank = 0 if line.phase in BROKEN else 2 if line.phase == "Available" else 1
+    rank = 0 if _in_trouble(line) else 2 if line.phase == "Available" else 1
     return rank, line.name
 
 
