@@ -4,9 +4,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
-import anyio
-
 from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, ServiceError
+from ap_mcp.reading import Reader, read_together
 from ap_mcp.schemas import argument_schema
 from ap_mcp.specs import Operation
 from ap_mcp.summaries.assessed import Assessment, Seen
@@ -23,6 +22,8 @@ ASSESS_UPGRADE = "assess_upgrade"
 TITLE = "Assess an upgrade"
 DESCRIPTION = "Says whether a cluster can be upgraded now, what stands in the way, and which calls to make, in order."
 CLUSTER, TARGET = "cluster_id", "target_version"
+FIRST = "get_cluster"
+"""Read before the others: without the cluster nothing can be said, and rules may go by its name and tags."""
 READS = (
     *("get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates", "list_prechecks"),
     *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
@@ -31,8 +32,6 @@ OF_NO_CLUSTER = frozenset({"list_upgrade_paths", "get_upgrade_feature_gates"})
 NEEDS = frozenset({"get_upgrade_info"})
 """Operations that must be offered for this to be."""
 
-Read: TypeAlias = Callable[..., Awaitable[Any]]
-"""`await read("get_cluster", cluster_id=…)`: what the cloud answers, if the policy lets it be asked."""
 Forbidden: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 """`await forbidden("run_precheck", {…})`: which rule does not let a call be made, whoever agrees; empty if none."""
 
@@ -52,7 +51,7 @@ def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
 
 async def assess(
     arguments: Mapping[str, Any],
-    read: Read,
+    read: Reader,
     now: Callable[[], datetime],
     *,
     forbidden: Forbidden,
@@ -62,7 +61,7 @@ async def assess(
 
     Args:
         arguments: `cluster_id`, and `target_version` if somebody asks for one.
-        read: reads from the cloud.
+        read: reads from the cloud, if the policy lets it be asked.
         now: the service's time, asked after the reads.
         forbidden: tells whether a rule of the operator forbids a call.
         absent: tools that are not offered.
@@ -71,12 +70,10 @@ async def assess(
         ApMcpError: the cluster itself cannot be read.
     """
     cluster_id, wanted = arguments[CLUSTER], arguments.get(TARGET, "").strip() or None
-    looks = {each: {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id} for each in READS}
-    answers, errors = await _gathered(read, {"get_cluster": ("get_cluster", {CLUSTER: cluster_id})})
-    if "get_cluster" in errors:
-        raise errors["get_cluster"]
-    more, failed = await _gathered(read, {name: (name, given) for name, given in looks.items()})
-    answers |= more
+    cluster = mask(await read(FIRST, cluster_id=cluster_id))
+    looks = {each: (each, {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id}) for each in READS}
+    found, failed = await read_together(read, looks)
+    answers = {FIRST: cluster, **{name: mask(each) for name, each in found.items()}}
     troubles = {name: _briefly(failed[name]) for name in READS if name in failed}
     troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")
     info = answers.get("get_upgrade_info")
@@ -120,31 +117,13 @@ def _is_behind(wanted: str, running: str) -> bool:
 
 
 async def _templates(
-    read: Read, answers: Mapping[str, Any], way: list[str]
+    read: Reader, answers: Mapping[str, Any], way: list[str]
 ) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
     """Read the templates of the add-ons that may not run on the version to go to."""
     rows = items(answers.get(ADDONS), "/items") if way else []
     names = sorted({template_of(each) for each in rows if needs_template(each, way[0])} - {""})
-    return await _gathered(read, {name: (TEMPLATES, {"template_name": name}) for name in names})
-
-
-async def _gathered(
-    read: Read, looks: Mapping[str, tuple[str, Mapping[str, Any]]]
-) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
-    """Make all reads at once; return the answers, masked, and the errors of those that failed."""
-    answers: dict[str, Any] = {}
-    errors: dict[str, ApMcpError] = {}
-
-    async def look(name: str, tool: str, given: Mapping[str, Any]) -> None:
-        try:
-            answers[name] = mask(await read(tool, **given))
-        except ApMcpError as error:
-            errors[name] = error
-
-    async with anyio.create_task_group() as group:
-        for name, (tool, given) in looks.items():
-            group.start_soon(look, name, tool, given)
-    return answers, errors
+    found, unread = await read_together(read, {name: (TEMPLATES, {"template_name": name}) for name in names})
+    return {name: mask(each) for name, each in found.items()}, unread
 
 
 def _briefly(error: ApMcpError) -> str:

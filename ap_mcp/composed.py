@@ -9,6 +9,7 @@ from ap_mcp.arguments import check_against, check_arguments
 from ap_mcp.assess import ASSESS_UPGRADE
 from ap_mcp.errors import CallRefused, ClusterNotFound, ConfirmationRequired, DeniedByPolicy
 from ap_mcp.guard.callers import Caller
+from ap_mcp.guard.facts import Facts, facts_in
 from ap_mcp.specs import Catalog, Operation
 from ap_mcp.summaries import Answer, Result, summarise
 from ap_mcp.wait import WAIT_FOR
@@ -29,11 +30,15 @@ class Core(Protocol):
     clock: wait.Now
 
     @property
+    def composed(self) -> Mapping[str, "Composed"]:
+        """The tools of this kind that are offered."""
+
+    @property
     def waitables(self) -> Mapping[str, wait.Waitable]:
         """What can be waited for, by its kind."""
 
-    async def permit(self, read: Operation, arguments: Mapping[str, Any]) -> None:
-        """Raise if the policy does not let a read be made."""
+    async def permit(self, read: Operation, arguments: Mapping[str, Any], facts: Facts | None = None) -> None:
+        """Raise if the policy does not let a read be made; it goes by facts that were just read, if they are given."""
 
     async def shaped(
         self, operation: Operation, arguments: Mapping[str, Any], reply: "Reply", caller: Caller
@@ -142,7 +147,7 @@ class _Looks:
 async def _wait_for(core: Core, arguments: Mapping[str, Any], caller: Caller, report: wait.Report) -> Result:
     """Look at something until it has ended or the time is up; each look is a reading tool's."""
     problems = wait.misfits(core.waitables, arguments)
-    check_against(WAIT_FOR, wait.wait_schema(core.waitables), arguments, in_path=wait.PLACES, more=problems)
+    check_against(WAIT_FOR, core.composed[WAIT_FOR].input_schema, arguments, in_path=wait.PLACES, more=problems)
     waitable, looks = core.waitables[arguments["kind"]], _Looks(core)
     order = wait.Order(waitable, {**arguments, **await _about(core, waitable, arguments)})
     wanted = await looks.prepare(order)
@@ -172,17 +177,23 @@ async def _about(core: Core, waitable: wait.Waitable, arguments: Mapping[str, An
 
 async def _assess_upgrade(core: Core, arguments: Mapping[str, Any], _caller: Caller, _report: wait.Report) -> Result:
     """Look at all that a person would look at before an upgrade."""
-    check_against(ASSESS_UPGRADE, assess.input_schema(core.catalog), arguments, in_path=(assess.CLUSTER,))
+    check_against(ASSESS_UPGRADE, core.composed[ASSESS_UPGRADE].input_schema, arguments, in_path=(assess.CLUSTER,))
     wanted = await core.account.resolved(arguments)
 
+    facts: Facts | None = None
+
     async def read(tool: str, **given: Any) -> Any:
+        nonlocal facts
         operation = core.catalog[tool]
-        await core.permit(operation, given)
-        return (await core.account.ask(operation, given)).body
+        await core.permit(operation, given, facts)
+        body = (await core.account.ask(operation, given)).body
+        if tool == assess.FIRST:
+            facts = facts_in(body)
+        return body
 
     async def forbidden(tool: str, given: Mapping[str, Any]) -> str:
         try:
-            await core.permit(core.catalog[tool], given)
+            await core.permit(core.catalog[tool], given, facts)
         except ConfirmationRequired:
             return ""
         except DeniedByPolicy as error:

@@ -27,7 +27,7 @@ from ap_mcp.errors import (
 )
 from ap_mcp.files import read_upload
 from ap_mcp.guard.callers import AskBack, Caller
-from ap_mcp.guard.facts import NOTHING_READ, read_facts
+from ap_mcp.guard.facts import NOTHING_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
 from ap_mcp.guard.policy_file import load_policy
 from ap_mcp.guard.private import APPROVERS_FILE
@@ -160,24 +160,32 @@ class Autopilot:
         consent = await self._consent(decision, request, caller, look)
         return consent if isinstance(consent, AskBack) else await self._recorded(operation, arguments, consent, caller)
 
-    async def permit(self, read: Operation, arguments: Mapping[str, Any]) -> None:
+    async def permit(self, read: Operation, arguments: Mapping[str, Any], facts: Facts | None = None) -> None:
         """Make sure that the policy lets a read be made on the way to another answer.
+
+        Args:
+            read: what is to be called.
+            arguments: its flat arguments.
+            facts: of its cluster, if they were just read; else they are if a rule goes by them.
 
         Raises:
             CallRefused: it does not, or wants a person asked.
         """
-        decision = await self._decided(read, arguments)
+        decision = await self._decided(read, arguments, facts)
         if isinstance(decision, Ask):
             raise ConfirmationRequired(read.id, decision.effect, ASKED_ABOUT)
 
-    async def _decided(self, operation: Operation, arguments: Mapping[str, Any]) -> Decision:
+    async def _decided(
+        self, operation: Operation, arguments: Mapping[str, Any], facts: Facts | None = None
+    ) -> Decision:
         """Decide about a call, with its cluster's facts if a rule goes by them.
 
         Raises:
             CallRefused: it may not go out, whoever agrees.
         """
-        facts = NOTHING_READ
-        if needs_cluster(operation, self.policy):
+        if not needs_cluster(operation, self.policy):
+            facts = NOTHING_READ
+        elif facts is None:
             facts = await read_facts(self.account.read, arguments["cluster_id"])
         decision = decide(operation, arguments, facts, self.policy)
         if isinstance(decision, Refuse):

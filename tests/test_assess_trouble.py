@@ -163,6 +163,14 @@ async def test_a_rule_that_forbids_the_upgrade_stands_in_its_way(tmp_path: Path)
     assert f"list_addons could not be read: {asked}." in found["unknown"]
 
 
+async def test_rules_that_go_by_the_cluster_cost_no_further_look_at_it(tmp_path: Path) -> None:
+    rules = tmp_path / "policy.toml"
+    rules.write_text('rules = [{decision = "deny", clusters = ["*-prod"], tags = {env = "prod"}}]\n')
+    async with connected(tmp_path, policy_file=rules) as agent:
+        await agent.call("assess_upgrade", cluster_id=CHECKOUT_STAGING)
+        assert agent.sent.count("get_cluster") == 1
+
+
 async def test_a_rule_that_forbids_another_step_leaves_that_step_out(ready: Scene) -> None:
     ready.rules = {"run_postcheck": "a rule"}
     found = await ready.assess()

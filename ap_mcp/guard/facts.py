@@ -49,11 +49,17 @@ async def read_facts(read: Callable[..., Awaitable[Any]], cluster_id: str) -> Fa
         NotFound: there is no such cluster, so that no rule needs to be looked at.
     """
     try:
-        return Facts(cluster_facts(await read("get_cluster", cluster_id=cluster_id)))
+        return facts_in(await read("get_cluster", cluster_id=cluster_id))
     except NotFound:
         raise
     except (ServiceError, CloudUnreachable) as error:
         return Facts(problem=f"the cluster could not be read: {error.render()}")
+
+
+def facts_in(body: Any) -> Facts:
+    """Return the facts of a cluster out of what get_cluster answered; what is wrong with that is one of them."""
+    try:
+        return Facts(cluster_facts(body))
     except LookupError as error:
         return Facts(problem=f"what get_cluster answered is of no use: {error}")
 

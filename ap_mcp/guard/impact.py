@@ -21,17 +21,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, TypeAlias
-
-import anyio
+from typing import Any
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, ServiceError, clean
+from ap_mcp.reading import Reader, read_together
 from ap_mcp.specs import Effect, Operation
 from ap_mcp.summaries.base import age, few, get, items, moment, quoted, text, word
 from ap_mcp.summaries.mask import mask
-
-Reader: TypeAlias = Callable[..., Awaitable[Any]]
-"""`await read("get_cluster", cluster_id=…)`: the vendor's JSON as it came; raises what the cloud client raises."""
 
 CLUSTER = "cluster_id"
 LINE_LIMIT = 900
@@ -269,18 +265,10 @@ class Answers:
 
 async def gather(case: Case, /, **looks: Look) -> Answers:
     """Make all reads at once; one that fails leaves the others alone."""
-    found: dict[str, Any] = {}
-
-    async def read(name: str, wanted: Look) -> None:
-        try:
-            found[name] = await case.read(wanted.operation, **wanted.arguments)
-        except ApMcpError as error:
-            found[name] = error
-
-    async with anyio.create_task_group() as group:
-        for name, wanted in looks.items():
-            group.start_soon(read, name, wanted)
-    return Answers(found)
+    found, errors = await read_together(
+        case.read, {name: (each.operation, each.arguments) for name, each in looks.items()}
+    )
+    return Answers(found | errors)
 
 
 def refused(why: str, after: str = "") -> CallRefused:

@@ -1,0 +1,38 @@
+"""Makes several reads at once."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, TypeAlias
+
+import anyio
+
+from ap_mcp.errors import ApMcpError
+
+Reader: TypeAlias = Callable[..., Awaitable[Any]]
+"""`await read("get_cluster", cluster_id=…)`: the vendor's JSON as it came; raises what the cloud client raises."""
+
+
+async def read_together(
+    read: Reader, looks: Mapping[str, tuple[str, Mapping[str, Any]]]
+) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
+    """Make all reads at once; one that fails leaves the others alone.
+
+    Args:
+        read: makes one of them.
+        looks: operation and arguments of each, by a name for it.
+
+    Returns:
+        The answers, and the errors of those that failed, by those names.
+    """
+    answers: dict[str, Any] = {}
+    errors: dict[str, ApMcpError] = {}
+
+    async def look(name: str, operation: str, arguments: Mapping[str, Any]) -> None:
+        try:
+            answers[name] = await read(operation, **arguments)
+        except ApMcpError as error:
+            errors[name] = error
+
+    async with anyio.create_task_group() as group:
+        for name, (operation, arguments) in looks.items():
+            group.start_soon(look, name, operation, arguments)
+    return answers, errors
