@@ -26,6 +26,7 @@ from ap_mcp.summaries.versions import order
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
 
+HEALTHY = "running"
 BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
 UNUSABLE = frozenset({"installFailed", "deleteFailed"})
 FAILED = frozenset({"abnormal", "installFailed", "upgradeFailed", "rollbackFailed", "deleteFailed", "unknown"})
@@ -187,7 +188,7 @@ def _line(body: Any) -> AddonLine:
         version=text(get(body, "/spec/version")),
         status=status,
         upgrade_to=_newest(_targets(body)),
-        problem=next((each for each in said if each), None) if status not in BUSY | {"running"} else None,
+        problem=next((each for each in said if each), None) if status not in BUSY | {HEALTHY} else None,
     )
 
 

@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
+from ap_mcp.summaries.addons import BUSY, HEALTHY
 from ap_mcp.summaries.assessed import DETAILED, Draft, Seen, id_of
 from ap_mcp.summaries.base import few, get, moment, strings, text, word
 from ap_mcp.summaries.versions import Way, order, runs_on, template_versions
 
 LIST, TEMPLATES = "list_addons", "list_addon_templates"
-HEALTHY = "running"
 IN_PART = frozenset({HEALTHY, "available"})
-BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
 STUCK = frozenset({"installFailed", "deleteFailed", "unknown"})
 """States from which no update leads anywhere."""
 

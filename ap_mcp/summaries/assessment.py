@@ -8,10 +8,11 @@ from ap_mcp.summaries.assessed import DETAILED, Assessment, Draft, Seen, id_of
 from ap_mcp.summaries.assessed_addons import LIST as ADDONS
 from ap_mcp.summaries.assessed_addons import Fitness, about_addons, fitness_of
 from ap_mcp.summaries.base import NAMED, age, few, get, items, mapping, moment, plural, quoted, span, text, word
+from ap_mcp.summaries.clusters import BROKEN
 from ap_mcp.summaries.findings import Failure, failures, skippable, told
-from ap_mcp.summaries.upgrade_parts import FAILED, RUNNING, spoken, verdict_of
+from ap_mcp.summaries.upgrade_parts import FAILED, OLD_BACKUP, RUNNING, latest_backup, spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import VERDICTS as WORKFLOW_VERDICTS
-from ap_mcp.summaries.versions import judge_checks, order, resolve_target, tasks_of, under_way, upgrade_verdicts
+from ap_mcp.summaries.versions import Judged, judge_checks, order, resolve_target, tasks_of, under_way, upgrade_verdicts
 
 GO, NOT_YET, UP_TO_DATE = "go", "not_yet", "up_to_date"
 TASKS, CHECKS, BACKUPS, WORKFLOWS = "list_upgrade_tasks", "list_prechecks", "list_backups", "list_upgrade_workflows"
@@ -21,11 +22,8 @@ CHANGES = (UPGRADE, "run_precheck", "update_addon", "backup_cluster", "run_postc
 """Tools that an assessment proposes and a rule may forbid."""
 WHERE = 80
 """Characters that tell where a check found something; get_precheck tells all."""
-OLD_BACKUP = timedelta(days=1)
 SHORT = timedelta(minutes=10)
 """A check that counts no longer than this may have expired when somebody has agreed to the upgrade."""
-STUCK = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
-"""Phases of a cluster in which its job has ended."""
 LEAVING = "Deleting"
 ACCEPTED = "skip_items only if a person accepts those risks; else mend them and leave it out"
 
@@ -35,10 +33,11 @@ def assessment(seen: Seen) -> Assessment:
     draft = Draft(seen)
     held = _about_cluster(draft)
     if seen.route:
+        judged = judge_checks(seen.listed(CHECKS), seen.way, seen.at)
         held = _about_unread(draft) or held
-        held = _about_running_check(draft) or held
+        held = _about_running_check(draft, judged) or held
         first = list(draft.steps)
-        _about_way(draft)
+        _about_way(draft, judged)
         draft.steps = first if held else draft.steps
     else:
         _about_nowhere(draft)
@@ -154,7 +153,7 @@ def _follow(draft: Draft, phase: str, failed_upgrade: str) -> None:
     if failed_upgrade:
         draft.step("get_upgrade_task", "Why the last upgrade failed", task_id=failed_upgrade)
         draft.step("retry_upgrade", "Once the cause is mended")
-    elif phase in STUCK:
+    elif phase in BROKEN:
         draft.call("get_job", "Why it is not Available", job_id=job) or draft.step("get_cluster", "Its reason")
     elif phase == LEAVING:
         draft.step("wait_for", "Until it is gone", kind="job", id=job, gone=True)
@@ -171,12 +170,11 @@ def _about_unread(draft: Draft) -> bool:
     return bool(unread)
 
 
-def _about_running_check(draft: Draft) -> bool:
+def _about_running_check(draft: Draft, judged: Judged) -> bool:
     """Tell that a check for this upgrade is running, and return whether: what it finds decides what comes next."""
-    seen, way = draft.seen, draft.seen.way
-    judged = judge_checks(seen.listed(CHECKS), way, seen.at)
     if judged.state != "running":
         return False
+    way = draft.seen.way
     between = f"from {word(way.now)} to {word(way.target)}"
     draft.in_the_way.append(f"The pre-upgrade check {between} is still running.")
     draft.wait("precheck", id_of(judged.check), "It takes about a minute") or draft.step(CHECKS, "How it stands")
@@ -196,13 +194,12 @@ def _about_workflows(draft: Draft) -> None:
         draft.risks.append(f"Of its upgrade workflows, {told_}: {WORKFLOWS} shows them.")
 
 
-def _about_way(draft: Draft) -> None:
+def _about_way(draft: Draft, judged: Judged) -> None:
     """Tell what check, add-ons and backups say about the upgrade, and add the calls that lead to it."""
     seen, way = draft.seen, draft.seen.way
     _about_workflows(draft)
     if UPGRADE in seen.closed:
         draft.in_the_way.append(seen.closed[UPGRADE])
-    judged = judge_checks(seen.listed(CHECKS), way, seen.at)
     check, passed = judged.check, judged.state == "passed"
     found = failures(get(check, "/status", {})) if judged.state in ("passed", "not passed") else []
     addons = fitness_of(seen.listed(ADDONS), seen)
@@ -316,8 +313,7 @@ def _about_backups(draft: Draft) -> bool:
     """Tell how old the latest backup is, and add the call that makes one; return whether there is one that will do."""
     seen = draft.seen
     rows = seen.listed(BACKUPS)
-    ends = [get(each, "/status/completionTime") for each in rows if get(each, "/status/phase") == "Success"]
-    latest = max((each for each in map(moment, ends) if each), default=None)
+    latest = latest_backup(rows)
     making = [id_of(each) for each in rows if verdict_of(text(get(each, "/status/phase"))) == RUNNING]
     if latest and seen.at - latest <= OLD_BACKUP:
         draft.fine.append(f"The latest backup is {age(latest, seen.at)} old.")

@@ -33,8 +33,7 @@ from ap_mcp.summaries.findings import (
     skippable,
     told,
 )
-from ap_mcp.summaries.following import UNDER_WAY, WAIT_FOR
-from ap_mcp.summaries.upgrade_parts import call, history_page, spoken, stamp
+from ap_mcp.summaries.upgrade_parts import call, history_page, look_at, spoken, stamp
 
 READY, RISKY, BLOCKED, RUNNING, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "running", "error", "expired"
 
@@ -115,14 +114,12 @@ def precheck(answer: Answer) -> Precheck:
 @summarises("prechecks")
 def prechecks(answer: Answer) -> PrecheckList:
     """List a cluster's checks."""
-    page = history_page(answer, lambda each: _line(answer, each), lambda line: line.task_id)
+    page = history_page(answer, lambda each: _line(answer, each))
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest, for {word(line.target_version)}, {spoken(line.verdict)}" for line in first]
+    why = "Findings of the latest check"
     looks = [
-        call(answer, WAIT_FOR, UNDER_WAY, kind="precheck", id=line.task_id)
-        if line.verdict == RUNNING
-        else call(answer, "get_precheck", "Findings of the latest check", task_id=line.task_id)
-        for line in first
+        look_at(answer, "precheck", "get_precheck", why, task_id=line.task_id, verdict=line.verdict) for line in first
     ]
     return PrecheckList(
         summary=f"{plural(page.total, 'pre-upgrade check')}{''.join(latest)}.",

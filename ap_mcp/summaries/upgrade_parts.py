@@ -1,13 +1,17 @@
 """What the summaries of upgrades, checks and workflows have in common."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from ap_mcp.summaries.base import Answer, NextCall, get, items, moment, span, text, word
+from ap_mcp.summaries.following import UNDER_WAY, WAIT_FOR
 from ap_mcp.summaries.pages import Page, paged
 
 LISTED = 20
 """Entries of a history on one page."""
+OLD_BACKUP = timedelta(days=1)
+"""How old the latest backup may be before an upgrade."""
 RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
 VERDICTS = {
     "Init": RUNNING,
@@ -57,9 +61,23 @@ def took(start: Any, end: Any) -> str | None:
     return span(ended - begun) if begun and ended and ended >= begun else None
 
 
-def history_page(answer: Answer, tell: Callable[[Any], LineT], key: Callable[[LineT], str]) -> Page[LineT]:
-    """Return a page of a history as lines, the newest first."""
-    return paged(answer, [tell(each) for each in newest_first(answer.body)], LISTED, key)
+def latest_backup(tasks: Iterable[Any]) -> datetime | None:
+    """Return when the latest backup that succeeded had ended; None if there is none, or none tells."""
+    ends = [get(each, "/status/completionTime") for each in tasks if get(each, "/status/phase") == "Success"]
+    return max((each for each in map(moment, ends) if each), default=None)
+
+
+def history_page(answer: Answer, tell: Callable[[Any], LineT]) -> Page[LineT]:
+    """Return a page of a history as lines, the newest first; only those that are shown are made."""
+    page = paged(answer, newest_first(answer.body), LISTED, lambda each: text(get(each, "/metadata/uid")))
+    return Page([tell(each) for each in page.items], page.total, page.warnings, page.next)
+
+
+def look_at(answer: Answer, kind: str, tool: str, why: str, *, task_id: str, verdict: str) -> NextCall:
+    """Propose to look at a task of a history with its tool, or to wait for its end while it runs."""
+    if verdict == RUNNING:
+        return call(answer, WAIT_FOR, UNDER_WAY, kind=kind, id=task_id)
+    return call(answer, tool, why, task_id=task_id)
 
 
 def cluster_of(answer: Answer) -> dict[str, Any]:

@@ -19,10 +19,11 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
+from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_parts import (
+    LISTED,
     call,
     created,
-    history_page,
     newest_first,
     spoken,
     stamp,
@@ -109,8 +110,8 @@ def upgrade_workflow(answer: Answer) -> Workflow:
 @summarises("upgrade_workflows")
 def upgrade_workflows(answer: Answer) -> WorkflowList:
     """List a cluster's workflows."""
-    page = history_page(answer, _line, lambda line: line.upgrade_workflow_id)
     every = [_line(each) for each in newest_first(answer.body)]
+    page = paged(answer, every, LISTED, lambda line: line.upgrade_workflow_id)
     open_ = [line for line in every if line.verdict not in ("succeeded", "cancelled")]
     looks = [
         call(answer, "get_upgrade_workflow", "Its stages", upgrade_workflow_id=line.upgrade_workflow_id)

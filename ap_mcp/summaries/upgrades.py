@@ -21,7 +21,6 @@ from ap_mcp.summaries.base import (
     text,
     word,
 )
-from ap_mcp.summaries.following import UNDER_WAY, WAIT_FOR
 from ap_mcp.summaries.plain import flattened
 from ap_mcp.summaries.upgrade_parts import (
     FAILED,
@@ -30,6 +29,7 @@ from ap_mcp.summaries.upgrade_parts import (
     call,
     created,
     history_page,
+    look_at,
     spoken,
     stamp,
     took,
@@ -165,9 +165,7 @@ def upgrade_tasks(answer: Answer) -> TaskList:
     listed = _listed(answer, "upgrade")
     first = listed.tasks[:1] if CURSOR not in answer.own else []
     looks = [
-        call(answer, WAIT_FOR, UNDER_WAY, kind="upgrade_task", id=line.task_id)
-        if line.verdict == RUNNING
-        else call(answer, "get_upgrade_task", "The latest", task_id=line.task_id)
+        look_at(answer, "upgrade_task", "get_upgrade_task", "The latest", task_id=line.task_id, verdict=line.verdict)
         for line in first
     ]
     return listed.model_copy(update={"next": [*looks, *listed.next]})
@@ -265,7 +263,7 @@ def _offered(answer: Answer, targets: list[str], state: str | None) -> list[Any]
 
 
 def _listed(answer: Answer, noun: str) -> TaskList:
-    page = history_page(answer, _line, lambda line: line.task_id)
+    page = history_page(answer, _line)
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest {_way(line)}{spoken(line.verdict)}" for line in first]
     return TaskList(

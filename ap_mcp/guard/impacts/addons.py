@@ -19,10 +19,10 @@ from ap_mcp.guard.impact import (
 )
 from ap_mcp.summaries import changes
 from ap_mcp.summaries.addon_templates import as_object, size_line
+from ap_mcp.summaries.addons import BUSY, HEALTHY
 from ap_mcp.summaries.base import age, few, flag, get, items, moment, plural, quoted, strings, text, word
 from ap_mcp.summaries.following import how_to_wait
 
-BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
 CAN_BE_ROLLED_BACK = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")
 BROKEN = frozenset({"installFailed", "deleteFailed", "unknown"})
 STANDARD = frozenset({"coredns", "metrics-server"})
@@ -152,7 +152,7 @@ def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> Draft:
     draft = Draft(case, _name(addon), sentence)
     uid, version, status = text(get(addon, "/metadata/uid")), text(get(addon, "/spec/version")), _status(addon)
     said = next((each for key in ("message", "Reason") if (each := text(get(addon, f"/status/{key}")))), "")
-    told = f", the service says {quoted(said, 200)}" if said and status not in BUSY | {"running"} else ""
+    told = f", the service says {quoted(said, 200)}" if said and status not in BUSY | {HEALTHY} else ""
     draft.fact("add-on", f"{word(_name(addon))} {word(version)}, id {word(uid)}")
     draft.fact("status", f"{word(status)}{told}")
     draft.fact("age", age(moment(get(addon, "/metadata/creationTimestamp")), case.now))

@@ -5,10 +5,9 @@ from typing import Any
 
 from ap_mcp.guard.impact import Answers, Draft, briefly, gather, look, refused
 from ap_mcp.summaries import changes
+from ap_mcp.summaries.addons import HEALTHY
 from ap_mcp.summaries.base import few, get, text, word
 from ap_mcp.summaries.versions import runs_on, template_versions
-
-HEALTHY = "running"
 
 
 async def about_addons(draft: Draft, answers: Answers, target: str) -> None:

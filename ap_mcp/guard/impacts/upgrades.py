@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Any
 
 from ap_mcp.guard.impact import (
@@ -25,7 +24,7 @@ from ap_mcp.summaries.findings import failures
 from ap_mcp.summaries.following import how_to_wait
 from ap_mcp.summaries.mask import mask
 from ap_mcp.summaries.plain import flattened
-from ap_mcp.summaries.upgrade_parts import spoken, verdict_of
+from ap_mcp.summaries.upgrade_parts import OLD_BACKUP, latest_backup, spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import TITLES
 from ap_mcp.summaries.versions import (
     offered_to,
@@ -36,7 +35,6 @@ from ap_mcp.summaries.versions import (
     upgrade_verdicts,
 )
 
-OLD_BACKUP = timedelta(days=1)
 STAGE = "Cluster"
 """The stage of a workflow that is the upgrade itself."""
 MAY_CANCEL = frozenset({"init", "pending"})
@@ -225,8 +223,7 @@ def _about_backups(draft: Draft, answers: Answers) -> None:
     if found is None:
         return
     now = draft.case.now
-    ends = [get(each, "/status/completionTime") for each in found if get(each, "/status/phase") == "Success"]
-    latest = max((each for each in map(moment, ends) if each), default=None)
+    latest = latest_backup(found)
     draft.fact("latest backup", f"{age(latest, now)} old" if latest else "none")
     if latest is None:
         draft.warnings.append("There is no backup: backup_cluster makes one.")
