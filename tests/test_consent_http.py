@@ -19,7 +19,6 @@ from mcp_types import CallToolResult, ElicitResult
 from starlette.applications import Starlette
 
 from ap_mcp.protocol import build_server
-from ap_mcp.simulator.serving import PromptServer
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -28,7 +27,7 @@ TOOL = "delete_cluster"
 NO_WAY_BACK: tuple[dict[str, Any], ...] = ({"stateless_http": True}, {"json_response": True})
 
 
-class Started(PromptServer):
+class Started(uvicorn.Server):
     """A server that says when it takes requests."""
 
     def __init__(self, app: Starlette) -> None:
@@ -67,7 +66,7 @@ async def served(
             try:
                 yield f"http://127.0.0.1:{listening.getsockname()[1]}/mcp", autopilot
             finally:
-                server.stop()
+                server.should_exit = True
 
 
 @asynccontextmanager

@@ -6,7 +6,6 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -37,48 +36,7 @@ class CuttableProtocol(H11Protocol):
         self.app = cuttable
 
 
-class PromptServer(uvicorn.Server):
-    """A server that ends when it is told to: uvicorn itself looks ten times a second, and then waits as long again."""
-
-    def __init__(self, config: uvicorn.Config) -> None:
-        super().__init__(config)
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._stopped = asyncio.Event()
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Begin to accept requests."""
-        self._loop = asyncio.get_running_loop()
-        await super().startup(sockets)
-
-    async def main_loop(self) -> None:
-        """Wait to be stopped."""
-        await self._stopped.wait()
-
-    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Close; only while an answer is under way does it take uvicorn's moments."""
-        for connection in list(self.server_state.connections):
-            connection.shutdown()
-        await asyncio.sleep(0)  # idle ones are gone after it
-        if self.server_state.connections or self.server_state.tasks:
-            await super().shutdown(sockets)
-            return
-        for opened in (*self.servers, *(sockets or ())):
-            opened.close()
-        await self.lifespan.shutdown()
-
-    def stop(self) -> None:
-        """Let it end, from any thread."""
-        self.should_exit = True
-        if self._loop is not None:
-            self._loop.call_soon_threadsafe(self._stopped.set)
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Let a signal end it."""
-        super().handle_exit(sig, frame)
-        self.stop()
-
-
-class LocalServer(PromptServer):
+class LocalServer(uvicorn.Server):
     """A server on a socket that is bound at once, so that its address is known before it runs."""
 
     def __init__(self, app: Simulator, port: int = 0, on_start: Callable[[], None] | None = None) -> None:
@@ -99,7 +57,7 @@ class LocalServer(PromptServer):
             self._on_start()
 
     def serve_until_stopped(self) -> None:
-        """Serve until a signal (in the main thread) or `stop`."""
+        """Serve until a signal (in the main thread) or `should_exit`."""
         try:
             self.run(sockets=[self._socket])
         finally:
@@ -146,7 +104,7 @@ def running(app: Simulator, port: int = 0) -> Iterator[str]:
             raise TimeoutError(f"the simulator did not start within {START_TIMEOUT:g} s")
         yield server.base_url
     finally:
-        server.stop()
+        server.should_exit = True
         thread.join(START_TIMEOUT)
 
 
