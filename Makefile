@@ -41,7 +41,7 @@ docs: $(STAMP) ## write the generated parts of README.md
 
 bench: $(STAMP) ## measure sizes, recall, start-up and calls, into benchmarks/RESULTS.md
 	$(BIN)/python -m pip install -q --disable-pip-version-check --group bench
-	PYTHONPATH=tests $(BIN)/python benchmarks/run.py
+	PYTHONPATH=tests/support $(BIN)/python benchmarks/run.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist

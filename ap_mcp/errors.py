@@ -30,16 +30,13 @@ ApMcpError
     └── BadAnswer                   no answer of the API: HTML, cut off, a redirect, an error sent as a success
 """
 
-import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-MESSAGE_LIMIT = 600
-NAME_LIMIT = 120
+from ap_mcp.wording import MESSAGE_LIMIT, NAME_LIMIT, clean, in_quotes, is_plain
+
 KEPT_LIMIT = 20_000
 
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
 _EFFECTS = {
     "write": "changes things or starts to cost money",
     "disrupt": "may interrupt what runs or cannot simply be put back",
@@ -48,32 +45,9 @@ _EFFECTS = {
 }
 
 
-def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Return one line of foreign text without control, bidirectional or invisible characters, cut at `limit`."""
-    # Most texts hold no such character, and then there is no need to look at each.
-    kept = text if text.isprintable() else "".join(map(_visible, text))
-    line = " ".join(kept.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
-
-
-def _visible(char: str) -> str:
-    """Return a character, a space for any kind of one, and nothing for what cannot be seen."""
-    return " " if char.isspace() else "" if unicodedata.category(char).startswith("C") else char
-
-
-def quoted(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Return foreign text cleaned and in quotation marks, so that it reads as data."""
-    return '"' + clean(text, limit).replace('"', "'") + '"'
-
-
-def is_plain(text: str) -> bool:
-    """Say whether foreign text is a name, id, version or address, which can be taken for nothing else."""
-    return _PLAIN.fullmatch(text) is not None
-
-
 def _word(text: str, limit: int = NAME_LIMIT) -> str:
     """Return a code or id as it is; in quotation marks if it could be read as a sentence."""
-    return text if is_plain(text) or not text else quoted(text, limit)
+    return text if is_plain(text) or not text else in_quotes(text, limit)
 
 
 class ApMcpError(Exception):
@@ -142,7 +116,7 @@ class UnknownTool(CallRefused):
         self.name = name
         self.suggestions = tuple(suggestions)
         nearest = f" Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else ""
-        super().__init__(f"There is no tool {quoted(name, NAME_LIMIT)} here.{nearest}")
+        super().__init__(f"There is no tool {in_quotes(name, NAME_LIMIT)} here.{nearest}")
 
 
 class ReadOnly(CallRefused):
@@ -299,7 +273,7 @@ class ServiceError(ApMcpError):
         head = [f"{self.operation} failed: HTTP {self.status}", codes, reason]
         lines = [
             ", ".join(part for part in head if part),
-            f"The service says: {quoted(self.message)}" if self.message else "",
+            f"The service says: {in_quotes(self.message)}" if self.message else "",
             self.hint,
             f"Request id: {_word(self.request_id)}" if self.request_id else "",
         ]

@@ -12,7 +12,8 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from ap_mcp.errors import NAME_LIMIT, FileRefused, quoted
+from ap_mcp.errors import FileRefused
+from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 NAME_LENGTH = 100
 TRIES = 1000
@@ -77,7 +78,7 @@ def read_upload(path: str, roots: Sequence[Path], limit: int) -> Upload:
         FileRefused: outside the roots, missing, no plain file, empty, too large, or unreadable.
     """
     allowed = _allowed(roots)
-    shown = quoted(path, 2 * NAME_LIMIT)
+    shown = in_quotes(path, 2 * NAME_LIMIT)
     root, inside = _located(path, roots, shown, allowed)
     try:
         content = _read_below(root, inside.parts, limit)

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ap_mcp.errors import SpecError
-from ap_mcp.phases import ENTRY, Wait
 from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
 from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
+from ap_mcp.specs.waits import ENTRY, Wait
 
 EXTENSION_ORDER = (
     *("effect", "effectWhen", "arguments", "unsupported", "fill", "context", "constraints", "idempotent"),
@@ -264,7 +264,7 @@ def _reconcile_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
     if operation.idempotent:
         yield f"reconcile: {operation.id} may be sent again anyway"
     if read := catalog.get(made.operation):
-        for pointer in (*made.match.values(), made.id, made.born):
+        for pointer in (*made.match.values(), made.id, made.created_at):
             yield from _outside(read, f"{made.list}/0{pointer}", "reconcile")
 
 
@@ -274,8 +274,8 @@ def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         return
     yield from _missing_arguments(catalog, wait.operation, set(wait.argument), "wait")
     yield from _stray_arguments(operation, wait.argument, "wait")
-    if wait.unless and wait.unless not in operation.arguments:
-        yield f"wait: {wait.unless} is no argument of {operation.id}"
+    if wait.skip_if and wait.skip_if not in operation.arguments:
+        yield f"wait: {wait.skip_if} is no argument of {operation.id}"
     if about := wait.resource:
         yield from _missing_arguments(catalog, about.operation, set(about.argument), "wait resource")
     for place in wait.argument.values():
@@ -284,8 +284,11 @@ def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
     if read := catalog.get(wait.operation):
         yield from _phase_problems(read, wait)
         yield from _naming_problems(read, wait)
-        if (read.wait and read.awaited_as) and (read.wait.at, read.wait.every) != (wait.at, wait.every):
-            yield f"wait: differs from what {read.id} says about itself; leave out at and every"
+        if (read.wait and read.awaited_as) and (read.wait.phase_at, read.wait.interval_s) != (
+            wait.phase_at,
+            wait.interval_s,
+        ):
+            yield f"wait: differs from what {read.id} says about itself; leave out phase_at and interval_s"
     kind = operation.awaited_as
     if others := [each.id for each in catalog.values() if kind and each.awaited_as == kind and each is not operation]:
         yield f"wait: {kind} is waited for with {', '.join(others)} too"
@@ -295,17 +298,17 @@ def _phase_problems(read: Operation, wait: Wait) -> Iterator[str]:
     """Check the phases of a wait, and where they stand, against the answer of the operation it looks with."""
     if wait.item:
         yield from _outside(read, f"{wait.item.list}/0{wait.item.id}", "wait")
-    problems = list(_outside(read, wait.at, "wait"))
+    problems = list(_outside(read, wait.phase_at, "wait"))
     yield from problems
-    meanings = {each: getattr(wait, each) for each in ("success", "failure", "idle", "leaving")}
+    meanings = {each: getattr(wait, each) for each in ("success", "failure", "idle", "deleting")}
     for (one, its), (other, theirs) in combinations(meanings.items(), 2):
         if both := sorted(set(its) & set(theirs)):
             yield f"wait: {both} are {one} and {other}"
     if not problems:
-        node = walk(read, read.response or {}, wait.at)[-1]
+        node = walk(read, read.response or {}, wait.phase_at)[-1]
         known = node.get("enum", node.get("examples", ()))
         if stray := sorted(set().union(*meanings.values()) - set(known)):
-            yield f"wait: {stray} are not among the phases that {read.id} knows at {wait.at}"
+            yield f"wait: {stray} are not among the phases that {read.id} knows at {wait.phase_at}"
 
 
 def _naming_problems(read: Operation, wait: Wait) -> Iterator[str]:
@@ -313,7 +316,7 @@ def _naming_problems(read: Operation, wait: Wait) -> Iterator[str]:
     known = {*read.arguments, *([ENTRY] if wait.item else [])}
     if about := wait.resource:
         known |= set(about.argument)
-        for place in (about.at, *about.argument.values()):
+        for place in (about.type_at, *about.argument.values()):
             yield from _outside(read, place, "wait resource")
     if stray := sorted(set(wait.argument) - known):
         yield f"wait: {read.id} takes no {stray}"

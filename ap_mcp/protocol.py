@@ -14,13 +14,13 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS
 
 from ap_mcp import __version__, prompts
-from ap_mcp.assess import ASSESS_UPGRADE
+from ap_mcp.assessment.reads import ASSESS_UPGRADE
 from ap_mcp.errors import ApMcpError, CallRefused
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
+from ap_mcp.rendering import render
 from ap_mcp.server import Autopilot
 from ap_mcp.summaries import Result
-from ap_mcp.summaries.text import render
-from ap_mcp.tools import build_tools
+from ap_mcp.toolbox import build_tools
 from ap_mcp.wait import WAIT_FOR
 
 FRESH_MS = 3_600_000

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from anyio import CancelScope, current_time, sleep, to_thread
 
-from ap_mcp import composed, guard, wait
-from ap_mcp.account import Account
+from ap_mcp import guard, read_tools, wait
 from ap_mcp.arguments import check_arguments
 from ap_mcp.binding import FilePart, HttpCall
 from ap_mcp.errors import (
@@ -26,22 +25,23 @@ from ap_mcp.errors import (
     UnknownTool,
 )
 from ap_mcp.files import read_upload
+from ap_mcp.finishing import Results
+from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.facts import NOTHING_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
 from ap_mcp.guard.policy_file import load_policy
-from ap_mcp.guard.private import APPROVERS_FILE
-from ap_mcp.results import Results
+from ap_mcp.guard.private_files import APPROVERS_FILE
+from ap_mcp.masking import contains_placeholder, mask
 from ap_mcp.schemas import nodes_at
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE, GUARDED, Operation, load_catalog
-from ap_mcp.summaries import Answer, Result
+from ap_mcp.summaries import Observation, Result
 from ap_mcp.summaries.dry_run import dry_run
-from ap_mcp.summaries.mask import contains_placeholder, mask
-from ap_mcp.tools import DRY_RUN, TOKEN, own_schemas, select
+from ap_mcp.toolbox import DRY_RUN, TOKEN, own_schemas, select
 
 if TYPE_CHECKING:
-    from ap_mcp.cloud.client import CloudClient, Reply
+    from ap_mcp.cloud.client import CloudClient, CloudResponse
 
 LOCAL = Caller("local")
 NOTHING: Mapping[str, Any] = {}
@@ -82,9 +82,9 @@ class Autopilot:
             for operation in select(self.catalog, settings.toolsets, read_only=settings.read_only)
         }
         self.waitables = wait.waitables(self.operations.values(), self.catalog)
-        self.composed = composed.offered(self.operations)
+        self.composed = read_tools.offered(self.operations)
         self.policy = replace(load_policy(settings.policy_file, settings), ask=not unasked)
-        self.account = Account(self.catalog, connect)
+        self.account = Gateway(self.catalog, connect)
         self.results = Results(settings, self.policy, self.operations, self.composed, self.waitables)
         # Read once, now: whoever can write to the file later gains nothing on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
@@ -335,7 +335,7 @@ class Autopilot:
         self,
         operation: Operation,
         arguments: Mapping[str, Any],
-        reply: "Reply",
+        reply: "CloudResponse",
         caller: Caller,
         *,
         own: Mapping[str, Any] = NOTHING,
@@ -352,7 +352,7 @@ class Autopilot:
             context: what was read beside it.
         """
         body = None if operation.response_type == FILE else reply.body
-        answer = Answer(operation, arguments, body, None, self.account.now(), own, context)
+        answer = Observation(operation, arguments, body, None, self.account.now(), own, context)
         self.recent.note(answer)
         return await self.results.shaped(answer, reply, caller.principal)
 

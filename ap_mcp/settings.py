@@ -29,8 +29,9 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from ap_mcp.errors import NAME_LIMIT, SettingsError, quoted
+from ap_mcp.errors import SettingsError
 from ap_mcp.specs import SUBJECTS, specs_folder
+from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 PREFIX = "AP_MCP_"
 CONFIG_FILE = "ap-mcp.toml"
@@ -96,7 +97,7 @@ def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
         raise PydanticCustomError(
             _UNKNOWN_REGION,
             "there is no region {region}; {hint} For another one set AP_MCP_ENDPOINT and AP_MCP_IAM_ENDPOINT",
-            {"region": quoted(region, NAME_LIMIT), "hint": hint},
+            {"region": in_quotes(region, NAME_LIMIT), "hint": hint},
         )
     return None if value is None else _endpoint(value)
 
@@ -210,7 +211,7 @@ class Settings(BaseSettings):
     def _known_toolsets(cls, names: tuple[str, ...]) -> tuple[str, ...]:
         unknown = [name for name in names if name not in TOOLSETS]
         if unknown or not names:
-            said = ", ".join(quoted(name, NAME_LIMIT) for name in unknown) or "nothing"
+            said = ", ".join(in_quotes(name, NAME_LIMIT) for name in unknown) or "nothing"
             raise ValueError(f"{said} given; each must be one of: {', '.join(TOOLSETS)}")
         return names
 

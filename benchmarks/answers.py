@@ -13,12 +13,13 @@ from large import CHARTS, CLUSTERS, FINDINGS, NODES, RELEASE, RELEASES, TARGET, 
 from measures import Section, Size, dense, share
 from simulation import simulate
 
+from ap_mcp.rendering import render
 from ap_mcp.server import Autopilot
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import REDIS
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
     EIP_ID,
     HOST_SUBNET_ID,
@@ -32,7 +33,6 @@ from ap_mcp.simulator.names import (
 from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.world import World
 from ap_mcp.summaries import Result
-from ap_mcp.summaries.text import render
 
 WHILE = 300
 """Seconds in which everything the simulator has begun is done."""

@@ -18,13 +18,13 @@ from simulation import signed_headers
 from ap_mcp.binding import bind
 from ap_mcp.cloud.client import CloudClient
 from ap_mcp.credentials import find_credentials
+from ap_mcp.rendering import render
 from ap_mcp.server import Autopilot
 from ap_mcp.settings import Settings
-from ap_mcp.simulator.names import PAYMENTS_PROD, PROJECT_ID, SHOP_PROD
+from ap_mcp.simulator.constants import PAYMENTS_PROD, PROJECT_ID, SHOP_PROD
 from ap_mcp.simulator.serving import exports
 from ap_mcp.specs import load_catalog
 from ap_mcp.summaries import Result
-from ap_mcp.summaries.text import render
 
 WARM, RUNS = 30, 400
 MOST_MS = 1.5

@@ -7,10 +7,10 @@ from typing import Any
 from large import NODES, large_answers
 from measures import Section, dense, share
 
-from ap_mcp.responses import ResponseStore
-from ap_mcp.summaries import Answer, summarise
-from ap_mcp.summaries.base import text
-from ap_mcp.summaries.text import one_line, render
+from ap_mcp.rendering import one_line, render
+from ap_mcp.response_store import ResponseStore
+from ap_mcp.summaries import Observation, summarise
+from ap_mcp.vendor import text
 
 AGENT = "an agent"
 NODE = "…"
@@ -111,6 +111,6 @@ def _written(fact: str) -> str:
     return dense(fact)[1:-1]
 
 
-def _raw(answer: Answer) -> str:
+def _raw(answer: Observation) -> str:
     store = ResponseStore()
     return store.read(AGENT, store.keep(AGENT, answer) or "") or ""

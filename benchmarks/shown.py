@@ -3,7 +3,7 @@
 from measures import Section, Size, dense, share
 
 from ap_mcp.specs import load_catalog
-from ap_mcp.tools import as_json, build_tools, select
+from ap_mcp.toolbox import as_json, build_tools, select
 
 WITHOUT_OUTPUT, WITH_OUTPUT = Size(30_000, 7_000), Size(42_000, 10_000)
 

@@ -7,10 +7,10 @@ import pytest
 
 from ap_mcp.simulator.addon_templates import default_values, templates, version_of
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Answer, Result, summarise
+from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.addon_templates import TemplateList
 from ap_mcp.summaries.addons import AddonChange, AddonDeletion, AddonList, AddonState
-from ap_mcp.summaries.following import WAIT_FOR
+from ap_mcp.summaries.wait_hints import WAIT_FOR
 
 CLUSTER = "c1042db6-6a2f-11ef-8c35-0255ac100b07"
 ADDON = "90b775e0-5774-4e1d-ab3b-516332ba047a"
@@ -20,7 +20,7 @@ WAIT = {"kind": "addon", "id": ADDON, "cluster_id": CLUSTER}
 @pytest.fixture
 def summed(catalog: Catalog) -> Any:
     def call(operation: str, body: Any, **arguments: Any) -> Result:
-        return summarise(Answer(catalog[operation], {"cluster_id": CLUSTER, **arguments}, body))
+        return summarise(Observation(catalog[operation], {"cluster_id": CLUSTER, **arguments}, body))
 
     return call
 

@@ -24,17 +24,9 @@ from approving import (
 )
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, ConsentDeclined
-from ap_mcp.guard.approvals import (
-    OPEN_LIMIT,
-    ApprovalStore,
-    Asked,
-    Decision,
-    read_code,
-    same_person,
-    standing,
-)
+from ap_mcp.guard.approval_requests import LONGEST, signed_digest
+from ap_mcp.guard.approvals import OPEN_LIMIT, ApprovalStore, Asked, SignedAnswer, read_code, same_person, standing
 from ap_mcp.guard.keys import sign
-from ap_mcp.guard.questions import LONGEST, signed_digest
 from ap_mcp.guard.seal import ticks
 
 
@@ -213,7 +205,7 @@ def test_an_approval_is_worthless_from_the_moment_it_expires(store: ApprovalStor
 def test_somebody_else_must_approve_where_the_policy_says_so(store: ApprovalStore) -> None:
     asked = question(principal="Alice", other_approver=True)
     digest = signed_digest(asked, "alice", approved=True, at=SOON)
-    answer = Decision("alice", True, SOON, ALICE.key.sign(digest))
+    answer = SignedAnswer("alice", True, SOON, ALICE.key.sign(digest))
     found = standing(Asked(asked, answer), APPROVERS, USED)
     assert found.why == 'it needs somebody other than "alice", for whom the call is made'
     store.ask(asked)

@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 from assessing import NEXT_MINOR, Scene, failure, step, tools
 
-from ap_mcp.simulator.names import SHOP_PROD
+from ap_mcp.rendering import render
+from ap_mcp.rules.addons import runs_on
+from ap_mcp.simulator.constants import SHOP_PROD
 from ap_mcp.simulator.upgrade_state import facts_of
-from ap_mcp.summaries.text import render
-from ap_mcp.summaries.versions import runs_on
 
 pytestmark = pytest.mark.anyio
 

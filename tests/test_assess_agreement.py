@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from mcp_types import Tool
 
+from ap_mcp.assessment.model import Assessment
+from ap_mcp.assessment.verdict import CHANGES
 from ap_mcp.errors import CallRefused
-from ap_mcp.simulator.names import CHECKOUT_STAGING, SHOP_PROD
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, SHOP_PROD
 from ap_mcp.simulator.upgrade_state import CHECKS
-from ap_mcp.summaries.assessed import Assessment
-from ap_mcp.summaries.assessment import CHANGES
 
 pytestmark = pytest.mark.anyio
 

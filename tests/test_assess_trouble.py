@@ -12,16 +12,16 @@ from canaries import Planter, secrets_found
 from test_hostile_text import FORGED, Forger, unquoted, unseen
 from upgrading import failed_items
 
-from ap_mcp.assess import ASSESS_UPGRADE
+from ap_mcp.assessment.model import Assessment
+from ap_mcp.assessment.reads import ASSESS_UPGRADE
 from ap_mcp.errors import ApMcpError, CallRefused, NotFound
-from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
+from ap_mcp.masking import PLACEHOLDER
+from ap_mcp.rendering import render
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
 from ap_mcp.simulator.prechecks import add_findings
 from ap_mcp.simulator.workflows import new_workflow
 from ap_mcp.specs import load_catalog
-from ap_mcp.summaries.assessed import Assessment
-from ap_mcp.summaries.mask import PLACEHOLDER
-from ap_mcp.summaries.text import render
-from ap_mcp.tools import build_tools, select
+from ap_mcp.toolbox import build_tools, select
 
 pytestmark = pytest.mark.anyio
 

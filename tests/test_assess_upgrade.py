@@ -7,7 +7,7 @@ import pytest
 from agent import connected
 from assessing import NEXT_MINOR, NOW, TARGET, Scene, fresh, step, tools
 
-from ap_mcp.simulator.names import LEGACY_IMPORT, ML_BATCH, TEAM_SANDBOX
+from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, TEAM_SANDBOX
 
 pytestmark = pytest.mark.anyio
 

@@ -22,7 +22,7 @@ import pytest
 from ap_mcp.errors import AuditFailed, SettingsError
 from ap_mcp.guard import audit
 from ap_mcp.guard.audit import LONGEST_TEXT, AuditLog, Entry, Finding, Outcome, audit_from, log_at
-from ap_mcp.guard.locking import lock
+from ap_mcp.guard.file_lock import lock
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 ENTRY = Entry("delete_cluster", "destroy", "alice", {"cluster_id": "c-1"}, target="shop-prod", channel="form")

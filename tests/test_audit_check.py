@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ap_mcp.guard.audit_chain import Chain, Position
 from ap_mcp.guard.audit_check import DECIDED, FINISHED, MENDED, Finding, check
-from ap_mcp.guard.chain import Chain, Position
 
 CHAIN, OTHER_KEY = Chain(b"k" * 32), Chain(b"o" * 32)
 JUNK = b'{"seq":2,"time":"2026-03-01T12:00:00.000Z","event":"finished","of":1}\n'

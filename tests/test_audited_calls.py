@@ -7,7 +7,7 @@ from agent import connected
 
 from ap_mcp.errors import AuditFailed
 from ap_mcp.guard.audit import AuditLog, Outcome
-from ap_mcp.simulator.names import TEAM_SANDBOX
+from ap_mcp.simulator.constants import TEAM_SANDBOX
 
 pytestmark = pytest.mark.anyio
 

@@ -14,7 +14,7 @@ from ap_mcp.schemas import input_schema
 from ap_mcp.server import CHART_LIMIT
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import REDIS
-from ap_mcp.simulator.names import PAYMENTS_PROD, TEAM_SANDBOX
+from ap_mcp.simulator.constants import PAYMENTS_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, Operation, load_catalog
 
 pytestmark = pytest.mark.anyio

@@ -12,10 +12,10 @@ from large import CLUSTERS, NO_ROOM, RELEASES, large_answers
 from upgrading import failed_items
 
 from ap_mcp import guard
+from ap_mcp.rendering import render
 from ap_mcp.simulator.prechecks import large_precheck
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Answer, Result, summarise
-from ap_mcp.summaries.text import render
+from ap_mcp.summaries import Observation, Result, summarise
 
 CHECK_BYTES = 3000
 SENT_ALONG = {"request_id": "0" * 32, "raw": "autopilot://responses/" + "0" * 24}
@@ -25,7 +25,7 @@ INPUTS = ("precheck", "clusters", "templates", "job", "releases")
 
 
 @cache
-def answers() -> dict[str, Answer]:
+def answers() -> dict[str, Observation]:
     return dict(zip(INPUTS, (answer for _, answer in large_answers()), strict=True))
 
 
@@ -49,7 +49,7 @@ def test_each_form_of_a_large_answer_takes_a_tenth_of_what_the_cloud_sent(name: 
 
 def test_a_check_of_fifty_nodes_with_four_hundred_items_is_told_in_three_thousand_bytes(catalog: Catalog) -> None:
     account = answers()["precheck"]
-    alone = Answer(account.operation, account.arguments, large_precheck(nodes=50, findings=400), now=account.now)
+    alone = Observation(account.operation, account.arguments, large_precheck(nodes=50, findings=400), now=account.now)
     for answer in (account, alone):
         failed = {name for name, _ in failed_items(answer.body)}
         assert len(failed_items(answer.body)) >= 400
@@ -94,7 +94,7 @@ def test_a_history_of_a_hundred_revisions_names_what_each_changed_in_a_tenth_of_
         {**release, "version": number, "values": json.dumps({**values, f"setting{number:03}": number})}
         for number in range(1, 101)
     ]
-    answer = Answer(catalog["get_release_history"], {"namespace": "default", "name": release["name"]}, rows)
+    answer = Observation(catalog["get_release_history"], {"namespace": "default", "name": release["name"]}, rows)
     raw = len(json.dumps(answer.body, ensure_ascii=False, separators=(",", ":")).encode())
     for half in halves(summarise(answer)):
         assert len(half.encode()) <= SHARE * raw
@@ -116,7 +116,7 @@ def test_a_start_imports_nothing_that_only_guarded_or_sent_calls_need(tmp_path: 
     started = subprocess.run(
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
-    heavy = {"sqlite3", "httpx", "jsonschema", "yaml", "rich", "ap_mcp.guard.confirm", "ap_mcp.guard.audit"}
+    heavy = {"sqlite3", "httpx", "jsonschema", "yaml", "rich", "ap_mcp.guard.consent", "ap_mcp.guard.audit"}
     assert heavy.isdisjoint(started.stdout.split())
 
 

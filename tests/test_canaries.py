@@ -46,7 +46,7 @@ from ap_mcp.server import Autopilot
 from ap_mcp.simulator.access import SimulatedCredentials
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.chart_seed import REDIS
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     ACCESS_KEY,
     DOMAIN_NAME,
     ML_BATCH,
@@ -257,7 +257,7 @@ async def test_no_secret_is_told_when_our_own_code_stumbles(
     def stumble(*found: Any, **more: Any) -> None:
         raise ValueError(f"cannot make sense of {found} and {more}")
 
-    for place in ("account.bind", "results.summarise", "guard.build_impact", "guard.digest_of"):
+    for place in ("gateway.bind", "finishing.summarise", "guard.build_impact", "guard.digest_of"):
         with monkeypatch.context() as patch:
             patch.setattr(f"ap_mcp.{place}", stumble)
             async with watched(tmp_path, lookout, prepared, Meddling(unchecked(prepared.state), Planter())) as agent:

@@ -4,14 +4,14 @@ from typing import Any
 
 import pytest
 
-from ap_mcp.summaries import changes
-from ap_mcp.summaries.mask import PLACEHOLDER, mask
+from ap_mcp.masking import PLACEHOLDER, mask
+from ap_mcp.rules import settings_diff
 
 
 def test_a_long_list_of_changes_ends_in_names() -> None:
-    found = changes.changes({}, {f"key{number:02}": number for number in range(40)})
-    lines = changes.told(found)
-    assert len(lines) == changes.LINES + 1
+    found = settings_diff.changes({}, {f"key{number:02}": number for number in range(40)})
+    lines = settings_diff.told(found)
+    assert len(lines) == settings_diff.LINES + 1
     assert lines[0] == "key00: new, 0"
     assert lines[-1].startswith("also: key12, key13")
     assert lines[-1].endswith("and 16 more")
@@ -33,7 +33,7 @@ def test_a_long_list_of_changes_ends_in_names() -> None:
     ],
 )
 def test_changes_are_compared_as_json_and_masked(before: Any, after: Any, lines: list[str] | None) -> None:
-    found = changes.told(changes.changes(before, after))
+    found = settings_diff.told(settings_diff.changes(before, after))
     assert lines is None or found == lines
     assert len(found) == 1 or lines == []
     assert "hunter2" not in str(found)
@@ -41,18 +41,18 @@ def test_changes_are_compared_as_json_and_masked(before: Any, after: Any, lines:
 
 
 def test_asterisks_are_found_at_any_depth() -> None:
-    assert changes.starred({"a": {"b": "***"}, "c": ["*****", "x"], "d": "**", "e": "* * *"}) == ["a.b", "c.0"]
+    assert settings_diff.starred({"a": {"b": "***"}, "c": ["*****", "x"], "d": "**", "e": "* * *"}) == ["a.b", "c.0"]
 
 
 def test_an_object_that_comes_or_goes_is_told_key_by_key() -> None:
     whole = {"image": {"tag": "v2", "pull": {"secret": "x", "always": True}}, "none": {}}
-    assert changes.told(changes.changes({}, whole)) == [
+    assert settings_diff.told(settings_diff.changes({}, whole)) == [
         "image.pull.always: new, true",
         "image.pull.secret: new, a secret",
         'image.tag: new, "v2"',
         'none: new, "{}"',
     ]
-    assert changes.told(changes.changes(whole, {"none": {}}))[2] == 'image.tag: "v2" is no longer set'
+    assert settings_diff.told(settings_diff.changes(whole, {"none": {}}))[2] == 'image.tag: "v2" is no longer set'
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_an_object_that_comes_or_goes_is_told_key_by_key() -> None:
     ],
 )
 def test_lists_are_compared_as_json_too(before: Any, after: Any, same: bool) -> None:
-    assert (changes.changes(before, after) == []) is same
+    assert (settings_diff.changes(before, after) == []) is same
 
 
 @pytest.mark.parametrize(
@@ -88,18 +88,18 @@ def test_lists_are_compared_as_json_too(before: Any, after: Any, same: bool) -> 
     ],
 )
 def test_what_is_masked_on_both_sides_is_known_not_to_be_comparable(before: Any, after: Any, hidden: list[str]) -> None:
-    assert changes.hidden_in_both(mask(before), mask(after)) == hidden
+    assert settings_diff.hidden_in_both(mask(before), mask(after)) == hidden
 
 
 def test_a_key_that_is_masked_hides_what_stands_below_it() -> None:
     before, after = mask({"postgres://u:hunter2@db/one": 1}), mask({"postgres://u:hunter3@db/one": 1})
-    assert changes.changes(before, after) == []
-    (path,) = changes.hidden_in_both(before, after)
+    assert settings_diff.changes(before, after) == []
+    (path,) = settings_diff.hidden_in_both(before, after)
     assert PLACEHOLDER in path
     assert "hunter" not in path
 
 
 def test_a_setting_counts_as_named_if_the_call_names_what_it_is_part_of() -> None:
-    assert changes.names({"image": None}, ("image", "tag"))
-    assert changes.names({"image": {"tag": "v2"}}, ("image", "tag"))
-    assert not changes.names({"image": {}}, ("image", "tag"))
+    assert settings_diff.names({"image": None}, ("image", "tag"))
+    assert settings_diff.names({"image": {"tag": "v2"}}, ("image", "tag"))
+    assert not settings_diff.names({"image": {}}, ("image", "tag"))

@@ -8,7 +8,7 @@ import pytest
 from ap_mcp.arguments import check_arguments, meets
 from ap_mcp.binding import FilePart, bind
 from ap_mcp.errors import InvalidArguments
-from ap_mcp.simulator.names import PROJECT_ID
+from ap_mcp.simulator.constants import PROJECT_ID
 from ap_mcp.specs import Catalog
 
 NAMED = {"cluster_id": "c1", "namespace": "default", "name": "shop", "chart_id": "x1"}

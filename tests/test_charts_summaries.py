@@ -8,12 +8,12 @@ import pytest
 
 from ap_mcp.files import SavedFile
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
-from ap_mcp.simulator.names import PAYMENTS_PROD, SEARCH_DEV
+from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
 from ap_mcp.simulator.registry import SimulatedRequest, handler_of, public
 from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Answer, Result, summarise
+from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.charts import (
     VALUES_LIMIT,
     ChartArchive,
@@ -40,7 +40,7 @@ def waiting(release: dict[str, str], **more: bool) -> dict[str, Any]:
 @pytest.fixture
 def summed(catalog: Catalog) -> Any:
     def call(operation: str, body: Any, *, file: SavedFile | None = None, **arguments: Any) -> Result:
-        return summarise(Answer(catalog[operation], arguments, body, file))
+        return summarise(Observation(catalog[operation], arguments, body, file))
 
     return call
 

@@ -9,7 +9,7 @@ from upgrading import failed_items
 
 from ap_mcp.simulator.prechecks import large_precheck
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Answer, Result, summarise
+from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.checks import Postcheck, Precheck, PrecheckList
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
@@ -19,7 +19,7 @@ LATER, EARLIER = "2025-06-02 08:30:00.000000 +0000 UTC", "2025-06-02 07:30:00.00
 @pytest.fixture
 def summed(catalog: Catalog) -> Any:
     def call(operation: str, body: Any, **arguments: Any) -> Result:
-        return summarise(Answer(catalog[operation], {"cluster_id": "shop-prod", **arguments}, body, now=NOW))
+        return summarise(Observation(catalog[operation], {"cluster_id": "shop-prod", **arguments}, body, now=NOW))
 
     return call
 

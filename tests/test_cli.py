@@ -24,7 +24,7 @@ from ap_mcp.cli import main
 from ap_mcp.cli.docs import PARTS
 from ap_mcp.cloud.retry import ATTEMPTS
 from ap_mcp.guard.keys import init_key
-from ap_mcp.simulator.names import CLUSTER_NAMES, LEGACY_IMPORT, PAYMENTS_PROD, REGION, SEARCH_DEV, TEAM_SANDBOX
+from ap_mcp.simulator.constants import CLUSTER_NAMES, LEGACY_IMPORT, PAYMENTS_PROD, REGION, SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.simulator.serving import exports
 from ap_mcp.specs import Catalog
 

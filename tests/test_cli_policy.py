@@ -14,7 +14,7 @@ from ap_mcp.errors import DeniedByPolicy
 from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.guard.policy import CLUSTER, Ask, Policy, decide
 from ap_mcp.guard.policy_file import doubts, parse_rules
-from ap_mcp.simulator.names import PAYMENTS_PROD
+from ap_mcp.simulator.constants import PAYMENTS_PROD
 from ap_mcp.specs import Catalog
 
 PROD = ClusterFacts("1", "shop-prod", "Storefront", {"env": "prod"})

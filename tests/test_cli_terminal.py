@@ -18,9 +18,9 @@ import pytest
 from approving import PASSPHRASE
 
 from ap_mcp.errors import ApprovalRequired
-from ap_mcp.guard.confirm import local_user
+from ap_mcp.guard.consent import local_user
 from ap_mcp.guard.keys import init_key
-from ap_mcp.simulator.names import TEAM_SANDBOX
+from ap_mcp.simulator.constants import TEAM_SANDBOX
 from ap_mcp.summaries import Result
 
 SECONDS = 60
@@ -32,7 +32,7 @@ OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 """Makes the terminal on standard input the one that `/dev/tty` means, and becomes the program."""
-FORKING = Path(__file__).with_name("forking.py")
+FORKING = Path(__file__).parent / "support" / "forking.py"
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 

@@ -14,7 +14,7 @@ from pydantic import SecretStr
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud import client as client_module
 from ap_mcp.cloud import http
-from ap_mcp.cloud.client import CloudClient, Reply
+from ap_mcp.cloud.client import CloudClient, CloudResponse
 from ap_mcp.cloud.retry import ATTEMPTS, LONGEST_WAIT, send_again
 from ap_mcp.credentials import Agency, Credentials, GivenToken, Identity, Password
 from ap_mcp.errors import (
@@ -73,7 +73,7 @@ def connect(
     return CloudClient(settings(**values), credentials, http.MockTransport(handler))
 
 
-async def send(cloud: Cloud, call: HttpCall = GET, **connection: Any) -> Reply:
+async def send(cloud: Cloud, call: HttpCall = GET, **connection: Any) -> CloudResponse:
     async with connect(cloud, **connection) as client:
         return await client.send(call)
 

@@ -10,7 +10,7 @@ import pytest
 from ap_mcp.files import SavedFile
 from ap_mcp.specs import Catalog
 from ap_mcp.summaries import summarise
-from ap_mcp.summaries.base import Answer, Result
+from ap_mcp.summaries.base import Observation, Result
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 BORN = "2025-05-28 08:00:00.0 +0000 UTC"
@@ -27,7 +27,7 @@ ODD: list[Any] = [
 
 
 def shape(catalog: Catalog, tool: str, body: Any, file: SavedFile | None = None, **arguments: Any) -> Any:
-    return summarise(Answer(catalog[tool], arguments, body, file=file, now=NOW))
+    return summarise(Observation(catalog[tool], arguments, body, file=file, now=NOW))
 
 
 def cluster(name: str = "shop-prod", phase: str = "Available", **status: Any) -> dict[str, Any]:

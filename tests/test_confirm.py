@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined
 from ap_mcp.guard.approvals import ApprovalStore
-from ap_mcp.guard.confirm import (
+from ap_mcp.guard.consent import (
     APPROVAL_LIFETIME,
     CHANGED,
     FIELD,
@@ -36,7 +36,7 @@ from ap_mcp.guard.confirm import (
     message,
     read_moment,
 )
-from ap_mcp.guard.impact import Impact
+from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.seal import Sealer
 

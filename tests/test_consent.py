@@ -35,9 +35,9 @@ from consenting import (
 from guarded import Action, Person
 from mcp_types import ElicitResult, InputRequiredResult
 
-from ap_mcp.guard.confirm import CHANGED, FIELD, LIFETIME
-from ap_mcp.simulator.names import TEAM_SANDBOX
-from ap_mcp.tools import TOKEN
+from ap_mcp.guard.consent import CHANGED, FIELD, LIFETIME
+from ap_mcp.simulator.constants import TEAM_SANDBOX
+from ap_mcp.toolbox import TOKEN
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio

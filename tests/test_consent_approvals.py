@@ -23,18 +23,18 @@ from guarded import Person
 
 from ap_mcp.errors import ApprovalRefused
 from ap_mcp.guard import keys
+from ap_mcp.guard.approval_requests import SignedAnswer, signed_digest
 from ap_mcp.guard.approvals import Question
-from ap_mcp.guard.confirm import APPROVAL_LIFETIME, LIFETIME
+from ap_mcp.guard.consent import APPROVAL_LIFETIME, LIFETIME
 from ap_mcp.guard.keys import init_key, sign, unlock
-from ap_mcp.guard.questions import Decision, signed_digest
 from ap_mcp.guard.seal import ticks
-from ap_mcp.tools import TOKEN
+from ap_mcp.toolbox import TOKEN
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
 
 
-def decision_on(scene: Scene, question: Question) -> Decision:
+def decision_on(scene: Scene, question: Question) -> SignedAnswer:
     asked = scene.store.find(question.code)
     assert asked
     assert asked.decision
@@ -230,7 +230,7 @@ async def test_who_asks_cannot_approve_where_somebody_else_must(scene: Scene, mo
             scene.decide(question)
         at = scene.clock()
         digest = signed_digest(question, "alice", approved=True, at=at)
-        scene.store.decide(question.code, Decision("alice", True, at, ALICE.key.sign(digest)))
+        scene.store.decide(question.code, SignedAnswer("alice", True, at, ALICE.key.sign(digest)))
         assert (await scene.waits(agent)).code != question.code
     async with scene.connect(confirm="approval") as agent:
         question = await scene.waits(agent)

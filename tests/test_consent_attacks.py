@@ -13,9 +13,9 @@ from consenting import Prepared, Scene, Scenes, addon_in, answer_to, leg, questi
 from guarded import CHART, Person
 from mcp_types import CallToolResult
 
-from ap_mcp.guard.confirm import CHANGED
+from ap_mcp.guard.consent import CHANGED
 from ap_mcp.simulator.archives import build_chart
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
     LEGACY_IMPORT,
     PAYMENTS_PROD,

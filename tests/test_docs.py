@@ -23,14 +23,14 @@ from ap_mcp import __version__
 from ap_mcp.cli import main
 from ap_mcp.cli.docs import filled
 from ap_mcp.credentials import find_credentials
-from ap_mcp.guard.confirm import APPROVAL_LIFETIME, LIFETIME, MOST_ROUNDS
+from ap_mcp.guard.consent import APPROVAL_LIFETIME, LIFETIME, MOST_ROUNDS
 from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.guard.policy import Policy, Refuse, decide
 from ap_mcp.guard.policy_file import parse_rules
 from ap_mcp.settings import _NOT_FIELDS, Confirm, Settings
 from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
 from ap_mcp.specs import EFFECTS, GUARDED, Catalog
-from ap_mcp.tools import PRESET, build_tools, select
+from ap_mcp.toolbox import PRESET, build_tools, select
 
 ROOT = Path(__file__).parents[1]
 MARKDOWN = sorted(ROOT.glob("*.md"))

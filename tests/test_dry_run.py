@@ -10,9 +10,9 @@ import pytest
 from agent import connected
 from guarded import SECRET, Person, account, guarded_account
 
+from ap_mcp.masking import PLACEHOLDER, mask
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries.mask import PLACEHOLDER, mask
 
 pytestmark = pytest.mark.anyio
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.cloud import answers
-from ap_mcp.cloud.answers import load_error_catalogue, read_answer, service_error
+from ap_mcp.cloud import responses
 from ap_mcp.cloud.bodies import holds_error, read_error_body
+from ap_mcp.cloud.responses import load_error_catalogue, read_answer, service_error
 from ap_mcp.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -281,7 +281,7 @@ def test_secrets_that_a_gateway_repeats_are_hidden() -> None:
 
 
 def test_a_catalogue_that_cannot_be_read_is_a_spec_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answers, "specs_folder", lambda: tmp_path)
+    monkeypatch.setattr(responses, "specs_folder", lambda: tmp_path)
     with pytest.raises(SpecError, match=r"errors\.json: missing or malformed"):
         load_error_catalogue.__wrapped__()
 

@@ -17,11 +17,11 @@ from consenting import Prepared, prepare
 from guarded import account
 from simulation import simulate
 
-from ap_mcp import account as accounts
-from ap_mcp.cloud.answers import load_error_catalogue, service_error
+from ap_mcp import gateway as accounts
+from ap_mcp.cloud.responses import load_error_catalogue, service_error
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.cluster_rows import QUOTA
-from ap_mcp.simulator.names import CHECKOUT_STAGING, HOST_SUBNET_ID, PAYMENTS_PROD, SHOP_PROD, SUBNET_IDS, VPC_ID
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, HOST_SUBNET_ID, PAYMENTS_PROD, SHOP_PROD, SUBNET_IDS, VPC_ID
 from ap_mcp.specs import Catalog
 from ap_mcp.wait import WAIT_FOR
 

@@ -18,7 +18,7 @@ from mcp.client import ClientRequestContext
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitRequestParams, ElicitResult, TextResourceContents
 
 from ap_mcp.simulator.app import Simulator
-from ap_mcp.simulator.names import CHECKOUT_STAGING, SEARCH_DEV, SHOP_PROD
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, SEARCH_DEV, SHOP_PROD
 from ap_mcp.wait import WAIT_FOR
 
 pytestmark = pytest.mark.anyio

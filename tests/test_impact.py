@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from impacts import judge
 
 from ap_mcp.errors import CallRefused, CloudUnreachable, NotFound, ServiceError
-from ap_mcp.guard.impact import (
+from ap_mcp.guard.impacts import build_impact, builders, registry
+from ap_mcp.guard.impacts.base import (
     Case,
     Draft,
     Impact,
@@ -23,11 +24,11 @@ from ap_mcp.guard.impact import (
     must_belong,
     production_sign,
 )
-from ap_mcp.guard.impacts import build_impact, builders, registry
 from ap_mcp.guard.impacts.generic import generic
-from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
 from ap_mcp.specs import load_catalog
-from ap_mcp.summaries.base import few, word
+from ap_mcp.vendor import word
+from ap_mcp.wording import few
 
 pytestmark = pytest.mark.anyio
 

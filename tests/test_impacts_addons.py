@@ -6,8 +6,8 @@ import pytest
 from impacts import Judge, judge
 
 from ap_mcp.errors import CallRefused, NotFound, PermissionDenied
-from ap_mcp.guard.impact import Impact
-from ap_mcp.simulator.names import PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
+from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Effect
 
 pytestmark = pytest.mark.anyio

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from impacts import Judge, judge
 
 from ap_mcp.errors import NotFound, PermissionDenied
-from ap_mcp.guard.impact import Impact
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
+from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, PAYMENTS_API_OLD, REDIS, SEARCH_API, STORED_CHARTS
-from ap_mcp.simulator.names import PAYMENTS_PROD, SEARCH_DEV
+from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
 
 pytestmark = pytest.mark.anyio
 

@@ -5,7 +5,7 @@ import pytest
 from impacts import Judge, facts, judge
 
 from ap_mcp.errors import NotFound, PermissionDenied
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
     EIP_ID,
     LEGACY_IMPORT,

@@ -6,9 +6,9 @@ import pytest
 from impacts import Judge, judge
 
 from ap_mcp.errors import CallRefused, NotFound, PermissionDenied
-from ap_mcp.guard.impact import Impact
+from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, PAYMENTS_API_OLD, REDIS, SEARCH_API
-from ap_mcp.simulator.names import PAYMENTS_PROD, SEARCH_DEV
+from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
 
 pytestmark = pytest.mark.anyio
 

@@ -4,7 +4,7 @@ import pytest
 from impacts import CHECK_SECONDS, bend_items, facts, fail_an_upgrade, judge, open_workflow, start
 
 from ap_mcp.errors import NotFound, PermissionDenied
-from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD
 
 pytestmark = pytest.mark.anyio
 

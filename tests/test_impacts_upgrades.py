@@ -4,17 +4,11 @@ from typing import Any
 import pytest
 from impacts import Judge, back_up, bend_items, check, facts, fail_an_upgrade, judge, start
 
-from ap_mcp.guard.impact import Impact
-from ap_mcp.simulator.names import (
-    CHECKOUT_STAGING,
-    LEGACY_IMPORT,
-    ML_BATCH,
-    PAYMENTS_PROD,
-    SHOP_PROD,
-    TEAM_SANDBOX,
-)
+from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.rules.addons import runs_on
+from ap_mcp.rules.versions import order, resolve_target
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.simulator.prechecks import add_findings
-from ap_mcp.summaries.versions import order, resolve_target, runs_on
 
 pytestmark = pytest.mark.anyio
 

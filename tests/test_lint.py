@@ -44,7 +44,13 @@ def ours(operation: dict[str, Any]) -> dict[str, Any]:
 def about(**other: Any) -> dict[str, Any]:
     """Return what a job is about, as the specs say it, but for something."""
     argument = {"cluster_id": "/spec/clusterUID"}
-    return {"operation": "get_cluster", "argument": argument, "at": "/spec/type", "removal": ["DeleteCluster"], **other}
+    return {
+        "operation": "get_cluster",
+        "argument": argument,
+        "type_at": "/spec/type",
+        "deletion_types": ["DeleteCluster"],
+        **other,
+    }
 
 
 def test_the_shipped_documents_pass(folder: Path) -> None:
@@ -136,7 +142,7 @@ def test_a_mistake_in_an_argument_of_ours_is_named(folder: Path, edit: Change, s
         ),
         (lambda made: made.update(id="/metadata/mood"), "reconcile: /items/0/metadata/mood is not in the answer"),
         (lambda made: made.update(match={}), "{} should be non-empty"),
-        (lambda made: made.pop("born"), "missing or malformed"),
+        (lambda made: made.pop("created_at"), "missing or malformed"),
     ],
 )
 def test_a_mistake_in_how_a_lost_creation_is_found_is_named(
@@ -153,8 +159,8 @@ def test_what_may_be_sent_again_needs_no_looking_for(folder: Path) -> None:
 
 def test_one_kind_is_waited_for_in_one_way(folder: Path) -> None:
     def edit(operation: dict[str, Any]) -> None:
-        own = {"operation": "get_job", "argument": {"job_id": "$arguments.job_id"}, "at": "/status/phase"}
-        ours(operation).update(wait={**own, "success": ["Success"], "failure": ["Failed"], "every": 10})
+        own = {"operation": "get_job", "argument": {"job_id": "$arguments.job_id"}, "phase_at": "/status/phase"}
+        ours(operation).update(wait={**own, "success": ["Success"], "failure": ["Failed"], "interval_s": 10})
         ours(operation)["wait"].update(item={"kind": "cluster", "list": "/spec/subJobs", "id": "/metadata/mood"})
 
     problems = change(folder, JOB, "get", edit)

@@ -8,8 +8,8 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from ap_mcp.summaries.mask import DEPTH_LIMIT, PLACEHOLDER, contains_placeholder, mask, mask_text
-from ap_mcp.summaries.secret_names import names_a_secret
+from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, contains_placeholder, mask, mask_text
+from ap_mcp.masking.names import names_a_secret
 
 SECRET = "Zq7-planted.Secret_9"
 

@@ -12,10 +12,10 @@ from canaries import harmless_calls
 from guarded import account, guarded_account
 from jsonschema import Draft202012Validator
 
-from ap_mcp.results import ASKS, SWITCHED_OFF
-from ap_mcp.simulator.names import CHECKOUT_STAGING, SHOP_PROD
+from ap_mcp.finishing import ASKS, SWITCHED_OFF
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, SHOP_PROD
 from ap_mcp.specs import GUARDED, Catalog
-from ap_mcp.tools import build_tools
+from ap_mcp.toolbox import build_tools
 from ap_mcp.wait import WAIT_FOR, misfits, waitables
 
 A_WHILE = 60

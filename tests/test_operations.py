@@ -14,7 +14,7 @@ from agent import Agent, connected
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, PAYMENTS_API_OLD, REDIS
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
     EIP_ID,
     HOST_SUBNET_ID,

@@ -9,23 +9,23 @@ import pytest
 from agent import Agent, autopilot_on, connected
 from assessing import NOW, Scene, fresh
 
-from ap_mcp.simulator.names import SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
+from ap_mcp.masking import PLACEHOLDER
+from ap_mcp.rendering import render
+from ap_mcp.simulator.constants import SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Answer, NextCall, Result, summarise
+from ap_mcp.summaries import NextCall, Observation, Result, summarise
 from ap_mcp.summaries.base import FULL_LIMIT
-from ap_mcp.summaries.mask import PLACEHOLDER
 from ap_mcp.summaries.pages import CHANGED, fitted, paged, whole
-from ap_mcp.summaries.text import render
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture
 def listing(catalog: Catalog) -> Any:
-    def make(cursor: str | None = None, **arguments: Any) -> Answer:
+    def make(cursor: str | None = None, **arguments: Any) -> Observation:
         own = {} if cursor is None else {"cursor": cursor}
-        return Answer(catalog["list_releases"], {"cluster_id": SEARCH_DEV, **arguments}, [], own=own)
+        return Observation(catalog["list_releases"], {"cluster_id": SEARCH_DEV, **arguments}, [], own=own)
 
     return make
 
@@ -148,7 +148,7 @@ class Small(Result):
 
 
 def told(catalog: Catalog, body: Any, **own: Any) -> Result:
-    return whole(Answer(catalog["get_job"], {"job_id": "x"}, body, own=own), Small(summary="Done."))
+    return whole(Observation(catalog["get_job"], {"job_id": "x"}, body, own=own), Small(summary="Done."))
 
 
 def test_the_whole_answer_is_told_only_if_it_is_asked_for(catalog: Catalog) -> None:
@@ -229,7 +229,7 @@ async def test_only_the_versions_that_run_on_a_cluster_are_listed_the_newest_sta
 
 def templates(catalog: Catalog, cluster: Any, *rows: dict[str, Any], **arguments: Any) -> Result:
     context = {} if cluster is None else {"cluster_id": cluster}
-    return summarise(Answer(catalog["list_addon_templates"], arguments, {"items": list(rows)}, context=context))
+    return summarise(Observation(catalog["list_addon_templates"], arguments, {"items": list(rows)}, context=context))
 
 
 def row(name: str, *versions: tuple[str, str, bool]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from mcp_types import INVALID_PARAMS, TextContent, Tool
 from ap_mcp.errors import CallRefused
 from ap_mcp.prompts import PROCEDURES, READING, Procedure, get_prompt, list_prompts
 from ap_mcp.specs import Catalog
-from ap_mcp.tools import build_tools, select
+from ap_mcp.toolbox import build_tools, select
 from ap_mcp.wait import WAIT_FOR, misfits, waitables
 
 pytestmark = pytest.mark.anyio

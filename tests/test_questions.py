@@ -20,9 +20,9 @@ from approving import (
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ap_mcp.guard.approvals import Asked, Decision, Question, new_code, read_code, standing
+from ap_mcp.guard.approval_requests import ALPHABET, LONGEST, signed_digest
+from ap_mcp.guard.approvals import Asked, Question, SignedAnswer, new_code, read_code, standing
 from ap_mcp.guard.keys import sign
-from ap_mcp.guard.questions import ALPHABET, LONGEST, signed_digest
 
 
 def test_codes_are_easy_to_read_out_and_do_not_repeat() -> None:
@@ -87,7 +87,7 @@ def changed(value: Any) -> Any:
     return value + "x" if not read_code(str(value)) else new_code()
 
 
-def state(asked: Question, answer: Decision, now: datetime = USED) -> str:
+def state(asked: Question, answer: SignedAnswer, now: datetime = USED) -> str:
     return standing(Asked(asked, answer), BOTH, now).state
 
 
@@ -139,7 +139,7 @@ def test_no_made_up_signature_counts(signature: bytes) -> None:
         sign(ALICE, replace(ASKED, impact_text="Nothing much."), True, SOON),
     ],
 )
-def test_no_part_of_an_answer_can_be_changed_or_taken_from_another(answer: Decision) -> None:
+def test_no_part_of_an_answer_can_be_changed_or_taken_from_another(answer: SignedAnswer) -> None:
     assert state(ASKED, answer) == "worthless"
 
 

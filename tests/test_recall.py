@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ap_mcp.responses import ResponseStore
+from ap_mcp.rendering import one_line, render
+from ap_mcp.response_store import ResponseStore
 from ap_mcp.specs import load_catalog
-from ap_mcp.summaries import Answer, Result, summarise
-from ap_mcp.summaries.base import text
-from ap_mcp.summaries.text import one_line, render
+from ap_mcp.summaries import Observation, Result, summarise
+from ap_mcp.vendor import text
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 CLUSTER = {"cluster_id": "5a9f2b1e-3c1d-11ef-8a6b-0255ac100b01"}
@@ -33,7 +33,7 @@ class Told:
     """An answer as an agent has it: both forms of its summary, and the whole that `raw` leads to."""
 
     def __init__(self, tool: str, body: Any, **arguments: Any) -> None:
-        answer = Answer(load_catalog()[tool], {**CLUSTER, **arguments}, body, now=NOW)
+        answer = Observation(load_catalog()[tool], {**CLUSTER, **arguments}, body, now=NOW)
         store = ResponseStore()
         uri = store.keep(EVERYBODY, answer)
         assert uri is not None
@@ -265,7 +265,7 @@ def test_the_pages_of_a_list_hold_every_entry_once(tool: str, field: str, body: 
     seen: list[str] = []
     own: dict[str, Any] | None = {}
     while own is not None:
-        page = summarise(Answer(load_catalog()[tool], CLUSTER, body, now=NOW, own=own)).structured()
+        page = summarise(Observation(load_catalog()[tool], CLUSTER, body, now=NOW, own=own)).structured()
         seen += [next(iter(line.values())) for line in page[field]]
         onward = [call["arguments"] for call in page.get("next", []) if call["tool"] == tool]
         own = {"cursor": onward[0]["cursor"]} if onward else None

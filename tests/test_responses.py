@@ -5,14 +5,14 @@ from pathlib import Path
 from typing import Any
 
 from ap_mcp.files import SavedFile
-from ap_mcp.responses import PREFIX, ResponseStore
+from ap_mcp.response_store import PREFIX, ResponseStore
 from ap_mcp.specs import load_catalog
-from ap_mcp.summaries import Answer
+from ap_mcp.summaries import Observation
 
 
-def answered(body: Any, file: SavedFile | None = None) -> Answer:
+def answered(body: Any, file: SavedFile | None = None) -> Observation:
     operation = load_catalog()["get_job"]
-    return Answer(operation=operation, arguments={}, body=body, file=file, now=datetime(2024, 6, 4, tzinfo=UTC))
+    return Observation(operation=operation, arguments={}, body=body, file=file, now=datetime(2024, 6, 4, tzinfo=UTC))
 
 
 def test_a_kept_answer_is_read_back_as_json() -> None:

@@ -6,12 +6,12 @@ from typing import Any
 import pytest
 from large import ask
 
-from ap_mcp.simulator.names import PAYMENTS_PROD
+from ap_mcp.rendering import render
+from ap_mcp.simulator.constants import PAYMENTS_PROD
 from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.specs import load_catalog
-from ap_mcp.summaries import Answer, summarise
+from ap_mcp.summaries import Observation, summarise
 from ap_mcp.summaries.releases import ReleaseHistory
-from ap_mcp.summaries.text import render
 
 PLACE = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api"}
 MASKED = "but masked values are not compared"
@@ -26,7 +26,7 @@ def revision(number: int | None, values: Any = None, version: str = "1.0.0", **m
 
 
 def history(*revisions: dict[str, Any]) -> ReleaseHistory:
-    result = summarise(Answer(load_catalog()["get_release_history"], PLACE, list(revisions)))
+    result = summarise(Observation(load_catalog()["get_release_history"], PLACE, list(revisions)))
     assert isinstance(result, ReleaseHistory), result
     return result
 

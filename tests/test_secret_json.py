@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from ap_mcp.summaries.mask import PLACEHOLDER, mask_text
-from ap_mcp.summaries.secret_json import json_in
+from ap_mcp.masking import PLACEHOLDER, mask_text
+from ap_mcp.masking.in_json import json_in
 
 SECRET = "hunter2-of-the-test"
 WITH_SECRETS = [

@@ -18,19 +18,13 @@ from simulation import simulate
 
 from ap_mcp import __version__
 from ap_mcp.guard.policy import effect_of
+from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.protocol import build_server, instructions
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
-from ap_mcp.simulator.names import (
-    LEGACY_IMPORT,
-    PAYMENTS_PROD,
-    SEARCH_DEV,
-    SECRET_KEY,
-    TEAM_SANDBOX,
-)
+from ap_mcp.simulator.constants import LEGACY_IMPORT, PAYMENTS_PROD, SEARCH_DEV, SECRET_KEY, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, load_catalog
-from ap_mcp.summaries.mask import PLACEHOLDER
-from ap_mcp.tools import ESSENTIAL, build_tools
+from ap_mcp.toolbox import ESSENTIAL, build_tools
 
 pytestmark = pytest.mark.anyio
 
@@ -246,7 +240,7 @@ async def test_a_mistake_of_ours_is_told_plainly_and_its_details_go_to_the_log(
         raise RuntimeError("inner detail")
 
     async with connected(tmp_path) as agent:
-        monkeypatch.setattr("ap_mcp.account.bind", stumble)
+        monkeypatch.setattr("ap_mcp.gateway.bind", stumble)
         with caplog.at_level(logging.ERROR):
             said = await agent.fail("list_charts")
         assert said.startswith("list_charts: an error in ap-mcp itself")

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from simulation import Caller, signed_headers, simulate
 
-from ap_mcp.simulator import names
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.access import SIMULATED_CREDENTIALS, TEMPORARY_CREDENTIALS, SimulatedCredentials
 from ap_mcp.simulator.app import LoggedRequest
 from ap_mcp.simulator.seed import seeded_world
@@ -25,7 +25,12 @@ async def caller() -> AsyncIterator[Caller]:
 
 
 def token_request(**changes: str) -> dict[str, Any]:
-    given = {"name": names.USER_NAME, "password": names.PASSWORD, "domain": names.DOMAIN_NAME, "project": names.REGION}
+    given = {
+        "name": constants.USER_NAME,
+        "password": constants.PASSWORD,
+        "domain": constants.DOMAIN_NAME,
+        "project": constants.REGION,
+    }
     given |= changes
     user = {"name": given["name"], "password": given["password"], "domain": {"name": given["domain"]}}
     identity = {"methods": ["password"], "password": {"user": user}}
@@ -50,11 +55,14 @@ async def test_an_unsigned_request_is_refused(caller: Caller) -> None:
 @pytest.mark.parametrize(
     ("credentials", "said"),
     [
-        (SimulatedCredentials(names.ACCESS_KEY, "another-secret"), "signature"),
-        (SimulatedCredentials("NOSUCHKEY", names.SECRET_KEY), "AK does not exist"),
-        (SimulatedCredentials(names.ACCESS_KEY, names.SECRET_KEY, "not-needed"), "X-Security-Token"),
-        (SimulatedCredentials(names.TEMPORARY_ACCESS_KEY, names.TEMPORARY_SECRET_KEY), "X-Security-Token"),
-        (SimulatedCredentials(names.TEMPORARY_ACCESS_KEY, names.TEMPORARY_SECRET_KEY, "wrong"), "X-Security-Token"),
+        (SimulatedCredentials(constants.ACCESS_KEY, "another-secret"), "signature"),
+        (SimulatedCredentials("NOSUCHKEY", constants.SECRET_KEY), "AK does not exist"),
+        (SimulatedCredentials(constants.ACCESS_KEY, constants.SECRET_KEY, "not-needed"), "X-Security-Token"),
+        (SimulatedCredentials(constants.TEMPORARY_ACCESS_KEY, constants.TEMPORARY_SECRET_KEY), "X-Security-Token"),
+        (
+            SimulatedCredentials(constants.TEMPORARY_ACCESS_KEY, constants.TEMPORARY_SECRET_KEY, "wrong"),
+            "X-Security-Token",
+        ),
     ],
     ids=["wrong secret", "unknown key", "token with a permanent key", "temporary key, no token", "wrong token"],
 )
@@ -62,7 +70,7 @@ async def test_wrong_keys_are_refused(caller: Caller, credentials: SimulatedCred
     answer = await caller.send("GET", CHARTS, credentials=credentials)
     assert (answer.status_code, answer.json()["error_code"]) == (401, "APIGW.0301")
     assert said in answer.json()["error_msg"]
-    assert names.SECRET_KEY not in answer.text
+    assert constants.SECRET_KEY not in answer.text
 
 
 async def test_temporary_keys_are_let_in_with_their_token(caller: Caller) -> None:
@@ -158,10 +166,10 @@ async def test_iam_refuses_a_malformed_login(caller: Caller, body: bytes) -> Non
     assert (answer.status_code, answer.json()["error"]["code"]) == (400, 400)
 
 
-@pytest.mark.parametrize(("name", "count"), [(names.REGION, 1), ("elsewhere", 0)])
+@pytest.mark.parametrize(("name", "count"), [(constants.REGION, 1), ("elsewhere", 0)])
 async def test_projects_are_found_by_the_regions_name(caller: Caller, name: str, count: int) -> None:
     answer = await caller.send("GET", "/v3/projects", query=(("name", name),))
-    assert [project["id"] for project in answer.json()["projects"]] == [names.PROJECT_ID] * count
+    assert [project["id"] for project in answer.json()["projects"]] == [constants.PROJECT_ID] * count
 
 
 async def test_projects_are_not_listed_for_strangers(caller: Caller) -> None:

@@ -11,7 +11,7 @@ from simulation import Caller, simulate
 from ap_mcp.simulator.addon_catalogue import PRODUCTS
 from ap_mcp.simulator.addon_templates import fits
 from ap_mcp.simulator.addons import addons_of, unfit_addons
-from ap_mcp.simulator.names import ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
+from ap_mcp.simulator.constants import ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.world import World
 

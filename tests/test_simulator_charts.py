@@ -25,7 +25,7 @@ from ap_mcp.simulator.archives import (
 )
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, PAYMENTS_API_OLD, REDIS
 from ap_mcp.simulator.charts import set_chart_quota
-from ap_mcp.simulator.names import PROJECT_ID
+from ap_mcp.simulator.constants import PROJECT_ID
 from ap_mcp.specs import Catalog
 
 pytestmark = pytest.mark.anyio

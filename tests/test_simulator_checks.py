@@ -6,7 +6,7 @@ import pytest
 from simulation import Caller, simulate
 from upgrading import CHECK_SECONDS, Upgrader, failed_items, refused
 
-from ap_mcp.simulator import names
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.check_items import NODE_ITEMS, Skips, make_nodes, spread_findings
 from ap_mcp.simulator.check_items import Item as CheckItem
 from ap_mcp.simulator.prechecks import add_findings, large_precheck
@@ -28,12 +28,12 @@ async def caller() -> AsyncIterator[Caller]:
 
 @pytest.fixture
 def shop(caller: Caller) -> Upgrader:
-    return Upgrader(caller, names.SHOP_PROD)
+    return Upgrader(caller, constants.SHOP_PROD)
 
 
 @pytest.fixture
 def staging(caller: Caller) -> Upgrader:
-    return Upgrader(caller, names.CHECKOUT_STAGING)
+    return Upgrader(caller, constants.CHECKOUT_STAGING)
 
 
 async def test_a_check_goes_through_its_groups_one_after_the_other(staging: Upgrader) -> None:
@@ -110,7 +110,7 @@ async def test_an_exception_cannot_be_skipped(shop: Upgrader) -> None:
 
 
 async def test_an_addon_in_trouble_holds_up_any_upgrade(caller: Caller) -> None:
-    check = await Upgrader(caller, names.SEARCH_DEV).check("v1.30")
+    check = await Upgrader(caller, constants.SEARCH_DEV).check("v1.30")
     assert [name for name, _ in failed_items(check)] == ["AddonLimit"]
 
 
@@ -129,7 +129,7 @@ async def test_one_cluster_runs_one_check_at_a_time(staging: Upgrader) -> None:
 
 
 async def test_a_cluster_that_is_not_available_is_not_checked(caller: Caller) -> None:
-    refused(await Upgrader(caller, names.ML_BATCH).start_check(), 400, "CCE.01400001", "Creating")
+    refused(await Upgrader(caller, constants.ML_BATCH).start_check(), 400, "CCE.01400001", "Creating")
 
 
 async def test_a_check_is_broken_off_when_its_cluster_goes_away(staging: Upgrader) -> None:
@@ -186,4 +186,4 @@ async def test_a_post_check_passes_only_a_well_cluster_of_the_version_asked_abou
 ) -> None:
     assert (await staging.post_check())["status"] == {"phase": "Success"}
     assert (await staging.post_check(targetVersion="v1.31.6-r0"))["status"] == {"phase": "Failed"}
-    assert (await Upgrader(caller, names.LEGACY_IMPORT).post_check())["status"] == {"phase": "Failed"}
+    assert (await Upgrader(caller, constants.LEGACY_IMPORT).post_check())["status"] == {"phase": "Failed"}

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from simulation import Caller, simulate
 
-from ap_mcp.simulator import names
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.cluster_rows import QUOTA, set_version
 from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.world import World
@@ -40,9 +40,9 @@ def wanted(name: str = "fresh-one", **spec: Any) -> dict[str, Any]:
         "metadata": {"name": name},
         "spec": {
             "flavor": "cce.autopilot.cluster",
-            "hostNetwork": {"vpc": names.VPC_ID, "subnet": names.HOST_SUBNET_ID},
+            "hostNetwork": {"vpc": constants.VPC_ID, "subnet": constants.HOST_SUBNET_ID},
             "containerNetwork": {"mode": "eni"},
-            "eniNetwork": {"subnets": [{"subnetID": names.SUBNET_IDS[0]}]},
+            "eniNetwork": {"subnets": [{"subnetID": constants.SUBNET_IDS[0]}]},
             **spec,
         },
     }
@@ -61,7 +61,7 @@ async def job_of(cloud: Caller, job_id: str) -> Any:
     return (await cloud.send("GET", f"{cloud.project}/jobs/{job_id}")).json()
 
 
-async def bind(cloud: Caller, cluster: str, eip: str = names.EIP_ID) -> Any:
+async def bind(cloud: Caller, cluster: str, eip: str = constants.EIP_ID) -> Any:
     body = {"spec": {"action": "bind", "spec": {"id": eip}}}
     return await cloud.send("PUT", f"{cloud.project}/clusters/{cluster}/mastereip", body)
 
@@ -141,8 +141,8 @@ async def test_no_cluster_is_created_beyond_the_quota(cloud: Caller, world: Worl
 @pytest.mark.parametrize(
     ("spec", "code", "said"),
     [
-        ({"hostNetwork": {"vpc": "vpc-1", "subnet": names.HOST_SUBNET_ID}}, "CCE.01400001", "'vpc-1'"),
-        ({"hostNetwork": {"vpc": names.VPC_ID, "subnet": "subnet-1"}}, "CCE.01400002", "'subnet-1'"),
+        ({"hostNetwork": {"vpc": "vpc-1", "subnet": constants.HOST_SUBNET_ID}}, "CCE.01400001", "'vpc-1'"),
+        ({"hostNetwork": {"vpc": constants.VPC_ID, "subnet": "subnet-1"}}, "CCE.01400002", "'subnet-1'"),
         ({"eniNetwork": {"subnets": [{"subnetID": "somewhere"}]}}, "CCE.01400002", "'somewhere'"),
         ({"serviceNetwork": {"IPv4CIDR": "10.247.0.1/16"}}, "CCE.01400001", "10.247.0.1/16"),
         ({"clusterTags": [{"key": "a", "value": "1"}, {"key": "a", "value": "2"}]}, "CCE.01400001", "twice"),
@@ -158,7 +158,7 @@ async def test_a_request_that_makes_no_sense_is_refused(
 
 
 async def test_a_subnet_without_free_addresses_fails_the_creation_and_says_so(cloud: Caller, world: World) -> None:
-    body = wanted(eniNetwork={"subnets": [{"subnetID": names.FULL_SUBNET_ID}]})
+    body = wanted(eniNetwork={"subnets": [{"subnetID": constants.FULL_SUBNET_ID}]})
     uid = (await create(cloud, body)).json()["metadata"]["uid"]
     world.advance(600)
     status = (await read(cloud, uid))["status"]
@@ -183,7 +183,7 @@ async def test_the_account_starts_with_healthy_busy_and_broken_clusters(cloud: C
     listed = (await cloud.send("GET", f"{cloud.project}/clusters")).json()["items"]
     phases = {each["metadata"]["name"]: each["status"]["phase"] for each in listed}
     assert phases == {
-        **dict.fromkeys(names.CLUSTER_NAMES.values(), "Available"),
+        **dict.fromkeys(constants.CLUSTER_NAMES.values(), "Available"),
         "ml-batch": "Creating",
         "legacy-import": "Error",
     }
@@ -193,17 +193,17 @@ async def test_the_account_starts_with_healthy_busy_and_broken_clusters(cloud: C
 
 
 async def test_the_cluster_being_created_gets_ready_with_time(cloud: Caller, world: World) -> None:
-    job_id = (await read(cloud, names.ML_BATCH))["status"]["jobID"]
+    job_id = (await read(cloud, constants.ML_BATCH))["status"]["jobID"]
     assert (await job_of(cloud, job_id))["spec"]["subJobs"][0]["status"]["phase"] == "Success"
     world.advance(900)
     assert (await job_of(cloud, job_id))["status"]["phase"] == "Success"
-    assert (await read(cloud, names.ML_BATCH))["status"]["phase"] == "Available"
+    assert (await read(cloud, constants.ML_BATCH))["status"]["phase"] == "Available"
 
 
 async def test_the_failed_creation_explains_itself_and_stays_failed(cloud: Caller, world: World) -> None:
-    before = await read(cloud, names.LEGACY_IMPORT)
+    before = await read(cloud, constants.LEGACY_IMPORT)
     world.advance(3600)
-    assert await read(cloud, names.LEGACY_IMPORT) == before
+    assert await read(cloud, constants.LEGACY_IMPORT) == before
     job = await job_of(cloud, before["status"]["jobID"])
     assert job["status"]["phase"] == "Failed"
     assert "no free IP address" in job["status"]["reason"]
@@ -228,31 +228,31 @@ async def test_filters_narrow_the_list(cloud: Caller, query: dict[str, str], fou
 async def test_detail_adds_the_installed_add_ons_as_an_annotation(cloud: Caller, world: World) -> None:
     addon = {
         "metadata": {"uid": "addon-1"},
-        "spec": {"clusterID": names.TEAM_SANDBOX, "addonTemplateName": "coredns", "version": "1.30.6"},
+        "spec": {"clusterID": constants.TEAM_SANDBOX, "addonTemplateName": "coredns", "version": "1.30.6"},
         "status": {"status": "running"},
     }
     world.table("addons").clear()
     world.table("addons")["addon-1"] = addon
-    plain = await read(cloud, names.TEAM_SANDBOX)
+    plain = await read(cloud, constants.TEAM_SANDBOX)
     assert "installedAddonInstances" not in plain["metadata"]["annotations"]
-    detailed = await read(cloud, names.TEAM_SANDBOX, detail=True)
+    detailed = await read(cloud, constants.TEAM_SANDBOX, detail=True)
     noted = json.loads(detailed["metadata"]["annotations"]["installedAddonInstances"])
     assert noted == [{"addonTemplateName": "coredns", "version": "1.30.6", "status": "running"}]
 
 
 async def test_an_update_changes_only_what_it_names(cloud: Caller) -> None:
-    before = await read(cloud, names.SEARCH_DEV)
-    path = f"{cloud.project}/clusters/{names.SEARCH_DEV}"
+    before = await read(cloud, constants.SEARCH_DEV)
+    path = f"{cloud.project}/clusters/{constants.SEARCH_DEV}"
     body = {"spec": {"description": "New purpose"}, "metadata": {"alias": "search"}}
     updated = await cloud.send("PUT", path, body)
     assert updated.status_code == 200
-    after = await read(cloud, names.SEARCH_DEV)
+    after = await read(cloud, constants.SEARCH_DEV)
     assert after == updated.json()
     assert after["spec"] == before["spec"] | {"description": "New purpose"}
     assert after["metadata"]["alias"] == "search"
-    subnets = [{"subnetID": subnet} for subnet in names.SUBNET_IDS[1:]]
+    subnets = [{"subnetID": subnet} for subnet in constants.SUBNET_IDS[1:]]
     await cloud.send("PUT", path, {"spec": {"eniNetwork": {"subnets": subnets}}})
-    last = await read(cloud, names.SEARCH_DEV)
+    last = await read(cloud, constants.SEARCH_DEV)
     assert last["spec"]["eniNetwork"] == {"subnets": subnets}
     assert last["metadata"]["alias"] == "search"
 
@@ -260,11 +260,11 @@ async def test_an_update_changes_only_what_it_names(cloud: Caller) -> None:
 @pytest.mark.parametrize(
     ("cluster", "body", "status"),
     [
-        (names.SEARCH_DEV, {"spec": {}, "metadata": {"alias": "payments"}}, 409),
-        (names.SEARCH_DEV, {"spec": {"description": "no <tags>"}}, 400),
-        (names.SEARCH_DEV, {"spec": {"eniNetwork": {"subnets": [{"subnetID": "x"}]}}}, 400),
-        (names.SEARCH_DEV, {"spec": {"description": "a" * 201}}, 400),
-        (names.LEGACY_IMPORT, {"spec": {"description": "still broken"}}, 400),
+        (constants.SEARCH_DEV, {"spec": {}, "metadata": {"alias": "payments"}}, 409),
+        (constants.SEARCH_DEV, {"spec": {"description": "no <tags>"}}, 400),
+        (constants.SEARCH_DEV, {"spec": {"eniNetwork": {"subnets": [{"subnetID": "x"}]}}}, 400),
+        (constants.SEARCH_DEV, {"spec": {"description": "a" * 201}}, 400),
+        (constants.LEGACY_IMPORT, {"spec": {"description": "still broken"}}, 400),
         ("7be01c34-41aa-11ef-9c02-000000000000", {"spec": {"description": "nobody"}}, 404),
     ],
 )
@@ -277,7 +277,7 @@ async def test_an_update_that_cannot_be_is_refused(
 
 
 async def test_a_deleted_cluster_goes_with_its_job_and_cannot_be_found_afterwards(cloud: Caller, world: World) -> None:
-    path = f"{cloud.project}/clusters/{names.TEAM_SANDBOX}"
+    path = f"{cloud.project}/clusters/{constants.TEAM_SANDBOX}"
     query = [("delete_obs", "true"), ("delete_net", "try"), ("lts_reclaim_policy", "Delete_Log_Group")]
     answer = await cloud.send("DELETE", path, query=query)
     assert answer.status_code == 200
@@ -287,7 +287,7 @@ async def test_a_deleted_cluster_goes_with_its_job_and_cannot_be_found_afterward
         "delete_net": "delete-try",
         "delete_obs": "delete-block",
     }
-    assert (await read(cloud, names.TEAM_SANDBOX))["status"]["phase"] == "Deleting"
+    assert (await read(cloud, constants.TEAM_SANDBOX))["status"]["phase"] == "Deleting"
     job = await job_of(cloud, status["jobID"])
     assert [part["spec"]["type"] for part in job["spec"]["subJobs"]] == [
         *("DeleteAddons", "ReclaimResources", "DeleteLogGroup", "UninstallMaster", "DeleteSecurityGroup"),
@@ -299,7 +299,7 @@ async def test_a_deleted_cluster_goes_with_its_job_and_cannot_be_found_afterward
 
 
 async def test_a_second_deletion_names_the_job_that_runs_already(cloud: Caller, world: World) -> None:
-    path = f"{cloud.project}/clusters/{names.TEAM_SANDBOX}"
+    path = f"{cloud.project}/clusters/{constants.TEAM_SANDBOX}"
     first = (await cloud.send("DELETE", path)).json()["status"]["jobID"]
     world.advance(5)
     assert (await cloud.send("DELETE", path)).json()["status"]["jobID"] == first
@@ -307,10 +307,10 @@ async def test_a_second_deletion_names_the_job_that_runs_already(cloud: Caller, 
 
 
 async def test_a_deletion_stops_at_what_cannot_be_removed_unless_it_may_go_on(cloud: Caller, world: World) -> None:
-    path = f"{cloud.project}/clusters/{names.PAYMENTS_PROD}"
+    path = f"{cloud.project}/clusters/{constants.PAYMENTS_PROD}"
     await cloud.send("DELETE", path)
     world.advance(600)
-    status = (await read(cloud, names.PAYMENTS_PROD))["status"]
+    status = (await read(cloud, constants.PAYMENTS_PROD))["status"]
     assert (status["phase"], status["reason"]) == ("Error", "DeleteFailed")
     assert "deletion protection" in status["message"]
     await cloud.send("DELETE", path, query=[("delete_net", "try")])
@@ -319,18 +319,18 @@ async def test_a_deletion_stops_at_what_cannot_be_removed_unless_it_may_go_on(cl
 
 
 async def test_a_cluster_that_is_being_created_cannot_be_deleted(cloud: Caller) -> None:
-    refused = await cloud.send("DELETE", f"{cloud.project}/clusters/{names.ML_BATCH}")
+    refused = await cloud.send("DELETE", f"{cloud.project}/clusters/{constants.ML_BATCH}")
     assert refused.status_code == 400
     assert "is Creating" in reason_of(refused)
 
 
 async def test_an_unknown_job_is_not_found(cloud: Caller) -> None:
-    refused = await cloud.send("GET", f"{cloud.project}/jobs/{names.VPC_ID}")
+    refused = await cloud.send("GET", f"{cloud.project}/jobs/{constants.VPC_ID}")
     assert (refused.status_code, refused.json()["errorCode"]) == (404, "CCE.01404001")
 
 
 async def test_a_kubeconfig_holds_a_working_client_certificate_for_the_days_asked(cloud: Caller, world: World) -> None:
-    answer = await certificate(cloud, names.SEARCH_DEV, 30)
+    answer = await certificate(cloud, constants.SEARCH_DEV, 30)
     assert answer.headers["Port-ID"]
     config = answer.json()
     assert [each["name"] for each in config["clusters"]] == ["internalCluster"]
@@ -349,76 +349,78 @@ async def test_a_kubeconfig_holds_a_working_client_certificate_for_the_days_aske
 
 
 async def test_every_certificate_of_a_cluster_comes_from_one_authority(cloud: Caller, world: World) -> None:
-    first = (await certificate(cloud, names.SEARCH_DEV, 1)).json()
+    first = (await certificate(cloud, constants.SEARCH_DEV, 1)).json()
     restored = World.from_json(world.to_json())
     async with Caller(simulate(restored)) as again:
-        second = (await certificate(again, names.SEARCH_DEV, 1)).json()
+        second = (await certificate(again, constants.SEARCH_DEV, 1)).json()
     assert second["clusters"] == first["clusters"]
     assert second["users"] != first["users"]
 
 
 async def test_minus_one_day_means_five_years(cloud: Caller, world: World) -> None:
-    user = (await certificate(cloud, names.SEARCH_DEV, -1)).json()["users"][0]["user"]
+    user = (await certificate(cloud, constants.SEARCH_DEV, -1)).json()["users"][0]["user"]
     client = x509.load_pem_x509_certificate(pem(user["client-certificate-data"]))
     assert client.not_valid_after_utc == world.now().replace(year=world.now().year + 5)
 
 
 async def test_five_years_from_a_leap_day_end_on_the_first_of_march(cloud: Caller, world: World) -> None:
     world.advance((datetime(2028, 2, 29, 12, tzinfo=UTC) - world.now()).total_seconds())
-    user = (await certificate(cloud, names.SEARCH_DEV, -1)).json()["users"][0]["user"]
+    user = (await certificate(cloud, constants.SEARCH_DEV, -1)).json()["users"][0]["user"]
     client = x509.load_pem_x509_certificate(pem(user["client-certificate-data"]))
     assert f"{client.not_valid_after_utc:%Y-%m-%d}" == "2033-03-01"
 
 
 @pytest.mark.parametrize("days", [0, 1827, 1828, -2])
 async def test_a_certificate_for_an_impossible_time_is_refused(cloud: Caller, days: int) -> None:
-    assert (await certificate(cloud, names.SEARCH_DEV, days)).status_code == 400
+    assert (await certificate(cloud, constants.SEARCH_DEV, days)).status_code == 400
 
 
 async def test_a_cluster_that_does_not_run_issues_no_certificates(cloud: Caller) -> None:
-    refused = await certificate(cloud, names.ML_BATCH, 1)
+    refused = await certificate(cloud, constants.ML_BATCH, 1)
     assert refused.status_code == 400
     assert "needs an Available cluster" in reason_of(refused)
 
 
 async def test_binding_an_address_opens_the_cluster_and_unbinding_closes_it(cloud: Caller) -> None:
-    bound = (await bind(cloud, names.SEARCH_DEV)).json()
+    bound = (await bind(cloud, constants.SEARCH_DEV)).json()
     public = bound["status"]["publicEndpoint"]
     assert public == f"https://{bound['spec']['elasticIp']}:5443"
-    ends = (await read(cloud, names.SEARCH_DEV))["status"]["endpoints"]
+    ends = (await read(cloud, constants.SEARCH_DEV))["status"]["endpoints"]
     assert {"url": public, "type": "External"} in ends
-    config = (await certificate(cloud, names.SEARCH_DEV, 1)).json()
+    config = (await certificate(cloud, constants.SEARCH_DEV, 1)).json()
     assert config["current-context"] == "external"
     outside = next(each["cluster"] for each in config["clusters"] if each["name"] == "externalCluster")
     assert outside == {"server": public, "insecure-skip-tls-verify": True}
-    addresses = await cloud.send("GET", f"{cloud.project}/clusters/{names.SEARCH_DEV}/openapi")
+    addresses = await cloud.send("GET", f"{cloud.project}/clusters/{constants.SEARCH_DEV}/openapi")
     assert addresses.json()["status"] == bound["status"]
-    closed = await unbind(cloud, names.SEARCH_DEV)
+    closed = await unbind(cloud, constants.SEARCH_DEV)
     assert (closed.status_code, closed.content) == (200, b"")
-    after = (await cloud.send("GET", f"{cloud.project}/clusters/{names.SEARCH_DEV}/openapi")).json()
+    after = (await cloud.send("GET", f"{cloud.project}/clusters/{constants.SEARCH_DEV}/openapi")).json()
     assert after["status"]["publicEndpoint"] == ""
     assert after["spec"]["spec"]["eip"]["bandwidth"] == {}
 
 
 async def test_binding_and_unbinding_twice_does_no_harm(cloud: Caller) -> None:
-    first = await bind(cloud, names.SEARCH_DEV)
-    assert (await bind(cloud, names.SEARCH_DEV)).json() == first.json()
+    first = await bind(cloud, constants.SEARCH_DEV)
+    assert (await bind(cloud, constants.SEARCH_DEV)).json() == first.json()
     for _ in range(2):
-        assert (await unbind(cloud, names.SEARCH_DEV)).status_code == 200
+        assert (await unbind(cloud, constants.SEARCH_DEV)).status_code == 200
 
 
 @pytest.mark.parametrize(
-    ("cluster", "eip"), [(names.SEARCH_DEV, ANOTHER_EIP), (names.SHOP_PROD, names.EIP_ID)], ids=["second", "taken"]
+    ("cluster", "eip"),
+    [(constants.SEARCH_DEV, ANOTHER_EIP), (constants.SHOP_PROD, constants.EIP_ID)],
+    ids=["second", "taken"],
 )
 async def test_one_address_per_cluster_and_one_cluster_per_address(cloud: Caller, cluster: str, eip: str) -> None:
-    await bind(cloud, names.SEARCH_DEV)
+    await bind(cloud, constants.SEARCH_DEV)
     refused = await bind(cloud, cluster, eip)
     assert (refused.status_code, refused.json()["errorCode"]) == (409, "CCE.01409001")
     assert "unbind it first" in reason_of(refused)
 
 
 async def test_binding_needs_the_id_of_an_address(cloud: Caller) -> None:
-    path = f"{cloud.project}/clusters/{names.SEARCH_DEV}/mastereip"
+    path = f"{cloud.project}/clusters/{constants.SEARCH_DEV}/mastereip"
     for spec in ({"action": "bind"}, {"action": "bind", "spec": {"id": "8.8.8.8"}}):
         refused = await cloud.send("PUT", path, {"spec": spec})
         assert refused.status_code == 400
@@ -426,12 +428,12 @@ async def test_binding_needs_the_id_of_an_address(cloud: Caller) -> None:
 
 
 async def test_a_cluster_being_created_has_no_addresses_yet(cloud: Caller) -> None:
-    answer = (await cloud.send("GET", f"{cloud.project}/clusters/{names.ML_BATCH}/openapi")).json()
+    answer = (await cloud.send("GET", f"{cloud.project}/clusters/{constants.ML_BATCH}/openapi")).json()
     assert answer["status"] == {"privateEndpoint": "", "publicEndpoint": ""}
 
 
 def test_a_changed_version_leaves_its_trace(world: World) -> None:
-    row = world.table("clusters")[names.CHECKOUT_STAGING]
+    row = world.table("clusters")[constants.CHECKOUT_STAGING]
     set_version(row, "v1.30.10-r0")
     set_version(row, "v1.31.6-r0", "cce.4.0")
     assert row["spec"]["version"] == "v1.31"

@@ -12,7 +12,7 @@ import pytest
 from simulation import Caller, simulate
 
 from ap_mcp.errors import SettingsError
-from ap_mcp.simulator import names
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.access import SIMULATED_CREDENTIALS, TEMPORARY_CREDENTIALS
 from ap_mcp.simulator.faults import Fault, Faults
 from ap_mcp.simulator.serving import LocalServer, exports, running
@@ -20,7 +20,7 @@ from ap_mcp.simulator.serving import LocalServer, exports, running
 pytestmark = pytest.mark.anyio
 
 CHARTS = "/autopilot/v2/charts"
-TAGS = f"/clusters/{names.SEARCH_DEV}/tags/create"
+TAGS = f"/clusters/{constants.SEARCH_DEV}/tags/create"
 NEW_TAG = {"tags": [{"key": "fault", "value": "found"}]}
 
 
@@ -40,7 +40,7 @@ def base_url() -> Iterator[str]:
 
 
 def was_tagged(caller: Caller) -> bool:
-    cluster = caller.app.state.world.table("clusters")[names.SEARCH_DEV]
+    cluster = caller.app.state.world.table("clusters")[constants.SEARCH_DEV]
     return "found" in json.dumps(cluster)
 
 
@@ -120,7 +120,7 @@ async def test_a_delay_can_outlast_a_clients_patience() -> None:
 async def test_only_matching_operations_suffer_and_faults_can_be_cleared(caller: Caller) -> None:
     caller.app.state.faults.inject("status", "*_addon*", times=None)
     assert (await caller.send("GET", CHARTS)).status_code == 200
-    addons = ("/autopilot/v3/addons", (("cluster_id", names.SEARCH_DEV),))
+    addons = ("/autopilot/v3/addons", (("cluster_id", constants.SEARCH_DEV),))
     for _ in range(3):
         assert (await caller.send("GET", addons[0], query=addons[1])).status_code == 503
     caller.app.state.faults.clear()
@@ -214,10 +214,10 @@ def test_the_official_sdk_finds_its_project_and_reads_a_chart(base_url: str) -> 
     from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
     from huaweicloudsdkcore.region.region import Region
 
-    credentials = BasicCredentials(names.ACCESS_KEY, names.SECRET_KEY).with_iam_endpoint(base_url)
-    region = Region(names.REGION, base_url)
+    credentials = BasicCredentials(constants.ACCESS_KEY, constants.SECRET_KEY).with_iam_endpoint(base_url)
+    region = Region(constants.REGION, base_url)
     client = CceClient.new_builder().with_credentials(credentials).with_region(region).build()
-    assert credentials.project_id == names.PROJECT_ID
+    assert credentials.project_id == constants.PROJECT_ID
     assert client.list_autopilot_charts(ListAutopilotChartsRequest()).status_code == 200
     with pytest.raises(ClientRequestException) as refused:
         client.show_autopilot_cluster(ShowAutopilotClusterRequest("no-such-cluster"))

@@ -10,7 +10,7 @@ from simulation import Caller, simulate
 from ap_mcp.binding import FilePart
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, PAYMENTS_API_OLD, REDIS, SEARCH_API
-from ap_mcp.simulator.names import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD
+from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD
 from ap_mcp.simulator.releases import MOST_REVISIONS, merged
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import Catalog

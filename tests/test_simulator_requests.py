@@ -8,9 +8,9 @@ import pytest
 from simulation import Caller, segment, simulate
 from starlette.types import Message
 
-from ap_mcp.simulator import names, registry
-from ap_mcp.simulator.checks import Checks
+from ap_mcp.simulator import constants, registry
 from ap_mcp.simulator.registry import Answer, SimulatedRequest
+from ap_mcp.simulator.validation import Checks
 from ap_mcp.specs import Catalog
 
 pytestmark = pytest.mark.anyio
@@ -146,7 +146,7 @@ async def test_another_content_type_is_refused_also_on_a_read(caller: Caller, co
     ids=["cut off", "no text", "NaN", "key twice", "deep", "very deep", "long"],
 )
 async def test_a_body_that_is_no_sound_json_is_refused(caller: Caller, body: bytes) -> None:
-    answer = await caller.send("POST", f"{caller.project}/clusters/{names.SEARCH_DEV}/tags/create", body)
+    answer = await caller.send("POST", f"{caller.project}/clusters/{constants.SEARCH_DEV}/tags/create", body)
     assert (answer.status_code, answer.json()["errorCode"]) == (400, "CCE.01400001")
     assert "cannot be read" in answer.json()["reason"]
 
@@ -162,7 +162,7 @@ async def test_json_inside_a_string_is_checked_too(caller: Caller, text: str, sa
 
 async def test_of_many_problems_the_first_are_named_and_the_rest_counted(caller: Caller) -> None:
     body = {"tags": [{"key": number, "value": "x" * 300} for number in range(20)]}
-    answer = await caller.send("POST", f"{caller.project}/clusters/{names.SEARCH_DEV}/tags/create", body)
+    answer = await caller.send("POST", f"{caller.project}/clusters/{constants.SEARCH_DEV}/tags/create", body)
     assert "and 20 more" in answer.json()["reason"]
     assert len(answer.json()["reason"]) < 6000
 

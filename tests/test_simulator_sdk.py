@@ -20,7 +20,7 @@ from sdk_models import misfits
 from sdk_oracle import form_file
 from simulation import simulate
 
-from ap_mcp.simulator import names
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.faults import Faults
 from ap_mcp.simulator.prechecks import add_findings
 from ap_mcp.simulator.seed import seeded_world
@@ -57,7 +57,7 @@ def test_the_sdk_knows_everything_of_the_seeded_account(days: float, catalog: Ca
     world.advance_until_idle(days * 86400)
     with live_sdk(simulate(world)) as sdk:
         clusters = sdk.call("list_clusters").items
-        assert {each.metadata.name for each in clusters} == set(names.CLUSTER_NAMES.values())
+        assert {each.metadata.name for each in clusters} == set(constants.CLUSTER_NAMES.values())
         read_everything(sdk)
     reads = {name for name, operation in catalog.items() if operation.method == "GET"}
     assert sdk.called == {"iam_list_projects", "get_cluster_certificate", *reads}
@@ -66,18 +66,18 @@ def test_the_sdk_knows_everything_of_the_seeded_account(days: float, catalog: Ca
 def test_the_sdk_knows_how_things_go_wrong() -> None:
     world = seeded_world()
     with live_sdk(simulate(world)) as sdk:
-        v3, payments = sdk.models, {"cluster_id": names.PAYMENTS_PROD}
-        lost = new_cluster(v3, metadata={"name": "nowhere"}, spec={}, subnets=(names.FULL_SUBNET_ID,)).body
+        v3, payments = sdk.models, {"cluster_id": constants.PAYMENTS_PROD}
+        lost = new_cluster(v3, metadata={"name": "nowhere"}, spec={}, subnets=(constants.FULL_SUBNET_ID,)).body
         sdk.call("create_cluster", body=lost)
         for cluster_id, installed, values in (
-            (names.SEARCH_DEV, "gatekeeper", {"flavor": {"replicas": 0}}),
-            (names.SEARCH_DEV, "cert-manager", {"flavor": {"replicas": 99}}),
-            (names.TEAM_SANDBOX, "gatekeeper", {"basic": {"swr_addr": "nowhere.invalid"}}),
+            (constants.SEARCH_DEV, "gatekeeper", {"flavor": {"replicas": 0}}),
+            (constants.SEARCH_DEV, "cert-manager", {"flavor": {"replicas": 99}}),
+            (constants.TEAM_SANDBOX, "gatekeeper", {"basic": {"swr_addr": "nowhere.invalid"}}),
         ):
             wanted = {"cluster_id": cluster_id, "addon_template_name": installed, "values": values}
             sdk.call("install_addon", body=addon_request(v3, "install", **wanted))
-        add_findings(world, names.CHECKOUT_STAGING)
-        for cluster_id, version in ((names.SHOP_PROD, "v1.28.6-r0"), (names.CHECKOUT_STAGING, "v1.29.8-r0")):
+        add_findings(world, constants.CHECKOUT_STAGING)
+        for cluster_id, version in ((constants.SHOP_PROD, "v1.28.6-r0"), (constants.CHECKOUT_STAGING, "v1.29.8-r0")):
             spec = v3.PrecheckSpec(cluster_id=cluster_id, cluster_version=version, target_version="v1.31")
             body = v3.PrecheckClusterRequestBody(api_version="v3", kind="PreCheckTask", spec=spec)
             sdk.call("run_precheck", cluster_id=cluster_id, body=body)
@@ -91,9 +91,9 @@ def test_the_sdk_knows_how_things_go_wrong() -> None:
             "nowhere": "CreateFailed",
             "payments-prod": "DeleteFailed",
         }
-        addons = sdk.call("list_addons", cluster_id=names.SEARCH_DEV).items
+        addons = sdk.call("list_addons", cluster_id=constants.SEARCH_DEV).items
         assert {each.status.status for each in addons} == {"running", "available", "installFailed"}
-        check = sdk.call("list_prechecks", cluster_id=names.CHECKOUT_STAGING).items[-1]
+        check = sdk.call("list_prechecks", cluster_id=constants.CHECKOUT_STAGING).items[-1]
         assert len(check.status.node_check_status.node_stage_status) == 50
 
 
@@ -109,12 +109,12 @@ def test_the_command_serves_an_sdk_that_lives_in_its_environment(
     with command("simulate", "--port", "0", "--speed", "60") as process:
         for name, value in {**announced(process), "NO_PROXY": "127.0.0.1"}.items():
             monkeypatch.setenv(name, value)
-        client = v3.CceClient.new_builder().with_region(CceRegion.value_of(names.REGION)).build()
+        client = v3.CceClient.new_builder().with_region(CceRegion.value_of(constants.REGION)).build()
         listed = client.list_autopilot_clusters(v3.ListAutopilotClustersRequest()).items
-        assert {each.metadata.name for each in listed} == set(names.CLUSTER_NAMES.values())
-        start = v3.CreateAutopilotClusterMasterSnapshotRequest(cluster_id=names.TEAM_SANDBOX)
+        assert {each.metadata.name for each in listed} == set(constants.CLUSTER_NAMES.values())
+        start = v3.CreateAutopilotClusterMasterSnapshotRequest(cluster_id=constants.TEAM_SANDBOX)
         client.create_autopilot_cluster_master_snapshot(start)
-        look = v3.ListAutopilotClusterMasterSnapshotTasksRequest(cluster_id=names.TEAM_SANDBOX)
+        look = v3.ListAutopilotClusterMasterSnapshotTasksRequest(cluster_id=constants.TEAM_SANDBOX)
         deadline = monotonic() + LONGEST_SECONDS / 2
         while client.list_autopilot_cluster_master_snapshot_tasks(look).items[0].status.phase != "Success":
             assert monotonic() < deadline, "half a minute of the simulated account takes too long"
@@ -169,10 +169,10 @@ def test_the_comparison_sees_what_the_sdk_reads_otherwise(sdk: LiveSdk) -> None:
     [
         ("get_cluster", {"cluster_id": NOWHERE}),
         ("get_job", {"job_id": "no/such job"}),
-        ("get_upgrade_task", {"cluster_id": names.SHOP_PROD, "task_id": NOWHERE}),
+        ("get_upgrade_task", {"cluster_id": constants.SHOP_PROD, "task_id": NOWHERE}),
         ("get_addon", {"id": NOWHERE}),
         ("get_chart", {"chart_id": NOWHERE}),
-        ("delete_release", {"cluster_id": names.SEARCH_DEV, "namespace": "search", "name": "nobody"}),
+        ("delete_release", {"cluster_id": constants.SEARCH_DEV, "namespace": "search", "name": "nobody"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -190,7 +190,7 @@ def test_what_is_missing_is_a_404_to_the_sdk(sdk: LiveSdk, operation: str, param
         ("create_cluster", lambda v3: new_request(v3, name="newcomer", version="v1.9"), "v1.31"),
         (
             "get_cluster_certificate",
-            lambda v3: {"cluster_id": names.SHOP_PROD, "body": v3.CertDuration(duration=99999)},
+            lambda v3: {"cluster_id": constants.SHOP_PROD, "body": v3.CertDuration(duration=99999)},
             "99999",
         ),
         (
@@ -200,7 +200,7 @@ def test_what_is_missing_is_a_404_to_the_sdk(sdk: LiveSdk, operation: str, param
         ),
         (
             "set_cluster_public_access",
-            lambda v3: {"cluster_id": names.ML_BATCH, "body": v3.MasterEIPRequest(spec={"action": "unbind"})},
+            lambda v3: {"cluster_id": constants.ML_BATCH, "body": v3.MasterEIPRequest(spec={"action": "unbind"})},
             "Creating",
         ),
     ],
@@ -223,9 +223,9 @@ def test_a_taken_name_is_a_409_to_the_sdk(sdk: LiveSdk) -> None:
 @pytest.mark.parametrize(
     ("keys", "status", "code", "said"),
     [
-        ((names.ACCESS_KEY, "not-the-secret", names.PROJECT_ID), 401, "APIGW.0301", "signature"),
-        (("NOBODY", names.SECRET_KEY, names.PROJECT_ID), 401, "APIGW.0301", "AK does not exist"),
-        ((names.ACCESS_KEY, names.SECRET_KEY, "0" * 32), 403, "APIGW.0302", "project"),
+        ((constants.ACCESS_KEY, "not-the-secret", constants.PROJECT_ID), 401, "APIGW.0301", "signature"),
+        (("NOBODY", constants.SECRET_KEY, constants.PROJECT_ID), 401, "APIGW.0301", "AK does not exist"),
+        ((constants.ACCESS_KEY, constants.SECRET_KEY, "0" * 32), 403, "APIGW.0302", "project"),
     ],
 )
 def test_who_may_not_enter_is_told_so_by_the_sdk(keys: tuple[str, ...], status: int, code: str, said: str) -> None:
@@ -240,8 +240,8 @@ def test_who_may_not_enter_is_told_so_by_the_sdk(keys: tuple[str, ...], status: 
 def test_temporary_keys_are_as_good() -> None:
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
 
-    keys = BasicCredentials(names.TEMPORARY_ACCESS_KEY, names.TEMPORARY_SECRET_KEY)
-    with live_sdk(credentials=keys.with_security_token(names.SECURITY_TOKEN)) as sdk:
+    keys = BasicCredentials(constants.TEMPORARY_ACCESS_KEY, constants.TEMPORARY_SECRET_KEY)
+    with live_sdk(credentials=keys.with_security_token(constants.SECURITY_TOKEN)) as sdk:
         assert sdk.call("list_clusters").items
         assert sdk.called == {"iam_list_projects", "list_clusters"}
 
@@ -250,7 +250,7 @@ def test_a_project_that_cannot_be_looked_up_stops_the_sdk_at_its_start() -> None
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
     from huaweicloudsdkcore.exceptions.exceptions import SdkException
 
-    wrong = BasicCredentials(names.ACCESS_KEY, "not-the-secret")
+    wrong = BasicCredentials(constants.ACCESS_KEY, "not-the-secret")
     for settings, said in (({"region": "eu-west-101"}, "project exists"), ({"credentials": wrong}, "APIGW.0301")):
         with pytest.raises(SdkException) as refused, live_sdk(**settings):
             pytest.fail("the SDK started without a project")
@@ -281,7 +281,7 @@ def test_every_operation_of_the_catalog_was_carried_out(life: Life, catalog: Cat
 
 def new_request(v3: Any, *, name: str, version: str = "v1.31") -> dict[str, Any]:
     """The parameters of a request to create a cluster."""
-    request = new_cluster(v3, metadata={"name": name}, spec={"version": version}, subnets=names.SUBNET_IDS)
+    request = new_cluster(v3, metadata={"name": name}, spec={"version": version}, subnets=constants.SUBNET_IDS)
     return {"body": request.body}
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from simulation import Caller, simulate
 
-from ap_mcp.simulator import names
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.tags_quotas import MOST_TAGS
 from ap_mcp.simulator.world import World
@@ -25,12 +25,12 @@ async def cloud(world: World) -> AsyncIterator[Caller]:
         yield caller
 
 
-async def tag(cloud: Caller, action: str, tags: list[dict[str, str]], cluster: str = names.SEARCH_DEV) -> Any:
+async def tag(cloud: Caller, action: str, tags: list[dict[str, str]], cluster: str = constants.SEARCH_DEV) -> Any:
     return await cloud.send("POST", f"{cloud.project}/clusters/{cluster}/tags/{action}", {"tags": tags})
 
 
 async def tags_of(cloud: Caller) -> dict[str, str]:
-    cluster = (await cloud.send("GET", f"{cloud.project}/clusters/{names.SEARCH_DEV}")).json()
+    cluster = (await cloud.send("GET", f"{cloud.project}/clusters/{constants.SEARCH_DEV}")).json()
     return {each["key"]: each["value"] for each in cluster["spec"].get("clusterTags", [])}
 
 
@@ -90,7 +90,7 @@ async def test_unusual_but_allowed_tags_are_taken(cloud: Caller, key: str) -> No
 
 async def test_tags_of_a_cluster_that_is_not_there_are_not_found(cloud: Caller) -> None:
     for action, tags in (("create", [{"key": "k", "value": "v"}]), ("delete", [{"key": "k"}])):
-        assert (await tag(cloud, action, tags, names.VPC_ID)).status_code == 404
+        assert (await tag(cloud, action, tags, constants.VPC_ID)).status_code == 404
 
 
 async def test_the_quota_counts_the_clusters_that_are_there(cloud: Caller, world: World) -> None:
@@ -102,10 +102,10 @@ async def test_the_quota_counts_the_clusters_that_are_there(cloud: Caller, world
     assert before == {
         "quotaKey": "autopilot_cluster",
         "quotaLimit": 20,
-        "used": len(names.CLUSTER_NAMES),
+        "used": len(constants.CLUSTER_NAMES),
         "unit": "count",
-        "regionId": names.REGION,
+        "regionId": constants.REGION,
     }
-    await cloud.send("DELETE", f"{cloud.project}/clusters/{names.TEAM_SANDBOX}")
+    await cloud.send("DELETE", f"{cloud.project}/clusters/{constants.TEAM_SANDBOX}")
     world.advance(600)
     assert (await quota())["used"] == before["used"] - 1

@@ -6,7 +6,7 @@ import pytest
 from simulation import Caller, simulate
 from upgrading import BACKUP_SECONDS, UPGRADE_SECONDS, Upgrader, refused, stages
 
-from ap_mcp.simulator import names
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.upgrades import fail_next_upgrade
 from ap_mcp.simulator.versions import NEWEST_PATCHES, order, resolve
@@ -27,12 +27,12 @@ async def caller() -> AsyncIterator[Caller]:
 
 @pytest.fixture
 def staging(caller: Caller) -> Upgrader:
-    return Upgrader(caller, names.CHECKOUT_STAGING)
+    return Upgrader(caller, constants.CHECKOUT_STAGING)
 
 
 @pytest.fixture
 def payments(caller: Caller) -> Upgrader:
-    return Upgrader(caller, names.PAYMENTS_PROD)
+    return Upgrader(caller, constants.PAYMENTS_PROD)
 
 
 async def test_the_upgrade_information_names_the_exact_version_and_its_targets(staging: Upgrader) -> None:
@@ -44,7 +44,7 @@ async def test_the_upgrade_information_names_the_exact_version_and_its_targets(s
 
 
 async def test_the_newest_cluster_is_offered_nothing(caller: Caller) -> None:
-    info = await Upgrader(caller, names.TEAM_SANDBOX).read("upgradeinfo")
+    info = await Upgrader(caller, constants.TEAM_SANDBOX).read("upgradeinfo")
     assert info["spec"]["versionInfo"]["targetVersions"] == []
 
 

@@ -19,7 +19,7 @@ from mcp import Client
 from mcp.client.session import ElicitationFnT
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 
-from ap_mcp.simulator.names import SEARCH_DEV, TEAM_SANDBOX
+from ap_mcp.simulator.constants import SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.specs import Catalog
 
 pytestmark = pytest.mark.anyio

@@ -12,32 +12,15 @@ from jsonschema import Draft202012Validator
 from pydantic import Field
 
 from ap_mcp.files import SavedFile
+from ap_mcp.masking import PLACEHOLDER
+from ap_mcp.output_schemas import output_schema, schema_of
+from ap_mcp.rendering import render
 from ap_mcp.specs import Catalog, Operation, Schema, load_catalog
 from ap_mcp.summaries import registry, result_type, summarise, summarisers
-from ap_mcp.summaries.base import (
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    age,
-    flag,
-    get,
-    items,
-    loaded,
-    mapping,
-    moment,
-    number,
-    plural,
-    quoted,
-    span,
-    strings,
-    summarises,
-    text,
-)
-from ap_mcp.summaries.mask import PLACEHOLDER
+from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.plain import plain
-from ap_mcp.summaries.schema import output_schema, schema_of
-from ap_mcp.summaries.text import render
+from ap_mcp.vendor import flag, get, items, loaded, mapping, moment, number, quoted, strings, text
+from ap_mcp.wording import age, plural, span
 
 NOW = datetime(2024, 6, 4, 13, 0, tzinfo=UTC)
 OPERATIONS = sorted(load_catalog())
@@ -60,8 +43,8 @@ ODD: list[Any] = [
 ]
 
 
-def answer_to(name: str, body: Any, **arguments: Any) -> Answer:
-    return Answer(operation=load_catalog()[name], arguments=arguments, body=body, now=NOW)
+def answer_to(name: str, body: Any, **arguments: Any) -> Observation:
+    return Observation(operation=load_catalog()[name], arguments=arguments, body=body, now=NOW)
 
 
 @pytest.mark.parametrize(
@@ -263,7 +246,7 @@ def test_a_result_is_patient_with_numbers_and_never_changed() -> None:
 
 
 def test_a_summariser_declares_a_result() -> None:
-    def nothing(_: Answer) -> int:
+    def nothing(_: Observation) -> int:
         return 1
 
     with pytest.raises(TypeError, match="'odd' needs a return annotation that is a Result"):
@@ -274,7 +257,7 @@ def test_the_field_of_answers_nobody_understood_is_not_taken_by_others() -> None
     class Taken(Result):
         answer: int
 
-    def taken(_: Answer) -> Taken:
+    def taken(_: Observation) -> Taken:
         return Taken(summary="", answer=1)
 
     taken.__annotations__["return"] = Taken
@@ -283,7 +266,7 @@ def test_the_field_of_answers_nobody_understood_is_not_taken_by_others() -> None
 
 
 def test_two_summarisers_for_one_kind_are_refused() -> None:
-    def other(answer: Answer) -> Result:
+    def other(answer: Observation) -> Result:
         return Result(summary=str(answer.body))
 
     first, second = ModuleType("first"), ModuleType("second")
@@ -318,7 +301,7 @@ def test_no_answer_is_lost(body: object, form: str) -> None:
 def test_a_summariser_that_stumbles_is_logged_without_values(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def stumbles(answer: Answer) -> Result:
+    def stumbles(answer: Observation) -> Result:
         raise ValueError(f"cannot read {answer.body}")
 
     monkeypatch.setattr("ap_mcp.summaries.summarisers", lambda: {"cluster": summarises("cluster")(stumbles)})
@@ -352,7 +335,7 @@ def test_plain_text_and_files_are_told_in_the_summary(catalog: Catalog) -> None:
     assert plain(answer_to("delete_chart", "success")).summary == "Delete a chart: done."
     assert plain(answer_to("delete_chart", "later\n")).summary == 'Delete a chart: done. The service says "later".'
     file = SavedFile(path=Path("/files/a.tgz"), bytes=1, sha256="00")
-    saved = Answer(operation=catalog["download_chart"], arguments={}, body=None, file=file)
+    saved = Observation(operation=catalog["download_chart"], arguments={}, body=None, file=file)
     assert plain(saved).summary.endswith("done. Saved to /files/a.tgz.")
 
 
@@ -440,7 +423,7 @@ def test_any_answer_becomes_a_result_that_fits_its_schema_and_reads_line_by_line
 ) -> None:
     operation = load_catalog()[name]
     body = data.draw(bodies(operation))
-    result = summarise(Answer(operation=operation, arguments={"cluster_id": "c"}, body=body, now=NOW))
+    result = summarise(Observation(operation=operation, arguments={"cluster_id": "c"}, body=body, now=NOW))
     structured = result.structured()
     Draft202012Validator(output_schema(operation.summary)).validate(structured)
     json.dumps(structured, allow_nan=False).encode()

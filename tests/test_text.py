@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import Field
 
+from ap_mcp.rendering import call_line, one_line, render
 from ap_mcp.summaries.base import NextCall, Part, Result
-from ap_mcp.summaries.text import call_line, one_line, render
 
 
 class Step(Part):

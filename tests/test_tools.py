@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from ap_mcp.assess import ASSESS_UPGRADE
+from ap_mcp.assessment.reads import ASSESS_UPGRADE
 from ap_mcp.specs import SUBJECTS, load_catalog
-from ap_mcp.tools import ESSENTIAL, as_json, as_openai, build_tool, build_tools, select
+from ap_mcp.toolbox import ESSENTIAL, as_json, as_openai, build_tool, build_tools, select
 from ap_mcp.wait import WAIT_FOR
 
 NAMES = sorted(load_catalog())

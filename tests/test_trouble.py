@@ -16,7 +16,7 @@ from simulation import simulate
 
 from ap_mcp.cloud.retry import ATTEMPTS
 from ap_mcp.simulator.chart_seed import REDIS
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     HOST_SUBNET_ID,
     PAYMENTS_PROD,
     SEARCH_DEV,

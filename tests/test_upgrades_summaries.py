@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Answer, Result, summarise
-from ap_mcp.summaries.following import WAIT_FOR
+from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.upgrade_workflows import Workflow, WorkflowList
 from ap_mcp.summaries.upgrades import FeatureGates, Started, TaskList, Upgrade, UpgradeInfo, UpgradePaths
+from ap_mcp.summaries.wait_hints import WAIT_FOR
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 WAIT = {"kind": "upgrade_task", "id": "task-1", "cluster_id": "shop-prod"}
@@ -19,7 +19,7 @@ BEGAN, ENDED = "2025-06-02 07:48:00.123456 +0000 UTC", "2025-06-02 07:55:00.5 +0
 @pytest.fixture
 def summed(catalog: Catalog) -> Any:
     def call(operation: str, body: Any, **arguments: Any) -> Result:
-        return summarise(Answer(catalog[operation], {"cluster_id": "shop-prod", **arguments}, body, now=NOW))
+        return summarise(Observation(catalog[operation], {"cluster_id": "shop-prod", **arguments}, body, now=NOW))
 
     return call
 

@@ -15,11 +15,11 @@ from waiting import Answered, answer, job_of, looks, waiting, watch
 from ap_mcp.cli import main
 from ap_mcp.errors import CloudUnreachable, InvalidArguments, NotFound, PermissionDenied
 from ap_mcp.simulator.addons import addons_of
-from ap_mcp.simulator.names import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
+from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, load_catalog
-from ap_mcp.tools import build_tools, select
-from ap_mcp.wait import WAIT_FOR, kinds, wait_schema, waitables
-from ap_mcp.wait import watch as watching
+from ap_mcp.toolbox import build_tools, select
+from ap_mcp.wait import WAIT_FOR, targets, wait_schema, waitables
+from ap_mcp.wait import poller as watching
 
 pytestmark = pytest.mark.anyio
 
@@ -383,6 +383,6 @@ def test_a_script_can_tell_how_a_wait_ended(tmp_path: Path, pairs: tuple[str, ..
 
 def test_the_commands_show_it() -> None:
     listed = CliRunner().invoke(main, ["tools"]).stdout
-    assert any(line.split(maxsplit=2) == [WAIT_FOR, "read", kinds.TITLE] for line in listed.splitlines())
+    assert any(line.split(maxsplit=2) == [WAIT_FOR, "read", targets.TITLE] for line in listed.splitlines())
     described = CliRunner().invoke(main, ["tools", WAIT_FOR]).stdout
     assert "kind (string, required, one of cluster, job" in described

@@ -11,7 +11,7 @@ from waiting import Answered, answer, job_of, looks, waiting, watch
 
 from ap_mcp.errors import NotFound
 from ap_mcp.simulator.addons import addons_of
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
     LEGACY_IMPORT,
     ML_BATCH,
@@ -20,7 +20,7 @@ from ap_mcp.simulator.names import (
     TEAM_SANDBOX,
 )
 from ap_mcp.wait import WAIT_FOR
-from ap_mcp.wait.recent import MOMENT
+from ap_mcp.wait.recent_changes import MOMENT
 
 pytestmark = pytest.mark.anyio
 

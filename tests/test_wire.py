@@ -18,7 +18,7 @@ from pydantic import SecretStr
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud import http
-from ap_mcp.cloud.client import CloudClient, Reply
+from ap_mcp.cloud.client import CloudClient, CloudResponse
 from ap_mcp.cloud.retry import ATTEMPTS
 from ap_mcp.cloud.signing import verify
 from ap_mcp.credentials import Credentials, GivenToken, Identity
@@ -68,7 +68,7 @@ async def listening(wire: Wire) -> AsyncIterator[Wire]:
         group.cancel_scope.cancel()
 
 
-async def over(wire: Wire, call: HttpCall, identity: Identity = KEY, **values: str) -> Reply:
+async def over(wire: Wire, call: HttpCall, identity: Identity = KEY, **values: str) -> CloudResponse:
     with anyio.fail_after(5):
         credentials = Credentials(identity, "a test", project_id="p1")
         async with CloudClient(settings(endpoint=wire.endpoint, **values), credentials) as client:

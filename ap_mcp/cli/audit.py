@@ -93,16 +93,16 @@ def _document(call: "Call") -> dict[str, object]:
 
 def _lines(call: "Call") -> str:
     """Return a call as lines to read; what comes from elsewhere is quoted."""
-    from ap_mcp.errors import NAME_LIMIT, clean, quoted
+    from ap_mcp.wording import NAME_LIMIT, clean, in_quotes
 
     told, done = call.decided, call.finished
-    target = f" on {quoted(told['target'], NAME_LIMIT)}" if told["target"] else ""
-    caller = f"for {quoted(told['principal'], NAME_LIMIT)}"
-    caller += f" through {quoted(told['client'], NAME_LIMIT)}" if told["client"] else ""
+    target = f" on {in_quotes(told['target'], NAME_LIMIT)}" if told["target"] else ""
+    caller = f"for {in_quotes(told['principal'], NAME_LIMIT)}"
+    caller += f" through {in_quotes(told['client'], NAME_LIMIT)}" if told["client"] else ""
     agreed = [
         clean(told["decision"]),
         f"asked by {clean(told['channel'])}" if told["channel"] else "",
-        f"approved by {quoted(told['approver'], NAME_LIMIT)}" if told["approver"] else "",
+        f"approved by {in_quotes(told['approver'], NAME_LIMIT)}" if told["approver"] else "",
     ]
     lines = [
         f"{told['seq']}  {told['time']}  {clean(told['tool'])}{target} ({clean(told['effect'])}) {caller}",
@@ -114,11 +114,11 @@ def _lines(call: "Call") -> str:
 
 
 def _outcome(done: Mapping[str, object]) -> str:
-    from ap_mcp.errors import NAME_LIMIT, clean, quoted
+    from ap_mcp.wording import NAME_LIMIT, clean, in_quotes
 
     parts = [
         f"{clean(str(done['result']))} at {done['time']}",
         f"request id {clean(str(done['request_id']), NAME_LIMIT)}" if done["request_id"] else "",
-        quoted(str(done["detail"])) if done["detail"] else "",
+        in_quotes(str(done["detail"])) if done["detail"] else "",
     ]
     return ", ".join(part for part in parts if part)

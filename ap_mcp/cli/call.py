@@ -12,7 +12,7 @@ import click
 from ap_mcp.cli.options import CLOUD_SAID_NO, EXIT_CODES, WAITED_TOO_LONG, exits, log_to_stderr, settings_options
 
 if TYPE_CHECKING:
-    from ap_mcp.guard.confirm import AskBack
+    from ap_mcp.guard.consent import AskBack
     from ap_mcp.server import Autopilot
     from ap_mcp.summaries import Result
 
@@ -50,7 +50,7 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
     elif output == "raw":
         click.echo(raw)
     else:
-        from ap_mcp.summaries.text import render
+        from ap_mcp.rendering import render
 
         click.echo(render(result))
     from ap_mcp.wait import Waited
@@ -70,7 +70,7 @@ async def _called(
     **flags: Any,
 ) -> "tuple[Result, str]":
     """Return the result, and the whole answer as text: its URI means nothing once this process has ended."""
-    from ap_mcp.guard.confirm import local_user
+    from ap_mcp.guard.consent import local_user
 
     with ExitStack() as stack:
         autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
@@ -89,7 +89,7 @@ async def _consented(autopilot: "Autopilot", tool: str, arguments: dict[str, Any
     """
     from ap_mcp import __version__
     from ap_mcp.errors import ApprovalRequired
-    from ap_mcp.guard.confirm import CHANGED, MOST_ROUNDS, Caller, local_user
+    from ap_mcp.guard.consent import CHANGED, MOST_ROUNDS, Caller, local_user
 
     caller = Caller(local_user(), f"ap-mcp call {__version__}")
     for asked in range(MOST_ROUNDS if asking else 0):
@@ -103,7 +103,7 @@ async def _consented(autopilot: "Autopilot", tool: str, arguments: dict[str, Any
 
 
 def _finished(result: "Result | AskBack") -> "Result":
-    from ap_mcp.guard.confirm import AskBack
+    from ap_mcp.guard.consent import AskBack
 
     if isinstance(result, AskBack):
         raise TypeError("a caller that cannot return was asked to")
@@ -155,7 +155,7 @@ def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **f
 
 def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], document: str | None) -> dict[str, Any]:
     """Join the JSON object and the pairs; a pair wins over the object."""
-    from ap_mcp.tools import build_tools
+    from ap_mcp.toolbox import build_tools
 
     offered = {
         each.name: each.input_schema for each in build_tools(autopilot.operations, confirm=autopilot.settings.confirm)
@@ -165,7 +165,7 @@ def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], docume
 
 def typed_arguments(schemas: Mapping[str, Any], pairs: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
     """Return `given` with KEY=VALUE pairs added, each VALUE read as its argument's schema wants it."""
-    from ap_mcp.summaries.mask import mask_text
+    from ap_mcp.masking import mask_text
 
     arguments = dict(given)
     for pair in pairs:
@@ -190,7 +190,7 @@ def _object(document: str | None) -> dict[str, Any]:
 
 
 def _value(name: str, text: str) -> Any:
-    from ap_mcp.summaries.mask import mask_text
+    from ap_mcp.masking import mask_text
 
     try:
         return json.loads(text)

@@ -47,9 +47,9 @@ def filled(text: str) -> str:
 
 def tool_table() -> str:
     """Return the tools as a Markdown table, a row each."""
-    from ap_mcp.composed import offered
+    from ap_mcp.read_tools import offered
     from ap_mcp.specs import load_catalog
-    from ap_mcp.tools import ESSENTIAL
+    from ap_mcp.toolbox import ESSENTIAL
 
     rows = ["| tool | what it does | effect | toolset |", "|--|--|--|--|"]
     for each in load_catalog().values():

@@ -91,7 +91,7 @@ def log_to_stderr(level: str) -> None:
     """Send our log to stderr, masked; libraries only speak up from warnings on (httpx would print whole URLs)."""
     import logging
 
-    from ap_mcp.summaries.mask import mask_text
+    from ap_mcp.masking import mask_text
 
     class Masked(logging.Formatter):
         def format(self, record: logging.LogRecord) -> str:

@@ -185,7 +185,7 @@ def _verdict(verdict: "Verdict") -> str:
 
 
 def _cluster(cluster: "ClusterFacts") -> str:
-    from ap_mcp.errors import clean, quoted
+    from ap_mcp.wording import clean, in_quotes
 
     tags = ", ".join(f"{clean(key)}={clean(value)}" for key, value in cluster.tags.items())
-    return f"{quoted(cluster.name)}, alias {quoted(cluster.alias)}, tags {tags or 'none'}"
+    return f"{in_quotes(cluster.name)}, alias {in_quotes(cluster.alias)}, tags {tags or 'none'}"

@@ -31,7 +31,7 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
     from ap_mcp.errors import UnknownTool
     from ap_mcp.settings import load_settings
     from ap_mcp.specs import load_catalog
-    from ap_mcp.tools import FORMATS, build_tools, select
+    from ap_mcp.toolbox import FORMATS, build_tools, select
 
     settings = load_settings(**flags)
     offered = {each.id: each for each in select(load_catalog(), settings.toolsets, read_only=settings.read_only)}

@@ -12,7 +12,6 @@ from ap_mcp import __version__
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud import http
 from ap_mcp.cloud.agency import fetch_agency_key
-from ap_mcp.cloud.answers import read_answer, request_id_of, service_error
 from ap_mcp.cloud.auth import (
     Clock,
     CloudAuth,
@@ -26,12 +25,14 @@ from ap_mcp.cloud.auth import (
     token_call,
     utc_now,
 )
+from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
 from ap_mcp.cloud.retry import attempts
 from ap_mcp.cloud.signing import encode_query
 from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
-from ap_mcp.errors import BadAnswer, CloudUnreachable, InvalidArguments, Problem, SettingsError, quoted
+from ap_mcp.errors import BadAnswer, CloudUnreachable, InvalidArguments, Problem, SettingsError
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE
+from ap_mcp.wording import in_quotes
 
 CONNECT_SECONDS = 5.0
 LARGEST_ANSWER = 64 * 1024 * 1024
@@ -51,7 +52,7 @@ _NEVER_ARRIVED = (
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class CloudResponse:
     """A successful answer.
 
     Attributes:
@@ -101,7 +102,7 @@ class CloudClient:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def send(self, call: HttpCall) -> Reply:
+    async def send(self, call: HttpCall) -> CloudResponse:
         """Send a request to CCE and return its answer.
 
         Raises:
@@ -138,12 +139,12 @@ class CloudClient:
             return str(ids[0])
         found = f"{len(ids)} projects ({', '.join(sorted(ids))})" if ids else "no project"
         raise SettingsError(
-            f"IAM knows {found} by the name {quoted(name)}. Set HUAWEICLOUD_SDK_PROJECT_ID to the one that is meant."
+            f"IAM knows {found} by the name {in_quotes(name)}. Set HUAWEICLOUD_SDK_PROJECT_ID to the one that is meant."
         )
 
     async def _send(
         self, call: HttpCall, endpoint: str, auth: CloudAuth | None, headers: Mapping[str, str] | None = None
-    ) -> Reply:
+    ) -> CloudResponse:
         async for attempt in attempts(call):
             with attempt:
                 request = _request(call, endpoint, headers or {})
@@ -152,7 +153,7 @@ class CloudClient:
 
     async def _exchange(
         self, call: HttpCall, endpoint: str, request: http.Request, auth: CloudAuth | None, sent_again: int
-    ) -> Reply:
+    ) -> CloudResponse:
         """Send once and read the whole answer."""
         timeout = self._settings.timeout
         try:
@@ -173,7 +174,7 @@ class CloudClient:
                 now=self._clock(),
             )
         body = read_answer(call, status, answered, content, secrets=secrets)
-        return Reply(status, answered, body, content, request_id_of(answered), sent_again)
+        return CloudResponse(status, answered, body, content, request_id_of(answered), sent_again)
 
     async def _transfer(
         self, call: HttpCall, request: http.Request, auth: CloudAuth | None

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ap_mcp.guard.approvals import ApprovalStore
     from ap_mcp.guard.audit import AuditLog, Entry, Outcome, audit_from
-    from ap_mcp.guard.confirm import Confirmer, Consent, LookAgain, Request, digest_of
-    from ap_mcp.guard.impact import Case
+    from ap_mcp.guard.consent import Confirmer, Consent, LookAgain, Request, digest_of
     from ap_mcp.guard.impacts import build_impact
+    from ap_mcp.guard.impacts.base import Case
     from ap_mcp.guard.keys import load_approvers
     from ap_mcp.guard.seal import sealer_from
 
@@ -34,10 +34,10 @@ __all__ = [
 ]
 
 _PLACES = {
-    **dict.fromkeys(("Confirmer", "Consent", "LookAgain", "Request", "digest_of"), "confirm"),
+    **dict.fromkeys(("Confirmer", "Consent", "LookAgain", "Request", "digest_of"), "consent"),
     **dict.fromkeys(("AuditLog", "Entry", "Outcome", "audit_from"), "audit"),
     "ApprovalStore": "approvals",
-    "Case": "impact",
+    "Case": "impacts.base",
     "build_impact": "impacts",
     "load_approvers": "keys",
     "sealer_from": "seal",

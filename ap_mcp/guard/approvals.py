@@ -18,29 +18,30 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, ConsentDeclined, quoted
-from ap_mcp.guard.private import check_private_file, make_private_file, make_private_folder
-from ap_mcp.guard.questions import (
+from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, ConsentDeclined
+from ap_mcp.guard.approval_requests import (
     LIFETIME,
     SHOWN,
     Asked,
-    Decision,
     Question,
+    SignedAnswer,
     Standing,
     new_code,
     read_code,
     same_person,
     standing,
 )
+from ap_mcp.guard.private_files import check_private_file, make_private_file, make_private_folder
 from ap_mcp.guard.seal import moment_at, ticks
+from ap_mcp.wording import in_quotes
 
 __all__ = [
     "LIFETIME",
     "Approval",
     "ApprovalStore",
     "Asked",
-    "Decision",
     "Question",
+    "SignedAnswer",
     "Standing",
     "new_code",
     "read_code",
@@ -112,7 +113,7 @@ class ApprovalStore:
             _forget(db, moment)
             waiting = "SELECT count(*) FROM questions WHERE principal = ? AND decided IS NULL AND expires > ?"
             if db.execute(waiting, (question.principal, moment)).fetchone()[0] >= OPEN_LIMIT:
-                why = f"{OPEN_LIMIT} questions of {quoted(question.principal, SHOWN)} wait for a person already"
+                why = f"{OPEN_LIMIT} questions of {in_quotes(question.principal, SHOWN)} wait for a person already"
                 raise ApprovalRefused(f"Refused: {why}. Nothing was sent. Decide some, or let them expire.")
             told = question.told()
             statement = f"INSERT INTO questions ({', '.join(told)}) VALUES ({', '.join('?' * len(told))})"  # noqa: S608
@@ -175,7 +176,7 @@ class ApprovalStore:
         found = self.approved_for(bound, now, other_approver=other_approver)
         return found if found and self.spend(found.question.consent_id, found.question.expires) else None
 
-    def decide(self, code: str, decision: Decision) -> None:
+    def decide(self, code: str, decision: SignedAnswer) -> None:
         """Keep a person's answer; its signature is judged when it is used.
 
         Raises:
@@ -186,7 +187,7 @@ class ApprovalStore:
             moment = self._mark(db, decision.at)
             asked = self._find(db, code)
             if asked is None:
-                raise ApprovalRefused(f"There is no question {quoted(code, SHOWN)}. Nothing was decided.")
+                raise ApprovalRefused(f"There is no question {in_quotes(code, SHOWN)}. Nothing was decided.")
             if asked.decision is not None:
                 raise ApprovalRefused(f"{asked.question.code} is decided already, and an answer is not changed.")
             if moment >= ticks(asked.question.expires):
@@ -336,13 +337,13 @@ def _question(row: tuple[Any, ...]) -> Question:
     return Question(**{**values, **moments, "other_approver": _truth(values["other_approver"])})
 
 
-def _decision(row: tuple[Any, ...]) -> Decision | None:
+def _decision(row: tuple[Any, ...]) -> SignedAnswer | None:
     approver, approved, at, signature = given = row[len(_COLUMNS) :]
     if given == (None,) * 4:
         return None
     if not isinstance(approver, str) or not isinstance(signature, bytes):
         raise TypeError("half an answer")
-    return Decision(approver, _truth(approved), moment_at(at), signature)
+    return SignedAnswer(approver, _truth(approved), moment_at(at), signature)
 
 
 def _truth(value: Any) -> bool:
@@ -357,4 +358,4 @@ def _reason(error: sqlite3.Error | OSError) -> str:
         return f"another program has kept it locked for {BUSY_SECONDS:g} seconds. Nothing was changed; try again."
     if code in _DAMAGED:
         return f"it is damaged, or no database at all. {_AFRESH}"
-    return f"SQLite says {quoted(str(error), 200)}."
+    return f"SQLite says {in_quotes(str(error), 200)}."

@@ -18,16 +18,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 from ap_mcp.errors import AuditFailed, SettingsError
+from ap_mcp.guard.audit_chain import KEY_LENGTH, Chain, Head, Position, new_key
 from ap_mcp.guard.audit_check import DECIDED, FINISHED, MENDED, Call, Finding, calls, check, survey, trouble
-from ap_mcp.guard.chain import KEY_LENGTH, Chain, Head, Position, new_key
-from ap_mcp.guard.locking import lock
-from ap_mcp.guard.private import (
-    check_private_file,
-    make_private_file,
-    make_private_folder,
-    write_private_file,
-)
-from ap_mcp.summaries.mask import mask, mask_text
+from ap_mcp.guard.file_lock import lock
+from ap_mcp.guard.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
+from ap_mcp.masking import mask, mask_text
 
 __all__ = ["AuditLog", "Call", "Entry", "Finding", "Outcome", "audit_from", "log_at"]
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
-from ap_mcp.errors import NAME_LIMIT, quoted
-from ap_mcp.guard.chain import ZERO, Chain, Head, Line, Piece, Position, is_cut_short
+from ap_mcp.guard.audit_chain import ZERO, Chain, Head, Line, Piece, Position, is_cut_short
+from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 DECIDED, FINISHED, MENDED = "decided", "finished", "mended"
 
@@ -237,7 +237,7 @@ def _is_behind(head: Head, top: Position, prev: str) -> bool:
 
 def _unfinished(call: Call) -> Finding:
     told = call.decided
-    what = f"{told['tool']} on {quoted(told['target'], NAME_LIMIT)}" if told["target"] else told["tool"]
+    what = f"{told['tool']} on {in_quotes(told['target'], NAME_LIMIT)}" if told["target"] else told["tool"]
     why = "outcome unknown, unless it is running right now; the consent stays spent. See what exists now"
     return Finding("unfinished", call.line, f"{what}, decided at {told['time']}: {why}")
 

@@ -23,8 +23,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, CallRefused, SettingsError, quoted
-from ap_mcp.guard.private import (
+from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, CallRefused, SettingsError
+from ap_mcp.guard.approval_requests import SHOWN, Question, SignedAnswer, same_person, signed_digest
+from ap_mcp.guard.private_files import (
     APPROVERS_FILE,
     OTHERS_WRITE,
     check_private_file,
@@ -32,7 +33,7 @@ from ap_mcp.guard.private import (
     make_private_folder,
     write_private_file,
 )
-from ap_mcp.guard.questions import SHOWN, Decision, Question, same_person, signed_digest
+from ap_mcp.wording import in_quotes
 
 __all__ = [
     "APPROVERS_FILE",
@@ -97,7 +98,7 @@ def init_key(folder: Path, name: str, passphrase: str, old_passphrase: str | Non
     """
     if not _NAME.fullmatch(name):
         raise CallRefused(
-            f"{quoted(name, SHOWN)} is no name for an approver: up to 64 letters, digits and . _ @ + -, "
+            f"{in_quotes(name, SHOWN)} is no name for an approver: up to 64 letters, digits and . _ @ + -, "
             "without spaces. Nothing was made."
         )
     if len(unicodedata.normalize("NFC", passphrase)) < PASSPHRASE_LENGTH:
@@ -160,7 +161,7 @@ def load_approvers(path: Path) -> Mapping[str, Ed25519PublicKey]:
     return MappingProxyType(approvers)
 
 
-def sign(approver: Approver, question: Question, approved: bool, at: datetime) -> Decision:
+def sign(approver: Approver, question: Question, approved: bool, at: datetime) -> SignedAnswer:
     """Return an approver's signed answer to exactly this question.
 
     Raises:
@@ -170,10 +171,10 @@ def sign(approver: Approver, question: Question, approved: bool, at: datetime) -
         times = f"from {question.created:%Y-%m-%d %H:%M:%S} to {question.expires:%H:%M:%S} UTC"
         raise ApprovalRefused(f"{question.code} can be decided {times} only. Nothing was decided.")
     if question.other_approver and same_person(question.principal, approver.name):
-        why = f"the policy wants somebody other than {quoted(question.principal, SHOWN)}, for whom the call is made"
+        why = f"the policy wants somebody other than {in_quotes(question.principal, SHOWN)}, for whom the call is made"
         raise ApprovalRefused(f"{approver.name} cannot decide {question.code}: {why}. Nothing was decided.")
     digest = signed_digest(question, approver.name, approved=approved, at=at)
-    return Decision(approver.name, approved, at, approver.key.sign(digest))
+    return SignedAnswer(approver.name, approved, at, approver.key.sign(digest))
 
 
 def _others(folder: Path, name: str, old_passphrase: str | None) -> dict[str, str]:
@@ -238,7 +239,7 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def _public_key(name: str, text: Any) -> Ed25519PublicKey:
     if not _NAME.fullmatch(name):
-        raise ValueError(f"{quoted(name, SHOWN)} is no name for an approver")
+        raise ValueError(f"{in_quotes(name, SHOWN)} is no name for an approver")
     try:
         key = Ed25519PublicKey.from_public_bytes(base64.b64decode(text, validate=True))
     except (TypeError, ValueError, binascii.Error):

@@ -13,21 +13,13 @@ from fnmatch import fnmatchcase
 from typing import Any, Literal, TypeAlias
 
 from ap_mcp.arguments import meets
-from ap_mcp.errors import (
-    CallRefused,
-    DeniedByPolicy,
-    InvalidArguments,
-    Problem,
-    ReadOnly,
-    UnknownTool,
-    clean,
-    quoted,
-)
+from ap_mcp.errors import CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly, UnknownTool
 from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.specs import EFFECTS, GUARDED, Effect, Operation, load_catalog
+from ap_mcp.wording import clean, in_quotes
 
 Choice: TypeAlias = Literal["deny", "ask", "allow"]
-Approver: TypeAlias = Literal["any", "other"]
+ApproverRule: TypeAlias = Literal["any", "other"]
 
 CLUSTER = "cluster_id"
 LIFETIME = "duration_days"
@@ -58,7 +50,7 @@ class Rule:
     clusters: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
-    approver: Approver = "any"
+    approver: ApproverRule = "any"
     reason: str = ""
     source: str = "a rule"
 
@@ -169,7 +161,7 @@ class _Case:
 
     @property
     def named(self) -> str:
-        cluster = f" on cluster {quoted(self.cluster.name)}" if self.cluster else ""
+        cluster = f" on cluster {in_quotes(self.cluster.name)}" if self.cluster else ""
         return f"{self.operation.id}{cluster}"
 
 
@@ -232,7 +224,7 @@ def _effects(operation: Operation, arguments: Mapping[str, Any], policy: Policy)
     found = {operation.effect}
     found |= {rule.effect for rule in operation.effect_when if meets(rule.condition, arguments)}
     if unknown := found.difference(EFFECTS):
-        what = f"effect {quoted(min(unknown))} is unknown to this version"
+        what = f"effect {in_quotes(min(unknown))} is unknown to this version"
         raise CallRefused(f"Refused: nobody knows what {operation.id} does: {what}. Nothing was sent.")
     if _moves_rules(operation, arguments, policy) and not found & GUARDED:
         found.add("disrupt")
@@ -253,7 +245,7 @@ def _cluster_of(arguments: Mapping[str, Any], facts: Facts) -> tuple[ClusterFact
     if facts.problem is not None or facts.cluster is None:
         return None, facts.problem or ("nobody read them" if CLUSTER in arguments else f"the call has no {CLUSTER}")
     if not facts.cluster.is_called(arguments.get(CLUSTER)):
-        return None, f"what was read is cluster {quoted(facts.cluster.name)}, which the call does not name"
+        return None, f"what was read is cluster {in_quotes(facts.cluster.name)}, which the call does not name"
     return facts.cluster, ""
 
 
@@ -300,7 +292,7 @@ def _first(verdicts: tuple[Verdict, ...], decision: Choice) -> Verdict | None:
 
 
 def _denied(case: _Case, rule: Rule) -> DeniedByPolicy:
-    reason = f" ({quoted(rule.reason)})" if rule.reason else ""
+    reason = f" ({in_quotes(rule.reason)})" if rule.reason else ""
     remedy = "No consent lifts this; only the operator can change the policy."
     return DeniedByPolicy(case.named, f"is denied by {rule.source}{reason}", remedy)
 
@@ -352,7 +344,7 @@ def _of_cluster(rule: Rule, cluster: ClusterFacts) -> Verdict:
         found = next((what for what, name in names.items() if _fits(name, rule.clusters)), None)
         if found is None:
             return Verdict(rule, matches=False, why=f"is about clusters of another {' and '.join(names)}")
-        fits.append(f"{found} {quoted(names[found])}")
+        fits.append(f"{found} {in_quotes(names[found])}")
     for key, glob in rule.tags.items():
         if not _tagged(cluster, key, glob, exact=exact):
             return Verdict(rule, matches=False, why=f"is about clusters with tag {key}={glob}")

@@ -8,9 +8,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
-from ap_mcp.errors import NAME_LIMIT, SettingsError, quoted
-from ap_mcp.guard.policy import CLUSTER, Approver, Choice, Policy, Rule, possible_effects
+from ap_mcp.errors import SettingsError
+from ap_mcp.guard.policy import CLUSTER, ApproverRule, Choice, Policy, Rule, possible_effects
 from ap_mcp.specs import EFFECTS, GUARDED, Operation, load_catalog
+from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 RULES = "rules"
 REASON_LIMIT = 300
@@ -92,7 +93,7 @@ def _wrong(name: str, problems: list[str]) -> SettingsError:
 def _stray(key: str) -> str:
     if key in _SETTINGS:
         return f"{key} is a setting, not part of a policy: AP_MCP_{key.upper()}, or ap-mcp.toml"
-    return f"{quoted(key, NAME_LIMIT)} is unknown here; a policy holds {RULES} only, each after a line [[rules]]"
+    return f"{in_quotes(key, NAME_LIMIT)} is unknown here; a policy holds {RULES} only, each after a line [[rules]]"
 
 
 def _rule(table: Mapping[str, Any], source: str) -> tuple[Rule | None, list[str]]:
@@ -101,7 +102,7 @@ def _rule(table: Mapping[str, Any], source: str) -> tuple[Rule | None, list[str]
     problems = []
     for key, value in table.items():
         if key not in _READERS:
-            problems.append(f"{quoted(key, NAME_LIMIT)} is unknown; {_meant(key, _READERS)}")
+            problems.append(f"{in_quotes(key, NAME_LIMIT)} is unknown; {_meant(key, _READERS)}")
             continue
         try:
             given[key] = _READERS[key](value)
@@ -122,7 +123,7 @@ def _contradictions(rule: Rule, table: Mapping[str, Any]) -> Iterator[str]:
     if "tools" in table and not rule.names_tools and not rule.effects:
         yield (
             'tools = ["*"] leaves open whether reading is meant: leave tools out for every effect but read, '
-            f"or add effects = [{', '.join(quoted(effect) for effect in EFFECTS)}] for all"
+            f"or add effects = [{', '.join(in_quotes(effect) for effect in EFFECTS)}] for all"
         )
 
 
@@ -130,8 +131,8 @@ def _decision(value: Any) -> Choice:
     return cast("Choice", _one_of(value, get_args(Choice)))
 
 
-def _approver(value: Any) -> Approver:
-    return cast("Approver", _one_of(value, get_args(Approver)))
+def _approver(value: Any) -> ApproverRule:
+    return cast("ApproverRule", _one_of(value, get_args(ApproverRule)))
 
 
 def _effects(value: Any) -> tuple[str, ...]:
@@ -142,7 +143,7 @@ def _tools(value: Any) -> tuple[str, ...]:
     globs = _texts(value, '["delete_*"]')
     known = load_catalog()
     unknown = [
-        f"names {quoted(glob, NAME_LIMIT)}, which is no tool; {_meant(glob, known)}"
+        f"names {in_quotes(glob, NAME_LIMIT)}, which is no tool; {_meant(glob, known)}"
         for glob in globs
         if not _GLOB.search(glob) and glob.casefold() not in known
     ]
@@ -166,7 +167,8 @@ def _tags(value: Any) -> dict[str, str]:
         raise ValueError("has keys that differ in upper and lower case only")
     for key, glob in value.items():
         if not isinstance(glob, str):
-            raise ValueError(f"must have texts as values, like {example}; the one of {quoted(key, NAME_LIMIT)} is none")  # noqa: TRY004
+            shown = in_quotes(key, NAME_LIMIT)
+            raise ValueError(f"must have texts as values, like {example}; the one of {shown} is none")  # noqa: TRY004
         _check_glob(key)
         if glob:
             _check_glob(glob)
@@ -202,10 +204,12 @@ def _texts(value: Any, example: str) -> tuple[str, ...]:
 def _check_glob(text: str) -> None:
     if not text.strip() or text != text.strip() or not text.isprintable():
         raise ValueError(
-            f"holds {quoted(text, NAME_LIMIT)}: empty, or with blanks around it or characters not to be seen"
+            f"holds {in_quotes(text, NAME_LIMIT)}: empty, or with blanks around it or characters not to be seen"
         )
     if "[" in text and "]" not in text.partition("[")[2][1:]:
-        raise ValueError(f"holds {quoted(text, NAME_LIMIT)}, which has a [ without its ]; [[] stands for the character")
+        raise ValueError(
+            f"holds {in_quotes(text, NAME_LIMIT)}, which has a [ without its ]; [[] stands for the character"
+        )
 
 
 def _one_of(value: Any, allowed: tuple[str, ...]) -> str:

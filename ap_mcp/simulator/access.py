@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from ap_mcp.cloud.signing import ALGORITHM, DATE_FORMAT, parse_authorization, verify
-from ap_mcp.simulator import names
-from ap_mcp.simulator.bodies import forbidden, unauthenticated
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.clock import parse_timestamp
+from ap_mcp.simulator.error_bodies import forbidden, unauthenticated
 from ap_mcp.simulator.world import World
 
 LARGEST_SKEW = timedelta(minutes=15)
@@ -22,8 +22,8 @@ class SimulatedCredentials:
     access_key: str
     secret_key: str = field(repr=False)
     security_token: str = field(default="", repr=False)
-    project_id: str = names.PROJECT_ID
-    region: str = names.REGION
+    project_id: str = constants.PROJECT_ID
+    region: str = constants.REGION
 
     def exports(self, base_url: str) -> dict[str, str]:
         """Return the environment that points a client of the real service at a simulator."""
@@ -40,9 +40,9 @@ class SimulatedCredentials:
         return environment | ({"HUAWEICLOUD_SDK_SECURITY_TOKEN": self.security_token} if self.security_token else {})
 
 
-SIMULATED_CREDENTIALS = SimulatedCredentials(names.ACCESS_KEY, names.SECRET_KEY)
+SIMULATED_CREDENTIALS = SimulatedCredentials(constants.ACCESS_KEY, constants.SECRET_KEY)
 TEMPORARY_CREDENTIALS = SimulatedCredentials(
-    names.TEMPORARY_ACCESS_KEY, names.TEMPORARY_SECRET_KEY, names.SECURITY_TOKEN
+    constants.TEMPORARY_ACCESS_KEY, constants.TEMPORARY_SECRET_KEY, constants.SECURITY_TOKEN
 )
 
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from ap_mcp.simulator.addon_catalogue import PRODUCTS, WORDS, Component, Product, Release
-from ap_mcp.simulator.names import REGION
+from ap_mcp.simulator.constants import REGION
 from ap_mcp.simulator.world import Row
 
 IMAGE_REGISTRY = f"swr.{REGION}.myhuaweicloud.com"

@@ -7,8 +7,8 @@ from typing import Any
 from ap_mcp.simulator import addon_templates
 from ap_mcp.simulator.addon_outcomes import Outcome, outcome_of
 from ap_mcp.simulator.clock import parse_timestamp
+from ap_mcp.simulator.constants import PAYMENTS_PROD, PROJECT_ID, SEARCH_DEV, SHOP_PROD
 from ap_mcp.simulator.lifecycle import move, touch
-from ap_mcp.simulator.names import PAYMENTS_PROD, PROJECT_ID, SEARCH_DEV, SHOP_PROD
 from ap_mcp.simulator.registry import (
     Answer,
     SimulatedError,

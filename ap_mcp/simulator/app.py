@@ -20,13 +20,13 @@ from ap_mcp.simulator.access import (
     WallClock,
     wall_clock,
 )
-from ap_mcp.simulator.bodies import GatewayRefusal, IdentityRefusal, Sent, json_answer, refusal_answer, throttled
-from ap_mcp.simulator.checks import Checks, parse_json
+from ap_mcp.simulator.error_bodies import GatewayRefusal, IdentityRefusal, Sent, json_answer, refusal_answer, throttled
 from ap_mcp.simulator.faults import Fault, Faults
 from ap_mcp.simulator.handlers import handler_of
-from ap_mcp.simulator.reading import Content, parse_body, read_body
 from ap_mcp.simulator.registry import Answer, SimulatedError, SimulatedRequest, invalid, public
+from ap_mcp.simulator.request_body import Content, parse_body, read_body
 from ap_mcp.simulator.routes import Match, Route, Routes, decode_query, operation_route, split_template
+from ap_mcp.simulator.validation import Checks, parse_json
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import FILE, JSON, Catalog, Operation, load_catalog
 

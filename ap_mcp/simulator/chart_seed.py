@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ap_mcp.simulator.archives import build_chart
-from ap_mcp.simulator.names import PAYMENTS_PROD, SEARCH_DEV
+from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
 
 PAYMENTS_API_OLD = "2b6f0d18-7a31-11ef-9b40-0255ac100c01"
 PAYMENTS_API = "3c8e51a4-8c52-11ef-a7d2-0255ac100c02"

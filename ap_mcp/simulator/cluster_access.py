@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from ap_mcp.simulator.cluster_rows import TABLE, available_cluster, endpoints, find_cluster, private_url, public_url
+from ap_mcp.simulator.constants import USER_NAME
 from ap_mcp.simulator.lifecycle import touch
-from ap_mcp.simulator.names import USER_NAME
 from ap_mcp.simulator.registry import Answer, SimulatedError, SimulatedRequest, handles, invalid
 from ap_mcp.simulator.world import Row, World
 

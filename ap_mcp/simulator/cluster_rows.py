@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from ap_mcp.simulator.constants import REGION
 from ap_mcp.simulator.lifecycle import Step
-from ap_mcp.simulator.names import REGION
 from ap_mcp.simulator.registry import SimulatedError, fetch, invalid
 from ap_mcp.simulator.versions import PLATFORMS, short
 from ap_mcp.simulator.world import Row, World

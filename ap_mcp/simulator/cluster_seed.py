@@ -5,8 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from ap_mcp.simulator.cluster_rows import Blueprint, Network, creation_steps, make_available, new_row
-from ap_mcp.simulator.lifecycle import FAILED, SUCCESS, start_job
-from ap_mcp.simulator.names import (
+from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
     CLUSTER_NAMES,
     FULL_SUBNET_ID,
@@ -20,6 +19,7 @@ from ap_mcp.simulator.names import (
     TEAM_SANDBOX,
     VPC_ID,
 )
+from ap_mcp.simulator.lifecycle import FAILED, SUCCESS, start_job
 from ap_mcp.simulator.world import Row, World
 
 PROTECTED = "load balancer payments-public has deletion protection; switch that off first"

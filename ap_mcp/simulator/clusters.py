@@ -26,8 +26,8 @@ from ap_mcp.simulator.cluster_rows import (
     taken,
 )
 from ap_mcp.simulator.cluster_seed import seed_clusters
+from ap_mcp.simulator.constants import FULL_SUBNET_ID
 from ap_mcp.simulator.lifecycle import find_job, start_job, touch
-from ap_mcp.simulator.names import FULL_SUBNET_ID
 from ap_mcp.simulator.registry import Answer, SimulatedError, SimulatedRequest, handles, invalid, reacts_to
 from ap_mcp.simulator.versions import NEWEST_PATCHES, resolve
 from ap_mcp.simulator.world import Row, World

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from ap_mcp.simulator import names
-from ap_mcp.simulator.bodies import IdentityRefusal, Sent, json_answer
+from ap_mcp.simulator import constants
 from ap_mcp.simulator.clock import long_timestamp, parse_timestamp
+from ap_mcp.simulator.error_bodies import IdentityRefusal, Sent, json_answer
 from ap_mcp.simulator.world import Row, World
 
 TOKEN_LIFETIME = timedelta(hours=24)
@@ -17,20 +17,20 @@ ROUTES = {CREATE_TOKEN: ("POST", "/v3/auth/tokens"), LIST_PROJECTS: ("GET", "/v3
 
 def seed_iam(world: World) -> None:
     """Make the simulated account's project and user."""
-    world.table("projects")[names.PROJECT_ID] = {
-        "id": names.PROJECT_ID,
-        "name": names.REGION,
-        "domain_id": names.DOMAIN_ID,
-        "parent_id": names.DOMAIN_ID,
+    world.table("projects")[constants.PROJECT_ID] = {
+        "id": constants.PROJECT_ID,
+        "name": constants.REGION,
+        "domain_id": constants.DOMAIN_ID,
+        "parent_id": constants.DOMAIN_ID,
         "enabled": True,
         "is_domain": False,
         "description": "",
     }
-    world.table("users")[names.USER_ID] = {
-        "id": names.USER_ID,
-        "name": names.USER_NAME,
-        "domain": {"id": names.DOMAIN_ID, "name": names.DOMAIN_NAME},
-        "_password": names.PASSWORD,
+    world.table("users")[constants.USER_ID] = {
+        "id": constants.USER_ID,
+        "name": constants.USER_NAME,
+        "domain": {"id": constants.DOMAIN_ID, "name": constants.DOMAIN_NAME},
+        "_password": constants.PASSWORD,
     }
 
 

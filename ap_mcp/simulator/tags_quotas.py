@@ -1,8 +1,8 @@
 """Tags of the simulated clusters, and how many clusters there may be."""
 
 from ap_mcp.simulator.cluster_rows import QUOTA, TABLE, find_cluster
+from ap_mcp.simulator.constants import REGION
 from ap_mcp.simulator.lifecycle import touch
-from ap_mcp.simulator.names import REGION
 from ap_mcp.simulator.registry import SimulatedRequest, handles, invalid
 from ap_mcp.simulator.world import Row, World
 

@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from ap_mcp.simulator.backups import past_backup
 from ap_mcp.simulator.check_items import make_nodes
-from ap_mcp.simulator.names import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
 from ap_mcp.simulator.prechecks import past_check
 from ap_mcp.simulator.upgrade_state import UPGRADES, WORKFLOWS, facts_of, new_task
 from ap_mcp.simulator.workflows import new_workflow

@@ -21,11 +21,11 @@ from ap_mcp.summaries import (
     upgrade_workflows,
     upgrades,
 )
-from ap_mcp.summaries.base import Answer, NextCall, Result, Summariser
-from ap_mcp.summaries.following import followed
+from ap_mcp.summaries.base import NextCall, Observation, Result, Summariser
 from ap_mcp.summaries.pages import whole
+from ap_mcp.summaries.wait_hints import followed
 
-__all__ = ["MODULES", "Answer", "NextCall", "Result", "registry", "result_type", "summarise", "summarisers"]
+__all__ = ["MODULES", "NextCall", "Observation", "Result", "registry", "result_type", "summarise", "summarisers"]
 
 MODULES = (
     addon_templates,
@@ -71,12 +71,12 @@ def result_type(kind: str) -> type[Result]:
     return summarisers()[kind].result
 
 
-def summarise(answer: Answer) -> Result:
+def summarise(answer: Observation) -> Result:
     """Shape an answer, and lead to the end of what it is about if that is still to come."""
     return followed(answer, _shaped(answer))
 
 
-def _shaped(answer: Answer) -> Result:
+def _shaped(answer: Observation) -> Result:
     """Shape an answer; one that its summariser cannot read is shown as it came, never lost."""
     summariser = summarisers().get(answer.operation.summary)
     if summariser is None:

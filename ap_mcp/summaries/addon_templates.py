@@ -6,23 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    flag,
-    get,
-    items,
-    number,
-    plural,
-    quoted,
-    strings,
-    summarises,
-    text,
-    word,
-)
-from ap_mcp.summaries.versions import order, runs_on
+from ap_mcp.rules.addons import runs_on
+from ap_mcp.rules.versions import order
+from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
+from ap_mcp.vendor import flag, get, items, number, quoted, strings, text, word
+from ap_mcp.wording import plural
 
 CLUSTER = "cluster_id"
 _MINORS = re.compile(r"v1\\?\.\((?P<minors>\d+(?:\|\d+)*)\)(?:\.\*)?")
@@ -57,7 +45,7 @@ class TemplateList(Result):
 
 
 @summarises("addon_templates")
-def addon_templates(answer: Answer) -> TemplateList:
+def addon_templates(answer: Observation) -> TemplateList:
     """List what can be installed, in a given cluster if one is named; a single template comes with its versions."""
     fits = text(get(answer.context.get(CLUSTER), "/spec/version"))
     found = [(each, _versions(each, fits)) for each in items(answer.body, "/items")]
@@ -157,7 +145,7 @@ def _clusters(versions: Sequence[Any]) -> str:
     return ", ".join([*(f"v1.{minor}" for minor in sorted(minors)), *sorted(odd)]) or "not told"
 
 
-def _templates_said(answer: Answer, lines: Sequence[TemplateLine], fits: str) -> str:
+def _templates_said(answer: Observation, lines: Sequence[TemplateLine], fits: str) -> str:
     wanted = text(answer.arguments.get("template_name"))
     where = f" in a cluster of {word(fits)}" if fits else ""
     if wanted and not items(answer.body, "/items"):

@@ -6,23 +6,11 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules.versions import order
 from ap_mcp.summaries.addon_templates import addon_templates, as_object, size_line
-from ap_mcp.summaries.base import (
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    flag,
-    get,
-    items,
-    plural,
-    quoted,
-    strings,
-    summarises,
-    text,
-    word,
-)
-from ap_mcp.summaries.versions import order
+from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
+from ap_mcp.vendor import flag, get, items, quoted, strings, text, word
+from ap_mcp.wording import plural
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
 
@@ -101,7 +89,7 @@ class AddonDeletion(Result):
 
 
 @summarises("addons")
-def addons(answer: Answer) -> AddonList:
+def addons(answer: Observation) -> AddonList:
     """List a cluster's add-ons."""
     lines = sorted((_line(each) for each in items(answer.body, "/items")), key=_urgency)
     counted = Counter(line.status for line in lines)
@@ -122,7 +110,7 @@ def addons(answer: Answer) -> AddonList:
 
 
 @summarises("addon")
-def addon(answer: Answer) -> AddonState:
+def addon(answer: Observation) -> AddonState:
     """Show one add-on."""
     body = answer.body
     line = _line(body)
@@ -150,7 +138,7 @@ def addon(answer: Answer) -> AddonState:
 
 
 @summarises("addon_change")
-def addon_change(answer: Answer) -> AddonChange:
+def addon_change(answer: Observation) -> AddonChange:
     """Tell what an installation, an upgrade or a rollback has started."""
     line = _line(answer.body)
     previous = text(get(answer.body, "/status/previousVersion"))
@@ -167,7 +155,7 @@ def addon_change(answer: Answer) -> AddonChange:
 
 
 @summarises("addon_deletion", accepts=str | dict | None)
-def addon_deletion(answer: Answer) -> AddonDeletion:
+def addon_deletion(answer: Observation) -> AddonDeletion:
     """Tell that a deletion has started; the service says no more than a word."""
     addon_id = text(answer.arguments.get("addon_id"))
     said = text(answer.body)
@@ -242,7 +230,7 @@ def _stale_image(body: Any) -> Iterator[str]:
         )
 
 
-def _after(answer: Answer, line: AddonLine, *, rollbackable: bool, previous: str) -> list[NextCall]:
+def _after(answer: Observation, line: AddonLine, *, rollbackable: bool, previous: str) -> list[NextCall]:
     """Say what to do about an add-on that is in trouble."""
     own = {"cluster_id": answer.arguments.get("cluster_id", ""), "addon_id": line.id}
     if line.status not in FAILED:

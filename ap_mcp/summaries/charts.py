@@ -7,24 +7,10 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    flag,
-    get,
-    items,
-    loaded,
-    moment,
-    number,
-    plural,
-    quoted,
-    summarises,
-    text,
-    word,
-)
+from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
+from ap_mcp.vendor import flag, get, items, loaded, moment, number, quoted, text, word
+from ap_mcp.wording import plural
 
 __all__ = ["chart", "chart_archive", "chart_change", "chart_deletion", "chart_list", "chart_quota", "chart_values"]
 
@@ -102,7 +88,7 @@ class ChartQuota(Result):
 
 
 @summarises("chart_list", accepts=list)
-def chart_list(answer: Answer) -> ChartList:
+def chart_list(answer: Observation) -> ChartList:
     """List the stored charts, versions of one chart together."""
     lines = sorted((_line(each) for each in items(answer.body)), key=lambda line: (line.name, line.version, line.id))
     counted = Counter(line.name for line in lines)
@@ -121,7 +107,7 @@ def chart_list(answer: Answer) -> ChartList:
 
 
 @summarises("chart")
-def chart(answer: Answer) -> ChartState:
+def chart(answer: Observation) -> ChartState:
     """Show one chart."""
     body = answer.body
     line = _line(body)
@@ -140,7 +126,7 @@ def chart(answer: Answer) -> ChartState:
 
 
 @summarises("chart_change")
-def chart_change(answer: Answer) -> ChartChange:
+def chart_change(answer: Observation) -> ChartChange:
     """Tell what an upload or an update has stored."""
     line = _line(answer.body)
     updated = f"The chart {word(line.id)} is {_what(line)} now; releases of it stay as they are."
@@ -155,7 +141,7 @@ def chart_change(answer: Answer) -> ChartChange:
 
 
 @summarises("chart_values")
-def chart_values(answer: Answer) -> ChartValues:
+def chart_values(answer: Observation) -> ChartValues:
     """Show a chart's settings; very large ones by name only."""
     found = loaded(get(answer.body, "/values", {}))
     values, left_out = within_limit(found if isinstance(found, dict) else {})
@@ -170,7 +156,7 @@ def chart_values(answer: Answer) -> ChartValues:
 
 
 @summarises("chart_archive", accepts=str | None)
-def chart_archive(answer: Answer) -> ChartArchive:
+def chart_archive(answer: Observation) -> ChartArchive:
     """Tell where an archive was saved."""
     chart_id = text(answer.arguments.get("chart_id"))
     if answer.file is None:
@@ -184,7 +170,7 @@ def chart_archive(answer: Answer) -> ChartArchive:
 
 
 @summarises("chart_deletion", accepts=str | dict | None)
-def chart_deletion(answer: Answer) -> ChartDeletion:
+def chart_deletion(answer: Observation) -> ChartDeletion:
     """Tell that a chart is gone."""
     chart_id = text(answer.arguments.get("chart_id"))
     return ChartDeletion(
@@ -195,7 +181,7 @@ def chart_deletion(answer: Answer) -> ChartDeletion:
 
 
 @summarises("chart_quota")
-def chart_quota(answer: Answer) -> ChartQuota:
+def chart_quota(answer: Observation) -> ChartQuota:
     """Tell how much room for charts is left."""
     found = items(answer.body, "/quotas/resources")
     own = next((each for each in found if text(get(each, "/type")).lower() == "charts"), found[0] if found else {})

@@ -5,35 +5,21 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    CURSOR,
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    get,
-    items,
-    moment,
-    plural,
-    quoted,
-    span,
-    summarises,
-    text,
-    word,
-)
-from ap_mcp.summaries.findings import (
+from ap_mcp.rules.findings import (
     NODE_IDS,
     Failure,
-    Finding,
     checked_items,
     counted,
     failures,
-    named,
     odd_phases,
     skippable,
-    told,
 )
-from ap_mcp.summaries.upgrade_parts import call, history_page, look_at, spoken, stamp
+from ap_mcp.rules.upgrades import spoken
+from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
+from ap_mcp.summaries.findings import Finding, named, told
+from ap_mcp.summaries.upgrade_common import call, history_page, look_at, stamp
+from ap_mcp.vendor import get, items, moment, quoted, text, word
+from ap_mcp.wording import plural, span
 
 READY, RISKY, BLOCKED, RUNNING, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "running", "error", "expired"
 
@@ -83,7 +69,7 @@ class Postcheck(Result):
 
 
 @summarises("precheck")
-def precheck(answer: Answer) -> Precheck:
+def precheck(answer: Observation) -> Precheck:
     """Tell whether a cluster may be upgraded, what stands in the way, and what to do."""
     body = answer.body
     found = failures(get(body, "/status", {}))
@@ -112,7 +98,7 @@ def precheck(answer: Answer) -> Precheck:
 
 
 @summarises("prechecks")
-def prechecks(answer: Answer) -> PrecheckList:
+def prechecks(answer: Observation) -> PrecheckList:
     """List a cluster's checks."""
     page = history_page(answer, lambda each: _line(answer, each))
     first = page.items[:1] if CURSOR not in answer.own else []
@@ -132,7 +118,7 @@ def prechecks(answer: Answer) -> PrecheckList:
 
 
 @summarises("postcheck")
-def postcheck(answer: Answer) -> Postcheck:
+def postcheck(answer: Observation) -> Postcheck:
     """Tell whether a cluster is well after its upgrade."""
     phase = text(get(answer.body, "/status/phase"))
     verdict = {"Success": "passed", "Failed": "failed", "Error": "error"}.get(phase, phase or "unknown")
@@ -151,7 +137,7 @@ def postcheck(answer: Answer) -> Postcheck:
     )
 
 
-def _verdict(answer: Answer, body: Any, blocking: list[Failure], risks: list[Failure]) -> str:
+def _verdict(answer: Observation, body: Any, blocking: list[Failure], risks: list[Failure]) -> str:
     phase = get(body, "/status/phase")
     if phase == "Success":
         expires = moment(get(body, "/status/expireTimeStamp"))
@@ -161,7 +147,7 @@ def _verdict(answer: Answer, body: Any, blocking: list[Failure], risks: list[Fai
     return {"Init": RUNNING, "Running": RUNNING, "Error": ERROR}.get(str(phase), text(phase) or "unknown")
 
 
-def _said(answer: Answer, verdict: str, blocking: list[Failure], risks: list[Failure]) -> str:
+def _said(answer: Observation, verdict: str, blocking: list[Failure], risks: list[Failure]) -> str:
     body = answer.body
     way = f"{word(get(body, '/spec/clusterVersion'))} to {word(get(body, '/spec/targetVersion'))}"
     expires = moment(get(body, "/status/expireTimeStamp"))
@@ -193,7 +179,7 @@ def _doubts(body: Any, verdict: str, found: list[Failure]) -> Iterator[str]:
         yield "Passed with skipped items: their risks remain."
 
 
-def _next(answer: Answer, verdict: str, found: list[Failure], skip_items: list[dict[str, Any]]) -> list[NextCall]:
+def _next(answer: Observation, verdict: str, found: list[Failure], skip_items: list[dict[str, Any]]) -> list[NextCall]:
     body = answer.body
     target = {"target_version": text(get(body, "/spec/targetVersion"))}
     if verdict == READY:
@@ -207,7 +193,7 @@ def _next(answer: Answer, verdict: str, found: list[Failure], skip_items: list[d
     return [again] if verdict in (BLOCKED, EXPIRED, ERROR) else []
 
 
-def _line(answer: Answer, body: Any) -> PrecheckLine:
+def _line(answer: Observation, body: Any) -> PrecheckLine:
     found = failures(get(body, "/status", {}))
     blocking, risks = [each for each in found if each.blocks], [each for each in found if not each.blocks]
     return PrecheckLine(

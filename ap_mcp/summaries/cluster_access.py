@@ -3,7 +3,8 @@
 from datetime import timedelta
 from typing import Any
 
-from ap_mcp.summaries.base import Answer, NextCall, Result, get, items, number, summarises, text, word
+from ap_mcp.summaries.base import NextCall, Observation, Result, summarises
+from ap_mcp.vendor import get, items, number, text, word
 
 
 class ClusterCertificate(Result):
@@ -26,7 +27,7 @@ class ClusterAddresses(Result):
 
 
 @summarises("cluster_certificate")
-def cluster_certificate(answer: Answer) -> ClusterCertificate:
+def cluster_certificate(answer: Observation) -> ClusterCertificate:
     """Tell where a kubeconfig lies; what is in it stays out of the conversation."""
     days = number(answer.arguments.get("duration_days"))
     expires = answer.now + timedelta(days=days) if days else None
@@ -46,7 +47,7 @@ def cluster_certificate(answer: Answer) -> ClusterCertificate:
 
 
 @summarises("cluster_endpoints")
-def cluster_endpoints(answer: Answer) -> ClusterAddresses:
+def cluster_endpoints(answer: Observation) -> ClusterAddresses:
     """Show where the API server can be reached."""
     found = _addresses(answer)
     inside = word(found.private_url) if found.private_url else "no address yet"
@@ -56,7 +57,7 @@ def cluster_endpoints(answer: Answer) -> ClusterAddresses:
 
 
 @summarises("cluster_public_access", accepts=dict | None)
-def cluster_public_access(answer: Answer) -> ClusterAddresses:
+def cluster_public_access(answer: Observation) -> ClusterAddresses:
     """Tell that the API server is open to the internet, or no longer; unbinding answers no body."""
     found = _addresses(answer)
     if answer.arguments.get("action") == "unbind":
@@ -71,7 +72,7 @@ def cluster_public_access(answer: Answer) -> ClusterAddresses:
     )
 
 
-def _addresses(answer: Answer) -> ClusterAddresses:
+def _addresses(answer: Observation) -> ClusterAddresses:
     body = answer.body
     return ClusterAddresses(
         summary="",

@@ -6,27 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    CURSOR,
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    age,
-    flag,
-    get,
-    items,
-    loaded,
-    mapping,
-    moment,
-    plural,
-    quoted,
-    strings,
-    summarises,
-    text,
-    word,
-)
+from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
+from ap_mcp.vendor import flag, get, items, loaded, mapping, moment, quoted, strings, text, word
+from ap_mcp.wording import age, plural
 
 BROKEN = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
 SHOWN, WARNED = 100, 3
@@ -124,7 +107,7 @@ class ClusterDeletion(Result):
 
 
 @summarises("cluster_list")
-def cluster_list(answer: Answer) -> ClusterList:
+def cluster_list(answer: Observation) -> ClusterList:
     """List clusters, one line each."""
     lines = sorted((_line(answer, each) for each in items(answer.body, "/items")), key=_urgency)
     counted = Counter(line.phase or "unknown" for line in lines)
@@ -145,7 +128,7 @@ def cluster_list(answer: Answer) -> ClusterList:
 
 
 @summarises("cluster")
-def cluster(answer: Answer) -> ClusterState:
+def cluster(answer: Observation) -> ClusterState:
     """Show one cluster."""
     state = _state(answer)
     because = f" The service says {quoted(state.problem)}." if state.problem else ""
@@ -161,7 +144,7 @@ def cluster(answer: Answer) -> ClusterState:
 
 
 @summarises("cluster_update")
-def cluster_update(answer: Answer) -> ClusterChange:
+def cluster_update(answer: Observation) -> ClusterChange:
     """Show what of a cluster was changed."""
     body = answer.body
     changed = [said for name, said in _CHANGEABLE.items() if name in answer.arguments]
@@ -176,7 +159,7 @@ def cluster_update(answer: Answer) -> ClusterChange:
 
 
 @summarises("cluster_creation")
-def cluster_creation(answer: Answer) -> ClusterCreation:
+def cluster_creation(answer: Observation) -> ClusterCreation:
     """Tell that a creation has started."""
     body = answer.body
     version, uid = text(get(body, "/spec/version")), text(get(body, "/metadata/uid"))
@@ -192,7 +175,7 @@ def cluster_creation(answer: Answer) -> ClusterCreation:
 
 
 @summarises("cluster_deletion")
-def cluster_deletion(answer: Answer) -> ClusterDeletion:
+def cluster_deletion(answer: Observation) -> ClusterDeletion:
     """Tell that a deletion has started, and what goes with the cluster."""
     body = answer.body
     options = mapping(body, "/status/deleteOption")
@@ -215,7 +198,7 @@ def _list_doubts(broken: list[ClusterLine], later: list[ClusterLine]) -> Iterato
         yield f"The last {len(later)} are only named: the next page has them, status or version narrows the list."
 
 
-def _line(answer: Answer, body: Any) -> ClusterLine:
+def _line(answer: Observation, body: Any) -> ClusterLine:
     name, alias = _name(body), text(get(body, "/metadata/alias"))
     tags = " ".join(f"{key}={value}" for key, value in _tags(body).items())
     return ClusterLine(
@@ -241,7 +224,7 @@ def _urgency(line: ClusterLine) -> tuple[int, str]:
     return rank, line.name
 
 
-def _state(answer: Answer) -> ClusterState:
+def _state(answer: Observation) -> ClusterState:
     body = answer.body
     born = moment(get(body, "/metadata/creationTimestamp"))
     details = {name: text(get(body, pointer)) for name, pointer in _DETAILS.items()}

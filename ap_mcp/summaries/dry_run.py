@@ -4,9 +4,9 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+from ap_mcp.masking import mask
 from ap_mcp.specs import JSON
 from ap_mcp.summaries.base import Result
-from ap_mcp.summaries.mask import mask
 
 
 class DryRun(Result):

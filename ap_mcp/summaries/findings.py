@@ -1,21 +1,15 @@
-"""Reads the items of a pre-upgrade check: equal findings of many nodes become one, what blocks stands first."""
+"""Tells the findings of a pre-upgrade check: the first in full, of the others the names."""
 
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ap_mcp.summaries.base import Part, few, get, items, plural, quoted, strings, text, word
+from ap_mcp.rules.findings import DETAILED, WHY_LIMIT, Failure
+from ap_mcp.summaries.base import Part
+from ap_mcp.vendor import get, items, text
+from ap_mcp.wording import few, plural
 
-DETAILED = 8
-"""Findings of a kind that are told in full; of the others only the names."""
 NAMED = 3
 """Nodes or clients that are named before the rest is counted."""
-NODE_IDS = 5
-"""Most nodes a suggestion to skip lists one by one; with more the item is skipped everywhere."""
-WHY_LIMIT = 150
-SEVERITY = {"Fatal": 0, "Warning": 1, "Info": 2}
-KNOWN_PHASES = frozenset({"", "Init", "Running", "Success", "Failed"})
 
 
 class Finding(Part):
@@ -30,64 +24,6 @@ class Finding(Part):
     do: str | None = None
 
 
-@dataclass
-class Failure:
-    """What is known of a failed item while its occurrences are being folded; `checked` nodes were looked at."""
-
-    name: str
-    kind: str
-    group: str
-    level: str
-    message: str
-    source: Any
-    checked: int
-    count: int = 0
-    nodes: dict[str, str] = field(default_factory=dict)
-    codes: dict[str, None] = field(default_factory=dict)
-
-    @property
-    def blocks(self) -> bool:
-        """Whether it must be mended; only what is called a risk can be skipped."""
-        return self.kind.lower() != "risk"
-
-
-def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
-    """Yield every item of a check with its node, which is empty for the items of cluster and add-ons."""
-    for group in ("clusterCheckStatus", "addonCheckStatus"):
-        yield from ((item, {}) for item in items(status, f"/{group}/itemsStatus"))
-    for stage in items(status, "/nodeCheckStatus/nodeStageStatus"):
-        node = get(stage, "/nodeInfo", {})
-        yield from ((item, node if isinstance(node, dict) else {}) for item in items(stage, "/itemsStatus"))
-
-
-def failures(status: Any) -> list[Failure]:
-    """List the failed items, folded, the gravest first."""
-    folded: dict[tuple[str, ...], Failure] = {}
-    checked = len(items(status, "/nodeCheckStatus/nodeStageStatus"))
-    for item, node in checked_items(status):
-        if get(item, "/phase") != "Failed":
-            continue
-        name, uid = text(get(node, "/name")), text(get(node, "/uid"))
-        message = _without(text(get(item, "/message"), 2 * WHY_LIMIT), (name, uid))
-        title, kind, group, level = (text(get(item, f"/{key}")) for key in ("name", "kind", "group", "level"))
-        fresh = Failure(title, kind, group, level, message, get(item, "/riskSource", {}), checked)
-        failure = folded.setdefault((title, kind, group, level, message), fresh)
-        failure.count += 1
-        failure.codes |= dict.fromkeys(strings(item, "/errorCodes"))
-        if uid or name:
-            failure.nodes[uid or name] = name or uid
-    found = list(folded.values())
-    if len(found) > 2 * DETAILED:
-        found = list(_by_name(found))
-    return sorted(found, key=lambda each: (not each.blocks, SEVERITY.get(each.level, 1), each.name))
-
-
-def odd_phases(status: Any) -> list[str]:
-    """Name the items in a phase that nobody told us about: whether they failed is not for us to guess."""
-    found = ((text(get(item, "/name")), text(get(item, "/phase"))) for item, _ in checked_items(status))
-    return list(dict.fromkeys(f"{word(name)} {quoted(phase)}" for name, phase in found if phase not in KNOWN_PHASES))
-
-
 def told(failures_: Iterable[Failure]) -> list[Finding]:
     """Tell the first findings in full."""
     return [_finding(each) for each in list(failures_)[:DETAILED]]
@@ -97,45 +33,6 @@ def named(failures_: Iterable[Failure]) -> list[str]:
     """Name the findings that `told` leaves out."""
     left = list(failures_)[DETAILED:]
     return [f"{each.name} on {plural(len(each.nodes), 'node')}" if each.nodes else each.name for each in left]
-
-
-def counted(failures_: Iterable[Failure]) -> dict[str, int]:
-    """Count failed items by group and level."""
-    counts: Counter[str] = Counter()
-    for each in failures_:
-        counts[f"{each.group} {each.level}".strip() or "other"] += each.count
-    return dict(counts)
-
-
-def skippable(failures_: Iterable[Failure], already: Any) -> list[dict[str, Any]]:
-    """Make the `skip_items` of the next check: what this one skipped already, and every risk it found."""
-    wanted: dict[str, set[str] | None] = {}
-    for entry in items(already):
-        _skip(wanted, text(get(entry, "/name")), set(strings(entry, "/resourceSelector/values")))
-    for each in failures_:
-        if not each.blocks:
-            _skip(wanted, each.name, set(each.nodes) if len(each.nodes) <= NODE_IDS else set())
-    return [{"name": name, **({"node_ids": sorted(nodes)} if nodes else {})} for name, nodes in wanted.items()]
-
-
-def _skip(wanted: dict[str, set[str] | None], name: str, nodes: set[str]) -> None:
-    """Add an item, of some nodes or altogether; altogether wins."""
-    known = wanted.get(name, set())
-    if not name:
-        return
-    together = nodes | known if nodes and known is not None else None
-    wanted[name] = together if together and len(together) <= NODE_IDS else None
-
-
-def _by_name(found: Iterable[Failure]) -> Iterator[Failure]:
-    folded: dict[tuple[str, bool, str, str], Failure] = {}
-    for each in found:
-        first = folded.setdefault((each.name, each.blocks, each.group, each.level), each)
-        if first is not each:
-            first.count += each.count
-            first.nodes |= each.nodes
-            first.codes |= each.codes
-    yield from folded.values()
 
 
 def _finding(failure: Failure) -> Finding:
@@ -190,10 +87,3 @@ def _advice(failure: Failure) -> str:
     if failure.nodes or get(source, "/nodeRisks"):
         return "Mend the nodes."
     return "Mend the cause, then check again."
-
-
-def _without(message: str, names: Iterable[str]) -> str:
-    """Take a node's own names out of a message, so that equal findings are equal texts."""
-    for name in names:
-        message = message.replace(name, "…") if name else message
-    return message

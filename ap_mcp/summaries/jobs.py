@@ -7,21 +7,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    get,
-    items,
-    moment,
-    plural,
-    quoted,
-    span,
-    summarises,
-    text,
-    word,
-)
+from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
+from ap_mcp.vendor import get, items, moment, quoted, text, word
+from ap_mcp.wording import plural, span
 
 Verdict = Literal["running", "succeeded", "failed"]
 VERDICTS: dict[str, Verdict] = {"Success": "succeeded", "Failed": "failed"}
@@ -83,7 +71,7 @@ class Node:
 
 
 @summarises("job")
-def job(answer: Answer) -> JobState:
+def job(answer: Observation) -> JobState:
     """Show how far a job is."""
     nodes = list(_walk(answer.body))
     leaves = [node for node in nodes if node.leaf]

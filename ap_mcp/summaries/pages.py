@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
-from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, Answer, NextCall, Result, plural, sendable
+from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, NextCall, Observation, Result, sendable
+from ap_mcp.wording import plural
 
 AS_TEXT = 4000
 """Characters told of an answer that is too long for other reasons than its lists."""
@@ -37,7 +38,7 @@ class Page(Generic[ItemT]):
         return len(self.items)
 
 
-def paged(answer: Answer, every: Sequence[ItemT], size: int, key: Callable[[ItemT], str]) -> Page[ItemT]:
+def paged(answer: Observation, every: Sequence[ItemT], size: int, key: Callable[[ItemT], str]) -> Page[ItemT]:
     """Return the page of a list that a call asks for: the first, or the one after the entry its cursor names.
 
     Args:
@@ -72,7 +73,7 @@ def _distinct(keys: Sequence[str]) -> list[str]:
     return [key if key and counted[key] == 1 else f"{key}#{place}" for place, key in enumerate(keys)]
 
 
-def whole(answer: Answer, result: Result) -> Result:
+def whole(answer: Observation, result: Result) -> Result:
     """Return a result with the whole answer of the cloud beside it, if the call asks for it."""
     if answer.own.get(DETAIL) != FULL or answer.file is not None or answer.body is None:
         return result

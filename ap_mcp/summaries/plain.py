@@ -5,7 +5,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, Result, quoted, summarises, text
+from ap_mcp.summaries.base import Observation, Result, summarises
+from ap_mcp.vendor import quoted, text
 
 FACTS = 40
 DEPTH = 6
@@ -25,7 +26,7 @@ class Unread(Result):
 
 
 @summarises("plain", accepts=dict | list | str | int | float | NoneType)
-def plain(answer: Answer) -> Plain:
+def plain(answer: Observation) -> Plain:
     """Show a small answer as it is."""
     every = flattened(answer.body) if isinstance(answer.body, dict | list) else {}
     facts = dict(list(every.items())[:FACTS])
@@ -40,7 +41,7 @@ def plain(answer: Answer) -> Plain:
     )
 
 
-def unread(answer: Answer, why: str) -> Unread:
+def unread(answer: Observation, why: str) -> Unread:
     """Show an answer that its summariser could not read."""
     shown = text(answer.body, UNREAD_LIMIT) or "(empty)"
     return Unread(

@@ -4,7 +4,8 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, Part, Result, get, items, number, summarises, text, word
+from ap_mcp.summaries.base import Observation, Part, Result, summarises
+from ap_mcp.vendor import get, items, number, text, word
 
 _NAMES = {"cluster": "clusters", "autopilot_cluster": "clusters"}
 
@@ -26,7 +27,7 @@ class QuotaList(Result):
 
 
 @summarises("quotas")
-def quotas(answer: Answer) -> QuotaList:
+def quotas(answer: Observation) -> QuotaList:
     """Show how much of each quota is used."""
     every = items(answer.body, "/quotas")
     found = [quota for each in every if (quota := _quota(each))]

@@ -6,25 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    CURSOR,
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    get,
-    items,
-    loaded,
-    number,
-    plural,
-    quoted,
-    summarises,
-    text,
-    word,
-)
+from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.charts import too_large, unsuccessful, when, within_limit
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
+from ap_mcp.vendor import get, items, loaded, number, quoted, text, word
+from ap_mcp.wording import plural
 
 __all__ = ["release", "release_change", "release_deletion", "release_history", "release_list"]
 
@@ -117,7 +104,7 @@ class ReleaseHistory(Result):
 
 
 @summarises("release_list", accepts=list)
-def release_list(answer: Answer) -> ReleaseList:
+def release_list(answer: Observation) -> ReleaseList:
     """List a cluster's releases."""
     lines = sorted((_line(each) for each in _flat(answer.body)), key=_urgency)
     counted = Counter(line.status for line in lines)
@@ -136,7 +123,7 @@ def release_list(answer: Answer) -> ReleaseList:
 
 
 @summarises("release")
-def release(answer: Answer) -> ReleaseState:
+def release(answer: Observation) -> ReleaseState:
     """Show one release."""
     body = answer.body
     line = _line(body)
@@ -161,7 +148,7 @@ def release(answer: Answer) -> ReleaseState:
 
 
 @summarises("release_change")
-def release_change(answer: Answer) -> ReleaseChange:
+def release_change(answer: Observation) -> ReleaseChange:
     """Tell what an installation, an upgrade or a rollback has started, or that it was only verified."""
     line = _line(answer.body)
     checked = answer.arguments.get("check_only") is True
@@ -177,7 +164,7 @@ def release_change(answer: Answer) -> ReleaseChange:
 
 
 @summarises("release_deletion", accepts=str | dict | None)
-def release_deletion(answer: Answer) -> ReleaseDeletion:
+def release_deletion(answer: Observation) -> ReleaseDeletion:
     """Tell that a removal has started; the service says no more than a word."""
     namespace, name = (text(answer.arguments.get(key)) for key in ("namespace", "name"))
     line = ReleaseLine(namespace=namespace, name=name, status="DELETING", chart="")
@@ -190,7 +177,7 @@ def release_deletion(answer: Answer) -> ReleaseDeletion:
 
 
 @summarises("release_history", accepts=list)
-def release_history(answer: Answer) -> ReleaseHistory:
+def release_history(answer: Observation) -> ReleaseHistory:
     """List the revisions of a release, and what differs from each to the next."""
     bodies = sorted(_flat(answer.body), key=_newness, reverse=True)
     read = [read_revision(each) for each in bodies]
@@ -297,7 +284,7 @@ def _checked(line: ReleaseLine) -> str:
     )
 
 
-def _call(tool: str, answer: Answer, line: ReleaseLine, why: str) -> NextCall:
+def _call(tool: str, answer: Observation, line: ReleaseLine, why: str) -> NextCall:
     given = answer.arguments
     arguments = {
         "cluster_id": given.get("cluster_id", ""),
@@ -307,7 +294,7 @@ def _call(tool: str, answer: Answer, line: ReleaseLine, why: str) -> NextCall:
     return NextCall(tool=tool, arguments=arguments, why=why)
 
 
-def _after(answer: Answer, line: ReleaseLine) -> list[NextCall]:
+def _after(answer: Observation, line: ReleaseLine) -> list[NextCall]:
     """Say what to do about a release that is in trouble."""
     if line.status not in BROKEN:
         return []

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ap_mcp.summaries.base import few, get, loaded, number, text
-from ap_mcp.summaries.changes import ABSENT, changes, digest, hidden_in_both, settings, told
+from ap_mcp.rules.settings_diff import ABSENT, changes, digest, hidden_in_both, settings, told
+from ap_mcp.vendor import get, loaded, number, text
+from ap_mcp.wording import few
 
 CHART = ("chart_name", "chart_version")
 BUT_MASKED = ", but masked values are not compared"

@@ -2,7 +2,9 @@
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import Answer, NextCall, Result, mapping, plural, strings, summarises, text, word
+from ap_mcp.summaries.base import NextCall, Observation, Result, summarises
+from ap_mcp.vendor import mapping, strings, text, word
+from ap_mcp.wording import plural
 
 
 class TagChange(Result):
@@ -14,7 +16,7 @@ class TagChange(Result):
 
 
 @summarises("tags", accepts=dict | str | None)
-def tags(answer: Answer) -> TagChange:
+def tags(answer: Observation) -> TagChange:
     """Tell which tags were set or removed."""
     given = dict(answer.arguments)
     added, removed = mapping(given, "/tags"), strings(given, "/keys")

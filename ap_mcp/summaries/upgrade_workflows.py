@@ -4,32 +4,12 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    CURSOR,
-    Answer,
-    NextCall,
-    Part,
-    Result,
-    get,
-    items,
-    moment,
-    plural,
-    span,
-    summarises,
-    text,
-    word,
-)
+from ap_mcp.rules.upgrades import spoken, verdict_of
+from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
-from ap_mcp.summaries.upgrade_parts import (
-    LISTED,
-    call,
-    created,
-    newest_first,
-    spoken,
-    stamp,
-    took,
-    verdict_of,
-)
+from ap_mcp.summaries.upgrade_common import LISTED, call, created, newest_first, stamp, took
+from ap_mcp.vendor import get, items, moment, text, word
+from ap_mcp.wording import plural, span
 
 TITLES = {
     "PreCheck": "pre-upgrade check",
@@ -87,7 +67,7 @@ class WorkflowList(Result):
 
 
 @summarises("upgrade_workflow")
-def upgrade_workflow(answer: Answer) -> Workflow:
+def upgrade_workflow(answer: Observation) -> Workflow:
     """Tell how a workflow stands, stage by stage, and what comes next."""
     body = answer.body
     points = items(body, "/status/pointStatuses")
@@ -108,7 +88,7 @@ def upgrade_workflow(answer: Answer) -> Workflow:
 
 
 @summarises("upgrade_workflows")
-def upgrade_workflows(answer: Answer) -> WorkflowList:
+def upgrade_workflows(answer: Observation) -> WorkflowList:
     """List a cluster's workflows."""
     every = [_line(each) for each in newest_first(answer.body)]
     page = paged(answer, every, LISTED, lambda line: line.upgrade_workflow_id)
@@ -145,7 +125,7 @@ def _now(point: Any) -> bool:
     return verdict_of(text(get(point, "/status"))) in ("running", "paused", "failed")
 
 
-def _stage(answer: Answer, point: Any) -> Stage:
+def _stage(answer: Observation, point: Any) -> Stage:
     status = text(get(point, "/status"))
     start, end = get(point, "/startTimeStamp"), get(point, "/endTimeStamp")
     begun = moment(start)
@@ -175,7 +155,7 @@ def _uncancellable(verdict: str, points: list[dict[str, Any]]) -> str | None:
     return f"Its upgrade is in state {word(upgrade)}." if upgrade in BUSY_UPGRADE else None
 
 
-def _next(answer: Answer, line: WorkflowLine, points: list[dict[str, Any]]) -> list[NextCall]:
+def _next(answer: Observation, line: WorkflowLine, points: list[dict[str, Any]]) -> list[NextCall]:
     if line.verdict in ("succeeded", "cancelled", "running"):
         return []
     target = {"target_version": line.to_version}

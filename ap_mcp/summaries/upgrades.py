@@ -5,38 +5,14 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.summaries.base import (
-    CURSOR,
-    Answer,
-    Part,
-    Result,
-    get,
-    items,
-    mapping,
-    number,
-    plural,
-    quoted,
-    strings,
-    summarises,
-    text,
-    word,
-)
+from ap_mcp.rules.upgrades import FAILED, RUNNING, SUCCEEDED, spoken, verdict_of
+from ap_mcp.rules.versions import offered_to, runs_now
+from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.plain import flattened
-from ap_mcp.summaries.upgrade_parts import (
-    FAILED,
-    RUNNING,
-    SUCCEEDED,
-    call,
-    created,
-    history_page,
-    look_at,
-    spoken,
-    stamp,
-    took,
-    verdict_of,
-)
+from ap_mcp.summaries.upgrade_common import call, created, history_page, look_at, stamp, took
 from ap_mcp.summaries.upgrade_workflows import upgrade_workflow, upgrade_workflows
-from ap_mcp.summaries.versions import offered_to, runs_now
+from ap_mcp.vendor import get, items, mapping, number, quoted, strings, text, word
+from ap_mcp.wording import plural
 
 __all__ = ["upgrade_workflow", "upgrade_workflows"]
 
@@ -115,7 +91,7 @@ class FeatureGates(Result):
 
 
 @summarises("upgrade_started")
-def upgrade_started(answer: Answer) -> Upgrade:
+def upgrade_started(answer: Observation) -> Upgrade:
     """Tell that an upgrade was accepted."""
     body = answer.body
     task_id = text(get(body, "/metadata/uid"))
@@ -132,7 +108,7 @@ def upgrade_started(answer: Answer) -> Upgrade:
 
 
 @summarises("upgrade_task")
-def upgrade_task(answer: Answer) -> Upgrade:
+def upgrade_task(answer: Observation) -> Upgrade:
     """Tell how one upgrade stands."""
     body = answer.body
     line = _line(body)
@@ -160,7 +136,7 @@ def upgrade_task(answer: Answer) -> Upgrade:
 
 
 @summarises("upgrade_tasks")
-def upgrade_tasks(answer: Answer) -> TaskList:
+def upgrade_tasks(answer: Observation) -> TaskList:
     """List a cluster's upgrades."""
     listed = _listed(answer, "upgrade")
     first = listed.tasks[:1] if CURSOR not in answer.own else []
@@ -172,7 +148,7 @@ def upgrade_tasks(answer: Answer) -> TaskList:
 
 
 @summarises("upgrade_retried", accepts=dict | str | NoneType)
-def upgrade_retried(answer: Answer) -> Started:
+def upgrade_retried(answer: Observation) -> Started:
     """Tell that a failed upgrade runs again."""
     return Started(
         summary="The failed upgrade runs again.",
@@ -181,7 +157,7 @@ def upgrade_retried(answer: Answer) -> Started:
 
 
 @summarises("backup_started")
-def backup_started(answer: Answer) -> Started:
+def backup_started(answer: Observation) -> Started:
     """Tell that a backup was started."""
     task_id = text(get(answer.body, "/uid")) or text(get(answer.body, "/metadata/uid"))
     return Started(
@@ -191,7 +167,7 @@ def backup_started(answer: Answer) -> Started:
 
 
 @summarises("backups")
-def backups(answer: Answer) -> TaskList:
+def backups(answer: Observation) -> TaskList:
     """List a cluster's backups."""
     latest = stamp(get(answer.body, "/status/latestBackupTime"))
     listed = _listed(answer, "backup")
@@ -200,7 +176,7 @@ def backups(answer: Answer) -> TaskList:
 
 
 @summarises("upgrade_info")
-def upgrade_info(answer: Answer) -> UpgradeInfo:
+def upgrade_info(answer: Observation) -> UpgradeInfo:
     """Tell a cluster's version, what is offered to it, and how its upgrade stands."""
     body = answer.body
     release, patch = (text(get(body, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
@@ -230,7 +206,7 @@ def upgrade_info(answer: Answer) -> UpgradeInfo:
 
 
 @summarises("upgrade_paths")
-def upgrade_paths(answer: Answer) -> UpgradePaths:
+def upgrade_paths(answer: Observation) -> UpgradePaths:
     """List every upgrade path."""
     paths = [
         UpgradePath(
@@ -244,14 +220,14 @@ def upgrade_paths(answer: Answer) -> UpgradePaths:
 
 
 @summarises("upgrade_feature_gates")
-def upgrade_feature_gates(answer: Answer) -> FeatureGates:
+def upgrade_feature_gates(answer: Observation) -> FeatureGates:
     """List the upgrade features."""
     gates = mapping(answer.body, "/upgradeFeatureGates")
     on = sum(value == "Support" for value in gates.values())
     return FeatureGates(summary=f"{plural(len(gates), 'upgrade feature')}, {on} of them supported.", gates=gates)
 
 
-def _offered(answer: Answer, targets: list[str], state: str | None) -> list[Any]:
+def _offered(answer: Observation, targets: list[str], state: str | None) -> list[Any]:
     if state == FAILED:
         return [
             call(answer, "list_upgrade_tasks", "Why it failed"),
@@ -262,7 +238,7 @@ def _offered(answer: Answer, targets: list[str], state: str | None) -> list[Any]
     return [call(answer, "assess_upgrade", "What stands in the way")] if targets else []
 
 
-def _listed(answer: Answer, noun: str) -> TaskList:
+def _listed(answer: Observation, noun: str) -> TaskList:
     page = history_page(answer, _line)
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest {_way(line)}{spoken(line.verdict)}" for line in first]

@@ -5,8 +5,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from ap_mcp.guard.impact import Case, Impact, ImpactOf
 from ap_mcp.guard.impacts import addons, charts, clusters, releases, upgrades
+from ap_mcp.guard.impacts.base import Case, Impact, ImpactOf
 from ap_mcp.guard.impacts.generic import generic
 
 __all__ = ["MODULES", "build_impact", "builders"]

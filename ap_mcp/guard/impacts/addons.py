@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ap_mcp.binding import merge_patch
-from ap_mcp.guard.impact import (
+from ap_mcp.guard.impacts.base import (
     Case,
     Draft,
     Impact,
@@ -17,11 +17,12 @@ from ap_mcp.guard.impact import (
     name_of,
     refused,
 )
-from ap_mcp.summaries import changes
+from ap_mcp.rules import settings_diff
 from ap_mcp.summaries.addon_templates import as_object, size_line
 from ap_mcp.summaries.addons import BUSY, HEALTHY
-from ap_mcp.summaries.base import age, few, flag, get, items, moment, plural, quoted, strings, text, word
-from ap_mcp.summaries.following import how_to_wait
+from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.vendor import flag, get, items, moment, quoted, strings, text, word
+from ap_mcp.wording import age, few, plural
 
 CAN_BE_ROLLED_BACK = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")
 BROKEN = frozenset({"installFailed", "deleteFailed", "unknown"})
@@ -53,12 +54,12 @@ async def update_addon(case: Case) -> Impact:
     values = _current_values(addon)
     _refuse_busy(addon)
     _refuse_unless_offered(addon, target)
-    wanted = changes.settings(case.arguments.get("values", {}))
+    wanted = settings_diff.settings(case.arguments.get("values", {}))
     if wanted is None:
         raise refused("values are nested too deep to be told")
     merged = merge_patch(values, wanted)
     _refuse_stars(addon, merged)
-    found = changes.changes(values, merged)
+    found = settings_diff.changes(values, merged)
     draft = _draft(case, cluster, addon, f"{_doing(addon, target, len(found))} in cluster {name_of(cluster)}.")
     entry = await _version_entry(draft, name, target)
     if target != version:
@@ -67,11 +68,11 @@ async def update_addon(case: Case) -> Impact:
     elif not found:
         draft.warnings.append("Neither its version nor a setting would change.")
     fallbacks = {each.path: _default(entry, each.keys) for each in found if not each.after}
-    draft.goes += changes.told(found, fallbacks)
+    draft.goes += settings_diff.told(found, fallbacks)
     draft.goes.append("its pods may restart")
     draft.stays.append("all its other settings: they are sent along as they are now")
     _about_way_back(draft, addon, upgrade=target != version)
-    draft.stable |= {"target": target, "values": changes.digest(values)}
+    draft.stable |= {"target": target, "values": settings_diff.digest(values)}
     return draft.impact()
 
 
@@ -99,7 +100,7 @@ async def rollback_addon(case: Case) -> Impact:
     draft.goes += [f"version {word(version)}, and the settings made since the last upgrade", "its pods may restart"]
     draft.fact("way forward", f"update_addon, if {word(version)} is offered then")
     draft.unknown.append("which settings it goes back to: the service keeps them and does not show them")
-    draft.stable |= {"previous": previous, "values": changes.digest(get(addon, "/spec/values"))}
+    draft.stable |= {"previous": previous, "values": settings_diff.digest(get(addon, "/spec/values"))}
     return draft.impact()
 
 
@@ -127,7 +128,7 @@ async def delete_addon(case: Case) -> Impact:
         "which workloads rely on it",
         "what of it stays behind and may keep costing: volumes, load balancers, custom resources",
     ]
-    draft.stable |= {"mandatory": mandatory, "values": changes.digest(get(addon, "/spec/values"))}
+    draft.stable |= {"mandatory": mandatory, "values": settings_diff.digest(get(addon, "/spec/values"))}
     return draft.impact()
 
 
@@ -183,7 +184,7 @@ def _wait_for(addon: Any) -> str:
 def _current_values(addon: Any) -> Mapping[str, Any]:
     """Return the values an update is laid over; without them it would reset all others."""
     values = get(addon, "/spec/values")
-    if not isinstance(values, Mapping) or changes.settings(values) is None:
+    if not isinstance(values, Mapping) or settings_diff.settings(values) is None:
         why = "the service did not tell its current values, and those that an update leaves out go back to defaults"
         raise refused(f"add-on {word(_name(addon))} cannot be changed safely: {why}")
     return values
@@ -204,7 +205,7 @@ def _refuse_unless_offered(addon: Any, target: str) -> None:
 
 def _refuse_stars(addon: Any, merged: Any) -> None:
     """Refuse to send back what the service itself hid: it would become the value."""
-    if starred := changes.starred(merged):
+    if starred := settings_diff.starred(merged):
         what = f"the change would set these settings of add-on {word(_name(addon))} to asterisks: {few(starred)}"
         raise refused(what, "The service hides their values: give the real ones in values.")
 
@@ -273,8 +274,8 @@ def _runs_on(entry: Any, cluster_version: Any) -> bool | None:
 
 def _about_image(draft: Draft, merged: Any, wanted: Mapping[str, Any], entry: Any) -> None:
     """Warn when the image of the old version would be kept: that setting is not one of the user's."""
-    kept, own = changes.at(merged, IMAGE), get(entry, "/input/basic/image_version")
-    if isinstance(kept, str) and isinstance(own, str) and kept != own and not changes.names(wanted, IMAGE):
+    kept, own = settings_diff.at(merged, IMAGE), get(entry, "/input/basic/image_version")
+    if isinstance(kept, str) and isinstance(own, str) and kept != own and not settings_diff.names(wanted, IMAGE):
         draft.warnings.append(
             f"basic.image_version stays {quoted(kept, 60)}, the new version brings {quoted(own, 60)}: "
             'add values {"basic": {"image_version": null}} to take it.'
@@ -285,7 +286,7 @@ def _default(entry: Any, way: tuple[str, ...]) -> str:
     """Return what a setting that is reset falls back to, as text; empty if that is not known."""
     form = as_object(get(entry, "/input"))
     defaults = {"basic": form.get("basic"), "custom": get(form, "/parameters/custom")}
-    return changes.shown_at(defaults, way) or "its default"
+    return settings_diff.shown_at(defaults, way) or "its default"
 
 
 def _about_way_back(draft: Draft, addon: Any, *, upgrade: bool) -> None:
@@ -303,12 +304,12 @@ def _about_way_back(draft: Draft, addon: Any, *, upgrade: bool) -> None:
 def _about_own_settings(draft: Draft, addon: Any) -> None:
     """Name the settings that differ from the defaults: whoever installs it again must set them again."""
     values, form = get(addon, "/spec/values"), get(addon, "/status/currentVersion/input")
-    if changes.settings(values) is None or changes.settings(form) is None:
+    if settings_diff.settings(values) is None or settings_diff.settings(form) is None:
         draft.goes.append("its settings")
         draft.unknown.append("which of its settings differ from the defaults: the service did not tell them")
         return
     defaults = {"basic": get(form, "/basic", {}), "custom": get(form, "/parameters/custom", {})}
-    found = changes.changes(defaults, {key: get(values, f"/{key}", {}) for key in defaults})
+    found = settings_diff.changes(defaults, {key: get(values, f"/{key}", {}) for key in defaults})
     own = few([each.path for each in found])
     draft.goes.append(
         "its settings" + (f"; these differ from the defaults: {own}" if own else ", all of them defaults")

@@ -8,9 +8,10 @@ from typing import Any
 
 from anyio import to_thread
 
-from ap_mcp.guard.impact import Case, Draft, Impact, entries, gather, impact_of, look, refused
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
-from ap_mcp.summaries.base import NAMED, age, few, flag, get, moment, number, plural, quoted, text, word
+from ap_mcp.guard.impacts.base import Case, Draft, Impact, entries, gather, impact_of, look, refused
+from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
+from ap_mcp.wording import NAMED, age, few, plural
 
 MOST_CLUSTERS = 20
 FILE = "chart_path"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impact import (
+from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
     Draft,
@@ -19,8 +19,9 @@ from ap_mcp.guard.impact import (
     tag_value,
     tags_of,
 )
-from ap_mcp.summaries.base import few, get, items, plural, quoted, text, word
-from ap_mcp.summaries.following import how_to_wait
+from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.vendor import get, items, quoted, text, word
+from ap_mcp.wording import few, plural
 
 LOGS = "lts_reclaim_policy"
 KEPT = "skip"

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ap_mcp.errors import clean
-from ap_mcp.guard.impact import CLUSTER, Case, Draft, Impact, about_cluster, gather, look, must_belong
-from ap_mcp.summaries.base import get, text, word
-from ap_mcp.summaries.mask import mask
+from ap_mcp.guard.impacts.base import CLUSTER, Case, Draft, Impact, about_cluster, gather, look, must_belong
+from ap_mcp.masking import mask
+from ap_mcp.vendor import get, text, word
+from ap_mcp.wording import clean
 
 CLUSTER_READ = "get_cluster"
 ARGUMENT_LIMIT = 200

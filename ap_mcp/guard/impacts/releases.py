@@ -4,7 +4,7 @@ from typing import Any
 
 from ap_mcp.binding import merge_patch
 from ap_mcp.errors import NotFound
-from ap_mcp.guard.impact import (
+from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
     Draft,
@@ -19,9 +19,10 @@ from ap_mcp.guard.impact import (
     refused,
 )
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
-from ap_mcp.summaries import changes
-from ap_mcp.summaries.base import age, few, get, moment, number, plural, quoted, text, word
-from ap_mcp.summaries.following import how_to_wait
+from ap_mcp.rules import settings_diff
+from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.vendor import get, moment, number, quoted, text, word
+from ap_mcp.wording import age, few, plural
 
 PENDING = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK"})
 DELETING = "DELETING"
@@ -211,7 +212,7 @@ def _about_release(draft: Draft, release: Any) -> None:
         draft.warnings.append(f"It is {status}: another change of it is under way, the service may refuse this one.")
     draft.stable["release"] = {
         **{key: text(get(release, f"/{key}")) for key in ("status", "chart_name", "chart_version", "version")},
-        "values": changes.digest(get(release, "/values")),
+        "values": settings_diff.digest(get(release, "/values")),
     }
 
 
@@ -243,9 +244,9 @@ def _about_settings(draft: Draft, release: Any, answers: Answers, *, keep: bool)
     if keep:
         draft.stays.append("its settings; where it follows the chart, the chart's defaults of now apply")
         return
-    current = changes.settings(get(release, "/values"))
-    defaults = changes.settings(get(draft.told(answers, "values", "the defaults of the chart"), "/values"))
-    given = changes.settings(draft.case.arguments.get("values", {}))
+    current = settings_diff.settings(get(release, "/values"))
+    defaults = settings_diff.settings(get(draft.told(answers, "values", "the defaults of the chart"), "/values"))
+    given = settings_diff.settings(draft.case.arguments.get("values", {}))
     if given is None:
         raise refused("values are nested too deep to be told")
     if current is None or defaults is None:
@@ -253,17 +254,17 @@ def _about_settings(draft: Draft, release: Any, answers: Answers, *, keep: bool)
         draft.warnings.append("Settings that the call leaves out may go back to the chart's defaults.")
         return
     base = merge_patch({}, defaults)  # without nulls, which set nothing
-    found = changes.changes(merge_patch(base, current), merge_patch(base, given))
-    named = [each for each in found if changes.names(given, each.keys)]
+    found = settings_diff.changes(merge_patch(base, current), merge_patch(base, given))
+    named = [each for each in found if settings_diff.names(given, each.keys)]
     left_out = [each for each in found if each not in named]
-    draft.goes += changes.told(named) or ["no setting that the call names: they are as given already"]
-    draft.goes += [f"{line} (left out of the call)" for line in changes.told(left_out)]
+    draft.goes += settings_diff.told(named) or ["no setting that the call names: they are as given already"]
+    draft.goes += [f"{line} (left out of the call)" for line in settings_diff.told(left_out)]
     if left_out:
         paths = few([each.path for each in left_out])
         draft.warnings.append(f"{plural(len(left_out), 'setting')} would go back to the chart's defaults: {paths}.")
-    if starred := changes.starred(given):
+    if starred := settings_diff.starred(given):
         draft.warnings.append(f"The call sets to asterisks, which look like a hidden secret: {few(starred)}.")
-    draft.stable["defaults"] = changes.digest(defaults)
+    draft.stable["defaults"] = settings_diff.digest(defaults)
 
 
 def _about_past(draft: Draft, release: Any, past: Any) -> None:
@@ -277,12 +278,12 @@ def _about_past(draft: Draft, release: Any, past: Any) -> None:
         draft.warnings.append("That is the revision it has now.")
     if _chart_of(past) != _chart_of(release):
         draft.goes.append(f"chart: {_chart_of(release)} becomes {_chart_of(past)}")
-    now, then = (changes.settings(get(each, "/values")) for each in (release, past))
+    now, then = (settings_diff.settings(get(each, "/values")) for each in (release, past))
     if now is None or then is None:
         draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if now is None else "those of that revision"))
     else:
-        draft.goes += changes.told(changes.changes(now, then)) or ["no setting: they are the same"]
-    draft.stable["past"] = [revision_of(past), _chart_of(past), status, changes.digest(get(past, "/values"))]
+        draft.goes += settings_diff.told(settings_diff.changes(now, then)) or ["no setting: they are the same"]
+    draft.stable["past"] = [revision_of(past), _chart_of(past), status, settings_diff.digest(get(past, "/values"))]
 
 
 def _about_options(draft: Draft) -> None:

@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impact import Answers, Draft, briefly, gather, look, refused
-from ap_mcp.summaries import changes
+from ap_mcp.guard.impacts.base import Answers, Draft, briefly, gather, look, refused
+from ap_mcp.rules import settings_diff
+from ap_mcp.rules.addons import runs_on, template_versions
 from ap_mcp.summaries.addons import HEALTHY
-from ap_mcp.summaries.base import few, get, text, word
-from ap_mcp.summaries.versions import runs_on, template_versions
+from ap_mcp.vendor import get, text, word
+from ap_mcp.wording import few
 
 
 async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
@@ -71,12 +72,12 @@ def _about_settings(draft: Draft) -> None:
     for each in draft.case.arguments.get("addons", []):
         if "values" not in each:
             continue
-        name, given = word(each["name"]), changes.settings(each["values"])
+        name, given = word(each["name"]), settings_diff.settings(each["values"])
         if given is None:
             raise refused(f"values of add-on {name} are nested too deep to be told")
-        found = changes.changes(_bare(given), given)
-        draft.goes += [f"add-on {name}: {one.path} is set to {one.after}" for one in found[: changes.LINES]]
-        if rest := [one.path for one in found[changes.LINES :]]:
+        found = settings_diff.changes(_bare(given), given)
+        draft.goes += [f"add-on {name}: {one.path} is set to {one.after}" for one in found[: settings_diff.LINES]]
+        if rest := [one.path for one in found[settings_diff.LINES :]]:
             draft.goes.append(f"add-on {name}: also sets {few(rest)}")
         draft.unknown.append(f"whether add-on {name} keeps settings that the call leaves out")
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impact import (
+from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
     Draft,
@@ -17,23 +17,17 @@ from ap_mcp.guard.impact import (
     name_of,
     refused,
 )
-from ap_mcp.guard.impacts.checks import passed_check
+from ap_mcp.guard.impacts.precheck import passed_check
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
-from ap_mcp.summaries.base import age, few, get, items, moment, number, plural, quoted, span, strings, text, word
-from ap_mcp.summaries.findings import failures
-from ap_mcp.summaries.following import how_to_wait
-from ap_mcp.summaries.mask import mask
+from ap_mcp.masking import mask
+from ap_mcp.rules.findings import failures
+from ap_mcp.rules.upgrades import OLD_BACKUP, latest_backup, spoken, tasks_of, under_way, upgrade_verdicts, verdict_of
+from ap_mcp.rules.versions import offered_to, resolve_target, runs_now
 from ap_mcp.summaries.plain import flattened
-from ap_mcp.summaries.upgrade_parts import OLD_BACKUP, latest_backup, spoken, verdict_of
 from ap_mcp.summaries.upgrade_workflows import TITLES
-from ap_mcp.summaries.versions import (
-    offered_to,
-    resolve_target,
-    runs_now,
-    tasks_of,
-    under_way,
-    upgrade_verdicts,
-)
+from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.vendor import get, items, moment, number, quoted, strings, text, word
+from ap_mcp.wording import age, few, plural, span
 
 STAGE = "Cluster"
 """The stage of a workflow that is the upgrade itself."""

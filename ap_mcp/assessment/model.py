@@ -1,0 +1,117 @@
+"""What an assessment of an upgrade is made of: what was looked at, what is said about it, and the calls to come."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.rules.upgrades import Way, tasks_of
+from ap_mcp.summaries.base import NextCall, Result
+from ap_mcp.vendor import get, text
+
+DETAILED = 5
+"""Things of a kind that are told in full; the others are named."""
+
+
+class Assessment(Result):
+    """Whether a cluster can be upgraded now; what stands in the way, what is risky, what is fine, what nobody knows."""
+
+    verdict: str = ""
+    cluster_id: str = ""
+    name: str = ""
+    from_version: str = ""
+    to_version: str | None = None
+    route: list[str] = Field(default_factory=list)
+    in_the_way: list[str] = Field(default_factory=list)
+    risks: list[str] = Field(default_factory=list)
+    fine: list[str] = Field(default_factory=list)
+    unknown: list[str] = Field(default_factory=list)
+    gates: dict[str, str] = Field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was looked at.
+
+    Attributes:
+        cluster_id: the cluster.
+        wanted: the version somebody asked for; None for the newest that is offered.
+        now: the version it runs; empty if that is not told.
+        offered: the versions it can go to.
+        route: the versions to go through, the first of which is offered; empty if there is nothing to go to.
+        answers: what reads answered, by operation, secrets masked; one that failed is missing.
+        errors: why those failed, in our words.
+        templates: of add-ons that may not fit, by name.
+        at: the time to measure ages against.
+        absent: tools that this server does not offer.
+        closed: tools that a rule of the operator forbids here, and which rule.
+    """
+
+    cluster_id: str
+    wanted: str | None
+    now: str
+    offered: Sequence[str]
+    route: Sequence[str]
+    answers: Mapping[str, Any]
+    errors: Mapping[str, str]
+    templates: Mapping[str, Any]
+    at: datetime
+    absent: frozenset[str] = frozenset()
+    closed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def way(self) -> Way:
+        """The upgrade that is assessed: to the first version of the route."""
+        return Way(self.cluster_id, self.now, self.route[0], self.offered)
+
+    @property
+    def cluster(self) -> Any:
+        """What get_cluster answered."""
+        return self.answers["get_cluster"]
+
+    @property
+    def info(self) -> Any:
+        """What get_upgrade_info answered; None if it failed."""
+        return self.answers.get("get_upgrade_info")
+
+    def listed(self, operation: str) -> list[dict[str, Any]]:
+        """Return the entries that a read answered, the oldest first; none if it failed."""
+        return tasks_of(self.answers.get(operation)) or []
+
+
+@dataclass
+class Draft:
+    """An assessment being made; `steps` are the calls to come, in their order.
+
+    Attributes:
+        along: add-ons that the upgrade must take along, as upgrade_cluster takes them.
+    """
+
+    seen: Seen
+    in_the_way: list[str] = field(default_factory=list)
+    risks: list[str] = field(default_factory=list)
+    fine: list[str] = field(default_factory=list)
+    steps: list[NextCall] = field(default_factory=list)
+    along: list[dict[str, str]] = field(default_factory=list)
+
+    def step(self, tool: str, why: str, **arguments: Any) -> bool:
+        """Add a call on the cluster, if it can be made here; say whether that is so."""
+        return self.call(tool, why, cluster_id=self.seen.cluster_id, **arguments)
+
+    def call(self, tool: str, why: str, **arguments: Any) -> bool:
+        """Add a call, if it can be made here and all it needs is known; say whether that is so."""
+        if tool in self.seen.absent or tool in self.seen.closed or "" in arguments.values():
+            return False
+        self.steps.append(NextCall(tool=tool, arguments=arguments, why=why))
+        return True
+
+    def wait(self, kind: str, id_: str, why: str) -> bool:
+        """Add a wait for something in the cluster; say whether its id is known."""
+        return self.step("wait_for", why, kind=kind, id=id_)
+
+
+def id_of(body: Any) -> str:
+    """Return the id of anything that has metadata."""
+    return text(get(body, "/metadata/uid"))

@@ -1,0 +1,134 @@
+"""Looks at all that a person would look at before an upgrade; `summaries.assessment` weighs it."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeAlias
+
+from ap_mcp.assessment.addons import LIST as ADDONS
+from ap_mcp.assessment.addons import TEMPLATES, needs_template, template_of
+from ap_mcp.assessment.model import Assessment, Seen
+from ap_mcp.assessment.verdict import CHANGES, assessment, unlisted
+from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, ServiceError
+from ap_mcp.masking import mask
+from ap_mcp.parallel_reads import Reader, read_together
+from ap_mcp.rules.versions import offered_to, order, resolve_target, route, runs_now
+from ap_mcp.schemas import argument_schema
+from ap_mcp.specs import Operation
+from ap_mcp.vendor import items, word
+
+__all__ = ["ASSESS_UPGRADE", "Assessment", "assess", "input_schema"]
+
+ASSESS_UPGRADE = "assess_upgrade"
+TITLE = "Assess an upgrade"
+DESCRIPTION = "Says whether a cluster can be upgraded now, what stands in the way, and which calls to make, in order."
+CLUSTER, TARGET = "cluster_id", "target_version"
+FIRST = "get_cluster"
+"""Read before the others: without the cluster nothing can be said, and rules may go by its name and tags."""
+READS = (
+    *("get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates", "list_prechecks"),
+    *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
+)
+OF_NO_CLUSTER = frozenset({"list_upgrade_paths", "get_upgrade_feature_gates"})
+NEEDS = frozenset({"get_upgrade_info"})
+"""Operations that must be offered for this to be."""
+
+Forbidden: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
+"""`await forbidden("run_precheck", {…})`: which rule does not let a call be made, whoever agrees; empty if none."""
+
+
+def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
+    """Return the input schema: the arguments as they are in the specs of `operations`."""
+    upgrade = operations["get_upgrade_info"]
+    cluster = argument_schema(upgrade, upgrade.arguments[CLUSTER])
+    target = {"type": "string", "description": "v1.31 or a whole version; the newest offered if left out"}
+    return {
+        "type": "object",
+        "properties": {CLUSTER: cluster, TARGET: target},
+        "required": [CLUSTER],
+        "additionalProperties": False,
+    }
+
+
+async def assess(
+    arguments: Mapping[str, Any],
+    read: Reader,
+    now: Callable[[], datetime],
+    *,
+    forbidden: Forbidden,
+    absent: frozenset[str] = frozenset(),
+) -> Assessment:
+    """Look, and say whether the upgrade can go ahead.
+
+    Args:
+        arguments: `cluster_id`, and `target_version` if somebody asks for one.
+        read: reads from the cloud, if the policy lets it be asked.
+        now: the service's time, asked after the reads.
+        forbidden: tells whether a rule of the operator forbids a call.
+        absent: tools that are not offered.
+
+    Raises:
+        ApMcpError: the cluster itself cannot be read.
+    """
+    cluster_id, wanted = arguments[CLUSTER], arguments.get(TARGET, "").strip() or None
+    cluster = mask(await read(FIRST, cluster_id=cluster_id))
+    looks = {each: (each, {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id}) for each in READS}
+    found, failed = await read_together(read, looks)
+    answers = {FIRST: cluster, **{name: mask(each) for name, each in found.items()}}
+    troubles = {name: _briefly(failed[name]) for name in READS if name in failed}
+    troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")
+    info = answers.get("get_upgrade_info")
+    running, offered = runs_now(info), offered_to(info)
+    way = _way(answers, running, offered, wanted)
+    templates, unread = await _templates(read, answers, way)
+    troubles |= {f"{TEMPLATES} of {word(name)}": _briefly(error) for name, error in sorted(unread.items())}
+    closed = {tool: await forbidden(tool, {CLUSTER: cluster_id}) for tool in CHANGES if tool not in absent}
+    return assessment(
+        Seen(
+            cluster_id=cluster_id,
+            wanted=wanted,
+            now=running,
+            offered=offered,
+            route=way,
+            answers=answers,
+            errors=troubles,
+            templates=templates,
+            at=now(),
+            absent=absent,
+            closed={tool: why for tool, why in closed.items() if why},
+        )
+    )
+
+
+def _way(answers: Mapping[str, Any], running: str, offered: list[str], wanted: str | None) -> list[str]:
+    """Return the versions to go through, the first of which is offered; empty if there is nothing to go to."""
+    if not running or not offered:
+        return []
+    if wanted is None:
+        return [max(offered, key=order)]
+    if target := resolve_target(wanted, offered):
+        return [target]
+    return [] if _is_behind(wanted, running) else route(answers.get("list_upgrade_paths"), offered, wanted)
+
+
+def _is_behind(wanted: str, running: str) -> bool:
+    """Say whether a version is no newer than the one that runs, to whatever part of it is given."""
+    parts = order(wanted)
+    return parts <= order(running)[: len(parts)]
+
+
+async def _templates(
+    read: Reader, answers: Mapping[str, Any], way: list[str]
+) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
+    """Read the templates of the add-ons that may not run on the version to go to."""
+    rows = items(answers.get(ADDONS), "/items") if way else []
+    names = sorted({template_of(each) for each in rows if needs_template(each, way[0])} - {""})
+    found, unread = await read_together(read, {name: (TEMPLATES, {"template_name": name}) for name in names})
+    return {name: mask(each) for name, each in found.items()}, unread
+
+
+def _briefly(error: ApMcpError) -> str:
+    if isinstance(error, ServiceError):
+        return f"HTTP {error.status} {word(error.code) if error.code else ''}".strip()
+    if isinstance(error, ConfirmationRequired):
+        return "a rule of the operator wants a person asked before each look"
+    return "a rule of the operator forbids it" if isinstance(error, CallRefused) else "no answer came"

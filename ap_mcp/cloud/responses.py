@@ -1,0 +1,289 @@
+"""Turns what came back into a value or into an error that says what to do."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from fnmatch import fnmatchcase
+from functools import cache, partial
+from re import IGNORECASE
+from re import compile as pattern
+from typing import Any
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.cloud.bodies import ErrorBody, hide, holds_error, is_html, parse_json, read_error_body
+from ap_mcp.errors import (
+    AuthenticationFailed,
+    BadAnswer,
+    Conflict,
+    NotFound,
+    PermissionDenied,
+    QuotaExceeded,
+    ServiceError,
+    SpecError,
+    Throttled,
+    Unavailable,
+)
+from ap_mcp.specs import FILE, JSON, specs_folder
+from ap_mcp.wording import NAME_LIMIT, clean
+
+LARGEST_SKEW = timedelta(minutes=5)
+QUOTA = "quota"
+_BY_STATUS: Mapping[int, type[ServiceError]] = {
+    401: AuthenticationFailed,
+    403: PermissionDenied,
+    404: NotFound,
+    408: Unavailable,
+    409: Conflict,
+    410: NotFound,
+    429: Throttled,
+}
+_LATER = {429: "in a minute"}
+_AGAIN = {409: "The same call again would get the same answer until that has changed."}
+# Another try changes nothing about these; about 401, 408, 409 and 429 it may, once something else has changed.
+_FINAL = frozenset(range(400, 500)) - {401, 408, 409, 429}
+_ABOUT_TIME = pattern(r"expire|timestamp|x-sdk-date|clock|signature time|server time", IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a status or a code means to an agent; `reasoned` is what it means with a reason in words."""
+
+    meaning: str
+    hint: str
+    retry: bool
+    kind: str = ""
+    reasoned: "Entry | None" = None
+
+    def given(self, reason: str) -> "Entry":
+        """Return what it means if the service gives a reason in words: then that tells more than the code does."""
+        return self.reasoned if self.reasoned and " " in reason.strip() else self
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorCatalogue:
+    """tool_specs/errors.json: statuses, vendor codes, and where to look for what was not found."""
+
+    statuses: Mapping[int, Entry]
+    codes: Mapping[str, Entry]
+    lookups: tuple[tuple[str, str], ...]
+
+    def entry(self, status: int, *codes: str) -> Entry:
+        """Return the entry of the first known code, else that of the status, else that of its class."""
+        for code in codes:
+            known = self.codes.get(code) or self.codes.get(code.replace("APIG.", "APIGW.", 1))
+            if known is not None:
+                return known
+        return self.statuses.get(status) or self.statuses[500 if status >= 500 else 400]
+
+    def lookup(self, operation_id: str) -> str:
+        """Return the sentence that names the list tools for what an operation did not find."""
+        return next((hint for glob, hint in self.lookups if fnmatchcase(operation_id, glob)), "")
+
+
+@cache
+def load_error_catalogue() -> ErrorCatalogue:
+    """Return the shipped catalogue; parsed once per process."""
+    path = specs_folder() / "errors.json"
+    try:
+        raw = parse_json(path.read_bytes())
+        return ErrorCatalogue(
+            statuses={int(status): _entry(entry) for status, entry in raw["statuses"].items()},
+            codes={code: _entry(entry) for code, entry in raw["codes"].items()},
+            lookups=tuple((lookup["operations"], lookup["hint"]) for lookup in raw["lookups"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SpecError(f"{path}: missing or malformed ({error!r})") from error
+
+
+def service_error(
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    operation_id: str,
+    *,
+    permission: str | None = None,
+    catalogue: ErrorCatalogue | None = None,
+    may_repeat: bool = True,
+    secrets: Collection[str] = (),
+    now: datetime | None = None,
+) -> ServiceError:
+    """Understand an answer that is an error; never fails, whatever came.
+
+    Args:
+        status: of HTTP.
+        headers: of the answer.
+        content: body of the answer, of any kind.
+        operation_id: what was asked for.
+        permission: IAM action it needs.
+        catalogue: meanings and hints; the shipped one if None.
+        may_repeat: whether the same request may be sent twice without doing something twice.
+        secrets: values that must not show up in the message.
+        now: our time, to compare with the service's.
+    """
+    catalogue = catalogue or load_error_catalogue()
+    headers = {name.lower(): value for name, value in headers.items()}
+    body = read_error_body(content)
+    entry = catalogue.entry(status, body.code, body.other_code).given(body.reason)
+    kind = _kind(status, entry, html=is_html(content, _media_type(headers)))
+    retry_after = _retry_after(headers.get("retry-after", ""), now or datetime.now(UTC))
+    hints = [
+        entry.meaning,
+        entry.hint,
+        _denial(body, permission) if status == 403 else "",
+        catalogue.lookup(operation_id) if kind is NotFound else "",
+        _skew(body.message, headers.get("date", ""), now) if status in {401, 403} else "",
+        _repeat(status, entry, retry_after, may_repeat=may_repeat),
+    ]
+    error = kind(
+        status=status,
+        operation=operation_id,
+        code=body.code,
+        other_code=body.other_code,
+        message=body.message,
+        reason=body.reason,
+        request_id=request_id_of(headers) or body.request_id,
+        hint=" ".join(hint for hint in hints if hint),
+        retry_after=retry_after,
+        may_pass=entry.retry,
+    )
+    error.rewrite(partial(hide, secrets=secrets))
+    return error
+
+
+def read_answer(
+    call: HttpCall, status: int, headers: Mapping[str, str], content: bytes, *, secrets: Collection[str] = ()
+) -> Any:
+    """Return the value of a successful answer: parsed JSON, text, bytes, or None where no body is due.
+
+    Raises:
+        BadAnswer: it is not what the operation answers with.
+    """
+    media_type = _media_type({name.lower(): value for name, value in headers.items()})
+    bad = partial(_bad, call, status, headers, content, secrets)
+    if not content and call.may_answer_nothing:
+        return None
+    if is_html(content, media_type):
+        raise bad("A web page came instead of an answer of the API.")
+    looks_like_json = media_type.endswith("json") or content[:1] == b"{"
+    document = _parsed(content) if looks_like_json or call.accepts == JSON else None
+    if holds_error(document):
+        raise bad("An error came under the status of a success.")
+    if call.accepts == JSON:
+        if not isinstance(document, dict | list):
+            what = "The answer is empty." if not content else "The answer is no JSON, or cut off."
+            raise bad(what)
+        return document
+    if call.accepts == FILE:
+        if not content:
+            raise bad("The file is empty.")
+        return content
+    if call.accepts is None:
+        return document
+    return content.decode("utf-8", errors="replace")
+
+
+def request_id_of(headers: Mapping[str, str]) -> str:
+    """Return the id under which the service's support finds the request."""
+    lowered = {name.lower(): value for name, value in headers.items()}
+    return clean(lowered.get("x-request-id") or lowered.get("x-iam-trace-id") or "", NAME_LIMIT)
+
+
+def _entry(raw: Mapping[str, Any]) -> Entry:
+    retry, reasoned = raw["retry"], raw.get("reasoned")
+    with_reason = Entry(reasoned["meaning"], reasoned["hint"], retry) if reasoned else None
+    return Entry(raw["meaning"], raw["hint"], retry, raw.get("kind", ""), with_reason)
+
+
+def _media_type(headers: Mapping[str, str]) -> str:
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _parsed(content: bytes) -> Any:
+    try:
+        return parse_json(content)
+    except ValueError:
+        return None
+
+
+def _kind(status: int, entry: Entry, *, html: bool) -> type[ServiceError]:
+    if entry.kind == QUOTA:
+        return QuotaExceeded
+    if status < 400 or (html and status in _FINAL | {401, 409}):
+        return BadAnswer
+    return _BY_STATUS.get(status, Unavailable if status >= 500 else ServiceError)
+
+
+def _bad(  # noqa: PLR0917 - all but the last are bound once
+    call: HttpCall, status: int, headers: Mapping[str, str], content: bytes, secrets: Collection[str], what: str
+) -> BadAnswer:
+    """Build the error for a 2xx that is no answer; a change may have been made all the same."""
+    body = read_error_body(content)
+    after = (
+        "Something between this machine and the API may have answered: check AP_MCP_ENDPOINT and the network."
+        if call.method == "GET"
+        else "The change was probably made: look at what exists now before you send it again."
+    )
+    error = BadAnswer(
+        status=status,
+        operation=call.operation_id,
+        code=body.code,
+        other_code=body.other_code,
+        message=body.message,
+        reason=body.reason,
+        request_id=request_id_of(headers) or body.request_id,
+        hint=f"{what} {after}",
+    )
+    error.rewrite(partial(hide, secrets=secrets))
+    return error
+
+
+def _denial(body: ErrorBody, permission: str | None) -> str:
+    action = body.denied_action or permission
+    needed = f"Needed is the IAM action {action}: an administrator can grant it." if action else ""
+    encoded = "The full reason came encoded; an administrator can decode it in IAM." if body.is_encoded else ""
+    return f"{needed} {encoded}".strip()
+
+
+def _repeat(status: int, entry: Entry, retry_after: float | None, *, may_repeat: bool) -> str:
+    if entry.retry and status >= 500 and not may_repeat:
+        return "It may have been carried out all the same: look at what exists before you send it again."
+    if entry.retry:
+        later = _LATER.get(status, "later") if retry_after is None else f"in {retry_after:.0f} s"
+        return f"Worth another try {later}."
+    return _AGAIN.get(status, "The same call again would get the same answer.") if status in _FINAL | {409} else ""
+
+
+def _retry_after(value: str, now: datetime) -> float | None:
+    """Read a Retry-After header: seconds or a date."""
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    moment = _http_date(value)
+    return None if moment is None else max(0.0, (moment - now).total_seconds())
+
+
+def _http_date(value: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError, IndexError):
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def _skew(message: str, date: str, now: datetime | None) -> str:
+    """Say what the clocks have to do with a refusal."""
+    if "token" in message.lower() and "signature" not in message.lower():
+        return "A token given as AP_MCP_AUTH_TOKEN ends after 24 hours: set a fresh one."
+    is_about_time = bool(_ABOUT_TIME.search(message))
+    theirs = _http_date(date)
+    if theirs is None:
+        return "Signatures end after 15 minutes: check this machine's clock." if is_about_time else ""
+    skew = (now or datetime.now(UTC)) - theirs
+    if abs(skew) > LARGEST_SKEW:
+        way = "ahead of" if skew > timedelta() else "behind"
+        minutes = round(abs(skew).total_seconds() / 60)
+        return f"This machine's clock is {minutes} minutes {way} the service's: set it right (NTP), then try again."
+    if is_about_time:
+        return f"The clocks agree within {abs(skew).total_seconds():.0f} s, so they are not the reason."
+    return ""

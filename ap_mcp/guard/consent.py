@@ -1,0 +1,283 @@
+"""Gets a person's consent through whichever channel the caller has; what a model can supply by itself is none.
+
+Channels: a form the client shows while the call waits (`push`) or between two legs of a call (`return`), an approval
+signed elsewhere, and, only where the operator accepts it, a token that the model itself carries.
+"""
+
+import hmac
+import json
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from hashlib import sha256
+from typing import Any, Literal, TypeAlias
+
+from anyio import move_on_after
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.errors import ApprovalRequired, ConsentDeclined
+from ap_mcp.guard.approvals import ApprovalStore, Question, new_code
+from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
+from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.guard.seal import Sealer, canonical
+from ap_mcp.specs import JSON
+from ap_mcp.wording import in_quotes
+
+__all__ = ["AskBack", "Caller", "Confirmer", "Consent", "FormAnswer", "LookAgain", "Request", "digest_of", "local_user"]
+
+Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
+
+FIELD = "name"
+STATE, TOKEN = "state", "token"
+LIFETIME = timedelta(minutes=5)
+APPROVAL_LIFETIME = timedelta(minutes=15)
+MOST_ROUNDS = 3
+PATIENCE = 300.0
+"""Seconds a person may take over a form that is shown while the call waits."""
+AS_OF = "As of "
+KEPT_CHANGING = "What it touches changed every time it was asked about. Call again once it is at rest."
+CHANGED = "What this touches has changed since you were asked; this is how it is now."
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What consent is asked for: one call, bound to what a person is shown about it.
+
+    Attributes:
+        digest: of the true arguments and of the files they name; `arguments` are masked.
+        call: what is sent once somebody agrees, to the byte: what is filled in for the caller was read before.
+        project: the project it is sent to; not every path names it.
+        shown_at: the service's time the impact is told for.
+        other_approver: a rule wants somebody other than the caller to approve.
+        takes_token: the tool has an argument for one; `token` is what was given for it.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    digest: str
+    impact: Impact
+    call: HttpCall = field(repr=False)
+    project: str
+    shown_at: datetime
+    other_approver: bool = False
+    takes_token: bool = True
+    token: str | None = None
+
+    def fingerprint(self) -> str:
+        """Return a digest of what is shown and of what would be sent; in which order things are named is no matter."""
+        call = self.call
+        body = call.body or b""
+        content = canonical(json.loads(body)) if body and call.content_type == JSON else sha256(body).hexdigest()
+        sent = [self.project, call.method, call.path, sorted(call.query), sorted(call.headers.items()), content]
+        return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
+
+    def binding(self, principal: str) -> dict[str, str]:
+        """Return what a consent must match to count for this call."""
+        bound = {"tool": self.tool, "digest": self.digest, "fingerprint": self.fingerprint()}
+        return {**bound, "principal": principal}
+
+
+LookAgain: TypeAlias = Callable[[datetime | None], Awaitable[Request]]
+"""Decides and reads everything anew; with a time, as it would have been told then, its ages and all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Consent:
+    """A person agreed, or a rule lets the call go; already spent.
+
+    Attributes:
+        request: what was agreed to, and nothing else is sent.
+        channel: how it was had.
+        approver: who agreed.
+        because: what stands in the audit as the decision.
+    """
+
+    request: Request
+    channel: str
+    approver: str
+    because: str = "a person agreed"
+
+
+def digest_of(arguments: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
+    """Return the digest of a call's true arguments and of the content of the files they name."""
+    contents = {name: sha256(content).hexdigest() for name, content in files.items()}
+    canonical = json.dumps([dict(arguments), contents], sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Confirmer:
+    """Asks for consent in one of the operator's modes.
+
+    Args:
+        mode: human, approval, token or deny.
+        sealer: seals what travels through the client.
+        store: approvals, and which consents are spent; shared by all servers of one user.
+        now: the clock.
+        patience: seconds a person may take over a form that is shown while the call waits.
+    """
+
+    mode: Mode
+    sealer: Sealer
+    store: ApprovalStore
+    now: Callable[[], datetime]
+    patience: float = PATIENCE
+
+    async def confirm(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent | AskBack:
+        """Return a consent to exactly this call, or the question to put to a person.
+
+        Args:
+            request: the call and its impact, read just now.
+            caller: who calls.
+            look_again: looks anew, after a person took time to answer.
+
+        Raises:
+            ConsentDeclined: a person said no or nothing, typed another name, or what they saw kept changing.
+            ApprovalRequired: the caller cannot be asked; says how a person approves.
+        """
+        forms = self.mode in ("human", "token") and not request.other_approver
+        if request.token is not None and self.mode == "token" and not request.other_approver:
+            return self._by_token(request, caller, request.token)
+        if forms and caller.can_return:
+            return self._between_legs(request, caller)
+        if forms and caller.push is not None:
+            return await self._while_waiting(request, caller, caller.push, look_again)
+        return await self._elsewhere(request, caller, look_again)
+
+    async def _while_waiting(
+        self,
+        request: Request,
+        caller: Caller,
+        push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
+        look_again: LookAgain,
+    ) -> Consent:
+        note = ""
+        for _ in range(MOST_ROUNDS):
+            answer = None
+            with move_on_after(self.patience):
+                answer = await push(message(request.impact, note), form(request.impact))
+            _judge(request, answer)
+            fresh = await look_again(None)
+            if fresh.other_approver:
+                return await self._elsewhere(fresh, caller, look_again)
+            if hmac.compare_digest(fresh.fingerprint(), request.fingerprint()):
+                return Consent(fresh, "form", caller.principal)
+            request, note = fresh, CHANGED
+        raise ConsentDeclined(request.tool, KEPT_CHANGING)
+
+    def _between_legs(self, request: Request, caller: Caller) -> Consent | AskBack:
+        bound = request.binding(caller.principal)
+        opened = self._opened(STATE, caller.state)
+        if opened is None or caller.returned is None:
+            return self._question(request, bound, 1, "")
+        if any(opened.get(key) != value for key, value in bound.items() if key != "fingerprint"):
+            return self._question(request, bound, 1, "")
+        if not self.store.spend(opened["id"], self.now() + LIFETIME):
+            raise ConsentDeclined(request.tool, "This answer was used before. Call again to be asked anew.")
+        if not hmac.compare_digest(opened["fingerprint"], bound["fingerprint"]):
+            if opened["round"] >= MOST_ROUNDS:
+                raise ConsentDeclined(request.tool, KEPT_CHANGING)
+            return self._question(request, bound, opened["round"] + 1, CHANGED)
+        _judge(request, caller.returned)
+        return Consent(request, "form", caller.principal)
+
+    def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
+        payload = {**bound, "id": secrets.token_urlsafe(12), "round": number}
+        state = self.sealer.seal(STATE, payload, self.now() + LIFETIME)
+        return AskBack(message(request.impact, note), form(request.impact), state)
+
+    def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
+        opened = self._opened(TOKEN, token)
+        bound = request.binding(caller.principal)
+        if opened is None or any(opened.get(key) != value for key, value in bound.items()):
+            why = "The confirmation_token is unknown, expired, or for another call or state of things."
+            raise ConsentDeclined(request.tool, f"{why} Call again without it for a new one.")
+        if not self.store.spend(opened["id"], self.now() + LIFETIME):
+            why = "The confirmation_token was used before. Call again without it for a new one."
+            raise ConsentDeclined(request.tool, why)
+        return Consent(request, "token", "", "the model carried a token, as the operator accepts")
+
+    async def _elsewhere(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent:
+        """Take an approval that was signed for exactly this, or ask for one."""
+        request = await look_again(request.shown_at)
+        now, bound = self.now(), request.binding(caller.principal)
+        found = self.store.approved_for(bound, now, other_approver=request.other_approver)
+        genuine = found is not None and await self._is_ours(found.question, caller, look_again)
+        if found and genuine and self.store.spend(found.question.consent_id, found.question.expires):
+            return Consent(request, "approval", found.approver)
+        question = self.store.pending_for(bound, now)
+        if question is None or not await self._is_ours(question, caller, look_again):
+            question = self._asked(request, caller, now)
+            self.store.ask(question)
+        token = None
+        if self.mode == "token" and request.takes_token and not request.other_approver:
+            payload = {**bound, "id": secrets.token_urlsafe(12)}
+            token = self.sealer.seal(TOKEN, payload, now + LIFETIME)
+        raise ApprovalRequired(request.tool, request.impact.effect, request.impact.text(), question.code, token)
+
+    async def _is_ours(self, question: Question, caller: Caller, look_again: LookAgain) -> bool:
+        """Say whether a person was shown what is true, and not what somebody wrote into the store.
+
+        What was shown is told anew for the time it was told at, and must be the same to the letter.
+        """
+        shown_at = read_moment(question.impact_text.partition("\n")[0].removeprefix(AS_OF))
+        if shown_at is None:
+            return False
+        return question.says_the_same(self._asked(await look_again(shown_at), caller, self.now()))
+
+    def _asked(self, request: Request, caller: Caller, now: datetime) -> Question:
+        return Question(
+            code=new_code(),
+            tool=request.tool,
+            arguments=canonical(dict(request.arguments)),
+            arguments_digest=request.digest,
+            principal=caller.principal,
+            effect=request.impact.effect,
+            name=request.impact.name,
+            impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.impact.text()}",
+            fingerprint=request.fingerprint(),
+            created=now,
+            expires=now + APPROVAL_LIFETIME,
+            other_approver=request.other_approver,
+        )
+
+    def _opened(self, kind: str, sealed: str | None) -> dict[str, Any] | None:
+        return None if sealed is None else self.sealer.open(kind, sealed, self.now())
+
+
+def read_moment(text: str) -> datetime | None:
+    """Return the time that a text tells as RFC 3339; None if it tells none."""
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else None
+
+
+def message(impact: Impact, note: str = "") -> str:
+    """Return what a person reads before they decide; made of facts read from the cloud, never of the model's words."""
+    typed = f"To go on, type its name exactly: {in_quotes(impact.name)}"
+    return "\n".join(part for part in (note, impact.text(), typed) if part)
+
+
+def form(impact: Impact) -> dict[str, Any]:
+    """Return the form: the name must be typed, because a bare yes can be answered by a machine."""
+    text = {"type": "string", "title": "Name", "description": f"Type {in_quotes(impact.name)} to go on"}
+    return {"type": "object", "properties": {FIELD: text}, "required": [FIELD]}
+
+
+def _judge(request: Request, answer: FormAnswer | None) -> None:
+    if answer is None or answer.action not in ("accept", "decline"):
+        why = "The person who was asked did not answer. Call again to have them asked anew."
+        raise ConsentDeclined(request.tool, why)
+    if answer.action == "decline":
+        raise ConsentDeclined(request.tool, "The person who was asked said no. Do not ask again unless they want it.")
+    typed, name = answer.content.get(FIELD), request.impact.name
+    if not isinstance(typed, str) or not hmac.compare_digest(_bytes(typed), _bytes(name)):
+        why = f"The name typed was not {in_quotes(name)}. Call again to have it asked anew; only the person types it."
+        raise ConsentDeclined(request.tool, why)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,367 @@
+"""Loads `tool_specs/*.json` into an immutable catalog of operations.
+
+The documents are plain OpenAPI 3.1; what is ours stands in each operation's `x-ap-mcp` object,
+whose form is `tool_specs/x-ap-mcp.schema.json`.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal, TypeAlias
+
+from ap_mcp.errors import SpecError
+from ap_mcp.specs.waits import Wait, own_waits, read_wait
+
+Schema: TypeAlias = Mapping[str, Any]
+Effect: TypeAlias = Literal["read", "write", "disrupt", "destroy", "secret"]
+
+EFFECTS: tuple[Effect, ...] = ("read", "write", "disrupt", "destroy", "secret")
+GUARDED: frozenset[Effect] = frozenset({"disrupt", "destroy", "secret"})
+SUBJECTS = ("clusters", "addons", "upgrades", "quotas", "tags", "charts")
+METHODS = ("get", "put", "post", "delete", "patch")
+
+_EXPRESSION = re.compile(r"\{?\$response\.body#((?:/[^{}]*)?)\}?")
+
+FILE = "application/octet-stream"
+JSON = "application/json"
+MULTIPART = "multipart/form-data"
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One flat tool argument and the place or places its value goes to."""
+
+    name: str
+    places: tuple[str, ...]
+    entries: Mapping[str, str] | None = None
+    items: Mapping[str, str] | None = None
+    description: str | None = None
+    schema: Schema = field(default_factory=dict)
+    required: bool | None = None
+
+    @property
+    def path_parameter(self) -> str | None:
+        """The path parameter it fills, if it fills one."""
+        prefix = "$request.path."
+        return next((place.removeprefix(prefix) for place in self.places if place.startswith(prefix)), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Fill:
+    """A body value that is read from the cloud before the request is sent."""
+
+    pointer: str
+    operation: str
+    arguments: Mapping[str, str]
+    value: str
+    merge: bool
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """Pointers into the answer that the value is made of."""
+        return tuple(_EXPRESSION.findall(self.value))
+
+    def take(self, body: Any) -> Any:
+        """Return the value out of an answer: what its expression points to, or its text with the expressions put in.
+
+        Raises:
+            LookupError: the answer lacks a part of it.
+        """
+        if not self.value.startswith("$"):
+            return _EXPRESSION.sub(lambda found: str(_value_at(body, found[1])), self.value)
+        return _value_at(body, self.sources[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The argument that names the thing acted on, and the operation that reads it."""
+
+    argument: str
+    read: str
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """An argument that is not sent: what it names is read with another operation, for the summary to go by."""
+
+    argument: str
+    operation: str
+    description: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reconcile:
+    """How to see whether a call whose answer was lost has created something.
+
+    Attributes:
+        operation: lists such things.
+        list: where the list stands in its answer.
+        match: arguments of the call, and where an entry has the same value.
+        id: where an entry has its id.
+        created_at: where it says when it was created.
+    """
+
+    operation: str
+    list: str
+    match: Mapping[str, str]
+    id: str
+    created_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class EffectRule:
+    """A condition over the flat arguments that raises the effect."""
+
+    condition: Schema
+    effect: Effect
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One documented operation, which is one tool."""
+
+    id: str
+    method: str
+    path: str
+    subject: str
+    title: str
+    description: str
+    effect: Effect
+    effect_when: tuple[EffectRule, ...]
+    arguments: Mapping[str, Argument]
+    unsupported: tuple[str, ...]
+    constraints: Schema | None
+    fill: tuple[Fill, ...]
+    context: tuple[Context, ...]
+    options: tuple[str, ...]
+    idempotent: bool
+    summary: str
+    target: Target | None
+    reconcile: Reconcile | None
+    wait: Wait | None
+    permission: str
+    reference: str
+    parameters: tuple[Schema, ...]
+    body: Schema | None
+    body_required: bool
+    content_type: str
+    status: int
+    response: Schema | None
+    response_type: str | None
+    documents: Mapping[str, Schema] = field(repr=False, compare=False)
+
+    @cached_property
+    def worst_effect(self) -> Effect:
+        """The gravest effect that any arguments can bring about."""
+        return max((self.effect, *(rule.effect for rule in self.effect_when)), key=EFFECTS.index)
+
+    @property
+    def guarded(self) -> bool:
+        """Whether some call of it needs a person's consent."""
+        return self.worst_effect in GUARDED
+
+    @property
+    def awaited_as(self) -> str | None:
+        """The kind of thing one can wait for by reading with this operation; None if its answers tell no end."""
+        return self.wait.kind if self.wait is not None and self.wait.operation == self.id else None
+
+    @property
+    def answers_with_file(self) -> bool:
+        """Whether its answer goes to a file and never into the conversation."""
+        return self.effect == "secret" or self.response_type == FILE
+
+    @property
+    def may_answer_nothing(self) -> bool:
+        """Whether a success may come without a body: the spec allows null where it else has an object."""
+        return self.response is not None and "null" in self.follow(self.response).get("type", ())
+
+    def follow(self, node: Schema) -> Schema:
+        """Return `node` with its `$ref`, if it has one, replaced by what it points to."""
+        while "$ref" in node:
+            rest = {key: value for key, value in node.items() if key != "$ref"}
+            node = {**pointed(self.documents, node["$ref"]), **rest}
+        return node
+
+    def parameter(self, place: str, name: str) -> Schema | None:
+        """Return the declared parameter `name` in `place` (path, query, header), or None."""
+        return next((p for p in self.parameters if p["in"] == place and p["name"] == name), None)
+
+
+class Catalog(Mapping[str, Operation]):
+    """All operations by tool name, in the order of the documents; and the documents themselves."""
+
+    def __init__(self, operations: Sequence[Operation], documents: Mapping[str, Schema]) -> None:
+        self._operations = {operation.id: operation for operation in operations}
+        if len(self._operations) != len(operations):
+            names = [operation.id for operation in operations]
+            raise SpecError(f"operationId used twice: {sorted({n for n in names if names.count(n) > 1})}")
+        self.documents = documents
+
+    def __getitem__(self, name: str) -> Operation:
+        return self._operations[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._operations)
+
+    def __len__(self) -> int:
+        return len(self._operations)
+
+    def __repr__(self) -> str:
+        return f"<Catalog of {len(self)} operations>"
+
+
+def specs_folder() -> Path:
+    """Return the folder of the documents: inside the installed package, or beside it in a checkout."""
+    package = Path(__file__).parents[1]
+    for folder in (package / "tool_specs", package.parent / "tool_specs"):
+        if (folder / "common.json").is_file():
+            return folder
+    raise SpecError(f"tool_specs not found in {package} or beside it: reinstall ap-mcp")
+
+
+@cache
+def load_catalog() -> Catalog:
+    """Return the catalog of the shipped documents; parsed once per process."""
+    return read_catalog(specs_folder())
+
+
+def read_catalog(folder: Path) -> Catalog:
+    """Parse the documents in `folder` into a catalog.
+
+    Raises:
+        SpecError: a document is missing, no JSON, or an operation lacks what is mandatory.
+    """
+    documents: dict[str, Schema] = {}
+    for name in ("common", *SUBJECTS):
+        path = folder / f"{name}.json"
+        try:
+            documents[path.name] = _absolute(json.loads(path.read_bytes()), path.name)
+        except (OSError, ValueError) as error:
+            raise SpecError(f"{path}: {error}") from error
+    frozen = MappingProxyType(documents)
+    found = [
+        (subject, path, method, item[method])
+        for subject in SUBJECTS
+        for path, item in documents[f"{subject}.json"].get("paths", {}).items()
+        for method in METHODS
+        if method in item
+    ]
+    waits = own_waits(raw for *_, raw in found)
+    return Catalog([_operation(*each, waits=waits, documents=frozen) for each in found], frozen)
+
+
+def pointed(documents: Mapping[str, Schema], reference: str) -> Schema:
+    """Return the node that an absolute reference (`clusters.json#/components/…`) points to."""
+    document, _, pointer = reference.partition("#")
+    node: Any = documents.get(document)
+    for token in tokens(pointer):
+        node = node.get(token) if isinstance(node, Mapping) else None
+    if not isinstance(node, Mapping):
+        raise SpecError(f"{reference} points to nothing")
+    return node
+
+
+def tokens(pointer: str) -> list[str]:
+    """Split an RFC 6901 pointer into its unescaped tokens; the empty pointer has none."""
+    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+
+
+def _value_at(body: Any, pointer: str) -> Any:
+    for token in tokens(pointer):
+        if isinstance(body, list) and token.isdigit() and int(token) < len(body):
+            body = body[int(token)]
+        elif isinstance(body, Mapping) and token in body:
+            body = body[token]
+        else:
+            raise LookupError(pointer)
+    return body
+
+
+def _absolute(node: Any, document: str) -> Any:
+    """Copy `node` with every relative `$ref` made absolute, so that it can be read out of its document."""
+    if isinstance(node, dict):
+        copy = {key: _absolute(value, document) for key, value in node.items()}
+        reference = copy.get("$ref")
+        if isinstance(reference, str) and reference.startswith("#"):
+            copy["$ref"] = document + reference
+        return copy
+    if isinstance(node, list):
+        return [_absolute(value, document) for value in node]
+    return node
+
+
+def _operation(
+    subject: str, path: str, method: str, raw: Schema, *, waits: Mapping[str, Schema], documents: Mapping[str, Schema]
+) -> Operation:
+    try:
+        ours = raw["x-ap-mcp"]
+        status, response_type, response = _success(raw["responses"])
+        content = raw.get("requestBody", {}).get("content", {})
+        content_type = next(iter(content), JSON)
+        return Operation(
+            id=raw["operationId"],
+            method=method.upper(),
+            path=path,
+            subject=subject,
+            title=raw["summary"],
+            description=raw["description"],
+            effect=ours["effect"],
+            effect_when=tuple(EffectRule(rule["if"], rule["effect"]) for rule in ours.get("effectWhen", ())),
+            arguments={name: _argument(name, value) for name, value in ours["arguments"].items()},
+            unsupported=tuple(ours.get("unsupported", ())),
+            constraints=ours.get("constraints"),
+            fill=tuple(_fill(pointer, value) for pointer, value in ours.get("fill", {}).items()),
+            context=tuple(Context(name, **value) for name, value in ours.get("context", {}).items()),
+            options=tuple(ours.get("options", ())),
+            idempotent=ours["idempotent"],
+            summary=ours["summary"],
+            target=Target(**ours["target"]) if "target" in ours else None,
+            reconcile=Reconcile(**ours["reconcile"]) if "reconcile" in ours else None,
+            wait=read_wait(ours["wait"], waits) if "wait" in ours else None,
+            permission=ours["permission"],
+            reference=ours["reference"],
+            parameters=tuple(_parameter(parameter, documents) for parameter in raw.get("parameters", ())),
+            body=content[content_type]["schema"] if content else None,
+            body_required=raw.get("requestBody", {}).get("required", False),
+            content_type=content_type,
+            status=status,
+            response=response,
+            response_type=response_type,
+            documents=documents,
+        )
+    except (KeyError, TypeError) as error:
+        raise SpecError(f"{subject}.json, {method.upper()} {path}: missing or malformed {error}") from error
+
+
+def _success(responses: Mapping[str, Any]) -> tuple[int, str | None, Schema | None]:
+    status = next(code for code in responses if code.startswith("2"))
+    content = responses[status].get("content", {})
+    media_type = next(iter(content), None)
+    return int(status), media_type, content[media_type]["schema"] if media_type else None
+
+
+def _parameter(raw: Schema, documents: Mapping[str, Schema]) -> Schema:
+    return pointed(documents, raw["$ref"]) if "$ref" in raw else raw
+
+
+def _argument(name: str, value: str | Mapping[str, Any]) -> Argument:
+    if isinstance(value, str):
+        return Argument(name, (value,))
+    to = value["to"]
+    return Argument(
+        name,
+        (to,) if isinstance(to, str) else tuple(to),
+        entries=value.get("entries"),
+        items=value.get("items"),
+        description=value.get("description"),
+        schema=value.get("schema", {}),
+        required=value.get("required"),
+    )
+
+
+def _fill(pointer: str, value: Mapping[str, Any]) -> Fill:
+    return Fill(pointer, value["operation"], value["arguments"], value["value"], value.get("merge", False))

@@ -1,0 +1,124 @@
+"""Reads the cloud's JSON without failing over odd values: pointers, lists, texts, numbers, and every kind of clock."""
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from ap_mcp.masking import mask
+from ap_mcp.wording import ANSI, clean, in_quotes, is_plain
+
+TEXT_LIMIT = 300
+_CLOCK = re.compile(
+    r"(?P<day>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?:[.,](?P<fraction>\d{1,12}))?"
+    r" ?(?P<zone>[+-]\d{2}:?\d{2}|[A-Za-z]{1,5})?(?![^\s])",
+)
+_ZONES = {"Z": "+00:00", "UTC": "+00:00", "GMT": "+00:00", "CST": "+08:00"}
+_NUMBER = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?")
+_EPOCH_UNITS = ((1e11, 1), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
+
+
+def get(body: Any, pointer: str, default: Any = None) -> Any:
+    """Return what stands at a JSON pointer; `default` when it is absent, null, or the way there is odd."""
+    node = body
+    for step in pointer.split("/")[1:]:
+        key = step.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, Mapping):
+            node = node.get(key)
+        elif isinstance(node, list) and key.isascii() and key.isdigit() and int(key) < len(node):
+            node = node[int(key)]
+        else:
+            return default
+    return default if node is None else node
+
+
+def items(body: Any, pointer: str = "") -> list[dict[str, Any]]:
+    """Return the objects of the list at `pointer`; a lone object counts as a list of one."""
+    found = get(body, pointer, [])
+    every = found if isinstance(found, list) else [found]
+    return [each for each in every if isinstance(each, dict)]
+
+
+def strings(body: Any, pointer: str = "") -> list[str]:
+    """Return the scalars of the list at `pointer` as clean texts; a lone scalar counts as a list of one."""
+    found = get(body, pointer, [])
+    every = found if isinstance(found, list) else [found]
+    return [text(each) for each in every if isinstance(each, str | int | float)]
+
+
+def mapping(body: Any, pointer: str = "") -> dict[str, str]:
+    """Return the object at `pointer` as clean texts, as labels and annotations need it."""
+    found = get(body, pointer)
+    return {text(key): text(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def text(value: Any, limit: int = TEXT_LIMIT) -> str:
+    """Return any value of the cloud as one harmless line of at most `limit` characters; null is empty."""
+    if value is None:
+        return ""
+    if isinstance(value, bool | dict | list):
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
+    head = str(value)[: 20 * limit + 1000]
+    return clean(ANSI.sub("", head), limit)
+
+
+def quoted(value: Any, limit: int = TEXT_LIMIT) -> str:
+    """Return a text of the cloud in quotation marks, secrets masked, for use inside a sentence of ours."""
+    return in_quotes(text(mask(value), limit), limit)
+
+
+def word(value: Any) -> str:
+    """Return a name, id or version of the cloud as it is; in quotation marks if it could pass for more than that."""
+    shown = text(value)
+    return shown if is_plain(shown) else quoted(value)
+
+
+def number(value: Any) -> int | float | None:
+    """Return a number, also one written as text; anything else is None."""
+    if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
+        value = float(value) if "." in value else int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        return None
+    return value
+
+
+def flag(value: Any) -> bool | None:
+    """Return a boolean, also one written as text; anything else is None."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.strip().lower()) if isinstance(value, str) else None
+
+
+def loaded(value: Any) -> Any:
+    """Return the JSON that a string holds; what holds none comes back as it is."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+
+
+def moment(value: Any) -> datetime | None:
+    """Return the time that any of the API's clocks shows, in UTC; None when it shows none.
+
+    Read are `2024-06-04 12:49:28.773718231 +0000 UTC` (and other offsets), RFC 3339, and seconds,
+    milliseconds, microseconds or nanoseconds since 1970. A time without a zone is taken as UTC.
+    """
+    try:
+        if (epoch := number(value)) is not None:
+            unit = next(unit for bound, unit in _EPOCH_UNITS if abs(epoch) < bound)
+            return datetime.fromtimestamp(epoch / unit, UTC) if epoch else None
+        match = _CLOCK.match(value.strip()) if isinstance(value, str) else None
+        if match is None:
+            return None
+        zone = (match["zone"] or "Z").upper()
+        offset = zone if zone[0] in "+-" else _ZONES[zone]
+        fraction = (match["fraction"] or "")[:6].ljust(6, "0")
+        stamp = f"{match['day']}T{match['time']}.{fraction}{offset}"
+        found = datetime.fromisoformat(stamp).astimezone(UTC)
+    except (ValueError, KeyError, OverflowError, OSError):
+        return None
+    return found if found.year > 1 else None

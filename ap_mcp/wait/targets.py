@@ -1,0 +1,243 @@
+"""What can be waited for, and what one call waits for: taken from what the specs say about phases."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from ap_mcp.errors import CallRefused, Problem
+from ap_mcp.masking import mask
+from ap_mcp.specs import Catalog, Operation, tokens
+from ap_mcp.specs.waits import Wait
+from ap_mcp.vendor import get, items, text, word
+from ap_mcp.wording import in_quotes, is_plain
+
+TITLE = "Wait for something to end"
+DESCRIPTION = "Waits until something has ended, then answers like its get tool. Repeat while it says running."
+LONGEST = 600
+USUAL = 50
+PARENTS = ("cluster_id", "namespace")
+PLACES = ("id", *PARENTS)
+"""Arguments that become a part of a path."""
+
+Look: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]
+"""An operation and its arguments."""
+Verdict: TypeAlias = Literal["succeeded", "failed", "running", "idle"]
+
+
+@dataclass(frozen=True, slots=True)
+class Waitable:
+    """A kind of thing that can be waited for.
+
+    Attributes:
+        read: the operation that looks at it.
+        wait: what its phases mean.
+        removal: what they mean while it is being deleted, if the specs say so.
+        can_go: there is an operation that deletes it, or what it is about.
+        lister: the operation that lists such things, if there is one.
+        about: what it is about, if it may be forgotten before anybody looks.
+    """
+
+    kind: str
+    read: Operation
+    wait: Wait
+    removal: Wait | None
+    can_go: bool
+    lister: str = ""
+    about: "Waitable | None" = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The arguments of the look; one takes the id, unless a list is looked at and searched for it."""
+        return tuple(name for name in self.read.arguments if name in self.wait.argument)
+
+    @property
+    def parents(self) -> tuple[str, ...]:
+        """Those among them that say where the thing is."""
+        return tuple(name for name in self.names if name != self.wait.takes_id)
+
+    @property
+    def optional(self) -> tuple[str, ...]:
+        """Arguments beyond them that name what it is about."""
+        return self.about.names if self.about else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What one call waits for, and how long.
+
+    Attributes:
+        given: the arguments of the call.
+        instead_of: the order whose thing is forgotten; this one looks at what that was about.
+    """
+
+    waitable: Waitable
+    given: Mapping[str, Any]
+    instead_of: "Order | None" = None
+
+    @property
+    def read(self) -> Operation:
+        """The operation that looks."""
+        return self.waitable.read
+
+    @property
+    def id(self) -> str:
+        """The id of the thing."""
+        return str(self.given["id"])
+
+    @property
+    def name(self) -> str:
+        """The thing in a sentence."""
+        return f"{self.waitable.kind.replace('_', ' ')} {in_quotes(self.id)}"
+
+    @property
+    def gone(self) -> bool:
+        """Whether the end is that it no longer exists; of a job, it is what the job is about that shall go."""
+        return bool(self.given.get("gone")) and self.waitable.about is None
+
+    @property
+    def seconds(self) -> float:
+        """How long to wait at most."""
+        return float(self.given.get("wait_s", USUAL))
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the look."""
+        return {name: self.given[name] if name in self.waitable.parents else self.id for name in self.waitable.names}
+
+    @property
+    def look(self) -> Look:
+        """What is asked for, in a form that can be a key."""
+        return self.read.id, tuple(self.arguments.items())
+
+    def instead(self, body: Any = None) -> "Order | None":
+        """Return the order to look at what the thing is about; None if that is not known.
+
+        Args:
+            body: the last answer about the thing, if there was one; it knows best.
+        """
+        about, rules = self.waitable.about, self.waitable.wait.resource
+        if about is None or rules is None:
+            return None
+        known = {name: _id_at(body, place) or self.given.get(name) for name, place in rules.argument.items()}
+        if not all(isinstance(value, str) and value for value in known.values()):
+            return None
+        where = {name: value for name, value in known.items() if name in about.parents}
+        removal = bool(self.given.get("gone")) or get(body, rules.type_at) in rules.deletion_types
+        given = {"kind": about.kind, "id": known[about.wait.takes_id], **where, "wait_s": self.seconds, "gone": removal}
+        return Order(about, given, self)
+
+    def narrowed(self, body: Any) -> Any:
+        """Return an answer with nothing but the thing in it, if it is a list.
+
+        Raises:
+            CallRefused: the list does not hold it.
+        """
+        item = self.waitable.wait.item
+        if item is None:
+            return body
+        every = items(body, item.list)
+        kept = [each for each in every if get(each, item.id) == self.id]
+        if not kept:
+            ids = ", ".join(word(get(each, item.id)) for each in every[-10:]) or "none"
+            raise CallRefused(f"{self.read.id} shows no {item.kind} {in_quotes(self.id)}. It shows: {ids}.")
+        return _replaced(body, tokens(item.list), kept)
+
+    def verdict(self, body: Any, *, left: bool = False) -> Verdict:
+        """Judge an answer by the phase in it; a phase nobody told us about is no end.
+
+        Args:
+            body: the answer.
+            left: an answer before it showed the thing while it was being deleted.
+        """
+        wait, removal = self.waitable.wait, self.waitable.removal
+        phase = get(body, wait.phase_at)
+        if not self.gone or removal is not None:
+            return _judged(removal if self.gone and removal else wait, phase)
+        # A deletion that is forgotten, or no longer goes on, has ended: what is at rest then has stayed.
+        return "failed" if (left or self.instead_of) and wait.ends(phase) else "running"
+
+    def is_leaving(self, body: Any) -> bool:
+        """Say whether an answer shows the thing while it is being deleted."""
+        return get(body, self.waitable.wait.phase_at) in self.waitable.wait.deleting
+
+
+def waitables(operations: Iterable[Operation], catalog: Catalog) -> dict[str, Waitable]:
+    """Return by its kind whatever can be waited for with some operations.
+
+    What deletes a thing, and what reads what it is about, is found in the catalog.
+    """
+    return {kind: _waitable(kind, read, catalog) for read in operations if (kind := read.awaited_as)}
+
+
+def wait_schema(kinds: Iterable[str]) -> dict[str, Any]:
+    """Return the input schema of `wait_for` for the kinds that are offered."""
+    return {
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": list(kinds)},
+            "id": {"type": "string", "description": "Id; name of a cluster or release"},
+            "cluster_id": {"type": "string"},
+            "namespace": {"type": "string"},
+            "gone": {"type": "boolean", "description": "Wait for its deletion"},
+            "wait_s": {"type": "integer", "default": USUAL, "minimum": 0, "maximum": LONGEST},
+        },
+        "required": ["kind", "id"],
+        "additionalProperties": False,
+    }
+
+
+def misfits(known: Mapping[str, Waitable], arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find what is wrong with arguments of `wait_for` because of the kind that is waited for."""
+    kind = arguments.get("kind")
+    waitable = known.get(kind) if isinstance(kind, str) else None
+    if waitable is None:
+        return
+    for name in PARENTS:
+        if name in waitable.parents and name not in arguments:
+            yield Problem(name, f"is required for kind {kind}")
+        if name not in (*waitable.parents, *waitable.optional) and name in arguments:
+            yield Problem(name, f"must not be given for kind {kind}")
+    if arguments.get("gone") and not waitable.can_go:
+        can = ", ".join(each.kind for each in known.values() if each.can_go)
+        yield Problem("gone", f"must not be given for kind {kind}, which cannot be deleted; for these it may: {can}")
+
+
+def _waitable(kind: str, read: Operation, catalog: Catalog) -> Waitable:
+    wait = read.wait
+    if wait is None:
+        raise ValueError(f"{read.id} tells no end")
+    removals = [
+        each.wait
+        for each in catalog.values()
+        if each.method == "DELETE" and each.target is not None and each.target.read == read.id
+    ]
+    telling = (each for each in removals if each is not None and each.operation == read.id)
+    about = None
+    if wait.resource is not None:
+        resource = catalog[wait.resource.operation]
+        about = _waitable(resource.awaited_as or resource.summary, resource, catalog)
+    above = read.path.rpartition("/")[0]
+    lister = next((each.id for each in catalog.values() if each.method == "GET" and each.path == above), "")
+    can_go = bool(removals) or (about is not None and about.can_go)
+    return Waitable(kind, read, wait, next(telling, None), can_go, lister, about)
+
+
+def _id_at(body: Any, place: str) -> str:
+    """Return the id that stands in an answer; empty if it is none, for it becomes a part of calls and sentences."""
+    shown = text(mask(get(body, place)))
+    return shown if is_plain(shown) else ""
+
+
+def _judged(rules: Wait, phase: Any) -> Verdict:
+    if phase in rules.success:
+        return "succeeded"
+    if phase in rules.failure:
+        return "failed"
+    return "idle" if phase in rules.idle else "running"
+
+
+def _replaced(body: Any, path: Sequence[str], value: Any) -> Any:
+    """Copy an answer with another value at the end of a path."""
+    if not path or not isinstance(body, Mapping):
+        return value
+    return {**body, path[0]: _replaced(body.get(path[0]), path[1:], value)}

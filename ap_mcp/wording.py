@@ -1,0 +1,91 @@
+"""Writes texts: foreign ones made harmless, on one line and cut; counts, lists and durations in words."""
+
+import re
+import unicodedata
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+MESSAGE_LIMIT = 600
+NAME_LIMIT = 120
+NAMED = 12
+"""Things of a kind that are named before the rest is counted."""
+ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
+_PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
+
+
+def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return one line of foreign text without control, bidirectional or invisible characters, cut at `limit`."""
+    # Most texts hold no such character, and then there is no need to look at each.
+    kept = text if text.isprintable() else "".join(map(_visible, text))
+    line = " ".join(kept.split())
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+
+
+def _visible(char: str) -> str:
+    """Return a character, a space for any kind of one, and nothing for what cannot be seen."""
+    return " " if char.isspace() else "" if unicodedata.category(char).startswith("C") else char
+
+
+def in_quotes(text: str, limit: int = MESSAGE_LIMIT) -> str:
+    """Return foreign text cleaned and in quotation marks, so that it reads as data."""
+    return '"' + clean(text, limit).replace('"', "'") + '"'
+
+
+def is_plain(text: str) -> bool:
+    """Say whether foreign text is a name, id, version or address, which can be taken for nothing else."""
+    return _PLAIN.fullmatch(text) is not None
+
+
+def span(duration: timedelta | float) -> str:
+    """Return a duration in its two largest units: `45 s`, `1 min 50 s`, `12 min`, `3 h 20 min`, `2 d 4 h`."""
+    seconds = duration.total_seconds() if isinstance(duration, timedelta) else duration
+    rest = max(0, int(seconds))
+    if rest < 60:
+        return f"{rest} s"
+    if rest < 600:
+        return " ".join(part for part in (f"{rest // 60} min", f"{rest % 60} s") if not part.startswith("0 "))
+    minutes, hours, days = rest // 60 % 60, rest // 3600 % 24, rest // 86400
+    parts = [f"{days} d", f"{hours} h"] if days else [f"{hours} h", f"{minutes} min"]
+    return " ".join(part for part in parts if not part.startswith("0 "))
+
+
+def age(since: datetime | None, now: datetime) -> str | None:
+    """Return how long ago a moment was; None when it is unknown."""
+    return None if since is None else span(now - since)
+
+
+def plural(count: int, noun: str, nouns: str = "") -> str:
+    """Return a count with its noun: `1 cluster`, `3 clusters`, `2 releases`, `2 policies` when given."""
+    return f"{count} {noun if count == 1 else nouns or noun + 's'}"
+
+
+def few(values: Sequence[str], limit: int = NAMED) -> str:
+    """Return texts as an enumeration; what is beyond the limit is counted."""
+    left = len(values) - limit
+    return ", ".join(values[:limit]) + (f" and {left} more" if left > 0 else "")
+
+
+def visible(value: str) -> str:
+    """Return a text of any length without what a terminal would obey, reorder or hide; its lines stay lines."""
+    if value.isprintable():
+        return value
+    return ANSI.sub("", value.replace("\r\n", "\n")).translate(_VISIBLE)
+
+
+class _Visible(dict[int, int | str | None]):
+    """What becomes of each character, by its number."""
+
+    def __missing__(self, number: int) -> int | str | None:
+        kept: int | str | None = number
+        category = unicodedata.category(chr(number))
+        if category in ("Zl", "Zp"):
+            kept = " "
+        elif category == "Cs":
+            kept = "?"
+        elif category[0] == "C" and chr(number) not in "\n\t":
+            kept = None
+        self[number] = kept
+        return kept
+
+
+_VISIBLE = _Visible()

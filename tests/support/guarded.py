@@ -1,0 +1,118 @@
+"""A good call of every guarded tool, doing its worst, on a simulated account where each of them would go through."""
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from agent import Agent, connected
+from mcp.client import ClientRequestContext
+from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
+from simulation import simulate
+
+from ap_mcp.guard.consent import FIELD
+from ap_mcp.simulator.addons import addons_of
+from ap_mcp.simulator.app import Simulator
+from ap_mcp.simulator.archives import build_chart
+from ap_mcp.simulator.chart_seed import REDIS
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, EIP_ID, PAYMENTS_PROD, SEARCH_DEV, SUBNET_IDS, TEAM_SANDBOX
+from ap_mcp.simulator.world import World
+
+RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "default", "name": "query-cache"}
+CHART = "redis-18.6.1.tgz"
+SECRET = "hunter22-of-the-release"
+_FILES = {
+    "Chart.yaml": "apiVersion: v2\nname: redis\nversion: 18.6.1\n",
+    "values.yaml": "replicas: 1\n",
+    "templates/service.yaml": "kind: Service\n",
+}
+_LONG_ENOUGH = 300
+_made: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = []
+"""The account and the calls, once some test has needed them."""
+Action: TypeAlias = Literal["accept", "decline", "cancel"]
+
+
+async def guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    """Bring an account into a state in which every guarded call would go through.
+
+    Returns:
+        The state, for `account`; and arguments by tool. The chart to upload lies below `tmp_path`.
+    """
+    (tmp_path / CHART).write_bytes(build_chart("redis", _FILES))
+    if not _made:
+        _made.append(await _guarded_account(tmp_path))
+    return copy.deepcopy(_made[0])
+
+
+async def _guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+    async with connected(tmp_path / "preparing", chart_roots=(tmp_path,)) as agent:
+        workflow = await agent.call("create_upgrade_workflow", cluster_id=SEARCH_DEV, target_version="v1.31")
+        await _prepare_upgrades(agent)
+        addon = next(row for row in addons_of(agent.world, SEARCH_DEV) if row["metadata"]["name"] == "log-agent")
+        which = {"cluster_id": SEARCH_DEV, "addon_id": addon["metadata"]["uid"]}
+        await agent.call("update_addon", **which, target_version="1.7.1")
+        agent.world.advance(_LONG_ENOUGH)
+        state = agent.world.to_json()
+    sandbox = {"cluster_id": TEAM_SANDBOX}
+    return state, {
+        "update_cluster": {**sandbox, "eni_subnet_ids": [SUBNET_IDS[-1]]},
+        "delete_cluster": {**sandbox, "delete_obs": "try"},
+        "get_cluster_certificate": {**sandbox, "duration_days": 1},
+        "set_cluster_public_access": {**sandbox, "action": "bind", "eip_id": EIP_ID},
+        "delete_cluster_tags": {"cluster_id": SEARCH_DEV, "keys": ["env"]},
+        "update_addon": {**which, "values": {"flavor": {"replicas": 3}, "auth": {"password": SECRET}}},
+        "delete_addon": which,
+        "rollback_addon": which,
+        "upgrade_cluster": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31", "batch_size": 10},
+        "retry_upgrade": {"cluster_id": PAYMENTS_PROD},
+        "cancel_upgrade_workflow": {"cluster_id": SEARCH_DEV, "upgrade_workflow_id": workflow["upgrade_workflow_id"]},
+        "upload_chart": {"chart_path": CHART, "override": True},
+        "update_chart": {"chart_id": REDIS, "chart_path": CHART, "override": True},
+        "delete_chart": {"chart_id": REDIS},
+        "create_release": {**RELEASE, "chart_id": REDIS, "version": "18.6.1", "replace": True},
+        "update_release": {
+            **RELEASE,
+            "action": "upgrade",
+            "chart_id": REDIS,
+            "values": {"replicas": 9, "auth": {"password": SECRET}},
+        },
+        "delete_release": RELEASE,
+    }
+
+
+def account(state: Mapping[str, Any], **settings: Any) -> Simulator:
+    """Return a simulator of its own with an account in a given state; settings as for `simulate`."""
+    return simulate(World.from_json(state), **settings)
+
+
+def unchecked(state: Mapping[str, Any], **settings: Any) -> Simulator:
+    """Return an account whose answers are changed on their way; whether they fit the specs is tested elsewhere."""
+    return account(state, strict_answers=False, **settings)
+
+
+async def _prepare_upgrades(agent: Agent) -> None:
+    """Leave one cluster checked and ready for its upgrade, and one whose upgrade has failed."""
+    for cluster_id in (CHECKOUT_STAGING, PAYMENTS_PROD):
+        await agent.call("run_precheck", cluster_id=cluster_id, target_version="v1.31")
+    agent.world.advance(_LONG_ENOUGH)
+    await agent.call("upgrade_cluster", cluster_id=PAYMENTS_PROD, target_version="v1.31")
+    agent.world.advance(_LONG_ENOUGH)
+
+
+class Person:
+    """Sits at the client: reads what a form says, and types what they are told to type, or something else."""
+
+    def __init__(self, action: Action = "accept", typed: str | None = None) -> None:
+        self.action = action
+        self.typed = typed
+        self.read: list[str] = []
+        """What they were shown, in order."""
+
+    async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        assert isinstance(params, ElicitRequestFormParams)
+        self.read.append(params.message)
+        if self.action != "accept":
+            return ElicitResult(action=self.action)
+        assert params.requested_schema["required"] == [FIELD]
+        named = params.message.rpartition('exactly: "')[2].removesuffix('"')
+        return ElicitResult(action="accept", content={FIELD: named if self.typed is None else self.typed})

@@ -1,0 +1,99 @@
+"""Waits in a test: time that passes only while somebody sleeps, and looks that show what the test wants seen."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import anyio
+from agent import Agent, connected
+from simulation import simulate
+
+from ap_mcp.errors import ApMcpError
+from ap_mcp.simulator.constants import ML_BATCH
+from ap_mcp.simulator.world import World
+from ap_mcp.specs import load_catalog
+from ap_mcp.wait import Ending, Order, Watch, say_nothing, waitables
+
+
+@dataclass
+class Hourglass:
+    """Time that passes only while somebody sleeps, and then also in the simulated account."""
+
+    world: World | None = None
+    time: float = 1000.0
+    slept: list[float] = field(default_factory=list)
+    meanwhile: Callable[[], object] | None = None
+    """What happens while somebody sleeps next."""
+
+    async def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.time += seconds
+        if self.world is not None:
+            self.world.advance(seconds)
+        if self.meanwhile is not None:
+            happen, self.meanwhile = self.meanwhile, None
+            happen()
+
+    def now(self) -> float:
+        return self.time
+
+
+@asynccontextmanager
+async def waiting(tmp_path: Path, **settings: Any) -> AsyncIterator[tuple[Agent, Hourglass]]:
+    """Connect an agent to a server whose time is an hourglass."""
+    app = simulate()
+    glass = Hourglass(app.state.world)
+    clock = {"sleep": glass.sleep, "now": glass.now}
+    async with connected(tmp_path, app=app, clock=clock, **settings) as agent:
+        yield agent, glass
+
+
+def job_of(agent: Agent, cluster_id: str) -> str:
+    return str(agent.world.table("clusters")[cluster_id]["status"]["jobID"])
+
+
+def looks(agent: Agent, operation: str) -> int:
+    return agent.sent.count(operation)
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a look brings."""
+
+    body: Any
+
+
+def answer(phase: str) -> Answered:
+    return Answered({"status": {"phase": phase}})
+
+
+async def watch(
+    answers: list[Answered | ApMcpError | None],
+    *,
+    kind: str = "cluster",
+    seconds: float = 50,
+    changed: bool = False,
+    **given: Any,
+) -> Ending[Answered]:
+    """Wait for something that is seen like this, look by look; at None a look never ends."""
+    glass = Hourglass()
+    waitable = waitables(load_catalog().values(), load_catalog())[kind]
+    coming = iter(answers)
+
+    async def look(_: Order) -> Answered:
+        found = next(coming)
+        if found is None:
+            await anyio.sleep_forever()
+        if isinstance(found, ApMcpError):
+            raise found
+        assert found is not None
+        return found
+
+    def tell(_: Order, seen: Answered) -> str:
+        return str(seen)
+
+    order = Order(waitable, {"kind": kind, "id": ML_BATCH, "wait_s": seconds, **given})
+    report: Callable[[float, float, str], Awaitable[None]] = say_nothing
+    return await Watch(order, look, tell, glass.sleep, glass.now, report, changed).run()
