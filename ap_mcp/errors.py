@@ -6,6 +6,8 @@ ApMcpError
 │   └── CredentialsMissing          no place held usable keys
 ├── ApprovalsUnusable               the store or the keys of approvals: the operator must mend them
 ├── AuditFailed                     what must be recorded cannot be: nothing is sent, or an outcome stays untold
+├── NotPermitted                    a defect of ours: something would have been sent that no decision covers
+├── PartlyDone                      some requests of a call succeeded, the next one did not
 ├── CallRefused                     nothing was sent and the model can mend it
 │   ├── InvalidArguments            every problem of a call at once
 │   ├── UnknownTool                 no such tool; close names are suggested
@@ -81,6 +83,14 @@ class ApprovalsUnusable(ApMcpError):
 
 class AuditFailed(ApMcpError):
     """The audit log cannot be written or read; the text says whether anything was sent."""
+
+
+class NotPermitted(ApMcpError):
+    """The gateway holds a request back: it is no read, and no unused permit of the guard is for exactly it."""
+
+    def __init__(self, operation: str, why: str) -> None:
+        self.operation = operation
+        super().__init__(f"{operation}: {why}. Nothing was sent. This is a defect of ap-mcp; please report it.")
 
 
 class CallRefused(ApMcpError):
@@ -226,6 +236,21 @@ class CloudUnreachable(ApMcpError):
     def render(self) -> str:
         """Return the text, and what has been seen since."""
         return f"{self}\n{self.seen}".rstrip()
+
+
+class PartlyDone(ApMcpError):
+    """A call of several requests that stopped at the first failure; says what was done before it."""
+
+    def __init__(self, tool: str, steps: Sequence[str], done: int, error: ApMcpError) -> None:
+        self.done = done
+        self.error = error
+        finished = "".join(f"\n- done: {step}" for step in steps[:done])
+        left = "".join(f"\n- not done: {step}" for step in steps[done:])
+        super().__init__(f"{tool} stopped after {done} of its requests; what was done stays.{finished}{left}")
+
+    def render(self) -> str:
+        """Return what was done, and why it went no further."""
+        return f"{self}\n{self.error.render()}"
 
 
 class ServiceError(ApMcpError):

@@ -1,62 +1,88 @@
-"""Turns what the cloud replied into what an agent gets: files saved, the whole kept, advice that can be taken."""
+"""Turns what the cloud answered into what an agent gets: files saved, the whole kept, next calls that can be made."""
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from ap_mcp.errors import CallRefused
 from ap_mcp.files import save_result
+from ap_mcp.gateway import Gateway
+from ap_mcp.guard.guarding import DENY
 from ap_mcp.guard.policy import Policy, effect_of
+from ap_mcp.guard.subject import subject_of
 from ap_mcp.response_store import ResponseStore
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE, GUARDED, Operation
 from ap_mcp.summaries import NextCall, Observation, Result, summarise
-from ap_mcp.wait import WAIT_FOR
+from ap_mcp.wait import WAIT_FOR, Recent
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
 
 ASKS = "a person is asked first"
 SWITCHED_OFF = "the operator has switched it off"
+NOTHING: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
-class Results:
-    """What becomes of replies.
+class Finishing:
+    """What becomes of answers, for one principal.
 
     Attributes:
-        settings: where files go, and how consent is had.
+        settings: where files go.
         policy: what the operator allows.
+        mode: how consent is obtained.
         operations: those that are offered, by name.
-        composed: names of the other tools that are.
+        tools: names of all tools that are offered.
         kinds: what can be waited for.
-        kept: the latest whole answers.
+        gateway: tells the service's time.
+        kept: the latest whole answers; shared.
+        recent: what was changed a moment ago; shared.
     """
 
     settings: Settings
     policy: Policy
+    mode: str
     operations: Mapping[str, Operation]
-    composed: Collection[str]
+    tools: Collection[str]
     kinds: Collection[str]
-    kept: ResponseStore = field(default_factory=ResponseStore)
+    gateway: Gateway
+    kept: ResponseStore
+    recent: Recent
 
-    async def shaped(self, answer: Observation, reply: "CloudResponse", principal: str) -> Result:
-        """Shape the answer to a call; binary and secret ones go to a file, others are kept, masked, for whoever asks.
+    async def shaped(
+        self,
+        operation: Operation,
+        arguments: Mapping[str, Any],
+        response: "CloudResponse",
+        principal: str,
+        *,
+        own: Mapping[str, Any] = NOTHING,
+        beside: Mapping[str, Any] = NOTHING,
+    ) -> Result:
+        """Shape an answer; binary and secret ones go to a file, others are kept, masked, for whoever asks.
 
         Args:
-            answer: the call and what was answered; without a body if that is binary.
-            reply: the same as it came.
+            operation: what was called.
+            arguments: its flat arguments.
+            response: what was answered.
             principal: who may read the whole answer.
+            own: the arguments of ours that were given with them.
+            beside: what was read for the summary to go by, by the argument that named it.
         """
-        if answer.operation.answers_with_file:
-            name = _file_name(answer, reply)
-            file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, reply.content))
-            answer = replace(answer, file=file)
-        extra = {"request_id": reply.request_id or None, "raw": self.kept.keep(principal, answer)}
-        result = self.advised(summarise(answer))
+        body = None if operation.response_type == FILE else response.body
+        seen = Observation(operation, arguments, body, None, self.gateway.now(), own, beside)
+        self.recent.note(seen)
+        if operation.answers_with_file:
+            name = _file_name(seen, response)
+            file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
+            seen = replace(seen, file=file)
+        extra = {"request_id": response.request_id or None, "raw": self.kept.keep(principal, seen)}
+        result = self.advised(summarise(seen))
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
     def advised(self, result: Result) -> Result:
@@ -65,20 +91,28 @@ class Results:
         return result.model_copy(update={"next": [self._asking(each) for each in offered]})
 
     def _offers(self, tool: str, kind: Any) -> bool:
-        return kind in self.kinds if tool == WAIT_FOR else tool in self.operations or tool in self.composed
+        return kind in self.kinds if tool == WAIT_FOR else tool in self.tools
 
     def _asking(self, call: NextCall) -> NextCall:
-        operation = self.operations.get(call.tool)
-        if operation is None or effect_of(operation, call.arguments, self.policy) not in GUARDED:
+        if not self._is_guarded(call):
             return call
-        said = SWITCHED_OFF if self.settings.confirm == "deny" else ASKS
+        said = SWITCHED_OFF if self.mode == DENY else ASKS
         return call.model_copy(update={"why": f"{call.why} ({said})"})
 
+    def _is_guarded(self, call: NextCall) -> bool:
+        operation = self.operations.get(call.tool)
+        if operation is None:
+            return False
+        try:
+            return effect_of(subject_of(operation, call.arguments), self.policy) in GUARDED
+        except CallRefused:
+            return True
 
-def _file_name(answer: Observation, reply: "CloudResponse") -> str:
-    disposition = reply.headers.get("content-disposition", "")
+
+def _file_name(seen: Observation, response: "CloudResponse") -> str:
+    disposition = response.headers.get("content-disposition", "")
     if match := re.search(r'filename="?([^";]+)"?', disposition):
         return match[1]
-    operation, given = answer.operation, answer.arguments
+    operation, given = seen.operation, seen.arguments
     of = next((str(given[name]) for name in operation.arguments if name in given), "answer")
     return f"{operation.summary}-{of}{'.bin' if operation.response_type == FILE else '.json'}"

@@ -10,12 +10,12 @@ from typing import Any
 
 from ap_mcp.errors import SpecError
 from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
-from ap_mcp.specs import SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
+from ap_mcp.specs import CLUSTER, FILE, SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
 from ap_mcp.specs.waits import ENTRY, Wait
 
 EXTENSION_ORDER = (
-    *("effect", "effectWhen", "arguments", "unsupported", "fill", "context", "constraints", "idempotent"),
-    *("summary", "options", "target", "reconcile", "wait", "permission", "reference", "note"),
+    *("effect", "effectWhen", "changes", "limits", "arguments", "unsupported", "fill", "context", "constraints"),
+    *("idempotent", "summary", "result", "options", "target", "reconcile", "wait", "permission", "reference", "note"),
 )
 KEY_ORDER = (
     *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
@@ -128,6 +128,7 @@ def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
         _text_problems(operation),
         _argument_problems(operation),
         _leaf_problems(operation),
+        _rule_problems(operation),
         _link_problems(catalog, operation),
         _reconcile_problems(catalog, operation),
         _wait_problems(catalog, operation),
@@ -229,6 +230,24 @@ def _leaves(operation: Operation, node: Schema, pointer: str) -> Iterator[str]:
         yield from _leaves(operation, node["items"], f"{pointer}/*")
     else:
         yield pointer
+
+
+def _rule_problems(operation: Operation) -> Iterator[str]:
+    """Check the facts that the operator's rules go by, and that what is secret or binary goes to a file."""
+    for what, name in operation.changes.items():
+        if name not in operation.arguments or CLUSTER not in operation.arguments:
+            yield f"changes {what}: {operation.id} takes no {name} or no {CLUSTER}"
+    for name in operation.limits or ():
+        if name not in operation.arguments or _type_of(operation, name) != "integer":
+            yield f"limits: {name} is no argument that is an integer"
+    if operation.worst_effect == "secret" and operation.limits is None:
+        yield "limits: missing; it returns credentials, so say how long they may live, or {} if nothing can be limited"
+    if operation.answers_with_file != (operation.worst_effect == "secret" or operation.response_type == FILE):
+        yield "result: file is for answers that are secret or binary, and for all of them"
+
+
+def _type_of(operation: Operation, name: str) -> Any:
+    return argument_schema(operation, operation.arguments[name]).get("type")
 
 
 def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:

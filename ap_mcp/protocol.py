@@ -20,7 +20,6 @@ from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
 from ap_mcp.rendering import render
 from ap_mcp.server import Autopilot
 from ap_mcp.summaries import Result
-from ap_mcp.toolbox import build_tools
 from ap_mcp.wait import WAIT_FOR
 
 FRESH_MS = 3_600_000
@@ -44,9 +43,9 @@ RAW_ANSWERS = types.ResourceTemplate(
 
 def build_server(autopilot: Autopilot) -> Server[Any]:
     """Return the MCP server over an `Autopilot`."""
-    tools = build_tools(autopilot.operations, confirm=autopilot.settings.confirm)
-    schemas = {tool.name: tool.input_schema for tool in tools}
     principal = local_user()
+    tools = autopilot.view(principal).toolbox.shown
+    schemas = {tool.name: tool.input_schema for tool in tools}
 
     async def list_tools(_: ServerRequestContext[Any], __: Any) -> types.ListToolsResult:
         return types.ListToolsResult(tools=tools)
@@ -74,7 +73,7 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         _: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
-        kept = autopilot.results.kept.read(principal, uri)
+        kept = autopilot.kept.read(principal, uri)
         if kept is None:
             why = "no answer is kept there: only recent ones are; call the tool again"
             raise MCPError(code=types.INVALID_PARAMS, message=f"Resource not found: {why}", data={"uri": uri})
@@ -93,7 +92,7 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         on_read_resource=read_resource,
         on_list_prompts=partial(_list_prompts, schemas),
         on_get_prompt=partial(_get_prompt, schemas),
-        cache_hints=dict.fromkeys(("tools/list", "prompts/list"), CacheHint(FRESH_MS, "public")),
+        cache_hints=dict.fromkeys(("tools/list", "prompts/list"), CacheHint(FRESH_MS, "private")),
         get_tool_input_schema=schemas.get,
     )
 
@@ -122,7 +121,7 @@ def instructions(autopilot: Autopilot) -> str:
         "Tools that interrupt, destroy or hand out credentials wait for a person's consent, which you cannot give.",
         "dry_run shows what such a call would do.",
     ]
-    said += [hint for tool, hint in HINTS.items() if tool in autopilot.composed]
+    said += [hint for tool, hint in HINTS.items() if tool in autopilot.view().toolbox.tools]
     if autopilot.settings.read_only:
         said.append("This server only reads.")
     if autopilot.simulated:

@@ -1,120 +1,188 @@
-"""Tools that are no operation of their own: made of several reads, each of which the policy must let pass."""
+"""Tools that are no operation: several reads made into one answer, each of which the policy must let pass."""
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 from ap_mcp import wait
 from ap_mcp.arguments import check_against, check_arguments
-from ap_mcp.assessment import reads
-from ap_mcp.assessment.reads import ASSESS_UPGRADE
-from ap_mcp.errors import CallRefused, ClusterNotFound, ConfirmationRequired, DeniedByPolicy
-from ap_mcp.guard.callers import Caller
-from ap_mcp.guard.facts import Facts, facts_in
-from ap_mcp.specs import Catalog, Operation
+from ap_mcp.assessment import reads as assess
+from ap_mcp.errors import CallRefused, ClusterNotFound, Problem
+from ap_mcp.guard.subject import Subject
+from ap_mcp.plans import Plan, ToolContext, refuse_placeholders
+from ap_mcp.specs import CLUSTER, Catalog, Effect, Operation
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.wait import WAIT_FOR
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
-    from ap_mcp.gateway import Gateway
-
-
-class ToolContext(Protocol):
-    """What such a tool needs of the server: an `Autopilot`."""
-
-    catalog: Catalog
-    operations: dict[str, Operation]
-    account: "Gateway"
-    recent: wait.Recent
-    sleep: wait.Sleep
-    clock: wait.Now
-
-    @property
-    def composed(self) -> Mapping[str, "Composed"]:
-        """The tools of this kind that are offered."""
-
-    @property
-    def waitables(self) -> Mapping[str, wait.Waitable]:
-        """What can be waited for, by its kind."""
-
-    async def permit(self, read: Operation, arguments: Mapping[str, Any], facts: Facts | None = None) -> None:
-        """Raise if the policy does not let a read be made; it goes by facts that were just read, if they are given."""
-
-    async def shaped(
-        self, operation: Operation, arguments: Mapping[str, Any], reply: "CloudResponse", caller: Caller
-    ) -> Result:
-        """Shape an answer for an agent."""
-
-    def advised(self, result: Result) -> Result:
-        """Return a result whose next calls can be made, and say whether a person is asked."""
-
-
-Run: TypeAlias = Callable[[ToolContext, Mapping[str, Any], Caller, wait.Report], Awaitable[Result]]
 
 
 @dataclass(frozen=True)
-class Composed:
-    """One such tool; all it does is read."""
+class ReadTool:
+    """A tool that makes several reads and tells one answer; `wait_for` and `assess_upgrade` are such tools.
+
+    Attributes:
+        run: `await run(arguments, context)` reads with `context.reads` and returns the result.
+        in_path: arguments that become a part of a path.
+        misfits: finds what is wrong with arguments although it fits the schema.
+    """
 
     name: str
     title: str
     description: str
-    toolset: str
+    toolsets: frozenset[str]
     input_schema: dict[str, Any]
     result: type[Result]
-    run: Run
+    run: Callable[[Mapping[str, Any], ToolContext], Awaitable[Result]]
+    in_path: Sequence[str] = ()
+    misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda _: ()
+    effect: Effect = "read"
+    idempotent: bool = True
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Check the arguments of a call.
+
+        Raises:
+            InvalidArguments: with every problem found.
+        """
+        more = self.misfits(arguments)
+        check_against(self.name, self.input_schema, arguments, in_path=self.in_path, more=more)
+        refuse_placeholders(arguments)
+
+    def subject(self, _: Mapping[str, Any]) -> Subject:
+        """Return a call as rules see it: a read; what it reads is decided about read by read."""
+        return Subject(self.name, frozenset({self.effect}), self.effect)
+
+    def tries(self, _: Mapping[str, Any]) -> bool:
+        """Say whether a call only asks what would happen: a read never does."""
+        return False
+
+    async def plan(self, arguments: Mapping[str, Any], context: ToolContext) -> Plan:
+        """Return a plan that only reads."""
+
+        async def answer() -> Result:
+            return await self.run(arguments, context)
+
+        return Plan(self.subject(arguments), arguments, answer=answer)
 
 
-def offered(operations: Mapping[str, Operation]) -> dict[str, Composed]:
-    """Return, by name, the tools that can be made of some operations."""
-    kinds = [kind for operation in operations.values() if (kind := operation.awaited_as)]
+@dataclass(frozen=True)
+class Clocks:
+    """How time passes for tools that wait, and what was changed a moment ago; shared by all callers."""
+
+    sleep: wait.Sleep
+    now: wait.Now
+    recent: wait.Recent
+
+    @classmethod
+    def stopped(cls, catalog: Catalog) -> "Clocks":
+        """Return clocks for tools that are shown and never called."""
+
+        async def sleep(_: float) -> None:
+            raise RuntimeError("a tool that is only shown was called")
+
+        return cls(sleep, lambda: 0.0, wait.Recent(catalog, lambda: 0.0))
+
+
+def offered(operations: Mapping[str, Operation], catalog: Catalog, clocks: Clocks) -> list[ReadTool]:
+    """Return the read tools that can be made of the operations that are offered.
+
+    Args:
+        operations: those that are offered, by name.
+        catalog: all operations.
+        clocks: how time passes.
+    """
     found = []
-    if kinds:
-        toolset = "every one with something to wait for"
-        schema = wait.wait_schema(kinds)
-        found.append(Composed(WAIT_FOR, wait.TITLE, wait.DESCRIPTION, toolset, schema, wait.Waited, _wait_for))
-    if operations.keys() >= reads.NEEDS:
-        schema = reads.input_schema(operations)
-        found.append(
-            Composed(
-                ASSESS_UPGRADE,
-                reads.TITLE,
-                reads.DESCRIPTION,
-                "upgrades, essential",
-                schema,
-                reads.Assessment,
-                _assess_upgrade,
+    if waitables := wait.waitables(operations.values(), catalog):
+        found.append(_wait_tool(waitables, clocks))
+    if operations.keys() >= assess.NEEDS:
+        found.append(_assess_tool(operations))
+    return found
+
+
+def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTool:
+    """Return `wait_for`, for the kinds of things that can be waited for."""
+
+    async def run(arguments: Mapping[str, Any], context: ToolContext) -> Result:
+        waitable, polls = waitables[arguments["kind"]], _Polls(context)
+        order = wait.Order(waitable, {**arguments, **await _about(context, waitable, arguments)})
+        wanted = await polls.prepare(order)
+        await polls.foresee(order.instead())
+        changed = clocks.recent.concerns(order, wanted)
+        watch = wait.Watch(order, polls.poll, polls.describe, clocks.sleep, clocks.now, context.report, changed)
+        ending = await watch.run()
+        result = None
+        if ending.seen is not None:
+            result = await context.finishing.shaped(
+                ending.order.read, polls.arguments(ending.order), ending.seen, context.caller.principal
             )
-        )
-    return {each.name: each for each in found}
+        return wait.waited(order, ending, result)
+
+    return ReadTool(
+        name=WAIT_FOR,
+        title=wait.TITLE,
+        description=wait.DESCRIPTION,
+        toolsets=frozenset({"every one with something to wait for"}),
+        input_schema=wait.wait_schema(waitables),
+        result=wait.Waited,
+        run=run,
+        in_path=wait.PLACES,
+        misfits=lambda arguments: list(wait.misfits(waitables, arguments)),
+    )
+
+
+def _assess_tool(operations: Mapping[str, Operation]) -> ReadTool:
+    """Return `assess_upgrade`: all that a person would read before an upgrade."""
+
+    async def run(arguments: Mapping[str, Any], context: ToolContext) -> Result:
+        reads = context.reads
+
+        async def forbidden(tool: str, given: Mapping[str, Any]) -> str:
+            return await reads.refusal(reads.catalog[tool], given)
+
+        absent = frozenset(reads.catalog) - operations.keys()
+        wanted = await reads.resolve(arguments)
+        found = await assess.assess(wanted, reads.read, reads.now, forbidden=forbidden, absent=absent)
+        return context.finishing.advised(found)
+
+    return ReadTool(
+        name=assess.ASSESS_UPGRADE,
+        title=assess.TITLE,
+        description=assess.DESCRIPTION,
+        toolsets=frozenset({"upgrades", "essential"}),
+        input_schema=assess.input_schema(operations),
+        result=assess.Assessment,
+        run=run,
+        in_path=(CLUSTER,),
+    )
 
 
 @dataclass
-class _Looks:
-    """The looks of one wait: at a thing, and at what it is about if the thing is forgotten.
+class _Polls:
+    """The reads of one wait: of a thing, and of what it is about if the thing is forgotten.
 
     Attributes:
-        ready: arguments of each look that was prepared, or why it may not be made.
+        ready: arguments of each read that was prepared, or why it may not be made.
     """
 
-    core: ToolContext
+    context: ToolContext
     ready: dict[wait.Look, Mapping[str, Any] | CallRefused] = field(default_factory=dict)
 
     async def prepare(self, order: wait.Order) -> Mapping[str, Any]:
-        """Check a look against the specs and the policy; return its arguments, clusters by their ids.
+        """Check a read against the specs and the policy; return its arguments, clusters by their ids.
 
         Raises:
             CallRefused: it may not be made.
         """
         check_arguments(order.read, order.arguments)
-        wanted = await self.core.account.resolved(order.arguments)
-        await self.core.permit(order.read, wanted)
+        wanted = await self.context.reads.resolve(order.arguments)
+        await self.context.reads.permit(order.read, wanted)
         self.ready[order.look] = wanted
         return wanted
 
     async def foresee(self, instead: wait.Order | None) -> None:
-        """Prepare a look while what it is at can still be found, and its name and tags read for the policy."""
+        """Prepare a read while what it is about can still be found, and its name and tags read for the policy."""
         if instead is None or isinstance(self.ready.get(instead.look), Mapping):
             return
         try:
@@ -123,7 +191,7 @@ class _Looks:
             self.ready[instead.look] = refused
 
     def arguments(self, order: wait.Order) -> Mapping[str, Any]:
-        """Return the arguments of a look that was prepared.
+        """Return the arguments of a read that was prepared.
 
         Raises:
             CallRefused: it may not be made.
@@ -133,35 +201,19 @@ class _Looks:
             raise wanted
         return wanted
 
-    async def look(self, order: wait.Order) -> "CloudResponse":
-        """Look once."""
-        reply = await self.core.account.ask(order.read, self.arguments(order))
-        await self.foresee(order.instead(reply.body))
-        return replace(reply, body=order.narrowed(reply.body))
+    async def poll(self, order: wait.Order) -> "CloudResponse":
+        """Read once more."""
+        response = await self.context.reads.response(order.read, self.arguments(order), fresh=True)
+        await self.foresee(order.instead(response.body))
+        return replace(response, body=order.narrowed(response.body))
 
-    def tell(self, order: wait.Order, reply: "CloudResponse") -> str:
-        """Say in a sentence what a look showed."""
-        answer = Observation(order.read, self.arguments(order), reply.body, now=self.core.account.now())
-        return summarise(answer).summary
-
-
-async def _wait_for(core: ToolContext, arguments: Mapping[str, Any], caller: Caller, report: wait.Report) -> Result:
-    """Look at something until it has ended or the time is up; each look is a reading tool's."""
-    problems = wait.misfits(core.waitables, arguments)
-    check_against(WAIT_FOR, core.composed[WAIT_FOR].input_schema, arguments, in_path=wait.PLACES, more=problems)
-    waitable, looks = core.waitables[arguments["kind"]], _Looks(core)
-    order = wait.Order(waitable, {**arguments, **await _about(core, waitable, arguments)})
-    wanted = await looks.prepare(order)
-    await looks.foresee(order.instead())
-    changed = core.recent.concerns(order, wanted)
-    ending = await wait.Watch(order, looks.look, looks.tell, core.sleep, core.clock, report, changed).run()
-    result = None
-    if ending.seen is not None:
-        result = await core.shaped(ending.order.read, looks.arguments(ending.order), ending.seen, caller)
-    return wait.waited(order, ending, result)
+    def describe(self, order: wait.Order, response: "CloudResponse") -> str:
+        """Say in a sentence what a read showed."""
+        seen = Observation(order.read, self.arguments(order), response.body, now=self.context.reads.now())
+        return summarise(seen).summary
 
 
-async def _about(core: ToolContext, waitable: wait.Waitable, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+async def _about(context: ToolContext, waitable: wait.Waitable, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the arguments that name what a thing is about, clusters by their ids.
 
     Raises:
@@ -169,40 +221,8 @@ async def _about(core: ToolContext, waitable: wait.Waitable, arguments: Mapping[
     """
     given = {name: arguments[name] for name in waitable.optional if name in arguments}
     try:
-        return await core.account.resolved(given)
+        return await context.reads.resolve(given)
     except ClusterNotFound:
         if not arguments.get("gone"):
             raise
         return given  # perhaps deleted already, and the job that did it still tells
-
-
-async def _assess_upgrade(
-    core: ToolContext, arguments: Mapping[str, Any], _caller: Caller, _report: wait.Report
-) -> Result:
-    """Look at all that a person would look at before an upgrade."""
-    check_against(ASSESS_UPGRADE, core.composed[ASSESS_UPGRADE].input_schema, arguments, in_path=(reads.CLUSTER,))
-    wanted = await core.account.resolved(arguments)
-
-    facts: Facts | None = None
-
-    async def read(tool: str, **given: Any) -> Any:
-        nonlocal facts
-        operation = core.catalog[tool]
-        await core.permit(operation, given, facts)
-        body = (await core.account.ask(operation, given)).body
-        if tool == reads.FIRST:
-            facts = facts_in(body)
-        return body
-
-    async def forbidden(tool: str, given: Mapping[str, Any]) -> str:
-        try:
-            await core.permit(core.catalog[tool], given, facts)
-        except ConfirmationRequired:
-            return ""
-        except DeniedByPolicy as error:
-            return error.render()
-        return ""
-
-    absent = frozenset(core.catalog) - core.operations.keys()
-    found = await reads.assess(wanted, read, core.account.now, forbidden=forbidden, absent=absent)
-    return core.advised(found)

@@ -1,53 +1,38 @@
-"""Runs tools: every call goes spec → tool → guard → client → summary, in that order, here."""
+"""Runs tools: tool → arguments checked → plan → guard → consent → permit → gateway → result, in that order, here."""
 
-import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
-from difflib import get_close_matches
-from functools import cached_property, partial
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
-from anyio import CancelScope, current_time, sleep, to_thread
+from anyio import current_time, sleep
 
-from ap_mcp import guard, read_tools, wait
-from ap_mcp.arguments import check_arguments
-from ap_mcp.binding import FilePart, HttpCall
-from ap_mcp.errors import (
-    ApMcpError,
-    AuditFailed,
-    CloudUnreachable,
-    ConfirmationRequired,
-    InvalidArguments,
-    Problem,
-    ReadOnly,
-    UnknownTool,
-)
-from ap_mcp.files import read_upload
-from ap_mcp.finishing import Results
+from ap_mcp import guard, wait
+from ap_mcp.dry_runs import dry_run
+from ap_mcp.errors import ApMcpError, ConfirmationRequired, PartlyDone
+from ap_mcp.finishing import Finishing
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
-from ap_mcp.guard.facts import NOTHING_READ, Facts, read_facts
-from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
-from ap_mcp.guard.policy_file import load_policy
+from ap_mcp.guard.guarding import Cleared, Guard, cleared_by
+from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
 from ap_mcp.guard.private_files import APPROVERS_FILE
-from ap_mcp.masking import contains_placeholder, mask
-from ap_mcp.schemas import nodes_at
+from ap_mcp.masking import mask
+from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
+from ap_mcp.principals import Rights, View, rights_from
+from ap_mcp.proposals import Proposal
+from ap_mcp.read_tools import Clocks
+from ap_mcp.reads import ASKED_ABOUT, Reads
+from ap_mcp.response_store import ResponseStore
 from ap_mcp.settings import Settings
-from ap_mcp.specs import FILE, GUARDED, Operation, load_catalog
-from ap_mcp.summaries import Observation, Result
-from ap_mcp.summaries.dry_run import dry_run
-from ap_mcp.toolbox import DRY_RUN, TOKEN, own_schemas, select
+from ap_mcp.specs import CLUSTER, GUARDED, load_catalog
+from ap_mcp.summaries import Result
+from ap_mcp.toolbox import kinds_awaited, toolbox
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient, CloudResponse
 
 LOCAL = Caller("local")
-NOTHING: Mapping[str, Any] = {}
-CHART_LIMIT = 12 * 1024 * 1024
-
-logger = logging.getLogger(__name__)
 
 
 class Autopilot:
@@ -58,7 +43,7 @@ class Autopilot:
         connect: makes the cloud client; not called before the first call that needs it.
         simulated: the other end is the simulator; everything said about this server says so.
         unasked: guarded calls need nobody's consent; for tests on the simulator only.
-        sleep: how `wait_for` lets time pass between its looks.
+        sleep: how `wait_for` lets time pass between its reads.
         now: the clock it goes by, in seconds.
     """
 
@@ -77,29 +62,20 @@ class Autopilot:
         self.settings = settings
         self.simulated = simulated
         self.catalog = load_catalog()
-        self.operations = {
-            operation.id: operation
-            for operation in select(self.catalog, settings.toolsets, read_only=settings.read_only)
-        }
-        self.waitables = wait.waitables(self.operations.values(), self.catalog)
-        self.composed = read_tools.offered(self.operations)
-        self.policy = replace(load_policy(settings.policy_file, settings), ask=not unasked)
-        self.account = Gateway(self.catalog, connect)
-        self.results = Results(settings, self.policy, self.operations, self.composed, self.waitables)
+        self.gateway = Gateway(self.catalog, connect, read_only=settings.read_only)
+        self.kept = ResponseStore()
+        self.clocks = Clocks(sleep, now, wait.Recent(self.catalog, now))
         # Read once, now: whoever can write to the file later gains nothing on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
-        self.sleep, self.clock, self.recent = sleep, now, wait.Recent(self.catalog, now)
+        self._rights = rights_from(settings, ask=not unasked)
+        self._views: dict[int, View] = {}
 
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.account.close()
-
-    async def read(self, tool: str, **arguments: Any) -> Any:
-        """Return what the cloud answers to a read of our own: as it came, not for an agent to see."""
-        return await self.account.read(tool, **await self.account.resolved(arguments))
+        await self.gateway.close()
 
     @cached_property
     def confirmer(self) -> "guard.Confirmer":
@@ -109,8 +85,23 @@ class Autopilot:
 
     @cached_property
     def audit(self) -> "guard.AuditLog":
-        """What keeps account of guarded calls."""
+        """What keeps account of every call that is not a read."""
         return guard.audit_from(self.settings)
+
+    def rights_of(self, _principal: str) -> Rights:
+        """Return what a principal may use; for now all have the rights of the settings."""
+        return self._rights
+
+    def view(self, principal: str = LOCAL.principal) -> View:
+        """Return the server as a principal sees it; whoever has the same rights gets the same view."""
+        rights = self.rights_of(principal)
+        if id(rights) not in self._views:
+            self._views[id(rights)] = self._view(rights)
+        return self._views[id(rights)]
+
+    def reads(self, view: View) -> Reads:
+        """Return a new look at the cloud, under the policy of a view."""
+        return Reads(self.gateway, self.catalog, view.rights.policy)
 
     async def call(
         self,
@@ -118,7 +109,7 @@ class Autopilot:
         arguments: Mapping[str, Any],
         *,
         caller: Caller = LOCAL,
-        report: wait.Report = wait.say_nothing,
+        report: Report = report_nothing,
     ) -> Result | AskBack:
         """Run one tool.
 
@@ -126,7 +117,7 @@ class Autopilot:
             name: the tool.
             arguments: its arguments.
             caller: who calls, and how a person behind them can be asked.
-            report: is told how a tool that waits gets on.
+            report: takes the progress of a tool that waits.
 
         Returns:
             The result for an agent, secrets masked; or what to ask a person before the call is made again.
@@ -134,248 +125,76 @@ class Autopilot:
         Raises:
             ApMcpError: refused (`CallRefused`), said no (`ServiceError`), or not reached (`CloudUnreachable`).
         """
-        if name in self.composed:
-            _refuse_placeholders(arguments)
-            return await self.composed[name].run(self, arguments, caller, report)
-        operation = self._find(name)
-        arguments, own = self._checked(operation, arguments)
-        self._refuse_at_once(operation, arguments, trying=bool(own.get(DRY_RUN)))
-        files = await self._files(operation, arguments)
-        arguments = await self.account.resolved(arguments)
-        decision = await self._decided(operation, arguments)
-        effect = effect_of(operation, arguments, self.policy)
-        if not isinstance(decision, Ask) and effect not in GUARDED and not own.get(DRY_RUN):
-            call = await self._bound(operation, arguments, files)
-            context = await self._context(operation, own)
-            reply = await self.account.submit(operation, arguments, call)
-            return await self.shaped(operation, arguments, reply, caller, own=own, context=context)
-        contents = {name: part.content for name, part in files.items()}
-        case = guard.Case(operation, arguments, effect, self.account.read, self.account.now, contents)
-        look = partial(self._proposed, case, files, own.get(TOKEN))
-        request = await look(decision=decision)
-        if own.get(DRY_RUN):
-            call = request.call
-            shown = request.impact.structured()
-            return dry_run(shown, call.method, call.path, query=call.query, form=call.content_type, body=call.body)
-        consent = await self._consent(decision, request, caller, look)
-        return consent if isinstance(consent, AskBack) else await self._recorded(operation, arguments, consent, caller)
-
-    async def permit(self, read: Operation, arguments: Mapping[str, Any], facts: Facts | None = None) -> None:
-        """Make sure that the policy lets a read be made on the way to another answer.
-
-        Args:
-            read: what is to be called.
-            arguments: its flat arguments.
-            facts: of its cluster, if they were just read; else they are if a rule goes by them.
-
-        Raises:
-            CallRefused: it does not, or wants a person asked.
-        """
-        decision = await self._decided(read, arguments, facts)
-        if isinstance(decision, Ask):
-            raise ConfirmationRequired(read.id, decision.effect, ASKED_ABOUT)
-
-    async def _decided(
-        self, operation: Operation, arguments: Mapping[str, Any], facts: Facts | None = None
-    ) -> Decision:
-        """Decide about a call, with its cluster's facts if a rule goes by them.
-
-        Raises:
-            CallRefused: it may not go out, whoever agrees.
-        """
-        if not needs_cluster(operation, self.policy):
-            facts = NOTHING_READ
-        elif facts is None:
-            facts = await read_facts(self.account.read, arguments["cluster_id"])
-        decision = decide(operation, arguments, facts, self.policy)
-        if isinstance(decision, Refuse):
-            raise decision.error
-        return decision
-
-    def _refuse_at_once(self, operation: Operation, arguments: Mapping[str, Any], *, trying: bool) -> None:
-        """Refuse what needs no look at the cloud, before anything is sent or anybody asked."""
-        if not needs_cluster(operation, self.policy):
-            decision = decide(operation, arguments, NOTHING_READ, self.policy)
-            if isinstance(decision, Refuse):
-                raise decision.error
-            if isinstance(decision, Ask) and self.settings.confirm == "deny" and not trying:
-                raise ConfirmationRequired(operation.id, decision.effect, DENIED)
-
-    async def _proposed(
-        self,
-        case: "guard.Case",
-        files: Mapping[str, FilePart],
-        token: str | None,
-        at: datetime | None = None,
-        decision: Decision | None = None,
-    ) -> "guard.Request":
-        """Look at what a call would touch, and make the very request that is sent if somebody agrees to it.
-
-        Args:
-            case: the call.
-            files: content of the local files that arguments name.
-            token: the consent that the model carries, if it does.
-            at: tell it as it would have been told then.
-            decision: about the call; it is decided anew if none is given, for rules may no longer let it pass.
-
-        Raises:
-            CallRefused: it may not go out, whoever agrees.
-        """
+        view = self.view(caller.principal)
+        tool = view.toolbox.find(name)
+        tool.check(arguments)
+        decision = view.guard.decided_at_once(tool.subject(arguments), trying=tool.tries(arguments))
+        reads = self.reads(view)
+        plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
         if decision is None:
-            decision = await self._decided(case.operation, case.arguments)
-        impact = await guard.build_impact(case if at is None else replace(case, clock=lambda: at))
-        return guard.Request(
-            tool=case.operation.id,
-            arguments=mask(case.arguments),
-            digest=guard.digest_of(case.arguments, case.files),
-            impact=impact,
-            call=await self._bound(case.operation, {**case.arguments, **impact.settled}, files),
-            project=await self.account.project_id(),
-            shown_at=at or self.account.now().replace(microsecond=0),
-            other_approver=isinstance(decision, Ask) and decision.other_approver,
-            takes_token=case.operation.guarded,
-            token=token,
+            decision = await reads.decided(plan.subject, plan.arguments.get(CLUSTER))
+        if plan.answer is not None and isinstance(decision, Allow):
+            return await plan.answer()
+        cleared = await self._cleared(view, plan, decision, reads, caller)
+        return cleared if isinstance(cleared, AskBack | Result) else await self._sent(view, plan, cleared, caller)
+
+    async def _cleared(
+        self, view: View, plan: Plan, decision: Decision, reads: Reads, caller: Caller
+    ) -> Cleared | Result | AskBack:
+        """Return the requests that may go out; or what would, if the call only asks; or what to ask a person."""
+        if plan.draft is None:
+            effect = decision.effect if isinstance(decision, Ask) else plan.subject.stated
+            raise ConfirmationRequired(plan.subject.tool, effect, ASKED_ABOUT)
+        effect = effect_of(plan.subject, view.rights.policy)
+        if isinstance(decision, Allow) and effect not in GUARDED and not plan.trying:
+            draft = await plan.draft(reads, None)
+            return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, draft.calls, draft.steps)
+        proposal = Proposal(plan, plan.draft, effect, decision, reads)
+        request = await proposal.request()
+        if plan.trying:
+            return dry_run(request.impact.structured(), request.calls)
+        consent = await view.guard.consent(decision, request, caller, proposal.look_again)
+        return consent if isinstance(consent, AskBack) else cleared_by(consent)
+
+    async def _sent(self, view: View, plan: Plan, cleared: Cleared, caller: Caller) -> Result:
+        """Send requests in order, each with a permit and between two lines of the audit; stop at the first failure."""
+        responses: list[CloudResponse] = []
+        unrecorded = []
+        for call in cleared.calls:
+            try:
+                async with view.guard.sending(cleared, call, caller) as sending:
+                    response = await self.gateway.send(call, sending.permit)
+                    sending.succeeded(response.request_id)
+            except ApMcpError as error:
+                await plan.explain(error)
+                if responses:
+                    raise PartlyDone(cleared.tool, cleared.steps, len(responses), error) from error
+                raise
+            responses.append(response)
+            unrecorded += [sending.unrecorded] if sending.unrecorded else []
+        if plan.finish is None:
+            raise TypeError(f"{cleared.tool} sends something and does not say what came of it")
+        result = await plan.finish(responses)
+        return result.model_copy(update={"warnings": [*result.warnings, *unrecorded]}) if unrecorded else result
+
+    def _view(self, rights: Rights) -> View:
+        tools = toolbox(
+            self.catalog, rights.toolsets, read_only=rights.read_only, confirm=rights.confirm, clocks=self.clocks
         )
-
-    async def _consent(
-        self, decision: Decision, request: "guard.Request", caller: Caller, look_again: "guard.LookAgain"
-    ) -> "guard.Consent | AskBack":
-        """Return the consent a call needs; one that a rule lets go needs nobody's."""
-        if isinstance(decision, Ask):
-            if self.settings.confirm == "deny":
-                raise ConfirmationRequired(request.tool, decision.effect, DENIED)
-            return await self.confirmer.confirm(request, caller, look_again)
-        rule = decision.rule if isinstance(decision, Allow) else None
-        return guard.Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
-
-    async def _recorded(
-        self, operation: Operation, arguments: Mapping[str, Any], consent: "guard.Consent", caller: Caller
-    ) -> Result:
-        """Send a guarded call between two lines of the audit; without the first, nothing is sent."""
-        request = consent.request
-        entry = guard.Entry(
-            principal=caller.principal,
-            client=f"{caller.client} (simulated)".strip() if self.simulated else caller.client,
-            tool=operation.id,
-            arguments=request.arguments,
-            effect=request.impact.effect,
-            target=request.impact.name,
-            impact=request.impact.fingerprint(),
-            decision=consent.because,
-            channel=consent.channel,
-            approver=consent.approver,
+        kinds = kinds_awaited(tools.operations, self.catalog)
+        finishing = Finishing(
+            settings=self.settings,
+            policy=rights.policy,
+            mode=rights.confirm,
+            operations=tools.operations,
+            tools=tools.tools,
+            kinds=kinds,
+            gateway=self.gateway,
+            kept=self.kept,
+            recent=self.clocks.recent,
         )
-        with CancelScope(shield=True):
-            number = await to_thread.run_sync(self.audit.decided, entry)
-        outcome, unrecorded = guard.Outcome("unknown", detail="cut short: look before you repeat it"), ""
-        try:
-            reply = await self.account.submit(operation, arguments, request.call)
-            outcome = guard.Outcome("succeeded", request_id=reply.request_id)
-        except ApMcpError as error:
-            outcome = _ending(error)
-            raise
-        finally:
-            with CancelScope(shield=True):
-                unrecorded = await self._finished(number, outcome)
-        result = await self.shaped(operation, arguments, reply, caller)
-        return result.model_copy(update={"warnings": [*result.warnings, unrecorded]}) if unrecorded else result
-
-    async def _finished(self, number: int, outcome: "guard.Outcome") -> str:
-        """Record how a guarded call ended; return why that failed, for it must not hide the end itself."""
-        try:
-            await to_thread.run_sync(self.audit.finished, number, outcome)
-        except AuditFailed as error:
-            logger.error("audit line %d has no end: %s", number, error.render())  # noqa: TRY400 - no trace needed
-            return error.render()
-        return ""
-
-    async def _bound(
-        self, operation: Operation, arguments: Mapping[str, Any], files: Mapping[str, FilePart]
-    ) -> HttpCall:
-        filled = await self.account.filled(operation, arguments)
-        return await self.account.bound(operation, arguments, filled=filled, files=files)
-
-    def _find(self, name: str) -> Operation:
-        if name in self.operations:
-            return self.operations[name]
-        if self.settings.read_only and name in self.catalog and self.catalog[name].worst_effect != "read":
-            raise ReadOnly(name)
-        raise UnknownTool(name, get_close_matches(name, [*self.operations, *self.composed], n=3))
-
-    def _checked(self, operation: Operation, arguments: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-        """Check the arguments; return those of the operation, and those of ours (`dry_run` and the like)."""
-        ours = own_schemas(operation, self.settings.confirm)
-        check_arguments(operation, arguments, own=ours)
-        _refuse_placeholders(arguments)
-        theirs = {name: value for name, value in arguments.items() if name not in ours}
-        return theirs, {name: value for name, value in arguments.items() if name in ours}
-
-    async def _context(self, operation: Operation, own: Mapping[str, Any]) -> dict[str, Any]:
-        """Read what arguments of ours name, for the summary to go by."""
-        found = {}
-        for each in operation.context:
-            if each.argument in own:
-                wanted = await self.account.resolved({each.argument: own[each.argument]})
-                read = self.catalog[each.operation]
-                await self.permit(read, wanted)
-                found[each.argument] = (await self.account.ask(read, wanted)).body
-        return found
-
-    async def _files(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, FilePart]:
-        """Read the local files that arguments name, before anything is sent."""
-        parts = {}
-        for name, argument in operation.arguments.items():
-            if name in arguments and nodes_at(operation, argument.places[0])[-1].get("contentMediaType") == FILE:
-                read = partial(read_upload, arguments[name], self.settings.chart_roots, CHART_LIMIT)
-                upload = await to_thread.run_sync(read)
-                parts[name] = FilePart(upload.filename, upload.content)
-        return parts
-
-    async def shaped(
-        self,
-        operation: Operation,
-        arguments: Mapping[str, Any],
-        reply: "CloudResponse",
-        caller: Caller,
-        *,
-        own: Mapping[str, Any] = NOTHING,
-        context: Mapping[str, Any] = NOTHING,
-    ) -> Result:
-        """Shape the answer of a call for an agent.
-
-        Args:
-            operation: what was called.
-            arguments: its flat arguments.
-            reply: what came.
-            caller: who may read the whole answer.
-            own: the arguments of ours that were given with them.
-            context: what was read beside it.
-        """
-        body = None if operation.response_type == FILE else reply.body
-        answer = Observation(operation, arguments, body, None, self.account.now(), own, context)
-        self.recent.note(answer)
-        return await self.results.shaped(answer, reply, caller.principal)
-
-    def advised(self, result: Result) -> Result:
-        """Return a result whose next calls can be made, and say where a person is asked."""
-        return self.results.advised(result)
-
-
-DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
-ASKED_ABOUT = "A rule of the operator wants a person asked before each look: call the tool itself."
-
-
-def _refuse_placeholders(arguments: Mapping[str, Any]) -> None:
-    path = contains_placeholder(arguments)
-    if path is not None:
-        why = "is a masked placeholder, not a value; sending it would overwrite the real secret. Leave it out"
-        raise InvalidArguments([Problem(path, why)])
-
-
-def _ending(error: ApMcpError) -> "guard.Outcome":
-    """Say whether a call that ended in an error may have had its effect all the same."""
-    lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
-    return guard.Outcome("unknown" if lost else "failed", getattr(error, "request_id", ""), error.render())
+        shield = Guard(rights.policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated)
+        return View(rights, tools, shield, finishing)
 
 
 def _wall() -> datetime:

@@ -1,24 +1,24 @@
-"""Operations as MCP tools: what a client is shown, and which of them it is shown."""
+"""Which tools a caller is offered, and how they are shown to clients of several kinds."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property
 from typing import Any
 
-from mcp_types import Tool, ToolAnnotations
+from mcp_types import Tool as McpTool
+from mcp_types import ToolAnnotations
 
-from ap_mcp.output_schemas import output_schema, result_schema
-from ap_mcp.read_tools import Composed, offered
-from ap_mcp.schemas import argument_schema, input_schema
-from ap_mcp.specs import Catalog, Operation, load_catalog
-from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
+from ap_mcp import wait
+from ap_mcp.errors import ReadOnly, UnknownTool
+from ap_mcp.operation_tools import OperationTool
+from ap_mcp.output_schemas import result_schema
+from ap_mcp.plans import Tool
+from ap_mcp.read_tools import Clocks, offered
+from ap_mcp.specs import Catalog, Operation
 
 ALL = "all"
 PRESET = "essential"
-DRY_RUN = "dry_run"
-OPTIONS: dict[str, dict[str, Any]] = {
-    CURSOR: {"type": "string", "description": "Next page"},
-    DETAIL: {"type": "string", "enum": ["summary", FULL], "description": "How much"},
-}
-TOKEN = "confirmation_token"  # noqa: S105 - the name of an argument
 ESSENTIAL = frozenset(
     {
         *("list_clusters", "get_cluster", "create_cluster", "update_cluster", "delete_cluster", "get_job"),
@@ -48,86 +48,103 @@ def select(catalog: Catalog, toolsets: Iterable[str] = (ALL,), *, read_only: boo
     )
 
 
-def build_tools(operations: Mapping[str, Operation] | Iterable[Operation], *, confirm: str = "human") -> list[Tool]:
-    """Return one tool per operation and those made of several, sorted so that clients may cache them."""
-    chosen = tuple(operations.values() if isinstance(operations, Mapping) else operations)
-    tools = [build_tool(operation, confirm=confirm) for operation in chosen]
-    made = offered({operation.id: operation for operation in chosen})
-    return sorted([*tools, *map(composed_tool, made.values())], key=lambda tool: tool.name)
+@dataclass(frozen=True)
+class Toolbox:
+    """The tools that a caller is offered.
+
+    Attributes:
+        operations: those behind some of them, by name.
+        tools: all of them, by name.
+        catalog: all operations, offered or not.
+        read_only: only tools that read are offered.
+    """
+
+    operations: Mapping[str, Operation]
+    tools: Mapping[str, Tool]
+    catalog: Catalog
+    read_only: bool = False
+
+    @cached_property
+    def shown(self) -> list[McpTool]:
+        """The tools as clients see them, sorted so that clients may cache them."""
+        return sorted((as_mcp(tool) for tool in self.tools.values()), key=lambda tool: tool.name)
+
+    def find(self, name: str) -> Tool:
+        """Return a tool that is offered.
+
+        Raises:
+            ReadOnly: it does more than read.
+            UnknownTool: it is not offered; close names are suggested.
+        """
+        if name in self.tools:
+            return self.tools[name]
+        if self.read_only and name in self.catalog and self.catalog[name].worst_effect != "read":
+            raise ReadOnly(name)
+        raise UnknownTool(name, get_close_matches(name, self.tools, n=3))
 
 
-def own_schemas(operation: Operation, confirm: str = "human") -> dict[str, dict[str, Any]]:
-    """Return the arguments of ours that a tool takes beside those of its operation, each with its schema.
+def toolbox(
+    catalog: Catalog,
+    toolsets: Iterable[str] = (ALL,),
+    *,
+    read_only: bool = False,
+    confirm: str = "human",
+    clocks: Clocks | None = None,
+) -> Toolbox:
+    """Return the tools of some toolsets.
 
     Args:
-        operation: what the tool calls.
-        confirm: how consent is had; only `token` lets the model carry one.
+        catalog: all operations.
+        toolsets: as for `select`.
+        read_only: likewise.
+        confirm: how consent is obtained: with `token`, guarded tools take one.
+        clocks: how time passes for tools that wait; they can be shown without, but not called.
     """
-    reads = {each.argument: (load_catalog()[each.operation], each.description) for each in operation.context}
-    named = {name: _context_schema(read, name, said) for name, (read, said) in reads.items()}
-    chosen = {name: dict(OPTIONS[name]) for name in operation.options}
-    if not operation.guarded:
-        return {**named, **chosen}
-    token = {TOKEN: {"type": "string", "description": "From approval_required"}} if confirm == "token" else {}
-    return {**named, **chosen, DRY_RUN: {"type": "boolean", "description": "Only show"}, **token}
+    operations = {operation.id: operation for operation in select(catalog, toolsets, read_only=read_only)}
+    tools: list[Tool] = [OperationTool(operation, catalog, confirm) for operation in operations.values()]
+    tools += offered(operations, catalog, clocks or Clocks.stopped(catalog))
+    return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only)
 
 
-def build_tool(operation: Operation, *, confirm: str = "human") -> Tool:
-    """Return the tool of one operation; its hints state the worst it can do."""
-    effect = operation.worst_effect
-    schema = input_schema(operation)
-    schema["properties"] |= own_schemas(operation, confirm)
-    return Tool(
-        name=operation.id,
-        title=operation.title,
-        description=operation.description,
-        input_schema=schema,
-        output_schema=output_schema(operation.summary),
+def kinds_awaited(operations: Mapping[str, Operation], catalog: Catalog) -> frozenset[str]:
+    """Return the kinds of things that `wait_for` can wait for with some operations."""
+    return frozenset(wait.waitables(operations.values(), catalog))
+
+
+def as_mcp(tool: Tool) -> McpTool:
+    """Return a tool as `tools/list` has it; its hints state the worst that it can do."""
+    return McpTool(
+        name=tool.name,
+        title=tool.title,
+        description=tool.description,
+        input_schema=tool.input_schema,
+        output_schema=result_schema(tool.result),
         annotations=ToolAnnotations(
-            read_only_hint=effect == "read",
-            destructive_hint=effect in {"disrupt", "destroy"},
-            idempotent_hint=operation.idempotent,
+            read_only_hint=tool.effect == "read",
+            destructive_hint=tool.effect in {"disrupt", "destroy"},
+            idempotent_hint=tool.idempotent,
             open_world_hint=True,
         ),
     )
 
 
-def composed_tool(composed: Composed) -> Tool:
-    """Return a tool that is made of reads."""
-    return Tool(
-        name=composed.name,
-        title=composed.title,
-        description=composed.description,
-        input_schema=composed.input_schema,
-        output_schema=result_schema(composed.result),
-        annotations=ToolAnnotations(
-            read_only_hint=True, destructive_hint=False, idempotent_hint=True, open_world_hint=True
-        ),
-    )
-
-
-def as_openai(tool: Tool) -> dict[str, Any]:
+def as_openai(tool: McpTool) -> dict[str, Any]:
     """Return a tool in the form OpenAI's APIs take."""
     function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
     return {"type": "function", "function": function}
 
 
-def as_anthropic(tool: Tool) -> dict[str, Any]:
+def as_anthropic(tool: McpTool) -> dict[str, Any]:
     """Return a tool in the form Anthropic's API takes."""
     return {"name": tool.name, "description": tool.description, "input_schema": tool.input_schema}
 
 
-def as_json(tool: Tool) -> dict[str, Any]:
+def as_json(tool: McpTool) -> dict[str, Any]:
     """Return a tool as `tools/list` sends it."""
     return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
 FORMATS = {"json": as_json, "openai": as_openai, "anthropic": as_anthropic}
-
-
-def _context_schema(read: Operation, name: str, description: str | None) -> dict[str, Any]:
-    schema = argument_schema(read, read.arguments[name])
-    return {**schema, "description": description} if description else schema
 
 
 def _holds(operation: Operation, toolsets: frozenset[str]) -> bool:

@@ -3,7 +3,7 @@
 from measures import Section, Size, dense, share
 
 from ap_mcp.specs import load_catalog
-from ap_mcp.toolbox import as_json, build_tools, select
+from ap_mcp.toolbox import as_json, toolbox
 
 WITHOUT_OUTPUT, WITH_OUTPUT = Size(30_000, 7_000), Size(42_000, 10_000)
 
@@ -11,8 +11,8 @@ WITHOUT_OUTPUT, WITH_OUTPUT = Size(30_000, 7_000), Size(42_000, 10_000)
 def section() -> Section:
     """Measure `tools/list` as it is sent, with and without output schemas."""
     catalog = load_catalog()
-    sent = [as_json(tool) for tool in build_tools(catalog)]
-    few = [as_json(tool) for tool in build_tools(select(catalog, ["essential"]))]
+    sent = [as_json(tool) for tool in toolbox(catalog).shown]
+    few = [as_json(tool) for tool in toolbox(catalog, ["essential"]).shown]
     fifty = [tool for tool in sent if tool["name"] in catalog]
     rows, broken = [], []
     for name, tools, most in (

@@ -21,7 +21,7 @@ from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PRO
 from ap_mcp.simulator.prechecks import add_findings
 from ap_mcp.simulator.workflows import new_workflow
 from ap_mcp.specs import load_catalog
-from ap_mcp.toolbox import build_tools, select
+from ap_mcp.toolbox import toolbox
 
 pytestmark = pytest.mark.anyio
 
@@ -201,7 +201,7 @@ async def test_only_calls_that_can_be_made_are_proposed() -> None:
     ("toolsets", "offered"), [(("clusters",), False), (("upgrades",), True), (("essential",), True), (("all",), True)]
 )
 def test_an_assessment_is_offered_with_the_upgrades(toolsets: tuple[str, ...], offered: bool) -> None:
-    names = {each.name for each in build_tools(select(load_catalog(), toolsets))}
+    names = {each.name for each in toolbox(load_catalog(), toolsets).shown}
     assert (ASSESS_UPGRADE in names) == offered
 
 

@@ -6,16 +6,17 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
+from deciding import decide
 
 from ap_mcp.cli import main
 from ap_mcp.cli.options import exit_code
 from ap_mcp.cli.policy import TEMPLATE
 from ap_mcp.errors import DeniedByPolicy
 from ap_mcp.guard.facts import ClusterFacts, Facts
-from ap_mcp.guard.policy import CLUSTER, Ask, Policy, decide
+from ap_mcp.guard.policy import Ask, Policy
 from ap_mcp.guard.policy_file import doubts, parse_rules
 from ap_mcp.simulator.constants import PAYMENTS_PROD
-from ap_mcp.specs import Catalog
+from ap_mcp.specs import CLUSTER, Catalog
 
 PROD = ClusterFacts("1", "shop-prod", "Storefront", {"env": "prod"})
 TAGGED = ClusterFacts("2", "storefront", "", {"Env": "Production"})

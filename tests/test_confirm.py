@@ -52,7 +52,7 @@ CALL = HttpCall(
     body=b'{"a":1,"b":2}',
 )
 ARGUMENTS = {"cluster_id": "0e1f", "delete_obs": "try"}
-DELETE = Request("delete_cluster", ARGUMENTS, digest_of(ARGUMENTS, {}), SHOP, CALL, "project", NOW)
+DELETE = Request("delete_cluster", ARGUMENTS, digest_of(ARGUMENTS, {}), SHOP, (CALL,), "project", NOW)
 IVAN = Caller("ivan")
 NAMED = FormAnswer("accept", {FIELD: "shop-prod"})
 
@@ -155,7 +155,7 @@ def other_requests() -> list[Request]:
     impacts = [replace(SHOP, **change) for change in shown]
     return [
         replace(DELETE, project="another"),
-        *(replace(DELETE, call=call) for call in calls),
+        *(replace(DELETE, calls=(call,)) for call in calls),
         *(replace(DELETE, impact=impact) for impact in impacts),
     ]
 
@@ -186,7 +186,7 @@ def test_a_fingerprint_covers_all_that_is_shown_and_all_that_is_sent() -> None:
 
 def test_a_fingerprint_does_not_depend_on_the_order_in_which_an_agent_names_things() -> None:
     turned = replace(CALL, query=CALL.query[::-1], body=b'{"b": 2, "a": 1}')
-    assert replace(DELETE, call=turned).fingerprint() == DELETE.fingerprint()
+    assert replace(DELETE, calls=(turned,)).fingerprint() == DELETE.fingerprint()
 
 
 def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:
@@ -304,16 +304,20 @@ async def test_a_form_is_answered_with_the_name_and_consents_to_what_was_found_l
 
 
 async def test_what_is_sent_is_what_the_last_form_showed(desk: Desk) -> None:
-    newer = replace(DELETE, impact=replace(SHOP, settled={"target_version": "v1.31.7"}), call=replace(CALL, body=b"7"))
+    newer = replace(
+        DELETE, impact=replace(SHOP, settled={"target_version": "v1.31.7"}), calls=(replace(CALL, body=b"7"),)
+    )
     desk.found = [newer, newer]
     consent = await desk.ask(caller=desk.pushed)
     assert isinstance(consent, Consent)
-    assert (consent.request.call.body, consent.request.impact.settled) == (b"7", {"target_version": "v1.31.7"})
+    assert (consent.request.calls[0].body, consent.request.impact.settled) == (b"7", {"target_version": "v1.31.7"})
     assert [each.startswith(CHANGED) for each in desk.shown] == [False, True]
 
 
 async def test_what_would_be_sent_may_not_change_under_a_form_either(desk: Desk) -> None:
-    desk.found = [replace(DELETE, call=replace(CALL, body=json.dumps({"a": number}).encode())) for number in range(9)]
+    desk.found = [
+        replace(DELETE, calls=(replace(CALL, body=json.dumps({"a": number}).encode()),)) for number in range(9)
+    ]
     assert "changed every time" in await desk.refusal(caller=desk.pushed)
     assert len(desk.shown) == 3
 

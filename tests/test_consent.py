@@ -36,8 +36,8 @@ from guarded import Action, Person
 from mcp_types import ElicitResult, InputRequiredResult
 
 from ap_mcp.guard.consent import CHANGED, FIELD, LIFETIME
+from ap_mcp.operation_tools import TOKEN
 from ap_mcp.simulator.constants import TEAM_SANDBOX
-from ap_mcp.toolbox import TOKEN
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio

@@ -28,7 +28,7 @@ from ap_mcp.guard.approvals import Question
 from ap_mcp.guard.consent import APPROVAL_LIFETIME, LIFETIME
 from ap_mcp.guard.keys import init_key, sign, unlock
 from ap_mcp.guard.seal import ticks
-from ap_mcp.toolbox import TOKEN
+from ap_mcp.operation_tools import TOKEN
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio

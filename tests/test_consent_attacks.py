@@ -374,7 +374,7 @@ async def test_an_approval_for_one_project_is_none_for_another(
         async def another() -> str:
             return "0" * 32
 
-        monkeypatch.setattr(agent.autopilot.account, "project_id", another)
+        monkeypatch.setattr(agent.autopilot.gateway, "project_id", another)
         assert (await scene.waits(agent)).code != question.code
 
 

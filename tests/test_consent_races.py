@@ -23,9 +23,9 @@ from starlette.types import Receive, Scope, Send
 
 from ap_mcp.guard.audit import AuditLog, log_at
 from ap_mcp.guard.keys import sign
+from ap_mcp.operation_tools import TOKEN
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.serving import exports, running
-from ap_mcp.toolbox import TOKEN
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio

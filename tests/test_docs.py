@@ -17,6 +17,7 @@ from typing import Any, get_args
 import click
 import pytest
 import yaml
+from deciding import decide
 from test_layers import MAY_IMPORT
 
 from ap_mcp import __version__
@@ -25,12 +26,12 @@ from ap_mcp.cli.docs import filled
 from ap_mcp.credentials import find_credentials
 from ap_mcp.guard.consent import APPROVAL_LIFETIME, LIFETIME, MOST_ROUNDS
 from ap_mcp.guard.facts import ClusterFacts, Facts
-from ap_mcp.guard.policy import Policy, Refuse, decide
+from ap_mcp.guard.policy import Policy, Refuse
 from ap_mcp.guard.policy_file import parse_rules
 from ap_mcp.settings import _NOT_FIELDS, Confirm, Settings
 from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
 from ap_mcp.specs import EFFECTS, GUARDED, Catalog
-from ap_mcp.toolbox import PRESET, build_tools, select
+from ap_mcp.toolbox import PRESET, toolbox
 
 ROOT = Path(__file__).parents[1]
 MARKDOWN = sorted(ROOT.glob("*.md"))
@@ -199,7 +200,7 @@ def test_every_command_and_flag_is_in_the_readme(path: str, command: click.Comma
 
 
 def test_every_tool_is_in_the_readme(catalog: Catalog) -> None:
-    assert [tool.name for tool in build_tools(catalog) if f"\n| `{tool.name}` |" not in README] == []
+    assert [tool.name for tool in toolbox(catalog).shown if f"\n| `{tool.name}` |" not in README] == []
 
 
 def test_the_generated_parts_are_current() -> None:
@@ -209,7 +210,7 @@ def test_the_generated_parts_are_current() -> None:
 def test_the_numbers_told_are_right(catalog: Catalog) -> None:
     for text in (README, CHANGELOG):
         assert f"the {len(catalog)} documented" in text
-    essential = len(build_tools(select(catalog, [PRESET])))
+    essential = len(toolbox(catalog, [PRESET]).shown)
     assert f"keeps to {essential}." in README
     assert f"the `essential` {essential} tools" in CHANGELOG
 

@@ -15,7 +15,7 @@ from jsonschema import Draft202012Validator
 from ap_mcp.finishing import ASKS, SWITCHED_OFF
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, SHOP_PROD
 from ap_mcp.specs import GUARDED, Catalog
-from ap_mcp.toolbox import build_tools
+from ap_mcp.toolbox import toolbox
 from ap_mcp.wait import WAIT_FOR, misfits, waitables
 
 A_WHILE = 60
@@ -103,7 +103,7 @@ def proposals(tmp_path_factory: pytest.TempPathFactory, catalog: Catalog) -> Pro
 
 
 def test_every_proposed_call_fits_what_its_tool_takes(proposals: Proposals, catalog: Catalog) -> None:
-    shown = {tool.name: Draft202012Validator(tool.input_schema) for tool in build_tools(catalog)}
+    shown = {tool.name: Draft202012Validator(tool.input_schema) for tool in toolbox(catalog).shown}
     known = waitables(catalog.values(), catalog)
     wrong = []
     for by, each in proposals.every:

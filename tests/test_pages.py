@@ -286,8 +286,8 @@ async def test_advice_names_only_tools_that_are_offered_and_says_where_a_person_
         NextCall(tool="assess_upgrade", arguments={"cluster_id": SHOP_PROD}, why="h"),
     ]
     async with autopilot_on(fresh(), toolsets=("clusters",)) as autopilot:
-        advised = autopilot.advised(Small(summary="Done.", next=calls)).next
+        advised = autopilot.view().finishing.advised(Small(summary="Done.", next=calls)).next
     assert [each.why for each in advised] == ["a (a person is asked first)", "b", "e"]
     async with autopilot_on(fresh(), read_only=True) as autopilot:
-        advised = autopilot.advised(Small(summary="Done.", next=calls)).next
+        advised = autopilot.view().finishing.advised(Small(summary="Done.", next=calls)).next
     assert [each.why for each in advised] == ["b", "c", "e", "f", "h"]

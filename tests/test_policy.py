@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from deciding import decide, effect_of, explain, needs_cluster
 
 from ap_mcp.errors import (
     CallRefused,
@@ -15,26 +16,20 @@ from ap_mcp.errors import (
     NotFound,
     ReadOnly,
     ServiceError,
-    UnknownTool,
 )
+from ap_mcp.guard import policy as guard
 from ap_mcp.guard.facts import ClusterFacts, Facts, cluster_facts, read_facts
 from ap_mcp.guard.policy import (
-    ALIAS_CHANGES,
-    CLUSTER,
     NO_RULES,
-    TAG_CHANGES,
     Allow,
     Ask,
     Decision,
     Policy,
     Refuse,
     Rule,
-    decide,
-    effect_of,
-    explain,
-    needs_cluster,
 )
-from ap_mcp.specs import Catalog, EffectRule, load_catalog
+from ap_mcp.guard.subject import Limit, Subject
+from ap_mcp.specs import CLUSTER, Catalog, Effect, EffectRule, load_catalog
 
 PROD = ClusterFacts("11111111-0000-0000-0000-000000000001", "shop-prod", "Storefront", {"env": "prod", "team": "shop"})
 DEV = ClusterFacts("11111111-0000-0000-0000-000000000002", "search-dev", "search-dev", {"env": "dev"})
@@ -328,42 +323,62 @@ def test_an_agent_let_loose_on_a_cluster_cannot_retag_it_into_another_rule(tool:
 
 def test_the_calls_that_change_what_rules_go_by_are_all_known(catalog: Catalog) -> None:
     bound = [tool for tool in catalog.values() if CLUSTER in tool.arguments and tool.worst_effect != "read"]
-    assert {tool.id: name for tool in bound for name in ("tags", "keys") if name in tool.arguments} == TAG_CHANGES
-    assert {tool.id: "alias" for tool in bound if "alias" in tool.arguments} == ALIAS_CHANGES
+    tags = {tool.id: name for tool in bound for name in ("tags", "keys") if name in tool.arguments}
+    assert {each.id: each.changes["cluster_tags"] for each in bound if "cluster_tags" in each.changes} == tags
+    alias = {tool.id: "alias" for tool in bound if "alias" in tool.arguments}
+    assert {each.id: each.changes["cluster_alias"] for each in bound if "cluster_alias" in each.changes} == alias
 
 
 @pytest.mark.parametrize(
-    ("tool", "rules", "expected"),
+    ("tool", "arguments", "rules", "expected"),
     [
-        ("delete_cluster", (), False),
-        ("delete_cluster", (ASK_COST,), False),
-        ("delete_cluster", (DENY_PROD,), True),
-        ("delete_cluster", (ALLOW_DEV,), True),
-        ("get_cluster", (DENY_PROD,), False),
-        ("get_cluster", (Rule("deny", tools=("get_*",), clusters=("x",)),), True),
-        ("backup_cluster", (ALLOW_DEV,), False),
-        ("update_cluster", (ALLOW_DEV,), True),
-        ("add_cluster_tags", (Rule("ask", effects=("disrupt",), tags={"a": "b"}),), True),
-        ("create_release", (Rule("ask", effects=("destroy",), tags={"a": "b"}),), True),
-        ("create_cluster", (DENY_PROD, DENY_TAGGED), False),
-        ("upgrade_cluster", (Rule("deny", tools=("delete_*",), clusters=("x",)),), False),
+        ("delete_cluster", {}, (), False),
+        ("delete_cluster", {}, (ASK_COST,), False),
+        ("delete_cluster", {}, (DENY_PROD,), True),
+        ("delete_cluster", {}, (ALLOW_DEV,), True),
+        ("get_cluster", {}, (DENY_PROD,), False),
+        ("get_cluster", {}, (Rule("deny", tools=("get_*",), clusters=("x",)),), True),
+        ("backup_cluster", {}, (ALLOW_DEV,), False),
+        ("update_cluster", {"description": "x"}, (ALLOW_DEV,), False),
+        ("update_cluster", {"alias": "x"}, (ALLOW_DEV,), True),
+        ("update_cluster", {"eni_subnet_ids": ["x"]}, (ALLOW_DEV,), True),
+        ("add_cluster_tags", {"tags": {"a": "c"}}, (Rule("ask", effects=("disrupt",), tags={"a": "b"}),), True),
+        ("add_cluster_tags", {"tags": {"b": "c"}}, (Rule("ask", effects=("disrupt",), tags={"a": "b"}),), False),
+        ("create_release", {"replace": True}, (Rule("ask", effects=("destroy",), tags={"a": "b"}),), True),
+        ("create_release", {"replace": False}, (Rule("ask", effects=("destroy",), tags={"a": "b"}),), False),
+        ("create_cluster", {}, (DENY_PROD, DENY_TAGGED), False),
+        ("upgrade_cluster", {}, (Rule("deny", tools=("delete_*",), clusters=("x",)),), False),
     ],
 )
 def test_the_cluster_is_read_only_if_a_rule_could_need_it(
-    tool: str, rules: tuple[Rule, ...], expected: bool, catalog: Catalog
+    tool: str, arguments: dict[str, Any], rules: tuple[Rule, ...], expected: bool, catalog: Catalog
 ) -> None:
-    assert needs_cluster(catalog[tool], Policy(rules=rules)) is expected
+    assert needs_cluster(catalog[tool], arguments, Policy(rules=rules)) is expected
 
 
 def test_what_is_read_only_anyway_needs_no_cluster(catalog: Catalog) -> None:
-    assert not needs_cluster(catalog["delete_cluster"], Policy(read_only=True, rules=(DENY_PROD,)))
+    assert not needs_cluster(catalog["delete_cluster"], {}, Policy(read_only=True, rules=(DENY_PROD,)))
 
 
-def test_an_unknown_tool_is_refused(catalog: Catalog) -> None:
-    stranger = replace(catalog["get_cluster"], id="format_cloud")
-    decision = decide(stranger, {}, Facts(), Policy())
+def test_a_tool_outside_the_catalog_is_decided_by_what_it_does(catalog: Catalog) -> None:
+    policy = Policy(rules=(Rule("deny", tools=("format_*",)),))
+    outcomes: dict[Effect, str] = {"read": "allow", "write": "allow", "disrupt": "ask", "destroy": "ask"}
+    for effect, expected in outcomes.items():
+        stranger = Subject("k8s_delete", frozenset({effect}), effect)
+        assert word(guard.decide(stranger, policy)) == expected
+        assert word(guard.decide(replace(stranger, tool="format_cloud"), policy)) == "refuse"
+    assert word(guard.decide(Subject("k8s_delete", frozenset(), "read"), policy)) == "refuse"
+
+
+def test_what_returns_credentials_is_refused_unless_something_says_how_long_they_may_live() -> None:
+    silent = Subject("k8s_get", frozenset({"secret"}), "secret")
+    decision = guard.decide(silent, Policy())
     assert isinstance(decision, Refuse)
-    assert isinstance(decision.error, UnknownTool)
+    assert "nothing says how long they may live" in decision.error.render()
+    assert word(guard.decide(replace(silent, limits=()), Policy())) == "ask"
+    for value, expected in ((1, "ask"), (0, "refuse"), (2, "refuse"), (None, "refuse"), (True, "refuse")):
+        limited = replace(silent, limits=(Limit("days", value, "max_kubeconfig_days"),))
+        assert word(guard.decide(limited, Policy())) == expected
 
 
 def test_an_unknown_effect_is_refused_whether_it_is_the_tools_own_or_raised(catalog: Catalog) -> None:
@@ -515,13 +530,12 @@ LOST = CloudUnreachable("https://cce.example", "cut", may_have_arrived=False, op
     ("answer", "says"), [(FAILED, "HTTP 503"), (LOST, "no answer"), ({"metadata": {}}, "does not tell|no spec")]
 )
 async def test_a_cluster_that_cannot_be_read_is_a_fact_too(answer: Any, says: str) -> None:
-    async def read(operation: str, **arguments: Any) -> Any:
-        assert (operation, arguments) == ("get_cluster", {"cluster_id": "c"})
+    async def read() -> Any:
         if isinstance(answer, Exception):
             raise answer
         return answer
 
-    facts = await read_facts(read, "c")
+    facts = await read_facts(read)
     assert facts.cluster is None
     assert facts.problem is not None
     assert re.search(says, facts.problem)
@@ -529,12 +543,12 @@ async def test_a_cluster_that_cannot_be_read_is_a_fact_too(answer: Any, says: st
 
 @pytest.mark.anyio
 async def test_a_cluster_that_does_not_exist_is_no_matter_of_policy() -> None:
-    async def missing(*_: Any, **__: Any) -> Any:
+    async def missing() -> Any:
         raise NotFound(status=404, operation="get_cluster")
 
-    async def there(*_: Any, **__: Any) -> Any:
+    async def there() -> Any:
         return body()
 
     with pytest.raises(NotFound):
-        await read_facts(missing, "c")
-    assert (await read_facts(there, "c")).cluster == ClusterFacts(DEV.id, "search-dev", "Search", {"env": "dev"})
+        await read_facts(missing)
+    assert (await read_facts(there)).cluster == ClusterFacts(DEV.id, "search-dev", "Search", {"env": "dev"})

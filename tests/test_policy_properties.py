@@ -3,27 +3,23 @@
 from dataclasses import dataclass, replace
 from typing import Any
 
+from deciding import decide, effect_of, explain, needs_cluster
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.guard.policy import (
-    CLUSTER,
-    LIFETIME,
     Allow,
     Ask,
     Decision,
     Policy,
     Refuse,
     Rule,
-    decide,
-    effect_of,
-    explain,
-    needs_cluster,
 )
-from ap_mcp.specs import EFFECTS, GUARDED, EffectRule, Operation, load_catalog
+from ap_mcp.specs import CLUSTER, EFFECTS, GUARDED, EffectRule, Operation, load_catalog
 
 CATALOG = load_catalog()
+LIFETIME = "duration_days"
 STRICTNESS = (Allow, Ask, Refuse)
 patient = settings(deadline=None)
 KEYS, VALUES = ("env", "Env", "team"), ("prod", "PROD", "dev", "")
@@ -197,7 +193,7 @@ def test_unreadable_facts_never_allow_what_readable_ones_could_refuse(
 @patient
 @given(calls(), POLICIES)
 def test_facts_matter_only_where_they_are_said_to_be_needed(call: Call, policy: Policy) -> None:
-    if not needs_cluster(call.operation, policy):
+    if not needs_cluster(call.operation, call.arguments, policy):
         assert same(replace(call, facts=Facts()).under(policy)) == same(call.under(policy))
 
 
@@ -212,9 +208,10 @@ def test_an_alias_releases_nothing(call: Call, policy: Policy, alias: str) -> No
 
 @patient
 @given(calls(), POLICIES, st.text(max_size=20).filter(lambda name: name not in CATALOG))
-def test_an_unknown_tool_is_refused(call: Call, policy: Policy, name: str) -> None:
+def test_a_tool_outside_the_catalog_needs_the_same_consent(call: Call, policy: Policy, name: str) -> None:
     stranger = replace(call, operation=replace(call.operation, id=name))
-    assert isinstance(stranger.under(policy), Refuse)
+    bare = replace(policy, rules=())
+    assert same(stranger.under(bare))[0] == same(call.under(bare))[0]
 
 
 @patient

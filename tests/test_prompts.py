@@ -15,7 +15,7 @@ from mcp_types import INVALID_PARAMS, TextContent, Tool
 from ap_mcp.errors import CallRefused
 from ap_mcp.prompts import PROCEDURES, READING, Procedure, get_prompt, list_prompts
 from ap_mcp.specs import Catalog
-from ap_mcp.toolbox import build_tools, select
+from ap_mcp.toolbox import toolbox
 from ap_mcp.wait import WAIT_FOR, misfits, waitables
 
 pytestmark = pytest.mark.anyio
@@ -30,7 +30,7 @@ each_procedure = pytest.mark.parametrize("procedure", PROCEDURES.values(), ids=l
 
 @pytest.fixture(scope="module")
 def tools(catalog: Catalog) -> dict[str, Tool]:
-    return {tool.name: tool for tool in build_tools(catalog)}
+    return {tool.name: tool for tool in toolbox(catalog).shown}
 
 
 def filled(procedure: Procedure, character: str = "x", *, optional: bool = True) -> str:
@@ -119,12 +119,12 @@ def test_a_prompt_leaves_consent_to_a_person(procedure: Procedure, catalog: Cata
 
 
 def test_diagnosing_only_reads(catalog: Catalog) -> None:
-    reading = {tool.name for tool in build_tools(catalog) if tool.annotations and tool.annotations.read_only_hint}
+    reading = {tool.name for tool in toolbox(catalog).shown if tool.annotations and tool.annotations.read_only_hint}
     assert PROCEDURES["diagnose-failure"].tools <= reading
 
 
 def test_the_essential_tools_are_enough_to_upgrade_and_to_diagnose(catalog: Catalog) -> None:
-    offered = {tool.name for tool in build_tools(select(catalog, ["essential"]))}
+    offered = {tool.name for tool in toolbox(catalog, ["essential"]).shown}
     assert [prompt.name for prompt in list_prompts(offered)] == ["upgrade-cluster", "diagnose-failure"]
 
 

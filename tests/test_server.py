@@ -10,6 +10,7 @@ from typing import Any
 import anyio
 import pytest
 from agent import Agent, autopilot_on, connected, text_of
+from deciding import effect_of
 from guarded import account, guarded_account
 from mcp import Client
 from mcp.shared.exceptions import MCPError
@@ -17,14 +18,13 @@ from mcp_types import INVALID_PARAMS, ResourceLink, TextResourceContents
 from simulation import simulate
 
 from ap_mcp import __version__
-from ap_mcp.guard.policy import effect_of
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.protocol import build_server, instructions
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
 from ap_mcp.simulator.constants import LEGACY_IMPORT, PAYMENTS_PROD, SEARCH_DEV, SECRET_KEY, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, load_catalog
-from ap_mcp.toolbox import ESSENTIAL, build_tools
+from ap_mcp.toolbox import ESSENTIAL, toolbox
 
 pytestmark = pytest.mark.anyio
 
@@ -71,8 +71,8 @@ async def test_an_answer_that_does_not_fit_what_clients_were_shown_does_not_pass
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: str
 ) -> None:
     schema = {"type": "object", "required": ["nothing"]}
-    shown = [tool.model_copy(update={"output_schema": schema}) for tool in build_tools(load_catalog())]
-    monkeypatch.setattr("ap_mcp.protocol.build_tools", lambda *_, **__: shown)
+    shown = [tool.model_copy(update={"output_schema": schema}) for tool in toolbox(load_catalog()).shown]
+    monkeypatch.setattr("ap_mcp.toolbox.Toolbox.shown", shown)
     async with connected(tmp_path, mode=mode) as agent:
         with pytest.raises(RuntimeError, match="Invalid structured content returned by tool list_charts"):
             await agent.call("list_charts")
@@ -135,7 +135,7 @@ async def test_the_whole_answer_is_kept_masked_for_whoever_asked(tmp_path: Path)
         assert secret in stored["values"]
         assert PLACEHOLDER in kept
         assert secret not in kept + agent.said + json.dumps(shown)
-        assert agent.autopilot.results.kept.read("somebody else", shown["raw"]) is None
+        assert agent.autopilot.kept.read("somebody else", shown["raw"]) is None
         assert (await agent.client.list_resources()).resources == []
 
 
@@ -144,7 +144,7 @@ async def test_files_and_credentials_are_not_kept_as_resources(tmp_path: Path) -
         chart = await agent.run("download_chart", {"chart_id": REDIS})
         certificate = await agent.run("get_cluster_certificate", {"cluster_id": SEARCH_DEV, "duration_days": 1})
         assert not any(isinstance(block, ResourceLink) for block in (*chart.content, *certificate.content))
-        assert len(agent.autopilot.results.kept) == 0
+        assert len(agent.autopilot.kept) == 0
 
 
 async def test_only_the_chosen_toolsets_are_offered(tmp_path: Path, catalog: Catalog) -> None:
@@ -304,14 +304,14 @@ async def test_an_addon_of_another_cluster_is_not_found_in_the_named_one(tmp_pat
 async def test_concurrent_calls_get_their_own_answers_over_one_connection(tmp_path: Path) -> None:
     async with connected(tmp_path) as agent:
         connections = []
-        connect = agent.autopilot.account._connect
+        connect = agent.autopilot.gateway._connect
 
         async def counted() -> Any:
             connections.append(1)
             await anyio.lowlevel.checkpoint()
             return await connect()
 
-        agent.autopilot.account._connect = counted
+        agent.autopilot.gateway._connect = counted
         names = {row["metadata"]["name"]: uid for uid, row in agent.world.table("clusters").items()} | {"nobody": ""}
         answers: dict[str, list[Any]] = {name: [] for name in names}
 
@@ -342,6 +342,6 @@ async def test_a_server_closes_its_connection_to_the_cloud_at_the_end(tmp_path: 
     autopilot = autopilot_on(simulate())
     async with autopilot, Client(build_server(autopilot)) as client:
         await client.call_tool("list_charts")
-        cloud = await autopilot.account._client()
+        cloud = await autopilot.gateway._client()
         assert not cloud._client.is_closed
     assert cloud._client.is_closed

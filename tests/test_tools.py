@@ -8,11 +8,11 @@ import pytest
 
 from ap_mcp.assessment.reads import ASSESS_UPGRADE
 from ap_mcp.specs import SUBJECTS, load_catalog
-from ap_mcp.toolbox import ESSENTIAL, as_json, as_openai, build_tool, build_tools, select
+from ap_mcp.toolbox import ESSENTIAL, as_json, as_mcp, as_openai, select, toolbox
 from ap_mcp.wait import WAIT_FOR
 
 NAMES = sorted(load_catalog())
-LISTED = [as_json(tool) for tool in build_tools(load_catalog())]
+LISTED = [as_json(tool) for tool in toolbox(load_catalog()).shown]
 OPERATIONS = [tool for tool in LISTED if tool["name"] in NAMES]
 BUDGET_WITHOUT_OUTPUT = 30_000
 BUDGET = 42_000
@@ -61,7 +61,7 @@ def test_a_tool_states_everything_a_host_looks_at(tool: dict[str, Any]) -> None:
     ],
 )
 def test_hints_state_the_worst_case(name: str, *, read_only: bool, destructive: bool, idempotent: bool) -> None:
-    hints = build_tool(load_catalog()[name]).annotations
+    hints = as_mcp(toolbox(load_catalog()).tools[name]).annotations
     assert hints is not None
     assert (hints.read_only_hint, hints.destructive_hint, hints.idempotent_hint) == (read_only, destructive, idempotent)
 
@@ -96,7 +96,7 @@ def test_the_essential_preset_fits_hosts_with_a_tool_limit() -> None:
 
 
 def test_a_tool_can_be_had_for_other_agent_loops() -> None:
-    tool = as_openai(build_tool(load_catalog()["get_job"]))
+    tool = as_openai(as_mcp(toolbox(load_catalog()).tools["get_job"]))
     assert tool["type"] == "function"
     assert tool["function"]["name"] == "get_job"
     assert tool["function"]["parameters"]["required"] == ["job_id"]

@@ -17,7 +17,7 @@ from ap_mcp.errors import CloudUnreachable, InvalidArguments, NotFound, Permissi
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, load_catalog
-from ap_mcp.toolbox import build_tools, select
+from ap_mcp.toolbox import toolbox
 from ap_mcp.wait import WAIT_FOR, targets, wait_schema, waitables
 from ap_mcp.wait import poller as watching
 
@@ -343,11 +343,11 @@ async def test_only_what_the_toolsets_hold_can_be_waited_for(tmp_path: Path) -> 
 
 
 def test_the_essential_tools_and_the_wait_fit_hosts_with_a_tool_limit() -> None:
-    assert len(build_tools(select(load_catalog(), ["essential"]))) <= 35
+    assert len(toolbox(load_catalog(), ["essential"]).shown) <= 35
 
 
 def test_what_a_client_is_shown_of_it_is_small(catalog: Catalog) -> None:
-    tool = next(tool for tool in build_tools(catalog) if tool.name == WAIT_FOR)
+    tool = next(tool for tool in toolbox(catalog).shown if tool.name == WAIT_FOR)
     shown = {"name": tool.name, "description": tool.description, "inputSchema": tool.input_schema}
     assert len(json.dumps(shown, separators=(",", ":"))) <= 620
     assert tool.annotations is not None

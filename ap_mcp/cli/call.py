@@ -78,7 +78,7 @@ async def _called(
         async with autopilot:
             arguments = _arguments(autopilot, tool, pairs, document)
             result = await _consented(autopilot, tool, arguments, asking=not yes and _at_a_terminal())
-            raw = autopilot.results.kept.read(local_user(), result.raw) if result.raw else None
+            raw = autopilot.kept.read(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
 
 
@@ -155,12 +155,9 @@ def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **f
 
 def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], document: str | None) -> dict[str, Any]:
     """Join the JSON object and the pairs; a pair wins over the object."""
-    from ap_mcp.toolbox import build_tools
-
-    offered = {
-        each.name: each.input_schema for each in build_tools(autopilot.operations, confirm=autopilot.settings.confirm)
-    }
-    return typed_arguments(offered[tool]["properties"] if tool in offered else {}, pairs, _object(document))
+    offered = autopilot.view().toolbox.tools
+    schemas = offered[tool].input_schema["properties"] if tool in offered else {}
+    return typed_arguments(schemas, pairs, _object(document))
 
 
 def typed_arguments(schemas: Mapping[str, Any], pairs: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:

@@ -47,16 +47,19 @@ def filled(text: str) -> str:
 
 def tool_table() -> str:
     """Return the tools as a Markdown table, a row each."""
-    from ap_mcp.read_tools import offered
     from ap_mcp.specs import load_catalog
-    from ap_mcp.toolbox import ESSENTIAL
+    from ap_mcp.toolbox import ESSENTIAL, toolbox
 
     rows = ["| tool | what it does | effect | toolset |", "|--|--|--|--|"]
     for each in load_catalog().values():
         effect = each.effect if each.effect == each.worst_effect else f"{each.effect}, at worst {each.worst_effect}"
         toolset = f"{each.subject}{', essential' if each.id in ESSENTIAL else ''}"
         rows.append(f"| `{each.id}` | {each.title} | {effect} | {toolset} |")
-    rows += [f"| `{each.name}` | {each.title} | read | {each.toolset} |" for each in offered(load_catalog()).values()]
+    for name, tool in toolbox(load_catalog()).tools.items():
+        if name not in load_catalog():
+            rows.append(
+                f"| `{name}` | {tool.title} | {tool.effect} | {', '.join(sorted(tool.toolsets, reverse=True))} |"
+            )
     return "\n".join(rows)
 
 

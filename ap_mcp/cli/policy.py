@@ -8,8 +8,9 @@ import click
 from ap_mcp.cli.options import exits, log_to_stderr, settings_options
 
 if TYPE_CHECKING:
-    from ap_mcp.guard.facts import ClusterFacts, Facts
+    from ap_mcp.guard.facts import ClusterFacts
     from ap_mcp.guard.policy import Explanation, Policy, Verdict
+    from ap_mcp.guard.subject import Subject
     from ap_mcp.server import Autopilot
     from ap_mcp.specs import Operation
 
@@ -111,9 +112,9 @@ async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: 
             arguments = typed_arguments(input_schema(operation)["properties"], pairs, {})
             _check(operation, arguments)
             rules = load_policy(autopilot.settings.policy_file, autopilot.settings)
-            facts = await _facts(autopilot, operation, arguments, rules)
-            explanation = guard.explain(operation, arguments, facts, rules)
-        click.echo("\n".join(_lines(autopilot, operation, rules, facts, explanation)))
+            subject = await _subject(autopilot, operation, arguments, rules)
+            explanation = guard.explain(subject, rules)
+        click.echo("\n".join(_lines(autopilot, operation, rules, subject, explanation)))
 
 
 def _find(autopilot: "Autopilot", tool: str) -> "Operation":
@@ -136,17 +137,24 @@ def _check(operation: "Operation", arguments: dict[str, Any]) -> None:
     check_against(operation.id, schema, arguments)
 
 
-async def _facts(autopilot: "Autopilot", operation: "Operation", arguments: dict[str, Any], rules: "Policy") -> "Facts":
-    from ap_mcp.guard.facts import NOTHING_READ, read_facts
-    from ap_mcp.guard.policy import CLUSTER, needs_cluster
+async def _subject(
+    autopilot: "Autopilot", operation: "Operation", arguments: dict[str, Any], rules: "Policy"
+) -> "Subject":
+    """Return the call as rules see it; its cluster, however it is named, is read if a rule goes by its name or tags."""
+    from ap_mcp.guard.policy import needs_cluster
+    from ap_mcp.guard.subject import subject_of, with_facts
+    from ap_mcp.specs import CLUSTER
 
-    if CLUSTER not in arguments or not needs_cluster(operation, rules):
-        return NOTHING_READ
-    return await read_facts(autopilot.read, arguments[CLUSTER])
+    subject = subject_of(operation, arguments)
+    if CLUSTER not in arguments or not needs_cluster(subject, rules):
+        return subject
+    reads = autopilot.reads(autopilot.view())
+    named = (await reads.resolve({CLUSTER: arguments[CLUSTER]}))[CLUSTER]
+    return with_facts(subject, named, await reads.facts(named))
 
 
 def _lines(
-    autopilot: "Autopilot", operation: "Operation", rules: "Policy", facts: "Facts", explanation: "Explanation"
+    autopilot: "Autopilot", operation: "Operation", rules: "Policy", subject: "Subject", explanation: "Explanation"
 ) -> "list[str]":
     from ap_mcp.guard.policy import Refuse
     from ap_mcp.guard.policy_file import doubts
@@ -154,10 +162,10 @@ def _lines(
     lines = [f"{operation.id}: {_outcome(explanation, autopilot.settings.confirm)}", f"why: {explanation.because}"]
     raised = f", raised from {operation.effect}: {explanation.raised}" if explanation.raised else ""
     lines += [f"effect: {explanation.effect}{raised}"] if explanation.effect else []
-    lines += [f"cluster: {_cluster(facts.cluster)}"] if facts.cluster else []
+    lines += [f"cluster: {_cluster(subject.cluster)}"] if subject.cluster else []
     if isinstance(explanation.decision, Refuse):
         lines.append(f"an agent is told: {explanation.decision.error.render()}")
-    if operation.id not in autopilot.operations:
+    if operation.id not in autopilot.view().toolbox.operations:
         lines.append("the server does not offer this tool: toolsets or read-only leave it out")
     if autopilot.settings.policy_file is None:
         lines.append("rules: none, no policy file is set; `ap-mcp policy template` prints one to start from")

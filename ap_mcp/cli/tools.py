@@ -31,11 +31,11 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
     from ap_mcp.errors import UnknownTool
     from ap_mcp.settings import load_settings
     from ap_mcp.specs import load_catalog
-    from ap_mcp.toolbox import FORMATS, build_tools, select
+    from ap_mcp.toolbox import FORMATS, toolbox
 
     settings = load_settings(**flags)
-    offered = {each.id: each for each in select(load_catalog(), settings.toolsets, read_only=settings.read_only)}
-    built = build_tools(offered)
+    box = toolbox(load_catalog(), settings.toolsets, read_only=settings.read_only)
+    offered, built = box.operations, box.shown
     shown = [each for each in built if tool in (None, each.name)]
     if tool is not None and not shown:
         raise UnknownTool(tool, get_close_matches(tool, [each.name for each in built], n=3))

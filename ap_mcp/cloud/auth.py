@@ -12,11 +12,16 @@ import anyio
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud import http, signing
 from ap_mcp.credentials import AccessKey, Password
-from ap_mcp.errors import ApMcpError, BadAnswer
+from ap_mcp.errors import ApMcpError, BadAnswer, NotPermitted
+from ap_mcp.permits import Permit, digest_of
 
 Clock = Callable[[], datetime]
 SIGN_IN = "sign_in"
 TOKEN_PATH = "/v3/auth/tokens"  # noqa: S105 - a path
+FIND_PROJECT = "find_project"
+PROJECTS_PATH = "/v3/projects"
+SIGN_IN_REQUESTS = frozenset({(SIGN_IN, "POST", TOKEN_PATH), (FIND_PROJECT, "GET", PROJECTS_PATH)})
+"""All that is ever sent to IAM."""
 TOKEN_LIFE = timedelta(hours=24)
 TOKEN_MARGIN = timedelta(minutes=30)
 KEY_MARGIN = timedelta(minutes=40)
@@ -206,6 +211,17 @@ def token_call(who: Password, scope: dict[str, str]) -> HttpCall:
         body=json.dumps(body, ensure_ascii=False).encode(),
         idempotent=True,
     )
+
+
+def sign_in_permit(call: HttpCall) -> Permit:
+    """Return the permit of a request to IAM: to exchange a password for a token, or to find the project.
+
+    Raises:
+        NotPermitted: it is another request.
+    """
+    if (call.operation_id, call.method, call.path) not in SIGN_IN_REQUESTS:
+        raise NotPermitted(call.operation_id, "it is no request of the sign-in")
+    return Permit("sign_in", digest_of(call))
 
 
 def read_token(status: int, header: str, body: Any, now: datetime) -> tuple[str, datetime]:

@@ -13,6 +13,8 @@ from ap_mcp.binding import HttpCall
 from ap_mcp.cloud import http
 from ap_mcp.cloud.agency import fetch_agency_key
 from ap_mcp.cloud.auth import (
+    FIND_PROJECT,
+    PROJECTS_PATH,
     Clock,
     CloudAuth,
     FixedKey,
@@ -22,6 +24,7 @@ from ap_mcp.cloud.auth import (
     SignedAuth,
     TokenAuth,
     read_token,
+    sign_in_permit,
     token_call,
     utc_now,
 )
@@ -30,6 +33,7 @@ from ap_mcp.cloud.retry import attempts
 from ap_mcp.cloud.signing import encode_query
 from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
 from ap_mcp.errors import BadAnswer, CloudUnreachable, InvalidArguments, Problem, SettingsError
+from ap_mcp.permits import Permit
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE
 from ap_mcp.wording import in_quotes
@@ -38,8 +42,6 @@ CONNECT_SECONDS = 5.0
 LARGEST_ANSWER = 64 * 1024 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
-FIND_PROJECT = "find_project"
-PROJECTS_PATH = "/v3/projects"
 _LIMITS = http.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=15)
 _NEVER_ARRIVED = (
     http.ConnectError,
@@ -103,7 +105,7 @@ class CloudClient:
         await self._client.aclose()
 
     async def send(self, call: HttpCall) -> CloudResponse:
-        """Send a request to CCE and return its answer.
+        """Send a request to CCE and return its answer; the gateway has made sure that it may leave.
 
         Raises:
             ServiceError: the service said no, or what came is no answer.
@@ -131,7 +133,7 @@ class CloudClient:
         if not name:
             raise SettingsError("No project: set HUAWEICLOUD_SDK_PROJECT_ID, or AP_MCP_REGION to look it up.")
         call = HttpCall(FIND_PROJECT, "GET", PROJECTS_PATH, query=(("name", name),), idempotent=True)
-        reply = await self._send(call, self._iam_endpoint(), self._auth)
+        reply = await self._send_to_iam(call, self._auth, sign_in_permit(call))
         listed = reply.body.get("projects") if isinstance(reply.body, dict) else None
         rows = [row for row in listed if isinstance(row, dict)] if isinstance(listed, list) else []
         ids = [row["id"] for row in rows if row.get("name", name) == name and isinstance(row.get("id"), str)]
@@ -141,6 +143,11 @@ class CloudClient:
         raise SettingsError(
             f"IAM knows {found} by the name {in_quotes(name)}. Set HUAWEICLOUD_SDK_PROJECT_ID to the one that is meant."
         )
+
+    async def _send_to_iam(self, call: HttpCall, auth: CloudAuth | None, permit: Permit) -> CloudResponse:
+        """Send a request of the sign-in; nothing else goes to IAM."""
+        permit.spend(call, "sign_in")
+        return await self._send(call, self._iam_endpoint(), auth)
 
     async def _send(
         self, call: HttpCall, endpoint: str, auth: CloudAuth | None, headers: Mapping[str, str] | None = None
@@ -220,7 +227,8 @@ class CloudClient:
 
     def _sign_in(self, who: Password) -> Callable[[], Awaitable[tuple[str, datetime]]]:
         async def fetch() -> tuple[str, datetime]:
-            reply = await self._send(token_call(who, self._scope()), self._iam_endpoint(), None)
+            call = token_call(who, self._scope())
+            reply = await self._send_to_iam(call, None, sign_in_permit(call))
             return read_token(reply.status, reply.headers.get("x-subject-token", ""), reply.body, self._clock())
 
         return fetch

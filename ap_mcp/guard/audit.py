@@ -57,6 +57,7 @@ class Entry:
         client: the program that called, with its version.
         target: the name of the thing it is done to.
         impact: digest of what was shown about it.
+        request: digest of what is sent.
         decision: what let it through, such as the rule of the operator.
         channel: how a person was asked.
         approver: who agreed.
@@ -69,6 +70,7 @@ class Entry:
     client: str = ""
     target: str = ""
     impact: str = ""
+    request: str = ""
     decision: str = ""
     channel: str = ""
     approver: str = ""

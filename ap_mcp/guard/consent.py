@@ -46,7 +46,8 @@ class Request:
 
     Attributes:
         digest: of the true arguments and of the files they name; `arguments` are masked.
-        call: what is sent once somebody agrees, to the byte: what is filled in for the caller was read before.
+        calls: what is sent once somebody agrees, in order and to the byte: what is filled in was read before.
+        steps: what each of them does, in a few words; only several need them.
         project: the project it is sent to; not every path names it.
         shown_at: the service's time the impact is told for.
         other_approver: a rule wants somebody other than the caller to approve.
@@ -57,19 +58,17 @@ class Request:
     arguments: Mapping[str, Any]
     digest: str
     impact: Impact
-    call: HttpCall = field(repr=False)
+    calls: tuple[HttpCall, ...] = field(repr=False)
     project: str
     shown_at: datetime
+    steps: tuple[str, ...] = ()
     other_approver: bool = False
     takes_token: bool = True
     token: str | None = None
 
     def fingerprint(self) -> str:
         """Return a digest of what is shown and of what would be sent; in which order things are named is no matter."""
-        call = self.call
-        body = call.body or b""
-        content = canonical(json.loads(body)) if body and call.content_type == JSON else sha256(body).hexdigest()
-        sent = [self.project, call.method, call.path, sorted(call.query), sorted(call.headers.items()), content]
+        sent = [self.project, *(_sent(call) for call in self.calls)]
         return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
 
     def binding(self, principal: str) -> dict[str, str]:
@@ -277,6 +276,12 @@ def _judge(request: Request, answer: FormAnswer | None) -> None:
     if not isinstance(typed, str) or not hmac.compare_digest(_bytes(typed), _bytes(name)):
         why = f"The name typed was not {in_quotes(name)}. Call again to have it asked anew; only the person types it."
         raise ConsentDeclined(request.tool, why)
+
+
+def _sent(call: HttpCall) -> list[Any]:
+    body = call.body or b""
+    content = canonical(json.loads(body)) if body and call.content_type == JSON else sha256(body).hexdigest()
+    return [call.method, call.path, sorted(call.query), sorted(call.headers.items()), content]
 
 
 def _bytes(text: str) -> bytes:

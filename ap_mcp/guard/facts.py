@@ -36,20 +36,21 @@ class Facts:
 
 
 NOTHING_READ = Facts()
+FACTS_READ = "get_cluster"
+"""The operation that reads them."""
 
 
-async def read_facts(read: Callable[..., Awaitable[Any]], cluster_id: str) -> Facts:
+async def read_facts(read: Callable[[], Awaitable[Any]]) -> Facts:
     """Read the facts of a cluster; what went wrong is one of them.
 
     Args:
-        read: `await read("get_cluster", cluster_id=…)` gives the vendor's JSON as it came.
-        cluster_id: the cluster.
+        read: `await read()` gives what get_cluster answers: the vendor's JSON as it came.
 
     Raises:
-        NotFound: there is no such cluster, so that no rule needs to be looked at.
+        NotFound: there is no such cluster, so that no rule needs to be tried.
     """
     try:
-        return facts_in(await read("get_cluster", cluster_id=cluster_id))
+        return facts_in(await read())
     except NotFound:
         raise
     except (ServiceError, CloudUnreachable) as error:

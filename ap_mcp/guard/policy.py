@@ -10,24 +10,19 @@ with look-alike letters is another name.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
-from typing import Any, Literal, TypeAlias
+from typing import Literal, TypeAlias
 
-from ap_mcp.arguments import meets
-from ap_mcp.errors import CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly, UnknownTool
-from ap_mcp.guard.facts import ClusterFacts, Facts
-from ap_mcp.specs import EFFECTS, GUARDED, Effect, Operation, load_catalog
+from ap_mcp.errors import CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly
+from ap_mcp.guard.facts import ClusterFacts
+from ap_mcp.guard.subject import Subject
+from ap_mcp.specs import EFFECTS, GUARDED, Effect
 from ap_mcp.wording import clean, in_quotes
 
 Choice: TypeAlias = Literal["deny", "ask", "allow"]
 ApproverRule: TypeAlias = Literal["any", "other"]
 
-CLUSTER = "cluster_id"
-LIFETIME = "duration_days"
 EVERY_TOOL = ("*",)
 CHANGES: frozenset[Effect] = frozenset(EFFECTS) - {"read"}
-# Calls that change what rules go by: the argument that holds tag keys, and the one that sets the alias.
-TAG_CHANGES = {"add_cluster_tags": "tags", "delete_cluster_tags": "keys"}
-ALIAS_CHANGES = {"update_cluster": "alias"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +83,14 @@ class Policy:
     max_kubeconfig_days: int = 1
     rules: tuple[Rule, ...] = ()
 
+    def maximum(self, setting: str) -> int:
+        """Return the largest value that a setting allows.
+
+        Raises:
+            AttributeError: the policy has no such setting.
+        """
+        return int(getattr(self, setting))
+
 
 NO_RULES = Policy()
 
@@ -141,13 +144,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """A call as rules see it; `moves_rules`: it changes tags or an alias that they go by."""
+    """A subject under a policy; `moves_rules`: it changes tags or an alias that the rules go by."""
 
-    operation: Operation
+    subject: Subject
     effects: frozenset[Effect]
     moves_rules: bool
-    cluster: ClusterFacts | None
-    problem: str
 
     @property
     def effect(self) -> Effect:
@@ -155,112 +156,96 @@ class _Case:
 
     @property
     def raised(self) -> str:
-        if self.effect == self.operation.effect:
+        if self.effect == self.subject.stated:
             return ""
         return "it changes tags or an alias that rules go by" if self.moves_rules else "its arguments do that"
 
-    @property
-    def named(self) -> str:
-        cluster = f" on cluster {in_quotes(self.cluster.name)}" if self.cluster else ""
-        return f"{self.operation.id}{cluster}"
 
-
-def effect_of(operation: Operation, arguments: Mapping[str, Any], policy: Policy = NO_RULES) -> Effect:
-    """Return the gravest effect of a call: the operation's own, or one that its arguments or the rules raise it to.
+def effect_of(subject: Subject, policy: Policy = NO_RULES) -> Effect:
+    """Return the gravest effect of a call: the tool's own, or one that its arguments or the rules raise it to.
 
     Raises:
-        CallRefused: the effect is none that this version knows.
+        CallRefused: it has an effect that this version does not know.
     """
-    return max(_effects(operation, arguments, policy), key=EFFECTS.index)
+    return _case(subject, policy).effect
 
 
-def possible_effects(operation: Operation) -> frozenset[Effect]:
-    """Return every effect that a call of the operation can have, whatever its arguments and the rules are."""
-    found = {operation.effect, *(rule.effect for rule in operation.effect_when)}
-    if operation.id in TAG_CHANGES or operation.id in ALIAS_CHANGES:
-        found.add("disrupt")
-    return frozenset(found)
+def needs_cluster(subject: Subject, policy: Policy) -> bool:
+    """Say whether a call can be decided only with the facts of its cluster.
 
-
-def needs_cluster(operation: Operation, policy: Policy) -> bool:
-    """Say whether a call of the operation can be decided only with its cluster's facts."""
-    if CLUSTER not in operation.arguments or (policy.read_only and operation.effect != "read"):
+    Raises:
+        CallRefused: it has an effect that this version does not know.
+    """
+    if not subject.on_cluster:
         return False
-    possible = possible_effects(operation)
+    case = _case(subject, policy)
+    if policy.read_only and case.effect != "read":
+        return False
     return any(
-        rule.about_clusters and _fits(operation.id, rule.tools) and rule.covered & possible for rule in policy.rules
+        rule.about_clusters and _fits(subject.tool, rule.tools) and rule.covered & case.effects for rule in policy.rules
     )
 
 
-def decide(operation: Operation, arguments: Mapping[str, Any], facts: Facts, policy: Policy) -> Decision:
+def decide(subject: Subject, policy: Policy) -> Decision:
     """Say whether a call may go out, must be asked about, or is refused.
 
-    Cheap refusals come first: nobody is asked about a call that would fail anyway.
+    Cheap refusals come first: a person is not asked about a call that would fail anyway.
     """
-    return explain(operation, arguments, facts, policy).decision
+    return explain(subject, policy).decision
 
 
-def explain(operation: Operation, arguments: Mapping[str, Any], facts: Facts, policy: Policy) -> Explanation:
+def explain(subject: Subject, policy: Policy) -> Explanation:
     """Decide about a call, and say what decided."""
     try:
-        effects = frozenset(_effects(operation, arguments, policy))
+        case = _case(subject, policy)
     except CallRefused as error:
         return Explanation(Refuse(error), "whatever is not known is refused")
-    cluster, problem = _cluster_of(arguments, facts)
-    case = _Case(operation, effects, _moves_rules(operation, arguments, policy), cluster, problem)
     verdicts = tuple(_verdict(rule, case) for rule in policy.rules)
     decision, because = (
-        _refused_at_once(case, arguments, policy)
-        or _refused_by_rule(case, verdicts)
-        or _released(case, verdicts, policy)
+        _refused_at_once(case, policy) or _refused_by_rule(case, verdicts) or _released(case, verdicts, policy)
     )
     return Explanation(decision, because, case.effect, case.raised, verdicts)
 
 
-def _effects(operation: Operation, arguments: Mapping[str, Any], policy: Policy) -> set[Effect]:
-    """Return every effect of a call: if rules saw only the gravest, a raised call would dodge rules on the lesser."""
-    if operation.id not in load_catalog():
-        raise UnknownTool(operation.id)
-    found = {operation.effect}
-    found |= {rule.effect for rule in operation.effect_when if meets(rule.condition, arguments)}
-    if unknown := found.difference(EFFECTS):
-        what = f"effect {in_quotes(min(unknown))} is unknown to this version"
-        raise CallRefused(f"Refused: nobody knows what {operation.id} does: {what}. Nothing was sent.")
-    if _moves_rules(operation, arguments, policy) and not found & GUARDED:
-        found.add("disrupt")
-    return found
+def _case(subject: Subject, policy: Policy) -> _Case:
+    if not subject.effects or (unknown := subject.effects.difference(EFFECTS)):
+        what = f"effect {in_quotes(min(unknown))} is unknown to this version" if subject.effects else "it states none"
+        raise CallRefused(f"Refused: the effect of {subject.tool} is not known: {what}. Nothing was sent.")
+    moves = _moves_rules(subject, policy)
+    more: set[Effect] = {"disrupt"} if moves and not subject.effects & GUARDED else set()
+    return _Case(subject, subject.effects | more, moves)
 
 
-def _moves_rules(operation: Operation, arguments: Mapping[str, Any], policy: Policy) -> bool:
+def _moves_rules(subject: Subject, policy: Policy) -> bool:
     """Say whether a call changes tags or an alias that any rule goes by."""
-    if operation.id in ALIAS_CHANGES:
-        return ALIAS_CHANGES[operation.id] in arguments and any(rule.clusters for rule in policy.rules)
-    given = arguments.get(TAG_CHANGES.get(operation.id, ""), ())
+    if subject.changes_alias and any(rule.clusters for rule in policy.rules):
+        return True
     used = {key.casefold() for rule in policy.rules for key in rule.tags}
-    return any(str(key).casefold() in used for key in (given if isinstance(given, Iterable) else ()))
+    return any(key.casefold() in used for key in subject.changed_tags)
 
 
-def _cluster_of(arguments: Mapping[str, Any], facts: Facts) -> tuple[ClusterFacts | None, str]:
-    """Return the facts if they are of the cluster that the call names, else why there are none."""
-    if facts.problem is not None or facts.cluster is None:
-        return None, facts.problem or ("nobody read them" if CLUSTER in arguments else f"the call has no {CLUSTER}")
-    if not facts.cluster.is_called(arguments.get(CLUSTER)):
-        return None, f"what was read is cluster {in_quotes(facts.cluster.name)}, which the call does not name"
-    return facts.cluster, ""
-
-
-def _refused_at_once(case: _Case, arguments: Mapping[str, Any], policy: Policy) -> tuple[Decision, str] | None:
+def _refused_at_once(case: _Case, policy: Policy) -> tuple[Decision, str] | None:
     """Refuse what no rule and no consent can help."""
     if policy.read_only and case.effect != "read":
-        return Refuse(ReadOnly(case.operation.id)), "this server only reads"
-    days = arguments.get(LIFETIME)
-    short = isinstance(days, int | float) and 0 < days <= policy.max_kubeconfig_days
-    if "secret" in case.effects and not short:
-        limit = f"must be from 1 to {policy.max_kubeconfig_days}; the operator can raise AP_MCP_MAX_KUBECONFIG_DAYS"
-        return Refuse(
-            InvalidArguments([Problem(LIFETIME, limit)])
-        ), f"{LIFETIME} is not within what the operator allows"
+        return Refuse(ReadOnly(case.subject.tool)), "this server only reads"
+    if "secret" not in case.effects:
+        return None
+    if case.subject.limits is None:
+        why = f"{case.subject.tool} returns credentials, and nothing says how long they may live"
+        return Refuse(CallRefused(f"Refused: {why}. Nothing was sent.")), why
+    problems = [
+        Problem(limit.argument, f"must be from 1 to {most}; the operator can raise AP_MCP_{limit.setting.upper()}")
+        for limit in case.subject.limits
+        if not _within(limit.value, most := policy.maximum(limit.setting))
+    ]
+    if problems:
+        names = " and ".join(problem.argument for problem in problems)
+        return Refuse(InvalidArguments(problems)), f"{names} is not within what the operator allows"
     return None
+
+
+def _within(value: object, most: int) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= most
 
 
 def _refused_by_rule(case: _Case, verdicts: tuple[Verdict, ...]) -> tuple[Decision, str] | None:
@@ -294,27 +279,29 @@ def _first(verdicts: tuple[Verdict, ...], decision: Choice) -> Verdict | None:
 def _denied(case: _Case, rule: Rule) -> DeniedByPolicy:
     reason = f" ({in_quotes(rule.reason)})" if rule.reason else ""
     remedy = "No consent lifts this; only the operator can change the policy."
-    return DeniedByPolicy(case.named, f"is denied by {rule.source}{reason}", remedy)
+    return DeniedByPolicy(case.subject.named, f"is denied by {rule.source}{reason}", remedy)
 
 
 def _unclear(case: _Case, rule: Rule) -> DeniedByPolicy:
-    why = f"cannot be decided: {rule.source} goes by the cluster's name or tags, and {clean(case.problem)}"
-    return DeniedByPolicy(case.named, why.rstrip("."), "Name a cluster that get_cluster can read, then try again.")
+    why = f"cannot be decided: {rule.source} goes by the cluster's name or tags, and {clean(case.subject.problem)}"
+    return DeniedByPolicy(
+        case.subject.named, why.rstrip("."), "Name a cluster that get_cluster can read, then try again."
+    )
 
 
 def _verdict(rule: Rule, case: _Case) -> Verdict:
     """Match one rule against a call; cheap tests first."""
-    if not _fits(case.operation.id, rule.tools):
+    if not _fits(case.subject.tool, rule.tools):
         return Verdict(rule, matches=False, why="is about other tools")
     if why := _other_effects(rule, case):
         return Verdict(rule, matches=False, why=why)
     if not rule.about_clusters:
         return Verdict(rule, matches=True, why=f"is about {_about(rule, case)}")
-    if CLUSTER not in case.operation.arguments:
+    if not case.subject.on_cluster:
         return Verdict(rule, matches=False, why="is about clusters, and this tool acts on none")
-    if case.cluster is None:
-        return Verdict(rule, matches=None, why=f"goes by the cluster's name or tags, and {clean(case.problem)}")
-    return _of_cluster(rule, case.cluster)
+    if case.subject.cluster is None:
+        return Verdict(rule, matches=None, why=f"goes by the cluster's name or tags, and {clean(case.subject.problem)}")
+    return _of_cluster(rule, case.subject.cluster)
 
 
 def _other_effects(rule: Rule, case: _Case) -> str:
@@ -326,13 +313,13 @@ def _other_effects(rule: Rule, case: _Case) -> str:
     if case.effect not in rule.covered:
         return f"does not release {case.effect}: its effects do not name it"
     # Or an agent let loose on one cluster could tag its way into other rules.
-    if case.moves_rules and case.operation.id not in rule.tools:
-        return f"does not release a change of what rules go by: its tools do not spell out {case.operation.id}"
+    if case.moves_rules and case.subject.tool not in rule.tools:
+        return f"does not release a change of what rules go by: its tools do not spell out {case.subject.tool}"
     return ""
 
 
 def _about(rule: Rule, case: _Case) -> str:
-    tool = case.operation.id if rule.names_tools else "every tool"
+    tool = case.subject.tool if rule.names_tools else "every tool"
     return f"{tool} with effect {' or '.join(each for each in EFFECTS if each in case.effects & rule.covered)}"
 
 

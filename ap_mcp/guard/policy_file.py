@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Protocol, cast, get_args
 
 from ap_mcp.errors import SettingsError
-from ap_mcp.guard.policy import CLUSTER, ApproverRule, Choice, Policy, Rule, possible_effects
-from ap_mcp.specs import EFFECTS, GUARDED, Operation, load_catalog
+from ap_mcp.guard.policy import ApproverRule, Choice, Policy, Rule
+from ap_mcp.guard.subject import possible_effects
+from ap_mcp.specs import CLUSTER, EFFECTS, GUARDED, Operation, load_catalog
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 RULES = "rules"

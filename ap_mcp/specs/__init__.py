@@ -26,6 +26,8 @@ METHODS = ("get", "put", "post", "delete", "patch")
 
 _EXPRESSION = re.compile(r"\{?\$response\.body#((?:/[^{}]*)?)\}?")
 
+CLUSTER = "cluster_id"
+"""The argument that names a cluster, whatever the operation."""
 FILE = "application/octet-stream"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
@@ -122,7 +124,13 @@ class EffectRule:
 
 @dataclass(frozen=True)
 class Operation:
-    """One documented operation, which is one tool."""
+    """One documented operation, which is one tool.
+
+    Attributes:
+        changes: what rules go by and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
+        limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
+        answers_with_file: its answer goes to a file and never into the conversation.
+    """
 
     id: str
     method: str
@@ -132,6 +140,8 @@ class Operation:
     description: str
     effect: Effect
     effect_when: tuple[EffectRule, ...]
+    changes: Mapping[str, str]
+    limits: Mapping[str, str] | None
     arguments: Mapping[str, Argument]
     unsupported: tuple[str, ...]
     constraints: Schema | None
@@ -140,6 +150,7 @@ class Operation:
     options: tuple[str, ...]
     idempotent: bool
     summary: str
+    answers_with_file: bool
     target: Target | None
     reconcile: Reconcile | None
     wait: Wait | None
@@ -168,11 +179,6 @@ class Operation:
     def awaited_as(self) -> str | None:
         """The kind of thing one can wait for by reading with this operation; None if its answers tell no end."""
         return self.wait.kind if self.wait is not None and self.wait.operation == self.id else None
-
-    @property
-    def answers_with_file(self) -> bool:
-        """Whether its answer goes to a file and never into the conversation."""
-        return self.effect == "secret" or self.response_type == FILE
 
     @property
     def may_answer_nothing(self) -> bool:
@@ -311,6 +317,8 @@ def _operation(
             description=raw["description"],
             effect=ours["effect"],
             effect_when=tuple(EffectRule(rule["if"], rule["effect"]) for rule in ours.get("effectWhen", ())),
+            changes=ours.get("changes", {}),
+            limits=ours.get("limits"),
             arguments={name: _argument(name, value) for name, value in ours["arguments"].items()},
             unsupported=tuple(ours.get("unsupported", ())),
             constraints=ours.get("constraints"),
@@ -319,6 +327,7 @@ def _operation(
             options=tuple(ours.get("options", ())),
             idempotent=ours["idempotent"],
             summary=ours["summary"],
+            answers_with_file=ours.get("result") == "file",
             target=Target(**ours["target"]) if "target" in ours else None,
             reconcile=Reconcile(**ours["reconcile"]) if "reconcile" in ours else None,
             wait=read_wait(ours["wait"], waits) if "wait" in ours else None,

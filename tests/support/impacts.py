@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
+from deciding import effect_of
 from simulation import simulate
 
 from ap_mcp.binding import bind
@@ -14,7 +15,7 @@ from ap_mcp.credentials import find_credentials
 from ap_mcp.errors import ApMcpError, CallRefused
 from ap_mcp.guard.impacts import build_impact
 from ap_mcp.guard.impacts.base import Case, Impact
-from ap_mcp.guard.policy import Policy, effect_of
+from ap_mcp.guard.policy import Policy
 from ap_mcp.settings import Settings
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.constants import CHECKOUT_STAGING

@@ -1,0 +1,51 @@
+"""What a guarded call would do, and the exact requests it would send, for one that only asks."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.masking import mask
+from ap_mcp.specs import JSON
+from ap_mcp.summaries.base import Result
+
+
+class DryRun(Result):
+    """The impact of a call that was not made, and its requests, secrets masked: `requests` if there are several."""
+
+    impact: dict[str, Any]
+    request: dict[str, Any] | None = None
+    requests: list[dict[str, Any]] = Field(default_factory=list)
+
+    def structured(self) -> dict[str, Any]:
+        """Return it as JSON; what is empty is left out."""
+        return {key: value for key, value in super().structured().items() if key != "requests" or value}
+
+
+def dry_run(impact: dict[str, Any], calls: Sequence[HttpCall]) -> DryRun:
+    """Return what is reported instead of making a call.
+
+    Args:
+        impact: what the call would do, as JSON.
+        calls: the requests that were not sent.
+    """
+    shown = [_request(call) for call in calls]
+    return DryRun(
+        summary=f"Dry run: nothing was sent. {impact['sentence']}",
+        warnings=list(impact.get("warnings", [])),
+        impact={key: value for key, value in impact.items() if key not in {"warnings", "fingerprint"}},
+        request=shown[0] if len(shown) == 1 else None,
+        requests=shown if len(shown) > 1 else [],
+    )
+
+
+def _request(call: HttpCall) -> dict[str, Any]:
+    request: dict[str, Any] = {"method": call.method, "path": call.path}
+    if call.query:
+        request["query"] = mask(dict(call.query))
+    if call.body is not None:
+        size = f"{len(call.body)} bytes of {call.content_type.partition(';')[0]}"
+        request["body"] = mask(json.loads(call.body)) if call.content_type == JSON else size
+    return request

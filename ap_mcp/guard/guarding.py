@@ -1,0 +1,188 @@
+"""The guard of one principal: decides about calls, gets consent, and makes the permits of what may go out."""
+
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from anyio import CancelScope, to_thread
+
+from ap_mcp import guard
+from ap_mcp.binding import HttpCall
+from ap_mcp.errors import ApMcpError, AuditFailed, CloudUnreachable, ConfirmationRequired
+from ap_mcp.guard.callers import AskBack, Caller
+from ap_mcp.guard.policy import Allow, Ask, Decision, Policy, Refuse, decide, needs_cluster
+from ap_mcp.guard.subject import Subject
+from ap_mcp.permits import Permit, digest_of
+
+if TYPE_CHECKING:
+    from ap_mcp.guard.audit import AuditLog, Outcome
+    from ap_mcp.guard.consent import Confirmer, Consent, LookAgain, Request
+
+DENY = "deny"
+DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Cleared:
+    """Requests that may go out, in order, and what is recorded about them.
+
+    Attributes:
+        tool: what is called.
+        arguments: masked.
+        effect: how grave it is.
+        calls: the requests.
+        steps: what each of them does, in a few words; only several need them.
+        target: the name of the thing it is done to.
+        impact: digest of what a person was shown, or would have been.
+        because: what let it through.
+        channel: how a person was asked; empty if none was.
+        approver: who agreed.
+    """
+
+    tool: str
+    arguments: Mapping[str, Any]
+    effect: str
+    calls: tuple[HttpCall, ...] = field(repr=False)
+    steps: tuple[str, ...] = ()
+    target: str = ""
+    impact: str = ""
+    because: str = "no consent is needed"
+    channel: str = ""
+    approver: str = ""
+
+
+@dataclass(slots=True)
+class Sending:
+    """One request on its way: its permit, how it ended, and why that could not be recorded."""
+
+    permit: Permit
+    outcome: "Outcome"
+    unrecorded: str = ""
+
+    def succeeded(self, request_id: str) -> None:
+        """Note that the request did what it should."""
+        self.outcome = guard.Outcome("succeeded", request_id=request_id)
+
+
+@dataclass(frozen=True)
+class Guard:
+    """What stands between the calls of one principal and the gateway; light, and made per principal.
+
+    Attributes:
+        policy: what the operator allows.
+        mode: how consent is obtained.
+        confirmer: gets it; shared, and made when first used.
+        audit: the log, likewise.
+        simulated: the other end is the simulator.
+    """
+
+    policy: Policy
+    mode: str
+    confirmer: "Callable[[], Confirmer]" = field(repr=False)
+    audit: "Callable[[], AuditLog]" = field(repr=False)
+    simulated: bool = False
+
+    def decided_at_once(self, subject: Subject, *, trying: bool) -> Decision | None:
+        """Decide about a call before anything is read; None if that takes the facts of its cluster.
+
+        Args:
+            subject: the call.
+            trying: it only asks what would happen.
+
+        Raises:
+            CallRefused: it may not be made, whoever agrees.
+        """
+        if needs_cluster(subject, self.policy):
+            return None
+        decision = decide(subject, self.policy)
+        if isinstance(decision, Refuse):
+            raise decision.error
+        if isinstance(decision, Ask) and not trying:
+            self._refuse_if_off(subject.tool, decision)
+        return decision
+
+    async def consent(
+        self, decision: Decision, request: "Request", caller: Caller, look_again: "LookAgain"
+    ) -> "Consent | AskBack":
+        """Return the consent that a call needs; one that a rule releases needs none of a person."""
+        if isinstance(decision, Ask):
+            self._refuse_if_off(request.tool, decision)
+            return await self.confirmer().confirm(request, caller, look_again)
+        rule = decision.rule if isinstance(decision, Allow) else None
+        return guard.Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
+
+    @asynccontextmanager
+    async def sending(self, cleared: Cleared, call: HttpCall, caller: Caller) -> AsyncIterator[Sending]:
+        """Yield the permit of one request, between the two lines of the audit; without the first, nothing is sent.
+
+        Raises:
+            AuditFailed: the first line could not be written.
+        """
+        with CancelScope(shield=True):
+            number = await to_thread.run_sync(self.audit().decided, self._entry(cleared, call, caller))
+        sending = Sending(
+            Permit("call", digest_of(call)), guard.Outcome("unknown", detail="interrupted: check before you repeat it")
+        )
+        try:
+            yield sending
+        except ApMcpError as error:
+            sending.outcome = _ending(error)
+            raise
+        finally:
+            with CancelScope(shield=True):
+                sending.unrecorded = await self._finished(number, sending.outcome)
+
+    def _refuse_if_off(self, tool: str, decision: Ask) -> None:
+        if self.mode == DENY:
+            raise ConfirmationRequired(tool, decision.effect, DENIED)
+
+    def _entry(self, cleared: Cleared, call: HttpCall, caller: Caller) -> "guard.Entry":
+        return guard.Entry(
+            principal=caller.principal,
+            client=f"{caller.client} (simulated)".strip() if self.simulated else caller.client,
+            tool=cleared.tool,
+            arguments=cleared.arguments,
+            effect=cleared.effect,
+            target=cleared.target,
+            impact=cleared.impact,
+            request=digest_of(call),
+            decision=cleared.because,
+            channel=cleared.channel,
+            approver=cleared.approver,
+        )
+
+    async def _finished(self, number: int, outcome: "Outcome") -> str:
+        """Record how a request ended; return why that failed, for it must not hide the end itself."""
+        try:
+            await to_thread.run_sync(self.audit().finished, number, outcome)
+        except AuditFailed as error:
+            logger.error("audit line %d has no end: %s", number, error.render())  # noqa: TRY400 - no trace needed
+            return error.render()
+        return ""
+
+
+def cleared_by(consent: "Consent") -> Cleared:
+    """Return what may go out by a consent: exactly the requests that it was given for."""
+    request = consent.request
+    return Cleared(
+        tool=request.tool,
+        arguments=request.arguments,
+        effect=request.impact.effect,
+        calls=request.calls,
+        steps=request.steps,
+        target=request.impact.name,
+        impact=request.impact.fingerprint(),
+        because=consent.because,
+        channel=consent.channel,
+        approver=consent.approver,
+    )
+
+
+def _ending(error: ApMcpError) -> "Outcome":
+    """Say whether a request that ended in an error may have had its effect all the same."""
+    lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
+    return guard.Outcome("unknown" if lost else "failed", getattr(error, "request_id", ""), error.render())

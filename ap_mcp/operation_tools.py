@@ -1,0 +1,223 @@
+"""Operations of the specs as tools: each call is one request."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from anyio import to_thread
+
+from ap_mcp import guard
+from ap_mcp.arguments import check_arguments
+from ap_mcp.binding import FilePart
+from ap_mcp.errors import ApMcpError, CloudUnreachable, QuotaExceeded
+from ap_mcp.files import read_upload
+from ap_mcp.guard.subject import Subject, subject_of
+from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
+from ap_mcp.schemas import argument_schema, input_schema, nodes_at
+from ap_mcp.specs import FILE, Catalog, Effect, Operation
+from ap_mcp.summaries import Result, result_type
+from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
+
+if TYPE_CHECKING:
+    from ap_mcp.cloud.client import CloudResponse
+    from ap_mcp.reads import Reads
+
+DRY_RUN = "dry_run"
+TOKEN = "confirmation_token"  # noqa: S105 - the name of an argument
+OPTIONS: dict[str, dict[str, Any]] = {
+    CURSOR: {"type": "string", "description": "Next page"},
+    DETAIL: {"type": "string", "enum": ["summary", FULL], "description": "How much"},
+}
+CHART_LIMIT = 12 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class OperationTool:
+    """One operation as a tool.
+
+    Attributes:
+        operation: what it calls.
+        catalog: all operations.
+        confirm: how consent is obtained; only with `token` the model may carry one.
+    """
+
+    operation: Operation
+    catalog: Catalog
+    confirm: str = "human"
+
+    @property
+    def name(self) -> str:
+        """The name that clients call it by."""
+        return self.operation.id
+
+    @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+        return self.operation.title
+
+    @property
+    def description(self) -> str:
+        """What it does, for an agent."""
+        return self.operation.description
+
+    @property
+    def toolsets(self) -> frozenset[str]:
+        """The subject that it belongs to."""
+        return frozenset({self.operation.subject})
+
+    @property
+    def effect(self) -> Effect:
+        """Its gravest effect."""
+        return self.operation.worst_effect
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether calling it twice does no more than calling it once."""
+        return self.operation.idempotent
+
+    @property
+    def result(self) -> type[Result]:
+        """The type of its results."""
+        return result_type(self.operation.summary)
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """The schema of the operation's arguments and of ours."""
+        schema = input_schema(self.operation)
+        schema["properties"] |= self.own_schemas()
+        return schema
+
+    def own_schemas(self) -> dict[str, dict[str, Any]]:
+        """Return the arguments of ours that it takes beside those of the operation, each with its schema."""
+        found = {each.argument: self._context_schema(each.argument) for each in self.operation.context}
+        found |= {name: dict(OPTIONS[name]) for name in self.operation.options}
+        if self.operation.guarded:
+            found[DRY_RUN] = {"type": "boolean", "description": "Only show"}
+        if self.operation.guarded and self.confirm == "token":
+            found[TOKEN] = {"type": "string", "description": "From approval_required"}
+        return found
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Check the arguments of a call.
+
+        Raises:
+            InvalidArguments: with every problem found.
+        """
+        check_arguments(self.operation, arguments, own=self.own_schemas())
+        refuse_placeholders(arguments)
+
+    def subject(self, arguments: Mapping[str, Any]) -> Subject:
+        """Return a call as rules see it before anything is read."""
+        return subject_of(self.operation, self._sent(arguments))
+
+    def tries(self, arguments: Mapping[str, Any]) -> bool:
+        """Say whether a call only asks what would happen."""
+        return bool(arguments.get(DRY_RUN))
+
+    async def plan(self, arguments: Mapping[str, Any], context: ToolContext) -> Plan:
+        """Return what a call will do.
+
+        Raises:
+            CallRefused: a cluster's name fits none, or a file cannot be read.
+        """
+        sent = self._sent(arguments)
+        files = await self._files(sent, context)
+        sent = await context.reads.resolve(sent)
+        call = _Call(self.operation, sent, arguments, files, context)
+        return Plan(
+            subject=subject_of(self.operation, sent),
+            arguments=sent,
+            answer=call.answer if self.effect == "read" else None,
+            draft=call.draft,
+            finish=call.finish,
+            explain=call.explain,
+            files={name: part.content for name, part in files.items()},
+            trying=self.tries(arguments),
+            takes_token=self.operation.guarded,
+            token=arguments.get(TOKEN),
+        )
+
+    def _sent(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the operation, without those of ours."""
+        return {name: value for name, value in arguments.items() if name in self.operation.arguments}
+
+    def _context_schema(self, name: str) -> dict[str, Any]:
+        context = next(each for each in self.operation.context if each.argument == name)
+        read = self.catalog[context.operation]
+        schema = argument_schema(read, read.arguments[name])
+        return {**schema, "description": context.description} if context.description else schema
+
+    async def _files(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, FilePart]:
+        """Read the local files that arguments name, before anything is sent."""
+        parts = {}
+        for name, argument in self.operation.arguments.items():
+            if name in arguments and nodes_at(self.operation, argument.places[0])[-1].get("contentMediaType") == FILE:
+                read = partial(read_upload, arguments[name], context.finishing.settings.chart_roots, CHART_LIMIT)
+                upload = await to_thread.run_sync(read)
+                parts[name] = FilePart(upload.filename, upload.content)
+        return parts
+
+
+def _same(at: datetime) -> datetime:
+    return at
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of an operation: `sent` are its arguments with names replaced by ids, `given` all of them as given."""
+
+    operation: Operation
+    sent: Mapping[str, Any]
+    given: Mapping[str, Any]
+    files: Mapping[str, FilePart]
+    context: ToolContext
+
+    async def answer(self) -> Result:
+        """Read, and say what was read."""
+        beside = await self._beside()
+        response = await self.context.reads.made(self.operation, self.sent)
+        return await self._shaped(response, beside)
+
+    async def draft(self, reads: "Reads", effect: Effect | None, at: datetime | None = None) -> Draft:
+        """Return the request, and what it would do if `effect` is given."""
+        sent, impact = dict(self.sent), None
+        if effect is not None:
+            contents = {name: part.content for name, part in self.files.items()}
+            clock = reads.now if at is None else partial(_same, at)
+            impact = await guard.build_impact(
+                guard.Case(self.operation, self.sent, effect, reads.read, clock, contents)
+            )
+            sent |= impact.settled
+        filled = await reads.fills(self.operation, sent)
+        call = await reads.gateway.bound(self.operation, sent, filled=filled, files=self.files)
+        return Draft((call,), impact)
+
+    async def finish(self, responses: "Sequence[CloudResponse]") -> Result:
+        """Say what was answered to the request."""
+        return await self._shaped(responses[0], {})
+
+    async def explain(self, error: ApMcpError) -> None:
+        """Add the quotas to an error about one; if something may have been created, whether it exists."""
+        reads, made = self.context.reads, self.operation.reconcile
+        if isinstance(error, QuotaExceeded):
+            error.hint = f"{error.hint} {await reads.quotas()}".strip()
+        lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
+        if lost and made and all(name in self.sent for name in made.match):
+            error.seen = await reads.reconcile(made, self.sent)  # type: ignore[attr-defined]
+
+    async def _beside(self) -> dict[str, Any]:
+        """Read what arguments of ours name, for the summary to go by."""
+        found, reads = {}, self.context.reads
+        for each in self.operation.context:
+            if each.argument in self.given:
+                wanted = await reads.resolve({each.argument: self.given[each.argument]})
+                found[each.argument] = await reads.read(each.operation, **wanted)
+        return found
+
+    async def _shaped(self, response: "CloudResponse", beside: Mapping[str, Any]) -> Result:
+        own = {name: value for name, value in self.given.items() if name not in self.operation.arguments}
+        return await self.context.finishing.shaped(
+            self.operation, self.sent, response, self.context.caller.principal, own=own, beside=beside
+        )

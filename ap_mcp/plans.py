@@ -1,0 +1,174 @@
+"""The one form of tool: what a client is shown of it, and what a call of it will do."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.errors import ApMcpError, InvalidArguments, Problem
+from ap_mcp.guard.callers import Caller
+from ap_mcp.guard.subject import Subject
+from ap_mcp.masking import contains_placeholder
+from ap_mcp.specs import Effect
+from ap_mcp.summaries import Result
+
+if TYPE_CHECKING:
+    from ap_mcp.cloud.client import CloudResponse
+    from ap_mcp.finishing import Finishing
+    from ap_mcp.guard.impacts.base import Impact
+    from ap_mcp.reads import Reads
+
+Report: TypeAlias = Callable[[float, float, str], Awaitable[None]]
+"""Is given how many seconds have passed, of how many, and what was seen last."""
+
+
+async def report_nothing(_passed: float, _total: float, _message: str) -> None:
+    """Report to no one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """What a call would send, as one look at the cloud has it.
+
+    Attributes:
+        calls: the requests, in order.
+        impact: what they would do, for a person to read; None if it was not asked for.
+        steps: what each request does, in a few words; only several need them.
+    """
+
+    calls: tuple[HttpCall, ...]
+    impact: "Impact | None" = None
+    steps: tuple[str, ...] = ()
+
+
+class Drafter(Protocol):
+    """Makes the requests of a call."""
+
+    async def __call__(self, reads: "Reads", effect: Effect | None, at: datetime | None = None) -> Draft:
+        """Return the requests, by what a look at the cloud shows.
+
+        Args:
+            reads: the look.
+            effect: how grave the call is, if the impact is wanted; None if not.
+            at: describe the impact as of then; else as of now.
+        """
+
+
+async def _nothing_to_add(_: ApMcpError) -> None:
+    """Leave an error as it is."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What one call will do: its reads, then its writes in order, after one consent and with a permit each.
+
+    Attributes:
+        subject: the call as rules see it.
+        arguments: with names replaced by ids.
+        answer: makes the reads of a call that only reads, and returns the result.
+        draft: makes the requests of a call that does more; also of one that only reads, for when a rule wants a person
+            asked about it. None: such a call cannot be asked about.
+        finish: makes the result of what was answered to the requests.
+        explain: adds to an error what helps, before it is reported.
+        files: content of the files that arguments name: a consent is bound to it.
+        trying: show what would happen and send nothing.
+        takes_token: the tool has an argument for the consent that the model itself carries.
+        token: the consent that the model itself carries.
+    """
+
+    subject: Subject
+    arguments: Mapping[str, Any] = field(repr=False)
+    answer: Callable[[], Awaitable[Result]] | None = None
+    draft: Drafter | None = None
+    finish: "Callable[[Sequence[CloudResponse]], Awaitable[Result]] | None" = None
+    explain: Callable[[ApMcpError], Awaitable[None]] = _nothing_to_add
+    files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    trying: bool = False
+    takes_token: bool = False
+    token: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolContext:
+    """What a tool may use for one call.
+
+    Attributes:
+        reads: one look at the cloud, under the policy of the caller.
+        finishing: makes results fit for the caller.
+        caller: who calls.
+        report: takes progress.
+    """
+
+    reads: "Reads"
+    finishing: "Finishing"
+    caller: Caller
+    report: Report = report_nothing
+
+
+class Tool(Protocol):
+    """A tool: an operation of the specs, several reads made into one answer, or requests to something else."""
+
+    @property
+    def name(self) -> str:
+        """The name that clients call it by."""
+
+    @property
+    def title(self) -> str:
+        """What it does, in a few words."""
+
+    @property
+    def description(self) -> str:
+        """What it does, when to use it, and what follows; for an agent."""
+
+    @property
+    def toolsets(self) -> frozenset[str]:
+        """The toolsets that hold it."""
+
+    @property
+    def effect(self) -> Effect:
+        """Its gravest effect, whatever the arguments are."""
+
+    @property
+    def idempotent(self) -> bool:
+        """Whether calling it twice does no more than calling it once."""
+
+    @property
+    def input_schema(self) -> dict[str, Any]:
+        """The JSON Schema of its arguments: flat, without references."""
+
+    @property
+    def result(self) -> type[Result]:
+        """The type of its results."""
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Check the arguments of a call.
+
+        Raises:
+            InvalidArguments: with every problem found.
+        """
+
+    def subject(self, arguments: Mapping[str, Any]) -> Subject:
+        """Return a call as rules see it before anything is read."""
+
+    def tries(self, arguments: Mapping[str, Any]) -> bool:
+        """Say whether a call only asks what would happen."""
+
+    async def plan(self, arguments: Mapping[str, Any], context: ToolContext) -> Plan:
+        """Return what a call will do; nothing is sent yet but what it takes to replace names by ids.
+
+        Raises:
+            CallRefused: a name fits nothing, a file cannot be read, and the like.
+        """
+
+
+def refuse_placeholders(arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments that hold a masked value where the true one would be overwritten.
+
+    Raises:
+        InvalidArguments: naming where.
+    """
+    path = contains_placeholder(arguments)
+    if path is not None:
+        why = "is a masked placeholder, not a value; sending it would overwrite the real secret. Leave it out"
+        raise InvalidArguments([Problem(path, why)])

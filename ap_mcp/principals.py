@@ -1,0 +1,61 @@
+"""Who calls, and what they may use: light objects, made per principal; what all callers share is made once."""
+
+from dataclasses import dataclass, replace
+
+from ap_mcp.finishing import Finishing
+from ap_mcp.guard.guarding import Guard
+from ap_mcp.guard.policy import Policy
+from ap_mcp.guard.policy_file import load_policy
+from ap_mcp.settings import Settings
+from ap_mcp.toolbox import Toolbox
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What some principals may use; whoever has equal rights shares one view.
+
+    Attributes:
+        policy: what the operator allows.
+        toolsets: what is offered.
+        confirm: how consent is obtained.
+    """
+
+    policy: Policy
+    toolsets: tuple[str, ...]
+    confirm: str
+
+    @property
+    def read_only(self) -> bool:
+        """Whether nothing but reads is offered, and let through."""
+        return self.policy.read_only
+
+
+@dataclass(frozen=True)
+class View:
+    """The server as principals with equal rights see it.
+
+    Attributes:
+        rights: what they may use.
+        toolbox: the tools that they are offered.
+        guard: decides about their calls.
+        finishing: makes results fit for them.
+    """
+
+    rights: Rights
+    toolbox: Toolbox
+    guard: Guard
+    finishing: Finishing
+
+
+def rights_from(settings: Settings, *, ask: bool = True) -> Rights:
+    """Return the rights that the settings give to everybody.
+
+    Args:
+        settings: what the operator chose.
+        ask: guarded calls need a person's consent.
+
+    Raises:
+        SettingsError: the policy file is wrong.
+    """
+    policy = replace(load_policy(settings.policy_file, settings), ask=ask)
+    return Rights(policy, tuple(settings.toolsets), settings.confirm)

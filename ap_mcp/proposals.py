@@ -1,0 +1,67 @@
+"""What a person is asked to agree to: the requests of a plan and their impact, as one look at the cloud has them."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from ap_mcp import guard
+from ap_mcp.guard.policy import Ask, Decision
+from ap_mcp.masking import mask
+from ap_mcp.plans import Drafter, Plan
+from ap_mcp.reads import Reads
+from ap_mcp.specs import CLUSTER, Effect
+
+
+@dataclass
+class Proposal:
+    """A plan on its way to consent; it can be described again, as things are by then.
+
+    Attributes:
+        plan: what the call will do.
+        draft: makes its requests.
+        effect: how grave it is.
+        decision: of the policy about it.
+        reads: the look at the cloud that it goes by.
+    """
+
+    plan: Plan
+    draft: Drafter
+    effect: Effect
+    decision: Decision
+    reads: Reads
+
+    async def request(self, at: datetime | None = None) -> "guard.Request":
+        """Return what consent is asked for, by what this look shows.
+
+        Args:
+            at: describe it as of then; else as of now.
+
+        Raises:
+            CallRefused: the call would fail, or breaks a rule.
+        """
+        draft = await self.draft(self.reads, self.effect, at)
+        if draft.impact is None:
+            raise TypeError(f"{self.plan.subject.tool} does not say what it would do")
+        return guard.Request(
+            tool=self.plan.subject.tool,
+            arguments=mask(dict(self.plan.arguments)),
+            digest=guard.digest_of(self.plan.arguments, self.plan.files),
+            impact=draft.impact,
+            calls=draft.calls,
+            steps=draft.steps,
+            project=await self.reads.gateway.project_id(),
+            shown_at=at or self.reads.now().replace(microsecond=0),
+            other_approver=isinstance(self.decision, Ask) and self.decision.other_approver,
+            takes_token=self.plan.takes_token,
+            token=self.plan.token,
+        )
+
+    async def look_again(self, at: datetime | None) -> "guard.Request":
+        """Return it once more: read and decided anew; or, with a time, the same look as it was described then.
+
+        Raises:
+            CallRefused: it may no longer be made.
+        """
+        if at is None:
+            self.reads = self.reads.anew()
+            self.decision = await self.reads.decided(self.plan.subject, self.plan.arguments.get(CLUSTER))
+        return await self.request(at)

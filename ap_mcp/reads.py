@@ -1,0 +1,255 @@
+"""The reads on the way to one answer: each passes the operator's policy, and within one look none is made twice."""
+
+import re
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
+
+from anyio import Lock, move_on_after
+
+from ap_mcp.errors import (
+    AmbiguousCluster,
+    ApMcpError,
+    CallRefused,
+    ClusterNotFound,
+    ConfirmationRequired,
+    DeniedByPolicy,
+)
+from ap_mcp.gateway import Gateway
+from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
+from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
+from ap_mcp.guard.subject import Subject, subject_of, with_facts
+from ap_mcp.specs import CLUSTER, Catalog, Operation, Reconcile
+from ap_mcp.summaries import Observation, summarise
+from ap_mcp.vendor import get, items, moment, quoted, word
+from ap_mcp.wording import age, few
+
+if TYPE_CHECKING:
+    from ap_mcp.cloud.client import CloudResponse
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+LIST_CLUSTERS, GET_QUOTAS = "list_clusters", "get_quotas"
+QUOTA_SECONDS = 5.0
+RECONCILE_SECONDS = 15.0
+MOST_NAMED = 10
+ASKED_ABOUT = "A rule of the operator wants a person asked before each read of this kind: call the tool itself."
+
+
+@dataclass(slots=True)
+class _Once:
+    """A read that is made by whoever wants it first."""
+
+    lock: Lock = field(default_factory=Lock)
+    response: "CloudResponse | None" = None
+    error: ApMcpError | None = None
+
+
+class Reads:
+    """What one look at the cloud shows; a later look is another object, with reads of its own.
+
+    Args:
+        gateway: the way to the cloud.
+        catalog: all operations, also those that no tool is offered for.
+        policy: decides about each read.
+    """
+
+    def __init__(self, gateway: Gateway, catalog: Catalog, policy: Policy) -> None:
+        self.gateway = gateway
+        self.catalog = catalog
+        self._policy = policy
+        self._made: dict[tuple[str, str], _Once] = {}
+        self._facts: dict[str, Facts] = {}
+
+    def now(self) -> datetime:
+        """Return the service's time."""
+        return self.gateway.now()
+
+    def anew(self) -> "Reads":
+        """Return another look under the same policy, in which nothing has been read yet."""
+        return Reads(self.gateway, self.catalog, self._policy)
+
+    async def decided(self, subject: Subject, cluster: Any = None) -> Allow | Ask:
+        """Decide about a call, with the facts of its cluster if a rule goes by them.
+
+        Args:
+            subject: the call.
+            cluster: the id of the cluster that it names.
+
+        Raises:
+            CallRefused: it may not be made, whoever agrees.
+            NotFound: there is no such cluster.
+        """
+        if needs_cluster(subject, self._policy):
+            subject = with_facts(subject, cluster, await self.facts(str(cluster)))
+        decision = decide(subject, self._policy)
+        if isinstance(decision, Refuse):
+            raise decision.error
+        return decision
+
+    async def refusal(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
+        """Return why the policy forbids a call, whoever agrees; empty if it does not."""
+        try:
+            await self.decided(subject_of(operation, arguments), arguments.get(CLUSTER))
+        except DeniedByPolicy as error:
+            return error.render()
+        return ""
+
+    async def read(self, tool: str, /, **arguments: Any) -> Any:
+        """Return what a reading operation answers: the vendor's JSON as it came, not masked.
+
+        Raises:
+            ApMcpError: the policy does not let it be read, or the cloud said no.
+        """
+        return (await self.response(self.catalog[tool], arguments)).body
+
+    async def permit(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
+        """Make sure that the policy lets a read be made on the way to another answer.
+
+        Raises:
+            CallRefused: it forbids it, or wants a person asked.
+        """
+        decision = await self.decided(subject_of(operation, arguments), arguments.get(CLUSTER))
+        if isinstance(decision, Ask):
+            raise ConfirmationRequired(operation.id, decision.effect, ASKED_ABOUT)
+
+    async def response(
+        self, operation: Operation, arguments: Mapping[str, Any], *, fresh: bool = False
+    ) -> "CloudResponse":
+        """Return the answer to a read that the policy lets be made.
+
+        Args:
+            operation: reads.
+            arguments: its flat arguments, the cluster as an id.
+            fresh: make it, even if this look has made it before.
+
+        Raises:
+            CallRefused: the policy forbids it, or wants a person asked.
+        """
+        await self.permit(operation, arguments)
+        return await self.made(operation, arguments, fresh=fresh)
+
+    async def made(self, operation: Operation, arguments: Mapping[str, Any], *, fresh: bool = False) -> "CloudResponse":
+        """Return the answer to a read that was decided about already."""
+        once = self._made.setdefault((operation.id, repr(sorted(arguments.items()))), _Once())
+        async with once.lock:
+            if fresh or (once.response is None and once.error is None):
+                once.response = once.error = None
+                try:
+                    once.response = await self.gateway.read(operation, arguments)
+                except ApMcpError as error:
+                    once.error = error
+        if once.response is None:
+            raise once.error or AssertionError("a read ends with an answer or an error")
+        return once.response
+
+    async def facts(self, cluster_id: str) -> Facts:
+        """Return what rules go by of a cluster; reading it is a part of deciding, so no rule is asked.
+
+        Raises:
+            NotFound: there is no such cluster.
+        """
+
+        async def body() -> Any:
+            return (await self.made(self.catalog[FACTS_READ], {CLUSTER: cluster_id})).body
+
+        if cluster_id not in self._facts:
+            self._facts[cluster_id] = await read_facts(body)
+        return self._facts[cluster_id]
+
+    async def resolve(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments with a cluster's name or alias replaced by its id.
+
+        Raises:
+            CallRefused: the name fits no cluster, or several, or the policy does not let the list be read.
+        """
+        wanted = arguments.get(CLUSTER)
+        if not isinstance(wanted, str):
+            return dict(arguments)
+        if UUID.fullmatch(wanted):
+            return {**arguments, CLUSTER: wanted.lower()}
+        clusters = items(await self.read(LIST_CLUSTERS), "/items")
+        named = [each for each in clusters if wanted in (get(each, "/metadata/name"), get(each, "/metadata/alias"))]
+        if len(named) == 1:
+            return {**arguments, CLUSTER: get(named[0], "/metadata/uid")}
+        if named:
+            choices = "".join(f"\n- {_choice(each)}" for each in named[:MOST_NAMED])
+            more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+            raise AmbiguousCluster(f"{len(named)} clusters are called {quoted(wanted)}. Give one id:{choices}{more}")
+        known = _named_like(wanted, clusters)
+        raise ClusterNotFound(f"No cluster is called {quoted(wanted)}. {known} {LIST_CLUSTERS} shows all.")
+
+    async def fills(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Read what the spec says is filled in for the caller.
+
+        Raises:
+            CallRefused: the cloud does not report a value that must be sent, or the policy does not let it be read.
+        """
+        filled: dict[str, Any] = {}
+        given = {place for name in arguments for place in operation.arguments[name].places}
+        for fill in operation.fill:
+            if fill.pointer in given and not fill.merge:
+                continue
+            wanted = {name: arguments[place.removeprefix("$arguments.")] for name, place in fill.arguments.items()}
+            try:
+                value = fill.take(await self.read(fill.operation, **wanted))
+            except LookupError:
+                value = None
+            if value is None:
+                # Also for a merge: taking nothing for {} would reset everything that the caller does not name.
+                missing = " and ".join(fill.sources)
+                why = f"{fill.operation} does not report {missing}, which {operation.id} must send"
+                raise CallRefused(f"Refused: {why}; guessing it could reset what is there. Nothing was sent.")
+            filled[fill.pointer] = value
+        return filled
+
+    async def reconcile(self, made: Reconcile, arguments: Mapping[str, Any]) -> str:
+        """Say whether something that was perhaps created is listed; nothing is sent again."""
+        wanted = {pointer: arguments[name] for name, pointer in made.match.items()}
+        what = " and ".join(f"{name} {word(arguments[name])}" for name in made.match)
+        read = self.catalog[made.operation]
+        given = {name: arguments[name] for name in read.arguments if name in arguments and name not in made.match}
+        with move_on_after(RECONCILE_SECONDS), suppress(ApMcpError):
+            rows = items((await self.response(read, given, fresh=True)).body, made.list)
+            found = [row for row in rows if all(get(row, pointer) == value for pointer, value in wanted.items())]
+            shown = "; ".join(_created(row, made, self.now()) for row in found[:MOST_NAMED])
+            if found:
+                return f"{read.id} shows now, with {what}: {shown}. If that is what you wanted, do not send it again."
+            return f"{read.id} shows nothing with {what} yet: call it again in a while before you send it again."
+        return f"{read.id} could not be read either: call it before you send it again."
+
+    async def quotas(self) -> str:
+        """Return what the quotas are now, for an error about one; empty if they cannot be read, or not at once."""
+        read = self.catalog[GET_QUOTAS]
+        with move_on_after(QUOTA_SECONDS), suppress(ApMcpError):
+            response = await self.response(read, {})
+            return f"{GET_QUOTAS} now: {summarise(Observation(read, {}, response.body)).summary}"
+        return ""
+
+
+def _named_like(wanted: str, clusters: Sequence[Any]) -> str:
+    """Say which clusters may be meant by a name that fits none, or which there are."""
+    called = [
+        each for cluster in clusters for each in (get(cluster, "/metadata/name"), get(cluster, "/metadata/alias"))
+    ]
+    names = sorted({each for each in called if isinstance(each, str) and each})
+    if not names:
+        return "The project has no clusters."
+    folded = wanted.strip().casefold()
+    close = get_close_matches(folded, [each.casefold() for each in names], n=3)
+    near = [each for each in names if each.casefold() in close or (folded and folded in each.casefold())]
+    if near:
+        return f"Did you mean {' or '.join(map(word, near[:MOST_NAMED]))}?"
+    return f"There are: {few([word(each) for each in names], MOST_NAMED)}."
+
+
+def _created(row: Any, made: Reconcile, now: datetime) -> str:
+    since = age(moment(get(row, made.created_at)), now)
+    return f"{word(get(row, made.id))}{f', created {since} ago' if since else ''}"
+
+
+def _choice(cluster: Any) -> str:
+    uid, name, phase = (word(get(cluster, place)) for place in ("/metadata/uid", "/metadata/name", "/status/phase"))
+    return f"{uid} {name} ({phase})"
