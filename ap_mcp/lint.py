@@ -240,9 +240,10 @@ def _rule_problems(operation: Operation) -> Iterator[str]:
     for name in operation.limits or ():
         if name not in operation.arguments or _type_of(operation, name) != "integer":
             yield f"limits: {name} is no argument that is an integer"
-    if operation.worst_effect == "secret" and operation.limits is None:
+    secret = "secret" in {operation.effect, *(rule.effect for rule in operation.effect_when)}
+    if secret and operation.limits is None:
         yield "limits: missing; it returns credentials, so say how long they may live, or {} if nothing can be limited"
-    if operation.answers_with_file != (operation.worst_effect == "secret" or operation.response_type == FILE):
+    if operation.answers_with_file != (secret or operation.response_type == FILE):
         yield "result: file is for answers that are secret or binary, and for all of them"
 
 

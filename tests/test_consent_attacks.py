@@ -168,23 +168,20 @@ async def test_what_a_person_types_is_the_name_of_what_is_acted_on_not_what_the_
 # Things that change after somebody agreed
 
 
-async def test_settings_that_change_between_the_look_and_the_filling_in_are_asked_about_again(
-    scene_for: Scenes,
-) -> None:
+async def test_settings_that_change_while_a_person_reads_are_asked_about_again(scene_for: Scenes) -> None:
     scene = scene_for("update_addon", "legacy")
     values = addon_in(scene.world, SEARCH_DEV, "log-agent")["spec"]["values"]
 
     def meddle(look: int) -> None:
-        # The 1st and 2nd look are before the form: for the impact, and for what is filled in. The 4th fills in.
-        if look == 4:
+        # The 1st read is for the form and for what is filled in, the 2nd for both again, after the answer.
+        if look == 2:
             values["slipped"] = "in"
 
     person = Person()
     wire = Meddler(scene, scene.arguments["addon_id"], meddle)
     async with scene.connect(person, transport=wire) as agent:
         await scene.done(agent)
-    # Told with the old settings and bound to the new ones is not taken either: all of it is shown once more.
-    assert [each.startswith(CHANGED) for each in person.read] == [False, True, True]
+    assert [each.startswith(CHANGED) for each in person.read] == [False, True]
 
 
 async def test_a_file_that_is_swapped_while_a_person_reads_is_not_sent(
@@ -263,7 +260,7 @@ async def test_a_rule_that_asks_about_a_look_holds_for_waiting_too(scene_for: Sc
     scene = scene_for("delete_cluster")
     async with scene.connect(policy_file=path) as agent:
         said = await agent.fail("wait_for", kind="cluster", id=TEAM_SANDBOX, wait_s=1)
-    assert "A rule of the operator wants a person asked before each look" in told(said)
+    assert "A rule of the operator wants a person asked before each read" in told(said)
     assert scene.app.state.log == []
 
 

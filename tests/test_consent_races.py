@@ -251,7 +251,7 @@ async def test_a_call_that_is_cancelled_under_way_is_recorded_as_of_unknown_outc
     [entry] = audit_of(scene).calls()
     assert entry.finished
     assert entry.finished["result"] == "unknown"
-    assert "look before you repeat it" in entry.finished["detail"]
+    assert "check before you repeat it" in entry.finished["detail"]
     assert audit_of(scene).verify() == []
 
 

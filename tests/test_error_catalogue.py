@@ -17,7 +17,7 @@ from consenting import Prepared, prepare
 from guarded import account
 from simulation import simulate
 
-from ap_mcp import gateway as accounts
+from ap_mcp import reads
 from ap_mcp.cloud.responses import load_error_catalogue, service_error
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.cluster_rows import QUOTA
@@ -174,7 +174,7 @@ async def test_quotas_that_cannot_be_read_are_left_out(tmp_path: Path, trouble: 
 
 
 async def test_quotas_that_take_long_are_not_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(accounts, "QUOTA_SECONDS", 0.05)
+    monkeypatch.setattr(reads, "QUOTA_SECONDS", 0.05)
     async with connected(tmp_path) as agent:
         await used_up(agent)
         agent.app.state.faults.inject("delay", "get_quotas", value=15)
@@ -182,11 +182,11 @@ async def test_quotas_that_take_long_are_not_waited_for(tmp_path: Path, monkeypa
             assert "get_quotas now" not in await agent.fail("create_cluster", **CLUSTER)
 
 
-async def test_an_error_about_a_quota_while_the_quotas_are_read_ends_there(tmp_path: Path) -> None:
+async def test_an_error_about_a_quota_when_the_quotas_are_read_reads_nothing_more(tmp_path: Path) -> None:
     answering = Answering(simulate(), "get_quotas", 400, {"errorCode": "CCE.01400007", "errorMessage": "No."})
     async with connected(tmp_path, app=answering.app, transport=answering) as agent:
         assert "CCE.01400007" in await agent.fail("get_quotas")
-        assert agent.sent == ["get_quotas"] * 2
+        assert agent.sent == ["get_quotas"]
 
 
 async def used_up(agent: Agent) -> None:

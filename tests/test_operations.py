@@ -249,7 +249,8 @@ async def test_an_addon_is_upgraded_with_its_values_kept_then_rolled_back_then_d
     assert row["spec"]["version"] == "1.7.1"
     assert {"kept": "yes", "new": 1}.items() <= row["spec"]["values"]["custom"].items()
     assert "dropped" not in row["spec"]["values"]["custom"]
-    assert agent.sent[-2:] == ["get_addon", "update_addon"]
+    assert agent.sent.count("get_addon") == 1
+    assert agent.sent[-1] == "update_addon"
     agent.world.advance(60)
     back = await agent.call("rollback_addon", **which)
     assert (row["spec"]["version"], back["status"]) == ("1.6.0", "rollbacking")

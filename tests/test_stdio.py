@@ -123,7 +123,9 @@ async def test_a_session_over_real_pipes_and_real_http(
     told = (tmp_path / "stderr.txt").read_text()
     assert "SIMULATED: no cloud is touched" in told
     assert "Traceback" not in told
-    decided, finished = (json.loads(line) for line in (tmp_path / AUDIT).read_text().splitlines())
+    tagged, done, decided, finished = (json.loads(line) for line in (tmp_path / AUDIT).read_text().splitlines())
+    assert (tagged["tool"], tagged["effect"], tagged["channel"]) == ("add_cluster_tags", "write", "")
+    assert (done["of"], done["result"]) == (tagged["seq"], "succeeded")
     assert (decided["tool"], decided["target"], decided["channel"]) == ("delete_cluster", "team-sandbox", "form")
     assert decided["client"].endswith(" (simulated)")
     assert finished["result"] == "succeeded"

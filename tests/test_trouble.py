@@ -268,7 +268,7 @@ async def test_a_creation_that_never_arrived_is_looked_for_and_not_found(
     async with connected(tmp_path, app=app, transport=Dropping(httpx.ASGITransport(app))) as agent:
         said = await agent.fail(tool, **arguments)
         nothing = told.replace(" shows now, ", " shows nothing ").removesuffix(": ")
-        assert f"{nothing} yet: look once more in a while before you send it again." in said
+        assert f"{nothing} yet: call it again in a while before you send it again." in said
 
 
 async def test_where_even_the_look_fails_that_is_said(tmp_path: Path) -> None:
