@@ -1,0 +1,103 @@
+"""How many requests a call makes: a read decides once, and within one look nothing is read twice."""
+
+from pathlib import Path
+from typing import Any
+
+import anyio
+import pytest
+from agent import Agent, connected
+from guarded import Person, account, guarded_account
+
+from ap_mcp.guard import policy
+from ap_mcp.simulator.constants import TEAM_SANDBOX
+
+pytestmark = pytest.mark.anyio
+
+LOOK = ["get_cluster", "list_releases", "list_addons", "get_cluster_endpoints"]
+"""What is read for the impact of a cluster's deletion."""
+UPGRADE = [
+    *("get_cluster", "get_upgrade_info", "list_prechecks", "list_upgrade_tasks", "list_backups", "list_addons"),
+    *("list_addon_templates", "list_addon_templates"),
+]
+ASSESSMENT = [
+    *("get_cluster", "get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates", "list_prechecks"),
+    *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
+    *("list_addon_templates", "list_addon_templates"),
+]
+ADDON = ["get_cluster", "get_addon", "list_addon_templates"]
+EVERY_RULE = '[[rules]]\ndecision = "deny"\nclusters = ["nothing"]\ntools = ["*_*"]\n'
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
+    folder = tmp_path_factory.mktemp("requests")
+    return folder, *anyio.run(guarded_account, folder)
+
+
+async def sent(
+    prepared: tuple[Path, Any, Any], tool: str, arguments: dict[str, Any] | None = None, **settings: Any
+) -> list[str]:
+    folder, state, calls = prepared
+    given = {"chart_roots": (folder,), "unasked": False, "mode": "legacy", **settings}
+    async with connected(folder, app=account(state), person=Person(), **given) as agent:
+        await agent.call(tool, **(arguments or calls[tool]))
+        return agent.sent
+
+
+async def test_typical_calls_make_no_request_more_than_they_need(prepared: tuple[Path, Any, Any]) -> None:
+    by_name = {"cluster_id": "team-sandbox"}
+    assert await sent(prepared, "list_clusters", {"status": "Available"}) == ["list_clusters"]
+    assert await sent(prepared, "get_cluster", {"cluster_id": TEAM_SANDBOX}) == ["get_cluster"]
+    assert await sent(prepared, "backup_cluster", by_name) == ["list_clusters", "backup_cluster"]
+    assert await sent(prepared, "delete_cluster", by_name) == ["list_clusters", *LOOK, *LOOK, "delete_cluster"]
+    assert await sent(prepared, "update_addon") == [*ADDON, *ADDON, "update_addon"]
+    assert await sent(prepared, "upgrade_cluster") == [*UPGRADE, *UPGRADE, "upgrade_cluster"]
+    assert await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}) == ["list_clusters", *ASSESSMENT]
+    assert await sent(prepared, "wait_for", {"kind": "cluster", "id": TEAM_SANDBOX}) == ["get_cluster"]
+
+
+async def test_rules_about_clusters_cost_no_request_where_the_cluster_is_read_anyway(
+    prepared: tuple[Path, Any, Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(EVERY_RULE)
+    by_name = {"cluster_id": "team-sandbox"}
+    ruled: dict[str, Any] = {"policy_file": path}
+    assert await sent(prepared, "delete_cluster", by_name, **ruled) == ["list_clusters", *LOOK, *LOOK, "delete_cluster"]
+    assert await sent(prepared, "get_cluster", {"cluster_id": TEAM_SANDBOX}, **ruled) == ["get_cluster"]
+    assessed = await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}, **ruled)
+    assert assessed == ["list_clusters", *ASSESSMENT]
+
+
+async def test_a_plain_read_is_decided_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decided = []
+
+    def explain(subject: Any, rules: Any) -> Any:
+        decided.append(subject.tool)
+        return original(subject, rules)
+
+    original = policy.explain
+    monkeypatch.setattr(policy, "explain", explain)
+    path = tmp_path / "policy.toml"
+    path.write_text(EVERY_RULE)
+    given: list[dict[str, Any]] = [{}, {"policy_file": path}]
+    for settings in given:
+        async with connected(tmp_path, **settings) as agent:
+            await agent.call("get_cluster", cluster_id=TEAM_SANDBOX)
+            await agent.call("list_charts")
+        assert decided == ["get_cluster", "list_charts"]
+        decided.clear()
+
+
+async def test_what_failed_within_a_look_is_not_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(EVERY_RULE)
+    async with connected(tmp_path, policy_file=path, unasked=False) as agent:
+        await refused(agent)
+        assert agent.sent == ["get_cluster"]
+
+
+async def refused(agent: Agent) -> None:
+    agent.app.state.faults.inject("html", "get_cluster", times=None, value=403)
+    said = await agent.fail("delete_cluster", cluster_id=TEAM_SANDBOX)
+    assert "the cluster could not be read" in said
