@@ -69,7 +69,7 @@ class Autopilot:
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
         self._rights = rights_from(settings, ask=not unasked)
-        self._views: dict[int, View] = {}
+        self._views: list[View] = []
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,9 +95,11 @@ class Autopilot:
     def view(self, principal: str = LOCAL.principal) -> View:
         """Return the server as a principal sees it; whoever has the same rights gets the same view."""
         rights = self.rights_of(principal)
-        if id(rights) not in self._views:
-            self._views[id(rights)] = self._view(rights)
-        return self._views[id(rights)]
+        for view in self._views:
+            if view.rights == rights:
+                return view
+        self._views.append(self._view(rights))
+        return self._views[-1]
 
     def reads(self, view: View) -> Reads:
         """Return a new look at the cloud, under the policy of a view."""

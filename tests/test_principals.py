@@ -1,0 +1,90 @@
+"""What all callers share is made once; what belongs to a principal is light, and no other principal's."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from agent import autopilot_on
+from simulation import simulate
+
+from ap_mcp.errors import DeniedByPolicy, ReadOnly, UnknownTool
+from ap_mcp.guard.callers import Caller
+from ap_mcp.guard.policy import Rule
+from ap_mcp.principals import Rights
+from ap_mcp.server import Autopilot
+from ap_mcp.simulator.app import Simulator
+from ap_mcp.simulator.constants import SEARCH_DEV
+from ap_mcp.summaries import Result
+
+pytestmark = pytest.mark.anyio
+
+TAGS = {"cluster_id": SEARCH_DEV, "tags": {"a": "b"}}
+READER, TAGGER, OWNER, TWIN = (Caller(name) for name in ("reader", "tagger", "owner", "twin"))
+
+
+class Shared(Autopilot):
+    """One server for four: one only reads, one only has the toolset of tags, two may do everything but add tags."""
+
+    def rights_of(self, principal: str) -> Rights:
+        rights = super().rights_of(principal)
+        if principal == "reader":
+            return replace(rights, policy=replace(rights.policy, read_only=True))
+        if principal == "tagger":
+            return replace(rights, toolsets=("tags",))
+        rules = (Rule("deny", tools=("add_cluster_tags",), source="the rule of owners"),)
+        return replace(rights, policy=replace(rights.policy, rules=rules))
+
+
+def shared(app: Simulator, folder: Path) -> Shared:
+    made = autopilot_on(app, audit_log=folder / "audit.jsonl")
+    return Shared(made.settings, made.gateway._connect, simulated=True, unasked=True)
+
+
+async def test_each_principal_has_the_tools_and_rules_of_its_own_rights(tmp_path: Path) -> None:
+    app = simulate()
+    async with shared(app, tmp_path) as server:
+        with pytest.raises(ReadOnly):
+            await server.call("add_cluster_tags", TAGS, caller=READER)
+        with pytest.raises(DeniedByPolicy, match="the rule of owners"):
+            await server.call("add_cluster_tags", TAGS, caller=OWNER)
+        with pytest.raises(UnknownTool):
+            await server.call("list_clusters", {}, caller=TAGGER)
+        assert app.state.log == []
+        await server.call("add_cluster_tags", TAGS, caller=TAGGER)
+        await server.call("list_clusters", {}, caller=READER)
+        assert [each.operation for each in app.state.log] == ["add_cluster_tags", "list_clusters"]
+        reads = {tool.name for tool in server.view("reader").toolbox.shown}
+        assert {"list_clusters", "wait_for"} <= reads
+        assert not {name for name in reads if name.startswith(("delete_", "create_", "add_"))}
+
+
+async def test_whoever_has_equal_rights_shares_a_view_and_all_share_the_rest(tmp_path: Path) -> None:
+    app = simulate()
+    async with shared(app, tmp_path) as server:
+        views = [server.view(name) for name in ("reader", "tagger", "owner", "twin")]
+        assert views[2] is views[3]
+        assert len({id(view) for view in views}) == 3
+        assert len({id(view.finishing.kept) for view in views}) == 1
+        assert len({id(view.finishing.gateway) for view in views}) == 1
+        assert views[0].guard.audit() is views[1].guard.audit()
+        assert views[0].guard.confirmer() is views[1].guard.confirmer()
+
+
+async def test_a_kept_answer_is_for_the_principal_who_made_the_call(tmp_path: Path) -> None:
+    async with shared(simulate(), tmp_path) as server:
+        result = await server.call("list_clusters", {}, caller=OWNER)
+        assert isinstance(result, Result)
+        assert result.raw
+        assert server.kept.read("owner", result.raw)
+        assert server.kept.read("twin", result.raw) is None
+
+
+async def test_next_calls_are_of_tools_that_the_principal_has(tmp_path: Path) -> None:
+    async with shared(simulate(), tmp_path) as server:
+        proposed = {}
+        for caller in (OWNER, READER):
+            result = await server.call("get_upgrade_info", {"cluster_id": "search-dev"}, caller=caller)
+            assert isinstance(result, Result)
+            proposed[caller.principal] = {call.tool for call in result.next}
+        tools = server.view("reader").toolbox.tools
+        assert proposed["reader"] == {name for name in proposed["owner"] if name in tools}
