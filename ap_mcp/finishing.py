@@ -10,7 +10,8 @@ from anyio import to_thread
 
 from ap_mcp.files import save_result
 from ap_mcp.guard.policy import Policy, effect_of
-from ap_mcp.response_store import ResponseStore
+from ap_mcp.guard.stores import ResponseStore
+from ap_mcp.response_store import LocalResponseStore, kept_text
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE, GUARDED, Operation
 from ap_mcp.summaries import NextCall, Observation, Result, summarise
@@ -41,7 +42,7 @@ class Results:
     operations: Mapping[str, Operation]
     composed: Collection[str]
     kinds: Collection[str]
-    kept: ResponseStore = field(default_factory=ResponseStore)
+    kept: ResponseStore = field(default_factory=LocalResponseStore)
 
     async def shaped(self, answer: Observation, reply: "CloudResponse", principal: str) -> Result:
         """Shape the answer to a call; binary and secret ones go to a file, others are kept, masked, for whoever asks.
@@ -55,7 +56,9 @@ class Results:
             name = _file_name(answer, reply)
             file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, reply.content))
             answer = replace(answer, file=file)
-        extra = {"request_id": reply.request_id or None, "raw": self.kept.keep(principal, answer)}
+        whole = kept_text(answer)
+        raw = None if whole is None else await self.kept.keep(principal, whole)
+        extra = {"request_id": reply.request_id or None, "raw": raw}
         result = self.advised(summarise(answer))
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 

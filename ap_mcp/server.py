@@ -32,6 +32,7 @@ from ap_mcp.guard.facts import NOTHING_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Decision, Refuse, decide, effect_of, needs_cluster
 from ap_mcp.guard.policy_file import load_policy
 from ap_mcp.guard.private_files import APPROVERS_FILE
+from ap_mcp.guard.stores import Limits, Unlimited
 from ap_mcp.masking import contains_placeholder, mask
 from ap_mcp.schemas import nodes_at
 from ap_mcp.settings import Settings
@@ -89,6 +90,7 @@ class Autopilot:
         # Read once, now: whoever can write to the file later gains nothing on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
+        self.limits: Limits = Unlimited()
         self.sleep, self.clock, self.recent = sleep, now, wait.Recent(self.catalog, now)
 
     async def __aenter__(self) -> Self:
@@ -104,8 +106,10 @@ class Autopilot:
     @cached_property
     def confirmer(self) -> "guard.Confirmer":
         """What gets a person's consent."""
-        store = guard.ApprovalStore(self.settings.approvals_db, self._approvers)
-        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, _wall)
+        from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
+
+        store = LocalStore(self.settings.approvals_db)
+        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, self._approvers, _wall)
 
     @cached_property
     def audit(self) -> "guard.AuditLog":

@@ -17,12 +17,9 @@ from hypothesis import strategies as st
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined
-from ap_mcp.guard.approvals import ApprovalStore
 from ap_mcp.guard.consent import (
-    APPROVAL_LIFETIME,
     CHANGED,
     FIELD,
-    LIFETIME,
     AskBack,
     Caller,
     Confirmer,
@@ -38,7 +35,9 @@ from ap_mcp.guard.consent import (
 )
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.keys import sign
+from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, QUESTION_LIFETIME, TOKEN_LIFETIME
 from ap_mcp.guard.seal import Sealer
+from ap_mcp.state.local import LocalStore
 
 pytestmark = pytest.mark.anyio
 
@@ -79,8 +78,8 @@ class Desk:
 
     @property
     def confirmer(self) -> Confirmer:
-        store = ApprovalStore(self.folder / "approvals.db", APPROVERS)
-        return Confirmer(self.mode, Sealer(b"k" * 32), store, lambda: self.time, self.patience)
+        store = LocalStore(self.folder / "approvals.db")
+        return Confirmer(self.mode, Sealer(b"k" * 32), store, APPROVERS, lambda: self.time, self.patience)
 
     async def ask(self, request: Request = DELETE, caller: Caller = IVAN) -> Consent | AskBack:
         async def look_again(at: datetime | None) -> Request:
@@ -201,13 +200,13 @@ def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:
 async def test_a_token_is_taken_once_for_its_call_in_its_time(desk: Desk) -> None:
     desk.mode = "token"
     token = await desk.token()
-    desk.time += LIFETIME - SECOND
+    desk.time += TOKEN_LIFETIME - SECOND
     consent = await desk.ask(replace(DELETE, token=token))
     assert isinstance(consent, Consent)
     assert (consent.channel, consent.approver) == ("token", "")
     assert "used before" in await desk.refusal(replace(DELETE, token=token))
     token = await desk.token()
-    desk.time += LIFETIME
+    desk.time += TOKEN_LIFETIME
     assert "is unknown, expired" in await desk.refusal(replace(DELETE, token=token))
 
 
@@ -281,10 +280,10 @@ async def test_somebody_else_approves_by_signature_whatever_the_caller_can_show(
     strict = replace(DELETE, other_approver=True)
     for caller in (desk.pushed, Caller("ivan", can_return=True), IVAN):
         code = await desk.code(replace(strict, token=token), caller)
-    asked = desk.confirmer.store.find(code)
+    asked = await desk.confirmer.store.find(code)
     assert asked
     assert asked.question.other_approver
-    desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
+    await desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
     consent = await desk.ask(strict)
     assert isinstance(consent, Consent)
     assert (consent.channel, consent.approver) == ("approval", "alice")
@@ -322,7 +321,7 @@ async def test_a_rule_that_begins_to_want_somebody_else_is_obeyed_also_after_the
     strict = replace(DELETE, other_approver=True)
     desk.found = [strict, strict, strict]
     code = await desk.code(caller=desk.pushed)
-    asked = desk.confirmer.store.find(code)
+    asked = await desk.confirmer.store.find(code)
     assert asked
     assert asked.question.other_approver
 
@@ -379,7 +378,7 @@ def test_a_form_can_be_filled_in_only_by_typing_the_name() -> None:
 async def test_an_answered_state_counts_once_in_its_time(desk: Desk) -> None:
     asked = await desk.question()
     back = Caller("ivan", can_return=True, returned=NAMED, state=asked.state)
-    desk.time += LIFETIME - SECOND
+    desk.time += QUESTION_LIFETIME - SECOND
     assert isinstance(await desk.ask(caller=back), Consent)
     assert "used before" in await desk.refusal(caller=back)
     desk.time += SECOND
@@ -410,9 +409,9 @@ async def test_what_changed_between_two_legs_is_asked_about_again_three_times_at
 
 async def test_an_approval_for_anything_else_is_passed_over(desk: Desk) -> None:
     code = await desk.code()
-    asked = desk.confirmer.store.find(code)
+    asked = await desk.confirmer.store.find(code)
     assert asked
-    desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
+    await desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
     for other in (*other_requests(), replace(DELETE, tool="get_cluster"), replace(DELETE, digest="0" * 64)):
         assert await desk.code(other) != code
     assert await desk.code(caller=Caller("mallory")) != code

@@ -38,13 +38,14 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("arguments", "binding", "errors", "masking", "parallel_reads", "rules", "specs", "summaries", "vendor"),
         "wording",
     },
+    "state": {"errors", "guard", "wording"},
     "gateway": {"binding", "cloud", "errors", "masking", "specs", "summaries", "vendor", "wording"},
     "finishing": {"cloud", "files", "guard", "response_store", "settings", "specs", "summaries", "wait"},
     "read_tools": {"arguments", "assessment", "cloud", "errors", "gateway", "guard", "specs", "summaries", "wait"},
     "toolbox": {"output_schemas", "read_tools", "schemas", "specs", "summaries"},
     "server": {
         *("arguments", "binding", "cloud", "errors", "files", "finishing", "gateway", "guard", "masking"),
-        *("read_tools", "schemas", "settings", "specs", "summaries", "toolbox", "wait"),
+        *("read_tools", "schemas", "settings", "specs", "state", "summaries", "toolbox", "wait"),
     },
     # Who serves it: the protocol, the simulator, the command line.
     "prompts": {"errors", "wording"},
@@ -55,8 +56,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"cloud", "errors", "schemas", "specs"},
     "cli": {
         *("__init__", "arguments", "cloud", "credentials", "errors", "guard", "lint", "masking", "protocol"),
-        *("read_tools", "rendering", "schemas", "server", "settings", "simulator", "specs", "summaries", "toolbox"),
-        *("wait", "wording"),
+        *("read_tools", "rendering", "schemas", "server", "settings", "simulator", "specs", "state", "summaries"),
+        *("toolbox", "wait", "wording"),
     },
     "__main__": {"cli"},
     "__init__": set(),
