@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from ap_mcp.specs import Catalog, load_catalog
 
-pytest.register_assert_rewrite("agent", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
+pytest.register_assert_rewrite("agent", "confirming", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
 
 settings.register_profile("steady", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))

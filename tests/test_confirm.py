@@ -4,25 +4,23 @@ import json
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from approving import ALICE, APPROVERS, MINUTE, NOW, SECOND
+from approving import ALICE, MINUTE, NOW, SECOND
+from confirming import ARGUMENTS, CALL, DELETE, IVAN, NAMED, SHOP, Desk
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ap_mcp.binding import HttpCall
-from ap_mcp.errors import ApprovalRequired, ConsentDeclined
+from ap_mcp.errors import ApprovalRequired
 from ap_mcp.guard.consent import (
     CHANGED,
     FIELD,
     AskBack,
     Caller,
-    Confirmer,
     Consent,
     FormAnswer,
     Mode,
@@ -33,27 +31,10 @@ from ap_mcp.guard.consent import (
     message,
     read_moment,
 )
-from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, QUESTION_LIFETIME, TOKEN_LIFETIME
-from ap_mcp.guard.seal import Sealer
-from ap_mcp.state.local import LocalStore
 
 pytestmark = pytest.mark.anyio
-
-SHOP = Impact("delete_cluster", "destroy", "shop-prod", "Deletes cluster shop-prod for good.", stable={"id": "0e1f"})
-CALL = HttpCall(
-    "delete_cluster",
-    "DELETE",
-    "/clusters/0e1f",
-    query=(("a", "1"), ("b", "2")),
-    headers={"x": "y"},
-    body=b'{"a":1,"b":2}',
-)
-ARGUMENTS = {"cluster_id": "0e1f", "delete_obs": "try"}
-DELETE = Request("delete_cluster", ARGUMENTS, digest_of(ARGUMENTS, {}), SHOP, CALL, "project", NOW)
-IVAN = Caller("ivan")
-NAMED = FormAnswer("accept", {FIELD: "shop-prod"})
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text(max_size=4),
@@ -61,63 +42,6 @@ json_values = st.recursive(
     max_leaves=6,
 )
 arguments = st.dictionaries(st.text(max_size=4), json_values, max_size=4)
-
-
-@dataclass
-class Desk:
-    """A confirmer with a clock of its own, what would be found when looking again, and who answers forms."""
-
-    folder: Path
-    mode: Mode = "human"
-    time: datetime = NOW
-    found: list[Request] = field(default_factory=list)
-    """What each next look finds; what was found first, once that is used up."""
-    answers: list[FormAnswer] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    patience: float = 20
-
-    @property
-    def confirmer(self) -> Confirmer:
-        store = LocalStore(self.folder / "approvals.db")
-        return Confirmer(self.mode, Sealer(b"k" * 32), store, APPROVERS, lambda: self.time, self.patience)
-
-    async def ask(self, request: Request = DELETE, caller: Caller = IVAN) -> Consent | AskBack:
-        async def look_again(at: datetime | None) -> Request:
-            fresh = self.found.pop(0) if self.found else request
-            return fresh if at is None else replace(fresh, shown_at=at)
-
-        return await self.confirmer.confirm(request, caller, look_again)
-
-    async def refusal(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
-        with pytest.raises(ConsentDeclined) as caught:
-            await self.ask(request, caller)
-        assert "Nothing was sent" in str(caught.value)
-        return str(caught.value)
-
-    async def code(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
-        with pytest.raises(ApprovalRequired) as caught:
-            await self.ask(request, caller)
-        return caught.value.code
-
-    async def token(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
-        with pytest.raises(ApprovalRequired) as caught:
-            await self.ask(request, caller)
-        assert caught.value.token
-        return caught.value.token
-
-    async def question(self, request: Request = DELETE, **caller: Any) -> AskBack:
-        asked = await self.ask(request, Caller("ivan", can_return=True, **caller))
-        assert isinstance(asked, AskBack)
-        return asked
-
-    async def push(self, text: str, schema: dict[str, Any]) -> FormAnswer:
-        assert schema["required"] == [FIELD]
-        self.shown.append(text)
-        return self.answers.pop(0) if self.answers else NAMED
-
-    @property
-    def pushed(self) -> Caller:
-        return Caller("ivan", push=self.push)
 
 
 @pytest.fixture
