@@ -31,6 +31,14 @@ def pytest_configure() -> None:
     sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what measures time where others run beside it; `make test` runs that alone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        alone = [item for item in items if item.get_closest_marker("serial")]
+        config.hook.pytest_deselected(items=alone)
+        items[:] = [item for item in items if item not in alone]
+
+
 def pytest_collection_finish() -> None:
     """Look for garbage less often, and not in what importing and collecting made: all of it stays to the end."""
     gc.collect()
