@@ -11,11 +11,13 @@ help: ## show this list
 demo: $(STAMP) ## watch an agent build, mend, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
-test: $(STAMP) ## run all tests, on every core
+test: $(STAMP) ## run all tests, on every core; then those that measure time, alone
 	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -m serial
 
 cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -m serial
 
 fast: $(STAMP) ## run the tests that failed last, then the rest, without coverage
 	$(BIN)/pytest --failed-first -x

@@ -13,8 +13,9 @@ from ap_mcp.files import save_result
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.guarding import DENY
 from ap_mcp.guard.policy import Policy, effect_of
+from ap_mcp.guard.stores import ResponseStore
 from ap_mcp.guard.subject import subject_of
-from ap_mcp.response_store import ResponseStore
+from ap_mcp.response_store import kept_text
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE, GUARDED, Operation
 from ap_mcp.summaries import NextCall, Observation, Result, summarise
@@ -81,7 +82,9 @@ class Finishing:
             name = _file_name(seen, response)
             file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
             seen = replace(seen, file=file)
-        extra = {"request_id": response.request_id or None, "raw": self.kept.keep(principal, seen)}
+        whole = kept_text(seen)
+        raw = None if whole is None else await self.kept.keep(principal, whole)
+        extra = {"request_id": response.request_id or None, "raw": raw}
         result = self.advised(summarise(seen))
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 

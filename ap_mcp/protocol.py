@@ -55,7 +55,8 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
     ) -> types.CallToolResult | types.InputRequiredResult:
         caller, report = caller_of(ctx, params, principal), ctx.session.report_progress
         try:
-            result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
+            async with autopilot.limits.admit(principal):
+                result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
         except ApMcpError as error:
             return _failed(error.render())
         except Exception as error:  # noqa: BLE001 - whatever stumbles, the server goes on
@@ -73,7 +74,7 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         _: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
-        kept = autopilot.kept.read(principal, uri)
+        kept = await autopilot.kept.read(principal, uri)
         if kept is None:
             why = "no answer is kept there: only recent ones are; call the tool again"
             raise MCPError(code=types.INVALID_PARAMS, message=f"Resource not found: {why}", data={"uri": uri})

@@ -17,42 +17,32 @@ LIMIT_BYTES = 20_000_000
 
 @dataclass(frozen=True, slots=True)
 class KeptResponse:
-    """One masked answer, as text, and who may read it."""
+    """One masked answer, as text, who may read it, and its size in bytes."""
 
     principal: str
     text: str
     size: int
 
 
-class ResponseStore:
-    """A bounded store: the oldest answers go first, and only the principal of a call reads its answer.
+class LocalResponseStore:
+    """Implements `guard.stores.ResponseStore` in memory: the oldest answers go first, whoever they belong to.
 
     Args:
         limit_count: how many answers are kept at most.
         limit_bytes: how many bytes of UTF-8 they may have together.
-        limit_text: how many characters of one answer are kept; a longer one is cut and says so.
     """
 
-    def __init__(
-        self, limit_count: int = LIMIT_COUNT, limit_bytes: int = LIMIT_BYTES, limit_text: int = TEXT_LIMIT
-    ) -> None:
+    def __init__(self, limit_count: int = LIMIT_COUNT, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_count = limit_count
         self._limit_bytes = limit_bytes
-        self._limit_text = limit_text
         self._kept: OrderedDict[str, KeptResponse] = OrderedDict()
         self._bytes = 0
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def keep(self, principal: str, answer: Observation) -> str | None:
-        """Keep the body of an answer, which is masked since the answer was made, and return its URI.
-
-        An empty body, one larger than the whole store, and what went to a file are not kept.
-        """
-        if answer.body in (None, "") or answer.file is not None:
-            return None
-        text = self._text(answer.body)
+    async def keep(self, principal: str, text: str) -> str | None:
+        """Keep an answer and return its URI; None if it is larger than the whole store."""
         size = len(text.encode("utf-8"))
         if size > self._limit_bytes or self._limit_count < 1:
             return None
@@ -64,22 +54,29 @@ class ResponseStore:
             self._bytes -= oldest.size
         return uri
 
-    def read(self, principal: str, uri: str) -> str | None:
-        """Return a kept answer; None when it is gone, never was, or belongs to somebody else."""
+    async def read(self, principal: str, uri: str) -> str | None:
+        """Return a kept answer; None if it is gone, never was, or belongs to another principal."""
         kept = self._kept.get(uri)
         return kept.text if kept is not None and kept.principal == principal else None
 
-    def _text(self, body: Any) -> str:
-        """Return an answer as JSON; one that is too long is cut and wrapped, so that it is still JSON."""
-        text = _json(body)
-        if len(text) <= self._limit_text:
-            return text
-        cut = {
-            "note": f"Cut: the first {self._limit_text} of {len(text)} characters follow, as text. "
-            "Narrow the call down to see the rest.",
-            "start": text[: self._limit_text],
-        }
-        return _json(cut)
+
+def kept_text(answer: Observation, limit: int = TEXT_LIMIT) -> str | None:
+    """Return the whole body of an answer, which is masked already, as JSON; None if there is nothing to keep.
+
+    There is nothing if the body is empty or went to a file. A text that is too long is cut and wrapped, so that it is
+    still JSON.
+
+    Args:
+        answer: the answer.
+        limit: how many characters of it are kept.
+    """
+    if answer.body in (None, "") or answer.file is not None:
+        return None
+    text = _json(answer.body)
+    if len(text) <= limit:
+        return text
+    note = f"Cut: the first {limit} of {len(text)} characters follow, as text. Narrow the call down to see the rest."
+    return _json({"note": note, "start": text[:limit]})
 
 
 def _json(value: Any) -> str:

@@ -17,13 +17,14 @@ from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.guarding import Cleared, Guard, cleared_by
 from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
 from ap_mcp.guard.private_files import APPROVERS_FILE
+from ap_mcp.guard.stores import Limits, ResponseStore, Unlimited
 from ap_mcp.masking import mask
 from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
 from ap_mcp.principals import Rights, View, rights_from
 from ap_mcp.proposals import Proposal
 from ap_mcp.read_tools import Clocks
 from ap_mcp.reads import ASKED_ABOUT, Reads
-from ap_mcp.response_store import ResponseStore
+from ap_mcp.response_store import LocalResponseStore
 from ap_mcp.settings import Settings
 from ap_mcp.specs import CLUSTER, GUARDED, load_catalog
 from ap_mcp.summaries import Result
@@ -63,13 +64,14 @@ class Autopilot:
         self.simulated = simulated
         self.catalog = load_catalog()
         self.gateway = Gateway(self.catalog, connect, read_only=settings.read_only)
-        self.kept = ResponseStore()
+        self.kept: ResponseStore = LocalResponseStore()
         self.clocks = Clocks(sleep, now, wait.Recent(self.catalog, now))
         # Read once, now: whoever can write to the file later gains nothing on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
         self._rights = rights_from(settings, ask=not unasked)
         self._views: list[View] = []
+        self.limits: Limits = Unlimited()
 
     async def __aenter__(self) -> Self:
         return self
@@ -80,8 +82,10 @@ class Autopilot:
     @cached_property
     def confirmer(self) -> "guard.Confirmer":
         """What gets a person's consent."""
-        store = guard.ApprovalStore(self.settings.approvals_db, self._approvers)
-        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, _wall)
+        from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
+
+        store = LocalStore(self.settings.approvals_db)
+        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, self._approvers, _wall)
 
     @cached_property
     def audit(self) -> "guard.AuditLog":
@@ -127,6 +131,11 @@ class Autopilot:
         Raises:
             ApMcpError: refused (`CallRefused`), said no (`ServiceError`), or not reached (`CloudUnreachable`).
         """
+        async with self.limits.admit(caller.principal):
+            return await self._run(name, arguments, caller, report)
+
+    async def _run(self, name: str, arguments: Mapping[str, Any], caller: Caller, report: Report) -> Result | AskBack:
+        """Run one tool: the whole sequence."""
         view = self.view(caller.principal)
         tool = view.toolbox.find(name)
         tool.check(arguments)

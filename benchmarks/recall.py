@@ -8,11 +8,10 @@ from large import NODES, large_answers
 from measures import Section, dense, share
 
 from ap_mcp.rendering import one_line, render
-from ap_mcp.response_store import ResponseStore
+from ap_mcp.response_store import kept_text
 from ap_mcp.summaries import Observation, summarise
 from ap_mcp.vendor import text
 
-AGENT = "an agent"
 NODE = "…"
 """Stands in a reason for the node it is about, so that equal reasons are told once."""
 NODE_NAME = re.compile(r"autopilot-node-\d+")
@@ -112,5 +111,4 @@ def _written(fact: str) -> str:
 
 
 def _raw(answer: Observation) -> str:
-    store = ResponseStore()
-    return store.read(AGENT, store.keep(AGENT, answer) or "") or ""
+    return kept_text(answer) or ""

@@ -10,7 +10,7 @@ from hypothesis import settings
 
 from ap_mcp.specs import Catalog, load_catalog
 
-pytest.register_assert_rewrite("agent", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
+pytest.register_assert_rewrite("agent", "confirming", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
 
 settings.register_profile("steady", derandomize=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
@@ -29,6 +29,14 @@ def pytest_configure() -> None:
     if _can_be_used(MEMORY):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
     sys.modules.setdefault("sniffio", None)  # type: ignore[arg-type]
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what measures time where others run beside it; `make test` runs that alone."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        alone = [item for item in items if item.get_closest_marker("serial")]
+        config.hook.pytest_deselected(items=alone)
+        items[:] = [item for item in items if item not in alone]
 
 
 def pytest_collection_finish() -> None:

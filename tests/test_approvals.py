@@ -19,15 +19,22 @@ from approving import (
     SOON,
     USED,
     approved,
+    approved_for,
+    consent,
     edit,
+    granted,
+    pending_for,
     question,
+    take,
 )
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, ConsentDeclined
-from ap_mcp.guard.approval_requests import LONGEST, signed_digest
-from ap_mcp.guard.approvals import OPEN_LIMIT, ApprovalStore, Asked, SignedAnswer, read_code, same_person, standing
+from ap_mcp.guard.approval_requests import Asked, SignedAnswer, read_code, same_person, signed_digest
+from ap_mcp.guard.approvals import standing
 from ap_mcp.guard.keys import sign
+from ap_mcp.guard.lifetimes import KEPT, OPEN_LIMIT
 from ap_mcp.guard.seal import ticks
+from ap_mcp.state.consent_file import ConsentFile
 
 
 @pytest.fixture
@@ -36,60 +43,60 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> ApprovalStore:
-    return ApprovalStore(path, APPROVERS)
+def store(path: Path) -> ConsentFile:
+    return ConsentFile(path)
 
 
-def latest(store: ApprovalStore, now: datetime = USED) -> Asked | None:
-    return store.latest_for(BOUND["principal"], BOUND["tool"], BOUND["digest"], BOUND["fingerprint"], now)
+def latest(store: ConsentFile, now: datetime = USED) -> Asked | None:
+    return next(iter(store.about(BOUND, now)), None)
 
 
 # Waiting
 
 
-def test_a_question_comes_back_as_it_was_asked(store: ApprovalStore) -> None:
+def test_a_question_comes_back_as_it_was_asked(store: ConsentFile) -> None:
     asked = question(arguments='{"values":"é\\u200b"}', impact_text="Löscht\nalles. \U0001f4a5", other_approver=True)
     store.ask(asked)
     assert store.find(asked.code) == Asked(asked)
-    assert store.pending(SOON) == (asked,)
+    assert store.pending(SOON) == [asked]
     assert latest(store) == Asked(asked)
 
 
 @pytest.mark.parametrize("typed", ["ABCD-2345", "abcd2345", " abcd - 2345\n", "AB-CD23-45"])
-def test_a_code_is_found_however_it_is_typed(typed: str, store: ApprovalStore) -> None:
+def test_a_code_is_found_however_it_is_typed(typed: str, store: ConsentFile) -> None:
     store.ask(question(code="ABCD-2345"))
     assert store.find(typed) is not None
 
 
 @pytest.mark.parametrize("typed", ["", "ABCD", "ABCD-2340", "ABCD-23456", "%", "' OR 1=1 --", "ÀBCD-2345", "x" * 9999])
-def test_what_is_no_code_finds_nothing(typed: str, store: ApprovalStore) -> None:
+def test_what_is_no_code_finds_nothing(typed: str, store: ConsentFile) -> None:
     store.ask(question(code="ABCD-2345"))
     assert read_code(typed) is None
     assert store.find(typed) is None
 
 
-def test_waiting_questions_are_listed_oldest_first(store: ApprovalStore) -> None:
+def test_waiting_questions_are_listed_oldest_first(store: ConsentFile) -> None:
     asked = [question(created=NOW + minutes * MINUTE) for minutes in (2, 0, 1)]
     for each in asked:
         store.ask(each)
     assert [each.created for each in store.pending(NOW + 3 * MINUTE)] == [NOW, NOW + MINUTE, NOW + 2 * MINUTE]
 
 
-def test_what_is_decided_expired_or_not_asked_yet_does_not_wait(store: ApprovalStore) -> None:
+def test_what_is_decided_expired_or_not_asked_yet_does_not_wait(store: ConsentFile) -> None:
     approved(store)
     store.ask(question(expires=SOON))
-    assert store.pending(USED) == ()
-    assert store.pending_for(BOUND, USED) is None
+    assert store.pending(USED) == []
+    assert pending_for(store, BOUND, USED) is None
     coming = question(created=USED + MINUTE)
     store.ask(coming)
     edit(store, "UPDATE clock SET seen = 0")
-    assert store.pending(USED) == ()
-    assert store.pending_for(BOUND, USED) is None
-    assert store.pending(USED + MINUTE) == (coming,)
-    assert store.pending_for(BOUND, USED + MINUTE) == coming
+    assert store.pending(USED) == []
+    assert pending_for(store, BOUND, USED) is None
+    assert store.pending(USED + MINUTE) == [coming]
+    assert pending_for(store, BOUND, USED + MINUTE) == coming
 
 
-def test_an_agent_cannot_bury_a_person_in_questions(store: ApprovalStore) -> None:
+def test_an_agent_cannot_bury_a_person_in_questions(store: ConsentFile) -> None:
     for _ in range(OPEN_LIMIT):
         store.ask(question())
     with pytest.raises(ApprovalRefused, match=f'{OPEN_LIMIT} questions of "ivan" wait'):
@@ -98,7 +105,7 @@ def test_an_agent_cannot_bury_a_person_in_questions(store: ApprovalStore) -> Non
     store.ask(question(created=LATE, expires=LATE + MINUTE))
 
 
-def test_a_code_that_is_taken_is_not_asked_again(store: ApprovalStore) -> None:
+def test_a_code_that_is_taken_is_not_asked_again(store: ConsentFile) -> None:
     asked = approved(store)
     with pytest.raises(ApprovalsUnusable):
         store.ask(replace(asked, impact_text="Nothing much."))
@@ -108,84 +115,84 @@ def test_a_code_that_is_taken_is_not_asked_again(store: ApprovalStore) -> None:
 # What counts
 
 
-def test_an_approval_is_granted_once(store: ApprovalStore) -> None:
+def test_an_approval_is_granted_once(store: ConsentFile) -> None:
     asked = approved(store)
-    found = store.granted(BOUND, USED)
+    found = granted(store, BOUND, USED)
     assert found is not None
     assert (found.question, found.approver) == (asked, "alice")
-    assert store.granted(BOUND, USED) is None
+    assert granted(store, BOUND, USED) is None
     assert latest(store) is None
     kept = store.find(asked.code)
     assert kept is not None
     assert standing(kept, APPROVERS, USED).state == "spent"
 
 
-def test_an_approval_can_be_looked_at_before_it_is_spent(store: ApprovalStore) -> None:
+def test_an_approval_can_be_looked_at_before_it_is_spent(store: ConsentFile) -> None:
     asked = approved(store)
-    assert store.approved_for(BOUND, USED) == store.approved_for(BOUND, USED) is not None
-    assert store.spend(asked.consent_id, asked.expires)
-    assert store.approved_for(BOUND, USED) is None
+    assert approved_for(store, BOUND, USED) == approved_for(store, BOUND, USED) is not None
+    assert take(store, asked.consent, USED)
+    assert approved_for(store, BOUND, USED) is None
 
 
-def test_a_question_without_an_answer_grants_nothing(store: ApprovalStore) -> None:
+def test_a_question_without_an_answer_grants_nothing(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
-    assert store.granted(BOUND, USED) is None
-    assert store.pending_for(BOUND, USED) == asked
+    assert granted(store, BOUND, USED) is None
+    assert pending_for(store, BOUND, USED) == asked
     assert standing(Asked(asked), APPROVERS, USED).state == "pending"
 
 
 @pytest.mark.parametrize("name", sorted(BOUND))
-def test_an_approval_of_another_call_grants_nothing(name: str, store: ApprovalStore) -> None:
+def test_an_approval_of_another_call_grants_nothing(name: str, store: ConsentFile) -> None:
     approved(store)
     other = {**BOUND, name: "b" * 64}
-    assert store.granted(other, USED) is None
-    assert store.pending_for(other, USED) is None
+    assert granted(store, other, USED) is None
+    assert pending_for(store, other, USED) is None
 
 
-def test_without_pinned_approvers_nothing_counts(path: Path, store: ApprovalStore) -> None:
+def test_without_pinned_approvers_nothing_counts(path: Path, store: ConsentFile) -> None:
     approved(store)
-    assert ApprovalStore(path).granted(BOUND, USED) is None
+    assert granted(store, BOUND, USED, approvers={}) is None
 
 
-def test_a_refusal_is_told_with_who_refused_and_holds_until_it_expires(store: ApprovalStore) -> None:
+def test_a_refusal_is_told_with_who_refused_and_holds_until_it_expires(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
     store.decide(asked.code, sign(ALICE, asked, False, SOON))
     for _ in range(2):
         with pytest.raises(ConsentDeclined, match=f"alice declined it .{asked.code}."):
-            store.granted(BOUND, USED)
-    assert store.granted(BOUND, LATE) is None
+            granted(store, BOUND, USED)
+    assert granted(store, BOUND, LATE) is None
 
 
-def test_of_two_answers_the_last_one_holds(store: ApprovalStore) -> None:
+def test_of_two_answers_the_last_one_holds(store: ConsentFile) -> None:
     first, second = question(), question(created=NOW + SECOND)
     store.ask(first)
     store.ask(second)
     store.decide(second.code, sign(ALICE, second, True, SOON))
     store.decide(first.code, sign(ALICE, first, False, SOON + SECOND))
     with pytest.raises(ConsentDeclined):
-        store.granted(BOUND, USED)
+        granted(store, BOUND, USED)
 
 
-def test_an_answered_question_comes_before_a_newer_one_that_waits(store: ApprovalStore) -> None:
+def test_an_answered_question_comes_before_a_newer_one_that_waits(store: ConsentFile) -> None:
     asked, newer = approved(store), question(created=SOON)
     store.ask(newer)
     assert latest(store) == store.find(asked.code)
-    assert store.pending_for(BOUND, USED) == newer
+    assert pending_for(store, BOUND, USED) == newer
 
 
-def test_an_answer_is_not_changed(store: ApprovalStore) -> None:
+def test_an_answer_is_not_changed(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
     store.decide(asked.code, sign(ALICE, asked, False, SOON))
     with pytest.raises(ApprovalRefused, match="decided already"):
         store.decide(asked.code, sign(ALICE, asked, True, SOON))
     with pytest.raises(ConsentDeclined):
-        store.granted(BOUND, USED)
+        granted(store, BOUND, USED)
 
 
-def test_what_was_never_asked_or_has_expired_cannot_be_answered(store: ApprovalStore) -> None:
+def test_what_was_never_asked_or_has_expired_cannot_be_answered(store: ConsentFile) -> None:
     asked = question(expires=SOON)
     with pytest.raises(ApprovalRefused, match="There is no question"):
         store.decide(asked.code, sign(ALICE, asked, True, NOW))
@@ -194,15 +201,15 @@ def test_what_was_never_asked_or_has_expired_cannot_be_answered(store: ApprovalS
         store.decide(asked.code, replace(sign(ALICE, asked, True, NOW), at=SOON))
 
 
-def test_an_approval_is_worthless_from_the_moment_it_expires(store: ApprovalStore) -> None:
+def test_an_approval_is_worthless_from_the_moment_it_expires(store: ConsentFile) -> None:
     asked = approved(store)
     found = Asked(asked, sign(ALICE, asked, True, SOON))
     assert standing(found, APPROVERS, LATE - timedelta(microseconds=1)).state == "approved"
     assert standing(found, APPROVERS, LATE).state == "expired"
-    assert store.granted(BOUND, LATE) is None
+    assert granted(store, BOUND, LATE) is None
 
 
-def test_somebody_else_must_approve_where_the_policy_says_so(store: ApprovalStore) -> None:
+def test_somebody_else_must_approve_where_the_policy_says_so(store: ConsentFile) -> None:
     asked = question(principal="Alice", other_approver=True)
     digest = signed_digest(asked, "alice", approved=True, at=SOON)
     answer = SignedAnswer("alice", True, SOON, ALICE.key.sign(digest))
@@ -210,14 +217,14 @@ def test_somebody_else_must_approve_where_the_policy_says_so(store: ApprovalStor
     assert found.why == 'it needs somebody other than "alice", for whom the call is made'
     store.ask(asked)
     store.decide(asked.code, answer)
-    assert store.granted({**BOUND, "principal": "Alice"}, USED) is None
+    assert granted(store, {**BOUND, "principal": "Alice"}, USED) is None
 
 
-def test_a_policy_that_has_grown_stricter_since_the_question_holds(store: ApprovalStore) -> None:
+def test_a_policy_that_has_grown_stricter_since_the_question_holds(store: ConsentFile) -> None:
     bound = {**BOUND, "principal": "alice"}
     approved(store, principal="alice")
-    assert store.granted(bound, USED, other_approver=True) is None
-    assert store.granted(bound, USED) is not None
+    assert granted(store, bound, USED, other_approver=True) is None
+    assert granted(store, bound, USED) is not None
 
 
 def test_spelling_makes_nobody_somebody_else() -> None:
@@ -230,7 +237,7 @@ def test_spelling_makes_nobody_somebody_else() -> None:
 # A hand in the store
 
 
-def test_an_approval_written_into_the_store_grants_nothing(store: ApprovalStore) -> None:
+def test_an_approval_written_into_the_store_grants_nothing(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
     for signature in (b"", b"\0" * 64, sign(MALLORY, asked, True, SOON).signature):
@@ -240,11 +247,11 @@ def test_an_approval_written_into_the_store_grants_nothing(store: ApprovalStore)
             ticks(SOON),
             signature,
         )
-        assert store.granted(BOUND, USED) is None
+        assert granted(store, BOUND, USED) is None
         assert standing(latest(store) or Asked(asked), APPROVERS, USED).state == "worthless"
 
 
-def test_a_question_is_still_heard_beside_a_forged_answer(store: ApprovalStore) -> None:
+def test_a_question_is_still_heard_beside_a_forged_answer(store: ConsentFile) -> None:
     asked, forged = approved(store), question(created=SOON)
     store.ask(forged)
     values = (ticks(USED), b"\0" * 64, forged.code)
@@ -253,7 +260,7 @@ def test_a_question_is_still_heard_beside_a_forged_answer(store: ApprovalStore) 
         "UPDATE questions SET approver = 'alice', approved = 0, decided = ?, signature = ? WHERE code = ?",
         *values,
     )
-    found = store.granted(BOUND, USED)
+    found = granted(store, BOUND, USED)
     assert found is not None
     assert found.question == asked
 
@@ -279,7 +286,7 @@ EDITS = {
 
 
 @pytest.mark.parametrize("column", sorted(EDITS))
-def test_no_column_changed_by_hand_makes_consent(column: str, store: ApprovalStore) -> None:
+def test_no_column_changed_by_hand_makes_consent(column: str, store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
     store.decide(asked.code, sign(ALICE, asked, column != "approved", SOON))
@@ -287,11 +294,11 @@ def test_no_column_changed_by_hand_makes_consent(column: str, store: ApprovalSto
     columns = {"arguments_digest": "digest"}
     edits = {"principal": "judy", "tool": "get_cluster", "arguments_digest": "b" * 64, "fingerprint": "e" * 64}
     wanted = {**BOUND, columns.get(column, column): edits[column]} if column in edits else BOUND
-    assert store.granted(wanted, USED) is None
-    assert store.granted(BOUND, USED) is None
+    assert granted(store, wanted, USED) is None
+    assert granted(store, BOUND, USED) is None
 
 
-def test_a_signature_copied_from_another_question_grants_nothing(store: ApprovalStore) -> None:
+def test_a_signature_copied_from_another_question_grants_nothing(store: ConsentFile) -> None:
     store.ask(question())
     harmless = approved(store, tool="delete_release", name="redis", arguments_digest="b" * 64)
     edit(
@@ -300,12 +307,12 @@ def test_a_signature_copied_from_another_question_grants_nothing(store: Approval
         " (SELECT approver, approved, decided, signature FROM questions WHERE code = ?)",
         harmless.code,
     )
-    assert store.granted(BOUND, USED) is None
+    assert granted(store, BOUND, USED) is None
 
 
 @pytest.mark.parametrize("column", sorted({*EDITS} - {"code"}))
 @pytest.mark.parametrize("value", ["NULL", "'nonsense'", "x'ff00'", "9e99", "-9223372036854775808", "''"])
-def test_nonsense_in_the_store_grants_nothing_and_hides_nothing(column: str, value: str, store: ApprovalStore) -> None:
+def test_nonsense_in_the_store_grants_nothing_and_hides_nothing(column: str, value: str, store: ConsentFile) -> None:
     asked, other = approved(store), question(name="other")
     store.ask(other)
     with closing(sqlite3.connect(store.path)) as db, db:
@@ -313,92 +320,103 @@ def test_nonsense_in_the_store_grants_nothing_and_hides_nothing(column: str, val
             db.execute(f"UPDATE questions SET {column} = {value} WHERE code = ?", (asked.code,))  # noqa: S608
         except sqlite3.IntegrityError:
             return
-    assert store.granted(BOUND, USED) is None
+    assert granted(store, BOUND, USED) is None
     assert other in store.pending(USED)
     assert store.find(other.code) == Asked(other)
 
 
-def test_a_spent_approval_does_not_come_back_when_its_row_is_taken_out(store: ApprovalStore) -> None:
+def test_a_used_approval_does_not_come_back_when_its_record_is_put_back(store: ConsentFile) -> None:
     asked = approved(store)
-    assert store.granted(BOUND, USED)
-    edit(store, "DELETE FROM spent")
-    assert store.granted(BOUND, USED) is None
-    assert not store.spend(asked.consent_id, asked.expires)
+    assert granted(store, BOUND, USED)
+    edit(store, "INSERT INTO open VALUES (?, ?, 'ivan', 1, ?)", asked.consent.id, asked.consent.digest, 2**62)
+    assert granted(store, BOUND, USED) is None
+    assert not take(store, asked.consent, USED)
 
 
-def test_a_spent_approval_does_not_come_back_under_another_code(store: ApprovalStore) -> None:
+def test_a_used_approval_does_not_come_back_under_another_code(store: ConsentFile) -> None:
     approved(store)
-    assert store.granted(BOUND, USED)
+    assert granted(store, BOUND, USED)
     edit(store, "UPDATE questions SET code = 'ZZZZ-ZZZZ'")
-    assert store.granted(BOUND, USED) is None
+    assert granted(store, BOUND, USED) is None
 
 
 @pytest.mark.parametrize(
     "statement",
     [
-        "CREATE TRIGGER undo AFTER INSERT ON spent BEGIN DELETE FROM spent; END",
+        "CREATE TRIGGER undo BEFORE DELETE ON open BEGIN SELECT RAISE(IGNORE); END",
         "CREATE VIEW more AS SELECT * FROM questions",
         "ALTER TABLE questions ADD COLUMN note TEXT",
-        "DROP TABLE spent",
+        "DROP TABLE open",
         "PRAGMA user_version = 0",
     ],
 )
-def test_a_store_with_other_tables_or_triggers_is_refused(statement: str, store: ApprovalStore) -> None:
+def test_a_store_with_other_tables_or_triggers_is_refused(statement: str, store: ConsentFile) -> None:
     approved(store)
     edit(store, statement)
     with pytest.raises(ApprovalsUnusable, match="not as ap-mcp makes it"):
-        store.granted(BOUND, USED)
+        granted(store, BOUND, USED)
 
 
 # The clock
 
 
-def test_an_expired_approval_does_not_come_back_when_the_clock_is_put_back(store: ApprovalStore) -> None:
+@pytest.mark.parametrize("later", [SECOND, MINUTE])
+def test_what_has_expired_is_not_taken_even_when_the_clock_is_put_back_a_little(
+    later: timedelta, store: ConsentFile
+) -> None:
+    store.open(consent())
+    store.open(consent(2, created=LATE, expires=LATE + MINUTE))
+    assert not take(store, consent(), LATE - later)
+
+
+def test_an_expired_approval_does_not_come_back_when_the_clock_is_put_back(store: ConsentFile) -> None:
     approved(store)
-    assert store.granted(BOUND, LATE) is None
-    assert store.granted(BOUND, LATE - SECOND) is None
+    assert granted(store, BOUND, LATE) is None
+    assert granted(store, BOUND, LATE - SECOND) is None
     with pytest.raises(
         ApprovalsUnusable, match=r"clock says 2026-03-01 12:02:00 UTC, but .* has seen 2026-03-01 12:15:00"
     ):
-        store.granted(BOUND, USED)
+        granted(store, BOUND, USED)
 
 
-def test_a_clock_that_was_set_right_by_a_little_is_borne(store: ApprovalStore) -> None:
+def test_a_clock_that_was_set_right_by_a_little_is_borne(store: ConsentFile) -> None:
     approved(store)
     store.pending(USED + MINUTE)
-    assert store.granted(BOUND, USED) is not None
+    assert granted(store, BOUND, USED) is not None
 
 
-def test_a_consent_that_may_have_been_forgotten_is_not_spent_again(store: ApprovalStore) -> None:
-    assert store.spend("token:1", LATE)
-    store.purge(LATE + 2 * LONGEST)
-    assert not ApprovalStore(store.path).spend("token:1", LATE)
+def test_a_consent_that_was_forgotten_is_not_taken_again(store: ConsentFile) -> None:
+    store.open(consent())
+    assert take(store, consent())
+    store.open(consent(2, created=LATE + 2 * KEPT, expires=LATE + 3 * KEPT))
+    for now in (LATE + 2 * KEPT, LATE + 2 * KEPT - SECOND):
+        assert not take(ConsentFile(store.path), consent(), now)
 
 
 @pytest.mark.parametrize("seen", ["'soon'", "-1", "NULL"])
-def test_a_clock_written_back_by_hand_brings_nothing_back(seen: str, store: ApprovalStore) -> None:
+def test_a_clock_written_back_by_hand_brings_nothing_back(seen: str, store: ConsentFile) -> None:
     approved(store)
-    assert store.granted(BOUND, USED)
+    assert granted(store, BOUND, USED)
     with suppress(sqlite3.IntegrityError):
         edit(store, f"UPDATE clock SET seen = {seen}")  # noqa: S608 - the values above
-    assert store.granted(BOUND, USED) is None
+    assert granted(store, BOUND, USED) is None
 
 
-def test_a_clock_written_far_ahead_by_hand_closes_the_store_and_says_why(store: ApprovalStore) -> None:
-    approved(store)
+def test_a_clock_written_far_ahead_by_hand_closes_the_store_and_says_why(store: ConsentFile) -> None:
+    asked = approved(store)
     edit(store, "UPDATE clock SET seen = 9223372036854775807")
     with pytest.raises(ApprovalsUnusable, match="has seen 9999-12-31"):
-        store.granted(BOUND, USED)
-    assert not store.spend("token:1", LATE)
+        granted(store, BOUND, USED)
+    with pytest.raises(ApprovalsUnusable):
+        take(store, asked.consent, USED)
 
 
-def test_what_expired_long_ago_is_forgotten_and_the_rest_kept(store: ApprovalStore) -> None:
-    old, young = question(), question(created=NOW + LONGEST, expires=LATE + LONGEST)
+def test_what_expired_long_ago_is_forgotten_and_the_rest_kept(store: ConsentFile) -> None:
+    old, young = question(), question(created=NOW + KEPT, expires=LATE + KEPT)
     store.ask(old)
-    store.spend("token:old", LATE)
     store.ask(young)
-    store.purge(LATE + LONGEST - SECOND)
+    store.open(consent(1, created=LATE + KEPT - SECOND, expires=LATE + KEPT))
     assert store.find(old.code) is not None
-    store.purge(LATE + LONGEST)
+    store.open(consent(2, created=LATE + KEPT, expires=LATE + KEPT + SECOND))
     assert store.find(old.code) is None
-    assert store.find(young.code) is not None
+    assert store.find(young.code) == Asked(young)

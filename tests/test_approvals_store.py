@@ -1,6 +1,7 @@
-"""A consent is spent once whoever races for it, and a store that cannot be trusted or read is told as that."""
+"""A consent is taken once whoever races for it; a store that was lost or damaged only has people asked again."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -12,21 +13,13 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from approving import (
-    APPROVERS,
-    BOUND,
-    LATE,
-    MINUTE,
-    NOW,
-    USED,
-    approved,
-    mode_of,
-    question,
-)
+from approving import BOUND, LATE, MINUTE, NOW, USED, approved, consent, granted, mode_of, question, take
 
-from ap_mcp.errors import ApprovalsUnusable
-from ap_mcp.guard import approvals
-from ap_mcp.guard.approvals import ApprovalStore, Asked
+from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
+from ap_mcp.guard.approval_requests import Asked
+from ap_mcp.guard.lifetimes import OPEN_LIMIT
+from ap_mcp.state import database
+from ap_mcp.state.consent_file import ConsentFile
 
 
 @pytest.fixture
@@ -35,41 +28,76 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def store(path: Path) -> ApprovalStore:
-    return ApprovalStore(path, APPROVERS)
+def store(path: Path) -> ConsentFile:
+    return ConsentFile(path)
 
 
-# Spending
+# Taking
 
 
-def test_a_consent_is_spent_once(store: ApprovalStore) -> None:
-    assert store.spend("token:1", LATE)
-    assert not store.spend("token:1", LATE)
-    assert not store.spend("token:1", LATE + MINUTE)
-    assert not ApprovalStore(store.path).spend("token:1", LATE)
-    assert store.spend("token:2", LATE)
+def test_a_consent_is_taken_once_and_only_if_it_was_opened(store: ConsentFile) -> None:
+    assert not take(store, consent())
+    store.open(consent())
+    assert take(store, consent())
+    assert not take(store, consent())
+    assert not take(ConsentFile(store.path), consent())
+    store.open(consent(2))
+    assert take(ConsentFile(store.path), consent(2))
+    assert not take(store, consent(2))
+
+
+def test_a_consent_bound_to_another_call_is_not_taken_and_gone(store: ConsentFile) -> None:
+    store.open(consent())
+    assert not take(store, consent(digest="e" * 64))
+    assert not take(store, consent())
+
+
+def test_a_consent_is_not_taken_once_it_has_expired(store: ConsentFile) -> None:
+    store.open(consent())
+    assert not take(store, consent(), LATE)
+    assert not take(store, consent(), LATE - MINUTE)
+
+
+def test_a_consent_that_is_open_is_not_opened_again(store: ConsentFile) -> None:
+    store.open(consent())
+    with pytest.raises(ApprovalsUnusable):
+        store.open(consent(expires=LATE + MINUTE))
+    assert take(store, consent())
+
+
+def test_one_principal_cannot_fill_the_store_with_forms(store: ConsentFile) -> None:
+    for number in range(OPEN_LIMIT):
+        store.open(consent(number))
+    with pytest.raises(ApprovalRefused, match=f'{OPEN_LIMIT} questions of "ivan" wait'):
+        store.open(consent(OPEN_LIMIT))
+    store.open(consent(OPEN_LIMIT, principal="judy"))
+    store.ask(question())
+    assert take(store, consent(0))
+    store.open(consent(OPEN_LIMIT + 1))
+    store.open(consent(OPEN_LIMIT + 2, created=LATE, expires=LATE + MINUTE))
 
 
 @pytest.mark.parametrize("stores", [1, 8], ids=["one store", "a store each"])
 def test_of_threads_that_race_for_one_consent_one_gets_it(stores: int, path: Path) -> None:
-    shared = [ApprovalStore(path, APPROVERS) for _ in range(stores)]
+    shared = [ConsentFile(path) for _ in range(stores)]
+    shared[0].open(consent())
     barrier = Barrier(8)
 
     def race(number: int) -> bool:
         barrier.wait(5)
-        return shared[number % stores].spend("token:1", LATE)
+        return take(shared[number % stores], consent())
 
     with ThreadPoolExecutor(8) as pool:
         assert sorted(pool.map(race, range(8))) == [False] * 7 + [True]
 
 
-def test_of_threads_that_race_for_one_approval_one_gets_it(store: ApprovalStore) -> None:
+def test_of_threads_that_race_for_one_approval_one_gets_it(store: ConsentFile) -> None:
     approved(store)
     barrier = Barrier(4)
 
     def race(_: int) -> bool:
         barrier.wait(5)
-        return store.granted(BOUND, USED) is not None
+        return granted(store, BOUND, USED) is not None
 
     with ThreadPoolExecutor(4) as pool:
         assert sum(pool.map(race, range(4))) == 1
@@ -79,12 +107,12 @@ RACER = """
 import os, signal, sys
 from datetime import datetime
 from pathlib import Path
-from ap_mcp.guard.approvals import ApprovalStore
-path, expires, then = sys.argv[1:]
-store = ApprovalStore(Path(path))
+from ap_mcp.state.consent_file import ConsentFile
+path, digest, now, then = sys.argv[1:]
+store = ConsentFile(Path(path))
 print("ready", flush=True)
 sys.stdin.readline()
-won = [store.spend(f"token:{number}", datetime.fromisoformat(expires)) for number in range(10)]
+won = [store.take(f"token:{number}", digest, datetime.fromisoformat(now)) for number in range(10)]
 print(*map(int, won), flush=True)
 if then == "die":
     os.kill(os.getpid(), signal.SIGKILL)
@@ -92,7 +120,7 @@ if then == "die":
 
 
 def racer(path: Path, then: str = "end") -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RACER, str(path), LATE.isoformat(), then]
+    command = [sys.executable, "-c", RACER, str(path), consent().digest, USED.isoformat(), then]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -101,8 +129,7 @@ def raced(process: subprocess.Popen[str]) -> list[bool]:
     return [word == "1" for word in out.split()]
 
 
-def test_of_processes_that_race_for_consents_one_gets_each_even_in_a_store_that_is_just_being_made(path: Path) -> None:
-    processes = [racer(path) for _ in range(3)]
+def all_at_once(processes: list[subprocess.Popen[str]]) -> list[list[bool]]:
     for process in processes:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
@@ -110,63 +137,166 @@ def test_of_processes_that_race_for_consents_one_gets_each_even_in_a_store_that_
         assert process.stdin is not None
         process.stdin.write("\n")
         process.stdin.flush()
-    won = [raced(process) for process in processes]
+    return [raced(process) for process in processes]
+
+
+def test_of_processes_that_race_for_consents_one_gets_each(path: Path, store: ConsentFile) -> None:
+    for number in range(10):
+        store.open(consent(number))
+    won = all_at_once([racer(path) for _ in range(3)])
     assert [sum(each) for each in zip(*won, strict=True)] == [1] * 10
 
 
-def test_a_consent_stays_spent_when_its_process_is_killed(path: Path, store: ApprovalStore) -> None:
+def test_of_processes_that_make_the_store_at_the_same_time_none_gets_a_consent_that_was_not_opened(path: Path) -> None:
+    assert all_at_once([racer(path) for _ in range(3)]) == [[False] * 10] * 3
+    store = ConsentFile(path)
+    store.open(consent())
+    assert take(store, consent())
+
+
+def test_a_consent_stays_taken_when_its_process_is_killed(path: Path, store: ConsentFile) -> None:
+    for number in range(10):
+        store.open(consent(number))
     process = racer(path, "die")
     out, _ = process.communicate("\n", timeout=30)
     assert out.split() == ["ready", *["1"] * 10]
     assert process.returncode == -signal.SIGKILL
-    assert not any(store.spend(f"token:{number}", LATE) for number in range(10))
+    assert not any(take(store, consent(number)) for number in range(10))
+
+
+# Lost and restored
+
+
+def delete(store: ConsentFile, copy: Path) -> None:
+    store.path.unlink()
+
+
+def truncate(store: ConsentFile, copy: Path) -> None:
+    store.path.write_bytes(b"")
+
+
+def restore(store: ConsentFile, copy: Path) -> None:
+    shutil.copyfile(copy, store.path)
+
+
+def forget_the_generation(store: ConsentFile, copy: Path) -> None:
+    store.database.generation_file.unlink()
+
+
+def restore_beside_no_generation(store: ConsentFile, copy: Path) -> None:
+    restore(store, copy)
+    store.database.generation_file.unlink()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [delete, truncate, restore, forget_the_generation, restore_beside_no_generation],
+    ids=lambda harm: harm.__name__,
+)
+def test_a_store_that_was_lost_or_restored_has_no_consent_open_in_any_process(
+    harm: Callable[[ConsentFile, Path], None], store: ConsentFile, tmp_path: Path
+) -> None:
+    asked = approved(store)
+    for number in range(2):
+        store.open(consent(number))
+    shutil.copyfile(store.path, tmp_path / "copy")
+    assert take(store, consent(0))
+    harm(store, tmp_path / "copy")
+    for each in (ConsentFile(store.path), store):
+        assert each.about(BOUND, USED) == []
+        assert not any(take(each, opened, USED) for opened in (consent(0), consent(1), asked.consent))
+        assert granted(each, BOUND, USED) is None
+    store.open(consent(3))
+    assert take(ConsentFile(store.path), consent(3), USED)
+
+
+def test_a_copy_from_before_the_question_has_it_asked_again(store: ConsentFile, tmp_path: Path) -> None:
+    store.open(consent(0))
+    shutil.copyfile(store.path, tmp_path / "copy")
+    store.open(consent(1))
+    asked = approved(store)
+    restore(store, tmp_path / "copy")
+    assert not take(store, consent(1))
+    assert store.find(asked.code) is None
+    assert store.about(BOUND, USED) == []
+
+
+def test_a_file_restored_with_its_generation_gains_nothing_on_the_server_that_took_the_consent(
+    store: ConsentFile, tmp_path: Path
+) -> None:
+    store.open(consent())
+    for path in (store.path, store.database.generation_file):
+        shutil.copyfile(path, tmp_path / path.name)
+    assert take(store, consent())
+    for path in (store.path, store.database.generation_file):
+        shutil.copyfile(tmp_path / path.name, path)
+    assert not take(store, consent())
+
+
+def test_a_take_that_is_interrupted_before_it_is_kept_has_people_asked_again(
+    store: ConsentFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store.open(consent(0))
+    store.open(consent(1))
+    renew = database.Database.renew
+
+    def renew_and_fail(self: database.Database, db: sqlite3.Connection) -> None:
+        renew(self, db)
+        raise OSError("the power went")
+
+    monkeypatch.setattr(database.Database, "renew", renew_and_fail)
+    with pytest.raises(ApprovalsUnusable):
+        take(store, consent(0))
+    monkeypatch.undo()
+    assert not take(store, consent(1))
+    assert not take(store, consent(0))
 
 
 # The file
 
 
-def test_the_store_is_its_owners_only_whatever_the_umask(store: ApprovalStore) -> None:
+def test_the_store_is_its_owners_only_whatever_the_umask(store: ConsentFile) -> None:
     before = os.umask(0)
     try:
-        with store._transaction() as db:
-            db.execute("INSERT INTO spent VALUES ('x', 1)")
+        with store.database.transaction() as db:
+            db.execute("DELETE FROM questions")
             modes = {file.name: mode_of(file) for file in store.path.parent.iterdir()}
     finally:
         os.umask(before)
-    assert modes == dict.fromkeys(["approvals.db", "approvals.db-shm", "approvals.db-wal"], 0o600)
+    assert modes == dict.fromkeys([f"approvals.db{end}" for end in ("", "-shm", "-wal", ".generation")], 0o600)
     assert mode_of(store.path.parent) == 0o700
 
 
-def test_another_connection_reads_while_one_writes(store: ApprovalStore) -> None:
+def test_another_connection_reads_while_one_writes(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
-    with store._transaction() as db, closing(sqlite3.connect(store.path, timeout=0)) as other:
+    with store.database.transaction() as db, closing(sqlite3.connect(store.path, timeout=0)) as other:
         db.execute("DELETE FROM questions")
         assert other.execute("PRAGMA journal_mode").fetchone() == ("wal",)
         assert other.execute("SELECT code FROM questions").fetchall() == [(asked.code,)]
     assert store.find(asked.code) is None
 
 
-def test_a_store_that_stays_locked_is_told_and_nothing_counts(
-    store: ApprovalStore, monkeypatch: pytest.MonkeyPatch
+def test_a_store_that_stays_locked_is_reported_and_nothing_counts(
+    store: ConsentFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    approved(store)
-    monkeypatch.setattr(approvals, "BUSY_SECONDS", 0.05)
+    asked = approved(store)
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.05)
     with closing(sqlite3.connect(store.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(ApprovalsUnusable, match=r"another program has kept it locked.*try again"):
-            store.granted(BOUND, USED)
+            granted(store, BOUND, USED)
         with pytest.raises(ApprovalsUnusable):
-            store.spend("token:1", LATE)
-    assert store.granted(BOUND, USED) is not None
+            take(store, asked.consent, USED)
+    assert granted(store, BOUND, USED) is not None
 
 
-def test_a_failure_in_the_middle_changes_nothing(store: ApprovalStore) -> None:
+def test_a_failure_in_the_middle_changes_nothing(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
 
     def stumble() -> None:
-        with store._transaction() as db:
+        with store.database.transaction() as db:
             db.execute("DELETE FROM questions")
             db.execute("SELECT * FROM nowhere")
 
@@ -181,13 +311,20 @@ def other_database(path: Path) -> None:
 
 
 def newer_store(path: Path) -> None:
-    ApprovalStore(path).pending(NOW)
+    ConsentFile(path).pending(NOW)
     with closing(sqlite3.connect(path)) as db:
-        db.execute("PRAGMA user_version = 2")
+        db.execute("PRAGMA user_version = 3")
+
+
+def older_store(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("CREATE TABLE spent (consent TEXT PRIMARY KEY, expires INTEGER NOT NULL)")
+        db.execute(f"PRAGMA application_id = {database._APPLICATION_ID}")
+        db.execute("PRAGMA user_version = 1")
 
 
 def damaged_store(path: Path) -> None:
-    ApprovalStore(path).ask(question())
+    ConsentFile(path).ask(question())
     content = bytearray(path.read_bytes())
     content[4096:] = b"\xff" * len(content[4096:])
     path.write_bytes(content)
@@ -206,12 +343,12 @@ def link(path: Path) -> None:
 
 
 def readable(path: Path) -> None:
-    ApprovalStore(path).pending(NOW)
+    ConsentFile(path).pending(NOW)
     path.chmod(0o640)
 
 
 def foreign(path: Path) -> None:
-    ApprovalStore(path).pending(NOW)
+    ConsentFile(path).pending(NOW)
     path.parent.chmod(0o777)
 
 
@@ -220,6 +357,7 @@ def foreign(path: Path) -> None:
     [
         (other_database, "not as ap-mcp makes it.*Move it away"),
         (newer_store, "a newer ap-mcp made it"),
+        (older_store, "an older ap-mcp made it.*Move it away: .*is asked again"),
         (damaged_store, "damaged, or no database.*Move it away"),
         (text, "damaged, or no database.*Move it away"),
         (folder, "no plain file"),
@@ -228,8 +366,8 @@ def foreign(path: Path) -> None:
         (foreign, "other users may change .*chmod go-w"),
     ],
 )
-def test_a_store_that_cannot_be_trusted_or_read_is_told_and_left_alone(
-    spoil: Callable[[Path], None], why: str, store: ApprovalStore
+def test_a_store_that_cannot_be_trusted_or_read_is_reported_and_left_alone(
+    spoil: Callable[[Path], None], why: str, store: ConsentFile
 ) -> None:
     store.path.parent.mkdir(parents=True, mode=0o700)
     spoil(store.path)
@@ -243,21 +381,22 @@ def test_a_store_that_cannot_be_trusted_or_read_is_told_and_left_alone(
     assert (store.path.read_bytes() if store.path.is_file() else b"") == before
 
 
-def uses(store: ApprovalStore) -> Iterator[Callable[[], object]]:
-    yield lambda: store.granted(BOUND, USED)
+def uses(store: ConsentFile) -> Iterator[Callable[[], object]]:
+    yield lambda: granted(store, BOUND, USED)
     yield lambda: store.find("ABCD-2345")
     yield lambda: store.ask(question())
-    yield lambda: store.spend("token:1", LATE)
+    yield lambda: store.open(consent())
+    yield lambda: take(store, consent())
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ApprovalsUnusable, match=r"approvals\.db cannot be used: "):
-        ApprovalStore(tmp_path / "file" / "approvals.db").pending(NOW)
+        ConsentFile(tmp_path / "file" / "approvals.db").pending(NOW)
 
 
-def test_a_store_that_was_moved_away_is_made_anew_and_what_was_spent_stays_so_here(store: ApprovalStore) -> None:
-    assert store.spend("token:1", LATE)
-    store.path.unlink()
-    assert store.pending(USED) == ()
-    assert not store.spend("token:1", LATE)
+def test_a_generation_that_others_may_read_is_not_used(store: ConsentFile) -> None:
+    store.open(consent())
+    store.database.generation_file.chmod(0o644)
+    with pytest.raises(ApprovalsUnusable, match="chmod go-rwx"):
+        take(store, consent())

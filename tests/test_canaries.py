@@ -41,7 +41,6 @@ from ap_mcp.cloud.client import CloudClient
 from ap_mcp.credentials import Credentials
 from ap_mcp.errors import ApMcpError
 from ap_mcp.guard import keys
-from ap_mcp.guard.approvals import ApprovalStore
 from ap_mcp.server import Autopilot
 from ap_mcp.simulator.access import SimulatedCredentials
 from ap_mcp.simulator.app import Simulator
@@ -58,6 +57,7 @@ from ap_mcp.simulator.constants import (
 )
 from ap_mcp.simulator.serving import running
 from ap_mcp.simulator.world import World
+from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.wait import WAIT_FOR
 
 pytestmark = pytest.mark.anyio
@@ -340,7 +340,7 @@ def test_a_passphrase_is_seen_nowhere(tmp_path: Path, lookout: Lookout, monkeypa
     first, second = f"{MARK} passphrase", f"{MARK} other passphrase"
     now = datetime.now(UTC)
     asked = question(created=now, expires=now + 10 * MINUTE)
-    ApprovalStore(tmp_path / ".local" / "state" / "ap-mcp" / "approvals.db").ask(asked)
+    ConsentFile(tmp_path / ".local" / "state" / "ap-mcp" / "approvals.db").ask(asked)
     runs = [
         (["approvals", "init", "--name", "alice"], [first, first]),
         (["approvals", "init", "--name", "alice"], ["not that one", second, second]),

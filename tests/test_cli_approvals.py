@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 from approving import ALICE, BOUND, MALLORY, PASSPHRASE, question
+from approving import granted as granted_by
 from click.testing import CliRunner, Result
 
 from ap_mcp.cli import main
 from ap_mcp.errors import ConsentDeclined
 from ap_mcp.guard import keys
-from ap_mcp.guard.approvals import ApprovalStore, Question
+from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, init_key, load_approvers, sign
 from ap_mcp.guard.seal import ticks
+from ap_mcp.state.consent_file import ConsentFile
 
 MINUTE = timedelta(minutes=1)
 
@@ -50,17 +52,17 @@ def alice(folder: Path) -> None:
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> ApprovalStore:
-    return ApprovalStore(tmp_path / ".local" / "state" / "ap-mcp" / "approvals.db")
+def store(tmp_path: Path) -> ConsentFile:
+    return ConsentFile(tmp_path / ".local" / "state" / "ap-mcp" / "approvals.db")
 
 
 @pytest.fixture
-def asked(store: ApprovalStore) -> Question:
+def asked(store: ConsentFile) -> Question:
     """A question that waits."""
     return put(store)
 
 
-def put(store: ApprovalStore, **changes: Any) -> Question:
+def put(store: ConsentFile, **changes: Any) -> Question:
     now = datetime.now(UTC)
     made = question(**{"created": now, "expires": now + 15 * MINUTE, **changes})
     store.ask(made)
@@ -71,10 +73,10 @@ def run(*arguments: str, typed: tuple[str, ...] = ()) -> Result:
     return CliRunner().invoke(main, ["approvals", *arguments], input="".join(f"{line}\n" for line in typed))
 
 
-def granted(store: ApprovalStore, folder: Path) -> bool:
+def granted(store: ConsentFile, folder: Path) -> bool:
     """Whether a server that starts now lets the call through."""
-    server = ApprovalStore(store.path, load_approvers(folder / APPROVERS_FILE))
-    return server.granted(BOUND, datetime.now(UTC)) is not None
+    approvers = load_approvers(folder / APPROVERS_FILE)
+    return granted_by(ConsentFile(store.path), BOUND, datetime.now(UTC), approvers=approvers) is not None
 
 
 def at(moments: Iterator[datetime], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -150,7 +152,7 @@ def test_nothing_waits_at_first() -> None:
     assert (done.exit_code, done.output) == (0, "Nothing waits for a person.\n")
 
 
-def test_what_waits_is_listed_with_its_code(asked: Question, store: ApprovalStore) -> None:
+def test_what_waits_is_listed_with_its_code(asked: Question, store: ConsentFile) -> None:
     other = put(store, name="redis", tool="delete_release", expires=asked.created + MINUTE)
     done = run("list")
     lines = done.output.splitlines()
@@ -178,22 +180,22 @@ def test_a_question_is_shown_whole(asked: Question) -> None:
         assert line in done.output.splitlines()
 
 
-def test_a_question_for_somebody_else_says_so(store: ApprovalStore) -> None:
+def test_a_question_for_somebody_else_says_so(store: ConsentFile) -> None:
     assert "(somebody else must decide)" in run("show", put(store, other_approver=True).code).output
 
 
-def test_a_question_without_arguments_says_so(store: ApprovalStore) -> None:
+def test_a_question_without_arguments_says_so(store: ConsentFile) -> None:
     assert "  | none" in run("show", put(store, arguments="{}").code).output.splitlines()
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_decided_question_shows_who_decided(store: ApprovalStore, folder: Path, asked: Question) -> None:
+def test_a_decided_question_shows_who_decided(store: ConsentFile, folder: Path, asked: Question) -> None:
     store.decide(asked.code, sign(keys.unlock(folder, PASSPHRASE), asked, False, datetime.now(UTC)))
     assert "Standing: declined by alice" in run("show", asked.code).output
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_forged_answer_is_shown_for_what_it_is(store: ApprovalStore, asked: Question) -> None:
+def test_a_forged_answer_is_shown_for_what_it_is(store: ConsentFile, asked: Question) -> None:
     forged = replace(sign(MALLORY, asked, True, datetime.now(UTC)), approver="alice")
     store.decide(asked.code, forged)
     output = run("show", asked.code).output
@@ -214,7 +216,7 @@ def test_an_unknown_code_is_wrong_usage(command: str, code: str) -> None:
 
 
 @pytest.mark.usefixtures("alice")
-def test_an_approval_lets_exactly_one_call_through(asked: Question, store: ApprovalStore, folder: Path) -> None:
+def test_an_approval_lets_exactly_one_call_through(asked: Question, store: ConsentFile, folder: Path) -> None:
     done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
     assert done.exit_code == 0
     assert "  | Deletes cluster shop-prod for good." in done.output.splitlines()
@@ -229,38 +231,38 @@ def test_an_approval_lets_exactly_one_call_through(asked: Question, store: Appro
 
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize("name", ["", "shop-Prod", "shop-prod ", "shop", "yes", "y", "\x1b[31m"])
-def test_a_wrong_name_decides_nothing(name: str, asked: Question, store: ApprovalStore, folder: Path) -> None:
+def test_a_wrong_name_decides_nothing(name: str, asked: Question, store: ConsentFile, folder: Path) -> None:
     done = run("approve", asked.code, typed=(name, PASSPHRASE))
     assert done.exit_code == 4
     assert "is not the name of what this call acts on" in done.output
     assert f"{asked.code} still waits" in done.output
     assert "\x1b" not in done.output.split("Not approved", 1)[1]
     assert not granted(store, folder)
-    assert store.pending(datetime.now(UTC)) == (asked,)
+    assert store.pending(datetime.now(UTC)) == [asked]
 
 
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize("command", ["approve", "decline"])
 @pytest.mark.parametrize("passphrase", ["", "wrong", PASSPHRASE.upper()])
 def test_a_wrong_passphrase_decides_nothing(
-    command: str, passphrase: str, asked: Question, store: ApprovalStore, folder: Path
+    command: str, passphrase: str, asked: Question, store: ConsentFile, folder: Path
 ) -> None:
     done = run(command, asked.code, typed=("shop-prod", passphrase) if command == "approve" else (passphrase,))
     assert done.exit_code == 4
     assert "The passphrase does not open" in done.output
     assert not granted(store, folder)
-    assert store.pending(datetime.now(UTC)) == (asked,)
+    assert store.pending(datetime.now(UTC)) == [asked]
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_person_may_walk_away(asked: Question, store: ApprovalStore) -> None:
+def test_a_person_may_walk_away(asked: Question, store: ConsentFile) -> None:
     for typed in ((), ("shop-prod",)):
         assert run("approve", asked.code, typed=typed).exit_code == 1
-    assert store.pending(datetime.now(UTC)) == (asked,)
+    assert store.pending(datetime.now(UTC)) == [asked]
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_refusal_is_signed_too_and_holds(asked: Question, store: ApprovalStore, folder: Path) -> None:
+def test_a_refusal_is_signed_too_and_holds(asked: Question, store: ConsentFile, folder: Path) -> None:
     done = run("decline", asked.code, typed=(PASSPHRASE,))
     assert done.exit_code == 0
     assert "Declined by alice" in done.output
@@ -269,7 +271,7 @@ def test_a_refusal_is_signed_too_and_holds(asked: Question, store: ApprovalStore
 
 
 @pytest.mark.usefixtures("alice")
-def test_what_is_decided_is_not_decided_again(asked: Question, store: ApprovalStore, folder: Path) -> None:
+def test_what_is_decided_is_not_decided_again(asked: Question, store: ConsentFile, folder: Path) -> None:
     assert run("approve", asked.code, typed=("shop-prod", PASSPHRASE)).exit_code == 0
     for state in ("approved by alice", "spent"):
         done = run("decline", asked.code, typed=(PASSPHRASE,))
@@ -281,7 +283,7 @@ def test_what_is_decided_is_not_decided_again(asked: Question, store: ApprovalSt
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize("command", ["approve", "decline"])
 def test_what_has_expired_is_not_decided(
-    command: str, asked: Question, store: ApprovalStore, monkeypatch: pytest.MonkeyPatch
+    command: str, asked: Question, store: ConsentFile, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(repeat(asked.expires), monkeypatch)
     assert "Standing: expired" in run("show", asked.code).output
@@ -292,7 +294,7 @@ def test_what_has_expired_is_not_decided(
 
 @pytest.mark.usefixtures("alice")
 def test_what_expires_while_it_is_read_is_not_decided(
-    asked: Question, store: ApprovalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    asked: Question, store: ConsentFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     at(chain([asked.created + MINUTE], repeat(asked.expires)), monkeypatch)
     done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
@@ -306,12 +308,12 @@ def test_without_a_key_one_is_told_how_to_make_it(command: str, asked: Question)
     assert (done.exit_code, "ap-mcp approvals init" in done.output) == (4, True)
 
 
-def test_nobody_approves_for_themselves_where_somebody_else_is_asked_for(store: ApprovalStore, folder: Path) -> None:
+def test_nobody_approves_for_themselves_where_somebody_else_is_asked_for(store: ConsentFile, folder: Path) -> None:
     init_key(folder, "ivan", PASSPHRASE)
     asked = put(store, other_approver=True)
     done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
     assert (done.exit_code, "somebody other than" in done.output) == (4, True)
-    assert store.pending(datetime.now(UTC)) == (asked,)
+    assert store.pending(datetime.now(UTC)) == [asked]
 
 
 @pytest.mark.usefixtures("alice")
@@ -337,7 +339,7 @@ def test_an_approver_who_is_no_longer_listed_is_told(asked: Question, folder: Pa
         {"principal": "ivan\r"},
     ],
 )
-def test_what_hides_something_is_shown_with_it_and_not_decided(changes: dict[str, str], store: ApprovalStore) -> None:
+def test_what_hides_something_is_shown_with_it_and_not_decided(changes: dict[str, str], store: ConsentFile) -> None:
     asked = put(store, **changes)
     done = run("approve", asked.code, typed=(changes.get("name", "shop-prod"), PASSPHRASE))
     assert done.exit_code == 4
@@ -349,11 +351,11 @@ def test_what_hides_something_is_shown_with_it_and_not_decided(changes: dict[str
 
 @pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize(("arguments", "shown"), [("[1]", "[1]"), ("\x1bnonsense\n", "\\u001bnonsense\\n")])
-def test_arguments_that_are_no_object_are_shown_as_they_are(arguments: str, shown: str, store: ApprovalStore) -> None:
+def test_arguments_that_are_no_object_are_shown_as_they_are(arguments: str, shown: str, store: ConsentFile) -> None:
     assert f"  | {shown}" in run("show", put(store, arguments=arguments).code).output.splitlines()
 
 
-def test_arguments_cannot_hide_or_break_out(store: ApprovalStore) -> None:
+def test_arguments_cannot_hide_or_break_out(store: ConsentFile) -> None:
     asked = put(store, arguments=json.dumps({"values": "a\u200b\u202eb\nStanding: approved"}, ensure_ascii=False))
     lines = run("show", asked.code).output.splitlines()
     assert '  | values: "a\\u200b\\u202eb\\nStanding: approved"' in lines
@@ -361,7 +363,7 @@ def test_arguments_cannot_hide_or_break_out(store: ApprovalStore) -> None:
 
 @pytest.mark.usefixtures("alice")
 def test_a_question_changed_while_it_is_read_is_signed_as_it_was_shown(
-    store: ApprovalStore, folder: Path, monkeypatch: pytest.MonkeyPatch
+    store: ConsentFile, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked = put(store, impact_text="Reads a little.", arguments_digest="b" * 64)
     unlock = keys.unlock
@@ -378,7 +380,7 @@ def test_a_question_changed_while_it_is_read_is_signed_as_it_was_shown(
 
 
 @pytest.mark.usefixtures("alice")
-def test_an_answer_put_there_by_hand_can_only_be_asked_anew(store: ApprovalStore, asked: Question) -> None:
+def test_an_answer_put_there_by_hand_can_only_be_asked_anew(store: ConsentFile, asked: Question) -> None:
     with closing(sqlite3.connect(store.path)) as db, db:
         values = (ticks(asked.created), bytes(64))
         db.execute("UPDATE questions SET approver = 'alice', approved = 1, decided = ?, signature = ?", values)
@@ -391,7 +393,7 @@ def test_an_answer_put_there_by_hand_can_only_be_asked_anew(store: ApprovalStore
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_damaged_store_is_told_plainly(asked: Question, store: ApprovalStore) -> None:
+def test_a_damaged_store_is_told_plainly(asked: Question, store: ConsentFile) -> None:
     store.path.write_text("no database " * 100)
     assert_told(asked, 4, "damaged, or no database")
 

@@ -4,28 +4,23 @@ import json
 import os
 import pwd
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
-from datetime import datetime
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from approving import ALICE, APPROVERS, MINUTE, NOW, SECOND
+from approving import ALICE, MINUTE, NOW, SECOND
+from confirming import ARGUMENTS, CALL, DELETE, IVAN, NAMED, SHOP, Desk
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ap_mcp.binding import HttpCall
-from ap_mcp.errors import ApprovalRequired, ConsentDeclined
-from ap_mcp.guard.approvals import ApprovalStore
+from ap_mcp.errors import ApprovalRequired
 from ap_mcp.guard.consent import (
-    APPROVAL_LIFETIME,
     CHANGED,
     FIELD,
-    LIFETIME,
     AskBack,
     Caller,
-    Confirmer,
     Consent,
     FormAnswer,
     Mode,
@@ -36,25 +31,10 @@ from ap_mcp.guard.consent import (
     message,
     read_moment,
 )
-from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.keys import sign
-from ap_mcp.guard.seal import Sealer
+from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, QUESTION_LIFETIME, TOKEN_LIFETIME
 
 pytestmark = pytest.mark.anyio
-
-SHOP = Impact("delete_cluster", "destroy", "shop-prod", "Deletes cluster shop-prod for good.", stable={"id": "0e1f"})
-CALL = HttpCall(
-    "delete_cluster",
-    "DELETE",
-    "/clusters/0e1f",
-    query=(("a", "1"), ("b", "2")),
-    headers={"x": "y"},
-    body=b'{"a":1,"b":2}',
-)
-ARGUMENTS = {"cluster_id": "0e1f", "delete_obs": "try"}
-DELETE = Request("delete_cluster", ARGUMENTS, digest_of(ARGUMENTS, {}), SHOP, (CALL,), "project", NOW)
-IVAN = Caller("ivan")
-NAMED = FormAnswer("accept", {FIELD: "shop-prod"})
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers(-3, 3) | st.floats(-2, 2) | st.text(max_size=4),
@@ -62,63 +42,6 @@ json_values = st.recursive(
     max_leaves=6,
 )
 arguments = st.dictionaries(st.text(max_size=4), json_values, max_size=4)
-
-
-@dataclass
-class Desk:
-    """A confirmer with a clock of its own, what would be found when looking again, and who answers forms."""
-
-    folder: Path
-    mode: Mode = "human"
-    time: datetime = NOW
-    found: list[Request] = field(default_factory=list)
-    """What each next look finds; what was found first, once that is used up."""
-    answers: list[FormAnswer] = field(default_factory=list)
-    shown: list[str] = field(default_factory=list)
-    patience: float = 20
-
-    @property
-    def confirmer(self) -> Confirmer:
-        store = ApprovalStore(self.folder / "approvals.db", APPROVERS)
-        return Confirmer(self.mode, Sealer(b"k" * 32), store, lambda: self.time, self.patience)
-
-    async def ask(self, request: Request = DELETE, caller: Caller = IVAN) -> Consent | AskBack:
-        async def look_again(at: datetime | None) -> Request:
-            fresh = self.found.pop(0) if self.found else request
-            return fresh if at is None else replace(fresh, shown_at=at)
-
-        return await self.confirmer.confirm(request, caller, look_again)
-
-    async def refusal(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
-        with pytest.raises(ConsentDeclined) as caught:
-            await self.ask(request, caller)
-        assert "Nothing was sent" in str(caught.value)
-        return str(caught.value)
-
-    async def code(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
-        with pytest.raises(ApprovalRequired) as caught:
-            await self.ask(request, caller)
-        return caught.value.code
-
-    async def token(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
-        with pytest.raises(ApprovalRequired) as caught:
-            await self.ask(request, caller)
-        assert caught.value.token
-        return caught.value.token
-
-    async def question(self, request: Request = DELETE, **caller: Any) -> AskBack:
-        asked = await self.ask(request, Caller("ivan", can_return=True, **caller))
-        assert isinstance(asked, AskBack)
-        return asked
-
-    async def push(self, text: str, schema: dict[str, Any]) -> FormAnswer:
-        assert schema["required"] == [FIELD]
-        self.shown.append(text)
-        return self.answers.pop(0) if self.answers else NAMED
-
-    @property
-    def pushed(self) -> Caller:
-        return Caller("ivan", push=self.push)
 
 
 @pytest.fixture
@@ -201,13 +124,13 @@ def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:
 async def test_a_token_is_taken_once_for_its_call_in_its_time(desk: Desk) -> None:
     desk.mode = "token"
     token = await desk.token()
-    desk.time += LIFETIME - SECOND
+    desk.time += TOKEN_LIFETIME - SECOND
     consent = await desk.ask(replace(DELETE, token=token))
     assert isinstance(consent, Consent)
     assert (consent.channel, consent.approver) == ("token", "")
     assert "used before" in await desk.refusal(replace(DELETE, token=token))
     token = await desk.token()
-    desk.time += LIFETIME
+    desk.time += TOKEN_LIFETIME
     assert "is unknown, expired" in await desk.refusal(replace(DELETE, token=token))
 
 
@@ -281,10 +204,10 @@ async def test_somebody_else_approves_by_signature_whatever_the_caller_can_show(
     strict = replace(DELETE, other_approver=True)
     for caller in (desk.pushed, Caller("ivan", can_return=True), IVAN):
         code = await desk.code(replace(strict, token=token), caller)
-    asked = desk.confirmer.store.find(code)
+    asked = await desk.confirmer.store.find(code)
     assert asked
     assert asked.question.other_approver
-    desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
+    await desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
     consent = await desk.ask(strict)
     assert isinstance(consent, Consent)
     assert (consent.channel, consent.approver) == ("approval", "alice")
@@ -326,7 +249,7 @@ async def test_a_rule_that_begins_to_want_somebody_else_is_obeyed_also_after_the
     strict = replace(DELETE, other_approver=True)
     desk.found = [strict, strict, strict]
     code = await desk.code(caller=desk.pushed)
-    asked = desk.confirmer.store.find(code)
+    asked = await desk.confirmer.store.find(code)
     assert asked
     assert asked.question.other_approver
 
@@ -383,7 +306,7 @@ def test_a_form_can_be_filled_in_only_by_typing_the_name() -> None:
 async def test_an_answered_state_counts_once_in_its_time(desk: Desk) -> None:
     asked = await desk.question()
     back = Caller("ivan", can_return=True, returned=NAMED, state=asked.state)
-    desk.time += LIFETIME - SECOND
+    desk.time += QUESTION_LIFETIME - SECOND
     assert isinstance(await desk.ask(caller=back), Consent)
     assert "used before" in await desk.refusal(caller=back)
     desk.time += SECOND
@@ -414,9 +337,9 @@ async def test_what_changed_between_two_legs_is_asked_about_again_three_times_at
 
 async def test_an_approval_for_anything_else_is_passed_over(desk: Desk) -> None:
     code = await desk.code()
-    asked = desk.confirmer.store.find(code)
+    asked = await desk.confirmer.store.find(code)
     assert asked
-    desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
+    await desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
     for other in (*other_requests(), replace(DELETE, tool="get_cluster"), replace(DELETE, digest="0" * 64)):
         assert await desk.code(other) != code
     assert await desk.code(caller=Caller("mallory")) != code

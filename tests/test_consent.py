@@ -35,7 +35,8 @@ from consenting import (
 from guarded import Action, Person
 from mcp_types import ElicitResult, InputRequiredResult
 
-from ap_mcp.guard.consent import CHANGED, FIELD, LIFETIME
+from ap_mcp.guard.consent import CHANGED, FIELD
+from ap_mcp.guard.lifetimes import QUESTION_LIFETIME
 from ap_mcp.operation_tools import TOKEN
 from ap_mcp.simulator.constants import TEAM_SANDBOX
 
@@ -188,7 +189,7 @@ async def test_a_state_that_was_not_made_for_this_very_call_only_asks_again(
     async with scene.connect(Person(), state_key="another key, which nobody shares with them") as agent:
         await question_of(agent, scene, **mine)
     monkeypatch.undo()
-    scene.clock.pass_by(LIFETIME)
+    scene.clock.pass_by(QUESTION_LIFETIME)
     async with scene.connect(Person()) as agent:
         await question_of(agent, scene, **mine)
 

@@ -24,8 +24,9 @@ from ap_mcp import __version__
 from ap_mcp.cli import main
 from ap_mcp.cli.docs import filled
 from ap_mcp.credentials import find_credentials
-from ap_mcp.guard.consent import APPROVAL_LIFETIME, LIFETIME, MOST_ROUNDS
+from ap_mcp.guard.consent import MOST_ROUNDS
 from ap_mcp.guard.facts import ClusterFacts, Facts
+from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, QUESTION_LIFETIME, TOKEN_LIFETIME
 from ap_mcp.guard.policy import Policy, Refuse
 from ap_mcp.guard.policy_file import parse_rules
 from ap_mcp.settings import _NOT_FIELDS, Confirm, Settings
@@ -225,7 +226,8 @@ def test_the_ways_to_have_consent_are_those_there_are() -> None:
     told = [row[0].split()[0].strip("`") for row in rows(README, "### How a person is asked")]
     assert told == list(get_args(Confirm))
     in_words = {3: "three", 5: "five", 15: "fifteen"}
-    minutes, longer = (in_words[each // timedelta(minutes=1)] for each in (LIFETIME, APPROVAL_LIFETIME))
+    assert TOKEN_LIFETIME == QUESTION_LIFETIME
+    minutes, longer = (in_words[each // timedelta(minutes=1)] for each in (QUESTION_LIFETIME, APPROVAL_LIFETIME))
     assert f"for {minutes} minutes (an approval for {longer})" in README
     assert f"{in_words[MOST_ROUNDS]} times at most" in README
 

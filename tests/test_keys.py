@@ -20,7 +20,8 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, CallRefused, SettingsError
 from ap_mcp.guard import keys
-from ap_mcp.guard.approvals import Asked, standing
+from ap_mcp.guard.approval_requests import Asked
+from ap_mcp.guard.approvals import standing
 from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, has_key, init_key, load_approvers, sign, unlock
 
 NEW = "a new one, also long"

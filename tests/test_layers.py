@@ -39,6 +39,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         *("arguments", "binding", "errors", "masking", "parallel_reads", "permits", "rules", "specs", "summaries"),
         *("vendor", "wording"),
     },
+    "state": {"errors", "guard", "wording"},
     "gateway": {"binding", "cloud", "errors", "masking", "permits", "specs"},
     "reads": {"cloud", "errors", "gateway", "guard", "specs", "summaries", "vendor", "wording"},
     "finishing": {
@@ -87,7 +88,7 @@ MAY_IMPORT: dict[str, set[str]] = {
             "principals",
             "proposals",
         ),
-        *("read_tools", "reads", "response_store", "settings", "specs", "summaries", "toolbox", "wait"),
+        *("read_tools", "reads", "response_store", "settings", "specs", "state", "summaries", "toolbox", "wait"),
     },
     # Who serves it: the protocol, the simulator, the command line.
     "prompts": {"errors", "wording"},
@@ -97,8 +98,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"cloud", "errors", "schemas", "specs"},
     "cli": {
         *("__init__", "arguments", "cloud", "credentials", "errors", "guard", "lint", "masking", "protocol"),
-        *("rendering", "schemas", "server", "settings", "simulator", "specs", "summaries", "toolbox", "wait"),
-        "wording",
+        *("rendering", "schemas", "server", "settings", "simulator", "specs", "state", "summaries", "toolbox"),
+        *("wait", "wording"),
     },
     "__main__": {"cli"},
     "__init__": set(),

@@ -75,8 +75,8 @@ async def test_a_kept_answer_is_for_the_principal_who_made_the_call(tmp_path: Pa
         result = await server.call("list_clusters", {}, caller=OWNER)
         assert isinstance(result, Result)
         assert result.raw
-        assert server.kept.read("owner", result.raw)
-        assert server.kept.read("twin", result.raw) is None
+        assert await server.kept.read("owner", result.raw)
+        assert await server.kept.read("twin", result.raw) is None
 
 
 async def test_next_calls_are_of_tools_that_the_principal_has(tmp_path: Path) -> None:

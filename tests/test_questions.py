@@ -20,9 +20,18 @@ from approving import (
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from ap_mcp.guard.approval_requests import ALPHABET, LONGEST, signed_digest
-from ap_mcp.guard.approvals import Asked, Question, SignedAnswer, new_code, read_code, standing
+from ap_mcp.guard.approval_requests import (
+    ALPHABET,
+    Asked,
+    Question,
+    SignedAnswer,
+    new_code,
+    read_code,
+    signed_digest,
+)
+from ap_mcp.guard.approvals import standing
 from ap_mcp.guard.keys import sign
+from ap_mcp.guard.lifetimes import LONGEST_LIFETIME
 
 
 def test_codes_are_easy_to_read_out_and_do_not_repeat() -> None:
@@ -46,7 +55,7 @@ def test_codes_are_easy_to_read_out_and_do_not_repeat() -> None:
         {"arguments_digest": "A" * 64},
         {"fingerprint": "f" * 63},
         {"expires": NOW},
-        {"expires": NOW + LONGEST + SECOND},
+        {"expires": NOW + LONGEST_LIFETIME + SECOND},
         {"created": NOW.replace(tzinfo=None)},
     ],
 )
@@ -59,7 +68,7 @@ def test_the_same_moment_in_another_zone_makes_the_same_question() -> None:
     asked = question()
     zone = timezone(timedelta(hours=8))
     moved = replace(asked, created=asked.created.astimezone(zone), expires=asked.expires.astimezone(zone))
-    assert (moved, moved.consent_id) == (asked, asked.consent_id)
+    assert (moved, moved.consent) == (asked, asked.consent)
 
 
 def test_two_questions_say_the_same_if_a_person_is_shown_the_same_about_the_same_call() -> None:

@@ -13,14 +13,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ap_mcp.rendering import one_line, render
-from ap_mcp.response_store import ResponseStore
+from ap_mcp.response_store import kept_text
 from ap_mcp.specs import load_catalog
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.vendor import text
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 CLUSTER = {"cluster_id": "5a9f2b1e-3c1d-11ef-8a6b-0255ac100b01"}
-EVERYBODY = "somebody"
 
 examples = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 names = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=30)
@@ -34,11 +33,8 @@ class Told:
 
     def __init__(self, tool: str, body: Any, **arguments: Any) -> None:
         answer = Observation(load_catalog()[tool], {**CLUSTER, **arguments}, body, now=NOW)
-        store = ResponseStore()
-        uri = store.keep(EVERYBODY, answer)
-        assert uri is not None
         self.body = answer.body
-        self.raw = json.loads(store.read(EVERYBODY, uri) or "")
+        self.raw = json.loads(kept_text(answer) or "")
         self.result: Any = summarise(answer)
         assert isinstance(self.result, Result)
         assert "answer" not in type(self.result).model_fields, self.result

@@ -20,6 +20,7 @@ from simulation import simulate
 from ap_mcp import __version__
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.protocol import build_server, instructions
+from ap_mcp.response_store import LocalResponseStore
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
 from ap_mcp.simulator.constants import LEGACY_IMPORT, PAYMENTS_PROD, SEARCH_DEV, SECRET_KEY, TEAM_SANDBOX
@@ -135,7 +136,7 @@ async def test_the_whole_answer_is_kept_masked_for_whoever_asked(tmp_path: Path)
         assert secret in stored["values"]
         assert PLACEHOLDER in kept
         assert secret not in kept + agent.said + json.dumps(shown)
-        assert agent.autopilot.kept.read("somebody else", shown["raw"]) is None
+        assert await agent.autopilot.kept.read("somebody else", shown["raw"]) is None
         assert (await agent.client.list_resources()).resources == []
 
 
@@ -144,6 +145,7 @@ async def test_files_and_credentials_are_not_kept_as_resources(tmp_path: Path) -
         chart = await agent.run("download_chart", {"chart_id": REDIS})
         certificate = await agent.run("get_cluster_certificate", {"cluster_id": SEARCH_DEV, "duration_days": 1})
         assert not any(isinstance(block, ResourceLink) for block in (*chart.content, *certificate.content))
+        assert isinstance(agent.autopilot.kept, LocalResponseStore)
         assert len(agent.autopilot.kept) == 0
 
 

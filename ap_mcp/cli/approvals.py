@@ -3,18 +3,21 @@
 import getpass
 import json
 import unicodedata
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ap_mcp.cli.options import exits
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from ap_mcp.guard.approvals import ApprovalStore, Asked, Question
+    from ap_mcp.guard.approval_requests import Asked, Question
+    from ap_mcp.guard.approvals import Approvers
+    from ap_mcp.guard.stores import ApprovalStore
     from ap_mcp.settings import Settings
+
+T = TypeVar("T")
 
 CODES = "Exit codes: 0 done, 2 wrong usage, 4 refused."
 CHOICE = "Choose a passphrase that nothing on this machine knows: an agent that has it can approve its own calls."
@@ -27,7 +30,7 @@ def approvals() -> None:
     """See and decide what waits for a person.
 
     A guarded call from a client that cannot ask anybody answers with a code. Look at it here, decide, and the
-    agent makes the call again. Servers believe nobody but the approvers they knew when they started.
+    agent makes the call again. Servers accept only the approvers they knew when they started.
     """
 
 
@@ -59,12 +62,13 @@ def list_() -> None:
     """List what waits for a person."""
     from ap_mcp.settings import load_settings
 
-    now = _now()
-    waiting = _store(load_settings()).pending(now)
+    settings, now = load_settings(), _now()
+    _approvers(settings)  # reported here too if it is wrong: no answer would count
+    waiting = _run(_store(settings).pending, now)
     for each in waiting:
         fields = [each.code, _line(each.tool), _shown(each.name), _line(each.effect), f"for {_shown(each.principal)}"]
         click.echo("  ".join([*fields, _left(each, now)]))
-    click.echo("Look at one with: ap-mcp approvals show CODE" if waiting else "Nothing waits for a person.")
+    click.echo("Show one with: ap-mcp approvals show CODE" if waiting else "Nothing waits for a person.")
 
 
 @approvals.command(epilog=CODES)
@@ -75,10 +79,10 @@ def show(code: str) -> None:
     from ap_mcp.guard.approvals import standing
     from ap_mcp.settings import load_settings
 
-    store, now = _store(load_settings()), _now()
-    asked = _found(store, code)
+    settings, now = load_settings(), _now()
+    asked = _found(_store(settings), code)
     click.echo(_described(asked.question, now))
-    found = standing(asked, store.approvers, now)
+    found = standing(asked, _approvers(settings), now)
     by = f" by {found.approver}" if found.approver else ""
     click.echo(f"Standing: {found.state}{by}{f', {found.why}' if found.why else ''}")
 
@@ -119,7 +123,7 @@ def approve_here(settings: "Settings", code: str) -> None:
 @click.argument("code")
 @exits
 def decline(code: str) -> None:
-    """Decline the question CODE, signed with your passphrase; the agent is told so."""
+    """Decline the question CODE, signed with your passphrase; the agent learns of it."""
     from ap_mcp.settings import load_settings
 
     settings = load_settings()
@@ -134,9 +138,9 @@ def _waiting(settings: "Settings", code: str) -> "Question":
     from ap_mcp.guard.approvals import standing
     from ap_mcp.guard.keys import has_key
 
-    store, now = _store(settings), _now()
-    asked = _found(store, code)
-    question, found = asked.question, standing(asked, store.approvers, now)
+    now = _now()
+    asked = _found(_store(settings), code)
+    question, found = asked.question, standing(asked, _approvers(settings), now)
     if found.state == "expired":
         why = f"it expired at {question.expires:%Y-%m-%d %H:%M:%S} UTC; it must be asked anew"
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
@@ -149,7 +153,7 @@ def _waiting(settings: "Settings", code: str) -> "Question":
     click.echo(_described(question, now))
     lines = (question.tool, question.effect, question.principal, question.name)
     if any(text != _line(text) for text in lines) or question.impact_text != _visible(question.impact_text):
-        why = "it holds characters that cannot be seen, so nobody knows what they would sign"
+        why = "it holds characters that cannot be seen, so you cannot know what you would sign"
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
     return question
 
@@ -165,25 +169,39 @@ def _answer(settings: "Settings", question: "Question", *, approved: bool) -> st
         settings.approver_dir, click.prompt("Passphrase", hide_input=True, default="", show_default=False)
     )
     store = _store(settings)
-    store.decide(question.code, sign(approver, question, approved, _now()))
-    found = standing(_found(store, question.code), store.approvers, _now())
+    _run(store.decide, question.code, sign(approver, question, approved, _now()))
+    found = standing(_found(store, question.code), _approvers(settings), _now())
     if found.state != ("approved" if approved else "declined"):
         raise ApprovalRefused(f"The answer was kept but does not count: {found.why or found.state}.")
     return approver.name
 
 
 def _store(settings: "Settings") -> "ApprovalStore":
-    from ap_mcp.guard.approvals import ApprovalStore
+    from ap_mcp.state.local import LocalStore
+
+    return LocalStore(settings.approvals_db)
+
+
+def _approvers(settings: "Settings") -> "Approvers":
     from ap_mcp.guard.keys import APPROVERS_FILE, load_approvers
 
-    folder: Path = settings.approver_dir
-    return ApprovalStore(settings.approvals_db, load_approvers(folder / APPROVERS_FILE))
+    return load_approvers(settings.approver_dir / APPROVERS_FILE)
+
+
+def _run(call: "Callable[..., Awaitable[T]]", *arguments: Any) -> T:
+    """Return what a call of the store returns; in a thread, for `ap-mcp call` runs this inside a loop of its own."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import anyio
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(anyio.run, call, *arguments).result()
 
 
 def _found(store: "ApprovalStore", code: str) -> "Asked":
     from ap_mcp.errors import CallRefused
 
-    asked = store.find(code)
+    asked = _run(store.find, code)
     if asked is None:
         raise CallRefused(f"There is no question {_shown(code)}. What waits is listed by: ap-mcp approvals list")
     return asked

@@ -78,7 +78,7 @@ async def _called(
         async with autopilot:
             arguments = _arguments(autopilot, tool, pairs, document)
             result = await _consented(autopilot, tool, arguments, asking=not yes and _at_a_terminal())
-            raw = autopilot.kept.read(local_user(), result.raw) if result.raw else None
+            raw = await autopilot.kept.read(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
 
 

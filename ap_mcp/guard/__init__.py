@@ -1,51 +1,40 @@
 """Decides whether a call may go out, and gets a person's consent where it must.
 
 What only guarded calls need is reached through this package (`guard.Confirmer`) and imported when it is first used:
-impacts, forms, approvals and the audit, with their ciphers and databases, would take a twentieth of every start.
+impacts, forms and the audit, with their ciphers, would take a twentieth of every start.
 """
 
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ap_mcp.guard.approvals import ApprovalStore
-    from ap_mcp.guard.audit import AuditLog, Entry, Outcome, audit_from
-    from ap_mcp.guard.consent import Confirmer, Consent, LookAgain, Request, digest_of
-    from ap_mcp.guard.impacts import build_impact
-    from ap_mcp.guard.impacts.base import Case
-    from ap_mcp.guard.keys import load_approvers
-    from ap_mcp.guard.seal import sealer_from
-
-__all__ = [
-    "ApprovalStore",
-    "AuditLog",
-    "Case",
-    "Confirmer",
-    "Consent",
-    "Entry",
-    "LookAgain",
-    "Outcome",
-    "Request",
-    "audit_from",
-    "build_impact",
-    "digest_of",
-    "load_approvers",
-    "sealer_from",
-]
+    from ap_mcp.guard.audit import AuditLog as AuditLog
+    from ap_mcp.guard.audit import Entry as Entry
+    from ap_mcp.guard.audit import Outcome as Outcome
+    from ap_mcp.guard.audit import audit_from as audit_from
+    from ap_mcp.guard.consent import Confirmer as Confirmer
+    from ap_mcp.guard.consent import Consent as Consent
+    from ap_mcp.guard.consent import LookAgain as LookAgain
+    from ap_mcp.guard.consent import Request as Request
+    from ap_mcp.guard.consent import digest_of as digest_of
+    from ap_mcp.guard.impacts import build_impact as build_impact
+    from ap_mcp.guard.impacts.base import Case as Case
+    from ap_mcp.guard.keys import load_approvers as load_approvers
+    from ap_mcp.guard.seal import sealer_from as sealer_from
 
 _PLACES = {
-    **dict.fromkeys(("Confirmer", "Consent", "LookAgain", "Request", "digest_of"), "consent"),
-    **dict.fromkeys(("AuditLog", "Entry", "Outcome", "audit_from"), "audit"),
-    "ApprovalStore": "approvals",
-    "Case": "impacts.base",
-    "build_impact": "impacts",
-    "load_approvers": "keys",
-    "sealer_from": "seal",
+    "audit": ("AuditLog", "Entry", "Outcome", "audit_from"),
+    "consent": ("Confirmer", "Consent", "LookAgain", "Request", "digest_of"),
+    "impacts": ("build_impact",),
+    "impacts.base": ("Case",),
+    "keys": ("load_approvers",),
+    "seal": ("sealer_from",),
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Import the module that has a name, once somebody asks for it."""
-    if name not in _PLACES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_PLACES[name]}"), name)
+    """Import the module that has a name, when the name is first used."""
+    for module, names in _PLACES.items():
+        if name in names:
+            return getattr(import_module(f"{__name__}.{module}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""A call that waits for a person elsewhere, the signed answer, and the judgement whether that is consent."""
+"""A call that waits for a person elsewhere, and the signed answer to it; `approvals.py` judges what it is worth."""
 
 import re
 import secrets
@@ -7,21 +7,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
+from ap_mcp.guard.lifetimes import LONGEST_LIFETIME
 from ap_mcp.guard.seal import canonical, moment_at, ticks
-from ap_mcp.wording import in_quotes
+from ap_mcp.guard.stores import OpenConsent
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTUVWXYZ"
-LIFETIME = timedelta(minutes=15)
-LONGEST = timedelta(days=1)
-"""No question lives longer, whoever wrote it: an answer is about how things are now."""
 SHOWN = 80
-
-State: TypeAlias = Literal["pending", "approved", "declined", "expired", "spent", "worthless"]
+"""How many characters of a name or code an error shows."""
 
 _CODE = re.compile(f"[{ALPHABET}]{{4}}-[{ALPHABET}]{{4}}")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -39,6 +33,11 @@ def read_code(text: str) -> str | None:
     letters = re.sub(r"[\s-]", "", text).upper()
     code = f"{letters[:4]}-{letters[4:]}"
     return code if _CODE.fullmatch(code) else None
+
+
+def call_digest(bound: Mapping[str, str]) -> str:
+    """Return the digest of what a consent is bound to: principal, tool, digest and fingerprint of a call."""
+    return sha256(canonical(dict(bound)).encode()).hexdigest()
 
 
 def same_person(one: str, other: str) -> bool:
@@ -60,7 +59,7 @@ class Question:
         effect: how grave it is.
         name: what the approver must type: the target's own name.
         impact_text: what would happen.
-        fingerprint: of the facts the impact was told from, in hex.
+        fingerprint: of the facts that the impact was made from, in hex.
         created: when it was asked.
         expires: from then on no answer counts.
         other_approver: only somebody other than the principal may approve.
@@ -90,23 +89,26 @@ class Question:
             raise ValueError("a question needs digests that are SHA-256 in hex")
         for name in ("created", "expires"):
             object.__setattr__(self, name, moment_at(ticks(getattr(self, name))))
-        if not timedelta() < self.expires - self.created <= LONGEST:
-            raise ValueError(f"a question must expire after it is asked, and within {LONGEST}")
+        if not timedelta() < self.expires - self.created <= LONGEST_LIFETIME:
+            raise ValueError(f"a question must expire after it is asked, and within {LONGEST_LIFETIME}")
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return all of it as JSON."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**values, "created": ticks(self.created), "expires": ticks(self.expires)}
 
     @property
-    def consent_id(self) -> str:
-        """Under what name an approval of exactly this is spent."""
-        return f"approval:{sha256(canonical(self.told()).encode()).hexdigest()}"
+    def consent(self) -> OpenConsent:
+        """The record that an approval of exactly this takes away; its id covers all that is shown."""
+        bound = {"tool": self.tool, "digest": self.arguments_digest, "fingerprint": self.fingerprint}
+        digest = call_digest({**bound, "principal": self.principal})
+        name = f"approval:{sha256(canonical(self.as_json()).encode()).hexdigest()}"
+        return OpenConsent(name, digest, self.principal, self.created, self.expires)
 
     def says_the_same(self, other: "Question") -> bool:
         """Say whether two questions show a person the same about the same call, whenever they were asked."""
         aside = {"code", "created", "expires"}
-        mine, theirs = self.told(), other.told()
+        mine, theirs = self.as_json(), other.as_json()
         return all(mine[name] == theirs[name] for name in mine if name not in aside)
 
 
@@ -125,66 +127,21 @@ class SignedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A question as the store has it: nothing here is proven, `standing` judges it."""
+    """A question as the store has it: nothing here is proven, `standing` judges it.
+
+    Attributes:
+        question: as it stands there.
+        decision: the answer, if there is one.
+        is_open: the record of its consent is there, so it was not used yet.
+    """
 
     question: Question
     decision: SignedAnswer | None = None
-    spent: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What a question has come to; `worthless` is an answer that does not count, and `why` says why not."""
-
-    state: State
-    approver: str = ""
-    why: str = ""
+    is_open: bool = True
 
 
 def signed_digest(question: Question, approver: str, *, approved: bool, at: datetime) -> bytes:
     """Return what an approver signs: the SHA-256 of the whole question and the answer to it."""
     decision = {"approver": approver, "approved": approved, "at": ticks(at)}
-    told = {"purpose": "ap-mcp approval 1", "question": question.told(), "decision": decision}
-    return sha256(canonical(told).encode()).digest()
-
-
-def standing(asked: Asked, approvers: Mapping[str, Ed25519PublicKey], now: datetime) -> Standing:
-    """Judge what a question has come to; only `approved` is consent.
-
-    Args:
-        asked: as it was found in the store.
-        approvers: the public keys that were pinned when the program started.
-        now: the time.
-    """
-    question, decision = asked.question, asked.decision
-    if asked.spent:
-        return Standing("spent", why="it has been used")
-    if now >= question.expires:
-        return Standing("expired", why=f"it expired at {question.expires:%H:%M:%S} UTC")
-    if now < question.created:
-        return Standing("worthless", why="it was asked at a time that this machine's clock has not reached")
-    if decision is None:
-        return Standing("pending")
-    if why := _flaw(question, decision, approvers, now):
-        return Standing("worthless", why=why)
-    return Standing("approved" if decision.approved else "declined", decision.approver)
-
-
-def _flaw(
-    question: Question, decision: SignedAnswer, approvers: Mapping[str, Ed25519PublicKey], now: datetime
-) -> str | None:
-    """Return why an answer does not count; None if it does."""
-    who = in_quotes(decision.approver, SHOWN)
-    key = approvers.get(decision.approver)
-    if key is None:
-        return f"{who} is no approver known here"
-    digest = signed_digest(question, decision.approver, approved=decision.approved, at=decision.at)
-    try:
-        key.verify(decision.signature, digest)
-    except InvalidSignature:
-        return f"it does not bear the signature of {who} under this question and this answer"
-    if question.other_approver and same_person(question.principal, decision.approver):
-        return f"it needs somebody other than {who}, for whom the call is made"
-    if not question.created <= decision.at < question.expires or decision.at > now:
-        return "it was not signed between the question and now"
-    return None
+    signed = {"purpose": "ap-mcp approval 1", "question": question.as_json(), "decision": decision}
+    return sha256(canonical(signed).encode()).digest()

@@ -1,7 +1,8 @@
 """Gets a person's consent through whichever channel the caller has; what a model can supply by itself is none.
 
 Channels: a form the client shows while the call waits (`push`) or between two legs of a call (`return`), an approval
-signed elsewhere, and, only where the operator accepts it, a token that the model itself carries.
+signed elsewhere, and, only where the operator accepts it, a token that the model itself carries. Whatever the channel,
+the record of the question is opened in the store before the question leaves, and taken away to use the consent.
 """
 
 import hmac
@@ -17,10 +18,13 @@ from anyio import move_on_after
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined
-from ap_mcp.guard.approvals import ApprovalStore, Question, new_code
+from ap_mcp.guard.approval_requests import Question, call_digest, new_code
+from ap_mcp.guard.approvals import Approvers, approval_in, waiting_in
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
 from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PATIENCE, QUESTION_LIFETIME, READING_TIME, TOKEN_LIFETIME
 from ap_mcp.guard.seal import Sealer, canonical
+from ap_mcp.guard.stores import ApprovalStore, OpenConsent
 from ap_mcp.specs import JSON
 from ap_mcp.wording import in_quotes
 
@@ -30,14 +34,13 @@ Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
 
 FIELD = "name"
 STATE, TOKEN = "state", "token"
-LIFETIME = timedelta(minutes=5)
-APPROVAL_LIFETIME = timedelta(minutes=15)
 MOST_ROUNDS = 3
-PATIENCE = 300.0
-"""Seconds a person may take over a form that is shown while the call waits."""
 AS_OF = "As of "
 KEPT_CHANGING = "What it touches changed every time it was asked about. Call again once it is at rest."
 CHANGED = "What this touches has changed since you were asked; this is how it is now."
+KEPT_LOSING = "The record of the question was lost each time it was asked. Call again to have it asked anew."
+LOST = "The record of the question was lost while you were asked, so your answer does not count; you are asked again."
+USED = "was used before, or the record of its question is lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +52,7 @@ class Request:
         calls: what is sent once somebody agrees, in order and to the byte: what is filled in was read before.
         steps: what each of them does, in a few words; only several need them.
         project: the project it is sent to; not every path names it.
-        shown_at: the service's time the impact is told for.
+        shown_at: the service's time that the impact is about.
         other_approver: a rule wants somebody other than the caller to approve.
         takes_token: the tool has an argument for one; `token` is what was given for it.
     """
@@ -78,16 +81,16 @@ class Request:
 
 
 LookAgain: TypeAlias = Callable[[datetime | None], Awaitable[Request]]
-"""Decides and reads everything anew; with a time, as it would have been told then, its ages and all."""
+"""Decides and reads everything anew; with a time, as it would have been shown then, its ages and all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Consent:
-    """A person agreed, or a rule lets the call go; already spent.
+    """A person agreed, or a rule allows the call; it is used up already.
 
     Attributes:
         request: what was agreed to, and nothing else is sent.
-        channel: how it was had.
+        channel: how it was obtained.
         approver: who agreed.
         because: what stands in the audit as the decision.
     """
@@ -107,12 +110,13 @@ def digest_of(arguments: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
 
 @dataclass(frozen=True)
 class Confirmer:
-    """Asks for consent in one of the operator's modes.
+    """Asks for consent in one of the operator's modes, for any principal: it keeps nothing of a call itself.
 
     Args:
         mode: human, approval, token or deny.
         sealer: seals what travels through the client.
-        store: approvals, and which consents are spent; shared by all servers of one user.
+        store: open consents and approvals; all servers of one user share it.
+        approvers: whose signatures count, as they were when the server started.
         now: the clock.
         patience: seconds a person may take over a form that is shown while the call waits.
     """
@@ -120,6 +124,7 @@ class Confirmer:
     mode: Mode
     sealer: Sealer
     store: ApprovalStore
+    approvers: Approvers
     now: Callable[[], datetime]
     patience: float = PATIENCE
 
@@ -129,17 +134,19 @@ class Confirmer:
         Args:
             request: the call and its impact, read just now.
             caller: who calls.
-            look_again: looks anew, after a person took time to answer.
+            look_again: reads everything anew, after a person took time to answer.
 
         Raises:
             ConsentDeclined: a person said no or nothing, typed another name, or what they saw kept changing.
             ApprovalRequired: the caller cannot be asked; says how a person approves.
+            ApprovalRefused: too many questions of this principal are open.
+            ApprovalsUnusable: the store cannot be used, so no consent counts.
         """
         forms = self.mode in ("human", "token") and not request.other_approver
         if request.token is not None and self.mode == "token" and not request.other_approver:
-            return self._by_token(request, caller, request.token)
+            return await self._by_token(request, caller, request.token)
         if forms and caller.can_return:
-            return self._between_legs(request, caller)
+            return await self._between_legs(request, caller)
         if forms and caller.push is not None:
             return await self._while_waiting(request, caller, caller.push, look_again)
         return await self._elsewhere(request, caller, look_again)
@@ -151,74 +158,85 @@ class Confirmer:
         push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
         look_again: LookAgain,
     ) -> Consent:
-        note = ""
+        note, lifetime = "", timedelta(seconds=self.patience) + READING_TIME
         for _ in range(MOST_ROUNDS):
+            opened = await self._opened(request.binding(caller.principal), lifetime)
             answer = None
             with move_on_after(self.patience):
                 answer = await push(message(request.impact, note), form(request.impact))
-            _judge(request, answer)
+            if refusal := _refusal(request, answer):
+                await self._taken(opened.id, opened.digest)
+                raise refusal
             fresh = await look_again(None)
+            taken = await self._taken(opened.id, opened.digest)
             if fresh.other_approver:
                 return await self._elsewhere(fresh, caller, look_again)
-            if hmac.compare_digest(fresh.fingerprint(), request.fingerprint()):
+            same = hmac.compare_digest(fresh.fingerprint(), request.fingerprint())
+            if same and taken:
                 return Consent(fresh, "form", caller.principal)
-            request, note = fresh, CHANGED
-        raise ConsentDeclined(request.tool, KEPT_CHANGING)
+            request, note = fresh, LOST if same else CHANGED
+        raise ConsentDeclined(request.tool, KEPT_LOSING if note == LOST else KEPT_CHANGING)
 
-    def _between_legs(self, request: Request, caller: Caller) -> Consent | AskBack:
+    async def _between_legs(self, request: Request, caller: Caller) -> Consent | AskBack:
         bound = request.binding(caller.principal)
-        opened = self._opened(STATE, caller.state)
-        if opened is None or caller.returned is None:
-            return self._question(request, bound, 1, "")
-        if any(opened.get(key) != value for key, value in bound.items() if key != "fingerprint"):
-            return self._question(request, bound, 1, "")
-        if not self.store.spend(opened["id"], self.now() + LIFETIME):
-            raise ConsentDeclined(request.tool, "This answer was used before. Call again to be asked anew.")
-        if not hmac.compare_digest(opened["fingerprint"], bound["fingerprint"]):
-            if opened["round"] >= MOST_ROUNDS:
+        sealed = self._unsealed(STATE, caller.state)
+        if sealed is None or caller.returned is None:
+            return await self._question(request, bound, 1, "")
+        if any(sealed.get(key) != value for key, value in bound.items() if key != "fingerprint"):
+            return await self._question(request, bound, 1, "")
+        if not await self._taken(sealed["id"], call_digest({key: sealed[key] for key in bound})):
+            raise ConsentDeclined(request.tool, f"This answer {USED}. Call again to be asked anew.")
+        if not hmac.compare_digest(sealed["fingerprint"], bound["fingerprint"]):
+            if sealed["round"] >= MOST_ROUNDS:
                 raise ConsentDeclined(request.tool, KEPT_CHANGING)
-            return self._question(request, bound, opened["round"] + 1, CHANGED)
-        _judge(request, caller.returned)
+            return await self._question(request, bound, sealed["round"] + 1, CHANGED)
+        if refusal := _refusal(request, caller.returned):
+            raise refusal
         return Consent(request, "form", caller.principal)
 
-    def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
-        payload = {**bound, "id": secrets.token_urlsafe(12), "round": number}
-        state = self.sealer.seal(STATE, payload, self.now() + LIFETIME)
+    async def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
+        opened = await self._opened(bound, QUESTION_LIFETIME)
+        state = self.sealer.seal(STATE, {**bound, "id": opened.id, "round": number}, opened.expires)
         return AskBack(message(request.impact, note), form(request.impact), state)
 
-    def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
-        opened = self._opened(TOKEN, token)
+    async def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
+        sealed = self._unsealed(TOKEN, token)
         bound = request.binding(caller.principal)
-        if opened is None or any(opened.get(key) != value for key, value in bound.items()):
+        if sealed is None or any(sealed.get(key) != value for key, value in bound.items()):
             why = "The confirmation_token is unknown, expired, or for another call or state of things."
             raise ConsentDeclined(request.tool, f"{why} Call again without it for a new one.")
-        if not self.store.spend(opened["id"], self.now() + LIFETIME):
-            why = "The confirmation_token was used before. Call again without it for a new one."
-            raise ConsentDeclined(request.tool, why)
+        if not await self._taken(sealed["id"], call_digest(bound)):
+            raise ConsentDeclined(request.tool, f"The confirmation_token {USED}. Call again without it for a new one.")
         return Consent(request, "token", "", "the model carried a token, as the operator accepts")
 
     async def _elsewhere(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent:
         """Take an approval that was signed for exactly this, or ask for one."""
         request = await look_again(request.shown_at)
         now, bound = self.now(), request.binding(caller.principal)
-        found = self.store.approved_for(bound, now, other_approver=request.other_approver)
-        genuine = found is not None and await self._is_ours(found.question, caller, look_again)
-        if found and genuine and self.store.spend(found.question.consent_id, found.question.expires):
-            return Consent(request, "approval", found.approver)
-        question = self.store.pending_for(bound, now)
+        about = await self.store.about(bound, now)
+        found = approval_in(about, self.approvers, now, other_approver=request.other_approver)
+        if found and await self._is_ours(found.question, caller, look_again):
+            consent = found.question.consent
+            if await self._taken(consent.id, consent.digest):
+                return Consent(request, "approval", found.approver)
+        question = waiting_in(about)
         if question is None or not await self._is_ours(question, caller, look_again):
             question = self._asked(request, caller, now)
-            self.store.ask(question)
-        token = None
-        if self.mode == "token" and request.takes_token and not request.other_approver:
-            payload = {**bound, "id": secrets.token_urlsafe(12)}
-            token = self.sealer.seal(TOKEN, payload, now + LIFETIME)
+            await self.store.ask(question)
+        token = await self._token(request, bound)
         raise ApprovalRequired(request.tool, request.impact.effect, request.impact.text(), question.code, token)
+
+    async def _token(self, request: Request, bound: Mapping[str, str]) -> str | None:
+        """Return a token for the model to carry, where the operator accepts that; else None."""
+        if self.mode != "token" or not request.takes_token or request.other_approver:
+            return None
+        opened = await self._opened(bound, TOKEN_LIFETIME)
+        return self.sealer.seal(TOKEN, {**bound, "id": opened.id}, opened.expires)
 
     async def _is_ours(self, question: Question, caller: Caller, look_again: LookAgain) -> bool:
         """Say whether a person was shown what is true, and not what somebody wrote into the store.
 
-        What was shown is told anew for the time it was told at, and must be the same to the letter.
+        What was shown is made anew for the time it was about, and must be the same to the letter.
         """
         shown_at = read_moment(question.impact_text.partition("\n")[0].removeprefix(AS_OF))
         if shown_at is None:
@@ -241,12 +259,22 @@ class Confirmer:
             other_approver=request.other_approver,
         )
 
-    def _opened(self, kind: str, sealed: str | None) -> dict[str, Any] | None:
+    async def _opened(self, bound: Mapping[str, str], lifetime: timedelta) -> OpenConsent:
+        """Open a consent, before its question leaves; only the store's word that it is open lets it be used."""
+        now = self.now()
+        opened = OpenConsent(secrets.token_urlsafe(12), call_digest(bound), bound["principal"], now, now + lifetime)
+        await self.store.open(opened)
+        return opened
+
+    async def _taken(self, consent_id: str, digest: str) -> bool:
+        return await self.store.take(consent_id, digest, self.now())
+
+    def _unsealed(self, kind: str, sealed: str | None) -> dict[str, Any] | None:
         return None if sealed is None else self.sealer.open(kind, sealed, self.now())
 
 
 def read_moment(text: str) -> datetime | None:
-    """Return the time that a text tells as RFC 3339; None if it tells none."""
+    """Return the time that a text gives as RFC 3339; None if it gives none."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
@@ -266,16 +294,18 @@ def form(impact: Impact) -> dict[str, Any]:
     return {"type": "object", "properties": {FIELD: text}, "required": [FIELD]}
 
 
-def _judge(request: Request, answer: FormAnswer | None) -> None:
+def _refusal(request: Request, answer: FormAnswer | None) -> ConsentDeclined | None:
+    """Return why what came back from a form is no consent; None if it is."""
     if answer is None or answer.action not in ("accept", "decline"):
         why = "The person who was asked did not answer. Call again to have them asked anew."
-        raise ConsentDeclined(request.tool, why)
+        return ConsentDeclined(request.tool, why)
     if answer.action == "decline":
-        raise ConsentDeclined(request.tool, "The person who was asked said no. Do not ask again unless they want it.")
+        return ConsentDeclined(request.tool, "The person who was asked said no. Do not ask again unless they want it.")
     typed, name = answer.content.get(FIELD), request.impact.name
-    if not isinstance(typed, str) or not hmac.compare_digest(_bytes(typed), _bytes(name)):
-        why = f"The name typed was not {in_quotes(name)}. Call again to have it asked anew; only the person types it."
-        raise ConsentDeclined(request.tool, why)
+    if isinstance(typed, str) and hmac.compare_digest(_bytes(typed), _bytes(name)):
+        return None
+    why = f"The name typed was not {in_quotes(name)}. Call again to have it asked anew; only the person types it."
+    return ConsentDeclined(request.tool, why)
 
 
 def _sent(call: HttpCall) -> list[Any]:

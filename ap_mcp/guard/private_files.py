@@ -82,5 +82,5 @@ def _check(status: os.stat_result, path: Path, forbidden: int) -> None:
         raise PermissionError(errno.EPERM, f"{path} belongs to another user")
     if stat.S_IMODE(status.st_mode) & forbidden:
         do = "read or change" if forbidden == OTHERS_AT_ALL else "change"
-        mend = "go-rwx" if forbidden == OTHERS_AT_ALL else "go-w"
-        raise PermissionError(errno.EPERM, f"other users may {do} {path}; close it with: chmod {mend} {path}")
+        mode = "go-rwx" if forbidden == OTHERS_AT_ALL else "go-w"
+        raise PermissionError(errno.EPERM, f"other users may {do} {path}; close it with: chmod {mode} {path}")

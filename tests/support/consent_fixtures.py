@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from consenting import Prepared, Scene, Scenes, prepare, scene_of
 
-from ap_mcp.guard import approvals
+from ap_mcp.state import database
 
 
 @pytest.fixture(scope="session")
@@ -19,13 +19,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 @pytest.fixture
 def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the store not wait for the disk: that it survives a crash is tested elsewhere, and here it is used a lot."""
-    careful = approvals._prepare
+    careful = database._prepare
 
     def prepare_hastily(db: sqlite3.Connection) -> None:
         careful(db)
         db.execute("PRAGMA synchronous = OFF")
 
-    monkeypatch.setattr(approvals, "_prepare", prepare_hastily)
+    monkeypatch.setattr(database, "_prepare", prepare_hastily)
 
 
 @pytest.fixture

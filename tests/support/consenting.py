@@ -13,13 +13,13 @@ from typing import Any, TypeAlias
 import anyio
 import pytest
 from agent import Agent, connected, text_of
-from approving import ALICE, APPROVERS
+from approving import ALICE
 from guarded import guarded_account
 from mcp.client.session import ElicitationFnT
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from simulation import simulate
 
-from ap_mcp.guard.approvals import ApprovalStore, Question
+from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.consent import FIELD
 from ap_mcp.guard.keys import APPROVERS_FILE, Approver, sign
 from ap_mcp.protocol import QUESTION
@@ -30,6 +30,7 @@ from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SEARCH_D
 from ap_mcp.simulator.upgrade_state import UPGRADES, WORKFLOWS
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import load_catalog
+from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.vendor import get
 
 TOOLS = sorted(each.id for each in load_catalog().values() if each.guarded)
@@ -89,9 +90,9 @@ class Scene:
         return self.app.state.world
 
     @property
-    def store(self) -> ApprovalStore:
+    def store(self) -> ConsentFile:
         """The store that the server and the approvers share, as Alice's terminal sees it."""
-        return ApprovalStore(self.folder / "state" / "approvals.db", APPROVERS)
+        return ConsentFile(self.folder / "state" / "approvals.db")
 
     @property
     def changes(self) -> list[str]:

@@ -1,0 +1,22 @@
+"""How long questions, consents and what is kept about them live, and how many may be open: all of it in one place."""
+
+from datetime import timedelta
+
+QUESTION_LIFETIME = timedelta(minutes=5)
+"""Of a form between two legs of a call, from asking to its answer."""
+TOKEN_LIFETIME = timedelta(minutes=5)
+"""Of a token that the model carries."""
+APPROVAL_LIFETIME = timedelta(minutes=15)
+"""Of a question that a person answers elsewhere, and of the approval of it."""
+LONGEST_LIFETIME = timedelta(days=1)
+"""No question lives longer, whoever wrote it: an answer is about how things are now."""
+PATIENCE = 300.0
+"""Seconds a person may take over a form that is shown while the call waits."""
+READING_TIME = timedelta(minutes=2)
+"""How long the facts may take to be read again after such a form is answered; then it is asked again."""
+KEPT = timedelta(days=1)
+"""How long a store keeps what has expired, for people to see."""
+CLOCK_SLACK = timedelta(minutes=2)
+"""How far the clock may have gone back, as clocks do that are set right."""
+OPEN_LIMIT = 100
+"""How many questions of one principal may wait elsewhere at once, and how many forms and tokens may be open."""

@@ -1,0 +1,117 @@
+"""What servers keep between calls, as protocols: a local and a shared implementation serve the same guard.
+
+A consent is used once because the record of its question exists from asking to use: it is opened before the question
+leaves the server, and whoever takes it away may send. A store that lost its data, or never had the record, makes a
+person be asked again; no loss lets a consent be used twice.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from ap_mcp.guard.approval_requests import Asked, Question, SignedAnswer
+
+
+@dataclass(frozen=True, slots=True)
+class OpenConsent:
+    """The record of a question that is open: it can be taken away once, by whoever then has the consent.
+
+    Attributes:
+        id: names it; nobody can guess it.
+        digest: of the call it is bound to, in hex.
+        principal: for whom the call is made.
+        created: when the question was asked.
+        expires: from then on it is worthless.
+    """
+
+    id: str
+    digest: str
+    principal: str
+    created: datetime
+    expires: datetime
+
+
+class ConsentStore(Protocol):
+    """The open consents of all principals; each method raises `ApprovalsUnusable` if the store cannot be used."""
+
+    async def open(self, consent: OpenConsent) -> None:
+        """Record that a consent may be used once; to be called before its question leaves the server.
+
+        Raises:
+            ApprovalRefused: too many of this principal are open already.
+        """
+
+    async def take(self, consent_id: str, digest: str, now: datetime) -> bool:
+        """Take the record of a consent away: True for exactly one of all who try, in whatever process.
+
+        Args:
+            consent_id: names it.
+            digest: what it must be bound to; the record is gone even if it is bound to something else.
+            now: the time; what has expired is not taken.
+        """
+
+
+class ApprovalStore(ConsentStore, Protocol):
+    """Questions that people answer elsewhere. The store is not trusted: `standing` judges what is found in it."""
+
+    async def ask(self, question: "Question") -> None:
+        """Put a question where a person finds it, and open `question.consent` in the same step.
+
+        Raises:
+            ApprovalRefused: too many of this principal wait already.
+        """
+
+    async def find(self, code: str) -> "Asked | None":
+        """Return the question of a code, however it was typed."""
+
+    async def pending(self, now: datetime) -> "Sequence[Question]":
+        """Return the questions without an answer, oldest first."""
+
+    async def about(self, bound: Mapping[str, str], now: datetime) -> "Sequence[Asked]":
+        """Return the questions about exactly this call whose consents are open, the last answered first.
+
+        Args:
+            bound: principal, tool, digest (of the arguments) and fingerprint of the call.
+            now: the time.
+        """
+
+    async def decide(self, code: str, answer: "SignedAnswer") -> None:
+        """Keep a person's answer; the first one stands.
+
+        Raises:
+            ApprovalRefused: there is no such question, it has expired, or is answered already.
+        """
+
+
+class ResponseStore(Protocol):
+    """The latest whole answers of the cloud, masked, for whoever made the call."""
+
+    async def keep(self, principal: str, text: str) -> str | None:
+        """Keep an answer and return its URI; None if it is larger than the store."""
+
+    async def read(self, principal: str, uri: str) -> str | None:
+        """Return a kept answer; None if it is gone, never was, or belongs to another principal."""
+
+
+class Limits(Protocol):
+    """How much one principal may do at once."""
+
+    def admit(self, principal: str) -> AbstractAsyncContextManager[None]:
+        """Return what a call runs inside of.
+
+        Raises:
+            CallRefused: when it is entered, if the principal has too many calls.
+        """
+
+
+class Unlimited:
+    """Limits of a server with one user: none."""
+
+    @asynccontextmanager
+    async def admit(self, principal: str) -> AsyncIterator[None]:
+        """Admit everybody."""
+        del principal
+        yield

@@ -1,0 +1,1 @@
+"""Implements the protocols of `guard/stores.py` on this machine."""

@@ -1,0 +1,192 @@
+"""Open consents, questions and signed answers in one SQLite file: what each call reads and changes, in one step.
+
+All servers of one user and `ap-mcp approvals` share the file. It is not trusted: an answer counts by its signature
+alone, which covers the whole question as it was shown. Who writes into the file can make people be asked again; an
+open record that is put back by hand is refused by the server that took it.
+"""
+
+import sqlite3
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import fields
+from datetime import UTC, datetime
+from pathlib import Path
+from threading import Lock
+from typing import Any
+
+from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
+from ap_mcp.guard.approval_requests import SHOWN, Asked, Question, SignedAnswer, read_code
+from ap_mcp.guard.lifetimes import CLOCK_SLACK, KEPT, OPEN_LIMIT
+from ap_mcp.guard.seal import moment_at, ticks
+from ap_mcp.guard.stores import OpenConsent
+from ap_mcp.state.database import Database
+from ap_mcp.wording import in_quotes
+
+_COLUMNS = tuple(each.name for each in fields(Question))
+_ALL = ", ".join((*_COLUMNS, "approver", "approved", "decided", "signature"))
+_CALL = "principal = ? AND tool = ? AND arguments_digest = ? AND fingerprint = ?"
+_LATEST = ticks(datetime.max.replace(tzinfo=UTC))
+
+
+class ConsentFile:
+    """What `guard.stores.ApprovalStore` promises, made of blocking calls; safe between threads and processes.
+
+    Every method raises `ApprovalsUnusable` if the file cannot be used, or the clock has gone back.
+
+    Args:
+        path: of the file; it and its folder are made for their owner only when first used.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.database = Database(path)
+        self._taken: set[str] = set()
+        self._lock = Lock()
+
+    @property
+    def path(self) -> Path:
+        """Where the file is."""
+        return self.database.path
+
+    def open(self, consent: OpenConsent) -> None:
+        """Record that a consent may be used once; see `ConsentStore.open`."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, consent.created)
+            _forget(db, moment)
+            waiting = "SELECT count(*) FROM open WHERE principal = ? AND NOT asked_elsewhere AND expires > ?"
+            _check_limit(db.execute(waiting, (consent.principal, moment)).fetchone()[0], consent.principal)
+            _insert(db, consent, elsewhere=False)
+
+    def take(self, consent_id: str, digest: str, now: datetime) -> bool:
+        """Take the record of a consent away; see `ConsentStore.take`."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, now)
+            statement = "DELETE FROM open WHERE consent = ? RETURNING digest, expires > ?"
+            found = db.execute(statement, (consent_id, moment)).fetchall()
+            if found:
+                self.database.renew(db)
+        if found != [(digest, 1)]:
+            return False
+        with self._lock:  # whoever puts the record back into the file does not put it back in here
+            first = consent_id not in self._taken
+            self._taken.add(consent_id)
+            return first
+
+    def ask(self, question: Question) -> None:
+        """Put a question where a person finds it, and open its consent; see `ApprovalStore.ask`."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, question.created)
+            _forget(db, moment)
+            waiting = "SELECT count(*) FROM questions WHERE principal = ? AND decided IS NULL AND expires > ?"
+            _check_limit(db.execute(waiting, (question.principal, moment)).fetchone()[0], question.principal)
+            values = question.as_json()
+            statement = f"INSERT INTO questions ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
+            db.execute(statement, tuple(values.values()))
+            _insert(db, question.consent, elsewhere=True)
+
+    def find(self, code: str) -> Asked | None:
+        """Return the question of a code, however it was typed."""
+        with self.database.transaction() as db:
+            return self._find(db, code)
+
+    def pending(self, now: datetime) -> list[Question]:
+        """Return the questions without an answer, oldest first."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, now)
+            found = self._select(db, "decided IS NULL AND created <= ? AND expires > ?", moment, moment)
+        return [asked.question for asked in reversed(found) if asked.is_open]
+
+    def about(self, bound: Mapping[str, str], now: datetime) -> list[Asked]:
+        """Return the questions about exactly this call whose consents are open; see `ApprovalStore.about`."""
+        call = (bound["principal"], bound["tool"], bound["digest"], bound["fingerprint"])
+        with self.database.transaction() as db:
+            moment = self._mark(db, now)
+            found = self._select(db, f"{_CALL} AND created <= ? AND expires > ?", *call, moment, moment)
+        return [asked for asked in found if asked.is_open]
+
+    def decide(self, code: str, answer: SignedAnswer) -> None:
+        """Keep a person's answer; its signature is judged when it is used."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, answer.at)
+            asked = self._find(db, code)
+            if asked is None:
+                raise ApprovalRefused(f"There is no question {in_quotes(code, SHOWN)}. Nothing was decided.")
+            if asked.decision is not None:
+                raise ApprovalRefused(f"{asked.question.code} is decided already, and an answer is not changed.")
+            if moment >= ticks(asked.question.expires):
+                raise ApprovalRefused(f"{asked.question.code} has expired. Nothing was decided; it must be asked anew.")
+            db.execute(
+                "UPDATE questions SET approver = ?, approved = ?, decided = ?, signature = ? WHERE code = ?",
+                (answer.approver, answer.approved, ticks(answer.at), answer.signature, asked.question.code),
+            )
+
+    def _find(self, db: sqlite3.Connection, code: str) -> Asked | None:
+        return next(iter(self._select(db, "code = ?", read_code(code) or "")), None)
+
+    def _select(self, db: sqlite3.Connection, where: str, *values: Any) -> list[Asked]:
+        """Return the questions, the last answered first, then the newest; rows that hold none are passed over."""
+        query = f"SELECT {_ALL} FROM questions WHERE {where} ORDER BY decided DESC, created DESC, rowid DESC"  # noqa: S608
+        found = []
+        for row in db.execute(query, values).fetchall():
+            with suppress(TypeError, ValueError, LookupError, OverflowError):
+                question, answer = _question(row), _answer(row)
+                found.append(Asked(question, answer, self._is_open(db, question.consent.id)))
+        return found
+
+    def _is_open(self, db: sqlite3.Connection, consent_id: str) -> bool:
+        found = db.execute("SELECT 1 FROM open WHERE consent = ?", (consent_id,)).fetchone()
+        return found is not None and consent_id not in self._taken
+
+    def _mark(self, db: sqlite3.Connection, now: datetime) -> int:
+        """Remember the time and return the latest one known: what has expired stays so when the clock is put back."""
+        moment, seen = ticks(now), _seen(db)
+        if now + CLOCK_SLACK < moment_at(seen):
+            raise ApprovalsUnusable(
+                f"This machine's clock says {moment_at(moment):%Y-%m-%d %H:%M:%S} UTC, but {self.path} has seen "
+                f"{moment_at(seen):%Y-%m-%d %H:%M:%S}: no consent counts before the clock is past that. "
+                "Set it right; if it was wrong then, move the file away."
+            )
+        latest = max(moment, seen)
+        db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", (latest,))
+        return latest
+
+
+def _check_limit(waiting: int, principal: str) -> None:
+    if waiting >= OPEN_LIMIT:
+        why = f"{OPEN_LIMIT} questions of {in_quotes(principal, SHOWN)} wait for a person already"
+        raise ApprovalRefused(f"Refused: {why}. Nothing was sent. Decide some, or let them expire.")
+
+
+def _insert(db: sqlite3.Connection, consent: OpenConsent, *, elsewhere: bool) -> None:
+    values = (consent.id, consent.digest, consent.principal, elsewhere, ticks(consent.expires))
+    db.execute("INSERT INTO open VALUES (?, ?, ?, ?, ?)", values)
+
+
+def _seen(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT seen FROM clock").fetchone()
+    return min(max(row[0], 0), _LATEST) if row and isinstance(row[0], int) else 0
+
+
+def _forget(db: sqlite3.Connection, moment: int) -> None:
+    """Delete what expired long ago; people may want to see what happened to a question for a while."""
+    before = ticks(moment_at(moment) - KEPT)
+    for table in ("questions", "open"):
+        db.execute(f"DELETE FROM {table} WHERE expires <= ?", (before,))  # noqa: S608 - our own names
+
+
+def _question(row: tuple[Any, ...]) -> Question:
+    values = dict(zip(_COLUMNS, row, strict=False))
+    moments = {name: moment_at(values[name]) for name in ("created", "expires")}
+    return Question(**{**values, **moments, "other_approver": _truth(values["other_approver"])})
+
+
+def _answer(row: tuple[Any, ...]) -> SignedAnswer | None:
+    approver, approved, at, signature = given = row[len(_COLUMNS) :]
+    if given == (None,) * 4:
+        return None
+    if not isinstance(approver, str) or not isinstance(signature, bytes):
+        raise TypeError("half an answer")
+    return SignedAnswer(approver, _truth(approved), moment_at(at), signature)
+
+
+def _truth(value: Any) -> bool:
+    return {0: False, 1: True}[value]

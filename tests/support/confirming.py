@@ -1,0 +1,97 @@
+"""A confirmer at a desk of its own: one request, its clock, what is found when it is read again, and who answers."""
+
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from approving import APPROVERS, NOW
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.errors import ApprovalRequired, ConsentDeclined
+from ap_mcp.guard.callers import AskBack, Caller, FormAnswer
+from ap_mcp.guard.consent import FIELD, Confirmer, Consent, Mode, Request, digest_of
+from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.guard.seal import Sealer
+from ap_mcp.guard.stores import ApprovalStore
+from ap_mcp.state.local import LocalStore
+
+SHOP = Impact("delete_cluster", "destroy", "shop-prod", "Deletes cluster shop-prod for good.", stable={"id": "0e1f"})
+CALL = HttpCall(
+    "delete_cluster",
+    "DELETE",
+    "/clusters/0e1f",
+    query=(("a", "1"), ("b", "2")),
+    headers={"x": "y"},
+    body=b'{"a":1,"b":2}',
+)
+ARGUMENTS = {"cluster_id": "0e1f", "delete_obs": "try"}
+DELETE = Request("delete_cluster", ARGUMENTS, digest_of(ARGUMENTS, {}), SHOP, (CALL,), "project", NOW)
+IVAN = Caller("ivan")
+NAMED = FormAnswer("accept", {FIELD: "shop-prod"})
+
+
+@dataclass
+class Desk:
+    """A confirmer with a clock of its own, what would be found when reading again, and who answers forms.
+
+    Without a store of its own, each call is of another process, which shares no more than the file.
+    """
+
+    folder: Path
+    mode: Mode = "human"
+    time: datetime = NOW
+    found: list[Request] = field(default_factory=list)
+    """What is found each next time; what was found first, once that is used up."""
+    answers: list[FormAnswer] = field(default_factory=list)
+    shown: list[str] = field(default_factory=list)
+    patience: float = 20
+    store: ApprovalStore | None = None
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "approvals.db"
+
+    @property
+    def confirmer(self) -> Confirmer:
+        store = self.store or LocalStore(self.path)
+        return Confirmer(self.mode, Sealer(b"k" * 32), store, APPROVERS, lambda: self.time, self.patience)
+
+    async def ask(self, request: Request = DELETE, caller: Caller = IVAN) -> Consent | AskBack:
+        async def look_again(at: datetime | None) -> Request:
+            fresh = self.found.pop(0) if self.found else request
+            return fresh if at is None else replace(fresh, shown_at=at)
+
+        return await self.confirmer.confirm(request, caller, look_again)
+
+    async def refusal(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
+        with pytest.raises(ConsentDeclined) as caught:
+            await self.ask(request, caller)
+        assert "Nothing was sent" in str(caught.value)
+        return str(caught.value)
+
+    async def code(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
+        with pytest.raises(ApprovalRequired) as caught:
+            await self.ask(request, caller)
+        return caught.value.code
+
+    async def token(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
+        with pytest.raises(ApprovalRequired) as caught:
+            await self.ask(request, caller)
+        assert caught.value.token
+        return caught.value.token
+
+    async def question(self, request: Request = DELETE, **caller: Any) -> AskBack:
+        asked = await self.ask(request, Caller("ivan", can_return=True, **caller))
+        assert isinstance(asked, AskBack)
+        return asked
+
+    async def push(self, text: str, schema: dict[str, Any]) -> FormAnswer:
+        assert schema["required"] == [FIELD]
+        self.shown.append(text)
+        return self.answers.pop(0) if self.answers else NAMED
+
+    @property
+    def pushed(self) -> Caller:
+        return Caller("ivan", push=self.push)
