@@ -120,9 +120,9 @@ class EffectRule:
     effect: Effect
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
-    """One documented operation, which is one tool."""
+    """One documented operation, which is one tool; equal to itself only, so that what is made of it can be kept."""
 
     id: str
     method: str
