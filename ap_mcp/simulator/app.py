@@ -193,11 +193,11 @@ class Simulator:
             body = answer.body if answer.verbatim else public(answer.body)
             sent = _encoded(answer, body, answer.status or operation.status)
         if self._strict_answers and sent.status < 400 and not answer.empty:
-            self._check_answer(operation, sent, body)
+            self._check_answer(operation, sent)
         return sent
 
-    def _check_answer(self, operation: Operation, sent: Sent, body: Any) -> None:
-        problems = wrong_answer(operation, sent.status, sent.media_type, body)
+    def _check_answer(self, operation: Operation, sent: Sent) -> None:
+        problems = wrong_answer(operation, sent.status, sent.media_type, sent.body)
         if problems:
             self.state.violations += [f"{operation.id}: {problem}" for problem in problems]
             reason = "the simulator's own answer does not fit the spec: " + "; ".join(problems)

@@ -44,15 +44,16 @@ def wrong_body(operation: Operation, body: Any) -> Problems:
     return _listed(_validator(operation, "body").iter_errors(body))
 
 
-def wrong_answer(operation: Operation, status: int, media_type: str | None, body: Any) -> Problems:
-    """Check what a handler answered: status, media type and every property."""
+@lru_cache(MOST_KEPT)
+def wrong_answer(operation: Operation, status: int, media_type: str | None, content: bytes) -> Problems:
+    """Check what is about to be answered: status, media type and every property; the same answer only once."""
     problems = []
     if status != operation.status:
         problems.append(f"status {status}, the spec says {operation.status}")
     if media_type != operation.response_type:
         problems.append(f"media type {media_type}, the spec says {operation.response_type}")
     if not problems and media_type == JSON and operation.response is not None:
-        problems = _listed(_validator(operation, "answer").iter_errors(body))
+        problems = _listed(_validator(operation, "answer").iter_errors(json.loads(content)))
     return problems
 
 
