@@ -121,9 +121,8 @@ class World:
                 "sequence": next(self._sequence),
                 "random": self.random.getstate(),
                 "events": [[at.isoformat(), order, event, payload] for at, order, event, payload in self._events],
-                "tables": self._tables,
             }
-            return dict(json.loads(json.dumps(state)))
+            return {**json.loads(json.dumps(state)), "tables": _copied(self._tables)}
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any], clock: Clock | None = None) -> Self:
