@@ -1,6 +1,7 @@
 """Flat input schemas for tools, generated from the specs; and strict copies of the specs' own schemas."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from ap_mcp.specs import FILE, Argument, Operation, Schema, pointed, tokens
@@ -25,10 +26,27 @@ SHOWN = (
 )
 ARRAY_KEYWORDS = ("minItems", "maxItems", "uniqueItems")
 MAP_KEYWORDS = {"minItems": "minProperties", "maxItems": "maxProperties"}
+MOST_KEPT = 256
+"""Schemas that are kept once they were made: a few for each operation."""
 
 
 def input_schema(operation: Operation) -> dict[str, Any]:
-    """Return the schema a client is shown: a flat object without `$ref`, closed at its root."""
+    """Return the schema a client is shown: a flat object without `$ref`, closed at its root.
+
+    The object and its `properties` belong to the caller; what is below them is shared and must stay as it is.
+    """
+    made = _input_schema(operation)
+    return {**made, "properties": dict(made["properties"])}
+
+
+def checked_schema(operation: Operation) -> dict[str, Any]:
+    """Return the input schema with what is checked but not shown: the form of a map's keys; shared as that one is."""
+    made = _checked_schema(operation)
+    return {**made, "properties": dict(made["properties"])}
+
+
+@lru_cache(MOST_KEPT)
+def _input_schema(operation: Operation) -> dict[str, Any]:
     required = [name for name, argument in operation.arguments.items() if is_required(operation, argument)]
     return {
         "type": "object",
@@ -38,15 +56,14 @@ def input_schema(operation: Operation) -> dict[str, Any]:
     }
 
 
-def checked_schema(operation: Operation) -> dict[str, Any]:
-    """Return the input schema with what is checked but not shown: the form of a map's keys."""
+@lru_cache(MOST_KEPT)
+def _checked_schema(operation: Operation) -> dict[str, Any]:
     schema = input_schema(operation)
     for name, argument in operation.arguments.items():
         if argument.entries:
             leaf = nodes_at(operation, argument.places[0])[-1]
-            schema["properties"][name]["propertyNames"] = _shown(
-                operation, walk(operation, leaf, argument.entries["key"])[-1]
-            )
+            keys = _shown(operation, walk(operation, leaf, argument.entries["key"])[-1])
+            schema["properties"][name] = {**schema["properties"][name], "propertyNames": keys}
     return strict(operation, schema)
 
 

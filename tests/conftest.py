@@ -12,7 +12,8 @@ from ap_mcp.specs import Catalog, load_catalog
 
 pytest.register_assert_rewrite("agent", "confirming", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
 
-settings.register_profile("steady", derandomize=True)
+settings.register_profile("steady", derandomize=True, max_examples=40)
+settings.register_profile("thorough", max_examples=600, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
 MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it, for its user only

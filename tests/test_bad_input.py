@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -23,11 +24,8 @@ ANY_ID = "3d7c0a52-5c1e-11ef-9a41-0255ac100d01"
 RELEASE = {"cluster_id": TEAM_SANDBOX, "namespace": "default", "name": "cache", "chart_id": REDIS, "version": "18.6.1"}
 WRONG = {"string": 7, "integer": "7", "boolean": "yes", "array": "x", "object": [1]}
 """For each type a value of another."""
-HOSTILE = (
-    *("a/b", "/", "//", "a/../b", "../../x", "%2f", "%2F..%2F", "%2e%2e", "%", "a b", " ", "a\x00b", "a\r\nHost: x"),
-    *("\t", "\x7f", "\u202e", "é", "a?x=1", "a#b", ";a", "a\\b", "*", "{project_id}", "@", ":", "x" * 5000),
-)
-"""Path values that would change a path if they were not encoded."""
+HOSTILE = ("a/../b", "%2F..%2F", "a\r\nHost: x", "a?x=1#b", "{project_id}")
+"""Path values that would change a path if they were not encoded; `test_binding_properties` draws many more."""
 
 
 def good(schema: Mapping[str, Any], name: str = "") -> Any:
@@ -182,26 +180,25 @@ def path_arguments() -> list[tuple[str, str, str]]:
 async def test_no_value_can_change_the_path_of_a_request(tmp_path: Path, catalog: Catalog) -> None:
     (tmp_path / "chart.tgz").write_bytes(b"x")
     async with unharmed(tmp_path) as agent:
-        for tool, argument, wanted in path_arguments():
+        for (tool, argument, wanted), value in zip(path_arguments(), cycle(HOSTILE), strict=False):
             base = required(catalog[tool]) | MORE.get(tool, {})
-            for value in HOSTILE:
-                agent.app.state.log.clear()
-                await agent.fail(tool, **base | {argument: value})
-                if argument == "cluster_id":
-                    assert agent.sent == ["list_clusters"], agent.said
-                    continue
-                assert agent.sent
-                for request in agent.app.state.log:
-                    assert request.operation == tool or request.method == "GET"
-                    path, template = request.path.split("/"), catalog[request.operation].path.split("/")
-                    assert len(path) == len(template)
-                    assert request.path.isascii()
-                    assert request.path.isprintable()
-                    if wanted in template:
-                        assert unquote(path[template.index(wanted)]) == value
             agent.app.state.log.clear()
-            for value in ("", ".", "..", "\udc80"):
-                assert f"- {argument}: " in await agent.fail(tool, **base | {argument: value})
+            await agent.fail(tool, **base | {argument: value})
+            if argument == "cluster_id":
+                assert agent.sent == ["list_clusters"], agent.said
+                continue
+            assert agent.sent
+            for request in agent.app.state.log:
+                assert request.operation == tool or request.method == "GET"
+                path, template = request.path.split("/"), catalog[request.operation].path.split("/")
+                assert len(path) == len(template)
+                assert request.path.isascii()
+                assert request.path.isprintable()
+                if wanted in template:
+                    assert unquote(path[template.index(wanted)]) == value
+            agent.app.state.log.clear()
+            for nothing in ("", ".", "..", "\udc80"):
+                assert f"- {argument}: " in await agent.fail(tool, **base | {argument: nothing})
             assert agent.sent == []
 
 

@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, unquote
 
 import pytest
 from drawn import arguments_of, filled_of
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from sdk_oracle import our_wire
@@ -23,31 +23,32 @@ from ap_mcp.specs import MULTIPART, Operation, Schema, load_catalog
 PROJECT = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 BODIES = sorted(name for name, operation in load_catalog().items() if operation.body)
 PATHS = sorted(name for name, operation in load_catalog().items() if "{" in operation.path)
+MOST_IN_A_PATH = 4
+"""Values of a call that become parts of its path."""
 PROPERTY = settings(
-    max_examples=25,
+    max_examples=15,
     deadline=None,
-    derandomize=True,
-    database=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )
 
 
-@pytest.mark.parametrize("tool", PATHS)
+ODD = st.text() | st.text(alphabet="./%2fF;\\?#& \r\n\u0000\uff0e\uff0f")
+
+
 @PROPERTY
-@given(data=st.data())
-def test_no_path_value_changes_the_number_of_segments(tool: str, data: st.DataObject) -> None:
-    operation = load_catalog()[tool]
-    odd = st.text() | st.text(alphabet="./%2fF;\\?#& \r\n\u0000\uff0e\uff0f")
-    texts = {n: data.draw(odd) for n, argument in operation.arguments.items() if argument.path_parameter}
-    project = data.draw(odd)
-    assume(all(value not in {"", ".", ".."} for value in (*texts.values(), project)))
-    call = bind(operation, texts, project_id=project, filled={}, files={})
-    template = operation.path.split("/")
-    segments = call.path.split("/")
-    assert len(segments) == len(template)
-    assert re.fullmatch(r"[A-Za-z0-9._~%/-]+", call.path)
-    wanted = {"{project_id}": project} | {f"{{{operation.arguments[n].path_parameter}}}": v for n, v in texts.items()}
-    assert [unquote(segment) for segment in segments] == [wanted.get(part, part) for part in template]
+@given(ODD, st.lists(ODD, min_size=MOST_IN_A_PATH, max_size=MOST_IN_A_PATH))
+@example("a/../b", ["%2e%2e", "../../x", "a?x=1#b", "a\\b;{project_id}@:*\r\nHost: x"])
+@example("{project_id}", ["%2F..%2F", " ", "x" * 5000, "\u202e\x7fé"])
+def test_no_path_value_changes_the_segments_of_any_operation(project: str, values: list[str]) -> None:
+    assume(not {"", ".", ".."} & {project, *values})
+    for tool in PATHS:
+        operation = load_catalog()[tool]
+        names = {n: argument.path_parameter for n, argument in operation.arguments.items() if argument.path_parameter}
+        call = bind(operation, dict(zip(names, values, strict=False)), project_id=project, filled={}, files={})
+        wanted = {"{project_id}": project} | {f"{{{names[n]}}}": v for n, v in zip(names, values, strict=False)}
+        assert re.fullmatch(r"[A-Za-z0-9._~%/-]+", call.path)
+        template = operation.path.split("/")
+        assert [unquote(segment) for segment in call.path.split("/")] == [wanted.get(part, part) for part in template]
 
 
 @PROPERTY

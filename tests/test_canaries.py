@@ -19,6 +19,7 @@ from approving import MINUTE, question
 from canaries import (
     AT_ONCE,
     CHART,
+    IN_OBJECT,
     IN_TEXT,
     MARK,
     Lookout,
@@ -120,17 +121,18 @@ async def test_every_tool_is_watched(tmp_path: Path, prepared: Prepared) -> None
 # Answers
 
 
-@pytest.mark.parametrize("reckless", [False, True])
+@pytest.mark.parametrize(("reckless", "turn"), [(False, 0), (True, 7)])
 async def test_no_secret_in_an_answer_is_told(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout, reckless: bool
+    tmp_path: Path, prepared: Prepared, lookout: Lookout, reckless: bool, turn: int
 ) -> None:
     calls = harmless_calls(prepared.state, tmp_path)
-    for turn in range(0, len(IN_TEXT), AT_ONCE):
-        transport = Meddling(unchecked(prepared.state), Planter(turn, reckless=reckless))
-        async with watched(tmp_path, lookout, prepared, transport) as agent:
-            for tool, arguments in calls.items():
-                result = await agent.run(tool, arguments)
-                lookout.look(f"{tool}, turn {turn}", await leaving(agent, result))
+    planter = Planter(turn, reckless=reckless)
+    transport = Meddling(unchecked(prepared.state), planter)
+    async with watched(tmp_path, lookout, prepared, transport) as agent:
+        for tool, arguments in calls.items():
+            result = await agent.run(tool, arguments)
+            lookout.look(f"{tool}, turn {turn}", await leaving(agent, result))
+    assert planter.planted >= set(IN_TEXT) | set(IN_OBJECT)
 
 
 @pytest.mark.parametrize(("confirm", "turn"), [("human", 0), ("approval", 5), ("token", 10)])
@@ -172,7 +174,7 @@ async def test_no_secret_is_told_while_something_is_waited_for(
     async def tell(progress: float, total: float | None, message: str | None) -> None:
         told.append(f"{progress} of {total}: {message}")
 
-    for turn in range(len(IN_TEXT)):
+    for turn in range(0, len(IN_TEXT), AT_ONCE):
         app = unchecked(prepared.state)
         row = app.state.world.table("clusters")[ML_BATCH]
         row["metadata"]["name"], row["status"]["phase"] = f"ml {IN_TEXT[turn](MARK)} batch", "Creating"
@@ -199,7 +201,7 @@ async def test_no_secret_in_an_error_is_told(tmp_path: Path, prepared: Prepared,
     async with watched(tmp_path, lookout, prepared, transport, environment=OURS.exports(ENDPOINT)) as agent:
         for turn, (tool, arguments) in enumerate(calls.items()):
             transport.only = {WAIT_FOR: "get_job"}.get(tool, tool)
-            for number in range(turn % 3, len(refusals()), 3):
+            for number in range(turn % 6, len(refusals()), 6):
                 transport.number = number
                 result = await agent.run(tool, arguments)
                 lookout.look(f"{tool}, refusal {number}", await leaving(agent, result))
@@ -257,12 +259,19 @@ async def test_no_secret_is_told_when_our_own_code_stumbles(
     def stumble(*found: Any, **more: Any) -> None:
         raise ValueError(f"cannot make sense of {found} and {more}")
 
-    for place in ("gateway.bind", "finishing.summarise", "guard.build_impact", "guard.digest_of"):
+    calls = everything(prepared, tmp_path)
+    some = [tool for turn, tool in enumerate(calls) if tool in TOOLS or not turn % 4]
+    for place, tools in (
+        ("gateway.bind", some),
+        ("finishing.summarise", some),
+        ("guard.build_impact", TOOLS),
+        ("guard.digest_of", TOOLS),
+    ):
         with monkeypatch.context() as patch:
             patch.setattr(f"ap_mcp.{place}", stumble)
             async with watched(tmp_path, lookout, prepared, Meddling(unchecked(prepared.state), Planter())) as agent:
-                for tool, arguments in everything(prepared, tmp_path).items():
-                    lookout.look(f"{place} {tool}", await leaving(agent, await agent.run(tool, arguments)))
+                for tool in tools:
+                    lookout.look(f"{place} {tool}", await leaving(agent, await agent.run(tool, calls[tool])))
         assert any("stumbled: ValueError" in message for message in caplog.messages), place
         caplog.clear()
 
@@ -275,7 +284,7 @@ async def test_no_secret_stands_in_an_exception(tmp_path: Path, prepared: Prepar
     ) as autopilot:
         for turn, (tool, arguments) in enumerate(everything(prepared, tmp_path).items()):
             transport.only = tool
-            for number in range(turn % 4, len(refusals()), 4):
+            for number in range(turn % 6, len(refusals()), 6):
                 transport.number = number
                 for error in await raised(autopilot, tool, arguments):
                     lookout.look(f"{tool}, refusal {number}", *shown(error))
@@ -315,12 +324,12 @@ def test_no_secret_is_printed_by_a_call(
         return autopilot_on(served[-1].app, None, served[-1], **settings)
 
     monkeypatch.setattr(import_module("ap_mcp.cli.call"), "chosen_autopilot", autopilot)
-    for turn, output in enumerate(("text", "json", "raw")):
+    for turn, (tool, arguments) in enumerate(calls.items()):
+        output = ("text", "json", "raw")[turn % 3]
         served.append(Meddling(unchecked(prepared.state), Planter(turn)))
-        for tool, arguments in calls.items():
-            done = CliRunner().invoke(main, ["call", tool, "--json", "-", "--output", output], json.dumps(arguments))
-            assert done.stdout or done.exit_code, done.stderr
-            lookout.look(f"call {tool} {output}", done.stdout, done.stderr)
+        done = CliRunner().invoke(main, ["call", tool, "--json", "-", "--output", output], json.dumps(arguments))
+        assert done.stdout or done.exit_code, done.stderr
+        lookout.look(f"call {tool} {output}", done.stdout, done.stderr)
     lookout.look_below(tmp_path, except_for=("files", CHART))
 
 

@@ -4,13 +4,15 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from ap_mcp.cli import main
+
 SECONDS = 60
-OTHERWISE = "from importlib import import_module as load; demo = load('ap_mcp.cli.demo'); {}; demo.demo()"
-"""Runs the demo with something in it changed."""
+DEMO = import_module("ap_mcp.cli.demo")
 
 
 def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -83,17 +85,32 @@ def test_a_blocked_upgrade_is_assessed_mended_checked_again_agreed_to_and_waited
         assert found, f"{each!r} is missing; before it: {before[-500:]}"
 
 
-def test_a_step_that_goes_wrong_ends_it_with_an_error(tmp_path: Path) -> None:
-    told = run(tmp_path, "-c", OTHERWISE.format("demo.VERSION = 'v9.99'"))
-    assert told.returncode == 1
-    assert "create_cluster failed" in told.stderr
-    assert "Traceback" not in told.stderr
-    assert "Done" not in told.stdout
+def failing(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
+    """Run the demo in this process, with what a test changed in it; return why it ended before its end."""
+    for name in [name for name in os.environ if name.startswith(("AP_MCP_", "XDG_"))]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(home))
+    with pytest.raises(SystemExit) as ended:
+        main(["demo"])
+    assert ended.value.code == 1
+    shown, why = capfd.readouterr()
+    assert "Done" not in shown
+    return why
 
 
-def test_a_person_who_declines_where_they_should_agree_ends_it_too(tmp_path: Path) -> None:
-    told = run(tmp_path, "-c", OTHERWISE.format("demo.Person.agrees = property(lambda _: False, lambda *_: None)"))
-    assert told.returncode == 1
-    assert "get_cluster_certificate failed:" in told.stderr
-    assert "The person who was asked said no." in told.stderr
-    assert "Done" not in told.stdout
+def test_a_step_that_goes_wrong_ends_it_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(DEMO, "VERSION", "v9.99")
+    why = failing(tmp_path, monkeypatch, capfd)
+    assert "create_cluster failed" in why
+    assert "Traceback" not in why
+
+
+def test_a_person_who_declines_where_they_should_agree_ends_it_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(DEMO.Person, "agrees", property(lambda _: False, lambda *_: None), raising=False)
+    why = failing(tmp_path, monkeypatch, capfd)
+    assert "get_cluster_certificate failed:" in why
+    assert "The person who was asked said no." in why

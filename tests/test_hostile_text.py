@@ -161,24 +161,23 @@ async def flaws_of(agent: Agent, tool: str, arguments: dict[str, Any]) -> list[s
     return [f"{tool}: {each[:300]}" for each in found]
 
 
-@pytest.mark.parametrize(("keep", "turns"), [(True, (0, 3, 6)), (False, (0, 2, 5, 7))])
+@pytest.mark.parametrize(("keep", "turn"), [(True, 0), (True, 3), (False, 5)])
 async def test_text_from_the_cloud_never_speaks_in_our_voice(
-    tmp_path: Path, prepared: Prepared, keep: bool, turns: tuple[int, ...]
+    tmp_path: Path, prepared: Prepared, keep: bool, turn: int
 ) -> None:
     calls = harmless_calls(prepared.state, tmp_path)
     found: list[str] = []
-    for turn in turns:
-        forging = Meddling(unchecked(prepared.state), Forger(turn, keep=keep))
-        async with connected(tmp_path, app=forging.app, transport=forging) as agent:
-            for tool, arguments in calls.items():
-                found += await flaws_of(agent, tool, arguments)
-            found += await flaws_of(agent, "get_cluster", {"cluster_id": "nobody"})
-            wanted = {"kind": "backup", "cluster_id": CHECKOUT_STAGING, "id": "nothing"}
-            found += await flaws_of(agent, WAIT_FOR, wanted)
+    forging = Meddling(unchecked(prepared.state), Forger(turn, keep=keep))
+    async with connected(tmp_path, app=forging.app, transport=forging) as agent:
+        for tool, arguments in calls.items():
+            found += await flaws_of(agent, tool, arguments)
+        found += await flaws_of(agent, "get_cluster", {"cluster_id": "unknown"})
+        wanted = {"kind": "backup", "cluster_id": CHECKOUT_STAGING, "id": "nothing"}
+        found += await flaws_of(agent, WAIT_FOR, wanted)
     assert found == []
 
 
-@pytest.mark.parametrize(("confirm", "turn"), [("human", 0), ("human", 3), ("approval", 6)])
+@pytest.mark.parametrize(("confirm", "turn"), [("human", 3), ("approval", 6)])
 async def test_text_from_the_cloud_never_speaks_to_a_person_who_is_asked(
     tmp_path: Path, prepared: Prepared, confirm: str, turn: int
 ) -> None:

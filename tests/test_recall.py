@@ -21,7 +21,7 @@ from ap_mcp.vendor import text
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 CLUSTER = {"cluster_id": "5a9f2b1e-3c1d-11ef-8a6b-0255ac100b01"}
 
-examples = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 names = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=30)
 reasons = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
 lines = st.text("abcdefghij klmnopqrstuvwxyzäöü中文.,:;()'\"=\\", max_size=120)
@@ -255,7 +255,7 @@ def test_a_list_of_tasks_tells_the_newest_and_counts_the_others(tool: str, field
 
 
 @pytest.mark.parametrize(("tool", "field"), [("list_backups", "tasks"), ("list_upgrade_workflows", "workflows")])
-@settings(examples, max_examples=25)
+@examples
 @given(body=tasks())
 def test_the_pages_of_a_list_hold_every_entry_once(tool: str, field: str, body: dict[str, Any]) -> None:
     seen: list[str] = []
@@ -332,7 +332,7 @@ edits = st.tuples(
 )
 
 
-@settings(examples, max_examples=40)
+@examples
 @given(st.lists(st.lists(edits, max_size=4), min_size=1, max_size=8))
 def test_every_setting_that_changed_between_revisions_is_named(drawn: list[list[Any]]) -> None:
     values: dict[str, Any] = {}

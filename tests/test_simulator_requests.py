@@ -10,7 +10,7 @@ from starlette.types import Message
 
 from ap_mcp.simulator import constants, registry
 from ap_mcp.simulator.registry import Answer, SimulatedRequest
-from ap_mcp.simulator.validation import Checks
+from ap_mcp.simulator.validation import wrong_parameters
 from ap_mcp.specs import Catalog
 
 pytestmark = pytest.mark.anyio
@@ -116,8 +116,8 @@ def test_parameters_are_read_as_the_type_their_schema_names(catalog: Catalog) ->
     schemas = {"count": {"type": "integer", "maximum": 9}, "deep": {"type": "boolean"}}
     parameters = tuple({"name": name, "in": "query", "schema": schema} for name, schema in schemas.items())
     operation = replace(catalog["list_charts"], parameters=parameters)
-    assert Checks().parameters(operation, "query", {"count": "9", "deep": "true"}) == []
-    assert len(Checks().parameters(operation, "query", {"count": "10", "deep": "yes"})) == 2
+    assert wrong_parameters(operation, "query", {"count": "9", "deep": "true"}) == []
+    assert len(wrong_parameters(operation, "query", {"count": "10", "deep": "yes"})) == 2
 
 
 async def test_a_missing_query_parameter_is_refused_with_the_services_code(caller: Caller) -> None:

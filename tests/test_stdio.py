@@ -14,18 +14,19 @@ import pytest
 from agent import text_of
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
+from click.testing import CliRunner
 from guarded import Action, Person
 from mcp import Client
 from mcp.client.session import ElicitationFnT
 from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 
+from ap_mcp.cli import main
 from ap_mcp.simulator.constants import SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.specs import Catalog
 
 pytestmark = pytest.mark.anyio
 
-SERVE = ["-m", "ap_mcp", "serve"]
-SIMULATED = [*SERVE, "--simulate"]
+SIMULATED = ["-m", "ap_mcp", "serve", "--simulate"]
 SECONDS = 30
 ERAS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 AUDIT = ".local/state/ap-mcp/audit.jsonl"
@@ -114,16 +115,19 @@ async def test_a_session_over_real_pipes_and_real_http(
         await connected.call_tool("add_cluster_tags", {"cluster_id": "search-dev", "tags": {"größe": "klein"}})
         shown = await connected.call_tool("get_cluster", {"cluster_id": SEARCH_DEV})
         assert shown.structured_content["tags"]["größe"] == "klein"
+        await a_person_says_no(connected, person)
+        assert recorded(tmp_path)[2:] == []
+        person.action, person.typed = "accept", None
         gone = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
         assert not gone.is_error
-        assert ["Deletes cluster" in shown for shown in person.read] == [True]
-        failed = await connected.call_tool("get_cluster", {"cluster_id": "nobody"})
+        assert all("Deletes cluster" in shown for shown in person.read)
+        failed = await connected.call_tool("get_cluster", {"cluster_id": "unknown"})
         assert failed.is_error
-        assert text_of(failed).startswith('No cluster is called "nobody"')
-    told = (tmp_path / "stderr.txt").read_text()
-    assert "SIMULATED: no cloud is touched" in told
-    assert "Traceback" not in told
-    tagged, done, decided, finished = (json.loads(line) for line in (tmp_path / AUDIT).read_text().splitlines())
+        assert text_of(failed).startswith('No cluster is called "unknown"')
+    said = (tmp_path / "stderr.txt").read_text()
+    assert "SIMULATED: no cloud is touched" in said
+    assert "Traceback" not in said
+    tagged, done, decided, finished = recorded(tmp_path)
     assert (tagged["tool"], tagged["effect"], tagged["channel"]) == ("add_cluster_tags", "write", "")
     assert (done["of"], done["result"]) == (tagged["seq"], "succeeded")
     assert (decided["tool"], decided["target"], decided["channel"]) == ("delete_cluster", "team-sandbox", "form")
@@ -131,46 +135,36 @@ async def test_a_session_over_real_pipes_and_real_http(
     assert finished["result"] == "succeeded"
 
 
+def recorded(folder: Path) -> list[dict[str, Any]]:
+    """The lines of the audit."""
+    return [json.loads(line) for line in (folder / AUDIT).read_text().splitlines()]
+
+
 NO: tuple[tuple[Action, str | None, str], ...] = (
     ("decline", None, "The person who was asked said no."),
     ("cancel", None, "The person who was asked did not answer."),
     ("accept", "team-sandbo", 'The name typed was not "team-sandbox".'),
-    ("accept", "TEAM-SANDBOX", 'The name typed was not "team-sandbox".'),
-    ("accept", "", 'The name typed was not "team-sandbox".'),
 )
-"""What a person does with a form, what they type, and what the agent is told then."""
+"""What a person does with a form, what they type, and what the agent reads then."""
 
 
-@pytest.mark.parametrize("mode", ERAS)
-async def test_a_guarded_call_that_nobody_agrees_to_is_not_sent(tmp_path: Path, mode: str) -> None:
-    person = Person()
-    async with client(tmp_path, mode, person=person) as connected:
-        for person.action, person.typed, told in NO:
-            refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
-            assert refused.is_error
-            assert told in text_of(refused)
-        assert len(person.read) == len(NO)
-        shown = await connected.call_tool("get_cluster", {"cluster_id": TEAM_SANDBOX})
-        assert shown.structured_content["phase"] == "Available"
-    assert not (tmp_path / AUDIT).exists()
-
-
-@pytest.mark.parametrize("mode", ERAS)
-async def test_a_client_that_cannot_ask_is_told_how_a_person_approves(tmp_path: Path, mode: str) -> None:
-    async with client(tmp_path, mode) as connected:
+async def a_person_says_no(connected: Client, person: Person) -> None:
+    """Make a guarded call that is not agreed to, in every way; nothing must be sent."""
+    for person.action, person.typed, why in NO:
         refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
         assert refused.is_error
-        assert text_of(refused).startswith("approval_required: nothing was sent.")
-        shown = await connected.call_tool("get_cluster", {"cluster_id": TEAM_SANDBOX})
-        assert shown.structured_content["phase"] == "Available"
+        assert why in text_of(refused)
+    assert len(person.read) == len(NO)
+    shown = await connected.call_tool("get_cluster", {"cluster_id": TEAM_SANDBOX})
+    assert shown.structured_content["phase"] == "Available"
 
 
-async def test_flags_reach_the_server(tmp_path: Path) -> None:
-    async with client(tmp_path, "auto", "--confirm", "deny", "--toolsets", "clusters") as connected:
+async def test_flags_reach_the_server_and_a_client_that_cannot_ask_reads_how_a_person_approves(tmp_path: Path) -> None:
+    async with client(tmp_path, "auto", "--confirm", "human", "--toolsets", "clusters") as connected:
         assert "get_quotas" not in {tool.name for tool in (await connected.list_tools()).tools}
         refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
         assert refused.is_error
-        assert "AP_MCP_CONFIRM=deny" in text_of(refused)
+        assert text_of(refused).startswith("approval_required: nothing was sent.")
 
 
 async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_with_its_client(tmp_path: Path) -> None:
@@ -190,13 +184,11 @@ async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_w
         assert await started.wait() == 0
 
 
-@pytest.mark.parametrize("command", [SERVE, SIMULATED])
-async def test_consent_cannot_be_switched_off(tmp_path: Path, command: list[str]) -> None:
-    async with process(tmp_path, *command, "--confirm", "off") as started:
-        out, err = await said(started)
-        assert await started.wait() == 2
-        assert out == ""
-        assert "'off' is not one of 'human', 'approval', 'token', 'deny'" in err
+@pytest.mark.parametrize("command", [["serve"], ["serve", "--simulate"]])
+def test_consent_cannot_be_switched_off(command: list[str]) -> None:
+    refused = CliRunner().invoke(main, [*command, "--confirm", "off"])
+    assert (refused.exit_code, refused.stdout) == (2, "")
+    assert "'off' is not one of 'human', 'approval', 'token', 'deny'" in refused.stderr
 
 
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])

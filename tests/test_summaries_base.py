@@ -410,13 +410,17 @@ def sampled(schema: Schema, operation: Operation, draw: st.DrawFn, depth: int = 
     return draw(st.sampled_from([*examples, "text", "v1.31", "2024-06-04 12:49:28 +0000 UTC", "{}", '{"a": 1}']))
 
 
+DRAWN = 8
+"""Answers that are drawn for each operation."""
+
+
 @st.composite
 def bodies(draw: st.DrawFn, operation: Operation) -> Any:
     return sampled(operation.response or {}, operation, draw)
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
-@settings(deadline=None, max_examples=25, suppress_health_check=list(HealthCheck))
+@settings(deadline=None, max_examples=DRAWN, suppress_health_check=list(HealthCheck))
 @given(data=st.data())
 def test_any_answer_becomes_a_result_that_fits_its_schema_and_reads_line_by_line(
     name: str, data: st.DataObject

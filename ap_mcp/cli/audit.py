@@ -1,4 +1,4 @@
-"""`ap-mcp audit`: read the record of guarded calls, and check that nobody else wrote in it."""
+"""`ap-mcp audit`: read the record of guarded calls, and check that it is intact."""
 
 import json
 from collections.abc import Mapping
@@ -25,9 +25,9 @@ def audit() -> None:
 @log_option
 @exits
 def verify(log: str | None) -> None:
-    """Check that no line was changed, lost, moved or added; exit 1 if one was, or if that cannot be told.
+    """Say whether the log is intact, or from which line on it is not, and which calls are of unknown outcome.
 
-    What a crash leaves behind is told as well: half a line that was sealed off, or a call whose outcome is unknown.
+    Exit 1 if a line was changed, lost, moved or added, or if the log or its key cannot be read.
     """
     from ap_mcp.errors import AuditFailed
 
@@ -41,10 +41,10 @@ def verify(log: str | None) -> None:
     for finding in findings:
         click.echo(str(finding))
     if any(finding.is_alarm for finding in findings):
-        click.echo(f"{found.path} is not as ap-mcp wrote it.")
+        click.echo(f"{found.path} is not intact.")
         raise click.exceptions.Exit(1)
     calls = "1 call" if count == 1 else f"{count} calls"
-    click.echo(f"{found.path}: {calls}, nothing was changed." if found.is_begun else _nothing(found))
+    click.echo(f"{found.path}: {calls}, intact." if found.is_begun else _nothing(found))
 
 
 @audit.command()
@@ -63,7 +63,7 @@ def show(last: int, *, as_json: bool, log: str | None) -> None:
     else:
         click.echo(_nothing(found))
     if any(finding.is_alarm for finding in found.verify()):
-        click.echo(f"{found.path} is not as ap-mcp wrote it: `ap-mcp audit verify` says where.", err=True)
+        click.echo(f"{found.path} is not intact: `ap-mcp audit verify` says from where on.", err=True)
 
 
 def _log(given: str | None) -> "AuditLog":
@@ -86,7 +86,7 @@ def _nothing(found: "AuditLog") -> str:
 
 def _document(call: "Call") -> dict[str, object]:
     """Return a call without what holds the lines together."""
-    aside = {"event", "key", "prev", "mac", "of"}
+    aside = {"event", "prev", "mac", "of"}
     finished = None if call.finished is None else {k: v for k, v in call.finished.items() if k not in {*aside, "seq"}}
     return {**{k: v for k, v in call.decided.items() if k not in aside}, "outcome": finished}
 
@@ -95,18 +95,18 @@ def _lines(call: "Call") -> str:
     """Return a call as lines to read; what comes from elsewhere is quoted."""
     from ap_mcp.wording import NAME_LIMIT, clean, in_quotes
 
-    told, done = call.decided, call.finished
-    target = f" on {in_quotes(told['target'], NAME_LIMIT)}" if told["target"] else ""
-    caller = f"for {in_quotes(told['principal'], NAME_LIMIT)}"
-    caller += f" through {in_quotes(told['client'], NAME_LIMIT)}" if told["client"] else ""
+    asked, done = call.decided, call.finished
+    target = f" on {in_quotes(asked['target'], NAME_LIMIT)}" if asked["target"] else ""
+    caller = f"for {in_quotes(asked['principal'], NAME_LIMIT)}"
+    caller += f" through {in_quotes(asked['client'], NAME_LIMIT)}" if asked["client"] else ""
     agreed = [
-        clean(told["decision"]),
-        f"asked by {clean(told['channel'])}" if told["channel"] else "",
-        f"approved by {in_quotes(told['approver'], NAME_LIMIT)}" if told["approver"] else "",
+        clean(asked["decision"]),
+        f"asked by {clean(asked['channel'])}" if asked["channel"] else "",
+        f"approved by {in_quotes(asked['approver'], NAME_LIMIT)}" if asked["approver"] else "",
     ]
     lines = [
-        f"{told['seq']}  {told['time']}  {clean(told['tool'])}{target} ({clean(told['effect'])}) {caller}",
-        f"   {json.dumps(told['arguments'], ensure_ascii=True)}" if told["arguments"] else "",
+        f"{asked['seq']}  {asked['time']}  {clean(asked['tool'])}{target} ({clean(asked['effect'])}) {caller}",
+        f"   {json.dumps(asked['arguments'], ensure_ascii=True)}" if asked["arguments"] else "",
         f"   {', '.join(part for part in agreed if part)}" if any(agreed) else "",
         f"   {_outcome(done)}" if done else "   outcome unknown: it was never recorded",
     ]

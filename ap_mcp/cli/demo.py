@@ -62,7 +62,7 @@ def demo() -> None:
 
 async def _session(console: "Console", folder: Path) -> None:
     from mcp import Client
-    from mcp.client.stdio import StdioServerParameters, get_default_environment
+    from mcp.client.stdio import StdioServerParameters, get_default_environment, stdio_client
 
     arguments = ["-m", "ap_mcp", "serve", "--simulate", "--speed", str(SPEED)]
     own = {f"AP_MCP_{name.upper()}": str(folder / place) for name, place in FOLDERS.items()}
@@ -73,7 +73,7 @@ async def _session(console: "Console", folder: Path) -> None:
         f"agent <-> stdio <-> ap-mcp serve <-> signed HTTP <-> simulator, {SPEED:g} times as fast as real time"
     )
     failure = None
-    async with Client(server, elicitation_callback=person) as client:
+    async with Client(stdio_client(server, sys.stderr), elicitation_callback=person) as client:
         try:
             await Story(client, console, folder, person).tell()
         except click.ClickException as error:

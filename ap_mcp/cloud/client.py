@@ -4,6 +4,7 @@ import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from typing import Any, Self
 
 import anyio
@@ -259,9 +260,15 @@ def _http_client(settings: Settings, transport: http.AsyncBaseTransport | None) 
     )
 
 
-def _ssl_context(settings: Settings) -> ssl.SSLContext | bool:
+@cache
+def _usual_authorities() -> ssl.SSLContext:
+    """Return what trusts the usual certificates: read once, which takes longer than all else of a client."""
+    return http.create_ssl_context(trust_env=False)
+
+
+def _ssl_context(settings: Settings) -> ssl.SSLContext:
     if settings.ca_file is None:
-        return True
+        return _usual_authorities()
     try:
         return ssl.create_default_context(cafile=str(settings.ca_file))
     except (ssl.SSLError, OSError) as error:

@@ -1,8 +1,9 @@
 """The audit log: what was decided before a guarded call is sent, and what became of it.
 
-Its lines are chained (see `chain`) with a key that stands beside it, its owner's only. Several processes write in
-turn, under a lock on the key's file. Where one was ended in the middle of a line, or somebody was at the files, the
-next one writes a line that says so and goes on below it: what was there stays, and so does what is known about it.
+Its lines are chained (see `audit_chain`) with a key that stands beside it, its owner's only. Several processes write
+in turn, under a lock on the key's file. Where one ended in the middle of a line, nothing was sent yet: the next one
+takes that line away and goes on. Where somebody changed the files, it leaves all as it is and goes on below a line
+that says so, and that no later one hides.
 """
 
 import errno
@@ -18,8 +19,8 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
 from ap_mcp.errors import AuditFailed, SettingsError
-from ap_mcp.guard.audit_chain import KEY_LENGTH, Chain, Head, Position, new_key
-from ap_mcp.guard.audit_check import DECIDED, FINISHED, MENDED, Call, Finding, calls, check, survey, trouble
+from ap_mcp.guard.audit_chain import KEY_LENGTH, Chain, Position, new_key
+from ap_mcp.guard.audit_check import DECIDED, FINISHED, RESUMED, Call, Finding, calls, check, newest_of, survey
 from ap_mcp.guard.file_lock import lock
 from ap_mcp.guard.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
 from ap_mcp.masking import mask, mask_text
@@ -75,7 +76,7 @@ class Entry:
     channel: str = ""
     approver: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return it as JSON, without secrets."""
         texts = {name: _plain(str(value)) for name, value in asdict(self).items() if name != "arguments"}
         return {**texts, "arguments": _plain(mask(dict(self.arguments)))}
@@ -95,7 +96,7 @@ class Outcome:
     request_id: str = ""
     detail: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """Return it as JSON, without secrets."""
         return {
             "result": self.result,
@@ -114,7 +115,7 @@ class AuditLog:
     Args:
         path: of the log; it and its folder are made for their owner only when first used.
         key_file: holds the key, which is made when first used; what the processes lock as well.
-        clock: tells the time, with its time zone.
+        clock: the time, with its time zone.
     """
 
     def __init__(self, path: Path, key_file: Path, clock: Callable[[], datetime] = _now) -> None:
@@ -128,7 +129,7 @@ class AuditLog:
         """Whether anything was ever recorded here, as far as the files tell.
 
         Raises:
-            AuditFailed: they cannot be looked at.
+            AuditFailed: they cannot be read.
         """
         with self._explained("read"):
             return self._has_lines()
@@ -142,10 +143,8 @@ class AuditLog:
         Raises:
             AuditFailed: it could not be recorded; the call must not be sent.
         """
-        with self._explained(
-            "written", "Nothing was sent.", "Mend that, or choose another file with AP_MCP_AUDIT_LOG."
-        ):
-            return self._append(DECIDED, entry.told())
+        with self._explained("written", "Nothing was sent.", "Fix that, or choose another file with AP_MCP_AUDIT_LOG."):
+            return self._append(DECIDED, entry.as_json())
 
     def finished(self, seq: int, outcome: Outcome) -> None:
         """Record what became of a call.
@@ -158,11 +157,11 @@ class AuditLog:
             AuditFailed: it could not be recorded; the call was made all the same.
         """
         missing = f"The call was made ({outcome.result}), but the log keeps number {seq} as one of unknown outcome."
-        with self._explained("written", missing, "Look at what exists now before you repeat the call."):
-            self._append(FINISHED, {"of": seq, **outcome.told()})
+        with self._explained("written", missing, "Read what exists now before you repeat the call."):
+            self._append(FINISHED, {"of": seq, **outcome.as_json()})
 
     def verify(self) -> list[Finding]:
-        """Return all that is not as this class leaves it when all goes well, and calls of unknown outcome.
+        """Return from which line on the log is not intact, if it is not, and the calls of unknown outcome.
 
         Raises:
             AuditFailed: the log or its key cannot be read.
@@ -181,7 +180,7 @@ class AuditLog:
         if not self.is_begun:
             return []
         with self._reading() as chain:
-            return calls(chain.pieces(self._content()))
+            return calls(self._content(), chain)
 
     def _append(self, event: str, fields: Mapping[str, Any]) -> int:
         with self._writing() as chain:
@@ -200,28 +199,27 @@ class AuditLog:
             self._set_head(chain, Position(), 0)
             return Position()
         head = chain.read_head(content)
-        return head.position if head and head.end == size else self._mended(chain, descriptor, head)
+        return head.position if head and head.end == size else self._resumed(chain, descriptor, content)
 
-    def _mended(self, chain: Chain, descriptor: int, head: Head | None) -> Position:
-        """Go on below whatever stands there, and say so in a line of its own unless nothing is lost."""
+    def _resumed(self, chain: Chain, descriptor: int, head: bytes | None) -> Position:
+        """Return the line to go on below where the head does not name the end of the file."""
         for stray in self.path.parent.glob(f".{self.head_file.name}.*"):
             stray.unlink(missing_ok=True)
         data = self._content()
-        if data and not data.endswith(b"\n"):
+        found = survey(data, head, chain)
+        end = len(data) if found.alarm else found.end  # for a line that a crash cut short, nothing was sent
+        os.ftruncate(descriptor, end)
+        if end and data[end - 1 : end] != b"\n":
             _write_all(descriptor, b"\n")
-            os.fsync(descriptor)
-            data += b"\n"
-        found = survey(chain.pieces(data))
-        top = head.position if head and head.position.seq > found.top.seq else found.top
-        kind = trouble(found, head)
-        if kind is None:
-            self._set_head(chain, top, len(data))
-            return top
-        logger.warning("%s is not as ap-mcp left it (%s); `ap-mcp audit verify` says more", self.path, kind)
-        expected = head.position.seq if head else found.top.seq
-        sealed = {"bytes": len(found.rest), "sha256": sha256(found.rest).hexdigest()}
-        told = {"found": kind, "present": found.top.seq, "expected": expected, **sealed}
-        return self._write(chain, descriptor, top, MENDED, told)
+            end += 1
+        os.fsync(descriptor)
+        if found.alarm is None:
+            self._set_head(chain, found.newest, end)
+            return found.newest
+        logger.warning("%s is not as ap-mcp left it; `ap-mcp audit verify` says more", self.path)
+        known = chain.read_head(head)
+        newest = max(newest_of(data, chain), known.position if known else Position(), key=lambda at: at.seq)
+        return self._write(chain, descriptor, newest, RESUMED, {})
 
     def _write(self, chain: Chain, descriptor: int, after: Position, event: str, fields: Mapping[str, Any]) -> Position:
         """Write one line and then the head; if that fails, take the line back as far as possible."""

@@ -17,7 +17,6 @@ KEY_LENGTH = 32
 ZERO = "0" * 64
 
 _LINE = re.compile(rb'(\{"seq":.*),"mac":"([0-9a-f]{64})"\}')
-_KEY = re.compile(rb',"key":"([0-9a-f]{8})","prev":"[0-9a-f]{64}","mac":"[0-9a-f]{64}"\}')
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +54,17 @@ class Head:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What stands in one line of a file: `line` is None if it was not made with the key, or has no end."""
-
-    number: int
-    raw: bytes
-    line: Line | None
-    is_ended: bool = True
-
-
 class Chain:
     """Makes and recognises lines and heads with one key.
 
     Args:
-        key: 32 bytes that nobody can guess.
+        key: 32 random bytes.
     """
 
     def __init__(self, key: bytes) -> None:
         if len(key) != KEY_LENGTH:
             raise ValueError(f"a key must have {KEY_LENGTH} bytes")
         self._key = bytes(key)
-        self.id = self._mac(b"key", b"")[:8]
 
     def __repr__(self) -> str:
         return "Chain(key hidden)"
@@ -87,7 +75,7 @@ class Chain:
         Raises:
             ValueError: the fields are no JSON.
         """
-        record = {"seq": after.seq + 1, "time": time, "event": event, **fields, "key": self.id, "prev": after.mac}
+        record = {"seq": after.seq + 1, "time": time, "event": event, **fields, "prev": after.mac}
         raw, mac = self._signed(b"line", record)
         return raw + b"\n", Position(after.seq + 1, mac)
 
@@ -101,25 +89,13 @@ class Chain:
 
     def head(self, position: Position, end: int) -> bytes:
         """Return the head that names a line as the newest."""
-        raw, _ = self._signed(b"head", {"seq": position.seq, "line": position.mac, "end": end, "key": self.id})
+        raw, _ = self._signed(b"head", {"seq": position.seq, "line": position.mac, "end": end})
         return raw + b"\n"
 
     def read_head(self, raw: bytes | None) -> Head | None:
         """Return a head; None unless it was made with the key."""
         found = self._opened(b"head", raw[:-1]) if raw and raw.endswith(b"\n") else None
         return Head(Position(found[0]["seq"], found[0]["line"]), found[0]["end"]) if found else None
-
-    def is_foreign(self, raw: bytes) -> bool:
-        """Say whether a line names another key than this one."""
-        named = _KEY.search(raw)
-        return named is not None and named[1].decode() != self.id
-
-    def pieces(self, data: bytes) -> list[Piece]:
-        """Return what stands in the lines of a file."""
-        raws = data.split(b"\n")
-        rest = raws.pop()
-        found = [Piece(number, raw, self.read(raw)) for number, raw in enumerate(raws, 1)]
-        return [*found, Piece(len(raws) + 1, rest, None, is_ended=False)] if rest else found
 
     def _mac(self, label: bytes, data: bytes) -> str:
         return hmac.digest(self._key, b"ap-mcp audit 1 " + label + b"\0" + data, "sha256").hex()
@@ -137,7 +113,7 @@ class Chain:
 
 
 def new_key() -> bytes:
-    """Return a key that nobody can guess."""
+    """Return 32 random bytes."""
     return secrets.token_bytes(KEY_LENGTH)
 
 

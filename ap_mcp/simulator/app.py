@@ -26,7 +26,7 @@ from ap_mcp.simulator.handlers import handler_of
 from ap_mcp.simulator.registry import Answer, SimulatedError, SimulatedRequest, invalid, public
 from ap_mcp.simulator.request_body import Content, parse_body, read_body
 from ap_mcp.simulator.routes import Match, Route, Routes, decode_query, operation_route, split_template
-from ap_mcp.simulator.validation import Checks, parse_json
+from ap_mcp.simulator.validation import parse_json, wrong_answer, wrong_body, wrong_parameters
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import FILE, JSON, Catalog, Operation, load_catalog
 
@@ -83,7 +83,6 @@ class Simulator:
         self._wall = wall
         self._strict_answers = strict_answers
         self._connection_lost = connection_lost
-        self._checks = Checks()
         self._request_ids = random.Random(0)
         identity = [Route(name, method, split_template(path)) for name, (method, path) in iam.ROUTES.items()]
         self._routes = Routes([*map(operation_route, catalog.values()), *identity])
@@ -167,7 +166,7 @@ class Simulator:
         self._gate.check_project(project_id, headers.get("x-project-id"))
         self._gate.check_project(project_id, match.path.get("project_id"))
         content = await parse_body(operation, headers, body, _service(operation))
-        self._check(operation, match.path, query, content)
+        _check_request(operation, match.path, query, content)
         request = SimulatedRequest(operation.id, match.path, dict(query), headers, content.handled, project_id)
         return self._run(operation, request)
 
@@ -183,17 +182,6 @@ class Simulator:
                 raise IdentityRefusal(400, f"The request body is no JSON: {error}.") from error
             return iam.create_token(world, body, self._wall())
 
-    def _check(
-        self, operation: Operation, path: Mapping[str, str], query: Sequence[tuple[str, str]], content: Content
-    ) -> None:
-        names = [name for name, _ in query]
-        problems = [f"query.{name}: is given twice" for name in sorted({n for n in names if names.count(n) > 1})]
-        problems += self._checks.parameters(operation, "path", path)
-        problems += self._checks.parameters(operation, "query", dict(query))
-        problems += self._checks.body(operation, content.checked)
-        if problems:
-            raise invalid("; ".join(problems), service=_service(operation))
-
     def _run(self, operation: Operation, request: SimulatedRequest) -> Sent:
         handler = handler_of(operation.id)
         if handler is None:
@@ -205,11 +193,11 @@ class Simulator:
             body = answer.body if answer.verbatim else public(answer.body)
             sent = _encoded(answer, body, answer.status or operation.status)
         if self._strict_answers and sent.status < 400 and not answer.empty:
-            self._check_answer(operation, sent, body)
+            self._check_answer(operation, sent)
         return sent
 
-    def _check_answer(self, operation: Operation, sent: Sent, body: Any) -> None:
-        problems = self._checks.answer(operation, sent.status, sent.media_type, body)
+    def _check_answer(self, operation: Operation, sent: Sent) -> None:
+        problems = wrong_answer(operation, sent.status, sent.media_type, sent.body)
         if problems:
             self.state.violations += [f"{operation.id}: {problem}" for problem in problems]
             reason = "the simulator's own answer does not fit the spec: " + "; ".join(problems)
@@ -256,6 +244,19 @@ def build_app(
         strict_answers=strict_answers,
         connection_lost=connection_lost,
     )
+
+
+def _check_request(
+    operation: Operation, path: Mapping[str, str], query: Sequence[tuple[str, str]], content: Content
+) -> None:
+    """Refuse a request that does not fit its spec, with all that is wrong."""
+    names = [name for name, _ in query]
+    problems = [f"query.{name}: is given twice" for name in sorted({n for n in names if names.count(n) > 1})]
+    problems += wrong_parameters(operation, "path", path)
+    problems += wrong_parameters(operation, "query", dict(query))
+    problems += wrong_body(operation, content.checked)
+    if problems:
+        raise invalid("; ".join(problems), service=_service(operation))
 
 
 def _service(operation: Operation) -> str:

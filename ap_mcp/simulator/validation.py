@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache
 from typing import Any
 
 from jsonschema import Draft202012Validator, ValidationError
@@ -13,55 +14,57 @@ from ap_mcp.specs import JSON, Operation, Schema
 MOST_PROBLEMS = 20
 DEEPEST_JSON = 64
 LARGEST_JSON = 2 * 1024 * 1024
+MOST_KEPT = 512
+"""Validators that are kept once they were made: a few for each operation."""
 
 Problems = list[str]
 """Each names a place and what is wrong there."""
 
 
-class Checks:
-    """The validators of one catalog, made when first needed."""
+def wrong_parameters(operation: Operation, place: str, given: Mapping[str, str]) -> Problems:
+    """Check path or query parameters: unknown ones, missing ones, and values."""
+    declared = {str(parameter["name"]): parameter for parameter in operation.parameters if parameter["in"] == place}
+    problems = [f"{place}.{name}: is not a parameter of this operation" for name in given if name not in declared]
+    for name, parameter in declared.items():
+        if name not in given:
+            problems += [f"{place}.{name}: is required"] if parameter.get("required") else []
+            continue
+        value = _typed(given[name], operation.follow(parameter["schema"]).get("type"))
+        errors = _validator(operation, f"{place}.{name}").iter_errors(value)
+        problems += [f"{place}.{name}: {_shortened(error)}" for error in errors]
+    return problems
 
-    def __init__(self) -> None:
-        self._validators: dict[tuple[str, str], Any] = {}
 
-    def parameters(self, operation: Operation, place: str, given: Mapping[str, str]) -> Problems:
-        """Check path or query parameters: unknown ones, missing ones, and values."""
-        declared = {str(parameter["name"]): parameter for parameter in operation.parameters if parameter["in"] == place}
-        problems = [f"{place}.{name}: is not a parameter of this operation" for name in given if name not in declared]
-        for name, parameter in declared.items():
-            if name not in given:
-                problems += [f"{place}.{name}: is required"] if parameter.get("required") else []
-                continue
-            schema = operation.follow(parameter["schema"])
-            value = _typed(given[name], schema.get("type"))
-            validator = self._validator(operation, f"{place}.{name}", schema)
-            problems += [f"{place}.{name}: {_shortened(error)}" for error in validator.iter_errors(value)]
-        return problems
+def wrong_body(operation: Operation, body: Any) -> Problems:
+    """Check a request body, with JSON inside its strings (None means there is none)."""
+    if operation.body is None:
+        return [] if body is None else ["$: this operation takes no body"]
+    if body is None:
+        return ["$: a body is required"] if operation.body_required else []
+    return _listed(_validator(operation, "body").iter_errors(body))
 
-    def body(self, operation: Operation, body: Any) -> Problems:
-        """Check a request body, with JSON inside its strings (None means there is none)."""
-        if operation.body is None:
-            return [] if body is None else ["$: this operation takes no body"]
-        if body is None:
-            return ["$: a body is required"] if operation.body_required else []
-        return _listed(self._validator(operation, "body", operation.body).iter_errors(body))
 
-    def answer(self, operation: Operation, status: int, media_type: str | None, body: Any) -> Problems:
-        """Check what a handler answered: status, media type and every property."""
-        problems = []
-        if status != operation.status:
-            problems.append(f"status {status}, the spec says {operation.status}")
-        if media_type != operation.response_type:
-            problems.append(f"media type {media_type}, the spec says {operation.response_type}")
-        if not problems and media_type == JSON and operation.response is not None:
-            problems = _listed(self._validator(operation, "answer", operation.response).iter_errors(body))
-        return problems
+@lru_cache(MOST_KEPT)
+def wrong_answer(operation: Operation, status: int, media_type: str | None, content: bytes) -> Problems:
+    """Check what is about to be answered: status, media type and every property; the same answer only once."""
+    problems = []
+    if status != operation.status:
+        problems.append(f"status {status}, the spec says {operation.status}")
+    if media_type != operation.response_type:
+        problems.append(f"media type {media_type}, the spec says {operation.response_type}")
+    if not problems and media_type == JSON and operation.response is not None:
+        problems = _listed(_validator(operation, "answer").iter_errors(json.loads(content)))
+    return problems
 
-    def _validator(self, operation: Operation, part: str, schema: Schema) -> Any:
-        key = (operation.id, part)
-        if key not in self._validators:
-            self._validators[key] = _Validator(strict(operation, schema))
-        return self._validators[key]
+
+@lru_cache(MOST_KEPT)
+def _validator(operation: Operation, part: str) -> Any:
+    """Return the validator of an operation's `body`, of its `answer`, or of a parameter such as `query.limit`."""
+    place, _, name = part.partition(".")
+    if name:
+        parameter = operation.parameter(place, name) or {}
+        return _Validator(strict(operation, operation.follow(parameter["schema"])))
+    return _Validator(strict(operation, (operation.body if part == "body" else operation.response) or {}))
 
 
 def parse_json(text: bytes) -> Any:

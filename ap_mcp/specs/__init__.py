@@ -122,9 +122,9 @@ class EffectRule:
     effect: Effect
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Operation:
-    """One documented operation, which is one tool.
+    """One documented operation, which is one tool; equal to itself only, so that what is made of it can be kept.
 
     Attributes:
         changes: what rules go by and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.

@@ -1,15 +1,19 @@
 """An agent in a test: an MCP client, our server, and the simulator, all in this process, with every layer between."""
 
+import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
+from jsonschema import Draft202012Validator
 from mcp import Client
-from mcp.client.session import ElicitationFnT
+from mcp.client.session import ClientSession, ElicitationFnT
 from mcp_types import CallToolResult, TextContent
 from simulation import simulate
 
@@ -23,6 +27,8 @@ from ap_mcp.simulator.serving import exports
 from ap_mcp.simulator.world import World
 
 ENDPOINT = "http://127.0.0.1:1"
+FILES = ("files_dir", "audit_log", "approvals_db", "approver_dir")
+"""The settings that name a place for each test's own files."""
 SECONDS = 20
 """No call of a test may take longer."""
 
@@ -107,14 +113,45 @@ def autopilot_on(
         settings: beyond, or instead of, those that point at the simulator.
     """
     found = exports(ENDPOINT)
-    ours = {"endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"]}
-    chosen = Settings(**ours | settings)
+    chosen = _chosen({"endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"]} | settings)
 
     async def connect() -> CloudClient:
         keys = find_credentials(found if environment is None else environment)
         return CloudClient(chosen, keys, transport or httpx.ASGITransport(app))
 
     return Autopilot(chosen, connect, simulated=True, unasked=unasked, **clock or {})
+
+
+def _chosen(given: dict[str, Any]) -> Settings:
+    """Return settings; those of one test after the other differ in their files only, and reading them takes long."""
+    if not given.keys() >= set(FILES):
+        return Settings(**given)
+    files = {name: given[name].absolute() for name in FILES}
+    variables = (item for item in os.environ.items() if item[0].startswith("AP_MCP_"))
+    rest = (item for item in given.items() if item[0] not in FILES)
+    return _read_once(frozenset(rest), frozenset(variables)).model_copy(update=files)
+
+
+@cache
+def _read_once(given: frozenset[tuple[str, Any]], variables: frozenset[tuple[str, str]]) -> Settings:
+    del variables  # pydantic reads them itself
+    return Settings(**dict(given))
+
+
+def _shared_validator(session: ClientSession, name: str, output_schema: dict[str, Any]) -> Draft202012Validator:
+    """Return the validator of a schema, which each session of the SDK would make anew."""
+    del session, name
+    return _validator(json.dumps(output_schema))
+
+
+@cache
+def _validator(schema: str) -> Draft202012Validator:
+    found = json.loads(schema)
+    Draft202012Validator.check_schema(found)
+    return Draft202012Validator(found)
+
+
+ClientSession._output_schema_validator = _shared_validator  # type: ignore[method-assign,assignment]
 
 
 @asynccontextmanager

@@ -112,9 +112,11 @@ class Planter:
     def __init__(self, turn: int = 0, *, reckless: bool = False) -> None:
         self.turn, self.reckless = turn, reckless
         self.count = 0
+        self.planted: set[Callable[[str], Any]] = set()
+        """The forms that were planted somewhere."""
 
     def secret(self) -> str:
-        """Return a secret that nobody else has."""
+        """Return a secret that stands nowhere else."""
         self.count += 1
         return f"{MARK}{self.count:05}z"
 
@@ -141,7 +143,9 @@ class Planter:
 
     def _some(self, forms: Sequence[Callable[[str], Any]]) -> list[Any]:
         first = self.count + self.turn
-        return [forms[(first + more) % len(forms)](self.secret()) for more in range(AT_ONCE)]
+        chosen = [forms[(first + more) % len(forms)] for more in range(AT_ONCE)]
+        self.planted.update(chosen)
+        return [form(self.secret()) for form in chosen]
 
 
 @dataclass

@@ -23,13 +23,13 @@ Query = Sequence[tuple[str, str]]
 def simulate(world: World | None = None, **settings: Any) -> Simulator:
     """Make a simulator whose cut connections look to httpx like those of a socket."""
     settings.setdefault("connection_lost", httpx.RemoteProtocolError)
-    return build_app(world or World.from_json(json.loads(_seed())), **settings)
+    return build_app(world or World.from_json(_seed()), **settings)
 
 
 @cache
-def _seed() -> str:
+def _seed() -> dict[str, Any]:
     """The account that the simulator starts with: sown once, which takes ten times as long as a copy."""
-    return json.dumps(seeded_world().to_json())
+    return seeded_world().to_json()
 
 
 def segment(value: str) -> str:
