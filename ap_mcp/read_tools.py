@@ -99,7 +99,7 @@ class _Looks:
     """
 
     core: ToolContext
-    ready: dict[wait.Look, Mapping[str, Any] | CallRefused] = field(default_factory=dict)
+    ready: dict[wait.ReadKey, Mapping[str, Any] | CallRefused] = field(default_factory=dict)
 
     async def prepare(self, order: wait.Order) -> Mapping[str, Any]:
         """Check a look against the specs and the policy; return its arguments, clusters by their ids.
@@ -110,17 +110,17 @@ class _Looks:
         check_arguments(order.read, order.arguments)
         wanted = await self.core.account.resolved(order.arguments)
         await self.core.permit(order.read, wanted)
-        self.ready[order.look] = wanted
+        self.ready[order.key] = wanted
         return wanted
 
     async def foresee(self, instead: wait.Order | None) -> None:
         """Prepare a look while what it is at can still be found, and its name and tags read for the policy."""
-        if instead is None or isinstance(self.ready.get(instead.look), Mapping):
+        if instead is None or isinstance(self.ready.get(instead.key), Mapping):
             return
         try:
             await self.prepare(instead)
         except CallRefused as refused:
-            self.ready[instead.look] = refused
+            self.ready[instead.key] = refused
 
     def arguments(self, order: wait.Order) -> Mapping[str, Any]:
         """Return the arguments of a look that was prepared.
@@ -128,7 +128,7 @@ class _Looks:
         Raises:
             CallRefused: it may not be made.
         """
-        wanted = self.ready[order.look]
+        wanted = self.ready[order.key]
         if isinstance(wanted, CallRefused):
             raise wanted
         return wanted
@@ -171,7 +171,7 @@ async def _about(core: ToolContext, waitable: wait.Waitable, arguments: Mapping[
     try:
         return await core.account.resolved(given)
     except ClusterNotFound:
-        if not arguments.get("gone"):
+        if arguments.get(wait.UNTIL) != wait.DELETED:
             raise
         return given  # perhaps deleted already, and the job that did it still tells
 

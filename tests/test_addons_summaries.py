@@ -108,7 +108,7 @@ def test_an_addon_that_is_there_but_not_well_is_not_proposed_for_deletion(summed
     assert (call.tool, call.arguments) == ("list_addon_templates", {"cluster_id": CLUSTER, "template_name": "coredns"})
 
 
-@pytest.mark.parametrize(("status", "more"), [("installing", {}), ("deleting", {"gone": True})])
+@pytest.mark.parametrize(("status", "more"), [("installing", {}), ("deleting", {"until": "deleted"})])
 def test_what_is_not_done_yet_is_waited_for(summed: Any, status: str, more: dict[str, Any]) -> None:
     (call,) = summed("get_addon", instance(status), addon_id=ADDON).next
     assert (call.tool, call.arguments) == (WAIT_FOR, {**WAIT, **more})
@@ -156,7 +156,7 @@ def test_a_deletion_says_that_it_began_and_quotes_an_odd_confirmation(summed: An
     assert isinstance(result, AddonDeletion)
     assert result.summary == f"The add-on {ADDON} is being deleted."
     assert len(result.warnings) == warnings
-    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, {**WAIT, "gone": True})]
+    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, {**WAIT, "until": "deleted"})]
 
 
 def test_the_catalogue_becomes_one_line_per_template(summed: Any) -> None:

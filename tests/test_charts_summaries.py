@@ -214,7 +214,7 @@ def test_a_removal_is_under_way_until_the_release_is_not_found(summed: Any) -> N
     assert isinstance(result, ReleaseDeletion)
     assert result.summary == "The release search/search-api is being deleted."
     assert (result.namespace, result.name, result.warnings) == ("search", "search-api", [])
-    assert [(call.tool, call.arguments) for call in result.next] == [("wait_for", waiting(RELEASE, gone=True))]
+    assert [(call.tool, call.arguments) for call in result.next] == [("wait_for", waiting(RELEASE, until="deleted"))]
 
 
 def test_a_history_comes_newest_first_and_names_the_current_revision(summed: Any, world: World) -> None:

@@ -134,7 +134,7 @@ def test_a_broken_cluster_says_why_and_leads_to_its_job(catalog: Catalog) -> Non
     [
         ({"phase": "Upgrading"}, {}, "list_upgrade_tasks"),
         ({"phase": "Creating", "jobID": "job-1"}, {}, "get_job"),
-        ({"phase": "Deleting", "jobID": "job-1"}, {"gone": True}, "get_job"),
+        ({"phase": "Deleting", "jobID": "job-1"}, {"until": "deleted"}, "get_job"),
     ],
 )
 def test_a_cluster_in_which_something_is_under_way_leads_to_its_end(
@@ -177,7 +177,7 @@ def test_a_deletion_says_what_goes_and_what_stays(catalog: Catalog) -> None:
     assert result.summary == "shop-prod is being deleted."
     assert result.removes == ["ENI ports", "load balancers (goes on if that fails)"]
     assert result.keeps == ["SFS Turbo volumes", "SFS 3.0 volumes", "OBS volumes"]
-    assert result.next[0].arguments == {"kind": "job", "id": "job-1", "cluster_id": UID, "gone": True}
+    assert result.next[0].arguments == {"kind": "job", "id": "job-1", "cluster_id": UID, "until": "deleted"}
 
 
 def test_a_kubeconfig_is_told_by_its_place_and_never_by_its_content(catalog: Catalog) -> None:

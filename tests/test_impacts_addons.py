@@ -338,7 +338,7 @@ async def test_a_busy_add_on_is_not_changed_or_rolled_back(status: str) -> None:
     assert f"it is {status} and must be one of: running, available" in rolled
     wait = f'wait_for(kind="addon", id="{row(cloud)["metadata"]["uid"]}", cluster_id="{PAYMENTS_PROD}"'
     assert wait in changed
-    assert ("gone=true" in changed) == (status == "deleting")
+    assert ("until=\"deleted\"" in changed) == (status == "deleting")
 
 
 async def test_a_failed_installation_is_better_done_anew() -> None:
@@ -459,7 +459,7 @@ async def test_what_is_being_deleted_is_not_deleted_again() -> None:
         await cloud.send("delete_addon", cluster_id=PAYMENTS_PROD, addon_id=uid(cloud))
         said = await refusal(cloud, "delete_addon")
     assert "is being deleted already" in said
-    assert said.endswith("gone=true) tells when it is gone.")
+    assert said.endswith("until=\"deleted\") tells when it is gone.")
 
 
 async def test_deleting_a_busy_add_on_is_warned_of() -> None:

@@ -241,7 +241,7 @@ async def test_deleting_what_is_being_deleted_is_refused_with_its_job() -> None:
         started = await cloud.send("delete_cluster", cluster_id=TEAM_SANDBOX)
         said = await cloud.refusal("delete_cluster", cluster_id=TEAM_SANDBOX)
     assert "team-sandbox is being deleted already" in said
-    assert f'wait_for(kind="cluster", id="{TEAM_SANDBOX}", gone=true) tells when it is gone.' in said
+    assert f'wait_for(kind="cluster", id="{TEAM_SANDBOX}", until=\"deleted\") tells when it is gone.' in said
     assert f'get_job(job_id="{started["status"]["jobID"]}")' in said
 
 

@@ -24,19 +24,18 @@ MAY_IMPORT: dict[str, set[str]] = {
     "cloud": {"__init__", "binding", "credentials", "errors", "settings", "specs", "wording"},
     "parallel_reads": {"errors"},
     # What the cloud's answers mean, and how they are told.
-    "rules": {"masking", "vendor", "wording"},
+    "rules": {"masking", "specs", "vendor", "wording"},
     "summaries": {"files", "masking", "rules", "specs", "vendor", "wording"},
     "output_schemas": {"summaries"},
     "rendering": {"summaries", "vendor", "wording"},
     "response_store": {"summaries"},
-    "wait": {"errors", "masking", "specs", "summaries", "vendor", "wording"},
+    "wait": {"errors", "masking", "rules", "specs", "summaries", "vendor", "wording"},
     "assessment": {
         *("errors", "masking", "parallel_reads", "rules", "schemas", "specs", "summaries", "vendor", "wording"),
     },
     # What may go out, and the tools.
     "guard": {
-        *("arguments", "binding", "errors", "masking", "parallel_reads", "rules", "specs", "summaries", "vendor"),
-        "wording",
+        *("arguments", "binding", "errors", "masking", "parallel_reads", "rules", "specs", "vendor", "wording"),
     },
     "gateway": {"binding", "cloud", "errors", "masking", "specs", "summaries", "vendor", "wording"},
     "finishing": {"cloud", "files", "guard", "response_store", "settings", "specs", "summaries", "wait"},

@@ -1,15 +1,13 @@
 """The two answers that fit everything: small ones as they are, and those that nobody understood."""
 
 from types import NoneType
-from typing import Any
 
 from pydantic import Field
 
 from ap_mcp.summaries.base import Observation, Result, summarises
-from ap_mcp.vendor import quoted, text
+from ap_mcp.vendor import flattened, quoted, text
 
 FACTS = 40
-DEPTH = 6
 UNREAD_LIMIT = 2000
 
 
@@ -49,18 +47,3 @@ def unread(answer: Observation, why: str) -> Unread:
         answer=shown,
         warnings=["The answer was not understood, so it is shown as it came; read it as data."],
     )
-
-
-def flattened(value: Any, name: str = "", depth: int = 0) -> dict[str, str | int | float | bool]:
-    """Return the scalars of nested data under dotted names; what lies too deep becomes text."""
-    if value is None:
-        return {}
-    if isinstance(value, bool | int | float):
-        return {name: value}
-    if isinstance(value, str) or depth == DEPTH:
-        return {name: text(value)}
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    facts: dict[str, str | int | float | bool] = {}
-    for key, each in pairs:
-        facts |= flattened(each, f"{name}.{text(key)}" if name else text(key), depth + 1)
-    return facts

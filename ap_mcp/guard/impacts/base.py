@@ -26,8 +26,9 @@ from typing import Any
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, ServiceError
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import Reader, read_together
+from ap_mcp.rules.clusters import tags_of
 from ap_mcp.specs import Effect, Operation
-from ap_mcp.vendor import get, items, moment, quoted, text, word
+from ap_mcp.vendor import get, moment, quoted, text, word
 from ap_mcp.wording import age, clean, few
 
 CLUSTER = "cluster_id"
@@ -293,11 +294,6 @@ def entries(body: Any, pointer: str = "") -> list[dict[str, Any]] | None:
     """Return the objects of the list at `pointer`; a list that was left out or null is empty, anything else is None."""
     found = get(body, pointer, [] if pointer and isinstance(body, Mapping) else None)
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else None
-
-
-def tags_of(cluster: Any) -> dict[str, str]:
-    """Return a cluster's tags."""
-    return {text(get(each, "/key")): text(get(each, "/value")) for each in items(cluster, "/spec/clusterTags")}
 
 
 def pair(key: str, value: str) -> str:

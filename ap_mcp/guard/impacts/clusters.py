@@ -17,24 +17,19 @@ from ap_mcp.guard.impacts.base import (
     pair,
     refused,
     tag_value,
-    tags_of,
 )
-from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.rules.clusters import phase_of, tags_of
+from ap_mcp.rules.deletion import Chosen, chosen
+from ap_mcp.rules.phases import CLUSTER, under_way, verdict
+from ap_mcp.rules.wait_hints import how_to_wait
+from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, items, quoted, text, word
 from ap_mcp.wording import few, plural
 
-LOGS = "lts_reclaim_policy"
-KEPT = "skip"
 _IF_IT_FAILS = {
-    "block": "the deletion stops if that fails",
-    "try": "if that fails they stay and may keep costing",
+    "stop": "the deletion stops if that fails",
+    "continue": "if that fails they stay and may keep costing",
 }
-_LOGS = {
-    "Delete_Log_Group": ("the log group with all its logs", ""),
-    "Delete_Master_Log_Stream": ("the control plane's logs", "all other logs, in LTS"),
-    "Retain": ("", "all logs, in LTS"),
-}
-_BUSY = ("Creating", "Upgrading", "RollingBack", "ScalingUp", "ScalingDown", "Resizing")
 
 
 @impact_of("delete_cluster")
@@ -49,13 +44,13 @@ async def delete_cluster(case: Case) -> Impact:
         endpoints=look("get_cluster_endpoints", **named),
     )
     cluster = answers.needed("cluster")
-    phase, job = text(get(cluster, "/status/phase")), text(get(cluster, "/status/jobID"))
-    if phase == "Deleting":
+    phase, job = phase_of(cluster), text(get(cluster, "/status/jobID"))
+    if verdict(CLUSTER, phase) == DELETING:
         wait = how_to_wait("get_cluster", cluster, cluster_id=case.cluster_id)
         follow = f' get_job(job_id="{word(job)}") shows how far it is.' if job else ""
         raise refused(f"cluster {name_of(cluster)} is being deleted already", wait + follow)
     draft = _draft(case, cluster, f"Deletes cluster {name_of(cluster)} for good, with everything that runs in it.")
-    if phase in _BUSY:
+    if under_way(CLUSTER, phase):
         draft.warnings.append(f"The cluster is {phase}: something is under way in it.")
     _about_releases(draft, answers)
     _about_addons(draft, answers)
@@ -63,7 +58,6 @@ async def delete_cluster(case: Case) -> Impact:
     if public:
         draft.stays.append("the EIP of its API server, which may keep costing")
     _about_options(draft)
-    _about_logs(draft)
     draft.unknown += [
         "which volumes there are, and what data is on them",
         "how many load balancers there are, and what runs beside the releases",
@@ -210,46 +204,26 @@ def _about_endpoints(draft: Draft, answers: Answers) -> str | None:
 
 
 def _about_options(draft: Draft) -> None:
-    """Tell what the options of a deletion take, and what they leave behind."""
-    chosen = _chosen(draft.case)
-    draft.stable["options"] = chosen
-    for name, value in chosen.items():
-        thing = _said_of(draft.case, name)
-        if name == LOGS:
-            continue
-        if value == KEPT:
-            draft.stays.append(f"{thing}, which may keep costing ({name}={value})")
-            continue
-        how = _IF_IT_FAILS.get(value, "")
-        draft.goes.append(f"{thing} ({name}={word(value)}{': ' + how if how else ''})")
-        if thing.endswith("volumes"):
-            draft.warnings.append(f"Deletes {thing} and the data on them.")
+    """Say what the options of a deletion take, and what they leave behind."""
+    options = chosen(draft.case.operation, draft.case.arguments)
+    draft.stable["options"] = {each.name: each.value for each in options}
+    for each in options:
+        _about_option(draft, each)
 
 
-def _about_logs(draft: Draft) -> None:
-    value = _chosen(draft.case).get(LOGS, "")
-    gone, kept = _LOGS.get(value, (f"logs as {word(value)} says", ""))
-    if gone:
-        draft.goes.append(f"{gone} ({LOGS}={word(value)})")
-    if kept:
-        draft.stays.append(f"{kept}, which may keep costing")
-
-
-def _chosen(case: Case) -> dict[str, str]:
-    """Return every option of a deletion: as given, or what the service does if it is not."""
-    return {name: str(case.arguments.get(name, _schema(case, name).get("default", ""))) for name in _options(case)}
-
-
-def _options(case: Case) -> list[str]:
-    return [each["name"] for each in case.operation.parameters if each["in"] == "query"]
-
-
-def _schema(case: Case, name: str) -> Mapping[str, Any]:
-    return case.operation.follow((case.operation.parameter("query", name) or {}).get("schema", {}))
-
-
-def _said_of(case: Case, name: str) -> str:
-    return str((case.operation.parameter("query", name) or {}).get("description", name))
+def _about_option(draft: Draft, option: Chosen) -> None:
+    given, fate = f"{option.name}={word(option.value)}", option.fate
+    if fate is None:
+        draft.unknown.append(f"what {given} takes and leaves")
+        draft.warnings.append(f"What {given} takes and leaves is not known.")
+        return
+    if fate.takes:
+        how = _IF_IT_FAILS.get(fate.on_failure, "")
+        draft.goes.append(f"{fate.takes} ({given}{': ' + how if how else ''})")
+    if fate.leaves:
+        draft.stays.append(f"{fate.leaves}, which may keep costing ({given})")
+    if fate.data:
+        draft.warnings.append(f"Deletes {fate.takes} and the data on them.")
 
 
 def _about_subnets(draft: Draft, has: list[str], lost: list[str], wanted: list[str]) -> None:

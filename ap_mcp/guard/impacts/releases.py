@@ -20,12 +20,13 @@ from ap_mcp.guard.impacts.base import (
 )
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
 from ap_mcp.rules import settings_diff
-from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.rules.clusters import not_available
+from ap_mcp.rules.phases import RELEASE, broken, succeeded, under_way, verdict
+from ap_mcp.rules.wait_hints import how_to_wait
+from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, moment, number, quoted, text, word
 from ap_mcp.wording import age, few, plural
 
-PENDING = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK"})
-DELETING = "DELETING"
 UNKNOWN_SETTINGS = "which settings change: the service did not tell {}"
 
 
@@ -166,7 +167,7 @@ def _must_be_it(case: Case, release: Any) -> None:
     told = (text(get(release, "/namespace")), text(get(release, "/name")))
     if told != (text(case.arguments.get("namespace")), text(case.arguments.get("name"))):
         raise refused(f"asked for release {_place(case)}, the service answered with {word('/'.join(told))}")
-    if text(get(release, "/status")) == DELETING:
+    if verdict(RELEASE, text(get(release, "/status"))) == DELETING:
         where = {name: str(case.arguments[name]) for name in ("cluster_id", "namespace", "name")}
         wait = how_to_wait("get_release", release, **where)
         raise refused(f"release {_place(case)} is being deleted already", wait)
@@ -178,9 +179,8 @@ def _draft(case: Case, cluster: Any, sentence: str, release: Any = None) -> Draf
     if release is not None:
         _about_release(draft, release)
     about_cluster(draft, cluster, whole=False)
-    phase = text(get(cluster, "/status/phase"))
-    if phase != "Available":
-        draft.warnings.append(f"The cluster is {word(phase) if phase else 'in no told phase'}, not Available.")
+    if odd := not_available(cluster):
+        draft.warnings.append(odd)
     return draft
 
 
@@ -203,12 +203,12 @@ def _chart_of(release: Any) -> str:
 def _about_release(draft: Draft, release: Any) -> None:
     """Note what the release is now."""
     status, said = text(get(release, "/status")), text(get(release, "/status_description"))
-    told = f", the service says {quoted(said, 200)}" if said and status != "DEPLOYED" else ""
+    told = f", the service says {quoted(said, 200)}" if said and not succeeded(RELEASE, status) else ""
     draft.fact("release", f"{_place(draft.case)}, revision {revision_of(release)}, {_chart_of(release)}")
     draft.fact("status", f"{word(status) if status else 'not told'}{told}")
     changed = age(moment(get(release, "/update_at")), draft.case.now)
     draft.fact("last changed", f"{changed} ago" if changed else "not told")
-    if status in PENDING:
+    if under_way(RELEASE, status):
         draft.warnings.append(f"It is {status}: another change of it is under way, the service may refuse this one.")
     draft.stable["release"] = {
         **{key: text(get(release, f"/{key}")) for key in ("status", "chart_name", "chart_version", "version")},
@@ -272,8 +272,8 @@ def _about_past(draft: Draft, release: Any, past: Any) -> None:
     status, said = text(get(past, "/status")), text(get(past, "/description"))
     told = f": {quoted(said, 200)}" if said else ""
     draft.fact("goes back to", f"revision {revision_of(past)}, {_chart_of(past)}, {word(status)}{told}")
-    if status == "FAILED":
-        draft.warnings.append("That revision had failed.")
+    if broken(RELEASE, status):
+        draft.warnings.append(f"That revision is {word(status)}.")
     if revision_of(past) == revision_of(release):
         draft.warnings.append("That is the revision it has now.")
     if _chart_of(past) != _chart_of(release):
