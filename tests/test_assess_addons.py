@@ -102,7 +102,7 @@ async def test_an_addon_without_a_version_for_both_is_named_in_the_upgrade_itsel
 async def test_an_addon_whose_template_cannot_be_read_is_told_so(shop: Scene) -> None:
     shop.failing["list_addon_templates"] = failure(500, "CCE.01500001")
     found = await shop.assess("v1.30")
-    assert found.risks[0].startswith(f"Whether these add-ons run on {NEXT_MINOR} is not told: cie-collector 3.11.0,")
+    assert found.risks[0].startswith(f"Whether these add-ons run on {NEXT_MINOR} is not known: cie-collector 3.11.0,")
     assert "list_addon_templates of nginx-ingress could not be read: HTTP 500 CCE.01500001." in found.unknown
     shop.bend("list_addons", "/items", [addon_row("nginx-ingress")])
     found = await shop.assess("v1.30")
@@ -115,7 +115,7 @@ async def test_an_addon_whose_template_cannot_be_read_is_told_so(shop: Scene) ->
         ("abnormal", "is abnormal, not running.", "get_addon"),
         ("installFailed", "is installFailed, not running.", "get_addon"),
         ("upgrading", "is upgrading, not running.", "wait_for"),
-        ("", "is in no state that is told.", "get_addon"),
+        ("", "is in no state that is reported.", "get_addon"),
     ],
 )
 async def test_an_addon_that_is_not_well_stands_in_the_way_of_a_check(status: str, said: str, tool: str) -> None:
@@ -170,11 +170,11 @@ async def test_what_was_mended_since_the_check_is_told_and_the_check_run_again(s
     assert "The check found AddonVersionLimit" in early.blockers[0]
     row["metadata"]["updateTimestamp"] = shop.world.iso_timestamp(shop.world.now())
     found = await shop.assess("v1.29")
-    assert "Probably mended since the check, as the add-on has been changed: AddonVersionLimit." in found.passed
+    assert "Probably fixed since the check, as the add-on has been changed: AddonVersionLimit." in found.passed
     assert len(found.blockers) == 1
     assert found.blockers[0].endswith(": run it again.")
     row["status"]["status"] = "abnormal"
-    assert not [each for each in (await shop.assess("v1.29")).fine if "mended" in each]
+    assert not [each for each in (await shop.assess("v1.29")).passed if "mended" in each]
 
 
 async def test_of_many_addons_that_do_not_fit_or_are_not_well_each_is_named() -> None:

@@ -159,7 +159,7 @@ async def test_a_rule_that_forbids_the_upgrade_stands_in_its_way(tmp_path: Path)
     assert '"Not here."' in found["blockers"][0]
     assert found.get("next", []) == []
     assert "list_backups could not be read: a rule of the operator forbids it." in found["unknown"]
-    asked = "a rule of the operator wants a person asked before each look"
+    asked = "a rule of the operator wants a person asked before each read"
     assert f"list_addons could not be read: {asked}." in found["unknown"]
 
 

@@ -27,7 +27,7 @@ async def test_a_cluster_with_a_passed_check_and_a_fresh_backup_can_go() -> None
     scene.back_up()
     found = await scene.assess("v1.31")
     assert (found.verdict, found.from_version, found.to_version, found.upgrade_path) == ("go", NOW, TARGET, [])
-    assert found.summary == f"Go: nothing stands in the way of upgrading checkout-staging from {NOW} to {TARGET}."
+    assert found.summary == f"Go: nothing blocks upgrading checkout-staging from {NOW} to {TARGET}."
     assert "The pre-upgrade check has passed; it counts for another 50 min." in found.passed
     assert (found.risks, found.unknown) == ([], [])
     assert tools(found) == ["upgrade_cluster", "run_postcheck"]
@@ -143,7 +143,7 @@ async def test_a_failed_upgrade_is_looked_at_before_it_is_tried_again_with_a_per
     assert told in found["blockers"]
     assert [each["tool"] for each in found["next"]] == ["get_upgrade_task", "retry_upgrade", "assess_upgrade"]
     assert found["next"][0]["arguments"]["task_id"] == task
-    assert found["next"][1]["why"] == "Once the cause is mended (a person is asked first)"
+    assert found["next"][1]["why"] == "Once the cause is fixed (a person is asked first)"
 
 
 async def test_an_upgrade_that_failed_and_was_given_up_stands_in_nobodys_way() -> None:
@@ -172,7 +172,7 @@ async def test_a_cluster_in_a_phase_nobody_knows_is_looked_at() -> None:
     scene = Scene()
     scene.row["status"] = {"phase": None}
     found = await scene.assess()
-    assert "The cluster is in a phase that is not told." in found.blockers
+    assert "The cluster is in a phase that is not reported." in found.blockers
     assert tools(found) == ["get_cluster", "assess_upgrade"]
 
 
@@ -230,8 +230,8 @@ async def test_a_list_to_skip_that_is_too_long_is_left_to_the_tool_that_shows_th
     ("ago", "status", "said"),
     [
         (90, {}, "has passed, but expired 30 min ago."),
-        (10, {"expireTimeStamp": None}, "has passed, but does not tell until when it counts."),
-        (10, {"expireTimeStamp": "soon"}, "has passed, but does not tell until when it counts."),
+        (10, {"expireTimeStamp": None}, "has passed, but does not say until when it counts."),
+        (10, {"expireTimeStamp": "soon"}, "has passed, but does not say until when it counts."),
         (10, {"expireTimeStamp": "2020-01-01T00:00:00Z"}, "has passed, but expired "),
         (10, {"expireTimeStamp": "2020-01-01 08:00:00.123456789 +0800 CST"}, "has passed, but expired "),
         (10, {"phase": "Error", "message": "the node went away"}, 'broke off: "the node went away".'),

@@ -180,10 +180,19 @@ def test_one_kind_is_waited_for_in_one_way(folder: Path) -> None:
     [
         (lambda wait: wait.pop("kind"), "wait: kind is missing"),
         (lambda wait: wait.pop("id"), "wait: id is missing"),
-        (lambda wait: wait.update(id="cluster"), "wait: id cluster is not among the arguments that name the thing: job_id"),
-        (lambda wait: wait.pop("transitional"), "wait: what ['Initializing', 'Running'] mean is not said; get_job knows"),
+        (
+            lambda wait: wait.update(id="cluster"),
+            "wait: id cluster is not among the arguments that name",
+        ),
+        (
+            lambda wait: wait.pop("transitional"),
+            "wait: what ['Initializing', 'Running'] mean is not said",
+        ),
         (lambda wait: wait["success"].append("Running"), "wait: ['Running'] are success and transitional"),
-        (lambda wait: wait.update(groups={"odd": ["Dreaming"]}), "wait: odd names ['Dreaming'], which are no phases of it"),
+        (
+            lambda wait: wait.update(groups={"odd": ["Dreaming"]}),
+            "wait: odd names ['Dreaming'], which are no",
+        ),
         (lambda wait: wait.update(wording={"Dreaming": "dreams"}), "wait: wording names ['Dreaming']"),
         (lambda wait: wait.update(aliases={"Run": "Dreaming"}), "wait: aliases names ['Dreaming']"),
         (lambda wait: wait.update(aliases={"Failed": "Success"}), "wait: ['Failed'] are aliases and phases"),

@@ -134,7 +134,7 @@ def test_whatever_starts_something_leads_to_the_wait_for_its_end(proposals: Prop
         first = proposals.by[name][0]
         assert operation.wait is not None
         assert (first["tool"], first["arguments"]["kind"]) == (WAIT_FOR, operation.wait.kind), name
-        assert first["arguments"].get("gone", False) == (operation.method == "DELETE"), name
+        assert (first["arguments"].get("until") == "deleted") == operation.deletes, name
 
 
 def test_what_is_under_way_leads_to_its_end_too(proposals: Proposals) -> None:

@@ -152,7 +152,7 @@ async def test_the_end_of_a_deletion_is_that_the_thing_is_gone(tmp_path: Path) -
         assert (await agent.call(WAIT_FOR, kind="release", id="payments-api", **RELEASE, until="deleted"))["ended"]
         await agent.call("delete_cluster", cluster_id="team-sandbox")
         ended = await agent.call(WAIT_FOR, kind="cluster", id=TEAM_SANDBOX, until="deleted", wait_s=600)
-        assert ended["summary"] == f'The cluster "{TEAM_SANDBOX}" is gone.'
+        assert ended["summary"] == f'The cluster "{TEAM_SANDBOX}" no longer exists.'
         assert TEAM_SANDBOX not in agent.world.table("clusters")
 
 
@@ -177,8 +177,8 @@ async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: 
     async with waiting(tmp_path) as (agent, _):
         said = await agent.fail(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV)
         assert said.startswith("get_addon failed: HTTP 404")
-        assert "give until=\"deleted\"" in said
-        assert "until=\"deleted\"" not in await agent.fail(WAIT_FOR, kind="job", id=ANY_ID)
+        assert 'give until="deleted"' in said
+        assert 'until="deleted"' not in await agent.fail(WAIT_FOR, kind="job", id=ANY_ID)
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: 
     [
         ({}, {"kind": "is required", "id": "is required"}),
         (
-            {"kind": "addon", "id": "", "wait_s": 601, "gone": "yes", "clutser_id": "x"},
+            {"kind": "addon", "id": "", "wait_s": 601, "until": "gone", "clutser_id": "x"},
             {
                 "clutser_id": "is no argument of wait_for; did you mean cluster_id?",
                 "wait_s": "must be at most 600",
-                "gone": "must be a boolean, not a string",
+                "until": "must be one of: ended, deleted",
                 "id": "must not be empty, '.' or '..'",
                 "cluster_id": "is required for kind addon",
             },
@@ -203,7 +203,7 @@ async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: 
             {"kind": "precheck", "id": "x", "cluster_id": "web", "namespace": "web", "until": "deleted"},
             {
                 "namespace": "must not be given for kind precheck",
-                "gone": "must not be given for kind precheck, which cannot be deleted; "
+                "until": "must not be deleted for kind precheck, which cannot be deleted; "
                 "for these it may: cluster, job, addon, release",
             },
         ),
@@ -251,7 +251,7 @@ async def test_trouble_all_the_time_is_an_error_and_trouble_at_the_end_a_warning
     cut = CloudUnreachable("https://x", "cut", may_have_arrived=False)
     ending = await watch([answer("Creating"), cut], seconds=2.5)
     assert ending.verdict == "running"
-    assert ending.doubt.startswith("The last look failed (No answer from https://x (cut)")
+    assert ending.doubt.startswith("The last read failed (No answer from https://x (cut)")
 
 
 async def test_what_cannot_pass_is_not_endured() -> None:
@@ -264,23 +264,23 @@ async def test_a_missing_api_is_not_taken_for_a_deleted_thing() -> None:
     for operation, code in (("get_cluster", "APIGW.0101"), ("find_project", "IAM.0004")):
         with pytest.raises(NotFound) as caught:
             await watch([NotFound(status=404, operation=operation, code=code)], until="deleted")
-        assert "until=\"deleted\"" not in str(caught.value)
-    gone = NotFound(status=404, operation="get_cluster", code="CCE.01404001")
-    assert (await watch([gone], until="deleted")).seen is None
+        assert 'until="deleted"' not in str(caught.value)
+    missing = NotFound(status=404, operation="get_cluster", code="CCE.01404001")
+    assert (await watch([missing], until="deleted")).seen is None
 
 
 @pytest.mark.parametrize(
-    ("status", "gone", "verdict"),
+    ("status", "until", "verdict"),
     [
-        ("deleteSuccess", True, "succeeded"),
-        ("deleteFailed", True, "failed"),
-        ("running", True, "running"),
-        ("deleteSuccess", False, "failed"),
-        ("deleting", False, "running"),
+        ("deleteSuccess", "deleted", "succeeded"),
+        ("deleteFailed", "deleted", "failed"),
+        ("running", "deleted", "running"),
+        ("deleteSuccess", "ended", "failed"),
+        ("deleting", "ended", "running"),
     ],
 )
-async def test_phases_of_a_deletion_mean_what_the_specs_say(status: str, gone: bool, verdict: str) -> None:
-    ending = await watch([Answered({"status": {"status": status}})], kind="addon", seconds=0, gone=gone)
+async def test_phases_of_a_deletion_mean_what_the_specs_say(status: str, until: str, verdict: str) -> None:
+    ending = await watch([Answered({"status": {"status": status}})], kind="addon", seconds=0, until=until)
     assert ending.verdict == verdict
 
 

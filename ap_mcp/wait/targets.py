@@ -13,7 +13,7 @@ from ap_mcp.vendor import get, items, text, word
 from ap_mcp.wording import in_quotes, is_plain
 
 TITLE = "Wait for something to end"
-DESCRIPTION = "Waits until something has ended, then answers like its get tool. Repeat while it says running."
+DESCRIPTION = "Waits until something ends, then answers like its get tool. Repeat while it says running."
 LONGEST = 600
 USUAL = 50
 PARENTS = ("cluster_id", "namespace")
