@@ -54,8 +54,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "simulator": {"cloud", "errors", "schemas", "specs"},
     "cli": {
         *("__init__", "arguments", "cloud", "credentials", "errors", "guard", "lint", "masking", "protocol"),
-        *("read_tools", "rendering", "schemas", "server", "settings", "simulator", "specs", "summaries", "toolbox"),
-        *("wait", "wording"),
+        *("read_tools", "rendering", "rules", "schemas", "server", "settings", "simulator", "specs", "summaries"),
+        *("toolbox", "wait", "wording"),
     },
     "__main__": {"cli"},
     "__init__": set(),

@@ -204,8 +204,10 @@ class Story:
         self.person.agrees = False
         await self.fail("delete_cluster", cluster_id=PRODUCTION)
         self.person.agrees = True
+        from ap_mcp.rules.phases import CLUSTER, succeeded
+
         shown = await self.call("get_cluster", cluster_id=PRODUCTION)
-        if shown["phase"] != "Available":
+        if not succeeded(CLUSTER, shown["phase"]):
             raise click.ClickException(f"{PRODUCTION} should have been left alone.")
 
     async def _remove(self) -> None:
