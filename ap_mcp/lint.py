@@ -62,7 +62,7 @@ RUN = 6
 
 
 def lint(folder: Path | None = None) -> list[str]:
-    """Return everything wrong with the documents in `folder`, one line each; none if all is well."""
+    """Return everything wrong with the documents in `folder`, one line each; none if all is right."""
     folder = folder or specs_folder()
     try:
         catalog = read_catalog(folder)

@@ -82,6 +82,11 @@ def bent(cloud: Judge, tool: str, pointer: str, value: Any) -> Iterator[None]:
         cloud.bent[tool] = before
 
 
+def answering(body: Any) -> Any:
+    """Return what makes an answer of a read that arrives."""
+    return lambda _: body
+
+
 async def outcome(cloud: Judge, tool: str, **arguments: Any) -> tuple[str, tuple[str, ...]]:
     """Why a call is refused, or empty; and what its question warns of."""
     try:
@@ -141,7 +146,7 @@ async def test_a_workflow_can_be_cancelled_exactly_where_the_reference_does_not_
         opened = await open_workflow(cloud, SEARCH_DEV)
         for phase, upgrade in every:
             body = workflow(phase, upgrade)
-            cloud.bent["get_upgrade_workflow"] = lambda _, body=body: body
+            cloud.bent["get_upgrade_workflow"] = answering(body)
             refusal, _ = await outcome(cloud, "cancel_upgrade_workflow", **opened)
             read = shown("get_upgrade_workflow", body, **opened)
             assert isinstance(read, Workflow)
@@ -171,7 +176,7 @@ async def test_an_addon_is_changed_rolled_back_and_removed_by_the_same_states() 
         for state in phases(ADDON):
             verdict = phases_of(ADDON).verdict(state)
             body = {**row, "status": {**row["status"], "status": state, "isRollbackable": True}}
-            cloud.bent["get_addon"] = lambda _, body=body: body
+            cloud.bent["get_addon"] = answering(body)
             read = shown("get_addon", body, **named)
             proposed = [each.tool for each in read.next]
             rollback, _ = await outcome(cloud, "rollback_addon", **named)
@@ -194,7 +199,7 @@ async def test_a_release_is_under_way_or_broken_for_guard_summary_and_wait_alike
         for status in phases(RELEASE):
             verdict = phases_of(RELEASE).verdict(status)
             body = {**row, "status": status}
-            cloud.bent["get_release"] = lambda _, body=body: body
+            cloud.bent["get_release"] = answering(body)
             refusal, warnings = await outcome(cloud, "delete_release", **named)
             assert bool(refusal) == (verdict == "deleting"), status
             assert ("under way" in " ".join(warnings)) == (verdict == "transitional"), status
@@ -250,7 +255,7 @@ async def test_whether_an_addon_fits_a_version_is_one_answer(pattern: str, versi
     assert isinstance(listed, TemplateList)
     assert bool(listed.templates) == (fits is not False)
     async with judge() as cloud:
-        cloud.bent["list_addon_templates"] = lambda _: template(pattern)
+        cloud.bent["list_addon_templates"] = answering(template(pattern))
         with bent(cloud, "get_cluster", "/spec/version", version):
             cloud.bent["get_addon"] = lambda _: {**installed(), "metadata": {"name": "coredns"}}
             addon_id = (await cloud.send("list_addons", cluster_id=SEARCH_DEV))["items"][0]["metadata"]["uid"]
@@ -321,7 +326,8 @@ async def test_a_question_and_the_answer_tell_the_same_of_each_option_of_a_delet
     async with judge() as cloud:
         for name, fates in operation.deletion_options.items():
             for value, fate in fates.items():
-                impact = await cloud.impact("delete_cluster", cluster_id=TEAM_SANDBOX, **{name: value})
+                given: dict[str, Any] = {"cluster_id": TEAM_SANDBOX, name: value}
+                impact = await cloud.impact("delete_cluster", **given)
                 (option,) = [each for each in chosen(operation, {name: value}) if each.name == name]
                 assert option.fate == fate
                 assert any(each.startswith(f"{fate.takes} (") for each in impact.goes) == bool(fate.takes)

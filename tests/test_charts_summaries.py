@@ -31,7 +31,7 @@ RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "search", "name": "search-api"
 PAYMENTS = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api"}
 
 
-def waiting(release: dict[str, str], **more: bool) -> dict[str, Any]:
+def waiting(release: dict[str, str], **more: str) -> dict[str, Any]:
     """Return what to call `wait_for` with."""
     where = {name: value for name, value in release.items() if name != "name"}
     return {"kind": "release", "id": release["name"], **where, **more}

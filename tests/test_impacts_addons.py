@@ -407,14 +407,14 @@ async def test_a_rollback_to_a_version_that_is_too_old_for_the_cluster_is_warned
     assert "1.28.4 does not run on this cluster's version." in impact.warnings
 
 
-async def test_a_rollback_to_nobody_knows_where_says_so() -> None:
+async def test_a_rollback_to_an_unknown_version_says_so() -> None:
     async with judge() as cloud:
         await upgraded(cloud)
         cloud.bent["get_addon"] = with_("/status/previousVersion", KeyError)
         impact = await ask(cloud, "rollback_addon")
     assert "to the version before its last upgrade" in impact.sentence
     assert "which version it goes back to" in impact.unknown
-    assert any("is not told" in each for each in impact.warnings)
+    assert any("is not reported" in each for each in impact.warnings)
 
 
 async def test_deleting_a_mandatory_add_on_says_what_breaks() -> None:
@@ -454,7 +454,7 @@ async def test_deleting_names_the_settings_that_are_lost() -> None:
     assert "its settings; these differ from the defaults: custom.api_token, custom.multiAZEnabled" in tuned.goes
     assert "hunter2" not in tuned.text()
     assert "its settings" in untold.goes
-    assert any("differ from the defaults: the service did not tell" in each for each in untold.unknown)
+    assert any("differ from the defaults: the service did not report" in each for each in untold.unknown)
     assert facts(plain)["size"] == "autopilot-flavor1: 2 x coredns 1000m 2048Mi"
 
 
@@ -475,7 +475,7 @@ async def test_deleting_a_busy_add_on_is_warned_of() -> None:
 async def test_a_nameless_add_on_cannot_be_agreed_to() -> None:
     async with judge() as cloud:
         cloud.bent["get_addon"] = lambda body: {**body, "spec": {"clusterID": PAYMENTS_PROD}, "metadata": {}}
-        with pytest.raises(CallRefused, match="name is not told"):
+        with pytest.raises(CallRefused, match="name is not reported"):
             await ask(cloud, "delete_addon")
 
 

@@ -235,8 +235,8 @@ async def test_settings_that_are_not_told_are_not_known(values: Any) -> None:
         cloud.bent["get_release"] = changed(values=values)
         upgrade = await ask(cloud, "update_release", **UPGRADE)
         rollback = await ask(cloud, "update_release", **ROLLBACK)
-    assert "which settings change: the service did not tell those of now" in upgrade.unknown
-    assert "which settings change: the service did not tell those of now" in rollback.unknown
+    assert "which settings change: the service did not report those of now" in upgrade.unknown
+    assert "which settings change: the service did not report those of now" in rollback.unknown
     assert "Settings that the call leaves out may go back to the chart's defaults." in upgrade.warnings
 
 

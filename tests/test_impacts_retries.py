@@ -43,7 +43,7 @@ async def test_a_retry_without_a_reason_says_so() -> None:
 
 
 @pytest.mark.parametrize(
-    ("cluster_id", "state"), [(CHECKOUT_STAGING, "it has had none"), (PAYMENTS_PROD, "its latest has succeeded")]
+    ("cluster_id", "state"), [(CHECKOUT_STAGING, "it has none"), (PAYMENTS_PROD, "its latest has succeeded")]
 )
 async def test_a_retry_of_nothing_is_refused(cluster_id: str, state: str) -> None:
     async with judge() as cloud:

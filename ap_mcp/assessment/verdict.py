@@ -114,7 +114,7 @@ def _target(seen: UpgradeReads) -> dict[str, str]:
 
 
 def _about_nowhere(draft: AssessmentDraft) -> None:
-    """Tell why there is no version to go to, if somebody asked for one or that is not known."""
+    """Say why there is no version to go to, if somebody asked for one or that is not known."""
     seen = draft.seen
     if not seen.now:
         draft.blockers.append("Which version it runs, and what is offered to it, is not reported.")
@@ -142,7 +142,7 @@ def _meant(wanted: str, offered: Sequence[str]) -> str | None:
 
 
 def _about_cluster(draft: AssessmentDraft) -> bool:
-    """Tell whether the cluster is at rest; return whether something must end, or be fixed, before all else."""
+    """Say whether the cluster is at rest; return whether something must end, or be fixed, before all else."""
     seen, cluster = draft.seen, draft.seen.cluster
     tasks, phase = seen.listed(TASKS), phase_of(cluster)
     verdicts = upgrade_verdicts(tasks, seen.info)
@@ -184,7 +184,7 @@ def _follow(draft: AssessmentDraft, phase: str, failed_upgrade: str) -> None:
 
 
 def _about_unread(draft: AssessmentDraft) -> bool:
-    """Tell which reads failed without which it is not known whether the upgrade is allowed; return whether some did."""
+    """Say which reads failed without which it is not known whether the upgrade is allowed; return whether some did."""
     unread = [each for each in (TASKS, CHECKS) if each in draft.seen.errors]
     for each in unread:
         draft.blockers.append(f"{each} could not be read, so it is not known whether the upgrade is allowed.")
@@ -193,7 +193,7 @@ def _about_unread(draft: AssessmentDraft) -> bool:
 
 
 def _about_running_check(draft: AssessmentDraft, judged: Judged) -> bool:
-    """Tell that a check for this upgrade is running, and return whether: what it finds decides what comes next."""
+    """Say that a check for this upgrade is running, and return whether: what it finds decides what comes next."""
     if judged.state != RUNNING:
         return False
     way = draft.seen.way
@@ -204,7 +204,7 @@ def _about_running_check(draft: AssessmentDraft, judged: Judged) -> bool:
 
 
 def _about_workflows(draft: AssessmentDraft) -> None:
-    """Tell which upgrade workflows are open: their stages count for one target only."""
+    """Say which upgrade workflows are open: their stages count for one target only."""
     rows = [
         (workflow_verdict(text(get(each, "/status/phase"))), each) for each in reversed(draft.seen.listed(WORKFLOWS))
     ]
@@ -219,7 +219,7 @@ def _about_workflows(draft: AssessmentDraft) -> None:
 
 
 def _about_way(draft: AssessmentDraft, judged: Judged) -> None:
-    """Tell what check, add-ons and backups say about the upgrade, and add the calls that lead to it."""
+    """Say what check, add-ons and backups say about the upgrade, and add the calls that lead to it."""
     seen, way = draft.seen, draft.seen.way
     _about_workflows(draft)
     if UPGRADE in seen.closed:
@@ -243,7 +243,7 @@ def _about_way(draft: AssessmentDraft, judged: Judged) -> None:
 
 
 def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
-    """Tell how long a check that has passed counts, and which risks it leaves."""
+    """Say how long a check that has passed counts, and which risks it leaves."""
     expires = moment(get(check, "/status/expireTimeStamp"))
     left = expires - draft.seen.at if expires else timedelta()
     if left > SHORT:
@@ -257,7 +257,7 @@ def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
 
 
 def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings, addons: Sequence[Fitness]) -> None:
-    """Tell why no check allows the upgrade, and add the call that makes one."""
+    """Say why no check allows the upgrade, and add the call that makes one."""
     way, expires = draft.seen.way, moment(get(check, "/status/expireTimeStamp"))
     between = f"from {word(way.now)} to {word(way.target)}"
     reasons = {
@@ -333,7 +333,7 @@ def _findings(found: Sequence[Failure]) -> Iterator[str]:
 
 
 def _about_backups(draft: AssessmentDraft) -> bool:
-    """Tell how old the latest backup is, and add the call that makes one; return whether there is one that will do."""
+    """Say how old the latest backup is, and add the call that makes one; return whether there is one that will do."""
     seen = draft.seen
     rows = seen.listed(BACKUPS)
     latest = latest_backup(rows)

@@ -19,7 +19,7 @@ SEVERITY = {"Fatal": 0, "Warning": 1, "Info": 2}
 
 @dataclass
 class Failure:
-    """What is known of a failed item while its occurrences are being folded; `checked` nodes were looked at."""
+    """What is known of a failed item while its occurrences are being folded; `checked` nodes were checked."""
 
     name: str
     kind: str

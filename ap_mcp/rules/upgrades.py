@@ -142,7 +142,7 @@ class Judged:
 
 
 def began(task: Any) -> datetime:
-    """Return when a task was created; one that does not tell counts as the oldest."""
+    """Return when a task was created; one that does not say when counts as the oldest."""
     return moment(get(task, "/metadata/creationTimestamp")) or datetime.min.replace(tzinfo=UTC)
 
 
@@ -156,7 +156,7 @@ def tasks_of(body: Any) -> list[dict[str, Any]] | None:
 
 
 def upgrade_verdicts(tasks: Sequence[Any], info: Any) -> list[str]:
-    """Return how a cluster's latest upgrade stands: by its task, if there is one, and by get_upgrade_info, if it tells.
+    """Return how a cluster's latest upgrade stands: by its task, if there is one, and by get_upgrade_info.
 
     Args:
         tasks: its upgrades, the oldest first.

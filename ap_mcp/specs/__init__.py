@@ -184,7 +184,7 @@ class Operation:
 
     @property
     def awaited_as(self) -> str | None:
-        """The kind of thing one can wait for by reading with this operation; None if its answers tell no end."""
+        """The kind of thing one can wait for by reading with this operation; None if its answers show no end."""
         return self.wait.kind if self.wait is not None and self.wait.operation == self.id else None
 
     @property

@@ -110,7 +110,7 @@ class Wait:
 
 
 def own_waits(operations: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return, by operation, how those that can be waited on themselves tell the end; others refer to them."""
+    """Return, by operation, how those that can be waited on themselves say the end; others refer to them."""
     found: dict[str, Mapping[str, Any]] = {}
     for raw in operations:
         wait = raw.get("x-ap-mcp", {}).get("wait", {})

@@ -130,7 +130,7 @@ def addon(answer: Observation) -> AddonState:
 
 @summarises("addon_change")
 def addon_change(answer: Observation) -> AddonChange:
-    """Tell what an installation, an upgrade or a rollback has started."""
+    """Say what an installation, an upgrade or a rollback has started."""
     line = _addon_line(answer.body)
     previous = text(get(answer.body, "/status/previousVersion"))
     before = f" It was {word(previous)} before." if previous and previous != line.version else ""
@@ -147,7 +147,7 @@ def addon_change(answer: Observation) -> AddonChange:
 
 @summarises("addon_deletion", accepts=str | dict | None)
 def addon_deletion(answer: Observation) -> AddonDeletion:
-    """Tell that a deletion has started; the service says no more than a word."""
+    """Say that a deletion has started; the service says no more than a word."""
     addon_id = text(answer.arguments.get("addon_id"))
     return AddonDeletion(
         summary=f"The add-on {word(addon_id)} is being deleted.",

@@ -1,4 +1,4 @@
-"""Shapes answers about stored charts: which there are, what they can be told, and where an archive went."""
+"""Shapes answers about stored charts: which there are, what settings they take, and where an archive went."""
 
 import json
 from collections import Counter
@@ -128,7 +128,7 @@ def chart(answer: Observation) -> ChartState:
 
 @summarises("chart_change")
 def chart_change(answer: Observation) -> ChartChange:
-    """Tell what an upload or an update has stored."""
+    """Say what an upload or an update has stored."""
     line = _chart_line(answer.body)
     updated = f"The chart {word(line.id)} is {_what(line)} now; releases of it stay as they are."
     stored = f"{_what(line)} is stored as chart {word(line.id)}."
@@ -158,7 +158,7 @@ def chart_values(answer: Observation) -> ChartValues:
 
 @summarises("chart_archive", accepts=str | None)
 def chart_archive(answer: Observation) -> ChartArchive:
-    """Tell where an archive was saved."""
+    """Say where an archive was saved."""
     chart_id = text(answer.arguments.get("chart_id"))
     if answer.file is None:
         return ChartArchive(summary=f"The archive of chart {word(chart_id)} came, but was not saved.")
@@ -183,7 +183,7 @@ def chart_deletion(answer: Observation) -> ChartDeletion:
 
 @summarises("chart_quota")
 def chart_quota(answer: Observation) -> ChartQuota:
-    """Tell how much room for charts is left."""
+    """Say how much room for charts is left."""
     found = items(answer.body, "/quotas/resources")
     own = next((each for each in found if text(get(each, "/type")).lower() == "charts"), found[0] if found else {})
     limit, used = _whole(get(own, "/quota")), _whole(get(own, "/used"))

@@ -28,7 +28,7 @@ class ClusterAddresses(Result):
 
 @summarises("cluster_certificate")
 def cluster_certificate(answer: Observation) -> ClusterCertificate:
-    """Tell where a kubeconfig lies; what is in it stays out of the conversation."""
+    """Say where a kubeconfig lies; what is in it stays out of the conversation."""
     days = number(answer.arguments.get("duration_days"))
     expires = answer.now + timedelta(days=days) if days else None
     until = f"; it expires at {written(expires)}" if expires else ""
@@ -58,7 +58,7 @@ def cluster_endpoints(answer: Observation) -> ClusterAddresses:
 
 @summarises("cluster_public_access", accepts=dict | None)
 def cluster_public_access(answer: Observation) -> ClusterAddresses:
-    """Tell that the API server is open to the internet, or no longer; unbinding answers no body."""
+    """Say that the API server is open to the internet, or no longer; unbinding answers no body."""
     found = _addresses(answer)
     if answer.arguments.get("action") == "unbind":
         return found.model_copy(update={"summary": "The API server is no longer reachable from the internet."})

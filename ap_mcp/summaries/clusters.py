@@ -153,7 +153,7 @@ def cluster_update(answer: Observation) -> ClusterChange:
 
 @summarises("cluster_creation")
 def cluster_creation(answer: Observation) -> ClusterCreation:
-    """Tell that a creation has started."""
+    """Say that a creation has started."""
     body = answer.body
     version, uid = text(get(body, "/spec/version")), text(get(body, "/metadata/uid"))
     what = f"{word(_name(body))} ({word(version) if version else 'version not reported'})"
@@ -169,7 +169,7 @@ def cluster_creation(answer: Observation) -> ClusterCreation:
 
 @summarises("cluster_deletion")
 def cluster_deletion(answer: Observation) -> ClusterDeletion:
-    """Tell that a deletion has started, and what goes with the cluster."""
+    """Say that a deletion has started, and what goes with the cluster."""
     body = answer.body
     return ClusterDeletion(
         summary=f"{word(_name(body))} is being deleted.",

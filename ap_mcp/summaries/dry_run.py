@@ -25,7 +25,7 @@ def dry_run(
     form: str,
     body: bytes | None,
 ) -> DryRun:
-    """Return what is told instead of making a call.
+    """Return what is shown instead of making a call.
 
     Args:
         impact: what the call would do, as JSON.

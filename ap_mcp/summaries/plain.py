@@ -1,4 +1,4 @@
-"""The two answers that fit everything: small ones as they are, and those that nobody understood."""
+"""The two answers that fit everything: small ones as they are, and those that could not be read."""
 
 from types import NoneType
 
@@ -30,10 +30,10 @@ def plain(answer: Observation) -> Plain:
     facts = dict(list(every.items())[:FACTS])
     left = len(every) - len(facts)
     said = text(answer.body) if isinstance(answer.body, str | int | float) else ""
-    told = f" The service says {quoted(said)}." if said and said != "success" else ""
+    answered = f" The service says {quoted(said)}." if said and said != "success" else ""
     where = f" Saved to {answer.file.path}." if answer.file else ""
     return Plain(
-        summary=f"{answer.operation.title}: done.{told}{where}",
+        summary=f"{answer.operation.title}: done.{answered}{where}",
         facts=facts,
         warnings=[f"{left} more values are only in the whole answer."] if left > 0 else [],
     )

@@ -1,4 +1,4 @@
-"""Shapes answers about releases: how they are, what they run with, and which revisions they had."""
+"""Shapes answers about releases: how they are, what they run with, and which revisions there are."""
 
 from collections import Counter
 from math import inf
@@ -139,7 +139,7 @@ def release(answer: Observation) -> ReleaseState:
 
 @summarises("release_change")
 def release_change(answer: Observation) -> ReleaseChange:
-    """Tell what an installation, an upgrade or a rollback has started, or that it was only verified."""
+    """Say what an installation, an upgrade or a rollback has started, or that it was only verified."""
     line = _release_line(answer.body)
     checked = answer.arguments.get("check_only") is True
     return ReleaseChange(
@@ -155,7 +155,7 @@ def release_change(answer: Observation) -> ReleaseChange:
 
 @summarises("release_deletion", accepts=str | dict | None)
 def release_deletion(answer: Observation) -> ReleaseDeletion:
-    """Tell that a removal has started; the service says no more than a word."""
+    """Say that a removal has started; the service says no more than a word."""
     namespace, name = (text(answer.arguments.get(key)) for key in ("namespace", "name"))
     return ReleaseDeletion(
         summary=f"The release {_title(namespace, name)} is being deleted.",

@@ -78,7 +78,7 @@ class WorkflowList(Result):
 
 @summarises("upgrade_workflow")
 def upgrade_workflow(answer: Observation) -> Workflow:
-    """Tell how a workflow stands, stage by stage, and what comes next."""
+    """Say how a workflow stands, stage by stage, and what comes next."""
     body = answer.body
     points = items(body, "/status/pointStatuses")
     line = _workflow_line(body)

@@ -92,7 +92,7 @@ class FeatureGates(Result):
 
 @summarises("upgrade_started")
 def upgrade_started(answer: Observation) -> Upgrade:
-    """Tell that an upgrade was accepted."""
+    """Say that an upgrade was accepted."""
     body = answer.body
     task_id = text(get(body, "/metadata/uid"))
     action = get(body, "/spec/clusterUpgradeAction", {})
@@ -109,7 +109,7 @@ def upgrade_started(answer: Observation) -> Upgrade:
 
 @summarises("upgrade_task")
 def upgrade_task(answer: Observation) -> Upgrade:
-    """Tell how one upgrade stands."""
+    """Say how one upgrade stands."""
     body = answer.body
     line = _task_line(body, UPGRADE)
     details = flattened(get(body, "/spec/items", {}))
@@ -151,7 +151,7 @@ def upgrade_tasks(answer: Observation) -> TaskList:
 
 @summarises("upgrade_retried", accepts=dict | str | NoneType)
 def upgrade_retried(answer: Observation) -> Started:
-    """Tell that a failed upgrade runs again."""
+    """Say that a failed upgrade runs again."""
     return Started(
         summary="The failed upgrade runs again.",
         next=[call(answer, "list_upgrade_tasks", "Names its task, which wait_for waits for")],
@@ -160,7 +160,7 @@ def upgrade_retried(answer: Observation) -> Started:
 
 @summarises("backup_started")
 def backup_started(answer: Observation) -> Started:
-    """Tell that a backup was started."""
+    """Say that a backup was started."""
     task_id = text(get(answer.body, "/uid")) or text(get(answer.body, "/metadata/uid"))
     return Started(
         summary=f"The backup {word(task_id)} was started.",
@@ -179,7 +179,7 @@ def backups(answer: Observation) -> TaskList:
 
 @summarises("upgrade_info")
 def upgrade_info(answer: Observation) -> UpgradeInfo:
-    """Tell a cluster's version, what is offered to it, and how its upgrade stands."""
+    """Say a cluster's version, what is offered to it, and how its upgrade stands."""
     body = answer.body
     release, patch = (text(get(body, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
     version, targets = runs_now(body), offered_to(body)

@@ -86,7 +86,7 @@ class Watch(Generic[AnsweredT]):
             ApMcpError: a read failed for good, or too many in a row did.
         """
         longest = float(self.order.waitable.wait.interval_s)
-        began, pause, told = self.now(), longest / 4, -1.0
+        began, pause, reported = self.now(), longest / 4, -1.0
         while True:
             looked_at = self.order
             verdict = self._believed(await self._look(began + self.order.seconds - self.now()))
@@ -96,8 +96,8 @@ class Watch(Generic[AnsweredT]):
             left = self.order.seconds - passed
             if verdict != RUNNING or left <= 0:
                 break
-            if passed > told:
-                told = passed
+            if passed > reported:
+                reported = passed
                 await self.report(passed, self.order.seconds, self._message())
             await self.sleep(min(max(pause, self._asked_for()), left))
             pause = min(pause * GROWTH, longest)

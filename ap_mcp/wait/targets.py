@@ -214,7 +214,7 @@ def misfits(known: Mapping[str, Waitable], arguments: Mapping[str, Any]) -> Iter
 def _waitable(kind: str, read: Operation, catalog: Catalog) -> Waitable:
     wait = read.wait
     if wait is None:
-        raise ValueError(f"{read.id} tells no end")
+        raise ValueError(f"{read.id} has no wait of its own")
     removals = [each.wait for each in catalog.deletions_of(read.id)]
     telling = (each for each in removals if each is not None and each.operation == read.id)
     about = None

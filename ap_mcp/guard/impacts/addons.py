@@ -6,8 +6,8 @@ from typing import Any
 from ap_mcp.binding import merge_patch
 from ap_mcp.guard.impacts.base import (
     Case,
-    Draft,
     Impact,
+    ImpactDraft,
     about_cluster,
     gather,
     impact_of,
@@ -55,7 +55,7 @@ _BREAKS = {
 
 @impact_of("update_addon")
 async def update_addon(case: Case) -> Impact:
-    """Tell where an add-on goes and which of its settings change."""
+    """Say where an add-on goes and which of its settings change."""
     cluster, addon = await _read(case)
     name, version = addon_name_of(addon), text(get(addon, "/spec/version"))
     target = text(case.arguments.get("target_version")) or version
@@ -64,7 +64,7 @@ async def update_addon(case: Case) -> Impact:
     _refuse_unless_offered(addon, target)
     wanted = settings_diff.settings(case.arguments.get("values", {}))
     if wanted is None:
-        raise refused("values are nested too deep to be told")
+        raise refused("values are nested too deep to be shown")
     merged = merge_patch(values, wanted)
     _refuse_stars(addon, merged)
     found = settings_diff.changes(values, merged)
@@ -76,7 +76,7 @@ async def update_addon(case: Case) -> Impact:
     elif not found:
         draft.warnings.append("Neither its version nor a setting would change.")
     fallbacks = {each.path: _default(entry, each.keys) for each in found if not each.after}
-    draft.goes += settings_diff.told(found, fallbacks)
+    draft.goes += settings_diff.lines(found, fallbacks)
     draft.goes.append("its pods may restart")
     draft.stays.append("all its other settings: they are sent along as they are now")
     _about_way_back(draft, addon, upgrade=target != version)
@@ -86,7 +86,7 @@ async def update_addon(case: Case) -> Impact:
 
 @impact_of("rollback_addon")
 async def rollback_addon(case: Case) -> Impact:
-    """Tell to which version an add-on goes back; refuse where the service would."""
+    """Say to which version an add-on goes back; refuse where the service would."""
     cluster, addon = await _read(case)
     name, version = addon_name_of(addon), text(get(addon, "/spec/version"))
     previous = text(get(addon, "/status/previousVersion"))
@@ -98,7 +98,7 @@ async def rollback_addon(case: Case) -> Impact:
         if runs_on(entry, text(get(cluster, "/spec/version"))) is False:
             draft.warnings.append(f"{word(previous)} does not run on this cluster's version.")
     else:
-        draft.warnings.append("The version it goes back to is not told.")
+        draft.warnings.append("The version it goes back to is not reported.")
         draft.unknown.append("which version it goes back to")
     draft.goes += [f"version {word(version)}, and the settings made since the last upgrade", "its pods may restart"]
     draft.fact("way forward", f"update_addon, if {word(version)} is offered then")
@@ -109,7 +109,7 @@ async def rollback_addon(case: Case) -> Impact:
 
 @impact_of("delete_addon")
 async def delete_addon(case: Case) -> Impact:
-    """Tell what an add-on is for, and what goes with it."""
+    """Say what an add-on is for, and what goes with it."""
     cluster, addon = await _read(case)
     name, status = addon_name_of(addon), _status(addon)
     if verdict(ADDON, status) == DELETING:
@@ -151,18 +151,18 @@ async def _read(case: Case) -> tuple[Any, Any]:
     return cluster, addon
 
 
-def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> Draft:
+def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> ImpactDraft:
     """Begin an impact with what the add-on is now, and where."""
-    draft = Draft(case, addon_name_of(addon), sentence)
+    draft = ImpactDraft(case, addon_name_of(addon), sentence)
     uid, version, status = text(get(addon, "/metadata/uid")), text(get(addon, "/spec/version")), _status(addon)
     said = next((each for key in ("message", "Reason") if (each := text(get(addon, f"/status/{key}")))), "")
-    told = (
+    because = (
         f", the service says {quoted(said, 200)}"
         if said and not (runs_in_full(status) or under_way(ADDON, status))
         else ""
     )
     draft.fact("add-on", f"{word(addon_name_of(addon))} {word(version)}, id {word(uid)}")
-    draft.fact("status", f"{word(status)}{told}")
+    draft.fact("status", f"{word(status)}{because}")
     draft.fact("age", age(moment(get(addon, "/metadata/creationTimestamp")), case.now))
     about_cluster(draft, cluster, whole=False)
     draft.fact("cluster version", word(get(cluster, "/spec/version")))
@@ -235,17 +235,17 @@ def _doing(addon: Any, target: str, count: int) -> str:
     return f"Upgrades add-on {name} from {version} to {word(target)}{also}"
 
 
-async def _templates(draft: Draft, name: str, what: str) -> Any:
+async def _templates(draft: ImpactDraft, name: str, what: str) -> Any:
     """Return what list_addon_templates answers about an add-on; None if it could not be read, which is said."""
     answers = await gather(draft.case, templates=look("list_addon_templates", template_name=name))
-    body = draft.told(answers, "templates", what)
+    body = draft.answer(answers, "templates", what)
     if body is not None and template_of(body, name) is None:
         draft.unknown.append(f"{what}: its template is not listed any more")
         return None
     return body
 
 
-async def _mandatory(draft: Draft, name: str) -> bool | None:
+async def _mandatory(draft: ImpactDraft, name: str) -> bool | None:
     what = "whether it is mandatory"
     body = await _templates(draft, name, what)
     mandatory = flag(get(template_of(body, name), "/spec/require"))
@@ -254,7 +254,7 @@ async def _mandatory(draft: Draft, name: str) -> bool | None:
     return mandatory
 
 
-async def _version_entry(draft: Draft, name: str, version: str) -> Any:
+async def _version_entry(draft: ImpactDraft, name: str, version: str) -> Any:
     """Return what the template says of one version; None if it says nothing, which is said."""
     what = f"on which cluster versions {word(name)} {word(version)} runs"
     body = await _templates(draft, name, what)
@@ -264,8 +264,8 @@ async def _version_entry(draft: Draft, name: str, version: str) -> Any:
     return entry
 
 
-def _about_target(draft: Draft, entry: Any, cluster: Any, target: str) -> None:
-    """Tell whether the version fits the cluster; refuse one that does not."""
+def _about_target(draft: ImpactDraft, entry: Any, cluster: Any, target: str) -> None:
+    """Say whether the version fits the cluster; refuse one that does not."""
     version = get(cluster, "/spec/version")
     fits = runs_on(entry, text(version))
     if fits is False:
@@ -276,7 +276,7 @@ def _about_target(draft: Draft, entry: Any, cluster: Any, target: str) -> None:
         draft.warnings.append(f"{word(target)} is not marked as stable.")
 
 
-def _about_image(draft: Draft, merged: Any, wanted: Mapping[str, Any], entry: Any) -> None:
+def _about_image(draft: ImpactDraft, merged: Any, wanted: Mapping[str, Any], entry: Any) -> None:
     """Warn when the image of the old version would be kept: that setting is not one of the user's."""
     kept, own = settings_diff.at(merged, IMAGE), get(entry, "/input/basic/image_version")
     if isinstance(kept, str) and isinstance(own, str) and kept != own and not settings_diff.names(wanted, IMAGE):
@@ -293,7 +293,7 @@ def _default(entry: Any, way: tuple[str, ...]) -> str:
     return settings_diff.shown_at(defaults, way) or "its default"
 
 
-def _about_way_back(draft: Draft, addon: Any, *, upgrade: bool) -> None:
+def _about_way_back(draft: ImpactDraft, addon: Any, *, upgrade: bool) -> None:
     version, previous = text(get(addon, "/spec/version")), text(get(addon, "/status/previousVersion"))
     can_now = flag(get(addon, "/status/isRollbackable")) is True
     if upgrade:
@@ -305,12 +305,12 @@ def _about_way_back(draft: Draft, addon: Any, *, upgrade: bool) -> None:
     draft.stable["rollback"] = [can_now, previous]
 
 
-def _about_own_settings(draft: Draft, addon: Any) -> None:
+def _about_own_settings(draft: ImpactDraft, addon: Any) -> None:
     """Name the settings that differ from the defaults: whoever installs it again must set them again."""
     values, form = get(addon, "/spec/values"), get(addon, "/status/currentVersion/input")
     if settings_diff.settings(values) is None or settings_diff.settings(form) is None:
         draft.goes.append("its settings")
-        draft.unknown.append("which of its settings differ from the defaults: the service did not tell them")
+        draft.unknown.append("which of its settings differ from the defaults: the service did not report them")
         return
     defaults = {"basic": get(form, "/basic", {}), "custom": get(form, "/parameters/custom", {})}
     found = settings_diff.changes(defaults, {key: get(values, f"/{key}", {}) for key in defaults})

@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impacts.base import Answers, Draft, briefly, gather, look, refused
+from ap_mcp.guard.impacts.base import Answers, ImpactDraft, briefly, gather, look, refused
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.addons import runs_in_full, runs_on, state_of, template_name_of, version_entry
 from ap_mcp.vendor import get, text, word
 from ap_mcp.wording import few
 
 
-async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
+async def about_addons(draft: ImpactDraft, answers: Answers, target: str) -> None:
     """Say which add-ons change, and which do not fit the target or are unhealthy.
 
     Raises:
@@ -40,7 +40,7 @@ async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
         draft.unknown.append(what)
 
 
-def _wanted(draft: Draft) -> dict[str, str]:
+def _wanted(draft: ImpactDraft) -> dict[str, str]:
     """Return the add-ons that are to be upgraded too, with their new versions.
 
     Raises:
@@ -62,8 +62,8 @@ def _must_be_installed(wanted: dict[str, str], rows: dict[str, dict[str, Any]]) 
         raise refused(f"not installed as an add-on: {few(strangers)}", f"Installed: {has}.")
 
 
-def _about_settings(draft: Draft) -> None:
-    """Tell which settings of add-ons the call gives; what they are now is not listed with the add-ons.
+def _about_settings(draft: ImpactDraft) -> None:
+    """Say which settings of add-ons the call gives; what they are now is not listed with the add-ons.
 
     Raises:
         CallRefused: they cannot be shown.
@@ -86,7 +86,7 @@ def _bare(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _bare(inner) for key, inner in given.items() if isinstance(inner, Mapping)}
 
 
-def _about_addon(draft: Draft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:
+def _about_addon(draft: ImpactDraft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:
     before, status = _version(row), state_of(row)
     changes = name in draft.stable["addon_changes"]
     if changes and fits is False:

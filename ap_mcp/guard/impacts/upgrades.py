@@ -6,8 +6,8 @@ from typing import Any
 from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
-    Draft,
     Impact,
+    ImpactDraft,
     about_cluster,
     gather,
     impact_of,
@@ -46,7 +46,7 @@ from ap_mcp.wording import age, few, plural, span
 
 @impact_of("upgrade_cluster")
 async def upgrade_cluster(case: Case) -> Impact:
-    """Tell from where to where, what changes with it, and whether all that must come first has been done."""
+    """Say from where to where, what changes with it, and whether all that must come first has been done."""
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
@@ -64,7 +64,7 @@ async def upgrade_cluster(case: Case) -> Impact:
     checks = answers.needed("checks", "says whether the pre-upgrade check passed")
     check = passed_check(case, checks, now, target, offered)
     name = name_of(cluster)
-    draft = Draft(
+    draft = ImpactDraft(
         case,
         text(get(cluster, "/metadata/name")),
         f"Upgrades cluster {name} from {word(now)} to {word(target)}. There is no way back.",
@@ -86,7 +86,7 @@ async def upgrade_cluster(case: Case) -> Impact:
 
 @impact_of("retry_upgrade")
 async def retry_upgrade(case: Case) -> Impact:
-    """Tell which upgrade failed and why, and whether it can still be retried."""
+    """Say which upgrade failed and why, and whether it can still be retried."""
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
@@ -99,7 +99,7 @@ async def retry_upgrade(case: Case) -> Impact:
     task = _failed_task(cluster, tasks)
     name, phase = name_of(cluster), phase_of(cluster)
     source, target = (text(get(task, f"/spec/{key}")) for key in ("version", "targetVersion"))
-    draft = Draft(
+    draft = ImpactDraft(
         case,
         text(get(cluster, "/metadata/name")),
         f"Runs the failed upgrade of cluster {name} from {word(source)} to {word(target)} again. There is no way back.",
@@ -117,7 +117,7 @@ async def retry_upgrade(case: Case) -> Impact:
 
 @impact_of("cancel_upgrade_workflow")
 async def cancel_upgrade_workflow(case: Case) -> Impact:
-    """Tell which workflow ends, and what becomes of an upgrade in it that failed."""
+    """Say which workflow ends, and what becomes of an upgrade in it that failed."""
     named = {"cluster_id": case.cluster_id}
     workflow_id = str(case.arguments["upgrade_workflow_id"])
     answers = await gather(
@@ -132,7 +132,7 @@ async def cancel_upgrade_workflow(case: Case) -> Impact:
     name = name_of(cluster)
     way = " to ".join(word(get(workflow, f"/spec/{key}")) for key in ("clusterVersion", "targetVersion"))
     sentence = f"Ends the upgrade workflow of cluster {name} from {way} for good."
-    draft = Draft(case, text(get(cluster, "/metadata/name")), sentence)
+    draft = ImpactDraft(case, text(get(cluster, "/metadata/name")), sentence)
     about_cluster(draft, cluster)
     phase = text(get(workflow, "/status/phase"))
     points = items(workflow, "/status/pointStatuses")
@@ -187,7 +187,7 @@ def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]
     """Return the version a cluster runs, the offered one that the call means, and all that are offered.
 
     Raises:
-        CallRefused: it is not offered, or the running version is not told.
+        CallRefused: it is not offered, or the running version is not reported.
     """
     now, offered = runs_now(info), offered_to(info)
     if not now:
@@ -201,7 +201,7 @@ def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]
     return now, target, offered
 
 
-def _about_check(draft: Draft, check: Any) -> None:
+def _about_check(draft: ImpactDraft, check: Any) -> None:
     expires = moment(get(check, "/status/expireTimeStamp"))
     rest = f", counts for another {span(expires - draft.case.now)}" if expires else ""
     draft.fact("pre-upgrade check", f"passed for {word(get(check, '/spec/targetVersion'))}{rest}")
@@ -218,8 +218,8 @@ def _about_check(draft: Draft, check: Any) -> None:
     draft.stable["check"] = {"id": text(get(check, "/metadata/uid")), "skipped": skipped, "failed": found}
 
 
-def _about_backups(draft: Draft, answers: Answers) -> None:
-    """Tell how old the latest backup is; none, an old one or one being made is a warning."""
+def _about_backups(draft: ImpactDraft, answers: Answers) -> None:
+    """Say how old the latest backup is; none, an old one or one being made is a warning."""
     found = draft.listed(answers, "backups", "/items", "whether there is a backup")
     if found is None:
         return
@@ -244,11 +244,11 @@ def _failed_task(cluster: Any, tasks: list[dict[str, Any]]) -> dict[str, Any]:
     state = verdict_of(text(get(tasks[-1], "/status/phase"))) if tasks else ""
     if state == FAILED:
         return tasks[-1]
-    what = f"its latest {spoken(state)}" if tasks else "it has had none"
+    what = f"its latest {spoken(state)}" if tasks else "it has none"
     raise refused(f"cluster {name_of(cluster)} has no failed upgrade to retry: {what}", "get_upgrade_info shows more.")
 
 
-def _must_not_be_given_up(draft: Draft, answers: Answers, task: Any) -> None:
+def _must_not_be_given_up(draft: ImpactDraft, answers: Answers, task: Any) -> None:
     """Refuse to retry an upgrade whose workflow was cancelled.
 
     Raises:
@@ -266,7 +266,7 @@ def _must_not_be_given_up(draft: Draft, answers: Answers, task: Any) -> None:
             )
 
 
-def _about_failure(draft: Draft, task: Any, cluster: Any) -> None:
+def _about_failure(draft: ImpactDraft, task: Any, cluster: Any) -> None:
     ended = age(moment(get(task, "/status/completionTime")), draft.case.now)
     far = number(get(task, "/status/progress"))
     details = flattened(mask(get(task, "/spec/items", {})))
@@ -304,7 +304,7 @@ def _must_be_cancellable(case: Case, workflow: Any, found: Cancelling) -> None:
         raise refused(f"{what} is {word(found.phase)} and cannot be cancelled now", wait or "Wait for its end.")
 
 
-def _about_upgrade_in(draft: Draft, answers: Answers, workflow: Any) -> None:
+def _about_upgrade_in(draft: ImpactDraft, answers: Answers, workflow: Any) -> None:
     """Say what becomes of the workflow's upgrade; the task itself may know better than the workflow.
 
     Raises:
