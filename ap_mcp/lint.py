@@ -11,11 +11,12 @@ from typing import Any
 from ap_mcp.errors import SpecError
 from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
 from ap_mcp.specs import CLUSTER, FILE, SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
-from ap_mcp.specs.waits import ENTRY, Wait
+from ap_mcp.specs.waits import ENTRY, PHASE_VERDICTS, Wait
 
 EXTENSION_ORDER = (
     *("effect", "effectWhen", "changes", "limits", "arguments", "unsupported", "fill", "context", "constraints"),
-    *("idempotent", "summary", "result", "options", "target", "reconcile", "wait", "permission", "reference", "note"),
+    *("idempotent", "summary", "result", "options", "target", "reconcile", "deletion_options", "wait", "permission"),
+    *("reference", "note"),
 )
 KEY_ORDER = (
     *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
@@ -62,7 +63,7 @@ RUN = 6
 
 
 def lint(folder: Path | None = None) -> list[str]:
-    """Return everything wrong with the documents in `folder`, one line each; none if all is well."""
+    """Return everything wrong with the documents in `folder`, one line each; none if all is right."""
     folder = folder or specs_folder()
     try:
         catalog = read_catalog(folder)
@@ -122,19 +123,26 @@ def _sorted(node: Any, parent: str = "") -> Any:
 
 def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
     schema = json.loads((specs_folder() / "x-ap-mcp.schema.json").read_bytes())
-    raw = catalog.documents[f"{operation.subject}.json"]["paths"][operation.path][operation.method.lower()]
     checks = (
-        _extension_problems(schema, raw["x-ap-mcp"]),
+        _extension_problems(schema, _raw(operation)),
         _text_problems(operation),
         _argument_problems(operation),
         _leaf_problems(operation),
         _rule_problems(operation),
         _link_problems(catalog, operation),
         _reconcile_problems(catalog, operation),
+        _deletion_problems(operation),
         _wait_problems(catalog, operation),
     )
     for found in checks:
         yield from (f"{operation.id}: {problem}" for problem in found)
+
+
+def _raw(operation: Operation) -> Schema:
+    """Return an operation's `x-ap-mcp` as it stands in its document."""
+    document = operation.documents[f"{operation.subject}.json"]
+    ours: Schema = document["paths"][operation.path][operation.method.lower()]["x-ap-mcp"]
+    return ours
 
 
 def _extension_problems(schema: Schema, extension: Schema) -> Iterator[str]:
@@ -288,8 +296,20 @@ def _reconcile_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
             yield from _outside(read, f"{made.list}/0{pointer}", "reconcile")
 
 
+def _deletion_problems(operation: Operation) -> Iterator[str]:
+    """Check that what goes and what stays is said for every value of an option that may be given."""
+    for name, fates in operation.deletion_options.items():
+        if name not in operation.arguments:
+            yield f"deletion_options: {name} is no argument"
+            continue
+        schema = argument_schema(operation, operation.arguments[name])
+        values = {*schema.get("enum", ())}
+        if values != set(fates) or schema.get("default") not in values:
+            yield f"deletion_options: {name} takes {sorted(values)} and a default, what is said is of {sorted(fates)}"
+
+
 def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
-    """Check how the end is told, and that it is told the same way wherever the same thing is looked at."""
+    """Check how the end is said, and that it is said the same way wherever the same thing is read."""
     if not (wait := operation.wait):
         return
     yield from _missing_arguments(catalog, wait.operation, set(wait.argument), "wait")
@@ -301,6 +321,7 @@ def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
     for place in wait.argument.values():
         if place.startswith("/"):
             yield from _outside(operation, place, "wait")
+    yield from _owner_problems(operation, wait)
     if read := catalog.get(wait.operation):
         yield from _phase_problems(read, wait)
         yield from _naming_problems(read, wait)
@@ -314,21 +335,43 @@ def _wait_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         yield f"wait: {kind} is waited for with {', '.join(others)} too"
 
 
+def _owner_problems(operation: Operation, wait: Wait) -> Iterator[str]:
+    """Check what only an operation says that can be waited on, and must say."""
+    raw = _raw(operation)["wait"]
+    if wait.operation == operation.id:
+        yield from (f"wait: {each} is missing" for each in ("kind", "id") if each not in raw)
+        named = {*operation.arguments} & {*wait.argument} | ({ENTRY} if wait.item else set())
+        if wait.id not in named:
+            yield f"wait: id {wait.id} is not among the arguments that name the thing: {', '.join(sorted(named))}"
+        return
+    own = ("kind", "id", "groups", "wording", "aliases", "item", "resource")
+    yield from (f"wait: {each} is for {wait.operation} to say" for each in own if each in raw)
+
+
 def _phase_problems(read: Operation, wait: Wait) -> Iterator[str]:
-    """Check the phases of a wait, and where they stand, against the answer of the operation it looks with."""
+    """Check the phases of a wait, and where they stand, against the answer of the operation it reads with."""
     if wait.item:
         yield from _outside(read, f"{wait.item.list}/0{wait.item.id}", "wait")
     problems = list(_outside(read, wait.phase_at, "wait"))
     yield from problems
-    meanings = {each: getattr(wait, each) for each in ("success", "failure", "idle", "deleting")}
+    meanings = {each: getattr(wait, each) for each in PHASE_VERDICTS}
     for (one, its), (other, theirs) in combinations(meanings.items(), 2):
         if both := sorted(set(its) & set(theirs)):
             yield f"wait: {both} are {one} and {other}"
+    listed = set().union(*meanings.values())
     if not problems:
         node = walk(read, read.response or {}, wait.phase_at)[-1]
-        known = node.get("enum", node.get("examples", ()))
-        if stray := sorted(set().union(*meanings.values()) - set(known)):
+        known = set(node.get("enum", node.get("examples", listed)))
+        if stray := sorted(listed - known):
             yield f"wait: {stray} are not among the phases that {read.id} knows at {wait.phase_at}"
+        if untold := sorted(known - listed):
+            yield f"wait: what {untold} mean is not said; {read.id} knows them at {wait.phase_at}"
+    named = {**wait.groups, "wording": tuple(wait.wording), "aliases": tuple(wait.aliases.values())}
+    for name, phases in named.items():
+        if stray := sorted(set(phases) - listed):
+            yield f"wait: {name} names {stray}, which are no phases of it"
+    if both := sorted(set(wait.aliases) & listed):
+        yield f"wait: {both} are aliases and phases"
 
 
 def _naming_problems(read: Operation, wait: Wait) -> Iterator[str]:

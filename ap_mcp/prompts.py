@@ -88,8 +88,8 @@ class Procedure:
             lines = [f"- {problem}" for problem in problems]
             head = f"The arguments of prompt {self.name} do not fit. Mend these and ask for it again:"
             raise CallRefused("\n".join((head, *lines)))
-        told = [blank.line(clean(value)) for blank, value in values.items()]
-        return "\n".join((self.goal, *told, READING, "", self.steps))
+        given = [blank.line(clean(value)) for blank, value in values.items()]
+        return "\n".join((self.goal, *given, READING, "", self.steps))
 
     def _strangers(self, arguments: Mapping[str, str]) -> Iterator[Problem]:
         known = [blank.name for blank in self.blanks]
@@ -103,7 +103,7 @@ class Procedure:
 UPGRADE = Procedure(
     name="upgrade-cluster",
     title="Upgrade a cluster",
-    description="Takes a cluster to a newer version: assess, mend, check, back up, upgrade, check again.",
+    description="Takes a cluster to a newer version: assess, fix, check, back up, upgrade, check again.",
     goal="Upgrade a CCE Autopilot cluster. There is no way back.",
     blanks=(
         Blank("cluster", "The cluster's id, name or alias", "cluster_id"),
@@ -118,8 +118,8 @@ UPGRADE = Procedure(
     steps="""\
 1. assess_upgrade(cluster_id=…, target_version=…): tell the user its verdict and risks. Its to_version is the \
 cluster's target below. Make its next calls in order:
-2. Mend what blocks. An add-on, to the version it names: update_addon(cluster_id=…, addon_id=…, target_version=…), \
-then wait_for(kind="addon", id=…, cluster_id=…). What no tool can mend: tell the user, stop.
+2. Fix what blocks. An add-on, to the version it names: update_addon(cluster_id=…, addon_id=…, target_version=…), \
+then wait_for(kind="addon", id=…, cluster_id=…). What no tool can fix: tell the user, stop.
 3. run_precheck(cluster_id=…, target_version=…), then wait_for(kind="precheck", id=…, cluster_id=…). \
 Blocked: step 2. Risks: show each; if the user accepts, \
 run_precheck(cluster_id=…, target_version=…, skip_items=…).
@@ -127,12 +127,12 @@ run_precheck(cluster_id=…, target_version=…, skip_items=…).
 5. Step 1 again; go on only if it says go.
 6. upgrade_cluster(cluster_id=…, target_version=…, dry_run=true): show its impact. If the user agrees, without \
 dry_run, then wait_for(kind="upgrade_task", id=…, cluster_id=…).
-7. run_postcheck(cluster_id=…, from_version=…). If step 1 told a route, start again for the rest. \
-Report versions, what was mended or skipped, what is wrong.
+7. run_postcheck(cluster_id=…, from_version=…). If step 1 gave an upgrade_path, start again for the rest. \
+Report versions, what was fixed or skipped, what is wrong.
 
 Repeat wait_for while it says running. update_addon, upgrade_cluster and retry_upgrade ask a person: never consent \
 yourself. approval_required: give the user its code, wait. Declined: stop.
-If the upgrade fails, repeat nothing blindly: quote the cause, have it mended; if the user agrees, \
+If the upgrade fails, repeat nothing blindly: quote the cause, have it fixed; if the user agrees, \
 retry_upgrade(cluster_id=…) and wait for the latest of list_upgrade_tasks(cluster_id=…).""",
 )
 
@@ -144,7 +144,7 @@ DIAGNOSE = Procedure(
     blanks=(
         Blank(
             "cluster",
-            "The cluster's id, name or alias; if left empty, all clusters are looked at",
+            "The cluster's id, name or alias; if left empty, all clusters are read",
             "cluster_id",
             "not given; take the job's cluster, or those with a problem in list_clusters(). None: ask the user",
         ),
@@ -159,7 +159,7 @@ Look in this order, and stop when something found explains the symptom:
 get_release_history(cluster_id=…, namespace=…, name=…).
 4. get_upgrade_info(cluster_id=…), list_upgrade_tasks(cluster_id=…). Failed: get_upgrade_task(cluster_id=…, task_id=…).
 5. assess_upgrade(cluster_id=…): what would block an upgrade. A check: get_precheck(cluster_id=…, task_id=…).
-What is still running has not failed: say how far it is. A look that fails is a finding, not the cause.
+What is still running has not failed: say how far it is. A read that fails is a finding, not the cause.
 
 Then report, briefly:
 - Cause, and how sure you are. If nothing explains it, say so; pods, nodes and logs are not seen by these calls.
@@ -193,13 +193,13 @@ Ask which to remove; do not choose. No answer: remove nothing.
 
 Then one at a time: the call below, whose impact you show; if the user still wants it, the same without dry_run, and \
 the wait behind it, again while it says running. A person is asked: never consent yourself. approval_required: give \
-the user its code, wait. Declined: it stays. Answer lost: look before you repeat.
+the user its code, wait. Declined: it stays. Answer lost: read before you repeat.
 - delete_release(cluster_id=…, namespace=…, name=…, dry_run=true); \
-wait_for(kind="release", id=…, cluster_id=…, namespace=…, gone=true)
-- delete_addon(cluster_id=…, addon_id=…, dry_run=true); wait_for(kind="addon", id=…, cluster_id=…, gone=true)
+wait_for(kind="release", id=…, cluster_id=…, namespace=…, until="deleted")
+- delete_addon(cluster_id=…, addon_id=…, dry_run=true); wait_for(kind="addon", id=…, cluster_id=…, until="deleted")
 - delete_chart(chart_id=…, dry_run=true)
-- delete_cluster(cluster_id=…, dry_run=true); wait_for(kind="cluster", id=…, gone=true)
-Report what is gone, and from the impacts what stays and keeps costing (volumes, load balancers, EIPs, logs).""",
+- delete_cluster(cluster_id=…, dry_run=true); wait_for(kind="cluster", id=…, until="deleted")
+Report what was deleted, and from the impacts what stays and keeps costing (volumes, load balancers, EIPs, logs).""",
 )
 
 PROCEDURES = {each.name: each for each in (UPGRADE, DIAGNOSE, CLEAN_UP)}

@@ -167,7 +167,7 @@ class _Polls:
     """
 
     context: ToolContext
-    ready: dict[wait.Look, Mapping[str, Any] | CallRefused] = field(default_factory=dict)
+    ready: dict[wait.ReadKey, Mapping[str, Any] | CallRefused] = field(default_factory=dict)
 
     async def prepare(self, order: wait.Order) -> Mapping[str, Any]:
         """Check a read against the specs and the policy; return its arguments, clusters by their ids.
@@ -178,17 +178,17 @@ class _Polls:
         check_arguments(order.read, order.arguments)
         wanted = await self.context.reads.resolve(order.arguments)
         await self.context.reads.permit(order.read, wanted)
-        self.ready[order.look] = wanted
+        self.ready[order.key] = wanted
         return wanted
 
     async def foresee(self, instead: wait.Order | None) -> None:
         """Prepare a read while what it is about can still be found, and its name and tags read for the policy."""
-        if instead is None or isinstance(self.ready.get(instead.look), Mapping):
+        if instead is None or isinstance(self.ready.get(instead.key), Mapping):
             return
         try:
             await self.prepare(instead)
         except CallRefused as refused:
-            self.ready[instead.look] = refused
+            self.ready[instead.key] = refused
 
     def arguments(self, order: wait.Order) -> Mapping[str, Any]:
         """Return the arguments of a read that was prepared.
@@ -196,7 +196,7 @@ class _Polls:
         Raises:
             CallRefused: it may not be made.
         """
-        wanted = self.ready[order.look]
+        wanted = self.ready[order.key]
         if isinstance(wanted, CallRefused):
             raise wanted
         return wanted
@@ -223,6 +223,6 @@ async def _about(context: ToolContext, waitable: wait.Waitable, arguments: Mappi
     try:
         return await context.reads.resolve(given)
     except ClusterNotFound:
-        if not arguments.get("gone"):
+        if arguments.get(wait.UNTIL) != wait.DELETED:
             raise
         return given  # perhaps deleted already, and the job that did it still tells

@@ -11,6 +11,7 @@ from ap_mcp.masking import mask
 from ap_mcp.wording import ANSI, clean, in_quotes, is_plain
 
 TEXT_LIMIT = 300
+_DEPTH = 6
 _CLOCK = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?:[.,](?P<fraction>\d{1,12}))?"
     r" ?(?P<zone>[+-]\d{2}:?\d{2}|[A-Za-z]{1,5})?(?![^\s])",
@@ -52,6 +53,26 @@ def mapping(body: Any, pointer: str = "") -> dict[str, str]:
     """Return the object at `pointer` as clean texts, as labels and annotations need it."""
     found = get(body, pointer)
     return {text(key): text(value) for key, value in found.items()} if isinstance(found, dict) else {}
+
+
+def as_object(value: Any) -> dict[str, Any]:
+    """Return an object, empty if the value is none."""
+    return dict(value) if isinstance(value, Mapping) else {}
+
+
+def flattened(value: Any, name: str = "", depth: int = 0) -> dict[str, str | int | float | bool]:
+    """Return the scalars of nested data under dotted names; what lies too deep becomes text."""
+    if value is None:
+        return {}
+    if isinstance(value, bool | int | float):
+        return {name: value}
+    if isinstance(value, str) or depth == _DEPTH:
+        return {name: text(value)}
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
+    facts: dict[str, str | int | float | bool] = {}
+    for key, each in pairs:
+        facts |= flattened(each, f"{name}.{text(key)}" if name else text(key), depth + 1)
+    return facts
 
 
 def text(value: Any, limit: int = TEXT_LIMIT) -> str:
@@ -122,3 +143,14 @@ def moment(value: Any) -> datetime | None:
     except (ValueError, KeyError, OverflowError, OSError):
         return None
     return found if found.year > 1 else None
+
+
+def written(at: datetime) -> str:
+    """Return a time in the one form of all answers: RFC 3339 in UTC with seconds, `2026-11-29T08:07:00Z`."""
+    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def stamp(value: Any) -> str | None:
+    """Return a time of the cloud in the form of all answers; what is no time stays as it is, nothing is None."""
+    found = moment(value)
+    return written(found) if found else text(value) or None

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
+from ap_mcp.rules.wait_hints import WAIT_FOR
 from ap_mcp.simulator.addon_templates import default_values, templates, version_of
 from ap_mcp.specs import Catalog
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.addon_templates import TemplateList
 from ap_mcp.summaries.addons import AddonChange, AddonDeletion, AddonList, AddonState
-from ap_mcp.summaries.wait_hints import WAIT_FOR
 
 CLUSTER = "c1042db6-6a2f-11ef-8c35-0255ac100b07"
 ADDON = "90b775e0-5774-4e1d-ab3b-516332ba047a"
@@ -77,7 +77,7 @@ def test_an_addon_shows_only_the_values_that_differ_from_the_template(summed: An
 def test_an_addon_whose_values_are_not_told_comes_with_a_warning(summed: Any) -> None:
     result = summed("get_addon", instance(values=None))
     assert result.changed_values == {}
-    assert "did not tell the current values" in result.warnings[0]
+    assert "did not report the current values" in result.warnings[0]
 
 
 def test_an_image_that_stayed_behind_at_an_upgrade_is_noticed(summed: Any) -> None:
@@ -94,6 +94,8 @@ def test_an_image_that_stayed_behind_at_an_upgrade_is_noticed(summed: Any) -> No
         ("installFailed", {}, "delete_addon"),
         ("upgradeFailed", {"isRollbackable": True, "previousVersion": "1.28.4"}, "rollback_addon"),
         ("deleteFailed", {}, "delete_addon"),
+        ("unknown", {}, "delete_addon"),
+        ("installFailed", {"isRollbackable": True, "previousVersion": "1.28.4"}, "delete_addon"),
     ],
 )
 def test_what_to_do_next_follows_from_the_state(summed: Any, status: str, more: Mapping[str, Any], tool: str) -> None:
@@ -102,13 +104,13 @@ def test_what_to_do_next_follows_from_the_state(summed: Any, status: str, more: 
     assert result.next[0].arguments == {"cluster_id": CLUSTER, "addon_id": ADDON}
 
 
-@pytest.mark.parametrize("status", ["abnormal", "upgradeFailed", "rollbackFailed", "unknown"])
-def test_an_addon_that_is_there_but_not_well_is_not_proposed_for_deletion(summed: Any, status: str) -> None:
+@pytest.mark.parametrize("status", ["abnormal", "upgradeFailed", "rollbackFailed"])
+def test_an_addon_that_is_there_but_unhealthy_is_not_proposed_for_deletion(summed: Any, status: str) -> None:
     (call,) = summed("get_addon", instance(status, isRollbackable=False)).next
     assert (call.tool, call.arguments) == ("list_addon_templates", {"cluster_id": CLUSTER, "template_name": "coredns"})
 
 
-@pytest.mark.parametrize(("status", "more"), [("installing", {}), ("deleting", {"gone": True})])
+@pytest.mark.parametrize(("status", "more"), [("installing", {}), ("deleting", {"until": "deleted"})])
 def test_what_is_not_done_yet_is_waited_for(summed: Any, status: str, more: dict[str, Any]) -> None:
     (call,) = summed("get_addon", instance(status), addon_id=ADDON).next
     assert (call.tool, call.arguments) == (WAIT_FOR, {**WAIT, **more})
@@ -149,14 +151,14 @@ def test_a_change_says_what_it_started_and_how_to_wait_for_it(
 
 
 @pytest.mark.parametrize(
-    ("body", "warnings"), [("success", 0), ('"success"', 0), ("queued", 1), (None, 1), ({"a": 1}, 1)]
+    ("body", "warnings"), [("success", 0), ('"success"', 0), ("queued", 1), (None, 0), ({"a": 1}, 1)]
 )
 def test_a_deletion_says_that_it_began_and_quotes_an_odd_confirmation(summed: Any, body: Any, warnings: int) -> None:
     result = summed("delete_addon", body, addon_id=ADDON)
     assert isinstance(result, AddonDeletion)
     assert result.summary == f"The add-on {ADDON} is being deleted."
     assert len(result.warnings) == warnings
-    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, {**WAIT, "gone": True})]
+    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, {**WAIT, "until": "deleted"})]
 
 
 def test_the_catalogue_becomes_one_line_per_template(summed: Any) -> None:

@@ -40,20 +40,20 @@ def shop() -> Scene:
 async def test_an_addon_that_does_not_run_on_the_target_is_updated_first(shop: Scene) -> None:
     found = await shop.assess("v1.30")
     uid = shop.addon("nginx-ingress")["metadata"]["uid"]
-    assert found.in_the_way[0] == (
+    assert found.blockers[0] == (
         f"Add-on nginx-ingress 2.1.5 does not run on {NEXT_MINOR}; 3.0.8 runs on it and on v1.28.6-r0: update it first."
     )
     assert tools(found)[:3] == ["update_addon", "wait_for", "run_precheck"]
     assert step(found, "update_addon") == {"addon_id": uid, "target_version": "3.0.8"}
     assert step(found, "wait_for") == {"kind": "addon", "id": uid}
-    assert f"Add-ons that run on {NEXT_MINOR}: cie-collector, coredns, metrics-server." in found.fine
+    assert f"Add-ons that run on {NEXT_MINOR}: cie-collector, coredns, metrics-server." in found.passed
 
 
 async def test_an_addon_that_a_check_found_is_told_once_and_named_by_its_item(shop: Scene) -> None:
     found = await shop.assess("v1.29")
-    assert len([each for each in found.in_the_way if "nginx-ingress" in each]) == 1
-    assert "(check item AddonVersionLimit)" in found.in_the_way[0]
-    assert found.in_the_way[1].endswith("run it again once that is mended.")
+    assert len([each for each in found.blockers if "nginx-ingress" in each]) == 1
+    assert "(check item AddonVersionLimit)" in found.blockers[0]
+    assert found.blockers[1].endswith("run it again once that is fixed.")
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ async def test_the_newest_stable_version_that_runs_on_both_is_proposed(
 ) -> None:
     shop.bend("list_addons", "/items", lambda rows: [_without_targets(each) for each in rows])
     template(shop, "nginx-ingress", v2_1_5="27|28", **versions)
-    assert said in (await shop.assess("v1.30")).in_the_way[0]
+    assert said in (await shop.assess("v1.30")).blockers[0]
 
 
 def _without_targets(row: dict[str, Any]) -> dict[str, Any]:
@@ -102,11 +102,11 @@ async def test_an_addon_without_a_version_for_both_is_named_in_the_upgrade_itsel
 async def test_an_addon_whose_template_cannot_be_read_is_told_so(shop: Scene) -> None:
     shop.failing["list_addon_templates"] = failure(500, "CCE.01500001")
     found = await shop.assess("v1.30")
-    assert found.risks[0].startswith(f"Whether these add-ons run on {NEXT_MINOR} is not told: cie-collector 3.11.0,")
+    assert found.risks[0].startswith(f"Whether these add-ons run on {NEXT_MINOR} is not known: cie-collector 3.11.0,")
     assert "list_addon_templates of nginx-ingress could not be read: HTTP 500 CCE.01500001." in found.unknown
     shop.bend("list_addons", "/items", [addon_row("nginx-ingress")])
     found = await shop.assess("v1.30")
-    assert found.in_the_way[0].endswith("does not run on v1.30.10-r0; which version does could not be read.")
+    assert found.blockers[0].endswith("does not run on v1.30.10-r0; which version does could not be read.")
 
 
 @pytest.mark.parametrize(
@@ -115,19 +115,19 @@ async def test_an_addon_whose_template_cannot_be_read_is_told_so(shop: Scene) ->
         ("abnormal", "is abnormal, not running.", "get_addon"),
         ("installFailed", "is installFailed, not running.", "get_addon"),
         ("upgrading", "is upgrading, not running.", "wait_for"),
-        ("", "is in no state that is told.", "get_addon"),
+        ("", "is in no state that is reported.", "get_addon"),
     ],
 )
 async def test_an_addon_that_is_not_well_stands_in_the_way_of_a_check(status: str, said: str, tool: str) -> None:
     scene = Scene()
     scene.addon()["status"]["status"] = status
     found = await scene.assess()
-    assert found.in_the_way[0].startswith("Add-on coredns ")
-    assert found.in_the_way[0].endswith(said)
+    assert found.blockers[0].startswith("Add-on coredns ")
+    assert found.blockers[0].endswith(said)
     assert tools(found)[0] == tool
     scene.check(phase="Success", expireTimeStamp=scene.world.timestamp(scene.world.now().replace(year=2100)))
     passed = await scene.assess()
-    assert (passed.verdict, passed.risks[0]) == ("go", found.in_the_way[0])
+    assert (passed.verdict, passed.risks[0]) == ("go", found.blockers[0])
 
 
 async def test_an_addon_that_is_not_well_is_told_once_though_the_check_found_it_too() -> None:
@@ -137,9 +137,9 @@ async def test_an_addon_that_is_not_well_is_told_once_though_the_check_found_it_
     item = {"name": "AddonLimit", "group": "AddonCheck", "level": "Fatal", "phase": "Failed", "riskSource": risk}
     scene.check(phase="Failed", clusterCheckStatus={"phase": "Failed", "itemsStatus": [item]})
     found = await scene.assess()
-    assert [said for said in found.in_the_way if "AddonLimit" in said] == [found.in_the_way[0]]
-    assert found.in_the_way[0].endswith("is abnormal, not running (check item AddonLimit).")
-    assert len(found.in_the_way) == 2
+    assert [said for said in found.blockers if "AddonLimit" in said] == [found.blockers[0]]
+    assert found.blockers[0].endswith("is abnormal, not running (check item AddonLimit).")
+    assert len(found.blockers) == 2
     assert "get_precheck" in tools(found)
 
 
@@ -153,7 +153,7 @@ async def test_an_addon_that_is_neither_well_nor_fit_is_looked_at_before_it_is_u
     shop.addon("nginx-ingress")["status"]["status"] = status
     found = await shop.assess("v1.30")
     assert tools(found)[:3] == calls
-    assert found.in_the_way[0].endswith(f" It is {status}, not running.")
+    assert found.blockers[0].endswith(f" It is {status}, not running.")
 
 
 async def test_an_addon_that_could_not_be_installed_is_not_updated(shop: Scene) -> None:
@@ -167,14 +167,14 @@ async def test_what_was_mended_since_the_check_is_told_and_the_check_run_again(s
     row = shop.addon("nginx-ingress")
     row["spec"]["version"] = "3.0.8"
     early = await shop.assess("v1.29")
-    assert "The check found AddonVersionLimit" in early.in_the_way[0]
+    assert "The check found AddonVersionLimit" in early.blockers[0]
     row["metadata"]["updateTimestamp"] = shop.world.iso_timestamp(shop.world.now())
     found = await shop.assess("v1.29")
-    assert "Probably mended since the check, as the add-on has been changed: AddonVersionLimit." in found.fine
-    assert len(found.in_the_way) == 1
-    assert found.in_the_way[0].endswith(": run it again.")
+    assert "Probably fixed since the check, as the add-on has been changed: AddonVersionLimit." in found.passed
+    assert len(found.blockers) == 1
+    assert found.blockers[0].endswith(": run it again.")
     row["status"]["status"] = "abnormal"
-    assert not [each for each in (await shop.assess("v1.29")).fine if "mended" in each]
+    assert not [each for each in (await shop.assess("v1.29")).passed if "mended" in each]
 
 
 async def test_of_many_addons_that_do_not_fit_or_are_not_well_each_is_named() -> None:
@@ -183,11 +183,11 @@ async def test_of_many_addons_that_do_not_fit_or_are_not_well_each_is_named() ->
     scene.bend("list_addons", "/items", [addon_row(name) for name in names])
     scene.bent["list_addon_templates"] = lambda body: {**body, "items": []}
     found = await scene.assess()
-    assert all(name in " ".join(found.in_the_way) for name in names)
+    assert all(name in " ".join(found.blockers) for name in names)
     assert len(render(found).encode()) <= 2500
     scene.bend("list_addons", "/items", [addon_row(name, status="abnormal", fits="v1.*") for name in names])
     found = await scene.assess()
-    assert all(name in " ".join(found.in_the_way) for name in names)
+    assert all(name in " ".join(found.blockers) for name in names)
     assert tools(found).count("get_addon") == 5
 
 
@@ -222,6 +222,6 @@ async def test_an_addon_without_a_template_or_an_id_gets_no_call_that_cannot_be_
     row["metadata"] = {"name": "its-own-name"}
     scene.bend("list_addons", "/items", [row])
     found = await scene.assess()
-    assert found.in_the_way[0].startswith("Add-on its-own-name 1.0.0 does not run on")
+    assert found.blockers[0].startswith("Add-on its-own-name 1.0.0 does not run on")
     assert tools(found)[0] == "run_precheck"
     assert "list_addon_templates" not in scene.asked

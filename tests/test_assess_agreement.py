@@ -168,9 +168,9 @@ async def _agrees(scene: Scene, found: Assessment, wanted: str | None) -> None:
         assert wanted is None or await scene.refusal(wanted)
         return
     refusal = await scene.refusal(found.to_version)
-    assert (found.verdict == "go") == (refusal == ""), (refusal, found.in_the_way)
+    assert (found.verdict == "go") == (refusal == ""), (refusal, found.blockers)
     if found.verdict == "go" and wanted:
-        assert await scene.refusal(wanted) == "" if not found.route else await scene.refusal(wanted)
+        assert await scene.refusal(wanted) == "" if not found.upgrade_path else await scene.refusal(wanted)
 
 
 @pytest.mark.parametrize(

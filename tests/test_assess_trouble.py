@@ -74,7 +74,7 @@ async def test_an_old_or_missing_backup_is_a_risk_and_made_before_the_upgrade(
     assert (found.verdict, found.risks) == ("go", [risk] if risk else [])
     assert tools(found)[:-2] == ([call] if call else [])
     if not risk:
-        assert "The latest backup is 1 h old." in found.fine
+        assert "The latest backup is 1 h old." in found.passed
 
 
 async def test_an_open_workflow_is_told_and_one_that_is_over_is_not(ready: Scene) -> None:
@@ -107,7 +107,7 @@ async def test_what_could_not_be_read_is_said_and_never_let_go_if_it_decides(
     if operation in DECIDING:
         assert tools(found)[0] == operation
         assert "upgrade_cluster" not in tools(found)
-    assert not [each for each in found.fine if operation == "list_upgrade_tasks" and "no upgrade is running" in each]
+    assert not [each for each in found.passed if operation == "list_upgrade_tasks" and "no upgrade is running" in each]
 
 
 async def test_a_backup_is_made_if_nobody_knows_whether_there_is_one(ready: Scene) -> None:
@@ -154,12 +154,12 @@ async def test_a_rule_that_forbids_the_upgrade_stands_in_its_way(tmp_path: Path)
         found = await agent.call("assess_upgrade", cluster_id="checkout-staging")
         said = await agent.fail("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31", dry_run=True)
     assert found["verdict"] == "not_yet"
-    assert len(found["in_the_way"]) == 1
-    assert found["in_the_way"][0] in said
-    assert '"Not here."' in found["in_the_way"][0]
+    assert len(found["blockers"]) == 1
+    assert found["blockers"][0] in said
+    assert '"Not here."' in found["blockers"][0]
     assert found.get("next", []) == []
     assert "list_backups could not be read: a rule of the operator forbids it." in found["unknown"]
-    asked = "a rule of the operator wants a person asked before each look"
+    asked = "a rule of the operator wants a person asked before each read"
     assert f"list_addons could not be read: {asked}." in found["unknown"]
 
 
@@ -241,7 +241,7 @@ async def test_hostile_text_never_speaks_in_our_voice(keep: bool) -> None:
         lines = shown.splitlines()
         assert sum(line.startswith("next: ") for line in lines) == len(found.next)
         assert sum(line.startswith("warning: ") for line in lines) == len(found.warnings)
-        ours = [found.summary, *found.in_the_way, *found.risks, *found.fine, *found.unknown]
+        ours = [found.summary, *found.blockers, *found.risks, *found.passed, *found.unknown]
         ours += [each.why for each in found.next]
         assert [each for each in ours if FORGED in unquoted(each)] == []
         assert len(shown) < 20_000

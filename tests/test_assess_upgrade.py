@@ -26,9 +26,9 @@ async def test_a_cluster_with_a_passed_check_and_a_fresh_backup_can_go() -> None
     scene.check()
     scene.back_up()
     found = await scene.assess("v1.31")
-    assert (found.verdict, found.from_version, found.to_version, found.route) == ("go", NOW, TARGET, [])
-    assert found.summary == f"Go: nothing stands in the way of upgrading checkout-staging from {NOW} to {TARGET}."
-    assert "The pre-upgrade check has passed; it counts for another 50 min." in found.fine
+    assert (found.verdict, found.from_version, found.to_version, found.upgrade_path) == ("go", NOW, TARGET, [])
+    assert found.summary == f"Go: nothing blocks upgrading checkout-staging from {NOW} to {TARGET}."
+    assert "The pre-upgrade check has passed; it counts for another 50 min." in found.passed
     assert (found.risks, found.unknown) == ([], [])
     assert tools(found) == ["upgrade_cluster", "run_postcheck"]
     assert step(found, "upgrade_cluster") == {"target_version": TARGET}
@@ -57,14 +57,14 @@ async def test_a_version_that_runs_already_is_up_to_date_and_what_else_is_offere
 
 async def test_there_is_no_way_back_to_an_older_version() -> None:
     found = await Scene().assess("v1.28")
-    assert found.in_the_way == [f"It runs {NOW}; there is no way back to v1.28."]
+    assert found.blockers == [f"It runs {NOW}; there is no way back to v1.28."]
     assert (found.verdict, found.next) == ("not_yet", [])
 
 
 async def test_a_version_that_cannot_be_reached_is_told_with_those_that_can() -> None:
     found = await Scene().assess("v1.99")
     assert found.summary.startswith("Not yet: checkout-staging cannot be upgraded. v1.99 is not offered")
-    assert found.in_the_way[0].endswith(f"Offered: v1.29.13-r0, v1.30.10-r0, {TARGET}.")
+    assert found.blockers[0].endswith(f"Offered: v1.29.13-r0, v1.30.10-r0, {TARGET}.")
     assert tools(found) == ["assess_upgrade"]
 
 
@@ -89,7 +89,7 @@ async def test_a_version_beyond_what_is_offered_is_reached_by_steps() -> None:
     scene = Scene(bent={"list_upgrade_paths": lambda _: {"upgradePaths": PATHS}})
     scene.bend("get_upgrade_info", "/spec/versionInfo/targetVersions", ["v1.30.10-r0"])
     found = await scene.assess("v1.34")
-    assert found.route == ["v1.30.10-r0", "v1.32.4-r0", "v1.34.1-r0"]
+    assert found.upgrade_path == ["v1.30.10-r0", "v1.32.4-r0", "v1.34.1-r0"]
     assert found.to_version == "v1.30.10-r0"
     assert found.summary.endswith(" v1.34.1-r0 is 3 upgrades away.")
     assert step(found, "upgrade_cluster") == {"target_version": "v1.30.10-r0"}
@@ -109,11 +109,11 @@ async def test_a_running_upgrade_is_waited_for_and_then_looked_at_again() -> Non
     task = scene.upgrade("Running")
     scene.row["status"]["phase"] = "Upgrading"
     found = await scene.assess("v1.31")
-    assert "An upgrade is running." in found.in_the_way
+    assert "An upgrade is running." in found.blockers
     assert tools(found) == ["wait_for", "assess_upgrade"]
     assert step(found, "wait_for") == {"kind": "upgrade_task", "id": task}
     assert step(found, "assess_upgrade") == {"target_version": "v1.31"}
-    assert not [each for each in found.fine if "no upgrade is running" in each]
+    assert not [each for each in found.passed if "no upgrade is running" in each]
 
 
 @pytest.mark.parametrize(("phase", "said"), [("Pause", "is paused"), ("Dreaming", "is Dreaming"), ("", "is unknown")])
@@ -121,7 +121,7 @@ async def test_an_upgrade_that_does_not_move_is_looked_at(phase: str, said: str)
     scene = Scene()
     task = scene.upgrade(phase)
     found = await scene.assess()
-    assert f"An upgrade {said}." in found.in_the_way
+    assert f"An upgrade {said}." in found.blockers
     assert step(found, "get_upgrade_task") == {"task_id": task}
 
 
@@ -140,10 +140,10 @@ async def test_a_failed_upgrade_is_looked_at_before_it_is_tried_again_with_a_per
     async with connected(tmp_path, app=app) as agent:
         found = await agent.call("assess_upgrade", cluster_id="checkout-staging")
     told = 'The last upgrade failed, and the cluster is Upgrading: "etcd is not healthy".'
-    assert told in found["in_the_way"]
+    assert told in found["blockers"]
     assert [each["tool"] for each in found["next"]] == ["get_upgrade_task", "retry_upgrade", "assess_upgrade"]
     assert found["next"][0]["arguments"]["task_id"] == task
-    assert found["next"][1]["why"] == "Once the cause is mended (a person is asked first)"
+    assert found["next"][1]["why"] == "Once the cause is fixed (a person is asked first)"
 
 
 async def test_an_upgrade_that_failed_and_was_given_up_stands_in_nobodys_way() -> None:
@@ -157,28 +157,28 @@ async def test_a_cluster_that_is_being_made_is_waited_for_and_a_broken_one_says_
     scene = Scene(cluster_id=ML_BATCH)
     scene.bend("get_upgrade_info", "/spec/versionInfo/targetVersions", ["v1.32.1-r0"])
     found = await scene.assess()
-    assert "The cluster is Creating." in found.in_the_way
+    assert "The cluster is Creating." in found.blockers
     job = {"kind": "job", "id": scene.row["status"]["jobID"], "cluster_id": ML_BATCH}
     assert found.next[0].arguments == job
     scene.row["status"]["phase"] = "Deleting"
     leaving = await scene.assess()
-    assert [(each.tool, each.arguments) for each in leaving.next] == [("wait_for", {**job, "gone": True})]
+    assert [(each.tool, each.arguments) for each in leaving.next] == [("wait_for", {**job, "until": "deleted"})]
     broken = await Scene(cluster_id=LEGACY_IMPORT).assess()
     assert tools(broken) == ["get_job", "assess_upgrade"]
-    assert "has no free IP address" in broken.in_the_way[0]
+    assert "has no free IP address" in broken.blockers[0]
 
 
 async def test_a_cluster_in_a_phase_nobody_knows_is_looked_at() -> None:
     scene = Scene()
     scene.row["status"] = {"phase": None}
     found = await scene.assess()
-    assert "The cluster is in a phase that is not told." in found.in_the_way
+    assert "The cluster is in a phase that is not reported." in found.blockers
     assert tools(found) == ["get_cluster", "assess_upgrade"]
 
 
 async def test_without_a_check_it_is_run_first() -> None:
     found = await Scene().assess("v1.31")
-    assert found.in_the_way == [f"There is no pre-upgrade check from {NOW} to {TARGET}."]
+    assert found.blockers == [f"There is no pre-upgrade check from {NOW} to {TARGET}."]
     assert found.risks == ["There is no backup."]
     assert tools(found) == ["run_precheck", "backup_cluster", "upgrade_cluster", "run_postcheck"]
     assert step(found, "run_precheck") == {"target_version": TARGET}
@@ -189,7 +189,7 @@ async def test_a_running_check_is_waited_for() -> None:
     scene = Scene()
     check = scene.check(phase="Running")
     found = await scene.assess()
-    assert found.in_the_way == [f"The pre-upgrade check from {NOW} to {TARGET} is still running."]
+    assert found.blockers == [f"The pre-upgrade check from {NOW} to {TARGET} is still running."]
     assert tools(found) == ["wait_for", "assess_upgrade"]
     assert step(found, "wait_for") == {"kind": "precheck", "id": check["metadata"]["uid"]}
 
@@ -198,11 +198,11 @@ async def test_what_a_check_found_stands_in_the_way_or_is_a_risk() -> None:
     scene = Scene()
     failed_check(scene, BLOCKING, RISKY)
     found = await scene.assess()
-    assert found.in_the_way == [
+    assert found.blockers == [
         'The check found EtcdHealth: "etcd is not healthy".',
-        f"The pre-upgrade check from {NOW} to {TARGET} did not pass, 10 min ago: run it again once that is mended.",
+        f"The pre-upgrade check from {NOW} to {TARGET} did not pass, 10 min ago: run it again once that is fixed.",
     ]
-    assert "The check found KubeletRisk: no reason told." in found.risks
+    assert "The check found KubeletRisk: no reason given." in found.risks
     assert tools(found)[:2] == ["get_precheck", "run_precheck"]
     assert "skip_items" not in step(found, "run_precheck")
 
@@ -214,7 +214,7 @@ async def test_mere_risks_may_be_skipped_if_a_person_accepts_them() -> None:
     found = await scene.assess()
     assert step(found, "run_precheck")["skip_items"] == [{"name": "Earlier"}, {"name": "KubeletRisk"}]
     assert "only if a person accepts" in next(each.why for each in found.next if each.tool == "run_precheck")
-    assert found.in_the_way[0].endswith("did not pass, 10 min ago: run it again.")
+    assert found.blockers[0].endswith("did not pass, 10 min ago: run it again.")
 
 
 async def test_a_list_to_skip_that_is_too_long_is_left_to_the_tool_that_shows_the_check() -> None:
@@ -230,8 +230,8 @@ async def test_a_list_to_skip_that_is_too_long_is_left_to_the_tool_that_shows_th
     ("ago", "status", "said"),
     [
         (90, {}, "has passed, but expired 30 min ago."),
-        (10, {"expireTimeStamp": None}, "has passed, but does not tell until when it counts."),
-        (10, {"expireTimeStamp": "soon"}, "has passed, but does not tell until when it counts."),
+        (10, {"expireTimeStamp": None}, "has passed, but does not say until when it counts."),
+        (10, {"expireTimeStamp": "soon"}, "has passed, but does not say until when it counts."),
         (10, {"expireTimeStamp": "2020-01-01T00:00:00Z"}, "has passed, but expired "),
         (10, {"expireTimeStamp": "2020-01-01 08:00:00.123456789 +0800 CST"}, "has passed, but expired "),
         (10, {"phase": "Error", "message": "the node went away"}, 'broke off: "the node went away".'),
@@ -243,8 +243,8 @@ async def test_a_check_that_does_not_count_is_run_again(ago: float, status: dict
     scene = Scene()
     scene.check(ago=ago, **status)
     found = await scene.assess()
-    assert len(found.in_the_way) == 1
-    assert f"from {NOW} to {TARGET} {said}" in found.in_the_way[0]
+    assert len(found.blockers) == 1
+    assert f"from {NOW} to {TARGET} {said}" in found.blockers[0]
     assert tools(found)[0] == "run_precheck"
 
 
@@ -258,7 +258,7 @@ async def test_risks_that_were_accepted_once_are_proposed_to_be_skipped_again() 
 async def test_a_check_for_another_version_does_not_count() -> None:
     scene = Scene()
     scene.check(NEXT_MINOR)
-    assert "There is no pre-upgrade check" in (await scene.assess("v1.31")).in_the_way[0]
+    assert "There is no pre-upgrade check" in (await scene.assess("v1.31")).blockers[0]
     assert (await scene.assess("v1.30")).verdict == "go"
 
 
@@ -271,6 +271,6 @@ async def test_what_a_passed_check_leaves_is_a_risk() -> None:
     assert found.risks[:3] == [
         "The pre-upgrade check has passed, but counts for only 5 min more.",
         "The check skipped these risks, which remain: NodeDiskUsageLimit.",
-        "Although the check passed, it found KubeletRisk: no reason told.",
+        "Although the check passed, it found KubeletRisk: no reason given.",
     ]
     assert " 4 risks to weigh." in found.summary

@@ -10,7 +10,7 @@ from ap_mcp.rules import settings_diff
 
 def test_a_long_list_of_changes_ends_in_names() -> None:
     found = settings_diff.changes({}, {f"key{number:02}": number for number in range(40)})
-    lines = settings_diff.told(found)
+    lines = settings_diff.lines(found)
     assert len(lines) == settings_diff.LINES + 1
     assert lines[0] == "key00: new, 0"
     assert lines[-1].startswith("also: key12, key13")
@@ -33,7 +33,7 @@ def test_a_long_list_of_changes_ends_in_names() -> None:
     ],
 )
 def test_changes_are_compared_as_json_and_masked(before: Any, after: Any, lines: list[str] | None) -> None:
-    found = settings_diff.told(settings_diff.changes(before, after))
+    found = settings_diff.lines(settings_diff.changes(before, after))
     assert lines is None or found == lines
     assert len(found) == 1 or lines == []
     assert "hunter2" not in str(found)
@@ -46,13 +46,13 @@ def test_asterisks_are_found_at_any_depth() -> None:
 
 def test_an_object_that_comes_or_goes_is_told_key_by_key() -> None:
     whole = {"image": {"tag": "v2", "pull": {"secret": "x", "always": True}}, "none": {}}
-    assert settings_diff.told(settings_diff.changes({}, whole)) == [
+    assert settings_diff.lines(settings_diff.changes({}, whole)) == [
         "image.pull.always: new, true",
         "image.pull.secret: new, a secret",
         'image.tag: new, "v2"',
         'none: new, "{}"',
     ]
-    assert settings_diff.told(settings_diff.changes(whole, {"none": {}}))[2] == 'image.tag: "v2" is no longer set'
+    assert settings_diff.lines(settings_diff.changes(whole, {"none": {}}))[2] == 'image.tag: "v2" is no longer set'
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "search", "name": "search-api"
 PAYMENTS = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api"}
 
 
-def waiting(release: dict[str, str], **more: bool) -> dict[str, Any]:
+def waiting(release: dict[str, str], **more: str) -> dict[str, Any]:
     """Return what to call `wait_for` with."""
     where = {name: value for name, value in release.items() if name != "name"}
     return {"kind": "release", "id": release["name"], **where, **more}
@@ -66,7 +66,7 @@ def test_charts_are_listed_by_name_with_their_versions(summed: Any, world: World
         ("payments-api", "1.8.2"),
         ("payments-api", "1.9.0"),
     ]
-    assert result.charts[2].changed == "2024-08-30 06:20 UTC"
+    assert result.charts[2].changed == "2024-08-30T06:20:11Z"
 
 
 def test_a_list_without_charts_says_so(summed: Any) -> None:
@@ -82,7 +82,7 @@ def test_many_charts_are_counted_and_all_listed(summed: Any) -> None:
 def test_a_chart_names_its_settings_and_leads_to_their_defaults(summed: Any, world: World) -> None:
     result = summed("get_chart", said(world, "get_chart", chart_id=REDIS), chart_id=REDIS)
     assert isinstance(result, ChartState)
-    assert result.summary == "redis 18.6.1, changed 2024-08-30 06:20 UTC."
+    assert result.summary == "redis 18.6.1, changed at 2024-08-30T06:20:11Z."
     assert (result.public, result.description) == (False, "Key-value store with one volume per replica")
     assert result.settings == ["auth", "image", "persistence", "replicas", "resources", "service"]
     assert [(call.tool, call.arguments) for call in result.next] == [("get_chart_values", {"chart_id": REDIS})]
@@ -147,7 +147,7 @@ def test_the_chart_quota_warns_when_it_is_used_up(summed: Any, world: World) -> 
     assert (result.summary, result.limit, result.used) == ("4 of 200 charts are stored.", 200, 4)
     full = summed("get_chart_quota", {"quotas": {"resources": [{"type": "Charts", "quota": "5", "used": 5}]}})
     assert "used up" in full.warnings[0]
-    assert summed("get_chart_quota", {"quotas": {}}).summary == "The service did not tell the quota."
+    assert summed("get_chart_quota", {"quotas": {}}).summary == "The service did not report the quota."
 
 
 def test_releases_in_trouble_come_first_with_the_reason(summed: Any, world: World) -> None:
@@ -214,7 +214,7 @@ def test_a_removal_is_under_way_until_the_release_is_not_found(summed: Any) -> N
     assert isinstance(result, ReleaseDeletion)
     assert result.summary == "The release search/search-api is being deleted."
     assert (result.namespace, result.name, result.warnings) == ("search", "search-api", [])
-    assert [(call.tool, call.arguments) for call in result.next] == [("wait_for", waiting(RELEASE, gone=True))]
+    assert [(call.tool, call.arguments) for call in result.next] == [("wait_for", waiting(RELEASE, until="deleted"))]
 
 
 def test_a_history_comes_newest_first_and_names_the_current_revision(summed: Any, world: World) -> None:

@@ -101,7 +101,7 @@ def test_a_cluster_is_told_with_its_network_tags_and_age(catalog: Catalog) -> No
     assert result.details == {
         "alias": "shop-prod",
         "platform": "cce.4.0",
-        "created": BORN,
+        "created": "2025-05-28T08:00:00Z",
         "vpc_id": "vpc-1",
         "subnet_id": "net-1",
         "service_cidr": "10.247.0.0/16",
@@ -134,7 +134,7 @@ def test_a_broken_cluster_says_why_and_leads_to_its_job(catalog: Catalog) -> Non
     [
         ({"phase": "Upgrading"}, {}, "list_upgrade_tasks"),
         ({"phase": "Creating", "jobID": "job-1"}, {}, "get_job"),
-        ({"phase": "Deleting", "jobID": "job-1"}, {"gone": True}, "get_job"),
+        ({"phase": "Deleting", "jobID": "job-1"}, {"until": "deleted"}, "get_job"),
     ],
 )
 def test_a_cluster_in_which_something_is_under_way_leads_to_its_end(
@@ -175,9 +175,9 @@ def test_a_deletion_says_what_goes_and_what_stays(catalog: Catalog) -> None:
     options = {"delete_eni": "delete-block", "delete_net": "delete-try"}
     result = shape(catalog, "delete_cluster", cluster(jobID="job-1", deleteOption=options), cluster_id=UID)
     assert result.summary == "shop-prod is being deleted."
-    assert result.removes == ["ENI ports", "load balancers (goes on if that fails)"]
-    assert result.keeps == ["SFS Turbo volumes", "SFS 3.0 volumes", "OBS volumes"]
-    assert result.next[0].arguments == {"kind": "job", "id": "job-1", "cluster_id": UID, "gone": True}
+    assert result.removes == ["ENI ports", "Load balancers (goes on if that fails)"]
+    assert result.keeps == ["SFS Turbo volumes", "OBS volumes", "SFS 3.0 volumes"]
+    assert result.next[0].arguments == {"kind": "job", "id": "job-1", "cluster_id": UID, "until": "deleted"}
 
 
 def test_a_kubeconfig_is_told_by_its_place_and_never_by_its_content(catalog: Catalog) -> None:
@@ -262,7 +262,7 @@ def test_a_finished_job_says_so_and_mentions_what_failed_on_the_way(catalog: Cat
     )
     result = shape(catalog, "get_job", body, job_id="job-1")
     assert (result.verdict, result.percent) == ("succeeded", 100)
-    assert "The cluster is gone." in result.summary
+    assert "The cluster no longer exists." in result.summary
     assert "did not stop the job" in result.warnings[0]
     assert result.next == []
 

@@ -225,10 +225,10 @@ async def test_a_cluster_of_which_nothing_is_told_is_not_called_of_unknown_phase
     answering = Answering(simulate(), "get_cluster", 200, {"metadata": {"name": "shop-prod"}})
     async with connected(tmp_path, app=answering.app, transport=answering) as agent:
         told = await agent.call("get_cluster", cluster_id=SHOP_PROD)
-        assert told["summary"] == "shop-prod is in a phase that is not told."
+        assert told["summary"] == "shop-prod is in a phase that is not reported."
         answering.body = {}
         told = await agent.call("get_cluster", cluster_id=SHOP_PROD)
-        assert told["summary"] == "cluster is in a phase that is not told."
+        assert told["summary"] == "cluster is in a phase that is not reported."
 
 
 async def test_whole_numbers_are_told_as_such(tmp_path: Path, prepared: Prepared) -> None:

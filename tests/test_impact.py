@@ -13,8 +13,8 @@ from ap_mcp.errors import CallRefused, CloudUnreachable, NotFound, ServiceError
 from ap_mcp.guard.impacts import build_impact, builders, registry
 from ap_mcp.guard.impacts.base import (
     Case,
-    Draft,
     Impact,
+    ImpactDraft,
     ImpactOf,
     about_cluster,
     entries,
@@ -63,8 +63,8 @@ def an_impact(**parts: Any) -> Impact:
     return Impact(**given | parts)
 
 
-def about(cluster: Any, *, whole: bool = True, now: datetime = NOW) -> Draft:
-    draft = Draft(a_case(now=now), "payments", "Does something.")
+def about(cluster: Any, *, whole: bool = True, now: datetime = NOW) -> ImpactDraft:
+    draft = ImpactDraft(a_case(now=now), "payments", "Does something.")
     about_cluster(draft, cluster, whole=whole)
     return draft
 
@@ -121,7 +121,7 @@ def test_no_text_at_all_can_forge_a_line(value: str, label: str, name: str) -> N
 
 
 def test_a_thing_without_a_name_is_refused_as_nobody_could_type_it() -> None:
-    with pytest.raises(CallRefused, match=r"delete_cluster acts on something whose name is not told\. Nothing"):
+    with pytest.raises(CallRefused, match=r"delete_cluster acts on something whose name is not reported\. Nothing"):
         an_impact(name="\u200b\n ")
 
 
@@ -200,7 +200,7 @@ async def test_a_failed_read_that_is_needed_raises_what_happened() -> None:
 )
 async def test_what_could_not_be_read_is_unknown_and_a_warning(failure: Exception, said: str) -> None:
     answers = await gather(a_case(list_addons=failure), addons=look("list_addons"))
-    draft = Draft(a_case(), "payments", "Deletes payments.")
+    draft = ImpactDraft(a_case(), "payments", "Deletes payments.")
     assert draft.listed(answers, "addons", "/items", "which add-ons it has") is None
     assert draft.warnings == ["Could not be read: which add-ons it has."]
     assert draft.unknown[0].startswith(f"which add-ons it has: could not be read ({said}")
@@ -219,7 +219,7 @@ def test_what_is_no_list_is_not_taken_for_an_empty_one(body: Any, pointer: str) 
 
 async def test_an_answer_that_is_no_list_counts_as_not_read() -> None:
     answers = await gather(a_case(list_releases={"message": "odd"}), releases=look("list_releases"))
-    draft = Draft(a_case(), "payments", "Deletes payments.")
+    draft = ImpactDraft(a_case(), "payments", "Deletes payments.")
     assert draft.listed(answers, "releases", "", "which releases run in it") is None
     assert draft.unknown == ["which releases run in it: could not be read (the answer is no list)"]
 
@@ -259,7 +259,7 @@ def test_a_bare_cluster_is_told_too() -> None:
     draft = about({"metadata": {"uid": PAYMENTS_PROD}})
     facts = dict(draft.facts)
     assert facts["cluster"] == f"{PAYMENTS_PROD}, of unknown phase, id {PAYMENTS_PROD}"
-    assert (facts["version"], facts["age"], facts["tags"]) == ("not told", "not told", "none")
+    assert (facts["version"], facts["age"], facts["tags"]) == ("not reported", "not reported", "none")
 
 
 def test_a_cluster_grows_older_without_becoming_another() -> None:

@@ -164,8 +164,8 @@ async def test_at_most_twenty_clusters_are_looked_into(tool: str, arguments: dic
         left = len(cloud.world.table("clusters")) - 20
         impact = await ask(cloud, tool, arguments)
     assert cloud.read.count("list_releases") == 20
-    assert f"which releases use it in {left} more clusters: only 20 are looked into" in impact.unknown
-    assert f"Not looked into: the releases of {left} more clusters." in impact.warnings
+    assert f"which releases use it in {left} more clusters: only 20 are read" in impact.unknown
+    assert f"Not read: the releases of {left} more clusters." in impact.warnings
 
 
 @everything
@@ -348,7 +348,7 @@ async def test_stored_charts_that_cannot_be_read_are_said_and_warned_of() -> Non
 async def test_a_file_that_nobody_looked_into_is_said_and_warned_of(tool: str, arguments: dict[str, Any]) -> None:
     async with judge() as cloud:
         impact = await cloud.impact(tool, **arguments)
-    assert "which chart the file holds: it was not looked into" in impact.unknown
+    assert "which chart the file holds: it was not read" in impact.unknown
     assert "Could not be read: which chart the file holds." in impact.warnings
     assert facts(impact)["file"] == f'"{PATH}"'
     assert ("which stored chart it overwrites" in impact.unknown) is (tool == "upload_chart")
@@ -360,7 +360,7 @@ async def test_a_file_that_is_no_chart_is_refused(tool: str, arguments: dict[str
     async with judge() as cloud:
         cloud.files = {"chart_path": b"no archive"}
         said = await cloud.refusal(tool, **arguments)
-    assert f'nobody can say which chart the file "{PATH}" holds: it is broken' in said
+    assert f'which chart the file "{PATH}" holds cannot be known: it is broken' in said
 
 
 def test_the_seeds_archives_say_what_they_are() -> None:

@@ -29,6 +29,8 @@ ON_CLUSTERS: dict[str, dict[str, Any]] = {
 }
 everything = pytest.mark.parametrize(("tool", "arguments"), ON_CLUSTERS.items(), ids=ON_CLUSTERS)
 
+STAYS = "if that fails they stay and may keep costing"
+
 
 async def bind(cloud: Judge, cluster_id: str) -> str:
     """Expose a cluster; its public address."""
@@ -149,12 +151,12 @@ async def test_deleting_by_default_takes_the_network_and_leaves_the_volumes() ->
         impact = await cloud.impact("delete_cluster", cluster_id=TEAM_SANDBOX)
     assert "Load balancers (delete_net=block: the deletion stops if that fails)" in impact.goes
     assert "ENI ports (delete_eni=block: the deletion stops if that fails)" in impact.goes
-    assert "the control plane's logs (lts_reclaim_policy=Delete_Master_Log_Stream)" in impact.goes
+    assert f"the control plane's logs (lts_reclaim_policy=Delete_Master_Log_Stream: {STAYS})" in impact.goes
     assert impact.stays == (
         "SFS Turbo volumes, which may keep costing (delete_efs=skip)",
         "OBS volumes, which may keep costing (delete_obs=skip)",
         "SFS 3.0 volumes, which may keep costing (delete_sfs30=skip)",
-        "all other logs, in LTS, which may keep costing",
+        "all other logs, in LTS, which may keep costing (lts_reclaim_policy=Delete_Master_Log_Stream)",
     )
     assert facts(impact)["releases"] == "none"
     assert impact.warnings == ()
@@ -171,8 +173,8 @@ async def test_deleting_warns_of_volumes_that_go_and_tells_what_try_leaves() -> 
         impact = await cloud.impact("delete_cluster", cluster_id=TEAM_SANDBOX, **chosen)
     assert "Deletes SFS Turbo volumes and the data on them." in impact.warnings
     assert "Deletes OBS volumes and the data on them." in impact.warnings
-    assert "OBS volumes (delete_obs=try: if that fails they stay and may keep costing)" in impact.goes
-    assert "the log group with all its logs (lts_reclaim_policy=Delete_Log_Group)" in impact.goes
+    assert f"OBS volumes (delete_obs=try: {STAYS})" in impact.goes
+    assert f"the log group with all its logs (lts_reclaim_policy=Delete_Log_Group: {STAYS})" in impact.goes
     assert "Load balancers, which may keep costing (delete_net=skip)" in impact.stays
     assert not [each for each in impact.stays if "logs" in each]
 
@@ -180,7 +182,7 @@ async def test_deleting_warns_of_volumes_that_go_and_tells_what_try_leaves() -> 
 async def test_deleting_can_leave_all_logs() -> None:
     async with judge() as cloud:
         impact = await cloud.impact("delete_cluster", cluster_id=TEAM_SANDBOX, lts_reclaim_policy="Retain")
-    assert "all logs, in LTS, which may keep costing" in impact.stays
+    assert "all logs, in LTS, which may keep costing (lts_reclaim_policy=Retain)" in impact.stays
     assert not [each for each in impact.goes if "logs" in each]
 
 
@@ -241,7 +243,7 @@ async def test_deleting_what_is_being_deleted_is_refused_with_its_job() -> None:
         started = await cloud.send("delete_cluster", cluster_id=TEAM_SANDBOX)
         said = await cloud.refusal("delete_cluster", cluster_id=TEAM_SANDBOX)
     assert "team-sandbox is being deleted already" in said
-    assert f'wait_for(kind="cluster", id="{TEAM_SANDBOX}", gone=true) tells when it is gone.' in said
+    assert f'wait_for(kind="cluster", id="{TEAM_SANDBOX}", until="deleted") says when it is deleted.' in said
     assert f'get_job(job_id="{started["status"]["jobID"]}")' in said
 
 

@@ -235,8 +235,8 @@ async def test_settings_that_are_not_told_are_not_known(values: Any) -> None:
         cloud.bent["get_release"] = changed(values=values)
         upgrade = await ask(cloud, "update_release", **UPGRADE)
         rollback = await ask(cloud, "update_release", **ROLLBACK)
-    assert "which settings change: the service did not tell those of now" in upgrade.unknown
-    assert "which settings change: the service did not tell those of now" in rollback.unknown
+    assert "which settings change: the service did not report those of now" in upgrade.unknown
+    assert "which settings change: the service did not report those of now" in rollback.unknown
     assert "Settings that the call leaves out may go back to the chart's defaults." in upgrade.warnings
 
 
@@ -342,7 +342,7 @@ async def test_a_rollback_to_a_failed_or_the_present_revision_is_warned_of() -> 
     place: dict[str, Any] = {"cluster_id": SEARCH_DEV, "namespace": "search", "name": "search-api"}
     async with judge() as cloud:
         impact = await cloud.impact("update_release", **place, action="rollback", chart_id=SEARCH_API, revision=2)
-    assert "That revision had failed." in impact.warnings
+    assert "That revision is FAILED." in impact.warnings
     assert "That is the revision it has now." in impact.warnings
     assert "no setting: they are the same" in impact.goes
     assert facts(impact)["status"].startswith('FAILED, the service says "timed out')

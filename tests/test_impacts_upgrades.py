@@ -183,7 +183,7 @@ async def test_a_check_that_does_not_tell_until_when_it_counts_is_refused(stamp:
         await check(cloud)
         bend_items(cloud, "list_prechecks", expireTimeStamp=stamp)
         said = await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31")
-    assert "does not tell until when it counts" in said
+    assert "does not say until when it counts" in said
 
 
 async def test_skipped_items_are_warnings() -> None:
@@ -276,7 +276,7 @@ async def test_addons_that_are_too_old_or_not_well_are_warnings() -> None:
 
         cloud.bent |= {"list_addons": worse, "list_addon_templates": older}
         impact = await upgrade(cloud)
-    assert "Add-on coredns is not well: abnormal." in impact.warnings
+    assert "Add-on coredns is unhealthy: abnormal." in impact.warnings
     assert [each for each in impact.warnings if each.startswith("Add-on coredns ") and f"for {TARGET}" in each]
 
 
@@ -325,7 +325,7 @@ async def test_an_upgrade_that_cannot_be_judged_is_refused(operation: str, what:
     [
         ("list_prechecks", {"items": "none"}, "no list of checks"),
         ("list_upgrade_tasks", {"items": "none"}, "no list of upgrades"),
-        ("get_upgrade_info", {"spec": {}}, "does not tell which version"),
+        ("get_upgrade_info", {"spec": {}}, "does not say which version"),
     ],
 )
 async def test_an_odd_answer_refuses_an_upgrade(operation: str, answer: Any, said: str) -> None:

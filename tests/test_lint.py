@@ -168,13 +168,47 @@ def test_what_may_be_sent_again_needs_no_looking_for(folder: Path) -> None:
 
 def test_one_kind_is_waited_for_in_one_way(folder: Path) -> None:
     def edit(operation: dict[str, Any]) -> None:
-        own = {"operation": "get_job", "argument": {"job_id": "$arguments.job_id"}, "phase_at": "/status/phase"}
-        ours(operation).update(wait={**own, "success": ["Success"], "failure": ["Failed"], "interval_s": 10})
-        ours(operation)["wait"].update(item={"kind": "cluster", "list": "/spec/subJobs", "id": "/metadata/mood"})
+        ours(operation)["wait"].update(kind="cluster", item={"list": "/spec/subJobs", "id": "/metadata/mood"})
 
     problems = change(folder, JOB, "get", edit)
     assert "get_job: wait: cluster is waited for with get_cluster too" in problems
     assert "get_job: wait: /spec/subJobs/0/metadata/mood is not in the answer of get_job" in problems
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (lambda wait: wait.pop("kind"), "wait: kind is missing"),
+        (lambda wait: wait.pop("id"), "wait: id is missing"),
+        (
+            lambda wait: wait.update(id="cluster"),
+            "wait: id cluster is not among the arguments that name",
+        ),
+        (
+            lambda wait: wait.pop("transitional"),
+            "wait: what ['Initializing', 'Running'] mean is not said",
+        ),
+        (lambda wait: wait["success"].append("Running"), "wait: ['Running'] are success and transitional"),
+        (
+            lambda wait: wait.update(groups={"odd": ["Dreaming"]}),
+            "wait: odd names ['Dreaming'], which are no",
+        ),
+        (lambda wait: wait.update(wording={"Dreaming": "dreams"}), "wait: wording names ['Dreaming']"),
+        (lambda wait: wait.update(aliases={"Run": "Dreaming"}), "wait: aliases names ['Dreaming']"),
+        (lambda wait: wait.update(aliases={"Failed": "Success"}), "wait: ['Failed'] are aliases and phases"),
+    ],
+)
+def test_a_mistake_in_how_the_end_is_said_is_named(
+    folder: Path, edit: Callable[[dict[str, Any]], Any], said: str
+) -> None:
+    problems = change(folder, JOB, "get", lambda op: edit(ours(op)["wait"]))
+    assert any(said in problem for problem in problems), problems
+
+
+def test_what_something_is_called_is_said_where_it_is_read_and_nowhere_else(folder: Path) -> None:
+    problems = change(folder, DELETE, "delete", lambda op: ours(op)["wait"].update(kind="job", id="job_id"))
+    assert "delete_cluster: wait: kind is for get_job to say" in problems
+    assert "delete_cluster: wait: id is for get_job to say" in problems
 
 
 def test_a_body_leaf_that_nothing_fills_is_named(folder: Path) -> None:

@@ -1,5 +1,7 @@
 """What answers propose: calls that can be made as they are, waits for whatever was started, no surprise for anyone."""
 
+import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +21,8 @@ from ap_mcp.toolbox import toolbox
 from ap_mcp.wait import WAIT_FOR, misfits, waitables
 
 A_WHILE = 60
+DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?(?: ?(?:Z|UTC|[+-]\d{4})){0,2}(?![\w-])")
+ONE_FORM = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 LAST = ("delete_cluster", "delete_chart")
 RELEASE = ("cluster_id", "namespace", "name")
 
@@ -28,17 +32,20 @@ class Proposals:
     """Calls that answers proposed, by the tool that did; those that only look were tried at once.
 
     Attributes:
+        answers: what every tool answered.
         refused: what such a call said, if it failed.
     """
 
     agent: Agent
     catalog: Catalog
     by: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    answers: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
 
     async def call(self, tool: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Call a tool that must succeed, and note and try what its answer proposes."""
         answer = await self.agent.call(tool, **arguments)
+        self.answers.append((tool, answer))
         for each in answer.get("next", []):
             self.by.setdefault(tool, []).append(each)
             await self.try_out(tool, each)
@@ -134,7 +141,7 @@ def test_whatever_starts_something_leads_to_the_wait_for_its_end(proposals: Prop
         first = proposals.by[name][0]
         assert operation.wait is not None
         assert (first["tool"], first["arguments"]["kind"]) == (WAIT_FOR, operation.wait.kind), name
-        assert first["arguments"].get("gone", False) == (operation.method == "DELETE"), name
+        assert (first["arguments"].get("until") == "deleted") == operation.deletes, name
 
 
 def test_what_is_under_way_leads_to_its_end_too(proposals: Proposals) -> None:
@@ -143,6 +150,12 @@ def test_what_is_under_way_leads_to_its_end_too(proposals: Proposals) -> None:
     assert tasks | {"get_addon", "get_release", "get_cluster", "get_job", "assess_upgrade", WAIT_FOR} <= waiting
     again = [each for by, each in proposals.every if by == each["tool"] and by.startswith(("get_", "list_"))]
     assert [each for each in again if "cursor" not in each["arguments"]] == []
+
+
+def test_every_time_in_an_answer_has_one_form(proposals: Proposals) -> None:
+    found = {(tool, each) for tool, answer in proposals.answers for each in DATE.findall(json.dumps(answer))}
+    assert len({tool for tool, _ in found}) > 12
+    assert sorted((tool, each) for tool, each in found if not ONE_FORM.fullmatch(each)) == []
 
 
 @pytest.mark.anyio

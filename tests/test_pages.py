@@ -185,7 +185,7 @@ def test_a_whole_answer_that_is_too_long_for_other_reasons_is_cut(body: Any) -> 
     cut, why = fitted(body)
     assert isinstance(cut, str)
     assert len(cut) == 4000
-    assert why == "its first 4000 characters are told, as text"
+    assert why == "its first 4000 characters are shown, as text"
 
 
 def test_what_fits_is_told_as_it_is() -> None:
@@ -261,7 +261,7 @@ def test_a_cluster_that_does_not_tell_its_version_leaves_nothing_out_and_that_is
 ) -> None:
     found: Any = templates(catalog, cluster, row("old", ("1.0.0", "v1.27.*", True)))
     assert [each.name for each in found.templates] == ["old"]
-    assert found.warnings == ["The cluster does not tell its version, so nothing was left out."]
+    assert found.warnings == ["The cluster does not report its version, so nothing was left out."]
 
 
 async def test_a_cluster_that_may_not_be_read_is_not_read_for_the_sake_of_a_list(tmp_path: Path) -> None:

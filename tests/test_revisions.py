@@ -15,7 +15,7 @@ from ap_mcp.summaries.releases import ReleaseHistory
 
 PLACE = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api"}
 MASKED = "but masked values are not compared"
-VALUES_UNTOLD = "values are not told: only the chart is compared"
+VALUES_UNTOLD = "values are not reported: only the chart is compared"
 
 
 def revision(number: int | None, values: Any = None, version: str = "1.0.0", **more: Any) -> dict[str, Any]:
@@ -144,13 +144,13 @@ def test_values_in_another_form_are_compared_as_a_whole() -> None:
 
 def test_a_chart_that_is_not_told_leaves_only_values_to_compare() -> None:
     rows = [revision(1, {"a": 1}), revision(2, {"a": 1}, ""), revision(3, {"a": 2})]
-    only = "the chart is not told: only values are compared"
+    only = "the chart is not reported: only values are compared"
     assert told(*rows)[:2] == [["values.a: 1 becomes 2", only], ["same values as revision 1", only]]
 
 
 def test_revisions_of_which_nothing_is_told_are_not_told_to_be_the_same() -> None:
     rows = [revision(1), revision(2, version=""), revision(3, {"a": 1}, version="")]
-    nothing = ["neither chart nor values are told, so nothing is compared"]
+    nothing = ["neither chart nor values are reported, so nothing is compared"]
     assert told(*rows) == [nothing, nothing, []]
 
 
@@ -158,7 +158,7 @@ def test_a_revision_without_a_number_stands_last_and_is_not_compared() -> None:
     rows = [revision(None, {"a": 1}), revision(2, {"a": 2}), revision(1, {"a": 1}), revision(-1, {"a": 1})]
     assert [line.revision for line in history(*rows).revisions] == [2, 1, -1, None]
     assert told(*rows)[0] == ["values.a: 1 becomes 2"]
-    assert told(*rows)[3] == ["its number is not told, so it is not compared"]
+    assert told(*rows)[3] == ["its number is not reported, so it is not compared"]
 
 
 def test_what_a_description_and_a_status_say_stands_in_the_note_once() -> None:

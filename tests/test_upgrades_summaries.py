@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from ap_mcp.rules.wait_hints import WAIT_FOR
 from ap_mcp.specs import Catalog
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.upgrade_workflows import Workflow, WorkflowList
 from ap_mcp.summaries.upgrades import FeatureGates, Started, TaskList, Upgrade, UpgradeInfo, UpgradePaths
-from ap_mcp.summaries.wait_hints import WAIT_FOR
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 WAIT = {"kind": "upgrade_task", "id": "task-1", "cluster_id": "shop-prod"}
@@ -47,7 +47,7 @@ def test_an_accepted_upgrade_tells_its_task_and_both_versions(summed: Any) -> No
         ("Queuing", "running", "is running at 45 % after 11 min", WAIT_FOR),
         ("Running", "running", "is running at 45 % after 11 min", WAIT_FOR),
         ("Success", "succeeded", "succeeded after 7 min", "run_postcheck"),
-        ("Failed", "failed", "failed at 45 % after 7 min. No reason is told", "retry_upgrade"),
+        ("Failed", "failed", "failed at 45 % after 7 min. No reason is given", "retry_upgrade"),
         ("Pause", "paused", "is paused at 45 %", WAIT_FOR),
         ("Dreaming", "Dreaming", "is Dreaming at 45 %", WAIT_FOR),
     ],

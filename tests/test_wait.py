@@ -40,7 +40,7 @@ async def test_a_job_is_waited_for_to_its_end_and_told_like_get_job_tells_it(tmp
     async with waiting(tmp_path, mode=mode) as (agent, _):
         job_id = job_of(agent, ML_BATCH)
         ended = await agent.call(WAIT_FOR, kind="job", id=job_id, wait_s=600)
-        assert (ended["settled"], ended["verdict"]) == (True, "succeeded")
+        assert (ended["ended"], ended["verdict"]) == (True, "succeeded")
         assert "The cluster is ready." in ended["summary"]
         told = await agent.call("get_job", job_id=job_id)
         assert (told["summary"], told["next"]) == (ended["summary"], ended["next"])
@@ -53,7 +53,7 @@ async def test_a_job_is_waited_for_to_its_end_and_told_like_get_job_tells_it(tmp
 async def test_a_failure_ends_the_wait_and_names_its_reason(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         ended = await agent.call(WAIT_FOR, kind="job", id=job_of(agent, LEGACY_IMPORT))
-        assert (ended["settled"], ended["verdict"]) == (True, "failed")
+        assert (ended["ended"], ended["verdict"]) == (True, "failed")
         assert "has no free IP address" in agent.said
         assert (looks(agent, "get_job"), glass.slept) == (1, [])
 
@@ -62,7 +62,7 @@ async def test_looks_become_rarer_and_end_with_the_deadline(tmp_path: Path) -> N
     async with waiting(tmp_path) as (agent, glass):
         arguments = {"kind": "job", "id": job_of(agent, ML_BATCH), "wait_s": 40}
         ended = await agent.call(WAIT_FOR, **arguments)
-        assert (ended["settled"], ended["verdict"], ended["waited"]) == (False, "running", "40 s")
+        assert (ended["ended"], ended["verdict"], ended["waited"]) == (False, "running", "40 s")
         assert ended["summary"].startswith("Still running after 40 s; call wait_for again. CreateCluster is running")
         known = {**arguments, "cluster_id": ML_BATCH}
         assert ended["next"] == [{"tool": WAIT_FOR, "arguments": known, "why": "waits on"}]
@@ -75,7 +75,7 @@ async def test_looks_become_rarer_and_end_with_the_deadline(tmp_path: Path) -> N
 async def test_no_time_means_one_look(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         ended = await agent.call(WAIT_FOR, kind="cluster", id="ml-batch", wait_s=0)
-        assert (ended["settled"], ended["found"]["phase"]) == (False, "Creating")
+        assert (ended["ended"], ended["found"]["phase"]) == (False, "Creating")
         assert (agent.sent, glass.slept) == (["list_clusters", "get_cluster"], [])
 
 
@@ -145,40 +145,40 @@ async def test_the_end_of_a_deletion_is_that_the_thing_is_gone(tmp_path: Path) -
     async with waiting(tmp_path) as (agent, glass):
         addon = addons_of(agent.world, SEARCH_DEV)[0]["metadata"]["uid"]
         await agent.call("delete_addon", cluster_id=SEARCH_DEV, addon_id=addon)
-        ended = await agent.call(WAIT_FOR, kind="addon", id=addon, cluster_id="search-dev", gone=True)
-        assert (ended["settled"], ended["verdict"], "warnings" in ended) == (True, "succeeded", False)
+        ended = await agent.call(WAIT_FOR, kind="addon", id=addon, cluster_id="search-dev", until="deleted")
+        assert (ended["ended"], ended["verdict"], "warnings" in ended) == (True, "succeeded", False)
         assert glass.slept
         await agent.call("delete_release", **RELEASE, name="payments-api")
-        assert (await agent.call(WAIT_FOR, kind="release", id="payments-api", **RELEASE, gone=True))["settled"]
+        assert (await agent.call(WAIT_FOR, kind="release", id="payments-api", **RELEASE, until="deleted"))["ended"]
         await agent.call("delete_cluster", cluster_id="team-sandbox")
-        ended = await agent.call(WAIT_FOR, kind="cluster", id=TEAM_SANDBOX, gone=True, wait_s=600)
-        assert ended["summary"] == f'The cluster "{TEAM_SANDBOX}" is gone.'
+        ended = await agent.call(WAIT_FOR, kind="cluster", id=TEAM_SANDBOX, until="deleted", wait_s=600)
+        assert ended["summary"] == f'The cluster "{TEAM_SANDBOX}" no longer exists.'
         assert TEAM_SANDBOX not in agent.world.table("clusters")
 
 
 async def test_what_stays_is_still_there_when_time_runs_out(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
-        ended = await agent.call(WAIT_FOR, kind="cluster", id="search-dev", gone=True, wait_s=20)
-        assert not ended["settled"]
+        ended = await agent.call(WAIT_FOR, kind="cluster", id="search-dev", until="deleted", wait_s=20)
+        assert not ended["ended"]
         still = "Still there after 20 s, and not shown as being deleted; call wait_for again. search-dev is Available"
         assert ended["summary"].startswith(still)
 
 
 async def test_what_was_gone_before_is_told_with_a_doubt(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
-        ended = await agent.call(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV, gone=True)
+        ended = await agent.call(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV, until="deleted")
         assert ended["verdict"] == "succeeded"
         assert "check the id" in ended["warnings"][0]
         assert glass.slept == []
-        assert "No cluster is called" in await agent.fail(WAIT_FOR, kind="cluster", id="serch-dev", gone=True)
+        assert "No cluster is called" in await agent.fail(WAIT_FOR, kind="cluster", id="serch-dev", until="deleted")
 
 
 async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         said = await agent.fail(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV)
         assert said.startswith("get_addon failed: HTTP 404")
-        assert "give gone=true" in said
-        assert "gone=true" not in await agent.fail(WAIT_FOR, kind="job", id=ANY_ID)
+        assert 'give until="deleted"' in said
+        assert 'until="deleted"' not in await agent.fail(WAIT_FOR, kind="job", id=ANY_ID)
 
 
 @pytest.mark.parametrize(
@@ -186,11 +186,11 @@ async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: 
     [
         ({}, {"kind": "is required", "id": "is required"}),
         (
-            {"kind": "addon", "id": "", "wait_s": 601, "gone": "yes", "clutser_id": "x"},
+            {"kind": "addon", "id": "", "wait_s": 601, "until": "gone", "clutser_id": "x"},
             {
                 "clutser_id": "is no argument of wait_for; did you mean cluster_id?",
                 "wait_s": "must be at most 600",
-                "gone": "must be a boolean, not a string",
+                "until": "must be one of: ended, deleted",
                 "id": "must not be empty, '.' or '..'",
                 "cluster_id": "is required for kind addon",
             },
@@ -200,10 +200,10 @@ async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: 
             {"cluster_id": "is required for kind release", "namespace": "is required for kind release"},
         ),
         (
-            {"kind": "precheck", "id": "x", "cluster_id": "web", "namespace": "web", "gone": True},
+            {"kind": "precheck", "id": "x", "cluster_id": "web", "namespace": "web", "until": "deleted"},
             {
                 "namespace": "must not be given for kind precheck",
-                "gone": "must not be given for kind precheck, which cannot be deleted; "
+                "until": "must not be deleted for kind precheck, which cannot be deleted; "
                 "for these it may: cluster, job, addon, release",
             },
         ),
@@ -251,7 +251,7 @@ async def test_trouble_all_the_time_is_an_error_and_trouble_at_the_end_a_warning
     cut = CloudUnreachable("https://x", "cut", may_have_arrived=False)
     ending = await watch([answer("Creating"), cut], seconds=2.5)
     assert ending.verdict == "running"
-    assert ending.doubt.startswith("The last look failed (No answer from https://x (cut)")
+    assert ending.doubt.startswith("The last read failed (No answer from https://x (cut)")
 
 
 async def test_what_cannot_pass_is_not_endured() -> None:
@@ -263,24 +263,24 @@ async def test_what_cannot_pass_is_not_endured() -> None:
 async def test_a_missing_api_is_not_taken_for_a_deleted_thing() -> None:
     for operation, code in (("get_cluster", "APIGW.0101"), ("find_project", "IAM.0004")):
         with pytest.raises(NotFound) as caught:
-            await watch([NotFound(status=404, operation=operation, code=code)], gone=True)
-        assert "gone=true" not in str(caught.value)
-    gone = NotFound(status=404, operation="get_cluster", code="CCE.01404001")
-    assert (await watch([gone], gone=True)).seen is None
+            await watch([NotFound(status=404, operation=operation, code=code)], until="deleted")
+        assert 'until="deleted"' not in str(caught.value)
+    missing = NotFound(status=404, operation="get_cluster", code="CCE.01404001")
+    assert (await watch([missing], until="deleted")).seen is None
 
 
 @pytest.mark.parametrize(
-    ("status", "gone", "verdict"),
+    ("status", "until", "verdict"),
     [
-        ("deleteSuccess", True, "succeeded"),
-        ("deleteFailed", True, "failed"),
-        ("running", True, "running"),
-        ("deleteSuccess", False, "failed"),
-        ("deleting", False, "running"),
+        ("deleteSuccess", "deleted", "succeeded"),
+        ("deleteFailed", "deleted", "failed"),
+        ("running", "deleted", "running"),
+        ("deleteSuccess", "ended", "failed"),
+        ("deleting", "ended", "running"),
     ],
 )
-async def test_phases_of_a_deletion_mean_what_the_specs_say(status: str, gone: bool, verdict: str) -> None:
-    ending = await watch([Answered({"status": {"status": status}})], kind="addon", seconds=0, gone=gone)
+async def test_phases_of_a_deletion_mean_what_the_specs_say(status: str, until: str, verdict: str) -> None:
+    ending = await watch([Answered({"status": {"status": status}})], kind="addon", seconds=0, until=until)
     assert ending.verdict == verdict
 
 
@@ -322,8 +322,8 @@ async def test_a_server_that_only_reads_waits_too(tmp_path: Path) -> None:
     async with waiting(tmp_path, read_only=True) as (agent, _):
         shown = {tool.name: tool for tool in (await agent.client.list_tools()).tools}
         assert shown[WAIT_FOR].input_schema["properties"]["kind"]["enum"] == KINDS
-        ended = await agent.call(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV, gone=True)
-        assert ended["settled"]
+        ended = await agent.call(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV, until="deleted")
+        assert ended["ended"]
 
 
 async def test_only_what_the_toolsets_hold_can_be_waited_for(tmp_path: Path) -> None:
@@ -378,7 +378,7 @@ def test_a_script_can_tell_how_a_wait_ended(tmp_path: Path, pairs: tuple[str, ..
     ran = CliRunner().invoke(main, command)
     assert ran.exit_code == code, ran.output
     if code != 2:
-        assert json.loads(ran.stdout)["settled"] == (code != 7)
+        assert json.loads(ran.stdout)["ended"] == (code != 7)
 
 
 def test_the_commands_show_it() -> None:

@@ -54,9 +54,9 @@ async def test_a_job_that_vanishes_while_it_is_waited_for_gives_way_to_its_clust
         glass.meanwhile = lambda: forget_jobs(agent)
         job_id = job_of(agent, ML_BATCH)
         ended = await agent.call(WAIT_FOR, kind="job", id=job_id, wait_s=600)
-        assert (ended["settled"], ended["verdict"], ended["found"]["phase"]) == (True, "succeeded", "Available")
+        assert (ended["ended"], ended["verdict"], ended["found"]["phase"]) == (True, "succeeded", "Available")
         forgotten = (
-            f'The job "{job_id}" is no longer known, so how it ended is not told; this is how its cluster is now.'
+            f'The job "{job_id}" is no longer known, so how it ended is not known; this is how its cluster is now.'
         )
         assert ended["summary"].startswith(f"{forgotten} ml-batch is Available")
         assert (looks(agent, "get_job"), looks(agent, "get_cluster")) == (2, len(glass.slept))
@@ -76,7 +76,7 @@ async def test_a_job_that_nobody_knows_is_judged_by_the_cluster_that_is_named(
     async with waiting(tmp_path) as (agent, glass):
         ended = await agent.call(WAIT_FOR, **JOB, cluster_id=cluster, wait_s=0)
         assert (ended["verdict"], ended["found"]["phase"], glass.slept) == (verdict, phase, [])
-        assert f'The job "{ANY_ID}" is no longer known, so how it ended is not told; this is' in ended["summary"]
+        assert f'The job "{ANY_ID}" is no longer known, so how it ended is not known; this is' in ended["summary"]
         assert "get_job" not in {each["tool"] for each in ended.get("next", [])}
         if verdict == "running":
             assert ended["summary"].startswith("Still running after 0 s; call wait_for again. The job ")
@@ -87,11 +87,16 @@ async def test_a_deletion_ends_well_though_job_and_cluster_are_forgotten(tmp_pat
     async with waiting(tmp_path) as (agent, glass):
         gone = await agent.call("delete_cluster", cluster_id="team-sandbox")
         (wait,) = gone["next"]
-        assert wait["arguments"] == {"kind": "job", "id": gone["job_id"], "cluster_id": TEAM_SANDBOX, "gone": True}
+        assert wait["arguments"] == {
+            "kind": "job",
+            "id": gone["job_id"],
+            "cluster_id": TEAM_SANDBOX,
+            "until": "deleted",
+        }
         forget_jobs(agent)
         ended = await agent.call(wait["tool"], **wait["arguments"], wait_s=600)
-        assert (ended["settled"], ended["verdict"]) == (True, "succeeded")
-        known = f'The job "{gone["job_id"]}" is no longer known; the cluster "{TEAM_SANDBOX}" is gone.'
+        assert (ended["ended"], ended["verdict"]) == (True, "succeeded")
+        known = f'The job "{gone["job_id"]}" is no longer known; the cluster "{TEAM_SANDBOX}" no longer exists.'
         assert (ended["summary"], "warnings" in ended) == (known, False)
         assert glass.slept
         again = await agent.call(wait["tool"], **wait["arguments"])
@@ -101,9 +106,9 @@ async def test_a_deletion_ends_well_though_job_and_cluster_are_forgotten(tmp_pat
 
 async def test_a_cluster_that_stayed_was_not_deleted(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
-        ended = await agent.call(WAIT_FOR, **JOB, cluster_id=SEARCH_DEV, gone=True)
+        ended = await agent.call(WAIT_FOR, **JOB, cluster_id=SEARCH_DEV, until="deleted")
         assert (ended["verdict"], ended["found"]["phase"]) == ("failed", "Available")
-        assert "so how it ended is not told" in ended["summary"]
+        assert "so how it ended is not known" in ended["summary"]
         assert ended["summary"].startswith("It was not deleted. ")
 
 
@@ -131,7 +136,7 @@ async def test_what_was_seen_of_a_job_decides_what_became_of_it(seen: list[Any],
     ],
 )
 async def test_a_deletion_that_no_longer_goes_on_has_failed(seen: list[Any], verdict: str) -> None:
-    ending = await watch(seen, gone=True, seconds=2.5 if verdict == "running" else 50)
+    ending = await watch(seen, until="deleted", seconds=2.5 if verdict == "running" else 50)
     assert ending.verdict == verdict
 
 
@@ -143,23 +148,23 @@ async def test_if_job_and_cluster_are_gone_nobody_can_tell_how_it_ended(seen: li
     said = str(caught.value)
     assert said.startswith("get_job failed: HTTP 404")
     assert f'The cluster "{ML_BATCH}" that it was about is gone too' in said
-    assert "nobody can tell" in said
+    assert "cannot be known" in said
     assert "list_clusters" in said
 
 
 async def test_a_job_without_a_cluster_is_an_error_that_tells_how_to_go_on(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
-        for more in ({}, {"gone": True}):
+        for more in ({}, {"until": "deleted"}):
             said = await agent.fail(WAIT_FOR, **JOB, **more)
             assert said.startswith("get_job failed: HTTP 404")
-            assert "give cluster_id to be told how its cluster is, or look with get_cluster or list_clusters" in said
+            assert "give cluster_id to learn how its cluster is, or read it with get_cluster or list_clusters" in said
 
 
 async def test_a_wait_that_goes_on_names_the_cluster_in_case_its_job_vanishes(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         gone = await agent.call("delete_cluster", cluster_id="team-sandbox")
         ended = await agent.call(WAIT_FOR, kind="job", id=gone["job_id"], wait_s=0)
-        again = {"kind": "job", "id": gone["job_id"], "cluster_id": TEAM_SANDBOX, "gone": True}
+        again = {"kind": "job", "id": gone["job_id"], "cluster_id": TEAM_SANDBOX, "until": "deleted"}
         assert ended["next"][0]["arguments"] == again
         assert ended["verdict"] == "running"
 
@@ -180,11 +185,11 @@ async def test_a_wrong_name_is_told_unless_its_cluster_may_be_deleted_by_now(tmp
     async with waiting(tmp_path) as (agent, _):
         job_id = job_of(agent, LEGACY_IMPORT)
         assert "No cluster is called" in await agent.fail(WAIT_FOR, kind="job", id=job_id, cluster_id="legacy")
-        ended = await agent.call(WAIT_FOR, kind="job", id=job_id, cluster_id="legacy", gone=True)
+        ended = await agent.call(WAIT_FOR, kind="job", id=job_id, cluster_id="legacy", until="deleted")
         assert (ended["verdict"], ended["found"]["type"]) == ("failed", "CreateCluster")
-        said = await agent.fail(WAIT_FOR, **JOB, cluster_id="legacy", gone=True)
+        said = await agent.fail(WAIT_FOR, **JOB, cluster_id="legacy", until="deleted")
         assert said.startswith("get_job failed: HTTP 404")
-        assert 'Its cluster cannot be looked at instead: No cluster is called "legacy".' in said
+        assert 'Its cluster cannot be read instead: No cluster is called "legacy".' in said
 
 
 async def test_rules_about_clusters_hold_for_the_look_at_the_cluster_of_a_job(tmp_path: Path) -> None:
@@ -196,7 +201,7 @@ async def test_rules_about_clusters_hold_for_the_look_at_the_cluster_of_a_job(tm
         ended = await agent.call(WAIT_FOR, kind="job", id=gone["job_id"], wait_s=600)
         assert (ended["verdict"], looks(agent, "get_job")) == ("succeeded", 2)
         said = await agent.fail(WAIT_FOR, **JOB, cluster_id="ml-batch")
-        assert "Its cluster cannot be looked at instead: Refused by policy" in said
+        assert "Its cluster cannot be read instead: Refused by policy" in said
 
 
 # What the cloud does not show yet
@@ -210,7 +215,7 @@ async def test_an_end_seen_right_after_a_change_is_looked_at_again(tmp_path: Pat
         await agent.call("update_addon", **which, target_version="1.7.1")
         row["status"]["status"] = "running"  # as it was before
         unsure = await agent.call(WAIT_FOR, **wait, wait_s=0)
-        assert (unsure["settled"], unsure["verdict"], unsure["found"]["status"]) == (False, "running", "running")
+        assert (unsure["ended"], unsure["verdict"], unsure["found"]["status"]) == (False, "running", "running")
         assert unsure["summary"].startswith("Perhaps not over: it was changed a moment ago, which may not show yet;")
         assert unsure["next"][0]["arguments"] == wait
 
@@ -222,7 +227,7 @@ async def test_an_end_seen_right_after_a_change_is_looked_at_again(tmp_path: Pat
 
         glass.time += MOMENT + 1
         before = looks(agent, "get_addon")
-        assert (await agent.call(WAIT_FOR, **wait, wait_s=0))["settled"]
+        assert (await agent.call(WAIT_FOR, **wait, wait_s=0))["ended"]
         assert looks(agent, "get_addon") == before + 1
 
 
@@ -237,7 +242,7 @@ async def test_an_end_seen_right_after_a_change_is_looked_at_again(tmp_path: Pat
     ],
 )
 async def test_two_looks_must_agree_after_a_change(seen: list[Any], verdict: str, slept: float) -> None:
-    ending = await watch(seen, changed=True, gone=len(seen) == 1)
+    ending = await watch(seen, changed=True, until="deleted" if len(seen) == 1 else "ended")
     assert (ending.verdict, ending.seconds, ending.stale) == (verdict, slept, False)
 
 
@@ -258,7 +263,7 @@ async def test_a_change_delays_no_wait_for_what_it_made_or_what_is_elsewhere(tmp
             {"kind": "cluster", "id": "checkout-staging"},
             {"kind": "release", "id": "query-cache", "cluster_id": SEARCH_DEV, "namespace": "default"},
         ):
-            assert (await agent.call(WAIT_FOR, **wait))["settled"]
+            assert (await agent.call(WAIT_FOR, **wait))["ended"]
         assert glass.slept == []
 
 
@@ -290,7 +295,7 @@ async def test_a_workflow_in_which_nothing_runs_ends_the_wait_with_what_comes_ne
         glass.time += MOMENT + 1
         wait = {"kind": "upgrade_workflow", "id": workflow["upgrade_workflow_id"], "cluster_id": CHECKOUT_STAGING}
         idle = await agent.call(WAIT_FOR, **wait)
-        assert (idle["settled"], idle["verdict"], idle["found"]["verdict"]) == (False, "idle", "idle")
+        assert (idle["ended"], idle["verdict"], idle["found"]["verdict"]) == (False, "idle", "idle")
         assert idle["summary"].startswith("Nothing is under way, so waiting on changes nothing: ")
         assert [each["tool"] for each in idle["next"]] == ["run_precheck"]
         assert glass.slept == []

@@ -1,22 +1,29 @@
-"""Which add-ons stand in the way of an upgrade, and which version of each would not."""
+"""Which add-ons block an upgrade, and which version of each would not."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, TypeAlias
 
-from ap_mcp.assessment.model import DETAILED, Draft, Seen, id_of
-from ap_mcp.rules.addons import runs_on, template_versions
+from ap_mcp.assessment.model import DETAILED, AssessmentDraft, UpgradeReads, id_of
+from ap_mcp.rules.addons import (
+    addon_name_of,
+    needs_reinstall,
+    runs_in_full,
+    runs_in_part,
+    runs_on,
+    state_of,
+    template_name_of,
+    template_versions,
+    version_entry,
+)
+from ap_mcp.rules.phases import ADDON, under_way
 from ap_mcp.rules.upgrades import Way
 from ap_mcp.rules.versions import order
-from ap_mcp.summaries.addons import BUSY, HEALTHY
 from ap_mcp.vendor import get, moment, strings, text, word
 from ap_mcp.wording import few
 
 LIST, TEMPLATES = "list_addons", "list_addon_templates"
-IN_PART = frozenset({HEALTHY, "available"})
-STUCK = frozenset({"installFailed", "deleteFailed", "unknown"})
-"""States from which no update leads anywhere."""
 
 Cure: TypeAlias = Literal["", "update", "along", "none", "unread"]
 
@@ -26,9 +33,9 @@ class Fitness:
     """How an installed add-on stands to an upgrade of its cluster.
 
     Attributes:
-        fits: whether its version runs on the target; None if that is not told.
+        fits: whether its version runs on the target; None if that is not known.
         cure: what makes it fit: an update before the upgrade, a change along with it, nothing that is known, or
-            nobody knows as its template could not be read; empty unless it does not fit.
+            not known, as its template could not be read; empty unless it does not fit.
         best: the version that an update or a change leads to.
         stable: whether that one is marked as such.
         changed: when it was last changed.
@@ -45,14 +52,19 @@ class Fitness:
     changed: datetime | None = None
 
     @property
-    def well(self) -> bool:
+    def healthy(self) -> bool:
         """Whether it is as it should be, and can stay as it is."""
-        return self.fits is True and self.status == HEALTHY
+        return self.fits is True and runs_in_full(self.status)
+
+    @property
+    def works(self) -> bool:
+        """Whether it works, if only in part."""
+        return runs_in_full(self.status) or runs_in_part(self.status)
 
     @property
     def stands_out(self) -> bool:
         """Whether it has a line of its own in an assessment: it does not fit, or does not run."""
-        return self.fits is False or self.status not in IN_PART
+        return self.fits is False or not self.works
 
     @property
     def shown(self) -> str:
@@ -61,51 +73,48 @@ class Fitness:
 
 
 def needs_template(addon: Any, target: str) -> bool:
-    """Say whether the template of an installed add-on must be looked at to know if, or in which version, it fits."""
+    """Say whether the template of an installed add-on must be read to know if, or in which version, it fits."""
     return runs_on(get(addon, "/status/currentVersion", {}), target) is not True
 
 
-def template_of(addon: Any) -> str:
-    """Return the name of an add-on's template."""
-    return text(get(addon, "/spec/addonTemplateName"))
-
-
-def fitness_of(addons: Sequence[Any], seen: Seen) -> list[Fitness]:
+def fitness_of(addons: Sequence[Any], seen: UpgradeReads) -> list[Fitness]:
     """Judge the add-ons of a cluster, in the order of their names."""
-    judged = [_judged(each, seen.templates.get(template_of(each)), seen.way) for each in addons]
+    judged = [_judged(each, seen.templates.get(template_name_of(each)), seen.way) for each in addons]
     return sorted(judged, key=lambda each: (each.name, each.id))
 
 
-def about_addons(draft: Draft, addons: Sequence[Fitness], found: Mapping[str, Sequence[str]], *, passed: bool) -> None:
-    """Tell which add-ons do not fit or are not well, and add the calls that mend them.
+def about_addons(
+    draft: AssessmentDraft, addons: Sequence[Fitness], found: Mapping[str, Sequence[str]], *, passed: bool
+) -> None:
+    """Say which add-ons do not fit or are unhealthy, and add the calls that fix them.
 
     Args:
         draft: to be added to.
         addons: of the cluster.
         found: by add-on, what the pre-upgrade check found about it.
-        passed: the check has passed, so none of them stands in the way.
+        passed: the check has passed, so none of them blocks the upgrade.
     """
     target = word(draft.seen.way.target)
-    place = draft.risks if passed else draft.in_the_way
+    place = draft.risks if passed else draft.blockers
     unfit = [each for each in addons if each.fits is False]
-    unwell = [each for each in addons if each.fits is not False and each.status not in IN_PART]
+    unhealthy = [each for each in addons if each.fits is not False and not each.works]
     for each in unfit[:DETAILED]:
-        also = "" if each.status in IN_PART else f" It is {_state(each)}."
+        also = "" if each.works else f" It is {_state(each)}."
         said = f"Add-on {each.shown} does not run on {target}{_checked(each, found)}; {_cure(draft.seen, each)}{also}"
         (draft.risks if each.cure == "along" else place).append(said)
-        _mend(draft, each, passed=passed)
+        _add_fix(draft, each, passed=passed)
     if rest := [each.shown for each in unfit[DETAILED:]]:
         place.append(f"These add-ons do not run on it either (list_addons shows all): {few(rest)}.")
-    for each in unwell[:DETAILED]:
+    for each in unhealthy[:DETAILED]:
         place.append(f"Add-on {each.shown} is {_state(each)}{'' if passed else _checked(each, found)}.")
-        _look(draft, each)
-    if rest := [each.shown for each in unwell[DETAILED:]]:
-        place.append(f"These add-ons are not well either (list_addons shows all): {few(rest)}.")
-    draft.risks += [f"Add-on {each.shown} runs only in part." for each in addons if each.status == "available"]
+        _add_read(draft, each)
+    if rest := [each.shown for each in unhealthy[DETAILED:]]:
+        place.append(f"These add-ons are unhealthy too (list_addons shows all): {few(rest)}.")
+    draft.risks += [f"Add-on {each.shown} runs only in part." for each in addons if runs_in_part(each.status)]
     if unsure := [each.shown for each in addons if each.fits is None]:
-        draft.risks.append(f"Whether these add-ons run on {target} is not told: {few(unsure)}.")
-    if fine := [word(each.name) for each in addons if each.well]:
-        draft.fine.append(f"Add-ons that run on {target}: {few(fine)}.")
+        draft.risks.append(f"Whether these add-ons run on {target} is not known: {few(unsure)}.")
+    if fit := [word(each.name) for each in addons if each.healthy]:
+        draft.passed.append(f"Add-ons that run on {target}: {few(fit)}.")
 
 
 def _checked(addon: Fitness, found: Mapping[str, Sequence[str]]) -> str:
@@ -115,17 +124,16 @@ def _checked(addon: Fitness, found: Mapping[str, Sequence[str]]) -> str:
 
 
 def _judged(addon: Any, template: Any, way: Way) -> Fitness:
-    name, version = template_of(addon) or text(get(addon, "/metadata/name")), text(get(addon, "/spec/version"))
+    name, version = addon_name_of(addon), text(get(addon, "/spec/version"))
     versions = template_versions(template, name)
-    own = next((each for each in versions if get(each, "/version") == version), {})
     fits = runs_on(get(addon, "/status/currentVersion", {}), way.target)
-    fits = runs_on(own, way.target) if fits is None else fits
+    fits = runs_on(version_entry(template, name, version), way.target) if fits is None else fits
     cure, best, stable = _cured(addon, template, versions, way) if fits is False else ("", "", True)
     return Fitness(
         id=id_of(addon),
         name=name,
         version=version,
-        status=text(get(addon, "/status/status")),
+        status=state_of(addon),
         fits=fits,
         cure=cure,
         best=best,
@@ -147,9 +155,9 @@ def _cured(addon: Any, template: Any, versions: Sequence[Any], way: Way) -> tupl
     ]
     cures: tuple[tuple[Cure, Sequence[Any], bool], ...] = (
         ("update", both[0], True),
-        ("along", stable if template_of(addon) else [], True),
+        ("along", stable if template_name_of(addon) else [], True),
         ("update", both[1], False),
-        ("along", newer if template_of(addon) else [], False),
+        ("along", newer if template_name_of(addon) else [], False),
     )
     for cure, chosen, is_stable in cures:
         if chosen:
@@ -161,7 +169,7 @@ def _order(release: Any) -> tuple[int, ...]:
     return order(text(get(release, "/version")))
 
 
-def _cure(seen: Seen, addon: Fitness) -> str:
+def _cure(seen: UpgradeReads, addon: Fitness) -> str:
     best = word(addon.best) + ("" if addon.stable else " (not marked as stable)")
     if addon.cure == "update":
         return f"{best} runs on it and on {word(seen.now)}: update it first."
@@ -172,26 +180,26 @@ def _cure(seen: Seen, addon: Fitness) -> str:
     return "no newer version that does is known: ask its owner whether it can go."
 
 
-def _mend(draft: Draft, addon: Fitness, *, passed: bool) -> None:
+def _add_fix(draft: AssessmentDraft, addon: Fitness, *, passed: bool) -> None:
     """Add the calls that bring an add-on to a version that fits."""
-    if addon.status not in IN_PART:
-        _look(draft, addon)
+    if not addon.works:
+        _add_read(draft, addon)
     if addon.cure == "along" and addon.name not in [each["name"] for each in draft.along]:
         draft.along.append({"name": addon.name, "version": addon.best})
-    if passed or addon.cure != "update" or addon.status in STUCK:
+    if passed or addon.cure != "update" or needs_reinstall(addon.status):
         return
     why = f"{word(addon.best)} runs on both versions"
     if draft.step("update_addon", why, addon_id=addon.id, target_version=addon.best):
         draft.wait("addon", addon.id, "Until it runs again")
 
 
-def _look(draft: Draft, addon: Fitness) -> None:
-    """Add the call that tells more of an add-on that is not well, or waits for the end of what is being done to it."""
-    if addon.status in BUSY:
+def _add_read(draft: AssessmentDraft, addon: Fitness) -> None:
+    """Add the call that says more of an unhealthy add-on, or waits for the end of what is being done to it."""
+    if under_way(ADDON, addon.status):
         draft.wait("addon", addon.id, f"It is {_state(addon)}")
     else:
         draft.step("get_addon", f"Why it is {_state(addon)}", addon_id=addon.id)
 
 
 def _state(addon: Fitness) -> str:
-    return f"{word(addon.status)}, not running" if addon.status else "in no state that is told"
+    return f"{word(addon.status)}, not running" if addon.status else "in no state that is reported"

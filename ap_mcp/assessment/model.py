@@ -1,4 +1,4 @@
-"""What an assessment of an upgrade is made of: what was looked at, what is said about it, and the calls to come."""
+"""What an assessment of an upgrade is made of: what was read, what is said about it, and the calls to come."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,39 +8,40 @@ from typing import Any
 from pydantic import Field
 
 from ap_mcp.rules.upgrades import Way, tasks_of
+from ap_mcp.rules.wait_hints import WAIT_FOR
 from ap_mcp.summaries.base import NextCall, Result
 from ap_mcp.vendor import get, text
 
 DETAILED = 5
-"""Things of a kind that are told in full; the others are named."""
+"""Things of a kind that are shown in full; the others are named."""
 
 
 class Assessment(Result):
-    """Whether a cluster can be upgraded now; what stands in the way, what is risky, what is fine, what nobody knows."""
+    """Whether a cluster can be upgraded now: what blocks it, what is risky, what has passed, what is not known."""
 
     verdict: str = ""
     cluster_id: str = ""
     name: str = ""
     from_version: str = ""
     to_version: str | None = None
-    route: list[str] = Field(default_factory=list)
-    in_the_way: list[str] = Field(default_factory=list)
+    upgrade_path: list[str] = Field(default_factory=list)
+    blockers: list[str] = Field(default_factory=list)
     risks: list[str] = Field(default_factory=list)
-    fine: list[str] = Field(default_factory=list)
+    passed: list[str] = Field(default_factory=list)
     unknown: list[str] = Field(default_factory=list)
     gates: dict[str, str] = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """What was looked at.
+class UpgradeReads:
+    """What was read.
 
     Attributes:
         cluster_id: the cluster.
         wanted: the version somebody asked for; None for the newest that is offered.
-        now: the version it runs; empty if that is not told.
+        now: the version it runs; empty if that is not reported.
         offered: the versions it can go to.
-        route: the versions to go through, the first of which is offered; empty if there is nothing to go to.
+        upgrade_path: the versions to go through, the first of which is offered; empty if there is nothing to go to.
         answers: what reads answered, by operation, secrets masked; one that failed is missing.
         errors: why those failed, in our words.
         templates: of add-ons that may not fit, by name.
@@ -53,7 +54,7 @@ class Seen:
     wanted: str | None
     now: str
     offered: Sequence[str]
-    route: Sequence[str]
+    upgrade_path: Sequence[str]
     answers: Mapping[str, Any]
     errors: Mapping[str, str]
     templates: Mapping[str, Any]
@@ -63,8 +64,8 @@ class Seen:
 
     @property
     def way(self) -> Way:
-        """The upgrade that is assessed: to the first version of the route."""
-        return Way(self.cluster_id, self.now, self.route[0], self.offered)
+        """The upgrade that is assessed: to the first version of the path."""
+        return Way(self.cluster_id, self.now, self.upgrade_path[0], self.offered)
 
     @property
     def cluster(self) -> Any:
@@ -82,17 +83,17 @@ class Seen:
 
 
 @dataclass
-class Draft:
+class AssessmentDraft:
     """An assessment being made; `steps` are the calls to come, in their order.
 
     Attributes:
         along: add-ons that the upgrade must take along, as upgrade_cluster takes them.
     """
 
-    seen: Seen
-    in_the_way: list[str] = field(default_factory=list)
+    seen: UpgradeReads
+    blockers: list[str] = field(default_factory=list)
     risks: list[str] = field(default_factory=list)
-    fine: list[str] = field(default_factory=list)
+    passed: list[str] = field(default_factory=list)
     steps: list[NextCall] = field(default_factory=list)
     along: list[dict[str, str]] = field(default_factory=list)
 
@@ -109,7 +110,7 @@ class Draft:
 
     def wait(self, kind: str, id_: str, why: str) -> bool:
         """Add a wait for something in the cluster; say whether its id is known."""
-        return self.step("wait_for", why, kind=kind, id=id_)
+        return self.step(WAIT_FOR, why, kind=kind, id=id_)
 
 
 def id_of(body: Any) -> str:

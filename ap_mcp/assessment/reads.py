@@ -1,17 +1,18 @@
-"""Looks at all that a person would look at before an upgrade; `summaries.assessment` weighs it."""
+"""Reads all that a person would read before an upgrade; `assessment.verdict` weighs it."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
 from ap_mcp.assessment.addons import LIST as ADDONS
-from ap_mcp.assessment.addons import TEMPLATES, needs_template, template_of
-from ap_mcp.assessment.model import Assessment, Seen
+from ap_mcp.assessment.addons import TEMPLATES, needs_template
+from ap_mcp.assessment.model import Assessment, UpgradeReads
 from ap_mcp.assessment.verdict import CHANGES, assessment, unlisted
 from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, ServiceError
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import Reader, read_together
-from ap_mcp.rules.versions import offered_to, order, resolve_target, route, runs_now
+from ap_mcp.rules.addons import template_name_of
+from ap_mcp.rules.versions import offered_to, order, resolve_target, runs_now, upgrade_path
 from ap_mcp.schemas import argument_schema
 from ap_mcp.specs import Operation
 from ap_mcp.vendor import items, word
@@ -20,7 +21,7 @@ __all__ = ["ASSESS_UPGRADE", "Assessment", "assess", "input_schema"]
 
 ASSESS_UPGRADE = "assess_upgrade"
 TITLE = "Assess an upgrade"
-DESCRIPTION = "Says whether a cluster can be upgraded now, what stands in the way, and which calls to make, in order."
+DESCRIPTION = "Says whether a cluster can be upgraded now, what blocks it, and which calls to make, in order."
 CLUSTER, TARGET = "cluster_id", "target_version"
 FIRST = "get_cluster"
 """Read before the others: without the cluster nothing can be said, and rules may go by its name and tags."""
@@ -57,13 +58,13 @@ async def assess(
     forbidden: Forbidden,
     absent: frozenset[str] = frozenset(),
 ) -> Assessment:
-    """Look, and say whether the upgrade can go ahead.
+    """Read, and say whether the upgrade can go ahead.
 
     Args:
         arguments: `cluster_id`, and `target_version` if somebody asks for one.
         read: reads from the cloud, if the policy lets it be asked.
         now: the service's time, asked after the reads.
-        forbidden: tells whether a rule of the operator forbids a call.
+        forbidden: says whether a rule of the operator forbids a call.
         absent: tools that are not offered.
 
     Raises:
@@ -78,17 +79,17 @@ async def assess(
     troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")
     info = answers.get("get_upgrade_info")
     running, offered = runs_now(info), offered_to(info)
-    way = _way(answers, running, offered, wanted)
-    templates, unread = await _templates(read, answers, way)
+    path = _path(answers, running, offered, wanted)
+    templates, unread = await _templates(read, answers, path)
     troubles |= {f"{TEMPLATES} of {word(name)}": _briefly(error) for name, error in sorted(unread.items())}
     closed = {tool: await forbidden(tool, {CLUSTER: cluster_id}) for tool in CHANGES if tool not in absent}
     return assessment(
-        Seen(
+        UpgradeReads(
             cluster_id=cluster_id,
             wanted=wanted,
             now=running,
             offered=offered,
-            route=way,
+            upgrade_path=path,
             answers=answers,
             errors=troubles,
             templates=templates,
@@ -99,7 +100,7 @@ async def assess(
     )
 
 
-def _way(answers: Mapping[str, Any], running: str, offered: list[str], wanted: str | None) -> list[str]:
+def _path(answers: Mapping[str, Any], running: str, offered: list[str], wanted: str | None) -> list[str]:
     """Return the versions to go through, the first of which is offered; empty if there is nothing to go to."""
     if not running or not offered:
         return []
@@ -107,7 +108,7 @@ def _way(answers: Mapping[str, Any], running: str, offered: list[str], wanted: s
         return [max(offered, key=order)]
     if target := resolve_target(wanted, offered):
         return [target]
-    return [] if _is_behind(wanted, running) else route(answers.get("list_upgrade_paths"), offered, wanted)
+    return [] if _is_behind(wanted, running) else upgrade_path(answers.get("list_upgrade_paths"), offered, wanted)
 
 
 def _is_behind(wanted: str, running: str) -> bool:
@@ -117,11 +118,11 @@ def _is_behind(wanted: str, running: str) -> bool:
 
 
 async def _templates(
-    read: Reader, answers: Mapping[str, Any], way: list[str]
+    read: Reader, answers: Mapping[str, Any], path: list[str]
 ) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
     """Read the templates of the add-ons that may not run on the version to go to."""
-    rows = items(answers.get(ADDONS), "/items") if way else []
-    names = sorted({template_of(each) for each in rows if needs_template(each, way[0])} - {""})
+    rows = items(answers.get(ADDONS), "/items") if path else []
+    names = sorted({template_name_of(each) for each in rows if needs_template(each, path[0])} - {""})
     found, unread = await read_together(read, {name: (TEMPLATES, {"template_name": name}) for name in names})
     return {name: mask(each) for name, each in found.items()}, unread
 
@@ -130,5 +131,5 @@ def _briefly(error: ApMcpError) -> str:
     if isinstance(error, ServiceError):
         return f"HTTP {error.status} {word(error.code) if error.code else ''}".strip()
     if isinstance(error, ConfirmationRequired):
-        return "a rule of the operator wants a person asked before each look"
+        return "a rule of the operator wants a person asked before each read"
     return "a rule of the operator forbids it" if isinstance(error, CallRefused) else "no answer came"

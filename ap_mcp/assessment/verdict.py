@@ -1,4 +1,4 @@
-"""Weighs all that a person would look at before an upgrade: may it go ahead, and if not, what comes first."""
+"""Weighs all that a person would read before an upgrade: may it go ahead, and if not, what comes first."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -6,12 +6,16 @@ from typing import Any
 
 from ap_mcp.assessment.addons import LIST as ADDONS
 from ap_mcp.assessment.addons import Fitness, about_addons, fitness_of
-from ap_mcp.assessment.model import DETAILED, Assessment, Draft, Seen, id_of
-from ap_mcp.rules.findings import Failure, failures, skippable
+from ap_mcp.assessment.model import DETAILED, Assessment, AssessmentDraft, UpgradeReads, id_of
+from ap_mcp.rules.clusters import phase_of
+from ap_mcp.rules.findings import Failure, Findings, findings_of, skippable
+from ap_mcp.rules.phases import BACKUP, CLUSTER, broken, succeeded, verdict
 from ap_mcp.rules.upgrades import (
+    CANCELLED,
     FAILED,
     OLD_BACKUP,
     RUNNING,
+    SUCCEEDED,
     Judged,
     judge_checks,
     latest_backup,
@@ -20,11 +24,12 @@ from ap_mcp.rules.upgrades import (
     under_way,
     upgrade_verdicts,
     verdict_of,
+    workflow_verdict,
 )
 from ap_mcp.rules.versions import order, resolve_target
-from ap_mcp.summaries.clusters import BROKEN
-from ap_mcp.summaries.findings import told
-from ap_mcp.summaries.upgrade_workflows import VERDICTS as WORKFLOW_VERDICTS
+from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
+from ap_mcp.specs.waits import DELETING
+from ap_mcp.summaries.findings import shown
 from ap_mcp.vendor import get, items, mapping, moment, quoted, text, word
 from ap_mcp.wording import NAMED, age, few, plural, span
 
@@ -35,18 +40,20 @@ UPGRADE = "upgrade_cluster"
 CHANGES = (UPGRADE, "run_precheck", "update_addon", "backup_cluster", "run_postcheck", "retry_upgrade")
 """Tools that an assessment proposes and a rule may forbid."""
 WHERE = 80
-"""Characters that tell where a check found something; get_precheck tells all."""
+"""Characters that say where a check found something; get_precheck shows all."""
 SHORT = timedelta(minutes=10)
 """A check that counts no longer than this may have expired when somebody has agreed to the upgrade."""
-LEAVING = "Deleting"
-ACCEPTED = "skip_items only if a person accepts those risks; else mend them and leave it out"
+ACCEPTED = "skip_items only if a person accepts those risks; else fix them and leave it out"
 
 
-def assessment(seen: Seen) -> Assessment:
+NOTHING_FOUND = Findings((), None, ())
+
+
+def assessment(seen: UpgradeReads) -> Assessment:
     """Say whether an upgrade can go ahead, and which calls come next, in their order."""
-    draft = Draft(seen)
+    draft = AssessmentDraft(seen)
     held = _about_cluster(draft)
-    if seen.route:
+    if seen.upgrade_path:
         judged = judge_checks(seen.listed(CHECKS), seen.way, seen.at)
         held = _about_unread(draft) or held
         held = _about_running_check(draft, judged) or held
@@ -55,24 +62,24 @@ def assessment(seen: Seen) -> Assessment:
         draft.steps = first if held else draft.steps
     else:
         _about_nowhere(draft)
-    if held and text(get(seen.cluster, "/status/phase")) != LEAVING:
-        draft.step("assess_upgrade", "Then look again", **_target(seen))
-    verdict = NOT_YET if draft.in_the_way else GO if seen.route else UP_TO_DATE
+    if held and verdict(CLUSTER, phase_of(seen.cluster)) != DELETING:
+        draft.step("assess_upgrade", "Then assess again", **_target(seen))
+    decision = NOT_YET if draft.blockers else GO if seen.upgrade_path else UP_TO_DATE
     gates = mapping(seen.answers.get("get_upgrade_feature_gates"), "/upgradeFeatureGates")
     return Assessment(
-        summary=_said(draft, verdict),
-        verdict=verdict,
+        summary=_said(draft, decision),
+        verdict=decision,
         cluster_id=seen.cluster_id,
         name=text(get(seen.cluster, "/metadata/name")),
         from_version=seen.now,
-        to_version=seen.route[0] if seen.route else None,
-        route=list(seen.route) if len(seen.route) > 1 else [],
-        in_the_way=draft.in_the_way,
+        to_version=seen.upgrade_path[0] if seen.upgrade_path else None,
+        upgrade_path=list(seen.upgrade_path) if len(seen.upgrade_path) > 1 else [],
+        blockers=draft.blockers,
         risks=draft.risks,
-        fine=draft.fine,
+        passed=draft.passed,
         unknown=[f"{operation} could not be read: {why}." for operation, why in seen.errors.items()],
         gates=dict(list(gates.items())[:NAMED]),
-        warnings=[f"{UPGRADE} is not offered by this server."] if seen.route and UPGRADE in seen.absent else [],
+        warnings=[f"{UPGRADE} is not offered by this server."] if seen.upgrade_path and UPGRADE in seen.absent else [],
         next=draft.steps,
     )
 
@@ -82,44 +89,45 @@ def unlisted(answers: Mapping[str, Any]) -> list[str]:
     return [each for each in LISTS if each in answers and tasks_of(answers[each]) is None]
 
 
-def _said(draft: Draft, verdict: str) -> str:
+def _said(draft: AssessmentDraft, decision: str) -> str:
     seen = draft.seen
     name = word(get(seen.cluster, "/metadata/name")) or word(seen.cluster_id)
-    if verdict == UP_TO_DATE:
+    if decision == UP_TO_DATE:
         more = f"It can go to {few([word(each) for each in seen.offered])}." if seen.offered else "Nothing is newer."
         return f"Up to date: {name} runs {word(seen.now)}. {more}"
-    if not seen.route:
-        return f"Not yet: {name} cannot be upgraded. {draft.in_the_way[0]}"
-    way = f"{name} from {word(seen.now)} to {word(seen.route[0])}"
-    onward = f" {word(seen.route[-1])} is {plural(len(seen.route), 'upgrade')} away." if len(seen.route) > 1 else ""
+    if not seen.upgrade_path:
+        return f"Not yet: {name} cannot be upgraded. {draft.blockers[0]}"
+    way = f"{name} from {word(seen.now)} to {word(seen.upgrade_path[0])}"
+    steps = plural(len(seen.upgrade_path), "upgrade")
+    onward = f" {word(seen.upgrade_path[-1])} is {steps} away." if len(seen.upgrade_path) > 1 else ""
     risks = f" {plural(len(draft.risks), 'risk')} to weigh." if draft.risks else ""
-    if verdict == GO:
-        return f"Go: nothing stands in the way of upgrading {way}.{risks}{onward}"
-    count = len(draft.in_the_way)
-    stands = f"{plural(count, 'thing')} {'stands' if count == 1 else 'stand'} in the way of upgrading {way}"
+    if decision == GO:
+        return f"Go: nothing blocks upgrading {way}.{risks}{onward}"
+    count = len(draft.blockers)
+    stands = f"{plural(count, 'thing')} {'blocks' if count == 1 else 'block'} upgrading {way}"
     listed = "; next lists the calls in their order" if draft.steps else ""
     return f"Not yet: {stands}{listed}.{risks}{onward}"
 
 
-def _target(seen: Seen) -> dict[str, str]:
+def _target(seen: UpgradeReads) -> dict[str, str]:
     return {"target_version": seen.wanted} if seen.wanted else {}
 
 
-def _about_nowhere(draft: Draft) -> None:
-    """Tell why there is no version to go to, if somebody asked for one or that is not known."""
+def _about_nowhere(draft: AssessmentDraft) -> None:
+    """Say why there is no version to go to, if somebody asked for one or that is not known."""
     seen = draft.seen
     if not seen.now:
-        draft.in_the_way.append("Which version it runs, and what is offered to it, is not told.")
+        draft.blockers.append("Which version it runs, and what is offered to it, is not reported.")
         draft.step("get_upgrade_info", "What it says, or why it fails")
         return
     wanted = seen.wanted or ""
     if not wanted or wanted == seen.now or seen.now.startswith((f"{wanted}.", f"{wanted}-")):
         return
     if order(wanted) and order(wanted) < order(seen.now):
-        draft.in_the_way.append(f"It runs {word(seen.now)}; there is no way back to {word(wanted)}.")
+        draft.blockers.append(f"It runs {word(seen.now)}; there is no way back to {word(wanted)}.")
         return
     choice = few([word(each) for each in seen.offered]) or "nothing"
-    draft.in_the_way.append(f"{word(wanted)} is not offered, and no way to it is known. Offered: {choice}.")
+    draft.blockers.append(f"{word(wanted)} is not offered, and no way to it is known. Offered: {choice}.")
     if meant := _meant(wanted, seen.offered):
         draft.step("assess_upgrade", "If that is what is meant", target_version=meant)
     elif seen.offered:
@@ -133,94 +141,96 @@ def _meant(wanted: str, offered: Sequence[str]) -> str | None:
     return resolve_target(version, offered) or max(patches, key=order, default=None)
 
 
-def _about_cluster(draft: Draft) -> bool:
-    """Tell whether the cluster is at rest; return whether something must end, or be mended, before all else."""
+def _about_cluster(draft: AssessmentDraft) -> bool:
+    """Say whether the cluster is at rest; return whether something must end, or be fixed, before all else."""
     seen, cluster = draft.seen, draft.seen.cluster
-    tasks, phase = seen.listed(TASKS), text(get(cluster, "/status/phase"))
+    tasks, phase = seen.listed(TASKS), phase_of(cluster)
     verdicts = upgrade_verdicts(tasks, seen.info)
     latest = id_of(tasks[-1]) if tasks else ""
     if busy := under_way(verdicts):
-        draft.in_the_way.append(f"An upgrade {spoken(busy)}.")
+        draft.blockers.append(f"An upgrade {spoken(busy)}.")
         if busy != RUNNING or not draft.wait("upgrade_task", latest, "It must end first"):
             draft.step("get_upgrade_task", "How it stands", task_id=latest) or draft.step(TASKS, "How it stands")
         return True
-    if phase != "Available":
+    if not succeeded(CLUSTER, phase):
         why = get(cluster, "/status/message") or get(cluster, "/status/reason")
         because = f": {quoted(why, 160)}" if why else ""
         failed = latest if verdicts[:1] == [FAILED] else ""
         opening = "The last upgrade failed, and the cluster" if failed else "The cluster"
-        draft.in_the_way.append(f"{opening} is {word(phase) if phase else 'in a phase that is not told'}{because}.")
+        draft.blockers.append(f"{opening} is {word(phase) if phase else 'in a phase that is not reported'}{because}.")
         _follow(draft, phase, failed)
         return True
     if id_of(cluster).lower() != seen.cluster_id.lower() or not text(get(cluster, "/metadata/name")):
-        draft.in_the_way.append("What get_cluster answered does not name this cluster, so nobody can agree to it.")
+        draft.blockers.append("What get_cluster answered does not name this cluster, so a person cannot agree to it.")
         draft.step("get_cluster", "What it says")
         return True
     if TASKS not in seen.errors:
-        draft.fine.append("The cluster is Available, and no upgrade is running.")
+        draft.passed.append("The cluster is Available, and no upgrade is running.")
     return False
 
 
-def _follow(draft: Draft, phase: str, failed_upgrade: str) -> None:
-    """Add the calls that tell why a cluster is not Available, and mend it if a retry may do that."""
+def _follow(draft: AssessmentDraft, phase: str, failed_upgrade: str) -> None:
+    """Add the calls that say why a cluster is not Available, and fix it if a retry may do that."""
     job = text(get(draft.seen.cluster, "/status/jobID"))
     if failed_upgrade:
         draft.step("get_upgrade_task", "Why the last upgrade failed", task_id=failed_upgrade)
-        draft.step("retry_upgrade", "Once the cause is mended")
-    elif phase in BROKEN:
+        draft.step("retry_upgrade", "Once the cause is fixed")
+    elif broken(CLUSTER, phase):
         draft.call("get_job", "Why it is not Available", job_id=job) or draft.step("get_cluster", "Its reason")
-    elif phase == LEAVING:
-        draft.step("wait_for", "Until it is gone", kind="job", id=job, gone=True)
+    elif verdict(CLUSTER, phase) == DELETING:
+        draft.step(WAIT_FOR, "Until it is deleted", kind="job", id=job, **{UNTIL: DELETED})
     elif not draft.wait("job", job, "What is done to it must end first"):
         draft.step("get_cluster", "Why it is not Available")
 
 
-def _about_unread(draft: Draft) -> bool:
-    """Tell which reads failed without which nobody knows whether the upgrade is allowed; return whether some did."""
+def _about_unread(draft: AssessmentDraft) -> bool:
+    """Say which reads failed without which it is not known whether the upgrade is allowed; return whether some did."""
     unread = [each for each in (TASKS, CHECKS) if each in draft.seen.errors]
     for each in unread:
-        draft.in_the_way.append(f"{each} could not be read, so nobody knows whether the upgrade is allowed.")
+        draft.blockers.append(f"{each} could not be read, so it is not known whether the upgrade is allowed.")
         draft.step(each, "What it says, or why it fails")
     return bool(unread)
 
 
-def _about_running_check(draft: Draft, judged: Judged) -> bool:
-    """Tell that a check for this upgrade is running, and return whether: what it finds decides what comes next."""
-    if judged.state != "running":
+def _about_running_check(draft: AssessmentDraft, judged: Judged) -> bool:
+    """Say that a check for this upgrade is running, and return whether: what it finds decides what comes next."""
+    if judged.state != RUNNING:
         return False
     way = draft.seen.way
     between = f"from {word(way.now)} to {word(way.target)}"
-    draft.in_the_way.append(f"The pre-upgrade check {between} is still running.")
+    draft.blockers.append(f"The pre-upgrade check {between} is still running.")
     draft.wait("precheck", id_of(judged.check), "It takes about a minute") or draft.step(CHECKS, "How it stands")
     return True
 
 
-def _about_workflows(draft: Draft) -> None:
-    """Tell which upgrade workflows are open: their stages count for one target only."""
-    rows = [(text(get(each, "/status/phase")), each) for each in reversed(draft.seen.listed(WORKFLOWS))]
+def _about_workflows(draft: AssessmentDraft) -> None:
+    """Say which upgrade workflows are open: their stages count for one target only."""
+    rows = [
+        (workflow_verdict(text(get(each, "/status/phase"))), each) for each in reversed(draft.seen.listed(WORKFLOWS))
+    ]
     open_ = [
-        f"to {word(get(each, '/spec/targetVersion'))} {spoken(WORKFLOW_VERDICTS.get(phase, phase or 'idle'))}"
-        for phase, each in rows
-        if phase not in ("Success", "Cancel")
+        f"to {word(get(each, '/spec/targetVersion'))} {spoken(state)}"
+        for state, each in rows
+        if state not in (SUCCEEDED, CANCELLED)
     ]
     if open_:
-        told_ = few([f"one {each}" for each in open_], DETAILED)
-        draft.risks.append(f"Of its upgrade workflows, {told_}: {WORKFLOWS} shows them.")
+        listed = few([f"one {each}" for each in open_], DETAILED)
+        draft.risks.append(f"Of its upgrade workflows, {listed}: {WORKFLOWS} shows them.")
 
 
-def _about_way(draft: Draft, judged: Judged) -> None:
-    """Tell what check, add-ons and backups say about the upgrade, and add the calls that lead to it."""
+def _about_way(draft: AssessmentDraft, judged: Judged) -> None:
+    """Say what check, add-ons and backups say about the upgrade, and add the calls that lead to it."""
     seen, way = draft.seen, draft.seen.way
     _about_workflows(draft)
     if UPGRADE in seen.closed:
-        draft.in_the_way.append(seen.closed[UPGRADE])
+        draft.blockers.append(seen.closed[UPGRADE])
     check, passed = judged.check, judged.state == "passed"
-    found = failures(get(check, "/status", {})) if judged.state in ("passed", "not passed") else []
+    found = findings_of(check) if judged.state in ("passed", "not passed") else NOTHING_FOUND
     addons = fitness_of(seen.listed(ADDONS), seen)
-    about_addons(draft, addons, _by_addon(found), passed=passed)
+    about_addons(draft, addons, _by_addon(found.every), passed=passed)
     if passed:
         _about_passed(draft, check, found)
-    elif CHECKS not in seen.errors and judged.state != "running":
+    elif CHECKS not in seen.errors and judged.state != RUNNING:
         _about_check(draft, judged.state, check, found, addons)
     saved = _about_backups(draft)
     along = {"addons": draft.along} if draft.along else {}
@@ -228,74 +238,73 @@ def _about_way(draft: Draft, judged: Judged) -> None:
     why = f"Once {' and '.join(first)}" if first else "The check has passed"
     if draft.step(UPGRADE, why, target_version=way.target, **along):
         draft.step("run_postcheck", "Once the upgrade has ended", from_version=way.now)
-        if len(seen.route) > 1:
-            draft.step("assess_upgrade", "Then the way on", target_version=seen.route[-1])
+        if len(seen.upgrade_path) > 1:
+            draft.step("assess_upgrade", "Then the way on", target_version=seen.upgrade_path[-1])
 
 
-def _about_passed(draft: Draft, check: Any, found: Sequence[Failure]) -> None:
-    """Tell how long a check that has passed counts, and which risks it leaves."""
+def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
+    """Say how long a check that has passed counts, and which risks it leaves."""
     expires = moment(get(check, "/status/expireTimeStamp"))
     left = expires - draft.seen.at if expires else timedelta()
     if left > SHORT:
-        draft.fine.append(f"The pre-upgrade check has passed; it counts for another {span(left)}.")
+        draft.passed.append(f"The pre-upgrade check has passed; it counts for another {span(left)}.")
     else:
         draft.risks.append(f"The pre-upgrade check has passed, but counts for only {span(left)} more.")
     skipped = sorted({text(get(each, "/name")) for each in items(check, "/spec/skippedCheckItemList")} - {""})
     if skipped:
         draft.risks.append(f"The check skipped these risks, which remain: {few([word(each) for each in skipped])}.")
-    draft.risks += [f"Although the check passed, it found {line}" for line in _findings(found)]
+    draft.risks += [f"Although the check passed, it found {line}" for line in _findings(found.every)]
 
 
-def _about_check(draft: Draft, state: str, check: Any, found: Sequence[Failure], addons: Sequence[Fitness]) -> None:
-    """Tell why no check allows the upgrade, and add the call that makes one."""
+def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings, addons: Sequence[Fitness]) -> None:
+    """Say why no check allows the upgrade, and add the call that makes one."""
     way, expires = draft.seen.way, moment(get(check, "/status/expireTimeStamp"))
     between = f"from {word(way.now)} to {word(way.target)}"
     reasons = {
         "none": f"There is no pre-upgrade check {between}.",
-        "undated": f"The pre-upgrade check {between} has passed, but does not tell until when it counts.",
+        "undated": f"The pre-upgrade check {between} has passed, but does not say until when it counts.",
         "expired": f"The pre-upgrade check {between} has passed, but expired {age(expires, draft.seen.at)} ago.",
     }
     if state == "none" and check:
-        why = quoted(get(check, "/status/message", "no reason told"))
+        why = quoted(get(check, "/status/message", "no reason given"))
         reasons[state] = f"The pre-upgrade check {between} broke off: {why}."
     left = _about_findings(draft, check, found, addons) if state == "not passed" else []
     if state in reasons:
-        draft.in_the_way.append(reasons[state])
+        draft.blockers.append(reasons[state])
     else:
         ended, since = verdict_of(text(get(check, "/status/phase"))), moment(get(check, "/metadata/creationTimestamp"))
         how = "did not pass" if ended == FAILED else spoken(ended)
         ago = f", {age(since, draft.seen.at)} ago" if since else ""
-        again = "run it again once that is mended" if left else "run it again"
-        draft.in_the_way.append(f"The pre-upgrade check {between} {how}{ago}: {again}.")
-    if found:
+        again = "run it again once that is fixed" if left else "run it again"
+        draft.blockers.append(f"The pre-upgrade check {between} {how}{ago}: {again}.")
+    if found.every:
         draft.step("get_precheck", "All that it found", task_id=id_of(check))
-    skip = [] if left else skippable(found, get(check, "/spec/skippedCheckItemList", []))
+    skip = [] if left else skippable(found.every, get(check, "/spec/skippedCheckItemList", []))
     skip = skip if len(skip) <= NAMED else []
     why = ACCEPTED if skip else "Without a passed check an upgrade is refused"
     draft.step("run_precheck", why, target_version=way.target, **({"skip_items": skip} if skip else {}))
 
 
-def _about_findings(draft: Draft, check: Any, found: Sequence[Failure], addons: Sequence[Fitness]) -> list[Failure]:
-    """Tell what a check found that is not told of an add-on; return what of it must be mended and is not yet."""
-    blocking = [each for each in found if each.blocks]
+def _about_findings(draft: AssessmentDraft, check: Any, found: Findings, addons: Sequence[Fitness]) -> list[Failure]:
+    """Say what a check found beside what is said of add-ons; return what of it must be fixed and is not yet."""
     checked = moment(get(check, "/metadata/creationTimestamp"))
-    mended = [each for each in blocking if checked and _is_mended(each, addons, checked)]
-    left = [each for each in blocking if each not in mended]
-    told_of = {each.name for each in addons if each.stands_out}
-    untold = [each for each in left if not (names := _addons_of(each)) or set(names) - told_of]
-    draft.in_the_way += [f"The check found {line}" for line in _findings(untold)]
-    draft.risks += [f"The check found {line}" for line in _findings([each for each in found if not each.blocks])]
-    if mended:
-        said = few([word(each.name) for each in mended])
-        draft.fine.append(f"Probably mended since the check, as the add-on has been changed: {said}.")
+    fixed = [each for each in found.blocking if checked and _is_fixed(each, addons, checked)]
+    left = [each for each in found.blocking if each not in fixed]
+    covered = {each.name for each in addons if each.stands_out}
+    others = [each for each in left if not (names := _addons_of(each)) or set(names) - covered]
+    draft.blockers += [f"The check found {line}" for line in _findings(others)]
+    draft.risks += [f"The check found {line}" for line in _findings(found.risks)]
+    if fixed:
+        said = few([word(each.name) for each in fixed])
+        draft.passed.append(f"Probably fixed since the check, as the add-on has been changed: {said}.")
     return left
 
 
-def _is_mended(failure: Failure, addons: Sequence[Fitness], checked: datetime) -> bool:
-    """Say whether what a check found is about add-ons that have been changed since, and are well now."""
+def _is_fixed(failure: Failure, addons: Sequence[Fitness], checked: datetime) -> bool:
+    """Say whether what a check found is about add-ons that have been changed since, and are healthy now."""
     about = [[each for each in addons if each.name == name] for name in _addons_of(failure)]
     return bool(about) and all(
-        same and all(each.well and each.changed and each.changed > checked for each in same) for same in about
+        same and all(each.healthy and each.changed and each.changed > checked for each in same) for same in about
     )
 
 
@@ -314,23 +323,23 @@ def _addons_of(failure: Failure) -> list[str]:
 
 
 def _findings(found: Sequence[Failure]) -> Iterator[str]:
-    """Tell the first findings one by one, of the others only the names."""
-    for each in told(found[:DETAILED]):
+    """Yield the first findings one by one, of the others only the names."""
+    for each in shown(found[:DETAILED]):
         where = f" ({quoted(each.where, WHERE)})" if each.where else ""
-        yield f"{word(each.name)}{where}: {quoted(each.why) if each.why else 'no reason told'}."
+        yield f"{word(each.name)}{where}: {quoted(each.why) if each.why else 'no reason given'}."
     rest = list(dict.fromkeys(word(each.name) for each in found[DETAILED:]))
     if rest:
         yield f"also: {few(rest)}; get_precheck shows all."
 
 
-def _about_backups(draft: Draft) -> bool:
-    """Tell how old the latest backup is, and add the call that makes one; return whether there is one that will do."""
+def _about_backups(draft: AssessmentDraft) -> bool:
+    """Say how old the latest backup is, and add the call that makes one; return whether there is one that will do."""
     seen = draft.seen
     rows = seen.listed(BACKUPS)
     latest = latest_backup(rows)
-    making = [id_of(each) for each in rows if verdict_of(text(get(each, "/status/phase"))) == RUNNING]
+    making = [id_of(each) for each in rows if verdict_of(text(get(each, "/status/phase")), BACKUP) == RUNNING]
     if latest and seen.at - latest <= OLD_BACKUP:
-        draft.fine.append(f"The latest backup is {age(latest, seen.at)} old.")
+        draft.passed.append(f"The latest backup is {age(latest, seen.at)} old.")
         return True
     if making:
         draft.risks.append("A backup is still being made.")

@@ -56,7 +56,7 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
     from ap_mcp.wait import Waited
 
     if isinstance(result, Waited) and result.verdict != "succeeded":
-        raise click.exceptions.Exit(CLOUD_SAID_NO if result.settled else WAITED_TOO_LONG)
+        raise click.exceptions.Exit(CLOUD_SAID_NO if result.ended else WAITED_TOO_LONG)
 
 
 async def _called(

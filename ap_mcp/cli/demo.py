@@ -81,7 +81,7 @@ async def _session(console: "Console", folder: Path) -> None:
     if failure:  # raised only here: the client's task groups would wrap it
         raise failure
     console.print(
-        "\n[bold green]Done: one cluster was built and removed, another mended and upgraded; no cloud was touched.[/]"
+        "\n[bold green]Done: one cluster was built and removed, another fixed and upgraded; no cloud was touched.[/]"
     )
 
 
@@ -112,7 +112,7 @@ class Person:
 
 @dataclass
 class Story:
-    """One agent's session, told step by step; a step that goes wrong ends it with an error."""
+    """One agent's session, shown step by step; a step that goes wrong ends it with an error."""
 
     client: "Client"
     console: "Console"
@@ -127,7 +127,7 @@ class Story:
         await self._build()
         await self._equip()
         await self._blocked()
-        await self._mend()
+        await self._fix()
         await self._check()
         await self._upgrade()
         await self._declined()
@@ -141,9 +141,9 @@ class Story:
         await self.call("list_clusters")
 
     async def _build(self) -> None:
-        self._say("It asks for a cluster, and makes mistakes: all are told at once, nothing is sent")
+        self._say("It asks for a cluster, and makes mistakes: all are reported at once, nothing is sent")
         await self.fail("create_cluster", name="Aurora!", vpc=NETWORK["vpc_id"], subnet_id=NETWORK["subnet_id"])
-        self._say("It mends the call; the cluster is built by a job")
+        self._say("It corrects the call; the cluster is built by a job")
         made = await self.call("create_cluster", name=NAME, version=VERSION, tags={"env": "demo"}, **NETWORK)
         await self.wait("job", made["job_id"])
         await self.call("get_cluster", cluster_id=NAME)
@@ -162,19 +162,19 @@ class Story:
 
     async def _blocked(self) -> None:
         self._say(
-            "Is the production cluster ready for an upgrade? One question looks at everything, and names what is not"
+            "Is the production cluster ready for an upgrade? One question reads everything, and names what is not"
         )
         self.assessed = await self._assess("not_yet")
-        self._say("Going ahead all the same is refused, without asking anybody")
+        self._say("Going ahead all the same is refused, without asking a person")
         await self.fail("upgrade_cluster", cluster_id=PRODUCTION, target_version=TARGET)
 
-    async def _mend(self) -> None:
-        self._say("The add-on in the way: the assessment has the call that mends it, and a person agrees to it")
+    async def _fix(self) -> None:
+        self._say("The add-on that blocks it: the assessment has the call that fixes it, and a person agrees to it")
         await self.follow("update_addon", self.assessed, agreed=True)
         await self.follow("wait_for", self.assessed)
 
     async def _check(self) -> None:
-        self._say("The check again: what blocked is gone, and risks are left, which a person has to accept")
+        self._say("The check again: what blocked is fixed, and risks are left, which a person has to accept")
         check = await self.follow("run_precheck", self.assessed)
         risky = await self.wait("precheck", check["task_id"], verdict="failed", cluster_id=PRODUCTION)
         if risky["found"]["verdict"] != "ready_with_risks":
@@ -186,7 +186,7 @@ class Story:
         await self.wait("backup", backup["task_id"], cluster_id=PRODUCTION)
 
     async def _upgrade(self) -> None:
-        self._say("Assessed again: nothing stands in the way. A person sees what the upgrade means, and agrees")
+        self._say("Assessed again: nothing blocks it. A person sees what the upgrade means, and agrees")
         ready = await self._assess("go")
         task = await self.follow("upgrade_cluster", ready, agreed=True)
         await self.wait("upgrade_task", task["task_id"], cluster_id=PRODUCTION)
@@ -204,8 +204,10 @@ class Story:
         self.person.agrees = False
         await self.fail("delete_cluster", cluster_id=PRODUCTION)
         self.person.agrees = True
+        from ap_mcp.rules.phases import CLUSTER, succeeded
+
         shown = await self.call("get_cluster", cluster_id=PRODUCTION)
-        if shown["phase"] != "Available":
+        if not succeeded(CLUSTER, shown["phase"]):
             raise click.ClickException(f"{PRODUCTION} should have been left alone.")
 
     async def _remove(self) -> None:

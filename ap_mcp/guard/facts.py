@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ap_mcp.errors import CloudUnreachable, NotFound, ServiceError
+from ap_mcp.rules.clusters import exact_tags
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +74,12 @@ def cluster_facts(body: Any) -> ClusterFacts:
     Raises:
         LookupError: id, name, alias or tags cannot be made out.
     """
-    metadata, spec = _object(body, "metadata"), _object(body, "spec")
+    metadata, _ = _object(body, "metadata"), _object(body, "spec")
     return ClusterFacts(
         id=_text(metadata, "uid", "the cluster's id"),
         name=_text(metadata, "name", "the cluster's name"),
         alias=_text(metadata, "alias", "the cluster's alias", needed=False),
-        tags=_tags(spec.get("clusterTags")),
+        tags=exact_tags(body),
     )
 
 
@@ -96,17 +97,3 @@ def _text(found: Mapping[str, Any], key: str, what: str, *, needed: bool = True)
     if not isinstance(value, str) or (needed and not value):
         raise LookupError(f"it does not tell {what}")
     return value
-
-
-def _tags(listed: Any) -> dict[str, str]:
-    if listed is None:
-        return {}
-    if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):
-        raise LookupError("it does not tell the cluster's tags")
-    tags: dict[str, str] = {}
-    for each in listed:
-        key = _text(each, "key", "the key of a tag")
-        value = _text(each, "value", "the value of a tag", needed=False)
-        if tags.setdefault(key, value) != value:
-            raise LookupError("it has a tag with two values")
-    return tags

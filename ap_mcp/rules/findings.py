@@ -5,20 +5,21 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ap_mcp.rules.phases import PRECHECK, phases_of, succeeded, verdict
+from ap_mcp.specs.waits import FAILURE
 from ap_mcp.vendor import get, items, quoted, strings, text, word
 
 DETAILED = 8
-"""Findings of a kind that are told in full; of the others only the names."""
+"""Findings of a kind that are shown in full; of the others only the names."""
 NODE_IDS = 5
 """Most nodes a suggestion to skip lists one by one; with more the item is skipped everywhere."""
 WHY_LIMIT = 150
 SEVERITY = {"Fatal": 0, "Warning": 1, "Info": 2}
-KNOWN_PHASES = frozenset({"", "Init", "Running", "Success", "Failed"})
 
 
 @dataclass
 class Failure:
-    """What is known of a failed item while its occurrences are being folded; `checked` nodes were looked at."""
+    """What is known of a failed item while its occurrences are being folded; `checked` nodes were checked."""
 
     name: str
     kind: str
@@ -33,8 +34,46 @@ class Failure:
 
     @property
     def blocks(self) -> bool:
-        """Whether it must be mended; only what is called a risk can be skipped."""
+        """Whether it must be fixed; only what is called a risk can be skipped."""
         return self.kind.lower() != "risk"
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a pre-upgrade check found, for guard, summary and assessment alike.
+
+    Attributes:
+        every: the failed items, folded, the gravest first.
+        passed: how many items passed; None if the check reports no item.
+        odd: items in a phase that says neither.
+    """
+
+    every: tuple[Failure, ...]
+    passed: int | None
+    odd: tuple[str, ...]
+
+    @property
+    def blocking(self) -> list[Failure]:
+        """What must be fixed."""
+        return [each for each in self.every if each.blocks]
+
+    @property
+    def risks(self) -> list[Failure]:
+        """What may be skipped."""
+        return [each for each in self.every if not each.blocks]
+
+
+def findings_of(check: Any) -> Findings:
+    """Read what a check found, as get_precheck or list_prechecks show it."""
+    status = get(check, "/status", {})
+    phases = [get(item, "/phase") for item, _ in checked_items(status)]
+    passed = sum(succeeded(PRECHECK, each) for each in phases) if phases else None
+    return Findings(tuple(failures(status)), passed, tuple(odd_phases(status)))
+
+
+def count_of(found: Iterable[Failure]) -> int:
+    """Count findings: an item counts once for each node on which it failed, or once if it is of no node."""
+    return sum(each.count for each in found)
 
 
 def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -51,7 +90,7 @@ def failures(status: Any) -> list[Failure]:
     folded: dict[tuple[str, ...], Failure] = {}
     checked = len(items(status, "/nodeCheckStatus/nodeStageStatus"))
     for item, node in checked_items(status):
-        if get(item, "/phase") != "Failed":
+        if not _failed(get(item, "/phase")):
             continue
         name, uid = text(get(node, "/name")), text(get(node, "/uid"))
         message = _without(text(get(item, "/message"), 2 * WHY_LIMIT), (name, uid))
@@ -69,13 +108,13 @@ def failures(status: Any) -> list[Failure]:
 
 
 def odd_phases(status: Any) -> list[str]:
-    """Name the items in a phase that nobody told us about: whether they failed is not for us to guess."""
+    """Name the items in a phase that the specs do not know of an item: whether they failed is not for us to guess."""
     found = ((text(get(item, "/name")), text(get(item, "/phase"))) for item, _ in checked_items(status))
-    return list(dict.fromkeys(f"{word(name)} {quoted(phase)}" for name, phase in found if phase not in KNOWN_PHASES))
+    return list(dict.fromkeys(f"{word(name)} {quoted(phase)}" for name, phase in found if phase and _odd(phase)))
 
 
 def counted(failures_: Iterable[Failure]) -> dict[str, int]:
-    """Count failed items by group and level."""
+    """Count findings by group and level, in the same way as `count_of`."""
     counts: Counter[str] = Counter()
     for each in failures_:
         counts[f"{each.group} {each.level}".strip() or "other"] += each.count
@@ -91,6 +130,15 @@ def skippable(failures_: Iterable[Failure], already: Any) -> list[dict[str, Any]
         if not each.blocks:
             _skip(wanted, each.name, set(each.nodes) if len(each.nodes) <= NODE_IDS else set())
     return [{"name": name, **({"node_ids": sorted(nodes)} if nodes else {})} for name, nodes in wanted.items()]
+
+
+def _failed(phase: Any) -> bool:
+    return verdict(PRECHECK, phase) == FAILURE and not _odd(phase)
+
+
+def _odd(phase: Any) -> bool:
+    """Say whether a phase is none of an item; a check as a whole may break off, an item does not."""
+    return verdict(PRECHECK, phase) is None or phases_of(PRECHECK).holds("broke_off", phase)
 
 
 def _skip(wanted: dict[str, set[str] | None], name: str, nodes: set[str]) -> None:

@@ -1,4 +1,4 @@
-"""Compares settings: which keys differ, told without a secret."""
+"""Compares settings: which keys differ, shown without a secret."""
 
 import hashlib
 import json
@@ -22,7 +22,7 @@ _STARS = re.compile(r"\*{3,}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class SettingChange:
     """One setting that changes.
 
     Attributes:
@@ -54,17 +54,17 @@ class Change:
 
 
 def settings(value: Any) -> dict[str, Any] | None:
-    """Return settings that came as an object, or as a string that holds one; None if they are not told."""
+    """Return settings that came as an object, or as a string that holds one; None if they are not reported."""
     found = loaded(value)
     return found if isinstance(found, dict) and not _too_deep(found) else None
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
+def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[SettingChange]:
     """List what differs between two sets of settings, in the order of their keys; lists are compared as a whole."""
     return list(_changes((), before, after, mask(before), mask(after)))
 
 
-def told(found: Sequence[Change], fallbacks: Mapping[str, str] | None = None) -> list[str]:
+def lines(found: Sequence[SettingChange], fallbacks: Mapping[str, str] | None = None) -> list[str]:
     """Return changes as lines; beyond the first dozen only what they are called.
 
     Args:
@@ -172,16 +172,16 @@ def _nests(value: Any) -> bool:
 
 def _changes(
     way: tuple[str, ...], before: Mapping[str, Any], after: Mapping[str, Any], old: Any, new: Any
-) -> Iterator[Change]:
+) -> Iterator[SettingChange]:
     """Walk two trees and their masked copies side by side."""
     for key in sorted({*before, *after}, key=str):
         step = (*way, str(key))
         first, second = before.get(key, ABSENT), after.get(key, ABSENT)
-        told_first, told_second = _below(old, key, first), _below(new, key, second)
+        shown_first, shown_second = _below(old, key, first), _below(new, key, second)
         if _are_trees(first, second):
-            yield from _changes(step, _object(first), _object(second), told_first, told_second)
+            yield from _changes(step, _object(first), _object(second), shown_first, shown_second)
         elif not _same(first, second):
-            yield Change(step, _path(step), shown(told_first), shown(told_second))
+            yield SettingChange(step, _path(step), shown(shown_first), shown(shown_second))
 
 
 def _are_trees(first: Any, second: Any) -> bool:

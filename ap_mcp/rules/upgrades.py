@@ -3,41 +3,107 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
+from ap_mcp.rules import phases
+from ap_mcp.rules.phases import BACKUP, PRECHECK, UPGRADE, WORKFLOW, phases_of
 from ap_mcp.rules.versions import resolve_target
-from ap_mcp.vendor import get, moment, text, word
+from ap_mcp.specs.waits import FAILURE, IDLE, SUCCESS, TRANSITIONAL
+from ap_mcp.vendor import get, items, moment, text, word
 
 OLD_BACKUP = timedelta(days=1)
 """How old the latest backup may be before an upgrade."""
-RUNNING, SUCCEEDED, FAILED = "running", "succeeded", "failed"
-VERDICTS = {
-    "Init": RUNNING,
-    "Queuing": RUNNING,
-    "Queueing": RUNNING,
-    "Running": RUNNING,
-    "Pause": "paused",
-    "Success": SUCCEEDED,
-    "Failed": FAILED,
+RUNNING: Final = "running"
+SUCCEEDED, FAILED, PAUSED = "succeeded", "failed", "paused"
+WAITING, STOPPED, CANCELLED, UNKNOWN = "idle", "stopped", "cancelled", "unknown"
+STAGE_TITLES = {
+    "PreCheck": "pre-upgrade check",
+    "Snapshot": "backup",
+    "Cluster": "upgrade",
+    "PostCheck": "post-upgrade check",
+    "Rollback": "rollback",
 }
-_SPOKEN = frozenset({*VERDICTS.values(), "idle", "unknown", "ready", "ready_with_risks", "blocked", "error", "expired"})
+CHECK_STAGE, BACKUP_STAGE, UPGRADE_STAGE = "PreCheck", "Snapshot", "Cluster"
+_SENTENCES = {
+    SUCCEEDED: "has succeeded",
+    FAILED: "has failed",
+    CANCELLED: "was cancelled",
+    STOPPED: "has stopped",
+}
+_PLAIN = frozenset({RUNNING, PAUSED, WAITING, UNKNOWN, "ready", "ready_with_risks", "blocked", "error", "expired"})
 
 
-def verdict_of(phase: str) -> str:
-    """Return the verdict on a task in a phase; an unknown phase stands for itself."""
-    return VERDICTS.get(phase, phase or "unknown")
+def verdict_of(phase: str, kind: str = UPGRADE) -> str:
+    """Return the verdict on an upgrade, a check, a backup or a stage; an unknown phase stands for itself."""
+    found = phases.verdict(kind, phase)
+    if kind == UPGRADE and phases_of(UPGRADE).holds("paused", phase):
+        return PAUSED
+    words: Mapping[Any, str] = {SUCCESS: SUCCEEDED, FAILURE: FAILED, TRANSITIONAL: RUNNING, IDLE: WAITING}
+    return words.get(found, "") or phase or UNKNOWN
+
+
+def workflow_verdict(phase: str) -> str:
+    """Return the verdict on an upgrade workflow; one that reports no phase has not begun."""
+    found = phases.verdict(WORKFLOW, phase) if phase else IDLE
+    if found == FAILURE:
+        return CANCELLED if phases_of(WORKFLOW).holds("cancelled", phase) else STOPPED
+    return verdict_of(phase, WORKFLOW) if phase else WAITING
 
 
 def spoken(verdict: str) -> str:
     """Return a verdict as the words that follow a noun."""
-    words = {SUCCEEDED: "has succeeded", FAILED: "has failed", "cancelled": "was cancelled", "stopped": "has stopped"}
-    return words.get(verdict) or f"is {verdict.replace('_', ' ') if verdict in _SPOKEN else word(verdict)}"
+    plain = verdict.replace("_", " ") if verdict in _PLAIN else word(verdict)
+    return _SENTENCES.get(verdict) or f"is {plain}"
 
 
 def latest_backup(tasks: Iterable[Any]) -> datetime | None:
-    """Return when the latest backup that succeeded had ended; None if there is none, or none tells."""
-    ends = [get(each, "/status/completionTime") for each in tasks if get(each, "/status/phase") == "Success"]
-    return max((each for each in map(moment, ends) if each), default=None)
+    """Return when the latest backup that succeeded was finished; None if none reports that."""
+    done = (each for each in tasks if phases.succeeded(BACKUP, get(each, "/status/phase")))
+    ends = (moment(get(each, "/status/completionTime")) for each in done)
+    return max((each for each in ends if each), default=None)
+
+
+def stage_of(workflow: Any, kind: str) -> dict[str, Any]:
+    """Return one stage of an upgrade workflow; empty if it has none of that kind."""
+    return next((each for each in items(workflow, "/status/pointStatuses") if get(each, "/taskType") == kind), {})
+
+
+@dataclass(frozen=True, slots=True)
+class Cancelling:
+    """Whether an upgrade workflow can be cancelled.
+
+    Attributes:
+        allowed: it can be.
+        obstacle: what forbids it: the state of the workflow or that of its upgrade; empty if nothing does.
+        phase: the state of what forbids it; empty if that is not reported.
+        task_id: the workflow's upgrade; empty if none was started.
+    """
+
+    allowed: bool
+    obstacle: Literal["", "workflow", "upgrade"] = ""
+    phase: str = ""
+    task_id: str = ""
+
+
+def cancellable(workflow: Any, tasks: Iterable[Any] = ()) -> Cancelling:
+    """Say whether an upgrade workflow can be cancelled: the workflow and its upgrade must both be at rest.
+
+    The reference (4.3.17) forbids it for a workflow that is running, has succeeded or was cancelled, and while its
+    upgrade is starting, queued, running or paused. A state that the specs do not know forbids it too.
+
+    Args:
+        workflow: what get_upgrade_workflow answered.
+        tasks: the upgrades of the cluster; the task itself may know better than the workflow.
+    """
+    stage = stage_of(workflow, UPGRADE_STAGE)
+    task_id, phase = text(get(stage, "/taskID")), text(get(workflow, "/status/phase"))
+    if not phases_of(WORKFLOW).holds("cancellable", phase):
+        return Cancelling(allowed=False, obstacle="workflow", phase=phase, task_id=task_id)
+    task: Any = next((each for each in tasks if task_id and get(each, "/metadata/uid") == task_id), {})
+    for state in (text(get(stage, "/status")), text(get(task, "/status/phase"))):
+        if state and not phases_of(UPGRADE).ends(state):
+            return Cancelling(allowed=False, obstacle="upgrade", phase=state, task_id=task_id)
+    return Cancelling(allowed=True, task_id=task_id)
 
 
 CheckState: TypeAlias = Literal["passed", "none", "running", "not passed", "undated", "expired"]
@@ -76,7 +142,7 @@ class Judged:
 
 
 def began(task: Any) -> datetime:
-    """Return when a task was created; one that does not tell counts as the oldest."""
+    """Return when a task was created; one that does not say when counts as the oldest."""
     return moment(get(task, "/metadata/creationTimestamp")) or datetime.min.replace(tzinfo=UTC)
 
 
@@ -90,15 +156,15 @@ def tasks_of(body: Any) -> list[dict[str, Any]] | None:
 
 
 def upgrade_verdicts(tasks: Sequence[Any], info: Any) -> list[str]:
-    """Return how a cluster's latest upgrade stands: by its task, if there is one, and by get_upgrade_info, if it tells.
+    """Return how a cluster's latest upgrade stands: by its task, if there is one, and by get_upgrade_info.
 
     Args:
         tasks: its upgrades, the oldest first.
         info: what get_upgrade_info answered.
     """
-    told = [get(tasks[-1], "/status/phase", "")] if tasks else []
-    told += [get(info, "/status/phase")]
-    return [verdict_of(text(each)) for each in told if each is not None]
+    reported = [get(tasks[-1], "/status/phase", "")] if tasks else []
+    reported += [get(info, "/status/phase")]
+    return [verdict_of(text(each)) for each in reported if each is not None]
 
 
 def under_way(verdicts: Iterable[str]) -> str:
@@ -115,14 +181,14 @@ def judge_checks(checks: Iterable[Any], way: Way, at: datetime) -> Judged:
         at: the time to measure against.
     """
     every = list(checks)
-    fitting = [each for each in every if _is_for(each, way) and _is_told(each)]
+    fitting = [each for each in every if _is_for(each, way) and _says_something(each)]
     if not fitting:
         broken: Mapping[str, Any] = max((each for each in every if _is_for(each, way)), key=began, default={})
         return Judged("none", broken, tuple(sorted({_aim(each) for each in every if _passed(each)})))
     newest = max(fitting, key=began)
     if not _passed(newest):
-        running = verdict_of(text(get(newest, "/status/phase"))) == RUNNING
-        return Judged("running" if running else "not passed", newest)
+        running = verdict_of(text(get(newest, "/status/phase")), PRECHECK) == RUNNING
+        return Judged(RUNNING if running else "not passed", newest)
     expires = moment(get(newest, "/status/expireTimeStamp"))
     if expires is None:
         return Judged("undated", newest)
@@ -141,9 +207,9 @@ def _aim(check: Any) -> str:
 
 
 def _passed(check: Any) -> bool:
-    return bool(get(check, "/status/phase") == "Success")
+    return phases.succeeded(PRECHECK, get(check, "/status/phase"))
 
 
-def _is_told(check: Any) -> bool:
+def _says_something(check: Any) -> bool:
     """Say whether a check says anything: one that broke off by itself does not undo an earlier one."""
-    return bool(get(check, "/status/phase") != "Error")
+    return not phases_of(PRECHECK).holds("broke_off", get(check, "/status/phase"))

@@ -11,7 +11,7 @@ MINOR = re.compile(r"v\d+\.\d+")
 
 
 def runs_now(info: Any) -> str:
-    """Return the whole version that get_upgrade_info tells; empty if it tells none."""
+    """Return the whole version that get_upgrade_info reports; empty if it reports none."""
     release, patch = (text(get(info, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
     return f"{release}-{patch}" if release and patch else release
 
@@ -40,7 +40,7 @@ def minor_of(version: str) -> str:
     return ".".join(version.split(".")[:2])
 
 
-def route(paths: Any, offered: Sequence[str], wanted: str) -> list[str]:
+def upgrade_path(paths: Any, offered: Sequence[str], wanted: str) -> list[str]:
     """Return the fewest versions to go through to one that is not offered, the last being the one wanted.
 
     Args:

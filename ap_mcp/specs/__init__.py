@@ -115,6 +115,23 @@ class Reconcile:
 
 
 @dataclass(frozen=True, slots=True)
+class Fate:
+    """What one value of an option of a deletion does.
+
+    Attributes:
+        takes: what goes; empty if nothing does.
+        leaves: what stays, and may keep costing; empty if nothing does.
+        data: data is lost with what goes.
+        on_failure: what becomes of the deletion if this part of it fails.
+    """
+
+    takes: str = ""
+    leaves: str = ""
+    data: bool = False
+    on_failure: Literal["", "stop", "continue"] = ""
+
+
+@dataclass(frozen=True, slots=True)
 class EffectRule:
     """A condition over the flat arguments that raises the effect."""
 
@@ -153,6 +170,7 @@ class Operation:
     answers_with_file: bool
     target: Target | None
     reconcile: Reconcile | None
+    deletion_options: Mapping[str, Mapping[str, Fate]]
     wait: Wait | None
     permission: str
     reference: str
@@ -177,8 +195,13 @@ class Operation:
 
     @property
     def awaited_as(self) -> str | None:
-        """The kind of thing one can wait for by reading with this operation; None if its answers tell no end."""
+        """The kind of thing one can wait for by reading with this operation; None if its answers show no end."""
         return self.wait.kind if self.wait is not None and self.wait.operation == self.id else None
+
+    @property
+    def deletes(self) -> bool:
+        """Whether it removes what it acts on."""
+        return self.method == "DELETE"
 
     @property
     def may_answer_nothing(self) -> bool:
@@ -215,6 +238,15 @@ class Catalog(Mapping[str, Operation]):
 
     def __len__(self) -> int:
         return len(self._operations)
+
+    @cached_property
+    def waits(self) -> Mapping[str, Wait]:
+        """How things end, by their kind: the one place that says what their phases mean."""
+        return MappingProxyType({each.awaited_as: each.wait for each in self.values() if each.awaited_as and each.wait})
+
+    def deletions_of(self, read: str) -> list[Operation]:
+        """Return the operations that delete what an operation reads."""
+        return [each for each in self.values() if each.deletes and each.target and each.target.read == read]
 
     def __repr__(self) -> str:
         return f"<Catalog of {len(self)} operations>"
@@ -330,6 +362,7 @@ def _operation(
             answers_with_file=ours.get("result") == "file",
             target=Target(**ours["target"]) if "target" in ours else None,
             reconcile=Reconcile(**ours["reconcile"]) if "reconcile" in ours else None,
+            deletion_options=_deletion_options(ours.get("deletion_options", {})),
             wait=read_wait(ours["wait"], waits) if "wait" in ours else None,
             permission=ours["permission"],
             reference=ours["reference"],
@@ -370,6 +403,10 @@ def _argument(name: str, value: str | Mapping[str, Any]) -> Argument:
         schema=value.get("schema", {}),
         required=value.get("required"),
     )
+
+
+def _deletion_options(value: Mapping[str, Any]) -> dict[str, dict[str, Fate]]:
+    return {name: {each: Fate(**fate) for each, fate in values.items()} for name, values in value.items()}
 
 
 def _fill(pointer: str, value: Mapping[str, Any]) -> Fill:

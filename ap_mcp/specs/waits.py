@@ -1,25 +1,33 @@
-"""What the specs say about how things end: which phase means what, and where it is looked up."""
+"""What the specs say about how things end: which phase means what, and where it is read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any, Final, Literal, TypeAlias
 
+PhaseVerdict: TypeAlias = Literal["success", "failure", "transitional", "idle", "deleting"]
+
+SUCCESS: Final = "success"
+FAILURE: Final = "failure"
+TRANSITIONAL: Final = "transitional"
+IDLE: Final = "idle"
+DELETING: Final = "deleting"
+PHASE_VERDICTS: tuple[PhaseVerdict, ...] = (SUCCESS, FAILURE, TRANSITIONAL, IDLE, DELETING)
 ENTRY = "id"
-"""What a `wait` calls the id of a list's entry, for no argument of the list takes it."""
+"""What a `wait` may call the id of a list's entry, for no argument of the list takes it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """The entry of a list that is waited for: what it is called, where the list stands, where an entry has its id."""
+    """The entry of a list that is waited for: where the list stands, where an entry has its id."""
 
-    kind: str
     list: str
     id: str
 
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What some work is about, which tells how it ended once the work itself is forgotten.
+    """What some work is about, which says how it ended once the work itself is forgotten.
 
     Attributes:
         operation: reads the resource.
@@ -39,79 +47,122 @@ class Wait:
     """How to know that what an operation started has ended; on a reading operation, that what it reads has.
 
     Attributes:
-        operation: looks.
+        operation: reads the phase.
         argument: its arguments, those of the resource, and the `id` of a list's entry: pointers or `$arguments`.
         phase_at: where the phase stands.
+        interval_s: seconds between reads.
         success: phases that are a good end.
         failure: phases that are a bad one.
-        interval_s: seconds between looks.
-        item: the entry, if a list is looked at.
+        transitional: phases in which something is under way that ends by itself.
         idle: phases in which nothing is under way, and only another call brings things on.
         deleting: phases of something that is being deleted.
+        groups: further facts of the API that hold in some phases, by name.
+        wording: how a phase is said after the name of the thing.
+        aliases: other spellings of phases.
+        item: the entry, if a list is read.
         resource: what the thing is about, if the thing itself is soon forgotten.
         skip_if: an argument that, if true, starts nothing.
-        kind: what can be waited for so; None if the operation does not tell by itself how things end.
-        takes_id: the argument that names the thing itself; the others say where it is.
+        kind: what wait_for calls such a thing; None if nothing can be waited for in this way.
+        id: the argument that names the thing itself; the others say where it is.
     """
 
     operation: str
     argument: Mapping[str, str]
     phase_at: str
+    interval_s: int
     success: tuple[str, ...]
     failure: tuple[str, ...]
-    interval_s: int
-    item: Item | None = None
+    transitional: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
     deleting: tuple[str, ...] = ()
+    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    wording: Mapping[str, str] = field(default_factory=dict)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    item: Item | None = None
     resource: Resource | None = None
     skip_if: str | None = None
     kind: str | None = None
-    takes_id: str = ENTRY
+    id: str = ENTRY
+
+    def verdict(self, phase: Any) -> PhaseVerdict | None:
+        """Return what a phase means; None if the specs do not know it."""
+        known = self._spelled(phase)
+        return next((each for each in PHASE_VERDICTS if known in getattr(self, each)), None)
 
     def ends(self, phase: Any) -> bool:
-        """Say whether nothing is under way in a phase; of a phase that nobody told us about, nobody can say."""
-        return phase in (*self.success, *self.failure, *self.idle)
+        """Say whether nothing is under way in a phase; an unknown phase is no end."""
+        return self.verdict(phase) in (SUCCESS, FAILURE, IDLE)
+
+    def under_way(self, phase: Any) -> bool:
+        """Say whether something is under way in a phase, a deletion included; an unknown phase does not say so."""
+        return self.verdict(phase) in (TRANSITIONAL, DELETING)
+
+    def holds(self, group: str, phase: Any) -> bool:
+        """Say whether a further fact holds in a phase.
+
+        Raises:
+            KeyError: the specs do not state such a fact.
+        """
+        return self._spelled(phase) in self.groups[group]
+
+    def _spelled(self, phase: Any) -> str | None:
+        return self.aliases.get(phase, phase) if isinstance(phase, str) else None
 
 
 def own_waits(operations: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
-    """Return, by operation, how those that can be waited on themselves tell the end; others refer to them."""
+    """Return, by operation, how those that can be waited on themselves say the end; others refer to them."""
     found: dict[str, Mapping[str, Any]] = {}
     for raw in operations:
-        ours = raw.get("x-ap-mcp", {})
-        wait = ours.get("wait", {})
+        wait = raw.get("x-ap-mcp", {}).get("wait", {})
         if wait and wait.get("operation") == raw.get("operationId"):
-            names = [name for name in ours.get("arguments", {}) if name in wait.get("argument", {})]
-            told = wait["item"].get("kind") if "item" in wait else ours.get("summary")
-            takes = names[-1] if names and "item" not in wait else ENTRY
-            found[raw["operationId"]] = {**wait, "kind": told, "takes_id": takes}
+            found[raw["operationId"]] = wait
     return found
 
 
 def read_wait(value: Mapping[str, Any], own: Mapping[str, Mapping[str, Any]]) -> Wait:
-    """Read a wait; what it leaves out stands at the operation that it looks with.
+    """Read a wait; what it leaves out stands at the operation that it reads with.
 
     Raises:
         KeyError: it stands nowhere.
     """
-    whole = {**own.get(value["operation"], {}), **value}
+    base = own.get(value["operation"], {})
+    whole = {**base, **value, **_phases(value, base)}
     parts: dict[str, Any] = {}
     if "item" in whole:
         parts["item"] = Item(**whole["item"])
     if "resource" in whole:
-        parts["resource"] = Resource(
-            **{**whole["resource"], "deletion_types": tuple(whole["resource"]["deletion_types"])}
-        )
+        types = tuple(whole["resource"]["deletion_types"])
+        parts["resource"] = Resource(**{**whole["resource"], "deletion_types": types})
     return Wait(
         operation=whole["operation"],
         argument=whole["argument"],
         phase_at=whole["phase_at"],
+        interval_s=whole["interval_s"],
         success=tuple(whole["success"]),
         failure=tuple(whole["failure"]),
-        interval_s=whole["interval_s"],
-        idle=tuple(whole.get("idle", ())),
-        deleting=tuple(whole.get("deleting", ())),
+        transitional=tuple(whole.get(TRANSITIONAL, ())),
+        idle=tuple(whole.get(IDLE, ())),
+        deleting=tuple(whole.get(DELETING, ())),
+        groups=MappingProxyType({name: tuple(phases) for name, phases in whole.get("groups", {}).items()}),
+        wording=MappingProxyType(whole.get("wording", {})),
+        aliases=MappingProxyType(whole.get("aliases", {})),
         skip_if=whole.get("skip_if"),
         kind=whole.get("kind"),
-        takes_id=whole.get("takes_id", ENTRY),
+        id=whole.get("id", ENTRY),
         **parts,
     )
+
+
+def _phases(value: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the lists that change where an operation says its own success and failure of what another reads.
+
+    Before a deletion has ended, any other phase is one in which the thing is still there: all that the operation
+    does not list is under way.
+    """
+    if value is base or not base or not any(each in value for each in PHASE_VERDICTS):
+        return {}
+    kept = {each: value.get(each, base.get(each, ())) for each in (SUCCESS, FAILURE, DELETING)}
+    kept[IDLE] = value.get(IDLE, ())
+    listed = {phase for phases in kept.values() for phase in phases}
+    every = [phase for each in PHASE_VERDICTS for phase in base.get(each, ())]
+    return {**kept, TRANSITIONAL: [phase for phase in every if phase not in listed]}

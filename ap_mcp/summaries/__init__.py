@@ -6,6 +6,7 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from ap_mcp.rules.wait_hints import WAIT_FOR, wait_hint
 from ap_mcp.summaries import (
     addon_templates,
     addons,
@@ -23,7 +24,6 @@ from ap_mcp.summaries import (
 )
 from ap_mcp.summaries.base import NextCall, Observation, Result, Summariser
 from ap_mcp.summaries.pages import whole
-from ap_mcp.summaries.wait_hints import followed
 
 __all__ = ["MODULES", "NextCall", "Observation", "Result", "registry", "result_type", "summarise", "summarisers"]
 
@@ -73,7 +73,12 @@ def result_type(kind: str) -> type[Result]:
 
 def summarise(answer: Observation) -> Result:
     """Shape an answer, and lead to the end of what it is about if that is still to come."""
-    return followed(answer, _shaped(answer))
+    result = _shaped(answer)
+    hint = wait_hint(answer.operation, answer.arguments, answer.body)
+    if hint is None:
+        return result
+    call = NextCall(tool=WAIT_FOR, arguments=dict(hint.arguments), why=hint.why)
+    return result.model_copy(update={"next": [call, *result.next]})
 
 
 def _shaped(answer: Observation) -> Result:

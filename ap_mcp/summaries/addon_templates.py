@@ -6,10 +6,10 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.rules.addons import runs_on
+from ap_mcp.rules.addons import runs_on, size_line
 from ap_mcp.rules.versions import order
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import flag, get, items, number, quoted, strings, text, word
+from ap_mcp.vendor import as_object, flag, get, items, quoted, strings, text, word
 from ap_mcp.wording import plural
 
 CLUSTER = "cluster_id"
@@ -53,7 +53,7 @@ def addon_templates(answer: Observation) -> TemplateList:
     left = [text(get(each, "/metadata/name")) for each, versions in found if fits and not versions]
     doubts = [f"Nothing of these runs on {word(fits)}: {', '.join(map(word, left))}."] if left else []
     if CLUSTER in answer.context and not fits:
-        doubts.append("The cluster does not tell its version, so nothing was left out.")
+        doubts.append("The cluster does not report its version, so nothing was left out.")
     if len(found) != 1 or not lines:
         said = _templates_said(answer, lines, fits)
         missed = not found and bool(answer.arguments.get("template_name"))
@@ -75,35 +75,11 @@ def addon_templates(answer: Observation) -> TemplateList:
     )
 
 
-def as_object(value: Any) -> dict[str, Any]:
-    """Return an object, empty if the value is none."""
-    return dict(value) if isinstance(value, Mapping) else {}
-
-
-def size_line(flavor: Any) -> str:
-    """Return a flavor as one line: its name, replicas, and what each part asks for."""
-    name, replicas = text(get(flavor, "/name")), number(get(flavor, "/replicas"))
-    parts = [_part(each) for each in items(flavor, "/resources")]
-    counted = f"{replicas} x " if replicas else ""
-    return ": ".join(each for each in (name, counted + ", ".join(parts)) if each)
-
-
-def _part(resource: Mapping[str, Any]) -> str:
-    cpu = text(resource.get("requestsCpu") or resource.get("limitsCpu"))
-    memory = text(resource.get("requestsMem") or resource.get("limitsMem"))
-    return " ".join(each for each in (text(resource.get("name")), cpu, memory) if each)
-
-
 def _versions(template: Any, fits: str) -> list[dict[str, Any]]:
     """Return the versions of a template, the newest stable one first; those that do not run on a cluster left out."""
-    every = [each for each in items(template, "/spec/versions") if not fits or _may_run(each, fits)]
+    every = [each for each in items(template, "/spec/versions") if not fits or runs_on(each, fits) is not False]
     newest_first = sorted(every, key=lambda each: order(text(get(each, "/version"))), reverse=True)
     return sorted(newest_first, key=lambda each: get(each, "/stable") is False)
-
-
-def _may_run(release: Any, version: str) -> bool:
-    """Say whether a version may run on a cluster, of which only the minor version may be known: `v1.31`."""
-    return runs_on(release, version) is not False or runs_on(release, f"{version}.") is not False
 
 
 def _template(body: Any, versions: Sequence[Any]) -> TemplateLine:
@@ -142,7 +118,7 @@ def _clusters(versions: Sequence[Any]) -> str:
             minors |= {int(minor) for minor in match["minors"].split("|")}
         else:
             odd.add(pattern)
-    return ", ".join([*(f"v1.{minor}" for minor in sorted(minors)), *sorted(odd)]) or "not told"
+    return ", ".join([*(f"v1.{minor}" for minor in sorted(minors)), *sorted(odd)]) or "not reported"
 
 
 def _templates_said(answer: Observation, lines: Sequence[TemplateLine], fits: str) -> str:

@@ -6,36 +6,27 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules.addons import (
+    addon_name_of,
+    needs_reinstall,
+    runs_in_full,
+    runs_in_part,
+    size_line,
+    state_of,
+    why_no_rollback,
+)
+from ap_mcp.rules.deletion import unsuccessful
+from ap_mcp.rules.phases import ADDON, broken, described, under_way
 from ap_mcp.rules.versions import order
-from ap_mcp.summaries.addon_templates import addon_templates, as_object, size_line
+from ap_mcp.summaries.addon_templates import addon_templates
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import flag, get, items, quoted, strings, text, word
+from ap_mcp.vendor import as_object, flag, get, items, quoted, strings, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
 
-HEALTHY = "running"
-BUSY = frozenset({"installing", "upgrading", "rollbacking", "deleting"})
-UNUSABLE = frozenset({"installFailed", "deleteFailed"})
-FAILED = frozenset({"abnormal", "installFailed", "upgradeFailed", "rollbackFailed", "deleteFailed", "unknown"})
 INJECTED = "systemAutoInject"
-NOT_TOLD = "not told"
-
-_DOING = {
-    "installing": "is being installed",
-    "upgrading": "is being changed",
-    "rollbacking": "is being rolled back",
-    "deleting": "is being deleted",
-    "running": "runs",
-    "available": "runs, but only in part",
-    "abnormal": "does not work",
-    "installFailed": "could not be installed",
-    "upgradeFailed": "could not be upgraded",
-    "rollbackFailed": "could not be rolled back",
-    "deleteFailed": "could not be deleted",
-    "deleteSuccess": "is deleted",
-    "unknown": "has nothing left in the cluster",
-}
+NOT_REPORTED = "not reported"
 
 
 class AddonLine(Part):
@@ -91,7 +82,7 @@ class AddonDeletion(Result):
 @summarises("addons")
 def addons(answer: Observation) -> AddonList:
     """List a cluster's add-ons."""
-    lines = sorted((_line(each) for each in items(answer.body, "/items")), key=_urgency)
+    lines = sorted((_addon_line(each) for each in items(answer.body, "/items")), key=_urgency)
     counted = Counter(line.status for line in lines)
     states = ", ".join(f"{count} {_stated(status)}" for status, count in counted.most_common())
     cluster = {"cluster_id": answer.arguments.get("cluster_id", "")}
@@ -113,7 +104,7 @@ def addons(answer: Observation) -> AddonList:
 def addon(answer: Observation) -> AddonState:
     """Show one add-on."""
     body = answer.body
-    line = _line(body)
+    line = _addon_line(body)
     targets = _targets(body)
     rollbackable = flag(get(body, "/status/isRollbackable"))
     previous = text(get(body, "/status/previousVersion"))
@@ -133,14 +124,14 @@ def addon(answer: Observation) -> AddonState:
         rollbackable=rollbackable,
         previous_version=previous or None,
         warnings=list(_doubts(body)),
-        next=_after(answer, line, rollbackable=bool(rollbackable), previous=previous),
+        next=_after(answer, line),
     )
 
 
 @summarises("addon_change")
 def addon_change(answer: Observation) -> AddonChange:
-    """Tell what an installation, an upgrade or a rollback has started."""
-    line = _line(answer.body)
+    """Say what an installation, an upgrade or a rollback has started."""
+    line = _addon_line(answer.body)
     previous = text(get(answer.body, "/status/previousVersion"))
     before = f" It was {word(previous)} before." if previous and previous != line.version else ""
     return AddonChange(
@@ -156,45 +147,45 @@ def addon_change(answer: Observation) -> AddonChange:
 
 @summarises("addon_deletion", accepts=str | dict | None)
 def addon_deletion(answer: Observation) -> AddonDeletion:
-    """Tell that a deletion has started; the service says no more than a word."""
+    """Say that a deletion has started; the service says no more than a word."""
     addon_id = text(answer.arguments.get("addon_id"))
-    said = text(answer.body)
-    odd = [] if said.strip('"') == "success" else [f"The service says {quoted(said)} instead of success."]
     return AddonDeletion(
         summary=f"The add-on {word(addon_id)} is being deleted.",
         id=addon_id,
-        warnings=odd,
+        warnings=unsuccessful(answer.body),
     )
 
 
-def _line(body: Any) -> AddonLine:
-    status = text(get(body, "/status/status")) or NOT_TOLD
+def _addon_line(body: Any) -> AddonLine:
+    status = state_of(body) or NOT_REPORTED
     said = [text(get(body, f"/status/{key}")) for key in ("message", "Reason", "reason")]
+    fine = runs_in_full(status) or under_way(ADDON, status)
     return AddonLine(
         id=text(get(body, "/metadata/uid")),
-        name=text(get(body, "/spec/addonTemplateName")) or text(get(body, "/metadata/name")) or "add-on",
+        name=addon_name_of(body) or "add-on",
         version=text(get(body, "/spec/version")),
         status=status,
         upgrade_to=_newest(_targets(body)),
-        problem=next((each for each in said if each), None) if status not in BUSY | {HEALTHY} else None,
+        problem=None if fine else next((each for each in said if each), None),
     )
 
 
 def _broken(lines: Sequence[AddonLine]) -> list[AddonLine]:
-    return [line for line in lines if line.status in FAILED]
+    return [line for line in lines if broken(ADDON, line.status)]
 
 
 def _urgency(line: AddonLine) -> tuple[int, str]:
-    rank = 0 if line.status in FAILED else 1 if line.status == "available" else 2 if line.status in BUSY else 3
-    return rank, line.name
+    if broken(ADDON, line.status):
+        return 0, line.name
+    return 1 if runs_in_part(line.status) else 2 if under_way(ADDON, line.status) else 3, line.name
 
 
 def _doing(status: str) -> str:
-    return _DOING.get(status, f"is {_stated(status)}")
+    return described(ADDON, status) or f"is {_stated(status)}"
 
 
 def _stated(status: str) -> str:
-    return status if status == NOT_TOLD else word(status)
+    return status if status == NOT_REPORTED else word(status)
 
 
 def _what(line: AddonLine) -> str:
@@ -215,7 +206,7 @@ def _newest(versions: Sequence[str]) -> str | None:
 
 def _doubts(body: Any) -> Iterator[str]:
     if not isinstance(get(body, "/spec/values"), Mapping):
-        yield "The service did not tell the current values: an update would put the others back to their defaults."
+        yield "The service did not report the current values: an update would put the others back to their defaults."
     yield from _stale_image(body)
 
 
@@ -230,12 +221,13 @@ def _stale_image(body: Any) -> Iterator[str]:
         )
 
 
-def _after(answer: Observation, line: AddonLine, *, rollbackable: bool, previous: str) -> list[NextCall]:
+def _after(answer: Observation, line: AddonLine) -> list[NextCall]:
     """Say what to do about an add-on that is in trouble."""
+    previous = text(get(answer.body, "/status/previousVersion"))
     own = {"cluster_id": answer.arguments.get("cluster_id", ""), "addon_id": line.id}
-    if line.status not in FAILED:
+    if not broken(ADDON, line.status):
         return []
-    if rollbackable:
+    if not why_no_rollback(answer.body):
         return [
             NextCall(
                 tool="rollback_addon",
@@ -243,7 +235,7 @@ def _after(answer: Observation, line: AddonLine, *, rollbackable: bool, previous
                 why=f"back to {word(previous) if previous else 'the version before'}",
             )
         ]
-    if line.status in UNUSABLE:
+    if needs_reinstall(line.status):
         return [NextCall(tool="delete_addon", arguments=own, why="then install it again, with values that fit")]
     versions = {"cluster_id": own["cluster_id"], "template_name": line.name}
     return [

@@ -26,12 +26,12 @@ from ap_mcp.specs import Operation
 from ap_mcp.wording import visible
 
 LONGEST = 16_000
-"""Characters of any one text in an answer; of a longer one the start is told, and how long it is."""
+"""Characters of any one text in an answer; of a longer one the start is shown, and how long it is."""
 FALLBACK_FIELD = "answer"
 CURSOR, DETAIL, FULL = "cursor", "detail", "full"
-"""Arguments of ours that choose how much of an answer is told."""
+"""Arguments of ours that choose how much of an answer is shown."""
 FULL_LIMIT = 48_000
-"""Characters of a whole answer that are told; of a longer one each list is cut to its first entries."""
+"""Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""
 
 
 class Part(BaseModel):
@@ -78,8 +78,8 @@ class Observation:
         arguments: The flat arguments of the call.
         body: The parsed JSON, a text, or None for an empty answer.
         file: Where a binary or secret result was saved; then `body` holds only what may be shown.
-        now: The time to measure ages against; a summariser never looks at a clock.
-        own: The arguments of ours among those of the call: where a page begins, how much is told.
+        now: The time to measure ages against; a summariser never reads a clock.
+        own: The arguments of ours among those of the call: where a page begins, how much is shown.
         context: What was read beside it, by the argument that named it.
     """
 
@@ -127,7 +127,7 @@ def summarises(
         if not (isinstance(result, type) and issubclass(result, Result)):
             raise TypeError(f"Summariser {kind!r} needs a return annotation that is a Result.")
         if FALLBACK_FIELD in result.model_fields:
-            raise TypeError(f"The field {FALLBACK_FIELD!r} of {kind!r} is kept for answers nobody understood.")
+            raise TypeError(f"The field {FALLBACK_FIELD!r} of {kind!r} is kept for answers that could not be read.")
         return Summariser(kind, function, accepts, result)
 
     return wrap

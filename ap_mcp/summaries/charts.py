@@ -1,15 +1,15 @@
-"""Shapes answers about stored charts: which there are, what they can be told, and where an archive went."""
+"""Shapes answers about stored charts: which there are, what settings they take, and where an archive went."""
 
 import json
-import re
 from collections import Counter
 from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
-from ap_mcp.vendor import flag, get, items, loaded, moment, number, quoted, text, word
+from ap_mcp.vendor import flag, get, items, loaded, moment, number, quoted, stamp, text, word, written
 from ap_mcp.wording import plural
 
 __all__ = ["chart", "chart_archive", "chart_change", "chart_deletion", "chart_list", "chart_quota", "chart_values"]
@@ -19,7 +19,6 @@ VALUES_LIMIT = 16_000
 NAMES_SHOWN = 8
 SHOWN = 100
 """Charts on one page."""
-_TIME = re.compile(r"[\d: -]+UTC")
 
 
 class ChartLine(Part):
@@ -75,7 +74,7 @@ class ChartArchive(Result):
 
 
 class ChartDeletion(Result):
-    """Which chart is gone."""
+    """Which chart was deleted."""
 
     id: str = ""
 
@@ -90,7 +89,9 @@ class ChartQuota(Result):
 @summarises("chart_list", accepts=list)
 def chart_list(answer: Observation) -> ChartList:
     """List the stored charts, versions of one chart together."""
-    lines = sorted((_line(each) for each in items(answer.body)), key=lambda line: (line.name, line.version, line.id))
+    lines = sorted(
+        (_chart_line(each) for each in items(answer.body)), key=lambda line: (line.name, line.version, line.id)
+    )
     counted = Counter(line.name for line in lines)
     named = [word(name) if count == 1 else f"{word(name)} ({count} versions)" for name, count in counted.items()]
     more = f" and {plural(len(named) - NAMES_SHOWN, 'more chart')}" if len(named) > NAMES_SHOWN else ""
@@ -110,10 +111,10 @@ def chart_list(answer: Observation) -> ChartList:
 def chart(answer: Observation) -> ChartState:
     """Show one chart."""
     body = answer.body
-    line = _line(body)
+    line = _chart_line(body)
     values = loaded(get(body, "/values"))
     return ChartState(
-        summary=f"{_what(line)}, changed {timely(line.changed) if line.changed else 'at no told time'}.",
+        summary=f"{_what(line)}, {_changed(body)}.",
         id=line.id,
         name=line.name,
         version=line.version,
@@ -127,8 +128,8 @@ def chart(answer: Observation) -> ChartState:
 
 @summarises("chart_change")
 def chart_change(answer: Observation) -> ChartChange:
-    """Tell what an upload or an update has stored."""
-    line = _line(answer.body)
+    """Say what an upload or an update has stored."""
+    line = _chart_line(answer.body)
     updated = f"The chart {word(line.id)} is {_what(line)} now; releases of it stay as they are."
     stored = f"{_what(line)} is stored as chart {word(line.id)}."
     return ChartChange(
@@ -157,7 +158,7 @@ def chart_values(answer: Observation) -> ChartValues:
 
 @summarises("chart_archive", accepts=str | None)
 def chart_archive(answer: Observation) -> ChartArchive:
-    """Tell where an archive was saved."""
+    """Say where an archive was saved."""
     chart_id = text(answer.arguments.get("chart_id"))
     if answer.file is None:
         return ChartArchive(summary=f"The archive of chart {word(chart_id)} came, but was not saved.")
@@ -171,7 +172,7 @@ def chart_archive(answer: Observation) -> ChartArchive:
 
 @summarises("chart_deletion", accepts=str | dict | None)
 def chart_deletion(answer: Observation) -> ChartDeletion:
-    """Tell that a chart is gone."""
+    """Say that a chart was deleted."""
     chart_id = text(answer.arguments.get("chart_id"))
     return ChartDeletion(
         summary=f"The chart {word(chart_id)} is deleted; releases made from it keep running.",
@@ -182,25 +183,14 @@ def chart_deletion(answer: Observation) -> ChartDeletion:
 
 @summarises("chart_quota")
 def chart_quota(answer: Observation) -> ChartQuota:
-    """Tell how much room for charts is left."""
+    """Say how much room for charts is left."""
     found = items(answer.body, "/quotas/resources")
     own = next((each for each in found if text(get(each, "/type")).lower() == "charts"), found[0] if found else {})
     limit, used = _whole(get(own, "/quota")), _whole(get(own, "/used"))
     if limit is None or used is None:
-        return ChartQuota(summary="The service did not tell the quota.", limit=limit, used=used)
+        return ChartQuota(summary="The service did not report the quota.", limit=limit, used=used)
     full = ["The quota is used up: delete a chart before the next upload."] if used >= limit else []
     return ChartQuota(summary=f"{used} of {limit} charts are stored.", limit=limit, used=used, warnings=full)
-
-
-def when(value: Any) -> str | None:
-    """Return a time of the service to the minute, in UTC; one that cannot be read comes as it is."""
-    found = moment(value)
-    return f"{found:%Y-%m-%d %H:%M} UTC" if found else text(value) or None
-
-
-def timely(said: str) -> str:
-    """Return what `when` told, fit to stand in a sentence."""
-    return said if _TIME.fullmatch(said) else quoted(said)
 
 
 def within_limit(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -224,23 +214,29 @@ def too_large(left_out: list[str]) -> list[str]:
     ]
 
 
-def unsuccessful(body: Any) -> list[str]:
-    """Warn when a deletion was answered with anything but the one word."""
-    said = text(body)
-    return [] if said.strip('"') in ("success", "") else [f"The service says {quoted(said)} instead of success."]
-
-
 def _settings_of(line: ChartLine, why: str) -> list[NextCall]:
     return [NextCall(tool="get_chart_values", arguments={"chart_id": line.id}, why=why)] if line.id else []
 
 
-def _line(body: Any) -> ChartLine:
+def _chart_line(body: Any) -> ChartLine:
     return ChartLine(
         id=text(get(body, "/id")),
         name=text(get(body, "/name")) or "chart",
         version=text(get(body, "/version")),
-        changed=when(get(body, "/update_at") or get(body, "/create_at")),
+        changed=stamp(_changed_at(body)),
     )
+
+
+def _changed_at(body: Any) -> Any:
+    return get(body, "/update_at") or get(body, "/create_at")
+
+
+def _changed(body: Any) -> str:
+    """Say when a chart was last changed; what is no time is quoted."""
+    value = _changed_at(body)
+    if found := moment(value):
+        return f"changed at {written(found)}"
+    return f"changed {quoted(value)}" if value else "changed at a time that is not reported"
 
 
 def _what(line: ChartLine) -> str:

@@ -5,23 +5,17 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.rules.findings import (
-    NODE_IDS,
-    Failure,
-    checked_items,
-    counted,
-    failures,
-    odd_phases,
-    skippable,
-)
-from ap_mcp.rules.upgrades import spoken
+from ap_mcp.rules.findings import NODE_IDS, Findings, count_of, counted, findings_of, skippable
+from ap_mcp.rules.phases import PRECHECK, phases_of, verdict
+from ap_mcp.rules.upgrades import RUNNING, UNKNOWN, spoken
+from ap_mcp.specs.waits import FAILURE, SUCCESS, TRANSITIONAL
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
-from ap_mcp.summaries.findings import Finding, named, told
-from ap_mcp.summaries.upgrade_common import call, history_page, look_at, stamp
-from ap_mcp.vendor import get, items, moment, quoted, text, word
+from ap_mcp.summaries.findings import Finding, named, shown
+from ap_mcp.summaries.upgrade_common import call, history_page, read_or_wait
+from ap_mcp.vendor import get, items, moment, quoted, stamp, text, word
 from ap_mcp.wording import plural, span
 
-READY, RISKY, BLOCKED, RUNNING, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "running", "error", "expired"
+READY, RISKY, BLOCKED, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "error", "expired"
 
 
 class Precheck(Result):
@@ -70,42 +64,42 @@ class Postcheck(Result):
 
 @summarises("precheck")
 def precheck(answer: Observation) -> Precheck:
-    """Tell whether a cluster may be upgraded, what stands in the way, and what to do."""
+    """Say whether a cluster may be upgraded, what blocks that, and what to do."""
     body = answer.body
-    found = failures(get(body, "/status", {}))
-    blocking, risks = [each for each in found if each.blocks], [each for each in found if not each.blocks]
-    verdict = _verdict(answer, body, blocking, risks)
-    phases = [get(item, "/phase") for item, _ in checked_items(get(body, "/status", {}))]
+    found = findings_of(body)
+    blocking, risks = found.blocking, found.risks
+    state = _check_verdict(answer, body, found)
     already = get(body, "/spec/skippedCheckItemList", [])
     skip_items = skippable(risks, already) if risks else []
     return Precheck(
-        summary=_said(answer, verdict, blocking, risks),
-        verdict=verdict,
+        summary=_said(answer, state, found),
+        verdict=state,
         task_id=text(get(body, "/metadata/uid")),
         cluster_version=text(get(body, "/spec/clusterVersion")),
         target_version=text(get(body, "/spec/targetVersion")),
         expires=stamp(get(body, "/status/expireTimeStamp")),
-        passed=phases.count("Success") if phases else None,
-        failed=counted(found),
-        blocking=told(blocking),
-        risks=told(risks),
+        passed=found.passed,
+        failed=counted(found.every),
+        blocking=shown(blocking),
+        risks=shown(risks),
         also_failed=[*named(blocking), *named(risks)],
         skipped=sorted({text(get(each, "/name")) for each in items(already)} - {""}),
         skip_items=skip_items,
-        warnings=list(_doubts(body, verdict, found)),
-        next=_next(answer, verdict, found, skip_items),
+        warnings=list(_doubts(body, state, found)),
+        next=_next(answer, state, found, skip_items),
     )
 
 
 @summarises("prechecks")
 def prechecks(answer: Observation) -> PrecheckList:
     """List a cluster's checks."""
-    page = history_page(answer, lambda each: _line(answer, each))
+    page = history_page(answer, lambda each: _check_line(answer, each))
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest, for {word(line.target_version)}, {spoken(line.verdict)}" for line in first]
     why = "Findings of the latest check"
-    looks = [
-        look_at(answer, "precheck", "get_precheck", why, task_id=line.task_id, verdict=line.verdict) for line in first
+    reads = [
+        read_or_wait(answer, "precheck", "get_precheck", why, task_id=line.task_id, verdict=line.verdict)
+        for line in first
     ]
     return PrecheckList(
         summary=f"{plural(page.total, 'pre-upgrade check')}{''.join(latest)}.",
@@ -113,97 +107,102 @@ def prechecks(answer: Observation) -> PrecheckList:
         shown=page.shown,
         total=page.total,
         warnings=page.warnings,
-        next=[*looks, *page.next],
+        next=[*reads, *page.next],
     )
 
 
 @summarises("postcheck")
 def postcheck(answer: Observation) -> Postcheck:
-    """Tell whether a cluster is well after its upgrade."""
+    """Say whether a cluster is healthy after its upgrade."""
     phase = text(get(answer.body, "/status/phase"))
-    verdict = {"Success": "passed", "Failed": "failed", "Error": "error"}.get(phase, phase or "unknown")
+    state = _postcheck_verdict(phase)
     said = {
         "passed": "The cluster passed the post-upgrade check.",
         "failed": "The cluster did not pass the post-upgrade check.",
         "error": "The post-upgrade check could not be carried out.",
     }
     return Postcheck(
-        summary=said.get(verdict, f"The post-upgrade check answered {quoted(phase)}."),
-        verdict=verdict,
+        summary=said.get(state, f"The post-upgrade check answered {quoted(phase)}."),
+        verdict=state,
         task_id=text(get(answer.body, "/metadata/uid")),
         from_version=text(get(answer.body, "/spec/clusterVersion")) or None,
         to_version=text(get(answer.body, "/spec/targetVersion")) or None,
-        next=[] if verdict == "passed" else [call(answer, "get_upgrade_info", "How the upgrade itself stands")],
+        next=[] if state == "passed" else [call(answer, "get_upgrade_info", "How the upgrade itself stands")],
     )
 
 
-def _verdict(answer: Observation, body: Any, blocking: list[Failure], risks: list[Failure]) -> str:
-    phase = get(body, "/status/phase")
-    if phase == "Success":
+def _check_verdict(answer: Observation, body: Any, found: Findings) -> str:
+    phase = text(get(body, "/status/phase"))
+    known = verdict(PRECHECK, phase)
+    if known == SUCCESS:
         expires = moment(get(body, "/status/expireTimeStamp"))
         return EXPIRED if expires is not None and expires <= answer.now else READY
-    if phase == "Failed":
-        return RISKY if risks and not blocking else BLOCKED
-    return {"Init": RUNNING, "Running": RUNNING, "Error": ERROR}.get(str(phase), text(phase) or "unknown")
+    if known == FAILURE:
+        if phases_of(PRECHECK).holds("broke_off", phase):
+            return ERROR
+        return RISKY if found.risks and not found.blocking else BLOCKED
+    return RUNNING if known == TRANSITIONAL else phase or UNKNOWN
 
 
-def _said(answer: Observation, verdict: str, blocking: list[Failure], risks: list[Failure]) -> str:
+def _postcheck_verdict(phase: str) -> str:
+    """Return how a post-upgrade check ended; its phases are those of the check before the upgrade."""
+    if phases_of(PRECHECK).holds("broke_off", phase):
+        return ERROR
+    return {SUCCESS: "passed", FAILURE: "failed"}.get(verdict(PRECHECK, phase) or "", phase or UNKNOWN)
+
+
+def _said(answer: Observation, state: str, found: Findings) -> str:
     body = answer.body
     way = f"{word(get(body, '/spec/clusterVersion'))} to {word(get(body, '/spec/targetVersion'))}"
     expires = moment(get(body, "/status/expireTimeStamp"))
     counts = f" The result counts for another {span(expires - answer.now)}." if expires else ""
-    skip = plural(_count(risks), "risk")
-    also = f" {skip} could be skipped." if risks else ""
-    why = quoted(get(body, "/status/message", "no reason told"))
+    skip = plural(count_of(found.risks), "risk")
+    also = f" {skip} could be skipped." if found.risks else ""
+    why = quoted(get(body, "/status/message", "no reason given"))
+    blocking = plural(count_of(found.blocking), "item")
     sentences = {
-        READY: f"Ready: nothing stands in the way of an upgrade from {way}.{counts}",
-        RISKY: f"Ready but for {skip}: mend them, or run the check from {way} again with skip_items.",
-        BLOCKED: f"Blocked: {plural(_count(blocking), 'item')} must be mended before an upgrade from {way}.{also}",
+        READY: f"Ready: nothing blocks an upgrade from {way}.{counts}",
+        RISKY: f"Ready but for {skip}: fix them, or run the check from {way} again with skip_items.",
+        BLOCKED: f"Blocked: {blocking} must be fixed before an upgrade from {way}.{also}",
         RUNNING: f"The check from {way} is still running.",
         EXPIRED: f"The check from {way} passed, but has expired: run it again before the upgrade.",
         ERROR: f"The check from {way} could not be completed: {why}.",
     }
-    return sentences.get(verdict, f"The check from {way} is in the unknown state {quoted(verdict)}.")
+    return sentences.get(state, f"The check from {way} is in the unknown state {quoted(state)}.")
 
 
-def _doubts(body: Any, verdict: str, found: list[Failure]) -> Iterator[str]:
-    if verdict == BLOCKED and not found:
-        yield "The check failed, but no failed item is told; look at the raw answer."
-    if verdict in (READY, EXPIRED) and found:
-        yield f"Although the check passed, {plural(_count(found), 'item')} failed."
-    if any(not each.blocks and len(each.nodes) > NODE_IDS for each in found):
+def _doubts(body: Any, state: str, found: Findings) -> Iterator[str]:
+    if state == BLOCKED and not found.every:
+        yield "The check failed, but reports no failed item; see the raw answer."
+    if state in (READY, EXPIRED) and found.every:
+        yield f"Although the check passed, {plural(count_of(found.every), 'item')} failed."
+    if any(len(each.nodes) > NODE_IDS for each in found.risks):
         yield "skip_items without node_ids skip an item on every node."
-    if odd := odd_phases(get(body, "/status", {})):
-        yield f"{plural(len(odd), 'item')} in a phase that is not known: {', '.join(odd)}."
-    if verdict == READY and get(body, "/spec/skippedCheckItemList"):
+    if found.odd:
+        yield f"{plural(len(found.odd), 'item')} in a phase that is not known: {', '.join(found.odd)}."
+    if state == READY and get(body, "/spec/skippedCheckItemList"):
         yield "Passed with skipped items: their risks remain."
 
 
-def _next(answer: Observation, verdict: str, found: list[Failure], skip_items: list[dict[str, Any]]) -> list[NextCall]:
+def _next(answer: Observation, state: str, found: Findings, skip_items: list[dict[str, Any]]) -> list[NextCall]:
     body = answer.body
     target = {"target_version": text(get(body, "/spec/targetVersion"))}
-    if verdict == READY:
+    if state == READY:
         backup = call(answer, "backup_cluster", "An upgrade cannot be undone")
         return [backup, call(answer, "upgrade_cluster", "The check has passed", **target)]
-    if verdict == RISKY:
+    if state == RISKY:
         return [call(answer, "run_precheck", "If the risks are acceptable", **target, skip_items=skip_items)]
-    again = call(answer, "run_precheck", "Once that is mended", **target)
-    if verdict == BLOCKED and any(get(each.source, "/addonRisks") for each in found):
-        return [call(answer, "assess_upgrade", "What mends it", **target), again]
-    return [again] if verdict in (BLOCKED, EXPIRED, ERROR) else []
+    again = call(answer, "run_precheck", "Once that is fixed", **target)
+    if state == BLOCKED and any(get(each.source, "/addonRisks") for each in found.every):
+        return [call(answer, "assess_upgrade", "What fixes it", **target), again]
+    return [again] if state in (BLOCKED, EXPIRED, ERROR) else []
 
 
-def _line(answer: Observation, body: Any) -> PrecheckLine:
-    found = failures(get(body, "/status", {}))
-    blocking, risks = [each for each in found if each.blocks], [each for each in found if not each.blocks]
+def _check_line(answer: Observation, body: Any) -> PrecheckLine:
     return PrecheckLine(
         task_id=text(get(body, "/metadata/uid")),
-        verdict=_verdict(answer, body, blocking, risks),
+        verdict=_check_verdict(answer, body, findings_of(body)),
         target_version=text(get(body, "/spec/targetVersion")),
         created=stamp(get(body, "/metadata/creationTimestamp")),
         expires=stamp(get(body, "/status/expireTimeStamp")),
     )
-
-
-def _count(found: list[Failure]) -> int:
-    return sum(each.count for each in found)

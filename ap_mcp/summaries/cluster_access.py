@@ -4,7 +4,7 @@ from datetime import timedelta
 from typing import Any
 
 from ap_mcp.summaries.base import NextCall, Observation, Result, summarises
-from ap_mcp.vendor import get, items, number, text, word
+from ap_mcp.vendor import get, items, number, text, word, written
 
 
 class ClusterCertificate(Result):
@@ -28,10 +28,10 @@ class ClusterAddresses(Result):
 
 @summarises("cluster_certificate")
 def cluster_certificate(answer: Observation) -> ClusterCertificate:
-    """Tell where a kubeconfig lies; what is in it stays out of the conversation."""
+    """Say where a kubeconfig lies; what is in it stays out of the conversation."""
     days = number(answer.arguments.get("duration_days"))
     expires = answer.now + timedelta(days=days) if days else None
-    until = f"; it expires on {expires:%Y-%m-%d}" if expires else ""
+    until = f"; it expires at {written(expires)}" if expires else ""
     file = answer.file
     saved = f"The kubeconfig is saved to {file.path}" if file else "The kubeconfig was issued but saved nowhere"
     current = text(get(answer.body, "/current-context"))
@@ -41,7 +41,7 @@ def cluster_certificate(answer: Observation) -> ClusterCertificate:
         bytes=file.bytes if file else None,
         sha256=file.sha256 if file else None,
         server=_server(answer.body, current) or None,
-        expires=f"{expires:%Y-%m-%dT%H:%M:%SZ}" if expires else None,
+        expires=written(expires) if expires else None,
         warnings=["Whoever reads this file controls the cluster until it expires."],
     )
 
@@ -58,11 +58,11 @@ def cluster_endpoints(answer: Observation) -> ClusterAddresses:
 
 @summarises("cluster_public_access", accepts=dict | None)
 def cluster_public_access(answer: Observation) -> ClusterAddresses:
-    """Tell that the API server is open to the internet, or no longer; unbinding answers no body."""
+    """Say that the API server is open to the internet, or no longer; unbinding answers no body."""
     found = _addresses(answer)
     if answer.arguments.get("action") == "unbind":
         return found.model_copy(update={"summary": "The API server is no longer reachable from the internet."})
-    where = word(found.public_url) if found.public_url else "an address it did not tell"
+    where = word(found.public_url) if found.public_url else "an address it did not report"
     closing = {"cluster_id": found.cluster_id, "action": "unbind"}
     return found.model_copy(
         update={

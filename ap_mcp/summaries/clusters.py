@@ -6,28 +6,21 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules.clusters import phase_of, tags_of
+from ap_mcp.rules.deletion import Chosen, answered, left_out
+from ap_mcp.rules.phases import CLUSTER, broken, phases_of, succeeded, verdict
+from ap_mcp.specs.waits import IDLE
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
-from ap_mcp.vendor import flag, get, items, loaded, mapping, moment, quoted, strings, text, word
+from ap_mcp.vendor import flag, get, items, loaded, moment, quoted, stamp, strings, text, word
 from ap_mcp.wording import age, plural
 
-BROKEN = frozenset({"Error", "Unavailable", "RollbackFailed", "ResizeFailed"})
 SHOWN, WARNED = 100, 3
 """Clusters on one page, and those whose trouble is also warned about; the ones after the page are named."""
-HELD = frozenset({"Frozen", "Freezing", "Hibernation", "Hibernating"})
-_OPTIONS = {
-    "delete_net": "load balancers",
-    "delete_eni": "ENI ports",
-    "delete_efs": "SFS Turbo volumes",
-    "delete_sfs30": "SFS 3.0 volumes",
-    "delete_obs": "OBS volumes",
-}
-
 _CHANGEABLE = {"alias": "alias", "description": "description", "eni_subnet_ids": "pod subnets"}
 _DETAILS = {
     "alias": "/metadata/alias",
     "platform": "/spec/platformVersion",
-    "created": "/metadata/creationTimestamp",
     "upgraded_from": "/spec/extendParam/upgradefrom",
     "vpc_id": "/spec/hostNetwork/vpc",
     "subnet_id": "/spec/hostNetwork/subnet",
@@ -109,21 +102,21 @@ class ClusterDeletion(Result):
 @summarises("cluster_list")
 def cluster_list(answer: Observation) -> ClusterList:
     """List clusters, one line each."""
-    lines = sorted((_line(answer, each) for each in items(answer.body, "/items")), key=_urgency)
+    lines = sorted((_cluster_line(answer, each) for each in items(answer.body, "/items")), key=_urgency)
     counted = Counter(line.phase or "unknown" for line in lines)
-    phases = ", ".join(f"{count} {word(phase)}" for phase, count in counted.most_common())
+    counts = ", ".join(f"{count} {word(phase)}" for phase, count in counted.most_common())
     page = paged(answer, lines, SHOWN, lambda line: line.id)
     later = lines[lines.index(page.items[-1]) + 1 :] if page.next else []
-    broken = [] if CURSOR in answer.own else [line for line in lines if _in_trouble(line)]
-    looks = [_look(line.id, f"{word(line.name)} needs a look") for line in broken[:1]]
+    troubled = [] if CURSOR in answer.own else [line for line in lines if _in_trouble(line)]
+    reads = [_read(line.id, f"shows what is wrong with {word(line.name)}") for line in troubled[:1]]
     return ClusterList(
-        summary=f"{plural(len(lines), 'cluster')}{': ' + phases if phases else ''}.",
+        summary=f"{plural(len(lines), 'cluster')}{': ' + counts if counts else ''}.",
         clusters=page.items,
         more=[f"{word(line.name)} {word(line.phase)} {word(line.version)}" for line in later],
         shown=page.shown,
         total=page.total,
-        warnings=[*page.warnings, *_list_doubts(broken, later)],
-        next=[*looks, *page.next],
+        warnings=[*page.warnings, *_list_doubts(troubled, later)],
+        next=[*reads, *page.next],
     )
 
 
@@ -133,7 +126,7 @@ def cluster(answer: Observation) -> ClusterState:
     state = _state(answer)
     because = f" The service says {quoted(state.problem)}." if state.problem else ""
     more = ", ".join(filter(None, (state.version and word(state.version), state.age and f"{state.age} old")))
-    stands = word(state.phase) if state.phase else "in a phase that is not told"
+    stands = word(state.phase) if state.phase else "in a phase that is not reported"
     return state.model_copy(
         update={
             "summary": f"{word(state.name)} is {stands}{': ' + more if more else ''}.{because}",
@@ -160,10 +153,10 @@ def cluster_update(answer: Observation) -> ClusterChange:
 
 @summarises("cluster_creation")
 def cluster_creation(answer: Observation) -> ClusterCreation:
-    """Tell that a creation has started."""
+    """Say that a creation has started."""
     body = answer.body
     version, uid = text(get(body, "/spec/version")), text(get(body, "/metadata/uid"))
-    what = f"{word(_name(body))} ({word(version) if version else 'version not told'})"
+    what = f"{word(_name(body))} ({word(version) if version else 'version not reported'})"
     named = f" as {word(uid)}" if uid else ""
     return ClusterCreation(
         summary=f"{what} is being created{named}. That takes minutes, and it is billed from now.",
@@ -176,36 +169,35 @@ def cluster_creation(answer: Observation) -> ClusterCreation:
 
 @summarises("cluster_deletion")
 def cluster_deletion(answer: Observation) -> ClusterDeletion:
-    """Tell that a deletion has started, and what goes with the cluster."""
+    """Say that a deletion has started, and what goes with the cluster."""
     body = answer.body
-    options = mapping(body, "/status/deleteOption")
     return ClusterDeletion(
         summary=f"{word(_name(body))} is being deleted.",
         cluster_id=text(get(body, "/metadata/uid")) or text(answer.arguments.get("cluster_id")),
         name=_name(body),
-        removes=[_removal(name, how) for name, how in options.items()],
-        keeps=[label for name, label in _OPTIONS.items() if options and name not in options],
+        removes=[_removal(each) for each in answered(answer.operation, body)],
+        keeps=list(left_out(answer.operation, body)),
         **_job(body),
     )
 
 
-def _list_doubts(broken: list[ClusterLine], later: list[ClusterLine]) -> Iterator[str]:
-    for line in broken[:WARNED]:
-        yield f"{word(line.name)} is {word(line.phase)}{'' if line.problem else ': no reason told'}."
-    if len(broken) > WARNED:
-        yield f"{len(broken) - WARNED} more are in trouble; they stand first in the list."
+def _list_doubts(troubled: list[ClusterLine], later: list[ClusterLine]) -> Iterator[str]:
+    for line in troubled[:WARNED]:
+        yield f"{word(line.name)} is {word(line.phase)}{'' if line.problem else ': no reason given'}."
+    if len(troubled) > WARNED:
+        yield f"{len(troubled) - WARNED} more are in trouble; they stand first in the list."
     if later:
         yield f"The last {len(later)} are only named: the next page has them, status or version narrows the list."
 
 
-def _line(answer: Observation, body: Any) -> ClusterLine:
+def _cluster_line(answer: Observation, body: Any) -> ClusterLine:
     name, alias = _name(body), text(get(body, "/metadata/alias"))
-    tags = " ".join(f"{key}={value}" for key, value in _tags(body).items())
+    tags = " ".join(f"{key}={value}" for key, value in tags_of(body).items())
     return ClusterLine(
         id=text(get(body, "/metadata/uid")),
         name=name,
         alias=alias if alias != name and alias else None,
-        phase=_phase(body),
+        phase=phase_of(body),
         version=text(get(body, "/spec/version")),
         age=age(moment(get(body, "/metadata/creationTimestamp")), answer.now),
         tags=tags or None,
@@ -215,30 +207,31 @@ def _line(answer: Observation, body: Any) -> ClusterLine:
 
 
 def _in_trouble(line: ClusterLine) -> bool:
-    """Say whether a cluster is broken, or busy with something that tells of a problem, as a failed upgrade does."""
-    return line.phase in BROKEN or (line.problem is not None and line.phase != "Available")
+    """Say whether a cluster is broken, or busy with something that reports a problem, as a failed upgrade does."""
+    return broken(CLUSTER, line.phase) or (line.problem is not None and not succeeded(CLUSTER, line.phase))
 
 
 def _urgency(line: ClusterLine) -> tuple[int, str]:
-    rank = 0 if _in_trouble(line) else 2 if line.phase == "Available" else 1
+    rank = 0 if _in_trouble(line) else 2 if succeeded(CLUSTER, line.phase) else 1
     return rank, line.name
 
 
 def _state(answer: Observation) -> ClusterState:
     body = answer.body
-    born = moment(get(body, "/metadata/creationTimestamp"))
     details = {name: text(get(body, pointer)) for name, pointer in _DETAILS.items()}
+    created = get(body, "/metadata/creationTimestamp")
+    details["created"] = stamp(created) or ""
     return ClusterState(
         summary="",
         id=text(get(body, "/metadata/uid")),
         name=_name(body),
-        phase=_phase(body),
+        phase=phase_of(body),
         problem=_problem(body),
         job_id=_said(body, "/status/jobID"),
         version=text(get(body, "/spec/version")),
-        age=age(born, answer.now),
+        age=age(moment(created), answer.now),
         description=_said(body, "/spec/description"),
-        tags=_tags(body),
+        tags=tags_of(body),
         eni_subnet_ids=_subnets(body),
         endpoints=[
             f"{text(get(each, '/type')) or 'unknown'} {text(get(each, '/url'))}"
@@ -250,10 +243,10 @@ def _state(answer: Observation) -> ClusterState:
 
 
 def _job(body: Any) -> dict[str, Any]:
-    """Return the fields of a result that tell of the job just started."""
+    """Return the fields of a result about the job just started."""
     job_id = text(get(body, "/status/jobID"))
     if not job_id:
-        return {"warnings": ["The service named no job; look at the cluster itself."]}
+        return {"warnings": ["The service named no job; get_cluster shows how far it is."]}
     return {"job_id": job_id}
 
 
@@ -261,7 +254,7 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
     if flag(get(body, "/status/isLocked")):
         scene = _said(body, "/status/lockScene")
         yield f"Billing has locked the cluster{': ' + quoted(scene) if scene else ''}."
-    if state.phase in HELD:
+    if verdict(CLUSTER, state.phase) == IDLE:
         yield f"The cluster is {state.phase}: nothing runs in it."
     if any(each.startswith("External ") for each in state.endpoints):
         yield "Its API server is exposed to the internet."
@@ -269,32 +262,28 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
 
 def _follow(state: ClusterState) -> list[NextCall]:
     """Say what to do about a cluster that is busy or broken."""
-    if state.job_id and state.phase != "Available":
-        why = "shows how that came about" if state.phase in BROKEN else "shows how far it is"
+    if state.job_id and not succeeded(CLUSTER, state.phase):
+        why = "shows how that came about" if broken(CLUSTER, state.phase) else "shows how far it is"
         return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why=why)]
-    if state.phase == "Upgrading":
-        why = (
-            "tells whether the upgrade has failed: then no wait brings it on" if state.problem else "shows the upgrade"
-        )
+    if phases_of(CLUSTER).holds("upgrading", state.phase):
+        why = "says whether the upgrade has failed: then no wait brings it on" if state.problem else "shows the upgrade"
         return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why=why)]
     return []
 
 
-def _look(cluster_id: str, why: str) -> NextCall:
+def _read(cluster_id: str, why: str) -> NextCall:
     return NextCall(tool="get_cluster", arguments={"cluster_id": cluster_id}, why=why)
 
 
-def _removal(name: str, how: str) -> str:
-    label = _OPTIONS.get(name, name)
-    return f"{label} (goes on if that fails)" if "try" in how else label
+def _removal(option: Chosen) -> str:
+    fate = option.fate
+    if fate is None or not fate.takes:
+        return f"{word(option.name)}={word(option.value)}"
+    return f"{fate.takes} (goes on if that fails)" if fate.on_failure == "continue" else fate.takes
 
 
 def _name(body: Any) -> str:
     return text(get(body, "/metadata/name")) or "cluster"
-
-
-def _phase(body: Any) -> str:
-    return text(get(body, "/status/phase"))
 
 
 def _problem(body: Any) -> str | None:
@@ -308,10 +297,6 @@ def _said(body: Any, pointer: str) -> str | None:
 
 def _subnets(body: Any) -> list[str]:
     return [text(get(each, "/subnetID")) for each in items(body, "/spec/eniNetwork/subnets")]
-
-
-def _tags(body: Any) -> dict[str, str]:
-    return {text(get(each, "/key")): text(get(each, "/value")) for each in items(body, "/spec/clusterTags")}
 
 
 def _addons(body: Any) -> list[str]:

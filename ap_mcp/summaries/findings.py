@@ -1,4 +1,4 @@
-"""Tells the findings of a pre-upgrade check: the first in full, of the others the names."""
+"""Shows the findings of a pre-upgrade check: the first in full, of the others the names."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -24,13 +24,13 @@ class Finding(Part):
     do: str | None = None
 
 
-def told(failures_: Iterable[Failure]) -> list[Finding]:
-    """Tell the first findings in full."""
+def shown(failures_: Iterable[Failure]) -> list[Finding]:
+    """Show the first findings in full."""
     return [_finding(each) for each in list(failures_)[:DETAILED]]
 
 
 def named(failures_: Iterable[Failure]) -> list[str]:
-    """Name the findings that `told` leaves out."""
+    """Name the findings that `shown` leaves out."""
     left = list(failures_)[DETAILED:]
     return [f"{each.name} on {plural(len(each.nodes), 'node')}" if each.nodes else each.name for each in left]
 
@@ -79,11 +79,11 @@ def _by_client(apis: Iterable[Mapping[str, Any]]) -> dict[str, list[str]]:
 def _advice(failure: Failure) -> str:
     source = failure.source
     if get(source, "/addonRisks"):
-        return "Bring the add-on to a fitting, healthy state: assess_upgrade tells how."
+        return "Bring the add-on to a fitting, healthy state: assess_upgrade says how."
     if get(source, "/deprecatedAPIRisks"):
         return "Move the clients to an API version that the target serves."
     if get(source, "/configurationRisks"):
         return "Put the changed settings back."
     if failure.nodes or get(source, "/nodeRisks"):
-        return "Mend the nodes."
-    return "Mend the cause, then check again."
+        return "Fix the nodes."
+    return "Fix the cause, then check again."

@@ -3,27 +3,29 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from ap_mcp.rules.phases import JOB, phases_of, succeeded, verdict
+from ap_mcp.specs.waits import FAILURE, SUCCESS, PhaseVerdict
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import get, items, moment, quoted, text, word
+from ap_mcp.vendor import get, items, moment, quoted, text, word, written
 from ap_mcp.wording import plural, span
 
-Verdict = Literal["running", "succeeded", "failed"]
-VERDICTS: dict[str, Verdict] = {"Success": "succeeded", "Failed": "failed"}
-KNOWN_PHASES = frozenset({"", "Initializing", "Running", "Success", "Failed"})
-NO_REASON = "no reason told"
+JobVerdict = Literal["running", "succeeded", "failed"]
+RUNNING: Final = "running"
+_VERDICTS: dict[PhaseVerdict | None, JobVerdict] = {SUCCESS: "succeeded", FAILURE: "failed"}
+NO_REASON = "no reason given"
 FAILURES_SHOWN = 20
 RUNNING_SHOWN = 10
 QUIET_SECONDS = 900
 """A running job that nothing has moved for so long is worth a warning."""
 _SENTENCES = {
     ("CreateCluster", "succeeded"): "The cluster is ready.",
-    ("DeleteCluster", "succeeded"): "The cluster is gone.",
+    ("DeleteCluster", "succeeded"): "The cluster no longer exists.",
     ("CreateCluster", "failed"): "A cluster whose creation failed must be deleted and created anew.",
-    ("DeleteCluster", "failed"): "Mend what is in the way, then delete again.",
+    ("DeleteCluster", "failed"): "Fix what prevents it, then delete again.",
 }
 
 
@@ -40,7 +42,7 @@ class JobState(Result):
     job_id: str = ""
     type: str = ""
     cluster_id: str = ""
-    verdict: Verdict = "running"
+    verdict: JobVerdict = RUNNING
     percent: int = 0
     failed: list[FailedStep] = Field(default_factory=list)
     running: list[str] = Field(default_factory=list)
@@ -59,7 +61,7 @@ class Node:
 
     @property
     def name(self) -> str:
-        """Its type, with what it works on if that is told; fit to stand in a sentence."""
+        """Its type, with what it works on if that is reported; fit to stand in a sentence."""
         what = text(get(self.body, "/spec/resourceName"))
         kind = word(_type(self.body))
         return f"{kind} {word(what)}" if what and self.leaf else kind
@@ -75,29 +77,29 @@ def job(answer: Observation) -> JobState:
     """Show how far a job is."""
     nodes = list(_walk(answer.body))
     leaves = [node for node in nodes if node.leaf]
-    done = sum(node.phase == "Success" for node in leaves)
-    verdict = VERDICTS.get(nodes[0].phase, "running")
+    done = sum(succeeded(JOB, node.phase) for node in leaves)
+    state = _VERDICTS.get(verdict(JOB, nodes[0].phase), RUNNING)
     failed = _failures(nodes)
-    running = [node.name for node in leaves if node.phase == "Running"]
+    running = [node.name for node in leaves if phases_of(JOB).holds("running", node.phase)]
     times = [at for node in nodes if (at := moment(get(node.body, "/metadata/updateTimestamp")))]
     started = moment(get(answer.body, "/metadata/creationTimestamp"))
     last = max(times, default=None)
-    stalled = last if verdict == "running" and _is_quiet(last, answer.now) else None
-    state = JobState(
+    stalled = last if state == RUNNING and _is_quiet(last, answer.now) else None
+    shaped = JobState(
         summary="",
         job_id=text(get(answer.body, "/metadata/uid")) or text(answer.arguments.get("job_id")),
         type=_type(answer.body),
         cluster_id=text(get(answer.body, "/spec/clusterUID")),
-        verdict=verdict,
-        percent=100 if verdict == "succeeded" else 100 * done // len(leaves),
+        verdict=state,
+        percent=100 if state == "succeeded" else 100 * done // len(leaves),
         failed=failed[:FAILURES_SHOWN],
         running=_few(running),
-        elapsed=_elapsed(started, last if verdict != "running" else answer.now),
-        stalled_since=_written(stalled),
-        warnings=[*_doubts(verdict, failed, stalled, answer.now), *_oddities(nodes)],
+        elapsed=_elapsed(started, last if state != RUNNING else answer.now),
+        stalled_since=written(stalled) if stalled else None,
+        warnings=[*_doubts(state, failed, stalled, answer.now), *_oddities(nodes)],
     )
-    return state.model_copy(
-        update={"summary": _sentence(state, f"{done} of {len(leaves)} done"), "next": _follow(state)}
+    return shaped.model_copy(
+        update={"summary": _sentence(shaped, f"{done} of {len(leaves)} done"), "next": _follow(shaped)}
     )
 
 
@@ -113,8 +115,8 @@ def _walk(root: Any) -> Iterator[Node]:
 
 
 def _failures(nodes: list[Node]) -> list[FailedStep]:
-    """List what failed at the ends of the tree; a parent only if none of its own steps tells more."""
-    failed = [node for node in nodes if node.phase == "Failed"]
+    """List what failed at the ends of the tree; a parent only if none of its own steps says more."""
+    failed = [node for node in nodes if verdict(JOB, node.phase) == FAILURE]
     explained = set(_above(failed))
     return [
         FailedStep(
@@ -135,8 +137,8 @@ def _above(nodes: list[Node]) -> Iterator[Node]:
 
 
 def _oddities(nodes: list[Node]) -> Iterator[str]:
-    """Name the phases that nobody told us about with a step that is in each, and what could not be read."""
-    odd = {node.phase: node for node in reversed(nodes) if node.phase not in KNOWN_PHASES}
+    """Name the phases that the specs do not know with a step that is in each, and what could not be read."""
+    odd = {node.phase: node for node in reversed(nodes) if node.phase and verdict(JOB, node.phase) is None}
     for phase, node in reversed(odd.items()):
         yield f"{_way(node)} is in the phase {quoted(phase)}, which is not known."
     if unread := next((node for node in nodes if _hides_steps(node)), None):
@@ -144,7 +146,7 @@ def _oddities(nodes: list[Node]) -> Iterator[str]:
 
 
 def _hides_steps(node: Node) -> bool:
-    """Say whether a job may have steps that nobody can read, as those very deep down, which are masked."""
+    """Say whether a job may have steps that cannot be read, as those very deep down, which are masked."""
     return node.leaf and bool(get(node.body, "/spec/subJobs", not isinstance(get(node.body, "/spec", {}), dict)))
 
 
@@ -159,7 +161,7 @@ def _few(names: list[str]) -> list[str]:
 
 def _sentence(state: JobState, steps: str) -> str:
     took = f" after {state.elapsed}" if state.elapsed else ""
-    if state.verdict == "running":
+    if state.verdict == RUNNING:
         now = f", now {', '.join(state.running[:3])}" if state.running else ""
         return f"{word(state.type)} is running: {state.percent}% ({steps}{now}){took}."
     more = _SENTENCES.get((state.type, state.verdict), "")
@@ -172,18 +174,18 @@ def _first(step: FailedStep) -> str:
     return f"{step.path.split(' > ')[-1]}: {why}"
 
 
-def _doubts(verdict: str, failed: list[FailedStep], stalled: datetime | None, now: datetime) -> Iterator[str]:
+def _doubts(state: str, failed: list[FailedStep], stalled: datetime | None, now: datetime) -> Iterator[str]:
     if len(failed) > FAILURES_SHOWN:
         yield f"{len(failed)} steps failed; the first {FAILURES_SHOWN} are shown, the whole answer has all."
-    if verdict == "succeeded" and failed:
+    if state == "succeeded" and failed:
         yield f"{plural(len(failed), 'step')} failed and did not stop the job: what they were to remove may be left."
     if stalled is not None:
         yield f"Nothing has moved for {span(now - stalled)}."
 
 
 def _follow(state: JobState) -> list[NextCall]:
-    gone = (state.type, state.verdict) == ("DeleteCluster", "succeeded")
-    if state.verdict == "running" or gone or not state.cluster_id:
+    deleted = (state.type, state.verdict) == ("DeleteCluster", "succeeded")
+    if state.verdict == RUNNING or deleted or not state.cluster_id:
         return []
     return [NextCall(tool="get_cluster", arguments={"cluster_id": state.cluster_id}, why="shows how it is now")]
 
@@ -198,7 +200,3 @@ def _elapsed(started: datetime | None, ended: datetime | None) -> str | None:
 
 def _type(body: Any) -> str:
     return text(get(body, "/spec/type")) or "job"
-
-
-def _written(at: datetime | None) -> str | None:
-    return f"{at:%Y-%m-%dT%H:%M:%SZ}" if at else None

@@ -1,4 +1,4 @@
-"""How much of a long answer is told: a page of a list at a time, or everything if somebody asks for it."""
+"""How much of a long answer is shown: a page of a list at a time, or everything if the call asks for it."""
 
 import json
 from collections import Counter
@@ -10,7 +10,7 @@ from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, NextCall, Ob
 from ap_mcp.wording import plural
 
 AS_TEXT = 4000
-"""Characters told of an answer that is too long for other reasons than its lists."""
+"""Characters shown of an answer that is too long for other reasons than its lists."""
 CHANGED = "The cursor names nothing in this list, which may have changed since: this is its start again."
 
 ItemT = TypeVar("ItemT")
@@ -92,8 +92,8 @@ def fitted(body: Any, limit: int = FULL_LIMIT) -> tuple[Any, str]:
     for length in (100, 50, 20, 10, 5, 2, 1):
         cut = _cut(body, length)
         if _size(cut) <= limit:
-            return cut, f"of each list the first {plural(length, 'entry', 'entries')} are told"
-    return _dense(body)[:AS_TEXT], f"its first {AS_TEXT} characters are told, as text"
+            return cut, f"of each list the first {plural(length, 'entry', 'entries')} are shown"
+    return _dense(body)[:AS_TEXT], f"its first {AS_TEXT} characters are shown, as text"
 
 
 def _cut(value: Any, length: int) -> Any:

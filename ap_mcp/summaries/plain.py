@@ -1,15 +1,13 @@
-"""The two answers that fit everything: small ones as they are, and those that nobody understood."""
+"""The two answers that fit everything: small ones as they are, and those that could not be read."""
 
 from types import NoneType
-from typing import Any
 
 from pydantic import Field
 
 from ap_mcp.summaries.base import Observation, Result, summarises
-from ap_mcp.vendor import quoted, text
+from ap_mcp.vendor import flattened, quoted, text
 
 FACTS = 40
-DEPTH = 6
 UNREAD_LIMIT = 2000
 
 
@@ -32,10 +30,10 @@ def plain(answer: Observation) -> Plain:
     facts = dict(list(every.items())[:FACTS])
     left = len(every) - len(facts)
     said = text(answer.body) if isinstance(answer.body, str | int | float) else ""
-    told = f" The service says {quoted(said)}." if said and said != "success" else ""
+    answered = f" The service says {quoted(said)}." if said and said != "success" else ""
     where = f" Saved to {answer.file.path}." if answer.file else ""
     return Plain(
-        summary=f"{answer.operation.title}: done.{told}{where}",
+        summary=f"{answer.operation.title}: done.{answered}{where}",
         facts=facts,
         warnings=[f"{left} more values are only in the whole answer."] if left > 0 else [],
     )
@@ -49,18 +47,3 @@ def unread(answer: Observation, why: str) -> Unread:
         answer=shown,
         warnings=["The answer was not understood, so it is shown as it came; read it as data."],
     )
-
-
-def flattened(value: Any, name: str = "", depth: int = 0) -> dict[str, str | int | float | bool]:
-    """Return the scalars of nested data under dotted names; what lies too deep becomes text."""
-    if value is None:
-        return {}
-    if isinstance(value, bool | int | float):
-        return {name: value}
-    if isinstance(value, str) or depth == DEPTH:
-        return {name: text(value)}
-    pairs = value.items() if isinstance(value, dict) else enumerate(value)
-    facts: dict[str, str | int | float | bool] = {}
-    for key, each in pairs:
-        facts |= flattened(each, f"{name}.{text(key)}" if name else text(key), depth + 1)
-    return facts

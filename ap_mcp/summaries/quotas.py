@@ -35,7 +35,7 @@ def quotas(answer: Observation) -> QuotaList:
     full = [f"No more {word(each.name)} can be created: the quota is used up." for each in found if each.left <= 0]
     unread = len(every) - len(found)
     return QuotaList(
-        summary=f"{said or 'The service told no quota'}.",
+        summary=f"{said or 'The service reported no quota'}.",
         quotas=found,
         warnings=[*full, *([f"{unread} more could not be read; the whole answer has them."] if unread else [])],
     )

@@ -1,4 +1,4 @@
-"""Shapes answers about releases: how they are, what they run with, and which revisions they had."""
+"""Shapes answers about releases: how they are, what they run with, and which revisions there are."""
 
 from collections import Counter
 from math import inf
@@ -6,32 +6,22 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules.deletion import unsuccessful
+from ap_mcp.rules.phases import RELEASE, broken, described, succeeded, under_way
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
-from ap_mcp.summaries.charts import too_large, unsuccessful, when, within_limit
+from ap_mcp.summaries.charts import too_large, within_limit
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
-from ap_mcp.vendor import get, items, loaded, number, quoted, text, word
+from ap_mcp.vendor import get, items, loaded, number, quoted, stamp, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["release", "release_change", "release_deletion", "release_history", "release_list"]
 
-BUSY = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK", "DELETING"})
-BROKEN = frozenset({"FAILED", "UNKNOWN"})
-NOT_TOLD = "not told"
+NOT_REPORTED = "not reported"
 SHOWN = 100
 """Releases on one page."""
-
-_DOING = {
-    "DEPLOYED": "is deployed",
-    "DELETED": "is deleted",
-    "FAILED": "has failed",
-    "DELETING": "is being deleted",
-    "PENDING_INSTALL": "is being installed",
-    "PENDING_UPGRADE": "is being upgraded",
-    "PENDING_ROLLBACK": "is being rolled back",
-    "UNKNOWN": "is in an unknown state",
-    "SUPERSEDED": "is superseded",
-}
+_SUPERSEDED = "SUPERSEDED"
+"""What Helm calls a revision that is not the current one; the reference does not list it."""
 
 
 class ReleaseLine(Part):
@@ -106,19 +96,19 @@ class ReleaseHistory(Result):
 @summarises("release_list", accepts=list)
 def release_list(answer: Observation) -> ReleaseList:
     """List a cluster's releases."""
-    lines = sorted((_line(each) for each in _flat(answer.body)), key=_urgency)
+    lines = sorted((_release_line(each) for each in _flat(answer.body)), key=_urgency)
     counted = Counter(line.status for line in lines)
     states = ", ".join(f"{count} {_stated(status)}" for status, count in counted.most_common())
-    broken = [] if CURSOR in answer.own else [line for line in lines if line.status in BROKEN]
+    failed = [] if CURSOR in answer.own else [line for line in lines if broken(RELEASE, line.status)]
     page = paged(answer, lines, SHOWN, lambda line: f"{line.namespace}/{line.name}")
-    looks = [_call("get_release", answer, line, f"{word(line.name)} needs a look") for line in broken[:1]]
+    reads = [_call("get_release", answer, line, f"shows what is wrong with {word(line.name)}") for line in failed[:1]]
     return ReleaseList(
         summary=f"{plural(len(lines), 'release')}{': ' + states if states else ''}.",
         releases=page.items,
         shown=page.shown,
         total=page.total,
-        warnings=[*page.warnings, *(f"{_title(line)} {_doing(line.status)}." for line in broken)],
-        next=[*looks, *page.next],
+        warnings=[*page.warnings, *(f"{_title(line.namespace, line.name)} {_doing(line.status)}." for line in failed)],
+        next=[*reads, *page.next],
     )
 
 
@@ -126,12 +116,12 @@ def release_list(answer: Observation) -> ReleaseList:
 def release(answer: Observation) -> ReleaseState:
     """Show one release."""
     body = answer.body
-    line = _line(body)
+    line = _release_line(body)
     found = loaded(get(body, "/values"))
     values, left_out = within_limit(found if isinstance(found, dict) else {})
     description = text(get(body, "/description"))
     return ReleaseState(
-        summary=f"{_told(line)}{_because(line)}",
+        summary=f"{_standing(line)}{_because(line)}",
         name=line.name,
         namespace=line.namespace,
         cluster_id=text(get(body, "/cluster_id")),
@@ -149,11 +139,11 @@ def release(answer: Observation) -> ReleaseState:
 
 @summarises("release_change")
 def release_change(answer: Observation) -> ReleaseChange:
-    """Tell what an installation, an upgrade or a rollback has started, or that it was only verified."""
-    line = _line(answer.body)
+    """Say what an installation, an upgrade or a rollback has started, or that it was only verified."""
+    line = _release_line(answer.body)
     checked = answer.arguments.get("check_only") is True
     return ReleaseChange(
-        summary=_checked(line) if checked else f"{_told(line)}{_because(line)}",
+        summary=_checked(line) if checked else f"{_standing(line)}{_because(line)}",
         name=line.name,
         namespace=line.namespace,
         status="" if checked else line.status,
@@ -165,11 +155,10 @@ def release_change(answer: Observation) -> ReleaseChange:
 
 @summarises("release_deletion", accepts=str | dict | None)
 def release_deletion(answer: Observation) -> ReleaseDeletion:
-    """Tell that a removal has started; the service says no more than a word."""
+    """Say that a removal has started; the service says no more than a word."""
     namespace, name = (text(answer.arguments.get(key)) for key in ("namespace", "name"))
-    line = ReleaseLine(namespace=namespace, name=name, status="DELETING", chart="")
     return ReleaseDeletion(
-        summary=f"The release {_title(line)} is being deleted.",
+        summary=f"The release {_title(namespace, name)} is being deleted.",
         namespace=namespace,
         name=name,
         warnings=unsuccessful(answer.body),
@@ -194,8 +183,8 @@ def release_history(answer: Observation) -> ReleaseHistory:
 
 def _back(lines: list[RevisionLine]) -> list[NextCall]:
     """Lead out of a broken revision, to the newest older one that is not."""
-    good = next((line for line in lines[1:] if line.status not in BROKEN), None)
-    if not lines or lines[0].status not in BROKEN or good is None or good.revision is None:
+    good = next((line for line in lines[1:] if not broken(RELEASE, line.status)), None)
+    if not lines or not broken(RELEASE, lines[0].status) or good is None or good.revision is None:
         return []
     why = f"update_release, action rollback, revision {good.revision}, needs the chart's id"
     return [NextCall(tool="list_charts", why=why)]
@@ -209,8 +198,8 @@ def _flat(body: Any) -> list[dict[str, Any]]:
     return found
 
 
-def _line(body: Any) -> ReleaseLine:
-    status = text(get(body, "/status")) or NOT_TOLD
+def _release_line(body: Any) -> ReleaseLine:
+    status = text(get(body, "/status")) or NOT_REPORTED
     said = text(get(body, "/status_description"))
     return ReleaseLine(
         namespace=text(get(body, "/namespace")),
@@ -218,8 +207,8 @@ def _line(body: Any) -> ReleaseLine:
         status=status,
         chart=_chart(body),
         revision=_count(get(body, "/version")),
-        changed=when(get(body, "/update_at")),
-        problem=said if said and status not in BUSY | {"DEPLOYED"} else None,
+        changed=stamp(get(body, "/update_at")),
+        problem=said if said and not (succeeded(RELEASE, status) or under_way(RELEASE, status)) else None,
     )
 
 
@@ -229,7 +218,7 @@ def _newness(body: Any) -> float:
 
 
 def _revision(body: Any, changes: list[str]) -> RevisionLine:
-    line = _line(body)
+    line = _release_line(body)
     said = dict.fromkeys(text(get(body, key)) for key in ("/description", "/status_description"))
     return RevisionLine(
         revision=line.revision,
@@ -251,27 +240,29 @@ def _count(value: Any) -> int | None:
 
 
 def _urgency(line: ReleaseLine) -> tuple[int, str, str]:
-    rank = 0 if line.status in BROKEN else 1 if line.status in BUSY else 2
+    rank = 0 if broken(RELEASE, line.status) else 1 if under_way(RELEASE, line.status) else 2
     return rank, line.namespace, line.name
 
 
-def _title(line: ReleaseLine) -> str:
-    found = "/".join(filter(None, (line.namespace, line.name)))
+def _title(namespace: str, name: str) -> str:
+    found = "/".join(filter(None, (namespace, name)))
     return word(found) if found else "the release"
 
 
 def _doing(status: str) -> str:
-    return _DOING.get(status, f"is {_stated(status)}")
+    if status == _SUPERSEDED:
+        return "is superseded"
+    return described(RELEASE, status) or f"is {_stated(status)}"
 
 
 def _stated(status: str) -> str:
-    return status if status == NOT_TOLD else word(status)
+    return status if status == NOT_REPORTED else word(status)
 
 
-def _told(line: ReleaseLine) -> str:
+def _standing(line: ReleaseLine) -> str:
     chart = f" ({line.chart})" if line.chart else ""
     revision = f", revision {line.revision}" if line.revision is not None else ""
-    return f"{_title(line)}{chart}{revision} {_doing(line.status)}."
+    return f"{_title(line.namespace, line.name)}{chart}{revision} {_doing(line.status)}."
 
 
 def _because(line: ReleaseLine) -> str:
@@ -279,9 +270,8 @@ def _because(line: ReleaseLine) -> str:
 
 
 def _checked(line: ReleaseLine) -> str:
-    return (
-        f"The service would accept this for {_title(line)} ({line.chart}); it was only verified, nothing has changed."
-    )
+    what = f"{_title(line.namespace, line.name)} ({line.chart})"
+    return f"The service would accept this for {what}; it was only verified, nothing has changed."
 
 
 def _call(tool: str, answer: Observation, line: ReleaseLine, why: str) -> NextCall:
@@ -296,6 +286,6 @@ def _call(tool: str, answer: Observation, line: ReleaseLine, why: str) -> NextCa
 
 def _after(answer: Observation, line: ReleaseLine) -> list[NextCall]:
     """Say what to do about a release that is in trouble."""
-    if line.status not in BROKEN:
+    if not broken(RELEASE, line.status):
         return []
     return [_call("get_release_history", answer, line, "it may hold a revision to roll back to with update_release")]

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ap_mcp.rules.settings_diff import ABSENT, changes, digest, hidden_in_both, settings, told
+from ap_mcp.rules.settings_diff import ABSENT, changes, digest, hidden_in_both, lines, settings
 from ap_mcp.vendor import get, loaded, number, text
 from ap_mcp.wording import few
 
 CHART = ("chart_name", "chart_version")
 BUT_MASKED = ", but masked values are not compared"
 NONE_OLDER = "no older revision is listed to compare with"
-NOT_NUMBERED = "its number is not told, so it is not compared"
+NOT_NUMBERED = "its number is not reported, so it is not compared"
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,9 +20,9 @@ class Revision:
     """What a revision runs.
 
     Attributes:
-        number: which one it is; None if that is not told.
-        chart: name and version of its chart; empty unless both are told.
-        values: its values; text if they hold no object, ABSENT if they are not told.
+        number: which one it is; None if that is not reported.
+        chart: name and version of its chart; empty unless both are reported.
+        values: its values; text if they hold no object, ABSENT if they are not reported.
     """
 
     number: int | None
@@ -68,7 +68,7 @@ def not_compared(revisions: Sequence[Revision]) -> list[str]:
 
 
 def _values(body: Any) -> Any:
-    """Return the values of a revision; those too deep to walk count as not told."""
+    """Return the values of a revision; those too deep to walk count as not reported."""
     value = get(body, "/values")
     if value in (None, ""):
         return ABSENT
@@ -93,7 +93,7 @@ def _twins(revisions: Sequence[Revision]) -> list[int | None]:
 
 
 def _compared(now: Revision, before: Revision, twin: int | None) -> list[str]:
-    """Tell what differs between a revision and the one listed before it.
+    """Say what differs between a revision and the one listed before it.
 
     Args:
         now: the revision.
@@ -102,25 +102,25 @@ def _compared(now: Revision, before: Revision, twin: int | None) -> list[str]:
     """
     parts = now.parts & before.parts
     found = changes(before.only(parts), now.only(parts))
-    lines = []
+    said = []
     if now.number is not None and before.number != now.number - 1:
-        lines.append(f"compared with revision {before.number}, the next older one listed")
+        said.append(f"compared with revision {before.number}, the next older one listed")
     if found and twin is not None:
-        lines.append(f"same chart and values as revision {twin}{BUT_MASKED if _hidden(now, now) else ''}")
+        said.append(f"same chart and values as revision {twin}{BUT_MASKED if _hidden(now, now) else ''}")
     if not found and parts:
         what = " and ".join(sorted(parts))
         masked = "values" in parts and _hidden(before, now)
-        lines.append(f"same {what} as revision {before.number}{BUT_MASKED if masked else ''}")
-    return [*lines, *told(found), *_untold(parts)]
+        said.append(f"same {what} as revision {before.number}{BUT_MASKED if masked else ''}")
+    return [*said, *lines(found), *_missing(parts)]
 
 
-def _untold(parts: set[str]) -> list[str]:
+def _missing(parts: set[str]) -> list[str]:
     """Say what could not be compared."""
     if not parts:
-        return ["neither chart nor values are told, so nothing is compared"]
+        return ["neither chart nor values are reported, so nothing is compared"]
     if parts == {"chart"}:
-        return ["values are not told: only the chart is compared"]
-    return ["the chart is not told: only values are compared"] if parts == {"values"} else []
+        return ["values are not reported: only the chart is compared"]
+    return ["the chart is not reported: only values are compared"] if parts == {"values"} else []
 
 
 def _hidden(before: Revision, now: Revision) -> list[str]:

@@ -1,4 +1,4 @@
-"""Shapes a change of tags; the service answers nothing, so the arguments tell the story."""
+"""Shapes a change of tags; the service answers nothing, so the arguments say what was done."""
 
 from pydantic import Field
 
@@ -17,7 +17,7 @@ class TagChange(Result):
 
 @summarises("tags", accepts=dict | str | None)
 def tags(answer: Observation) -> TagChange:
-    """Tell which tags were set or removed."""
+    """Say which tags were set or removed."""
     given = dict(answer.arguments)
     added, removed = mapping(given, "/tags"), strings(given, "/keys")
     done = f"{plural(len(added), 'tag')} set" if added else f"{plural(len(removed), 'tag')} removed"

@@ -4,10 +4,10 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ap_mcp.rules.upgrades import RUNNING
+from ap_mcp.rules.wait_hints import UNDER_WAY, WAIT_FOR
 from ap_mcp.summaries.base import NextCall, Observation
 from ap_mcp.summaries.pages import Page, paged
-from ap_mcp.summaries.wait_hints import UNDER_WAY, WAIT_FOR
-from ap_mcp.vendor import get, items, moment, text
+from ap_mcp.vendor import get, items, moment, stamp, text
 from ap_mcp.wording import span
 
 LISTED = 20
@@ -15,12 +15,6 @@ LISTED = 20
 
 
 LineT = TypeVar("LineT")
-
-
-def stamp(value: Any) -> str | None:
-    """Return a time of the cloud in one short form; what is no time stays as it is."""
-    found = moment(value)
-    return f"{found:%Y-%m-%dT%H:%M:%SZ}" if found else text(value) or None
 
 
 def created(body: Any) -> str:
@@ -45,8 +39,8 @@ def history_page(answer: Observation, tell: Callable[[Any], LineT]) -> Page[Line
     return Page([tell(each) for each in page.items], page.total, page.warnings, page.next)
 
 
-def look_at(answer: Observation, kind: str, tool: str, why: str, *, task_id: str, verdict: str) -> NextCall:
-    """Propose to look at a task of a history with its tool, or to wait for its end while it runs."""
+def read_or_wait(answer: Observation, kind: str, tool: str, why: str, *, task_id: str, verdict: str) -> NextCall:
+    """Propose to read a task of a history with its tool, or to wait for its end while it runs."""
     if verdict == RUNNING:
         return call(answer, WAIT_FOR, UNDER_WAY, kind=kind, id=task_id)
     return call(answer, tool, why, task_id=task_id)

@@ -4,23 +4,33 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.rules.upgrades import spoken, verdict_of
+from ap_mcp.rules import phases
+from ap_mcp.rules.phases import UPGRADE
+from ap_mcp.rules.upgrades import (
+    BACKUP_STAGE,
+    CANCELLED,
+    CHECK_STAGE,
+    FAILED,
+    PAUSED,
+    RUNNING,
+    STAGE_TITLES,
+    STOPPED,
+    SUCCEEDED,
+    UPGRADE_STAGE,
+    cancellable,
+    spoken,
+    stage_of,
+    verdict_of,
+    workflow_verdict,
+)
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
-from ap_mcp.summaries.upgrade_common import LISTED, call, created, newest_first, stamp, took
-from ap_mcp.vendor import get, items, moment, text, word
+from ap_mcp.summaries.upgrade_common import LISTED, call, created, newest_first, took
+from ap_mcp.vendor import get, items, moment, stamp, text, word
 from ap_mcp.wording import plural, span
 
-TITLES = {
-    "PreCheck": "pre-upgrade check",
-    "Snapshot": "backup",
-    "Cluster": "upgrade",
-    "PostCheck": "post-upgrade check",
-    "Rollback": "rollback",
-}
 NONE = "No upgrade workflows."
-VERDICTS = {"Init": "idle", "Running": "running", "Pending": "stopped", "Success": "succeeded", "Cancel": "cancelled"}
-BUSY_UPGRADE = frozenset({"Running", "Init", "Pause", "Queuing", "Queueing"})
+CLOSED = (SUCCEEDED, CANCELLED)
 
 
 class Stage(Part):
@@ -68,11 +78,11 @@ class WorkflowList(Result):
 
 @summarises("upgrade_workflow")
 def upgrade_workflow(answer: Observation) -> Workflow:
-    """Tell how a workflow stands, stage by stage, and what comes next."""
+    """Say how a workflow stands, stage by stage, and what comes next."""
     body = answer.body
     points = items(body, "/status/pointStatuses")
-    line = _line(body)
-    why_not = _uncancellable(line.verdict, points)
+    line = _workflow_line(body)
+    why_not = _why_not_cancellable(body)
     return Workflow(
         summary=_said(line, points),
         upgrade_workflow_id=line.upgrade_workflow_id,
@@ -81,19 +91,19 @@ def upgrade_workflow(answer: Observation) -> Workflow:
         to_version=line.to_version,
         stages=[_stage(answer, point) for point in points],
         can_cancel=why_not is None,
-        can_retry=_status(points, "Cluster") == "Failed" and line.verdict == "stopped",
+        can_retry=_stage_verdict(body, UPGRADE_STAGE) == FAILED and line.verdict == STOPPED,
         why_not=why_not,
-        next=_next(answer, line, points),
+        next=_next(answer, line),
     )
 
 
 @summarises("upgrade_workflows")
 def upgrade_workflows(answer: Observation) -> WorkflowList:
     """List a cluster's workflows."""
-    every = [_line(each) for each in newest_first(answer.body)]
+    every = [_workflow_line(each) for each in newest_first(answer.body)]
     page = paged(answer, every, LISTED, lambda line: line.upgrade_workflow_id)
-    open_ = [line for line in every if line.verdict not in ("succeeded", "cancelled")]
-    looks = [
+    open_ = [line for line in every if line.verdict not in CLOSED]
+    reads = [
         call(answer, "get_upgrade_workflow", "Its stages", upgrade_workflow_id=line.upgrade_workflow_id)
         for line in (open_ or every)[:1]
     ]
@@ -103,17 +113,16 @@ def upgrade_workflows(answer: Observation) -> WorkflowList:
         shown=page.shown,
         total=page.total,
         warnings=page.warnings,
-        next=[*(looks if CURSOR not in answer.own else []), *page.next],
+        next=[*(reads if CURSOR not in answer.own else []), *page.next],
     )
 
 
-def _line(body: Any) -> WorkflowLine:
-    phase = text(get(body, "/status/phase")) or "Init"
+def _workflow_line(body: Any) -> WorkflowLine:
     points = items(body, "/status/pointStatuses")
     now = next((point for point in points if _now(point)), None)
     return WorkflowLine(
         upgrade_workflow_id=text(get(body, "/metadata/uid")),
-        verdict=VERDICTS.get(phase, phase),
+        verdict=workflow_verdict(text(get(body, "/status/phase"))),
         from_version=text(get(body, "/spec/clusterVersion")),
         to_version=text(get(body, "/spec/targetVersion")),
         created=created(body) or None,
@@ -122,14 +131,14 @@ def _line(body: Any) -> WorkflowLine:
 
 
 def _now(point: Any) -> bool:
-    return verdict_of(text(get(point, "/status"))) in ("running", "paused", "failed")
+    return verdict_of(text(get(point, "/status"))) in (RUNNING, PAUSED, FAILED)
 
 
 def _stage(answer: Observation, point: Any) -> Stage:
     status = text(get(point, "/status"))
     start, end = get(point, "/startTimeStamp"), get(point, "/endTimeStamp")
     begun = moment(start)
-    running = span(answer.now - begun) if begun and not end and verdict_of(status) == "running" else None
+    running = span(answer.now - begun) if begun and not end and verdict_of(status) == RUNNING else None
     return Stage(
         stage=_title(point),
         status=verdict_of(status) if status else "not started",
@@ -141,41 +150,43 @@ def _stage(answer: Observation, point: Any) -> Stage:
 
 
 def _said(line: WorkflowLine, points: list[dict[str, Any]]) -> str:
-    done = [_title(point) for point in points if get(point, "/status") == "Success"]
+    done = [_title(point) for point in points if phases.succeeded(UPGRADE, get(point, "/status"))]
     progress = f" Done: {', '.join(done)}." if done else " No stage is done yet."
     at = f" Now: {line.at}." if line.at else ""
     way = f"from {word(line.from_version)} to {word(line.to_version)}"
     return f"The workflow {way} {spoken(line.verdict)}.{progress}{at}"
 
 
-def _uncancellable(verdict: str, points: list[dict[str, Any]]) -> str | None:
-    if verdict in ("running", "succeeded", "cancelled"):
-        return f"The workflow {spoken(verdict)}."
-    upgrade = _status(points, "Cluster")
-    return f"Its upgrade is in state {word(upgrade)}." if upgrade in BUSY_UPGRADE else None
+def _why_not_cancellable(body: Any) -> str | None:
+    found = cancellable(body)
+    if found.allowed:
+        return None
+    if found.obstacle == "workflow":
+        verdict = workflow_verdict(found.phase)
+        return f"The workflow {spoken(verdict)}." if found.phase else "The state of the workflow is not reported."
+    return f"Its upgrade is in state {word(found.phase)}."
 
 
-def _next(answer: Observation, line: WorkflowLine, points: list[dict[str, Any]]) -> list[NextCall]:
-    if line.verdict in ("succeeded", "cancelled", "running"):
+def _next(answer: Observation, line: WorkflowLine) -> list[NextCall]:
+    if line.verdict in (*CLOSED, RUNNING):
         return []
-    target = {"target_version": line.to_version}
-    if _status(points, "PreCheck") != "Success":
+    body, target = answer.body, {"target_version": line.to_version}
+    if _stage_verdict(body, CHECK_STAGE) != SUCCEEDED:
         return [call(answer, "run_precheck", "First stage", **target)]
-    upgrade = _status(points, "Cluster")
-    if upgrade == "Failed":
-        return [call(answer, "retry_upgrade", "Once the cause is mended")]
-    if upgrade != "Success":
-        backup = (
-            [] if _status(points, "Snapshot") == "Success" else [call(answer, "backup_cluster", "No way back later")]
-        )
-        return [*backup, call(answer, "upgrade_cluster", "The check has passed", **target)]
-    return [call(answer, "run_postcheck", "Last stage")]
+    upgrade = _stage_verdict(body, UPGRADE_STAGE)
+    if upgrade == FAILED:
+        return [call(answer, "retry_upgrade", "Once the cause is fixed")]
+    if upgrade == SUCCEEDED:
+        return [call(answer, "run_postcheck", "Last stage")]
+    saved = _stage_verdict(body, BACKUP_STAGE) == SUCCEEDED
+    backup = [] if saved else [call(answer, "backup_cluster", "An upgrade cannot be undone")]
+    return [*backup, call(answer, "upgrade_cluster", "The check has passed", **target)]
 
 
-def _status(points: list[dict[str, Any]], stage: str) -> str:
-    return next((text(get(point, "/status")) for point in points if get(point, "/taskType") == stage), "")
+def _stage_verdict(workflow: Any, kind: str) -> str:
+    return verdict_of(text(get(stage_of(workflow, kind), "/status")))
 
 
 def _title(point: Any) -> str:
     kind = text(get(point, "/taskType"))
-    return TITLES.get(kind) or word(kind)
+    return STAGE_TITLES.get(kind) or word(kind)

@@ -5,13 +5,13 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.rules.upgrades import FAILED, RUNNING, SUCCEEDED, spoken, verdict_of
+from ap_mcp.rules.phases import BACKUP, UPGRADE
+from ap_mcp.rules.upgrades import FAILED, PAUSED, RUNNING, SUCCEEDED, spoken, verdict_of
 from ap_mcp.rules.versions import offered_to, runs_now
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
-from ap_mcp.summaries.plain import flattened
-from ap_mcp.summaries.upgrade_common import call, created, history_page, look_at, stamp, took
+from ap_mcp.summaries.upgrade_common import call, created, history_page, read_or_wait, took
 from ap_mcp.summaries.upgrade_workflows import upgrade_workflow, upgrade_workflows
-from ap_mcp.vendor import get, items, mapping, number, quoted, strings, text, word
+from ap_mcp.vendor import flattened, get, items, mapping, number, quoted, stamp, strings, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["upgrade_workflow", "upgrade_workflows"]
@@ -92,7 +92,7 @@ class FeatureGates(Result):
 
 @summarises("upgrade_started")
 def upgrade_started(answer: Observation) -> Upgrade:
-    """Tell that an upgrade was accepted."""
+    """Say that an upgrade was accepted."""
     body = answer.body
     task_id = text(get(body, "/metadata/uid"))
     action = get(body, "/spec/clusterUpgradeAction", {})
@@ -109,16 +109,16 @@ def upgrade_started(answer: Observation) -> Upgrade:
 
 @summarises("upgrade_task")
 def upgrade_task(answer: Observation) -> Upgrade:
-    """Tell how one upgrade stands."""
+    """Say how one upgrade stands."""
     body = answer.body
-    line = _line(body)
+    line = _task_line(body, UPGRADE)
     details = flattened(get(body, "/spec/items", {}))
     ended = line.ended if line.verdict in (SUCCEEDED, FAILED) else None
     start = get(body, "/metadata/creationTimestamp")
     spent = took(start, get(body, "/status/completionTime")) if ended else took(start, answer.now.isoformat())
     next_ = {
-        FAILED: [call(answer, "retry_upgrade", "Once the cause is mended")],
-        SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is well")],
+        FAILED: [call(answer, "retry_upgrade", "Once the cause is fixed")],
+        SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is healthy")],
     }
     return Upgrade(
         summary=_said(line, spent, details),
@@ -138,18 +138,20 @@ def upgrade_task(answer: Observation) -> Upgrade:
 @summarises("upgrade_tasks")
 def upgrade_tasks(answer: Observation) -> TaskList:
     """List a cluster's upgrades."""
-    listed = _listed(answer, "upgrade")
+    listed = _listed(answer, "upgrade", UPGRADE)
     first = listed.tasks[:1] if CURSOR not in answer.own else []
-    looks = [
-        look_at(answer, "upgrade_task", "get_upgrade_task", "The latest", task_id=line.task_id, verdict=line.verdict)
+    reads = [
+        read_or_wait(
+            answer, "upgrade_task", "get_upgrade_task", "The latest", task_id=line.task_id, verdict=line.verdict
+        )
         for line in first
     ]
-    return listed.model_copy(update={"next": [*looks, *listed.next]})
+    return listed.model_copy(update={"next": [*reads, *listed.next]})
 
 
 @summarises("upgrade_retried", accepts=dict | str | NoneType)
 def upgrade_retried(answer: Observation) -> Started:
-    """Tell that a failed upgrade runs again."""
+    """Say that a failed upgrade runs again."""
     return Started(
         summary="The failed upgrade runs again.",
         next=[call(answer, "list_upgrade_tasks", "Names its task, which wait_for waits for")],
@@ -158,7 +160,7 @@ def upgrade_retried(answer: Observation) -> Started:
 
 @summarises("backup_started")
 def backup_started(answer: Observation) -> Started:
-    """Tell that a backup was started."""
+    """Say that a backup was started."""
     task_id = text(get(answer.body, "/uid")) or text(get(answer.body, "/metadata/uid"))
     return Started(
         summary=f"The backup {word(task_id)} was started.",
@@ -170,14 +172,14 @@ def backup_started(answer: Observation) -> Started:
 def backups(answer: Observation) -> TaskList:
     """List a cluster's backups."""
     latest = stamp(get(answer.body, "/status/latestBackupTime"))
-    listed = _listed(answer, "backup")
+    listed = _listed(answer, "backup", BACKUP)
     next_ = [] if listed.total else [call(answer, "backup_cluster", "There is no backup yet")]
     return listed.model_copy(update={"latest": latest or listed.latest, "next": [*next_, *listed.next]})
 
 
 @summarises("upgrade_info")
 def upgrade_info(answer: Observation) -> UpgradeInfo:
-    """Tell a cluster's version, what is offered to it, and how its upgrade stands."""
+    """Say a cluster's version, what is offered to it, and how its upgrade stands."""
     body = answer.body
     release, patch = (text(get(body, f"/spec/versionInfo/{key}")) for key in ("release", "patch"))
     version, targets = runs_now(body), offered_to(body)
@@ -185,7 +187,7 @@ def upgrade_info(answer: Observation) -> UpgradeInfo:
     state = verdict_of(phase) if phase else None
     suggested = text(get(body, "/spec/versionInfo/suggestPatch"))
     last = text(get(body, "/spec/lastUpgradeInfo/phase"))
-    busy = state in (RUNNING, FAILED, "paused")
+    busy = state in (RUNNING, FAILED, PAUSED)
     offer = (
         f"can be upgraded to {', '.join(word(each) for each in targets)}"
         if targets
@@ -231,15 +233,15 @@ def _offered(answer: Observation, targets: list[str], state: str | None) -> list
     if state == FAILED:
         return [
             call(answer, "list_upgrade_tasks", "Why it failed"),
-            call(answer, "retry_upgrade", "Once that is mended"),
+            call(answer, "retry_upgrade", "Once that is fixed"),
         ]
     if state == RUNNING:
         return [call(answer, "list_upgrade_tasks", "How far it is")]
-    return [call(answer, "assess_upgrade", "What stands in the way")] if targets else []
+    return [call(answer, "assess_upgrade", "What blocks it, and what to do")] if targets else []
 
 
-def _listed(answer: Observation, noun: str) -> TaskList:
-    page = history_page(answer, _line)
+def _listed(answer: Observation, noun: str, kind: str) -> TaskList:
+    page = history_page(answer, lambda each: _task_line(each, kind))
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest {_way(line)}{spoken(line.verdict)}" for line in first]
     return TaskList(
@@ -253,8 +255,8 @@ def _listed(answer: Observation, noun: str) -> TaskList:
     )
 
 
-def _line(body: Any) -> TaskLine:
-    verdict = verdict_of(text(get(body, "/status/phase")))
+def _task_line(body: Any, kind: str) -> TaskLine:
+    verdict = verdict_of(text(get(body, "/status/phase")), kind)
     return TaskLine(
         task_id=text(get(body, "/metadata/uid")),
         verdict=verdict,
@@ -273,7 +275,7 @@ def _said(line: TaskLine, spent: str | None, details: dict[str, Any]) -> str:
     sentences = {
         RUNNING: f"The upgrade {_way(line)}is running{far}{after}.",
         SUCCEEDED: f"The upgrade {_way(line)}succeeded{after}.",
-        FAILED: f"The upgrade {_way(line)}failed{far}{after}. {quoted(why) if why else 'No reason is told'}.",
+        FAILED: f"The upgrade {_way(line)}failed{far}{after}. {quoted(why) if why else 'No reason is given'}.",
     }
     return sentences.get(line.verdict, f"The upgrade {_way(line)}{spoken(line.verdict)}{far}.")
 

@@ -1,20 +1,22 @@
-"""Waits for what the cloud does in its own time: looks, and looks again, by what the specs say about phases."""
+"""Waits for what the cloud does in its own time: reads, and reads again, by what the specs say about phases."""
 
-from ap_mcp.summaries.wait_hints import WAIT_FOR
+from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.wait.poller import Ending, Now, Report, Sleep, Watch, say_nothing
 from ap_mcp.wait.recent_changes import Recent
 from ap_mcp.wait.result import Waited, waited
-from ap_mcp.wait.targets import DESCRIPTION, PLACES, TITLE, Look, Order, Waitable, misfits, wait_schema, waitables
+from ap_mcp.wait.targets import DESCRIPTION, PLACES, TITLE, Order, ReadKey, Waitable, misfits, wait_schema, waitables
 
 __all__ = [
+    "DELETED",
     "DESCRIPTION",
     "PLACES",
     "TITLE",
+    "UNTIL",
     "WAIT_FOR",
     "Ending",
-    "Look",
     "Now",
     "Order",
+    "ReadKey",
     "Recent",
     "Report",
     "Sleep",

@@ -1,4 +1,4 @@
-"""One wait: looks, and looks again, until the end, the deadline, or the loss of patience."""
+"""One wait: reads, and reads again, until the end, the deadline, or too much trouble."""
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -7,38 +7,38 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from anyio import move_on_after
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, NotFound, ServiceError
-from ap_mcp.wait.targets import Order, Verdict
+from ap_mcp.wait.targets import RUNNING, Order, WaitVerdict
 
 MOST_TROUBLES = 3
-"""So many looks in a row may fail."""
+"""So many reads in a row may fail."""
 GRACE = 5.0
-"""Seconds a look may take beyond the deadline; clients give up on a call not much later."""
+"""Seconds a read may take beyond the deadline; clients give up on a call not much later."""
 GROWTH = 1.5
 GATEWAY = "APIGW."
 
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 Now: TypeAlias = Callable[[], float]
 Report: TypeAlias = Callable[[float, float, str], Awaitable[None]]
-"""Told how many seconds have passed, of how many, and what the last look showed."""
+"""Is given how many seconds have passed, of how many, and what the last read showed."""
 
 
-class Seen(Protocol):
-    """What a look brings: an answer of the cloud."""
+class Answered(Protocol):
+    """What a read brings: an answer of the cloud."""
 
     @property
     def body(self) -> Any:
         """The parsed answer."""
 
 
-SeenT = TypeVar("SeenT", bound=Seen)
+AnsweredT = TypeVar("AnsweredT", bound=Answered)
 
 
 @dataclass(frozen=True, slots=True)
-class Ending(Generic[SeenT]):
+class Ending(Generic[AnsweredT]):
     """How a wait ended.
 
     Attributes:
-        order: what was looked at last.
+        order: what was read last.
         seen: the last answer; None if the thing no longer exists.
         seconds: how long it took.
         doubt: what to bear in mind about the result.
@@ -46,32 +46,32 @@ class Ending(Generic[SeenT]):
     """
 
     order: Order
-    verdict: Verdict
-    seen: SeenT | None
+    verdict: WaitVerdict
+    seen: AnsweredT | None
     seconds: float
     doubt: str = ""
     stale: bool = False
 
 
 @dataclass(slots=True)
-class Watch(Generic[SeenT]):
-    """One wait: looks at once, then ever less often, until the end or the deadline.
+class Watch(Generic[AnsweredT]):
+    """One wait: reads at once, then ever less often, until the end or the deadline.
 
     Attributes:
         order: what is waited for.
-        look: asks the cloud once.
+        look: reads once.
         tell: says in a sentence what an answer shows.
         changed: it was changed a moment ago, so the first answer may be older than that.
     """
 
     order: Order
-    look: Callable[[Order], Awaitable[SeenT]]
-    tell: Callable[[Order, SeenT], str]
+    look: Callable[[Order], Awaitable[AnsweredT]]
+    tell: Callable[[Order, AnsweredT], str]
     sleep: Sleep
     now: Now
     report: Report
     changed: bool = False
-    seen: SeenT | None = None
+    seen: AnsweredT | None = None
     trouble: ApMcpError | None = None
     troubles: int = 0
     doubt: str = ""
@@ -79,14 +79,14 @@ class Watch(Generic[SeenT]):
     lost: NotFound | None = None
     stale: bool = False
 
-    async def run(self) -> Ending[SeenT]:
+    async def run(self) -> Ending[AnsweredT]:
         """Wait.
 
         Raises:
-            ApMcpError: a look failed for good, or too many in a row did.
+            ApMcpError: a read failed for good, or too many in a row did.
         """
         longest = float(self.order.waitable.wait.interval_s)
-        began, pause, told = self.now(), longest / 4, -1.0
+        began, pause, reported = self.now(), longest / 4, -1.0
         while True:
             looked_at = self.order
             verdict = self._believed(await self._look(began + self.order.seconds - self.now()))
@@ -94,10 +94,10 @@ class Watch(Generic[SeenT]):
                 continue
             passed = self.now() - began
             left = self.order.seconds - passed
-            if verdict != "running" or left <= 0:
+            if verdict != RUNNING or left <= 0:
                 break
-            if passed > told:
-                told = passed
+            if passed > reported:
+                reported = passed
                 await self.report(passed, self.order.seconds, self._message())
             await self.sleep(min(max(pause, self._asked_for()), left))
             pause = min(pause * GROWTH, longest)
@@ -105,9 +105,9 @@ class Watch(Generic[SeenT]):
             raise self.trouble
         return Ending(self.order, verdict, self.seen, passed, self.doubt, self.stale)
 
-    async def _look(self, seconds: float) -> Verdict:
-        """Look once; what may pass by itself is endured for a while."""
-        self.doubt = "The last look took too long; this is what the one before it showed."
+    async def _look(self, seconds: float) -> WaitVerdict:
+        """Read once; what may pass by itself is endured for a while."""
+        self.doubt = "The last read took too long; this is what the one before it showed."
         with move_on_after(None if self.seen is None else max(GRACE, seconds)):
             try:
                 seen = await self.look(self.order)
@@ -120,17 +120,17 @@ class Watch(Generic[SeenT]):
             left = self.seen is not None and self.order.is_leaving(self.seen.body)
             self.seen, self.trouble, self.troubles, self.doubt, self.known = seen, None, 0, "", True
             return self.order.verdict(seen.body, left=left)
-        return "running"
+        return RUNNING
 
-    def _believed(self, verdict: Verdict) -> Verdict:
-        """Take an end for none if it may be that of before a change, until another look shows it too."""
+    def _believed(self, verdict: WaitVerdict) -> WaitVerdict:
+        """Take an end for none if it may be that of before a change, until another read shows it too."""
         if self.seen is None:
             return verdict
-        self.stale, self.changed = self.changed and verdict != "running", False
-        return "running" if self.stale else verdict
+        self.stale, self.changed = self.changed and verdict != RUNNING, False
+        return RUNNING if self.stale else verdict
 
-    def _absent(self, error: NotFound) -> Verdict:
-        """Judge that there is no such thing: the end that was waited for, a reason to look elsewhere, or an error."""
+    def _absent(self, error: NotFound) -> WaitVerdict:
+        """Judge that there is no such thing: the end that was waited for, another thing to read, or an error."""
         # Somebody else may miss something else: the sign-in its project, the gateway the whole API.
         ours = error.operation == self.order.read.id
         if not ours or any(code.startswith(GATEWAY) for code in (error.code, error.other_code)):
@@ -138,28 +138,28 @@ class Watch(Generic[SeenT]):
         body = self.seen.body if self.seen is not None else None
         if instead := self.order.instead(body):
             self.order, self.seen, self.trouble, self.lost = instead, None, None, error
-            return "running"
-        if not self.order.gone and not (self.lost and self.order.is_leaving(body)):
+            return RUNNING
+        if not self.order.until_deleted and not (self.lost and self.order.is_leaving(body)):
             raise _explained(self.lost or error, self.order)
-        self.doubt = "" if self.known else "It was not there at the first look: if that is a surprise, check the id."
+        self.doubt = "" if self.known else "It was not there at the first read: if that is a surprise, check the id."
         self.seen, self.trouble = None, None
         return "succeeded"
 
     def _lost_for_good(self, refusal: CallRefused) -> ApMcpError:
-        """Return why a look was refused; if it was to stand in for another, also why that was made."""
+        """Return why a read was refused; if it was to stand in for another, also why that was made."""
         if self.lost is None:
             return refusal
-        self.lost.hint = f"{self.lost.hint} Its {self.order.waitable.kind} cannot be looked at instead: {refusal}"
+        self.lost.hint = f"{self.lost.hint} Its {self.order.waitable.kind} cannot be read instead: {refusal}"
         return self.lost
 
-    def _endured(self, error: ServiceError | CloudUnreachable) -> Verdict:
-        """Count a failed look; raise what will not pass, or has happened too often."""
+    def _endured(self, error: ServiceError | CloudUnreachable) -> WaitVerdict:
+        """Count a failed read; raise what will not pass, or has happened too often."""
         passes = isinstance(error, CloudUnreachable) or error.may_pass
         self.trouble, self.troubles = error, self.troubles + 1
         if not passes or self.troubles > MOST_TROUBLES:
             raise error
-        self.doubt = f"The last look failed ({_first_line(error)}); this is what the one before it showed."
-        return "running"
+        self.doubt = f"The last read failed ({_first_line(error)}); this is what the one before it showed."
+        return RUNNING
 
     def _asked_for(self) -> float:
         """Return the seconds that the cloud wants to be left alone."""
@@ -172,7 +172,7 @@ class Watch(Generic[SeenT]):
 
 
 async def say_nothing(_passed: float, _total: float, _message: str) -> None:
-    """Report to nobody."""
+    """Report nothing."""
 
 
 def _explained(error: NotFound, order: Order) -> NotFound:
@@ -180,16 +180,16 @@ def _explained(error: NotFound, order: Order) -> NotFound:
     hint, about = "", order.waitable.about
     if order.instead_of is not None:
         hint = (
-            f"The {order.name} that it was about is gone too: whether it was deleted or never came to be, nobody can "
-            f"tell. {order.waitable.lister} shows what there is."
+            f"The {order.name} that it was about is gone too: whether it was deleted or never existed cannot be "
+            f"known. {order.waitable.lister} shows what there is."
         )
     elif about is not None:
         hint = (
-            f"A {order.waitable.kind} is forgotten some time after its end: give {' and '.join(about.names)} to be "
-            f"told how its {about.kind} is, or look with {about.read.id} or {about.lister}."
+            f"A {order.waitable.kind} is forgotten some time after its end: give {' and '.join(about.names)} to "
+            f"learn how its {about.kind} is, or read it with {about.read.id} or {about.lister}."
         )
     elif order.waitable.can_go:
-        hint = "To wait until something is deleted, give gone=true."
+        hint = 'To wait until something is deleted, give until="deleted".'
     error.hint = f"{error.hint} {hint}".strip()
     return error
 

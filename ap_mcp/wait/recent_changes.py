@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ap_mcp.rules.wait_hints import wait_hint
 from ap_mcp.specs import Catalog, Operation
 from ap_mcp.summaries.base import Observation
-from ap_mcp.summaries.wait_hints import wait_call
 from ap_mcp.wait.poller import Now
 from ap_mcp.wait.targets import Order
 
@@ -17,8 +17,8 @@ MOST = 200
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A change: when, of what subject, the look at what was changed, what names that, and the id of what it made."""
+class RecentChange:
+    """A change: when, of what subject, the read of what was changed, what names that, and the id of what it made."""
 
     at: float
     subject: str
@@ -27,7 +27,7 @@ class Change:
     made: str
 
     def concerns(self, read: Operation, arguments: Mapping[str, Any]) -> bool:
-        """Say whether a look is at what was changed, or at something of the same subject in it."""
+        """Say whether a read is of what was changed, or at something of the same subject in it."""
         near = read.id == self.read or read.subject == self.subject
         return near and self.named.items() <= arguments.items()
 
@@ -43,7 +43,7 @@ class Recent:
     def __init__(self, catalog: Catalog, now: Now) -> None:
         self._catalog = catalog
         self._now = now
-        self._changed: deque[Change] = deque(maxlen=MOST)
+        self._changed: deque[RecentChange] = deque(maxlen=MOST)
 
     def note(self, answer: Observation) -> None:
         """Remember what a call has changed, if it was a change."""
@@ -55,16 +55,17 @@ class Recent:
         read = self._catalog[operation.target.read]
         if read.wait:
             named = {name: given.get(name) for name in read.wait.argument}
-            call = wait_call(answer) if wait and wait.argument.get(wait.takes_id, "").startswith("/") else None
-            made = call.arguments["id"] if call else ""
-            self._changed.append(Change(self._now(), operation.subject, read.id, named, made))
+            named_in_answer = wait is not None and wait.argument.get(wait.id, "").startswith("/")
+            hint = wait_hint(operation, given, answer.body) if named_in_answer else None
+            made = hint.arguments["id"] if hint else ""
+            self._changed.append(RecentChange(self._now(), operation.subject, read.id, named, made))
 
     def concerns(self, order: Order, arguments: Mapping[str, Any]) -> bool:
         """Say whether a thing, or what it is in, was changed a moment ago; what was made since shows nothing older.
 
         Args:
             order: what is waited for.
-            arguments: of the look, with names replaced by ids.
+            arguments: of the read, with names replaced by ids.
         """
         oldest = self._now() - MOMENT
         for each in reversed(self._changed):

@@ -2,26 +2,30 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 from ap_mcp.errors import CallRefused, Problem
 from ap_mcp.masking import mask
+from ap_mcp.rules.wait_hints import DELETED, ENDED, UNTIL
 from ap_mcp.specs import Catalog, Operation, tokens
-from ap_mcp.specs.waits import Wait
+from ap_mcp.specs.waits import DELETING, FAILURE, IDLE, SUCCESS, PhaseVerdict, Wait
 from ap_mcp.vendor import get, items, text, word
 from ap_mcp.wording import in_quotes, is_plain
 
 TITLE = "Wait for something to end"
-DESCRIPTION = "Waits until something has ended, then answers like its get tool. Repeat while it says running."
+DESCRIPTION = "Waits until something ends, then answers like its get tool. Repeat while it says running."
 LONGEST = 600
 USUAL = 50
 PARENTS = ("cluster_id", "namespace")
 PLACES = ("id", *PARENTS)
 """Arguments that become a part of a path."""
 
-Look: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]
+ReadKey: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]
 """An operation and its arguments."""
-Verdict: TypeAlias = Literal["succeeded", "failed", "running", "idle"]
+WaitVerdict: TypeAlias = Literal["succeeded", "failed", "running", "idle"]
+RUNNING: Final = "running"
+_VERDICTS: Mapping[PhaseVerdict | None, WaitVerdict] = {SUCCESS: "succeeded", FAILURE: "failed", IDLE: "idle"}
+"""Any other phase, an unknown one included, is no end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,12 @@ class Waitable:
     """A kind of thing that can be waited for.
 
     Attributes:
-        read: the operation that looks at it.
+        read: the operation that reads it.
         wait: what its phases mean.
         removal: what they mean while it is being deleted, if the specs say so.
         can_go: there is an operation that deletes it, or what it is about.
         lister: the operation that lists such things, if there is one.
-        about: what it is about, if it may be forgotten before anybody looks.
+        about: what it is about, if it may be forgotten before it is read.
     """
 
     kind: str
@@ -47,13 +51,13 @@ class Waitable:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The arguments of the look; one takes the id, unless a list is looked at and searched for it."""
+        """The arguments of the read; one takes the id, unless a list is read and searched for it."""
         return tuple(name for name in self.read.arguments if name in self.wait.argument)
 
     @property
     def parents(self) -> tuple[str, ...]:
         """Those among them that say where the thing is."""
-        return tuple(name for name in self.names if name != self.wait.takes_id)
+        return tuple(name for name in self.names if name != self.wait.id)
 
     @property
     def optional(self) -> tuple[str, ...]:
@@ -67,7 +71,7 @@ class Order:
 
     Attributes:
         given: the arguments of the call.
-        instead_of: the order whose thing is forgotten; this one looks at what that was about.
+        instead_of: the order whose thing is forgotten; this one reads what that was about.
     """
 
     waitable: Waitable
@@ -76,7 +80,7 @@ class Order:
 
     @property
     def read(self) -> Operation:
-        """The operation that looks."""
+        """The operation that reads."""
         return self.waitable.read
 
     @property
@@ -90,9 +94,13 @@ class Order:
         return f"{self.waitable.kind.replace('_', ' ')} {in_quotes(self.id)}"
 
     @property
-    def gone(self) -> bool:
+    def until_deleted(self) -> bool:
         """Whether the end is that it no longer exists; of a job, it is what the job is about that shall go."""
-        return bool(self.given.get("gone")) and self.waitable.about is None
+        return self._asks_for_deletion and self.waitable.about is None
+
+    @property
+    def _asks_for_deletion(self) -> bool:
+        return self.given.get(UNTIL) == DELETED
 
     @property
     def seconds(self) -> float:
@@ -101,16 +109,16 @@ class Order:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments of the look."""
+        """The arguments of the read."""
         return {name: self.given[name] if name in self.waitable.parents else self.id for name in self.waitable.names}
 
     @property
-    def look(self) -> Look:
-        """What is asked for, in a form that can be a key."""
+    def key(self) -> ReadKey:
+        """What is read, in a form that can be a key."""
         return self.read.id, tuple(self.arguments.items())
 
     def instead(self, body: Any = None) -> "Order | None":
-        """Return the order to look at what the thing is about; None if that is not known.
+        """Return the order to read what the thing is about; None if that is not known.
 
         Args:
             body: the last answer about the thing, if there was one; it knows best.
@@ -122,8 +130,9 @@ class Order:
         if not all(isinstance(value, str) and value for value in known.values()):
             return None
         where = {name: value for name, value in known.items() if name in about.parents}
-        removal = bool(self.given.get("gone")) or get(body, rules.type_at) in rules.deletion_types
-        given = {"kind": about.kind, "id": known[about.wait.takes_id], **where, "wait_s": self.seconds, "gone": removal}
+        removal = self._asks_for_deletion or get(body, rules.type_at) in rules.deletion_types
+        until = DELETED if removal else ENDED
+        given = {"kind": about.kind, "id": known[about.wait.id], **where, "wait_s": self.seconds, UNTIL: until}
         return Order(about, given, self)
 
     def narrowed(self, body: Any) -> Any:
@@ -139,11 +148,11 @@ class Order:
         kept = [each for each in every if get(each, item.id) == self.id]
         if not kept:
             ids = ", ".join(word(get(each, item.id)) for each in every[-10:]) or "none"
-            raise CallRefused(f"{self.read.id} shows no {item.kind} {in_quotes(self.id)}. It shows: {ids}.")
+            raise CallRefused(f"{self.read.id} shows no {self.waitable.kind} {in_quotes(self.id)}. It shows: {ids}.")
         return _replaced(body, tokens(item.list), kept)
 
-    def verdict(self, body: Any, *, left: bool = False) -> Verdict:
-        """Judge an answer by the phase in it; a phase nobody told us about is no end.
+    def verdict(self, body: Any, *, left: bool = False) -> WaitVerdict:
+        """Judge an answer by the phase in it; an unknown phase is no end.
 
         Args:
             body: the answer.
@@ -151,14 +160,14 @@ class Order:
         """
         wait, removal = self.waitable.wait, self.waitable.removal
         phase = get(body, wait.phase_at)
-        if not self.gone or removal is not None:
-            return _judged(removal if self.gone and removal else wait, phase)
+        if not self.until_deleted or removal is not None:
+            return _judged(removal if self.until_deleted and removal else wait, phase)
         # A deletion that is forgotten, or no longer goes on, has ended: what is at rest then has stayed.
-        return "failed" if (left or self.instead_of) and wait.ends(phase) else "running"
+        return "failed" if (left or self.instead_of) and wait.ends(phase) else RUNNING
 
     def is_leaving(self, body: Any) -> bool:
         """Say whether an answer shows the thing while it is being deleted."""
-        return get(body, self.waitable.wait.phase_at) in self.waitable.wait.deleting
+        return self.waitable.wait.verdict(get(body, self.waitable.wait.phase_at)) == DELETING
 
 
 def waitables(operations: Iterable[Operation], catalog: Catalog) -> dict[str, Waitable]:
@@ -178,7 +187,7 @@ def wait_schema(kinds: Iterable[str]) -> dict[str, Any]:
             "id": {"type": "string", "description": "Id; name of a cluster or release"},
             "cluster_id": {"type": "string"},
             "namespace": {"type": "string"},
-            "gone": {"type": "boolean", "description": "Wait for its deletion"},
+            UNTIL: {"type": "string", "enum": [ENDED, DELETED], "default": ENDED},
             "wait_s": {"type": "integer", "default": USUAL, "minimum": 0, "maximum": LONGEST},
         },
         "required": ["kind", "id"],
@@ -197,25 +206,21 @@ def misfits(known: Mapping[str, Waitable], arguments: Mapping[str, Any]) -> Iter
             yield Problem(name, f"is required for kind {kind}")
         if name not in (*waitable.parents, *waitable.optional) and name in arguments:
             yield Problem(name, f"must not be given for kind {kind}")
-    if arguments.get("gone") and not waitable.can_go:
+    if arguments.get(UNTIL) == DELETED and not waitable.can_go:
         can = ", ".join(each.kind for each in known.values() if each.can_go)
-        yield Problem("gone", f"must not be given for kind {kind}, which cannot be deleted; for these it may: {can}")
+        yield Problem(UNTIL, f"must not be {DELETED} for kind {kind}, which cannot be deleted; for these it may: {can}")
 
 
 def _waitable(kind: str, read: Operation, catalog: Catalog) -> Waitable:
     wait = read.wait
     if wait is None:
-        raise ValueError(f"{read.id} tells no end")
-    removals = [
-        each.wait
-        for each in catalog.values()
-        if each.method == "DELETE" and each.target is not None and each.target.read == read.id
-    ]
+        raise ValueError(f"{read.id} has no wait of its own")
+    removals = [each.wait for each in catalog.deletions_of(read.id)]
     telling = (each for each in removals if each is not None and each.operation == read.id)
     about = None
     if wait.resource is not None:
         resource = catalog[wait.resource.operation]
-        about = _waitable(resource.awaited_as or resource.summary, resource, catalog)
+        about = _waitable(resource.awaited_as or resource.id, resource, catalog)
     above = read.path.rpartition("/")[0]
     lister = next((each.id for each in catalog.values() if each.method == "GET" and each.path == above), "")
     can_go = bool(removals) or (about is not None and about.can_go)
@@ -228,12 +233,8 @@ def _id_at(body: Any, place: str) -> str:
     return shown if is_plain(shown) else ""
 
 
-def _judged(rules: Wait, phase: Any) -> Verdict:
-    if phase in rules.success:
-        return "succeeded"
-    if phase in rules.failure:
-        return "failed"
-    return "idle" if phase in rules.idle else "running"
+def _judged(wait: Wait, phase: Any) -> WaitVerdict:
+    return _VERDICTS.get(wait.verdict(phase), RUNNING)
 
 
 def _replaced(body: Any, path: Sequence[str], value: Any) -> Any:

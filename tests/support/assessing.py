@@ -86,7 +86,7 @@ class Scene:
         found = await assess(wanted, self.read, self.world.now, forbidden=forbidden, absent=absent)
         assert render(found).startswith(found.summary)
         assert found.verdict in ("go", "not_yet", "up_to_date")
-        assert (found.verdict == "not_yet") == bool(found.in_the_way)
+        assert (found.verdict == "not_yet") == bool(found.blockers)
         return found
 
     async def refusal(self, target: str, **more: Any) -> str:

@@ -35,10 +35,10 @@ def registry(*modules: Any) -> Mapping[str, ImpactOf]:
 
 
 async def build_impact(case: Case) -> Impact:
-    """Read what a call would touch, and tell what it would do.
+    """Read what a call would touch, and say what it would do.
 
     Raises:
-        CallRefused: nobody needs to be asked: it would fail, or breaks a rule.
+        CallRefused: no person needs to be asked: it would fail, or breaks a rule.
         ServiceError: the target itself could not be read; likewise `CloudUnreachable`.
     """
     builder = builders().get(case.operation.id)

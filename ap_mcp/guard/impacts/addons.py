@@ -1,14 +1,13 @@
 """What guarded calls on add-ons would do: changing, rolling back and removing them."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ap_mcp.binding import merge_patch
 from ap_mcp.guard.impacts.base import (
     Case,
-    Draft,
     Impact,
+    ImpactDraft,
     about_cluster,
     gather,
     impact_of,
@@ -18,14 +17,25 @@ from ap_mcp.guard.impacts.base import (
     refused,
 )
 from ap_mcp.rules import settings_diff
-from ap_mcp.summaries.addon_templates import as_object, size_line
-from ap_mcp.summaries.addons import BUSY, HEALTHY
-from ap_mcp.summaries.wait_hints import how_to_wait
-from ap_mcp.vendor import flag, get, items, moment, quoted, strings, text, word
+from ap_mcp.rules.addons import (
+    addon_name_of,
+    needs_reinstall,
+    runs_in_full,
+    runs_on,
+    size_line,
+    state_of,
+    states_to_roll_back,
+    template_of,
+    version_entry,
+    why_no_rollback,
+)
+from ap_mcp.rules.clusters import not_available
+from ap_mcp.rules.phases import ADDON, under_way, verdict
+from ap_mcp.rules.wait_hints import how_to_wait
+from ap_mcp.specs.waits import DELETING
+from ap_mcp.vendor import as_object, flag, get, moment, quoted, strings, text, word
 from ap_mcp.wording import age, few, plural
 
-CAN_BE_ROLLED_BACK = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")
-BROKEN = frozenset({"installFailed", "deleteFailed", "unknown"})
 STANDARD = frozenset({"coredns", "metrics-server"})
 IMAGE = ("basic", "image_version")
 
@@ -41,22 +51,20 @@ _BREAKS = {
     "cce-hpa-controller": "its autoscaling: workloads stay at the size they have",
     "vertical-pod-autoscaler": "its autoscaling: requests stay as they are",
 }
-_MINORS = re.compile(r"\^?v1\\?\.\(?(?P<minors>\d\d(?:\|\d\d)*)\)?(?:\\?\.?\.\*)?\$?")
-_MINOR = re.compile(r"v1\.(?P<minor>\d{1,3})(?![0-9])")
 
 
 @impact_of("update_addon")
 async def update_addon(case: Case) -> Impact:
-    """Tell where an add-on goes and which of its settings change."""
+    """Say where an add-on goes and which of its settings change."""
     cluster, addon = await _read(case)
-    name, version = _name(addon), text(get(addon, "/spec/version"))
+    name, version = addon_name_of(addon), text(get(addon, "/spec/version"))
     target = text(case.arguments.get("target_version")) or version
     values = _current_values(addon)
     _refuse_busy(addon)
     _refuse_unless_offered(addon, target)
     wanted = settings_diff.settings(case.arguments.get("values", {}))
     if wanted is None:
-        raise refused("values are nested too deep to be told")
+        raise refused("values are nested too deep to be shown")
     merged = merge_patch(values, wanted)
     _refuse_stars(addon, merged)
     found = settings_diff.changes(values, merged)
@@ -68,7 +76,7 @@ async def update_addon(case: Case) -> Impact:
     elif not found:
         draft.warnings.append("Neither its version nor a setting would change.")
     fallbacks = {each.path: _default(entry, each.keys) for each in found if not each.after}
-    draft.goes += settings_diff.told(found, fallbacks)
+    draft.goes += settings_diff.lines(found, fallbacks)
     draft.goes.append("its pods may restart")
     draft.stays.append("all its other settings: they are sent along as they are now")
     _about_way_back(draft, addon, upgrade=target != version)
@@ -78,24 +86,19 @@ async def update_addon(case: Case) -> Impact:
 
 @impact_of("rollback_addon")
 async def rollback_addon(case: Case) -> Impact:
-    """Tell to which version an add-on goes back; refuse where the service would."""
+    """Say to which version an add-on goes back; refuse where the service would."""
     cluster, addon = await _read(case)
-    name, version = _name(addon), text(get(addon, "/spec/version"))
-    previous, status = text(get(addon, "/status/previousVersion")), _status(addon)
-    if flag(get(addon, "/status/isRollbackable")) is not True:
-        why = "the service does not say (isRollbackable) that there is a version to go back to"
-        raise refused(f"add-on {word(name)} cannot be rolled back: {why}")
-    if status not in CAN_BE_ROLLED_BACK:
-        why = f"it is {word(status)} and must be one of: {', '.join(CAN_BE_ROLLED_BACK)}"
-        raise refused(f"add-on {word(name)} cannot be rolled back: {why}", _wait_for(addon))
+    name, version = addon_name_of(addon), text(get(addon, "/spec/version"))
+    previous = text(get(addon, "/status/previousVersion"))
+    _refuse_unless_rollbackable(addon)
     where = f"from {word(version)} to {word(previous) if previous else 'the version before its last upgrade'}"
     draft = _draft(case, cluster, addon, f"Rolls back add-on {word(name)} {where} in cluster {name_of(cluster)}.")
     if previous:
         entry = await _version_entry(draft, name, previous)
-        if _runs_on(entry, get(cluster, "/spec/version")) is False:
+        if runs_on(entry, text(get(cluster, "/spec/version"))) is False:
             draft.warnings.append(f"{word(previous)} does not run on this cluster's version.")
     else:
-        draft.warnings.append("The version it goes back to is not told.")
+        draft.warnings.append("The version it goes back to is not reported.")
         draft.unknown.append("which version it goes back to")
     draft.goes += [f"version {word(version)}, and the settings made since the last upgrade", "its pods may restart"]
     draft.fact("way forward", f"update_addon, if {word(version)} is offered then")
@@ -106,13 +109,13 @@ async def rollback_addon(case: Case) -> Impact:
 
 @impact_of("delete_addon")
 async def delete_addon(case: Case) -> Impact:
-    """Tell what an add-on is for, and what goes with it."""
+    """Say what an add-on is for, and what goes with it."""
     cluster, addon = await _read(case)
-    name, status = _name(addon), _status(addon)
-    if status == "deleting":
+    name, status = addon_name_of(addon), _status(addon)
+    if verdict(ADDON, status) == DELETING:
         raise refused(f"add-on {word(name)} is being deleted already", _wait_for(addon))
     draft = _draft(case, cluster, addon, f"Removes add-on {word(name)} from cluster {name_of(cluster)}.")
-    if status in BUSY:
+    if under_way(ADDON, status):
         draft.warnings.append(f"It is {word(status)}: something is under way.")
     if about := get(addon, "/spec/description"):
         draft.fact("is for", quoted(about, 200))
@@ -148,109 +151,123 @@ async def _read(case: Case) -> tuple[Any, Any]:
     return cluster, addon
 
 
-def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> Draft:
+def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> ImpactDraft:
     """Begin an impact with what the add-on is now, and where."""
-    draft = Draft(case, _name(addon), sentence)
+    draft = ImpactDraft(case, addon_name_of(addon), sentence)
     uid, version, status = text(get(addon, "/metadata/uid")), text(get(addon, "/spec/version")), _status(addon)
     said = next((each for key in ("message", "Reason") if (each := text(get(addon, f"/status/{key}")))), "")
-    told = f", the service says {quoted(said, 200)}" if said and status not in BUSY | {HEALTHY} else ""
-    draft.fact("add-on", f"{word(_name(addon))} {word(version)}, id {word(uid)}")
-    draft.fact("status", f"{word(status)}{told}")
+    because = (
+        f", the service says {quoted(said, 200)}"
+        if said and not (runs_in_full(status) or under_way(ADDON, status))
+        else ""
+    )
+    draft.fact("add-on", f"{word(addon_name_of(addon))} {word(version)}, id {word(uid)}")
+    draft.fact("status", f"{word(status)}{because}")
     draft.fact("age", age(moment(get(addon, "/metadata/creationTimestamp")), case.now))
     about_cluster(draft, cluster, whole=False)
     draft.fact("cluster version", word(get(cluster, "/spec/version")))
-    phase = text(get(cluster, "/status/phase"))
-    if phase != "Available":
-        draft.warnings.append(f"The cluster is {word(phase) if phase else 'in no told phase'}, not Available.")
-    if status in BROKEN:
+    if odd := not_available(cluster):
+        draft.warnings.append(odd)
+    if needs_reinstall(status):
         draft.warnings.append(f"The add-on is {word(status)}: deleting and installing it anew is the usual way out.")
-    draft.stable["addon"] = {"id": uid, "name": _name(addon), "version": version, "status": status}
+    draft.stable["addon"] = {"id": uid, "name": addon_name_of(addon), "version": version, "status": status}
     return draft
 
 
-def _name(addon: Any) -> str:
-    return text(get(addon, "/spec/addonTemplateName")) or text(get(addon, "/metadata/name"))
-
-
 def _status(addon: Any) -> str:
-    return text(get(addon, "/status/status")) or "not told"
+    return state_of(addon) or "not reported"
 
 
 def _wait_for(addon: Any) -> str:
     where = {"cluster_id": text(get(addon, "/spec/clusterID")), "addon_id": text(get(addon, "/metadata/uid"))}
-    return how_to_wait("get_addon", addon, **where) if _status(addon) in BUSY else ""
+    return how_to_wait("get_addon", addon, **where) if under_way(ADDON, state_of(addon)) else ""
 
 
 def _current_values(addon: Any) -> Mapping[str, Any]:
     """Return the values an update is laid over; without them it would reset all others."""
     values = get(addon, "/spec/values")
     if not isinstance(values, Mapping) or settings_diff.settings(values) is None:
-        why = "the service did not tell its current values, and those that an update leaves out go back to defaults"
-        raise refused(f"add-on {word(_name(addon))} cannot be changed safely: {why}")
+        why = "the service did not report its current values, and those that an update leaves out go back to defaults"
+        raise refused(f"add-on {word(addon_name_of(addon))} cannot be changed safely: {why}")
     return values
 
 
 def _refuse_busy(addon: Any) -> None:
-    if _status(addon) in BUSY:
-        raise refused(f"add-on {word(_name(addon))} is {_status(addon)}, so it cannot be changed now", _wait_for(addon))
+    if under_way(ADDON, state_of(addon)):
+        raise refused(
+            f"add-on {word(addon_name_of(addon))} is {_status(addon)}, so it cannot be changed now", _wait_for(addon)
+        )
+
+
+def _refuse_unless_rollbackable(addon: Any) -> None:
+    """Refuse what the service would refuse: there is no version to go back to, or the state forbids it."""
+    what, obstacle = f"add-on {word(addon_name_of(addon))} cannot be rolled back", why_no_rollback(addon)
+    if obstacle == "state":
+        wanted = ", ".join(states_to_roll_back())
+        raise refused(f"{what}: it is {word(_status(addon))} and must be one of: {wanted}", _wait_for(addon))
+    if obstacle:
+        why = "the service does not say (isRollbackable) that there is a version to go back to"
+        raise refused(f"{what}: {why}")
 
 
 def _refuse_unless_offered(addon: Any, target: str) -> None:
     offered, version = strings(addon, "/status/targetVersions"), text(get(addon, "/spec/version"))
     if target not in {version, *offered}:
         ways = few([word(each) for each in offered]) if offered else "none"
-        what = f"add-on {word(_name(addon))} {word(version)} cannot go to {word(target)}"
+        what = f"add-on {word(addon_name_of(addon))} {word(version)} cannot go to {word(target)}"
         raise refused(f"{what}; offered for this cluster: {ways}")
 
 
 def _refuse_stars(addon: Any, merged: Any) -> None:
     """Refuse to send back what the service itself hid: it would become the value."""
     if starred := settings_diff.starred(merged):
-        what = f"the change would set these settings of add-on {word(_name(addon))} to asterisks: {few(starred)}"
+        what = (
+            f"the change would set these settings of add-on {word(addon_name_of(addon))} to asterisks: {few(starred)}"
+        )
         raise refused(what, "The service hides their values: give the real ones in values.")
 
 
 def _doing(addon: Any, target: str, count: int) -> str:
-    name, version = word(_name(addon)), word(get(addon, "/spec/version"))
+    name, version = word(addon_name_of(addon)), word(get(addon, "/spec/version"))
     if target == text(get(addon, "/spec/version")):
         return f"Changes {plural(count, 'setting') if count else 'no setting'} of add-on {name} {version}"
     also = f" and changes {plural(count, 'setting')}" if count else ""
     return f"Upgrades add-on {name} from {version} to {word(target)}{also}"
 
 
-async def _template(draft: Draft, name: str, what: str) -> Any:
-    """Return the template of an add-on; None if it could not be read or is not there, which is said."""
+async def _templates(draft: ImpactDraft, name: str, what: str) -> Any:
+    """Return what list_addon_templates answers about an add-on; None if it could not be read, which is said."""
     answers = await gather(draft.case, templates=look("list_addon_templates", template_name=name))
-    body = draft.told(answers, "templates", what)
-    found = next((each for each in items(body, "/items") if text(get(each, "/metadata/name")) == name), None)
-    if body is not None and found is None:
+    body = draft.answer(answers, "templates", what)
+    if body is not None and template_of(body, name) is None:
         draft.unknown.append(f"{what}: its template is not listed any more")
-    return found
+        return None
+    return body
 
 
-async def _mandatory(draft: Draft, name: str) -> bool | None:
+async def _mandatory(draft: ImpactDraft, name: str) -> bool | None:
     what = "whether it is mandatory"
-    template = await _template(draft, name, what)
-    mandatory = flag(get(template, "/spec/require"))
-    if template is not None and mandatory is None:
+    body = await _templates(draft, name, what)
+    mandatory = flag(get(template_of(body, name), "/spec/require"))
+    if body is not None and mandatory is None:
         draft.unknown.append(what)
     return mandatory
 
 
-async def _version_entry(draft: Draft, name: str, version: str) -> Any:
-    """Return what the template says of one version; None if it says nothing."""
+async def _version_entry(draft: ImpactDraft, name: str, version: str) -> Any:
+    """Return what the template says of one version; None if it says nothing, which is said."""
     what = f"on which cluster versions {word(name)} {word(version)} runs"
-    template = await _template(draft, name, what)
-    entry = next((each for each in items(template, "/spec/versions") if text(get(each, "/version")) == version), None)
-    if template is not None and entry is None:
+    body = await _templates(draft, name, what)
+    entry = version_entry(body, name, version)
+    if body is not None and entry is None:
         draft.unknown.append(f"{what}: its template does not list this version")
     return entry
 
 
-def _about_target(draft: Draft, entry: Any, cluster: Any, target: str) -> None:
-    """Tell whether the version fits the cluster; refuse one that does not."""
+def _about_target(draft: ImpactDraft, entry: Any, cluster: Any, target: str) -> None:
+    """Say whether the version fits the cluster; refuse one that does not."""
     version = get(cluster, "/spec/version")
-    fits = _runs_on(entry, version)
+    fits = runs_on(entry, text(version))
     if fits is False:
         raise refused(f"{word(draft.name)} {word(target)} does not run on cluster version {word(version)}")
     if entry is not None and fits is None:
@@ -259,20 +276,7 @@ def _about_target(draft: Draft, entry: Any, cluster: Any, target: str) -> None:
         draft.warnings.append(f"{word(target)} is not marked as stable.")
 
 
-def _runs_on(entry: Any, cluster_version: Any) -> bool | None:
-    """Say whether a version of a template fits a cluster version; None if its patterns cannot be read.
-
-    The patterns are regular expressions of the cloud's: only their usual form is read, none is ever run.
-    """
-    minor = _MINOR.match(text(cluster_version))
-    patterns = [each for support in items(entry, "/supportVersions") for each in strings(support, "/clusterVersion")]
-    read = [_MINORS.fullmatch(each) for each in patterns]
-    if minor and any(each and minor["minor"] in each["minors"].split("|") for each in read):
-        return True
-    return False if minor and read and all(read) else None
-
-
-def _about_image(draft: Draft, merged: Any, wanted: Mapping[str, Any], entry: Any) -> None:
+def _about_image(draft: ImpactDraft, merged: Any, wanted: Mapping[str, Any], entry: Any) -> None:
     """Warn when the image of the old version would be kept: that setting is not one of the user's."""
     kept, own = settings_diff.at(merged, IMAGE), get(entry, "/input/basic/image_version")
     if isinstance(kept, str) and isinstance(own, str) and kept != own and not settings_diff.names(wanted, IMAGE):
@@ -289,7 +293,7 @@ def _default(entry: Any, way: tuple[str, ...]) -> str:
     return settings_diff.shown_at(defaults, way) or "its default"
 
 
-def _about_way_back(draft: Draft, addon: Any, *, upgrade: bool) -> None:
+def _about_way_back(draft: ImpactDraft, addon: Any, *, upgrade: bool) -> None:
     version, previous = text(get(addon, "/spec/version")), text(get(addon, "/status/previousVersion"))
     can_now = flag(get(addon, "/status/isRollbackable")) is True
     if upgrade:
@@ -301,12 +305,12 @@ def _about_way_back(draft: Draft, addon: Any, *, upgrade: bool) -> None:
     draft.stable["rollback"] = [can_now, previous]
 
 
-def _about_own_settings(draft: Draft, addon: Any) -> None:
+def _about_own_settings(draft: ImpactDraft, addon: Any) -> None:
     """Name the settings that differ from the defaults: whoever installs it again must set them again."""
     values, form = get(addon, "/spec/values"), get(addon, "/status/currentVersion/input")
     if settings_diff.settings(values) is None or settings_diff.settings(form) is None:
         draft.goes.append("its settings")
-        draft.unknown.append("which of its settings differ from the defaults: the service did not tell them")
+        draft.unknown.append("which of its settings differ from the defaults: the service did not report them")
         return
     defaults = {"basic": get(form, "/basic", {}), "custom": get(form, "/parameters/custom", {})}
     found = settings_diff.changes(defaults, {key: get(values, f"/{key}", {}) for key in defaults})

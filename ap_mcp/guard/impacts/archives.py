@@ -98,7 +98,7 @@ def _named(chart_yaml: bytes) -> ChartName:
 def _only(pairs: list[tuple[Any, Any]], key: str, form: re.Pattern[str]) -> str:
     """Return the one text under a key; some readers take `Name` for `name`, so that must not stand beside it."""
     values = [value for each, value in pairs if isinstance(each.value, str) and each.value.casefold() == key]
-    told = values[0] if len(values) == 1 else None
-    if told is None or told.tag != "tag:yaml.org,2002:str" or not form.fullmatch(told.value):
+    found = values[0] if len(values) == 1 else None
+    if found is None or found.tag != "tag:yaml.org,2002:str" or not form.fullmatch(found.value):
         raise NoChart(f"its Chart.yaml does not say plainly which {key} it has")
-    return str(told.value)
+    return str(found.value)

@@ -1,4 +1,4 @@
-"""What a guarded call would do, read from the live cloud and told to the person who must agree.
+"""What a guarded call would do, read from the live cloud and shown to the person who must agree.
 
 A builder is a function from a `Case` to an `Impact`, found by the operation it is for:
 
@@ -7,7 +7,7 @@ A builder is a function from a `Case` to an `Impact`, found by the operation it 
         answers = await gather(case, cluster=look("get_cluster", cluster_id=…), addon=look("get_addon", …))
         addon = answers.needed("addon")
         must_belong(case, addon, "/spec/clusterID", "add-on")
-        draft = Draft(case, name=…, sentence="Removes the add-on …")
+        draft = ImpactDraft(case, name=…, sentence="Removes the add-on …")
         about_cluster(draft, answers.needed("cluster"))
         return draft.impact()
 
@@ -26,8 +26,9 @@ from typing import Any
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, ServiceError
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import Reader, read_together
+from ap_mcp.rules.clusters import tags_of
 from ap_mcp.specs import Effect, Operation
-from ap_mcp.vendor import get, items, moment, quoted, text, word
+from ap_mcp.vendor import get, moment, quoted, text, word
 from ap_mcp.wording import age, clean, few
 
 CLUSTER = "cluster_id"
@@ -47,7 +48,7 @@ class Case:
         arguments: its flat arguments, the cluster as an id.
         effect: the gravest effect of this very call.
         read: reads from the cloud.
-        clock: tells the service's time; asked after the reads, whose answers carry it.
+        clock: gives the service's time; asked after the reads, whose answers carry it.
         files: content of the local files that arguments name, by argument.
     """
 
@@ -82,7 +83,7 @@ class Impact:
         goes: what goes away or changes with it.
         stays: what stays and may keep costing.
         warnings: what should make one hesitate.
-        unknown: what the API cannot tell or could not be read.
+        unknown: what the API cannot say or could not be read.
         stable: what the fingerprint covers: ids, versions, phases, counts and options; no ages, no times.
         settled: arguments as they are sent, where what was given leaves the service a choice.
     """
@@ -110,7 +111,9 @@ class Impact:
         object.__setattr__(self, "stable", MappingProxyType(json.loads(_canonical(dict(self.stable)))))
         object.__setattr__(self, "settled", MappingProxyType(dict(self.settled)))
         if not self.name:
-            raise CallRefused(f"Refused: {self.operation} acts on something whose name is not told. Nothing was sent.")
+            raise CallRefused(
+                f"Refused: {self.operation} acts on something whose name is not reported. Nothing was sent."
+            )
 
     def text(self) -> str:
         """Return it as a person reads it: what happens, what to beware of, what it is, what goes and stays."""
@@ -128,7 +131,7 @@ class Impact:
 
     def structured(self) -> dict[str, Any]:
         """Return it as JSON; what is empty is left out."""
-        told: dict[str, Any] = {
+        every: dict[str, Any] = {
             "operation": self.operation,
             "effect": self.effect,
             "name": self.name,
@@ -139,11 +142,11 @@ class Impact:
             "stays": list(self.stays),
             "unknown": list(self.unknown),
         }
-        return {key: value for key, value in told.items() if value} | {"fingerprint": self.fingerprint()}
+        return {key: value for key, value in every.items() if value} | {"fingerprint": self.fingerprint()}
 
 
 @dataclass
-class Draft:
+class ImpactDraft:
     """An impact being written."""
 
     case: Case
@@ -162,7 +165,7 @@ class Draft:
         if value:
             self.facts.append((label, value))
 
-    def told(self, answers: "Answers", name: str, what: str) -> Any:
+    def answer(self, answers: "Answers", name: str, what: str) -> Any:
         """Return an answer, or None if it could not be read; then that is said, and counts as a warning."""
         error = answers.error(name)
         if error is None:
@@ -171,8 +174,8 @@ class Draft:
         return None
 
     def listed(self, answers: "Answers", name: str, pointer: str, what: str) -> list[dict[str, Any]] | None:
-        """Return the entries of an answer that lists things, or None as `told` does."""
-        body = self.told(answers, name, what)
+        """Return the entries of an answer that lists things, or None as `answer` does."""
+        body = self.answer(answers, name, what)
         found = None if body is None else entries(body, pointer)
         if body is not None and found is None:
             self.unread(name, what, "the answer is no list")
@@ -273,7 +276,7 @@ async def gather(case: Case, /, **looks: Look) -> Answers:
 
 
 def refused(why: str, after: str = "") -> CallRefused:
-    """Return the refusal of a call that nobody needs to be asked about."""
+    """Return the refusal of a call that no person needs to be asked about."""
     return CallRefused(f"Refused: {why}. Nothing was sent." + (f" {after}" if after else ""))
 
 
@@ -295,11 +298,6 @@ def entries(body: Any, pointer: str = "") -> list[dict[str, Any]] | None:
     return [each for each in found if isinstance(each, dict)] if isinstance(found, list) else None
 
 
-def tags_of(cluster: Any) -> dict[str, str]:
-    """Return a cluster's tags."""
-    return {text(get(each, "/key")): text(get(each, "/value")) for each in items(cluster, "/spec/clusterTags")}
-
-
 def pair(key: str, value: str) -> str:
     """Return a tag, fit to be shown."""
     return f"{word(key)}={tag_value(key, value)}"
@@ -315,7 +313,7 @@ def name_of(cluster: Any) -> str:
     return word(get(cluster, "/metadata/name") or get(cluster, "/metadata/uid"))
 
 
-def about_cluster(draft: Draft, cluster: Any, *, whole: bool = True) -> None:
+def about_cluster(draft: ImpactDraft, cluster: Any, *, whole: bool = True) -> None:
     """Note which cluster it is and how it stands.
 
     Args:
@@ -334,8 +332,8 @@ def about_cluster(draft: Draft, cluster: Any, *, whole: bool = True) -> None:
     stands = word(phase) if phase else "of unknown phase"
     draft.fact("cluster", f"{name_of(cluster)}{also}, {stands}, id {word(uid)}")
     if whole:
-        draft.fact("version", word(version) if version else "not told")
-        draft.fact("age", age(moment(get(cluster, "/metadata/creationTimestamp")), draft.case.now) or "not told")
+        draft.fact("version", word(version) if version else "not reported")
+        draft.fact("age", age(moment(get(cluster, "/metadata/creationTimestamp")), draft.case.now) or "not reported")
         draft.fact("tags", few([pair(key, value) for key, value in sorted(tags.items())]) or "none")
     if sign := production_sign(cluster):
         draft.warnings.append(f"The cluster looks like production: {sign}.")

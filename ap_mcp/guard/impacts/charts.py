@@ -9,7 +9,7 @@ from typing import Any
 from anyio import to_thread
 
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
-from ap_mcp.guard.impacts.base import Case, Draft, Impact, entries, gather, impact_of, look, refused
+from ap_mcp.guard.impacts.base import Case, Impact, ImpactDraft, entries, gather, impact_of, look, refused
 from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
 from ap_mcp.wording import NAMED, age, few, plural
 
@@ -35,7 +35,7 @@ class Use:
 
 @impact_of("delete_chart")
 async def delete_chart(case: Case) -> Impact:
-    """Tell which chart would be gone, and which releases were made from it."""
+    """Say which chart would be gone, and which releases were made from it."""
     answers = await gather(case, chart=_chart_look(case), clusters=look("list_clusters"))
     chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
     draft = _draft(case, chart, f"Deletes the stored chart {title(chart)} for good.")
@@ -51,7 +51,7 @@ async def delete_chart(case: Case) -> Impact:
 
 @impact_of("update_chart")
 async def update_chart(case: Case) -> Impact:
-    """Tell which stored archive would be replaced, by what, and which releases were made from it."""
+    """Say which stored archive would be replaced, by what, and which releases were made from it."""
     answers = await gather(case, chart=_chart_look(case), clusters=look("list_clusters"))
     chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
     draft = _draft(case, chart, f"Replaces the archive of the stored chart {title(chart)}.")
@@ -66,12 +66,12 @@ async def update_chart(case: Case) -> Impact:
 
 @impact_of("upload_chart")
 async def upload_chart(case: Case) -> Impact:
-    """Tell which stored chart an upload would overwrite, if it may and there is one."""
+    """Say which stored chart an upload would overwrite, if it may and there is one."""
     answers = await gather(case, charts=look("list_charts"), clusters=look("list_clusters"))
     name = text(PurePath(text(case.arguments.get(FILE))).name)
     overwrites = bool(case.arguments.get("override"))
     also = " and overwrites what is stored of it" if overwrites else ""
-    draft = Draft(case, name, f"Uploads the chart file {quoted(name)}{also}.")
+    draft = ImpactDraft(case, name, f"Uploads the chart file {quoted(name)}{also}.")
     new = await _new_chart(draft)
     _about_file(draft, new)
     if new is None:
@@ -125,7 +125,7 @@ def releases_in(body: Any) -> list[dict[str, Any]] | None:
 def revision_of(release: Any) -> str:
     """Return the revision of a release as a text."""
     found = number(get(release, "/version"))
-    return "not told" if found is None else str(int(found))
+    return "not reported" if found is None else str(int(found))
 
 
 def _chart_look(case: Case) -> Any:
@@ -136,32 +136,32 @@ def _is(chart: Any, new: ChartName) -> bool:
     return (text(get(chart, "/name")), text(get(chart, "/version"))) == (new.name, new.version)
 
 
-def _draft(case: Case, chart: Any, sentence: str) -> Draft:
-    draft = Draft(case, text(get(chart, "/name")), sentence)
+def _draft(case: Case, chart: Any, sentence: str) -> ImpactDraft:
+    draft = ImpactDraft(case, text(get(chart, "/name")), sentence)
     _about_chart(draft, chart)
     return draft
 
 
-def _about_chart(draft: Draft, chart: Any) -> None:
+def _about_chart(draft: ImpactDraft, chart: Any) -> None:
     """Note what is stored now."""
     uid, changed = text(get(chart, "/id")), moment(get(chart, "/update_at") or get(chart, "/create_at"))
     draft.fact("chart", f"{title(chart)}, id {word(uid)}")
-    draft.fact("last changed", f"{since} ago" if (since := age(changed, draft.case.now)) else "not told")
+    draft.fact("last changed", f"{since} ago" if (since := age(changed, draft.case.now)) else "not reported")
     if flag(get(chart, "/public")):
         draft.warnings.append("It is visible to others, who may use it too.")
-    told = {key: text(get(chart, f"/{key}")) for key in ("id", "name", "version", "public", "update_at")}
-    draft.stable["charts"] = [*draft.stable.get("charts", []), told]
+    seen = {key: text(get(chart, f"/{key}")) for key in ("id", "name", "version", "public", "update_at")}
+    draft.stable["charts"] = [*draft.stable.get("charts", []), seen]
 
 
-async def _new_chart(draft: Draft) -> ChartName | None:
-    """Return which chart the local file says it holds; None if nobody can say, which is told.
+async def _new_chart(draft: ImpactDraft) -> ChartName | None:
+    """Return which chart the local file says it holds; None if that cannot be known, which is said.
 
     Raises:
-        CallRefused: the file is no chart, so that nobody can say what an upload overwrites.
+        CallRefused: the file is no chart, so that it cannot be known what an upload overwrites.
     """
     content = draft.case.files.get(FILE)
     if content is None:
-        draft.unknown.append("which chart the file holds: it was not looked into")
+        draft.unknown.append("which chart the file holds: it was not read")
         draft.warnings.append("Could not be read: which chart the file holds.")
         if "chart_id" not in draft.case.arguments and draft.case.arguments.get("override"):
             draft.unknown.append("which stored chart it overwrites")
@@ -171,10 +171,10 @@ async def _new_chart(draft: Draft) -> ChartName | None:
         return await to_thread.run_sync(chart_in, content)
     except NoChart as error:
         path = quoted(draft.case.arguments.get(FILE))
-        raise refused(f"nobody can say which chart the file {path} holds: {error}") from error
+        raise refused(f"which chart the file {path} holds cannot be known: {error}") from error
 
 
-def _about_file(draft: Draft, new: ChartName | None) -> None:
+def _about_file(draft: ImpactDraft, new: ChartName | None) -> None:
     """Note the local file and the options of the upload."""
     arguments, content = draft.case.arguments, draft.case.files.get(FILE)
     size = f", {len(content)} bytes" if content is not None else ""
@@ -187,8 +187,8 @@ def _about_file(draft: Draft, new: ChartName | None) -> None:
         draft.goes.append(f"visibility: {'visible to others' if arguments['visible'] else 'hidden from others'}")
 
 
-def _compare(draft: Draft, chart: Any, new: ChartName) -> None:
-    """Tell what a stored chart becomes, and warn when the file is for another one."""
+def _compare(draft: ImpactDraft, chart: Any, new: ChartName) -> None:
+    """Say what a stored chart becomes, and warn when the file is for another one."""
     if new.name != text(get(chart, "/name")):
         draft.warnings.append(f"The file holds another chart: {word(new.name)}, not {word(get(chart, '/name'))}.")
     elif new.version == text(get(chart, "/version")):
@@ -205,8 +205,8 @@ def _other_versions(stored: Sequence[Any], new: ChartName) -> list[str]:
     return [f"other stored versions of {word(new.name)}: {few([word(each) for each in others])}"] if others else []
 
 
-async def _about_uses(draft: Draft, clusters: Sequence[Any] | None, chart: Any) -> None:
-    """Tell which releases were made from a chart that is replaced."""
+async def _about_uses(draft: ImpactDraft, clusters: Sequence[Any] | None, chart: Any) -> None:
+    """Say which releases were made from a chart that is replaced."""
     used, others = await _uses(draft, clusters, chart)
     draft.stays += _lines(used, "as it is until its next upgrade")
     if used:
@@ -215,8 +215,8 @@ async def _about_uses(draft: Draft, clusters: Sequence[Any] | None, chart: Any) 
     draft.fact("releases of other versions", str(len(others)) if others else "")
 
 
-async def _uses(draft: Draft, clusters: Sequence[Any] | None, chart: Any) -> tuple[list[Use], list[Use]]:
-    """Return the releases of this version of a chart, and those of others; what was not looked into is told."""
+async def _uses(draft: ImpactDraft, clusters: Sequence[Any] | None, chart: Any) -> tuple[list[Use], list[Use]]:
+    """Return the releases of this version of a chart, and those of others; what was not read is said."""
     if clusters is None:
         return [], []
     named = {text(get(each, "/metadata/uid")): text(get(each, "/metadata/name")) for each in clusters}
@@ -250,15 +250,15 @@ def _use(release: Any, cluster: str) -> Use:
     return Use(
         place=f"release {word(f'{namespace}/{name}')} in {word(cluster)}",
         version=text(get(release, "/chart_version")),
-        status=text(get(release, "/status")) or "not told",
+        status=text(get(release, "/status")) or "not reported",
         revision=revision_of(release),
     )
 
 
-def _about_unread(draft: Draft, unread: Sequence[str], left_out: int) -> None:
+def _about_unread(draft: ImpactDraft, unread: Sequence[str], left_out: int) -> None:
     if unread:
         draft.unknown.append(f"{USES} in {few(unread)}: could not be read")
         draft.warnings.append(f"Could not be read: the releases of {plural(len(unread), 'cluster')}.")
     if left_out:
-        draft.unknown.append(f"{USES} in {plural(left_out, 'more cluster')}: only {MOST_CLUSTERS} are looked into")
-        draft.warnings.append(f"Not looked into: the releases of {plural(left_out, 'more cluster')}.")
+        draft.unknown.append(f"{USES} in {plural(left_out, 'more cluster')}: only {MOST_CLUSTERS} are read")
+        draft.warnings.append(f"Not read: the releases of {plural(left_out, 'more cluster')}.")

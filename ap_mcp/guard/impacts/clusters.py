@@ -6,8 +6,8 @@ from typing import Any
 from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
-    Draft,
     Impact,
+    ImpactDraft,
     about_cluster,
     gather,
     impact_of,
@@ -17,29 +17,24 @@ from ap_mcp.guard.impacts.base import (
     pair,
     refused,
     tag_value,
-    tags_of,
 )
-from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.rules.clusters import phase_of, tags_of
+from ap_mcp.rules.deletion import Chosen, chosen
+from ap_mcp.rules.phases import CLUSTER, under_way, verdict
+from ap_mcp.rules.wait_hints import how_to_wait
+from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, items, quoted, text, word
 from ap_mcp.wording import few, plural
 
-LOGS = "lts_reclaim_policy"
-KEPT = "skip"
 _IF_IT_FAILS = {
-    "block": "the deletion stops if that fails",
-    "try": "if that fails they stay and may keep costing",
+    "stop": "the deletion stops if that fails",
+    "continue": "if that fails they stay and may keep costing",
 }
-_LOGS = {
-    "Delete_Log_Group": ("the log group with all its logs", ""),
-    "Delete_Master_Log_Stream": ("the control plane's logs", "all other logs, in LTS"),
-    "Retain": ("", "all logs, in LTS"),
-}
-_BUSY = ("Creating", "Upgrading", "RollingBack", "ScalingUp", "ScalingDown", "Resizing")
 
 
 @impact_of("delete_cluster")
 async def delete_cluster(case: Case) -> Impact:
-    """Tell what goes with a cluster, and what it leaves behind."""
+    """Say what goes with a cluster, and what it leaves behind."""
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
@@ -49,13 +44,13 @@ async def delete_cluster(case: Case) -> Impact:
         endpoints=look("get_cluster_endpoints", **named),
     )
     cluster = answers.needed("cluster")
-    phase, job = text(get(cluster, "/status/phase")), text(get(cluster, "/status/jobID"))
-    if phase == "Deleting":
+    phase, job = phase_of(cluster), text(get(cluster, "/status/jobID"))
+    if verdict(CLUSTER, phase) == DELETING:
         wait = how_to_wait("get_cluster", cluster, cluster_id=case.cluster_id)
         follow = f' get_job(job_id="{word(job)}") shows how far it is.' if job else ""
         raise refused(f"cluster {name_of(cluster)} is being deleted already", wait + follow)
     draft = _draft(case, cluster, f"Deletes cluster {name_of(cluster)} for good, with everything that runs in it.")
-    if phase in _BUSY:
+    if under_way(CLUSTER, phase):
         draft.warnings.append(f"The cluster is {phase}: something is under way in it.")
     _about_releases(draft, answers)
     _about_addons(draft, answers)
@@ -63,7 +58,6 @@ async def delete_cluster(case: Case) -> Impact:
     if public:
         draft.stays.append("the EIP of its API server, which may keep costing")
     _about_options(draft)
-    _about_logs(draft)
     draft.unknown += [
         "which volumes there are, and what data is on them",
         "how many load balancers there are, and what runs beside the releases",
@@ -73,7 +67,7 @@ async def delete_cluster(case: Case) -> Impact:
 
 @impact_of("update_cluster")
 async def update_cluster(case: Case) -> Impact:
-    """Tell which pod subnets a cluster would lose or gain, and which of its names change."""
+    """Say which pod subnets a cluster would lose or gain, and which of its names change."""
     cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
     wanted: list[str] | None = case.arguments.get("eni_subnet_ids")
     has = [text(get(each, "/subnetID")) for each in items(cluster, "/spec/eniNetwork/subnets")]
@@ -92,7 +86,7 @@ async def update_cluster(case: Case) -> Impact:
 
 @impact_of("get_cluster_certificate")
 async def get_cluster_certificate(case: Case) -> Impact:
-    """Tell how long a kubeconfig opens a cluster, from where, and for whom."""
+    """Say how long a kubeconfig opens a cluster, from where, and for whom."""
     named = {"cluster_id": case.cluster_id}
     looks = {"cluster": look("get_cluster", **named), "endpoints": look("get_cluster_endpoints", **named)}
     answers = await gather(case, **looks)
@@ -113,7 +107,7 @@ async def get_cluster_certificate(case: Case) -> Impact:
 
 @impact_of("set_cluster_public_access")
 async def set_cluster_public_access(case: Case) -> Impact:
-    """Tell what is exposed to the internet, or cut off from it."""
+    """Say what is exposed to the internet, or cut off from it."""
     named = {"cluster_id": case.cluster_id}
     looks = {"cluster": look("get_cluster", **named), "endpoints": look("get_cluster_endpoints", **named)}
     answers = await gather(case, **looks)
@@ -139,7 +133,7 @@ async def set_cluster_public_access(case: Case) -> Impact:
 
 @impact_of("delete_cluster_tags")
 async def delete_cluster_tags(case: Case) -> Impact:
-    """Tell which tags a cluster would lose."""
+    """Say which tags a cluster would lose."""
     cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
     tags, keys = tags_of(cluster), [text(each) for each in case.arguments.get("keys", [])]
     lost = {key: value for key, value in tags.items() if key in keys}
@@ -157,7 +151,7 @@ async def delete_cluster_tags(case: Case) -> Impact:
 
 @impact_of("add_cluster_tags")
 async def add_cluster_tags(case: Case) -> Impact:
-    """Tell which tags a cluster would gain, and which would get another value."""
+    """Say which tags a cluster would gain, and which would get another value."""
     cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
     tags = tags_of(cluster)
     wanted = {text(key): text(value) for key, value in case.arguments.get("tags", {}).items()}
@@ -174,13 +168,13 @@ async def add_cluster_tags(case: Case) -> Impact:
     return draft.impact()
 
 
-def _draft(case: Case, cluster: Any, sentence: str) -> Draft:
-    draft = Draft(case, text(get(cluster, "/metadata/name")), sentence)
+def _draft(case: Case, cluster: Any, sentence: str) -> ImpactDraft:
+    draft = ImpactDraft(case, text(get(cluster, "/metadata/name")), sentence)
     about_cluster(draft, cluster)
     return draft
 
 
-def _about_releases(draft: Draft, answers: Answers) -> None:
+def _about_releases(draft: ImpactDraft, answers: Answers) -> None:
     found = draft.listed(answers, "releases", "", "which releases run in it")
     if found is None:
         return
@@ -189,7 +183,7 @@ def _about_releases(draft: Draft, answers: Answers) -> None:
     draft.stable["releases"] = names
 
 
-def _about_addons(draft: Draft, answers: Answers) -> None:
+def _about_addons(draft: ImpactDraft, answers: Answers) -> None:
     found = draft.listed(answers, "addons", "/items", "which add-ons it has")
     if found is None:
         return
@@ -198,9 +192,9 @@ def _about_addons(draft: Draft, answers: Answers) -> None:
     draft.stable["addons"] = names
 
 
-def _about_endpoints(draft: Draft, answers: Answers) -> str | None:
+def _about_endpoints(draft: ImpactDraft, answers: Answers) -> str | None:
     """Tell the addresses of the API server; return the public one, empty if there is none, None if not known."""
-    body = draft.told(answers, "endpoints", "where its API server can be reached")
+    body = draft.answer(answers, "endpoints", "where its API server can be reached")
     if body is None:
         return None
     urls = {kind: text(get(body, f"/status/{kind}Endpoint")) for kind in ("private", "public")}
@@ -209,50 +203,30 @@ def _about_endpoints(draft: Draft, answers: Answers) -> str | None:
     return word(urls["public"]) if urls["public"] else ""
 
 
-def _about_options(draft: Draft) -> None:
-    """Tell what the options of a deletion take, and what they leave behind."""
-    chosen = _chosen(draft.case)
-    draft.stable["options"] = chosen
-    for name, value in chosen.items():
-        thing = _said_of(draft.case, name)
-        if name == LOGS:
-            continue
-        if value == KEPT:
-            draft.stays.append(f"{thing}, which may keep costing ({name}={value})")
-            continue
-        how = _IF_IT_FAILS.get(value, "")
-        draft.goes.append(f"{thing} ({name}={word(value)}{': ' + how if how else ''})")
-        if thing.endswith("volumes"):
-            draft.warnings.append(f"Deletes {thing} and the data on them.")
+def _about_options(draft: ImpactDraft) -> None:
+    """Say what the options of a deletion take, and what they leave behind."""
+    options = chosen(draft.case.operation, draft.case.arguments)
+    draft.stable["options"] = {each.name: each.value for each in options}
+    for each in options:
+        _about_option(draft, each)
 
 
-def _about_logs(draft: Draft) -> None:
-    value = _chosen(draft.case).get(LOGS, "")
-    gone, kept = _LOGS.get(value, (f"logs as {word(value)} says", ""))
-    if gone:
-        draft.goes.append(f"{gone} ({LOGS}={word(value)})")
-    if kept:
-        draft.stays.append(f"{kept}, which may keep costing")
+def _about_option(draft: ImpactDraft, option: Chosen) -> None:
+    given, fate = f"{option.name}={word(option.value)}", option.fate
+    if fate is None:
+        draft.unknown.append(f"what {given} takes and leaves")
+        draft.warnings.append(f"What {given} takes and leaves is not known.")
+        return
+    if fate.takes:
+        how = _IF_IT_FAILS.get(fate.on_failure, "")
+        draft.goes.append(f"{fate.takes} ({given}{': ' + how if how else ''})")
+    if fate.leaves:
+        draft.stays.append(f"{fate.leaves}, which may keep costing ({given})")
+    if fate.data:
+        draft.warnings.append(f"Deletes {fate.takes} and the data on them.")
 
 
-def _chosen(case: Case) -> dict[str, str]:
-    """Return every option of a deletion: as given, or what the service does if it is not."""
-    return {name: str(case.arguments.get(name, _schema(case, name).get("default", ""))) for name in _options(case)}
-
-
-def _options(case: Case) -> list[str]:
-    return [each["name"] for each in case.operation.parameters if each["in"] == "query"]
-
-
-def _schema(case: Case, name: str) -> Mapping[str, Any]:
-    return case.operation.follow((case.operation.parameter("query", name) or {}).get("schema", {}))
-
-
-def _said_of(case: Case, name: str) -> str:
-    return str((case.operation.parameter("query", name) or {}).get("description", name))
-
-
-def _about_subnets(draft: Draft, has: list[str], lost: list[str], wanted: list[str]) -> None:
+def _about_subnets(draft: ImpactDraft, has: list[str], lost: list[str], wanted: list[str]) -> None:
     new = [each for each in wanted if each not in has]
     draft.goes += [f"pod subnet {word(each)} is removed" for each in lost]
     draft.goes += [f"pod subnet {word(each)} is added" for each in new]
@@ -269,7 +243,7 @@ def _about_subnets(draft: Draft, has: list[str], lost: list[str], wanted: list[s
     draft.unknown.append("which pods use these subnets")
 
 
-def _about_binding(draft: Draft, public: str | None) -> None:
+def _about_binding(draft: ImpactDraft, public: str | None) -> None:
     eip = word(draft.case.arguments.get("eip_id", ""))
     draft.fact("EIP", eip)
     draft.goes.append("the API server answers on the internet, not only inside the VPC")
@@ -279,7 +253,7 @@ def _about_binding(draft: Draft, public: str | None) -> None:
     draft.unknown.append("the address of the EIP, and to which networks (CIDR blocks) access is limited, if at all")
 
 
-def _about_lost_mark(draft: Draft, lost: Mapping[str, str], after: Mapping[str, str]) -> None:
+def _about_lost_mark(draft: ImpactDraft, lost: Mapping[str, str], after: Mapping[str, str]) -> None:
     """Warn of a tag that says production and would no longer do so."""
     for key, value in sorted(lost.items()):
         stays_so = key in after and looks_like_production(key, after[key])
@@ -287,7 +261,7 @@ def _about_lost_mark(draft: Draft, lost: Mapping[str, str], after: Mapping[str, 
             draft.warnings.append(f"Without {pair(key, value)} the cluster no longer looks like production.")
 
 
-def _about_many(draft: Draft, noun: str, names: list[str]) -> None:
+def _about_many(draft: ImpactDraft, noun: str, names: list[str]) -> None:
     if names:
         draft.goes.append(f"{plural(len(names), noun)}: {few([word(name) for name in names])}")
     else:

@@ -1,10 +1,10 @@
-"""The impact of an operation nobody has written a builder for: what it acts on, and with which arguments."""
+"""The impact of an operation that has no builder of its own: what it acts on, and with which arguments."""
 
 import json
 from collections.abc import Iterator
 from typing import Any
 
-from ap_mcp.guard.impacts.base import CLUSTER, Case, Draft, Impact, about_cluster, gather, look, must_belong
+from ap_mcp.guard.impacts.base import CLUSTER, Case, Impact, ImpactDraft, about_cluster, gather, look, must_belong
 from ap_mcp.masking import mask
 from ap_mcp.vendor import get, text, word
 from ap_mcp.wording import clean
@@ -25,7 +25,7 @@ _VERSIONS = ("/spec/version", "/version", "/chart_version")
 
 
 async def generic(case: Case) -> Impact:
-    """Tell what is acted on, from the read that the spec names, and with which arguments."""
+    """Say what is acted on, from the read that the spec names, and with which arguments."""
     target = case.operation.target
     looks = {}
     if case.cluster_id:
@@ -37,7 +37,7 @@ async def generic(case: Case) -> Impact:
     thing = answers.needed("thing") if "thing" in looks else None
     title = case.operation.title
     name = _name(case, thing if thing is not None else cluster)
-    draft = Draft(case, name, f"{title}: {DOES.get(case.effect, 'needs care')}.")
+    draft = ImpactDraft(case, name, f"{title}: {DOES.get(case.effect, 'needs care')}.")
     if thing is not None:
         _about(draft, thing)
     if cluster is not None:
@@ -55,24 +55,24 @@ def _needed(case: Case) -> Iterator[str]:
 
 
 def _name(case: Case, thing: Any) -> str:
-    told = (text(get(thing, pointer)) for pointer in _NAMES)
-    return next((each for each in told if each), text(case.arguments.get("name")) or case.operation.id)
+    names = (text(get(thing, pointer)) for pointer in _NAMES)
+    return next((each for each in names if each), text(case.arguments.get("name")) or case.operation.id)
 
 
-def _about(draft: Draft, thing: Any) -> None:
+def _about(draft: ImpactDraft, thing: Any) -> None:
     for pointer in _OWNERS:
         if draft.case.cluster_id and get(thing, pointer) is not None:
             must_belong(draft.case, thing, pointer, "target")
     for label, pointers in (("name", _NAMES), ("version", _VERSIONS), ("phase", _PHASES)):
-        told = next((each for pointer in pointers if isinstance(each := get(thing, pointer), str)), "")
-        if told:
-            draft.fact(label, word(told))
-            draft.stable[label] = text(told)
+        value = next((each for pointer in pointers if isinstance(each := get(thing, pointer), str)), "")
+        if value:
+            draft.fact(label, word(value))
+            draft.stable[label] = text(value)
 
 
-def _about_arguments(draft: Draft) -> None:
+def _about_arguments(draft: ImpactDraft) -> None:
     """Tell with which arguments it is called, secrets masked."""
     shown = mask({name: value for name, value in draft.case.arguments.items() if name != CLUSTER})
     for name, value in shown.items():
-        told = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        draft.fact(f"argument {name}", word(clean(told, ARGUMENT_LIMIT)))
+        given = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+        draft.fact(f"argument {name}", word(clean(given, ARGUMENT_LIMIT)))

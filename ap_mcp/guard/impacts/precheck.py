@@ -3,8 +3,9 @@
 from typing import Any
 
 from ap_mcp.guard.impacts.base import Case, refused
-from ap_mcp.rules.upgrades import Way, judge_checks, tasks_of, verdict_of
-from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.rules.phases import PRECHECK
+from ap_mcp.rules.upgrades import FAILED, RUNNING, Way, judge_checks, tasks_of, verdict_of
+from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.vendor import get, moment, text, word
 from ap_mcp.wording import age
 
@@ -33,14 +34,14 @@ def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[s
     named = {"cluster_id": case.cluster_id, "task_id": text(get(judged.check, "/metadata/uid"))}
     task = "get_precheck({})".format(", ".join(f'{name}="{word(value)}"' for name, value in named.items()))
     way = f"the newest pre-upgrade check from {word(now)} to {word(target)}"
-    if judged.state == "running":
+    if judged.state == RUNNING:
         raise refused(f"{way} is still running", how_to_wait("get_precheck", judged.check, **named))
     if judged.state == "not passed":
-        state = verdict_of(text(get(judged.check, "/status/phase")))
-        said = "did not pass" if state == "failed" else f"is {word(state)}"
-        raise refused(f"{way} {said}", f"{task} tells why. {run}")
+        state = verdict_of(text(get(judged.check, "/status/phase")), PRECHECK)
+        said = "did not pass" if state == FAILED else f"is {word(state)}"
+        raise refused(f"{way} {said}", f"{task} says why. {run}")
     if judged.state == "undated":
-        raise refused(f"{way} does not tell until when it counts", run)
+        raise refused(f"{way} does not say until when it counts", run)
     if judged.state == "expired":
         raise refused(f"{way} expired {age(moment(get(judged.check, '/status/expireTimeStamp')), case.now)} ago", run)
     return judged.check

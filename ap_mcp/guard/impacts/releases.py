@@ -7,8 +7,8 @@ from ap_mcp.errors import NotFound
 from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
-    Draft,
     Impact,
+    ImpactDraft,
     Look,
     about_cluster,
     gather,
@@ -20,24 +20,25 @@ from ap_mcp.guard.impacts.base import (
 )
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
 from ap_mcp.rules import settings_diff
-from ap_mcp.summaries.wait_hints import how_to_wait
+from ap_mcp.rules.clusters import not_available
+from ap_mcp.rules.phases import RELEASE, broken, succeeded, under_way, verdict
+from ap_mcp.rules.wait_hints import how_to_wait
+from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, moment, number, quoted, text, word
 from ap_mcp.wording import age, few, plural
 
-PENDING = frozenset({"PENDING_INSTALL", "PENDING_UPGRADE", "PENDING_ROLLBACK"})
-DELETING = "DELETING"
-UNKNOWN_SETTINGS = "which settings change: the service did not tell {}"
+UNKNOWN_SETTINGS = "which settings change: the service did not report {}"
 
 
 @impact_of("update_release")
 async def update_release(case: Case) -> Impact:
-    """Tell what an upgrade or a rollback of a release changes."""
+    """Say what an upgrade or a rollback of a release changes."""
     return await (_roll_back(case) if case.arguments.get("action") == "rollback" else _upgrade(case))
 
 
 @impact_of("delete_release")
 async def delete_release(case: Case) -> Impact:
-    """Tell what runs there, and what is lost with it."""
+    """Say what runs there, and what is lost with it."""
     answers = await gather(case, **_both(case), history=_of_it(case, "get_release_history"))
     cluster, release = _found(case, answers)
     sentence = f"Deletes release {_place(case)} in cluster {name_of(cluster)} for good."
@@ -57,7 +58,7 @@ async def delete_release(case: Case) -> Impact:
 
 @impact_of("create_release")
 async def create_release(case: Case) -> Impact:
-    """Tell what would be installed, and which release it would replace, if it may and there is one."""
+    """Say what would be installed, and which release it would replace, if it may and there is one."""
     chart_id = case.arguments.get("chart_id")
     chart_looks = {"chart": look("get_chart", chart_id=chart_id), "values": look("get_chart_values", chart_id=chart_id)}
     answers = await gather(case, **_both(case), **chart_looks)
@@ -76,7 +77,7 @@ async def create_release(case: Case) -> Impact:
         draft.fact("replaces", "nothing: there is no such release")
         draft.stable["release"] = None
         return draft.impact()
-    release = draft.told(answers, "release", "whether there is a release of that name, and what it runs")
+    release = draft.answer(answers, "release", "whether there is a release of that name, and what it runs")
     if release is not None:
         _must_be_it(case, release)
         if not replaces:
@@ -131,7 +132,7 @@ async def _roll_back(case: Case) -> Impact:
     what = f"Rolls back release {_place(case)} in cluster {name_of(cluster)} from revision {now} to {wanted}"
     draft = _draft(case, cluster, f"{what} ({_chart_of(past)}).", release)
     _about_past(draft, release, past)
-    if (found := draft.told(answers, "chart", "the chart that the call names")) is not None:
+    if (found := draft.answer(answers, "chart", "the chart that the call names")) is not None:
         named = the_chart(found, case.arguments.get("chart_id"))
         _warn_of_other_chart(draft, release, named)
     _about_options(draft)
@@ -150,7 +151,7 @@ def _of_it(case: Case, operation: str) -> Look:
 
 
 def _found(case: Case, answers: Answers) -> tuple[Any, Any]:
-    """Return the cluster and the release, without which nobody can be asked.
+    """Return the cluster and the release, without which no person can be asked.
 
     Raises:
         CallRefused: the release is another one, or is being deleted.
@@ -163,24 +164,23 @@ def _found(case: Case, answers: Answers) -> tuple[Any, Any]:
 def _must_be_it(case: Case, release: Any) -> None:
     """Check that a release that was read is the one the call names, and idle enough to be touched."""
     must_belong(case, release, "/cluster_id", "release")
-    told = (text(get(release, "/namespace")), text(get(release, "/name")))
-    if told != (text(case.arguments.get("namespace")), text(case.arguments.get("name"))):
-        raise refused(f"asked for release {_place(case)}, the service answered with {word('/'.join(told))}")
-    if text(get(release, "/status")) == DELETING:
+    found = (text(get(release, "/namespace")), text(get(release, "/name")))
+    if found != (text(case.arguments.get("namespace")), text(case.arguments.get("name"))):
+        raise refused(f"asked for release {_place(case)}, the service answered with {word('/'.join(found))}")
+    if verdict(RELEASE, text(get(release, "/status"))) == DELETING:
         where = {name: str(case.arguments[name]) for name in ("cluster_id", "namespace", "name")}
         wait = how_to_wait("get_release", release, **where)
         raise refused(f"release {_place(case)} is being deleted already", wait)
 
 
-def _draft(case: Case, cluster: Any, sentence: str, release: Any = None) -> Draft:
+def _draft(case: Case, cluster: Any, sentence: str, release: Any = None) -> ImpactDraft:
     """Begin an impact; what a person types is the name in the call, which was found to be the release's own."""
-    draft = Draft(case, text(case.arguments.get("name")), _only_verified(case, sentence))
+    draft = ImpactDraft(case, text(case.arguments.get("name")), _only_verified(case, sentence))
     if release is not None:
         _about_release(draft, release)
     about_cluster(draft, cluster, whole=False)
-    phase = text(get(cluster, "/status/phase"))
-    if phase != "Available":
-        draft.warnings.append(f"The cluster is {word(phase) if phase else 'in no told phase'}, not Available.")
+    if odd := not_available(cluster):
+        draft.warnings.append(odd)
     return draft
 
 
@@ -200,15 +200,15 @@ def _chart_of(release: Any) -> str:
     return f"{word(get(release, '/chart_name'))} {word(get(release, '/chart_version'))}"
 
 
-def _about_release(draft: Draft, release: Any) -> None:
+def _about_release(draft: ImpactDraft, release: Any) -> None:
     """Note what the release is now."""
     status, said = text(get(release, "/status")), text(get(release, "/status_description"))
-    told = f", the service says {quoted(said, 200)}" if said and status != "DEPLOYED" else ""
+    because = f", the service says {quoted(said, 200)}" if said and not succeeded(RELEASE, status) else ""
     draft.fact("release", f"{_place(draft.case)}, revision {revision_of(release)}, {_chart_of(release)}")
-    draft.fact("status", f"{word(status) if status else 'not told'}{told}")
+    draft.fact("status", f"{word(status) if status else 'not reported'}{because}")
     changed = age(moment(get(release, "/update_at")), draft.case.now)
-    draft.fact("last changed", f"{changed} ago" if changed else "not told")
-    if status in PENDING:
+    draft.fact("last changed", f"{changed} ago" if changed else "not reported")
+    if under_way(RELEASE, status):
         draft.warnings.append(f"It is {status}: another change of it is under way, the service may refuse this one.")
     draft.stable["release"] = {
         **{key: text(get(release, f"/{key}")) for key in ("status", "chart_name", "chart_version", "version")},
@@ -216,24 +216,24 @@ def _about_release(draft: Draft, release: Any) -> None:
     }
 
 
-def _about_chart(draft: Draft, chart: Any) -> None:
+def _about_chart(draft: ImpactDraft, chart: Any) -> None:
     draft.fact("new chart", f"{title(chart)}, id {word(get(chart, '/id'))}")
     draft.stable["chart"] = {key: text(get(chart, f"/{key}")) for key in ("id", "name", "version", "update_at")}
 
 
-def _warn_of_other_chart(draft: Draft, release: Any, chart: Any) -> None:
+def _warn_of_other_chart(draft: ImpactDraft, release: Any, chart: Any) -> None:
     if text(get(chart, "/name")) != text(get(release, "/chart_name")):
         draft.warnings.append(f"The release was made from {word(get(release, '/chart_name'))}; this is another chart.")
 
 
-def _revisions(draft: Draft, answers: Answers) -> list[str]:
+def _revisions(draft: ImpactDraft, answers: Answers) -> list[str]:
     """Return the revisions in a history; where it could not be read, that is said."""
-    body = draft.told(answers, "history", "how many revisions it has")
+    body = draft.answer(answers, "history", "how many revisions it has")
     return [revision_of(each) for each in releases_in(body) or []]
 
 
-def _about_settings(draft: Draft, release: Any, answers: Answers, *, keep: bool) -> None:
-    """Tell which settings change, those that the call leaves out apart from those that it names.
+def _about_settings(draft: ImpactDraft, release: Any, answers: Answers, *, keep: bool) -> None:
+    """Say which settings change, those that the call leaves out apart from those that it names.
 
     Args:
         draft: to be added to.
@@ -245,10 +245,10 @@ def _about_settings(draft: Draft, release: Any, answers: Answers, *, keep: bool)
         draft.stays.append("its settings; where it follows the chart, the chart's defaults of now apply")
         return
     current = settings_diff.settings(get(release, "/values"))
-    defaults = settings_diff.settings(get(draft.told(answers, "values", "the defaults of the chart"), "/values"))
+    defaults = settings_diff.settings(get(draft.answer(answers, "values", "the defaults of the chart"), "/values"))
     given = settings_diff.settings(draft.case.arguments.get("values", {}))
     if given is None:
-        raise refused("values are nested too deep to be told")
+        raise refused("values are nested too deep to be shown")
     if current is None or defaults is None:
         draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if current is None else "the chart's defaults"))
         draft.warnings.append("Settings that the call leaves out may go back to the chart's defaults.")
@@ -257,8 +257,8 @@ def _about_settings(draft: Draft, release: Any, answers: Answers, *, keep: bool)
     found = settings_diff.changes(merge_patch(base, current), merge_patch(base, given))
     named = [each for each in found if settings_diff.names(given, each.keys)]
     left_out = [each for each in found if each not in named]
-    draft.goes += settings_diff.told(named) or ["no setting that the call names: they are as given already"]
-    draft.goes += [f"{line} (left out of the call)" for line in settings_diff.told(left_out)]
+    draft.goes += settings_diff.lines(named) or ["no setting that the call names: they are as given already"]
+    draft.goes += [f"{line} (left out of the call)" for line in settings_diff.lines(left_out)]
     if left_out:
         paths = few([each.path for each in left_out])
         draft.warnings.append(f"{plural(len(left_out), 'setting')} would go back to the chart's defaults: {paths}.")
@@ -267,13 +267,13 @@ def _about_settings(draft: Draft, release: Any, answers: Answers, *, keep: bool)
     draft.stable["defaults"] = settings_diff.digest(defaults)
 
 
-def _about_past(draft: Draft, release: Any, past: Any) -> None:
-    """Tell what an old revision has that the current one has not."""
+def _about_past(draft: ImpactDraft, release: Any, past: Any) -> None:
+    """Say what an old revision has that the current one has not."""
     status, said = text(get(past, "/status")), text(get(past, "/description"))
-    told = f": {quoted(said, 200)}" if said else ""
-    draft.fact("goes back to", f"revision {revision_of(past)}, {_chart_of(past)}, {word(status)}{told}")
-    if status == "FAILED":
-        draft.warnings.append("That revision had failed.")
+    note = f": {quoted(said, 200)}" if said else ""
+    draft.fact("goes back to", f"revision {revision_of(past)}, {_chart_of(past)}, {word(status)}{note}")
+    if broken(RELEASE, status):
+        draft.warnings.append(f"That revision is {word(status)}.")
     if revision_of(past) == revision_of(release):
         draft.warnings.append("That is the revision it has now.")
     if _chart_of(past) != _chart_of(release):
@@ -282,11 +282,11 @@ def _about_past(draft: Draft, release: Any, past: Any) -> None:
     if now is None or then is None:
         draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if now is None else "those of that revision"))
     else:
-        draft.goes += settings_diff.told(settings_diff.changes(now, then)) or ["no setting: they are the same"]
+        draft.goes += settings_diff.lines(settings_diff.changes(now, then)) or ["no setting: they are the same"]
     draft.stable["past"] = [revision_of(past), _chart_of(past), status, settings_diff.digest(get(past, "/values"))]
 
 
-def _about_options(draft: Draft) -> None:
+def _about_options(draft: ImpactDraft) -> None:
     arguments = draft.case.arguments
     restart = "all its pods are restarted (recreate)" if arguments.get("recreate") else "its pods may restart"
     draft.goes.append(restart)

@@ -3,26 +3,25 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impacts.base import Answers, Draft, briefly, gather, look, refused
+from ap_mcp.guard.impacts.base import Answers, ImpactDraft, briefly, gather, look, refused
 from ap_mcp.rules import settings_diff
-from ap_mcp.rules.addons import runs_on, template_versions
-from ap_mcp.summaries.addons import HEALTHY
+from ap_mcp.rules.addons import runs_in_full, runs_on, state_of, template_name_of, version_entry
 from ap_mcp.vendor import get, text, word
 from ap_mcp.wording import few
 
 
-async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
-    """Tell which add-ons change, and which are too old for the target or not well.
+async def about_addons(draft: ImpactDraft, answers: Answers, target: str) -> None:
+    """Say which add-ons change, and which do not fit the target or are unhealthy.
 
     Raises:
         CallRefused: one that is to change is not there, or its new version is not made for the target.
     """
     wanted = _wanted(draft)
     found = draft.listed(answers, "addons", "/items", "which add-ons it has")
-    rows = {text(get(each, "/spec/addonTemplateName")): each for each in found or []}
+    rows = {template_name_of(each): each for each in found or []}
     if found is not None:
         _must_be_installed(wanted, rows)
-        draft.stable["addons"] = {name: [_version(row), _status(row)] for name, row in rows.items()}
+        draft.stable["addons"] = {name: [_version(row), state_of(row)] for name, row in rows.items()}
     _about_settings(draft)
     names = sorted({*rows, *wanted})
     looks = {name: look("list_addon_templates", template_name=name) for name in names}
@@ -30,7 +29,7 @@ async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
     unsure = []
     for name in names:
         row, version = rows.get(name, {}), wanted.get(name) or _version(rows.get(name, {}))
-        fits = None if templates.error(name) else _fits(templates.needed(name), name, version, target)
+        fits = None if templates.error(name) else runs_on(version_entry(templates.needed(name), name, version), target)
         _about_addon(draft, name, row, version, fits=fits, target=target)
         unsure += [word(name)] if fits is None else []
     errors = [error for name in names if (error := templates.error(name))]
@@ -41,7 +40,7 @@ async def about_addons(draft: Draft, answers: Answers, target: str) -> None:
         draft.unknown.append(what)
 
 
-def _wanted(draft: Draft) -> dict[str, str]:
+def _wanted(draft: ImpactDraft) -> dict[str, str]:
     """Return the add-ons that are to be upgraded too, with their new versions.
 
     Raises:
@@ -63,18 +62,18 @@ def _must_be_installed(wanted: dict[str, str], rows: dict[str, dict[str, Any]]) 
         raise refused(f"not installed as an add-on: {few(strangers)}", f"Installed: {has}.")
 
 
-def _about_settings(draft: Draft) -> None:
-    """Tell which settings of add-ons the call gives; what they are now is not listed with the add-ons.
+def _about_settings(draft: ImpactDraft) -> None:
+    """Say which settings of add-ons the call gives; what they are now is not listed with the add-ons.
 
     Raises:
-        CallRefused: nobody could tell them.
+        CallRefused: they cannot be shown.
     """
     for each in draft.case.arguments.get("addons", []):
         if "values" not in each:
             continue
         name, given = word(each["name"]), settings_diff.settings(each["values"])
         if given is None:
-            raise refused(f"values of add-on {name} are nested too deep to be told")
+            raise refused(f"values of add-on {name} are nested too deep to be shown")
         found = settings_diff.changes(_bare(given), given)
         draft.goes += [f"add-on {name}: {one.path} is set to {one.after}" for one in found[: settings_diff.LINES]]
         if rest := [one.path for one in found[settings_diff.LINES :]]:
@@ -87,8 +86,8 @@ def _bare(given: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _bare(inner) for key, inner in given.items() if isinstance(inner, Mapping)}
 
 
-def _about_addon(draft: Draft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:
-    before, status = _version(row), _status(row)
+def _about_addon(draft: ImpactDraft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:
+    before, status = _version(row), state_of(row)
     changes = name in draft.stable["addon_changes"]
     if changes and fits is False:
         why = f"add-on {word(name)} {word(version)} is not made for {word(target)}"
@@ -99,19 +98,9 @@ def _about_addon(draft: Draft, name: str, row: Any, version: str, *, fits: bool 
         )
     elif fits is False:
         draft.warnings.append(f"Add-on {word(name)} {word(version)} is too old or too new for {word(target)}.")
-    if row and status != HEALTHY:
-        draft.warnings.append(f"Add-on {word(name)} is not well: {word(status) if status else 'no state told'}.")
-
-
-def _fits(answer: Any, name: str, version: str, target: str) -> bool | None:
-    """Say whether a version of an add-on is made for a cluster version; None if its template does not tell."""
-    row = next((each for each in template_versions(answer, name) if get(each, "/version") == version), None)
-    return None if row is None else runs_on(row, target)
+    if row and not runs_in_full(status):
+        draft.warnings.append(f"Add-on {word(name)} is unhealthy: {word(status) if status else 'no state reported'}.")
 
 
 def _version(row: Any) -> str:
     return text(get(row, "/spec/version"))
-
-
-def _status(row: Any) -> str:
-    return text(get(row, "/status/status"))

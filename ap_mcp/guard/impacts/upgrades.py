@@ -1,14 +1,13 @@
 """What guarded calls on a cluster's upgrade would do: starting one, trying it again, giving it up."""
 
 import json
-from collections.abc import Mapping
 from typing import Any
 
 from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
-    Draft,
     Impact,
+    ImpactDraft,
     about_cluster,
     gather,
     impact_of,
@@ -20,26 +19,34 @@ from ap_mcp.guard.impacts.base import (
 from ap_mcp.guard.impacts.precheck import passed_check
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
 from ap_mcp.masking import mask
-from ap_mcp.rules.findings import failures
-from ap_mcp.rules.upgrades import OLD_BACKUP, latest_backup, spoken, tasks_of, under_way, upgrade_verdicts, verdict_of
+from ap_mcp.rules.clusters import phase_of
+from ap_mcp.rules.findings import findings_of
+from ap_mcp.rules.phases import BACKUP, CLUSTER, WORKFLOW, phases_of, succeeded
+from ap_mcp.rules.upgrades import (
+    FAILED,
+    OLD_BACKUP,
+    RUNNING,
+    STAGE_TITLES,
+    UPGRADE_STAGE,
+    Cancelling,
+    cancellable,
+    latest_backup,
+    spoken,
+    stage_of,
+    tasks_of,
+    under_way,
+    upgrade_verdicts,
+    verdict_of,
+)
 from ap_mcp.rules.versions import offered_to, resolve_target, runs_now
-from ap_mcp.summaries.plain import flattened
-from ap_mcp.summaries.upgrade_workflows import TITLES
-from ap_mcp.summaries.wait_hints import how_to_wait
-from ap_mcp.vendor import get, items, moment, number, quoted, strings, text, word
+from ap_mcp.rules.wait_hints import how_to_wait
+from ap_mcp.vendor import flattened, get, items, moment, number, quoted, strings, text, word
 from ap_mcp.wording import age, few, plural, span
-
-STAGE = "Cluster"
-"""The stage of a workflow that is the upgrade itself."""
-MAY_CANCEL = frozenset({"init", "pending"})
-"""States of a workflow in which it may be cancelled; the reference names those in which it may not."""
-AT_REST = frozenset({"", "success", "failed"})
-"""States of a workflow's upgrade in which the workflow may be cancelled."""
 
 
 @impact_of("upgrade_cluster")
 async def upgrade_cluster(case: Case) -> Impact:
-    """Tell from where to where, what changes with it, and whether all that must come first has been done."""
+    """Say from where to where, what changes with it, and whether all that must come first has been done."""
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
@@ -57,7 +64,7 @@ async def upgrade_cluster(case: Case) -> Impact:
     checks = answers.needed("checks", "says whether the pre-upgrade check passed")
     check = passed_check(case, checks, now, target, offered)
     name = name_of(cluster)
-    draft = Draft(
+    draft = ImpactDraft(
         case,
         text(get(cluster, "/metadata/name")),
         f"Upgrades cluster {name} from {word(now)} to {word(target)}. There is no way back.",
@@ -79,7 +86,7 @@ async def upgrade_cluster(case: Case) -> Impact:
 
 @impact_of("retry_upgrade")
 async def retry_upgrade(case: Case) -> Impact:
-    """Tell which upgrade failed and why, and whether it can still be mended."""
+    """Say which upgrade failed and why, and whether it can still be retried."""
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
@@ -90,9 +97,9 @@ async def retry_upgrade(case: Case) -> Impact:
     )
     cluster, tasks = answers.needed("cluster"), _tasks(answers)
     task = _failed_task(cluster, tasks)
-    name, phase = name_of(cluster), text(get(cluster, "/status/phase"))
+    name, phase = name_of(cluster), phase_of(cluster)
     source, target = (text(get(task, f"/spec/{key}")) for key in ("version", "targetVersion"))
-    draft = Draft(
+    draft = ImpactDraft(
         case,
         text(get(cluster, "/metadata/name")),
         f"Runs the failed upgrade of cluster {name} from {word(source)} to {word(target)} again. There is no way back.",
@@ -100,17 +107,17 @@ async def retry_upgrade(case: Case) -> Impact:
     about_cluster(draft, cluster)
     _about_failure(draft, task, cluster)
     _must_not_be_given_up(draft, answers, task)
-    if phase == "Available":
-        draft.warnings.append("The cluster is Available: the failed upgrade may have been given up already.")
+    if succeeded(CLUSTER, phase):
+        draft.warnings.append(f"The cluster is {word(phase)}: the failed upgrade may have been given up already.")
     _about_backups(draft, answers)
     draft.goes.append(f"the cluster is Upgrading again until {word(target)} is reached, or it fails again")
-    draft.unknown.append("whether the cause has been mended, and whether what runs in the cluster notices")
+    draft.unknown.append("whether the cause has been fixed, and whether what runs in the cluster notices")
     return draft.impact()
 
 
 @impact_of("cancel_upgrade_workflow")
 async def cancel_upgrade_workflow(case: Case) -> Impact:
-    """Tell which workflow ends, and what becomes of an upgrade in it that failed."""
+    """Say which workflow ends, and what becomes of an upgrade in it that failed."""
     named = {"cluster_id": case.cluster_id}
     workflow_id = str(case.arguments["upgrade_workflow_id"])
     answers = await gather(
@@ -121,19 +128,19 @@ async def cancel_upgrade_workflow(case: Case) -> Impact:
     )
     workflow, cluster = answers.needed("workflow"), answers.needed("cluster")
     must_belong(case, workflow, "/spec/clusterID", "upgrade workflow")
-    points = items(workflow, "/status/pointStatuses")
-    _must_be_cancellable(case, workflow, points)
+    _must_be_cancellable(case, workflow, cancellable(workflow))
     name = name_of(cluster)
     way = " to ".join(word(get(workflow, f"/spec/{key}")) for key in ("clusterVersion", "targetVersion"))
     sentence = f"Ends the upgrade workflow of cluster {name} from {way} for good."
-    draft = Draft(case, text(get(cluster, "/metadata/name")), sentence)
+    draft = ImpactDraft(case, text(get(cluster, "/metadata/name")), sentence)
     about_cluster(draft, cluster)
     phase = text(get(workflow, "/status/phase"))
+    points = items(workflow, "/status/pointStatuses")
     stages = {text(get(each, "/taskType")): text(get(each, "/status")) for each in points}
     draft.fact("workflow", f"{word(workflow_id)}, {word(phase)}")
     draft.fact("stages", few([f"{_title(kind)}: {_stage(status)}" for kind, status in stages.items()]))
     draft.stable["workflow"] = {"id": workflow_id, "phase": phase, "stages": stages}
-    _about_upgrade_in(draft, answers, points)
+    _about_upgrade_in(draft, answers, workflow)
     draft.stays.append("the cluster itself and backups that were made")
     return draft.impact()
 
@@ -156,15 +163,15 @@ def _must_be_idle(case: Case, cluster: Any, tasks: list[dict[str, Any]], info: A
     Raises:
         CallRefused: naming what, and how to follow it.
     """
-    name, phase = name_of(cluster), text(get(cluster, "/status/phase"))
+    name, phase = name_of(cluster), phase_of(cluster)
     states = upgrade_verdicts(tasks, info)
     if busy := under_way(states):
         named = {"cluster_id": case.cluster_id, "task_id": text(get(tasks[-1], "/metadata/uid")) if tasks else ""}
         wait = how_to_wait("get_upgrade_task", tasks[-1] if tasks else None, **named)
         raise refused(f"an upgrade of cluster {name} {spoken(busy)}", wait or "list_upgrade_tasks shows how far it is.")
-    if phase != "Available":
-        after = "Its last upgrade failed: retry_upgrade runs it again." if "failed" in states[:1] else ""
-        state = word(phase) if phase else "in a phase that is not told"
+    if not succeeded(CLUSTER, phase):
+        after = "Its last upgrade failed: retry_upgrade runs it again." if FAILED in states[:1] else ""
+        state = word(phase) if phase else "in a phase that is not reported"
         raise refused(
             f"cluster {name} is {state}; only an Available cluster can be upgraded", after or _follow(case, cluster)
         )
@@ -180,11 +187,11 @@ def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]
     """Return the version a cluster runs, the offered one that the call means, and all that are offered.
 
     Raises:
-        CallRefused: it is not offered, or the running version is not told.
+        CallRefused: it is not offered, or the running version is not reported.
     """
     now, offered = runs_now(info), offered_to(info)
     if not now:
-        raise refused(f"get_upgrade_info does not tell which version cluster {name_of(cluster)} runs")
+        raise refused(f"get_upgrade_info does not say which version cluster {name_of(cluster)} runs")
     wanted = str(case.arguments["target_version"])
     target = resolve_target(wanted, offered)
     if target is None:
@@ -194,7 +201,7 @@ def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]
     return now, target, offered
 
 
-def _about_check(draft: Draft, check: Any) -> None:
+def _about_check(draft: ImpactDraft, check: Any) -> None:
     expires = moment(get(check, "/status/expireTimeStamp"))
     rest = f", counts for another {span(expires - draft.case.now)}" if expires else ""
     draft.fact("pre-upgrade check", f"passed for {word(get(check, '/spec/targetVersion'))}{rest}")
@@ -205,14 +212,14 @@ def _about_check(draft: Draft, check: Any) -> None:
     for item, nodes in sorted(skipped.items()):
         where = f" on {plural(len(nodes), 'node')}" if nodes else ""
         draft.warnings.append(f"The check skipped {word(item)}{where}: that risk remains.")
-    found = sorted({each.name for each in failures(get(check, "/status", {}))})
+    found = sorted({each.name for each in findings_of(check).every})
     if found:
         draft.warnings.append(f"Although the check passed, these items failed: {few([word(each) for each in found])}.")
     draft.stable["check"] = {"id": text(get(check, "/metadata/uid")), "skipped": skipped, "failed": found}
 
 
-def _about_backups(draft: Draft, answers: Answers) -> None:
-    """Tell how old the latest backup is; none, an old one or one being made is a warning."""
+def _about_backups(draft: ImpactDraft, answers: Answers) -> None:
+    """Say how old the latest backup is; none, an old one or one being made is a warning."""
     found = draft.listed(answers, "backups", "/items", "whether there is a backup")
     if found is None:
         return
@@ -223,7 +230,7 @@ def _about_backups(draft: Draft, answers: Answers) -> None:
         draft.warnings.append("There is no backup: backup_cluster makes one.")
     elif now - latest > OLD_BACKUP:
         draft.warnings.append(f"The latest backup is {age(latest, now)} old: backup_cluster makes a new one.")
-    if any(verdict_of(text(get(each, "/status/phase"))) == "running" for each in found):
+    if any(verdict_of(text(get(each, "/status/phase")), BACKUP) == RUNNING for each in found):
         draft.warnings.append("A backup is still being made.")
     draft.stable["has_backup"] = latest is not None
 
@@ -235,13 +242,13 @@ def _failed_task(cluster: Any, tasks: list[dict[str, Any]]) -> dict[str, Any]:
         CallRefused: there is nothing to retry.
     """
     state = verdict_of(text(get(tasks[-1], "/status/phase"))) if tasks else ""
-    if state == "failed":
+    if state == FAILED:
         return tasks[-1]
-    what = f"its latest {spoken(state)}" if tasks else "it has had none"
+    what = f"its latest {spoken(state)}" if tasks else "it has none"
     raise refused(f"cluster {name_of(cluster)} has no failed upgrade to retry: {what}", "get_upgrade_info shows more.")
 
 
-def _must_not_be_given_up(draft: Draft, answers: Answers, task: Any) -> None:
+def _must_not_be_given_up(draft: ImpactDraft, answers: Answers, task: Any) -> None:
     """Refuse to retry an upgrade whose workflow was cancelled.
 
     Raises:
@@ -251,15 +258,15 @@ def _must_not_be_given_up(draft: Draft, answers: Answers, task: Any) -> None:
     task_id = text(get(task, "/metadata/uid"))
     for workflow in found or []:
         tried = [text(get(each, "/taskID")) for each in items(workflow, "/status/pointStatuses")]
-        if task_id in tried and get(workflow, "/status/phase") == "Cancel":
+        if task_id in tried and phases_of(WORKFLOW).holds("cancelled", get(workflow, "/status/phase")):
             whose = word(get(workflow, "/metadata/uid"))
             raise refused(
-                f"the failed upgrade was given up when workflow {whose} was cancelled; it can no longer be mended",
+                f"the failed upgrade was given up when workflow {whose} was cancelled; it can no longer be retried",
                 "Start over with run_precheck and upgrade_cluster.",
             )
 
 
-def _about_failure(draft: Draft, task: Any, cluster: Any) -> None:
+def _about_failure(draft: ImpactDraft, task: Any, cluster: Any) -> None:
     ended = age(moment(get(task, "/status/completionTime")), draft.case.now)
     far = number(get(task, "/status/progress"))
     details = flattened(mask(get(task, "/spec/items", {})))
@@ -267,9 +274,9 @@ def _about_failure(draft: Draft, task: Any, cluster: Any) -> None:
     why = why or text(get(cluster, "/status/message")) or text(get(cluster, "/status/reason"))
     when, at = f" {ended} ago" if ended else "", f" at {far:g} %" if far is not None else ""
     draft.fact("failed", f"upgrade {word(get(task, '/metadata/uid'))}{when}{at}")
-    draft.fact("because", quoted(why) if why else "no reason is told")
+    draft.fact("because", quoted(why) if why else "no reason is given")
     if not why:
-        draft.warnings.append("Nothing tells why it failed.")
+        draft.warnings.append("Nothing says why it failed.")
     draft.stable["task"] = {
         "id": text(get(task, "/metadata/uid")),
         "target": text(get(task, "/spec/targetVersion")),
@@ -278,61 +285,46 @@ def _about_failure(draft: Draft, task: Any, cluster: Any) -> None:
     }
 
 
-def _must_be_cancellable(case: Case, workflow: Any, points: list[dict[str, Any]]) -> None:
-    """Refuse what the state of a workflow and of its upgrade forbid.
+def _must_be_cancellable(case: Case, workflow: Any, found: Cancelling) -> None:
+    """Refuse what the state of a workflow or of its upgrade forbids.
 
     Raises:
         CallRefused: naming the state.
     """
-    phase = text(get(workflow, "/status/phase"))
-    upgrade = _upgrade_status(points)
-    if phase.lower() not in MAY_CANCEL:
-        state = word(phase) if phase else "in a state that is not told"
+    if found.obstacle == "workflow":
+        state = word(found.phase) if found.phase else "in a state that is not reported"
         named = {name: str(case.arguments[name]) for name in ("cluster_id", "upgrade_workflow_id")}
         wait = how_to_wait("get_upgrade_workflow", workflow, **named)
         after = wait or "get_upgrade_workflow shows its stages."
         raise refused(f"the workflow is {state} and cannot be cancelled now", after)
-    if upgrade.lower() not in AT_REST:
-        what = f"the workflow's upgrade is {word(upgrade)} and cannot be cancelled now"
-        raise refused(what, _until_it_ends(case, _upgrade_of(points), upgrade))
+    if found.obstacle:
+        named = {"cluster_id": case.cluster_id, "task_id": found.task_id}
+        wait = how_to_wait("get_upgrade_task", {"status": {"phase": found.phase}}, **named)
+        what = f"the workflow's upgrade {word(found.task_id)}".rstrip()
+        raise refused(f"{what} is {word(found.phase)} and cannot be cancelled now", wait or "Wait for its end.")
 
 
-def _upgrade_of(points: list[dict[str, Any]]) -> str:
-    return next((text(get(each, "/taskID")) for each in points if get(each, "/taskType") == STAGE), "")
-
-
-def _until_it_ends(case: Case, task_id: str, phase: str) -> str:
-    wait = how_to_wait("get_upgrade_task", {"status": {"phase": phase}}, cluster_id=case.cluster_id, task_id=task_id)
-    return wait or "Wait for its end."
-
-
-def _about_upgrade_in(draft: Draft, answers: Answers, points: list[dict[str, Any]]) -> None:
-    """Tell what becomes of the workflow's upgrade; the task itself may know better than the workflow.
+def _about_upgrade_in(draft: ImpactDraft, answers: Answers, workflow: Any) -> None:
+    """Say what becomes of the workflow's upgrade; the task itself may know better than the workflow.
 
     Raises:
         CallRefused: the task is under way after all.
     """
-    task_id = _upgrade_of(points)
-    tasks = draft.listed(answers, "tasks", "/items", "how the upgrade in the workflow stands")
-    task: Mapping[str, Any] = next((e for e in tasks or [] if task_id and get(e, "/metadata/uid") == task_id), {})
-    status = text(get(task, "/status/phase")) or _upgrade_status(points)
-    if status.lower() not in AT_REST:
-        what = f"the upgrade {word(task_id)} is {word(status)} and cannot be cancelled now"
-        raise refused(what, _until_it_ends(draft.case, task_id, status))
+    tasks = draft.listed(answers, "tasks", "/items", "how the upgrade in the workflow stands") or []
+    found = cancellable(workflow, tasks)
+    _must_be_cancellable(draft.case, workflow, found)
+    task = next((each for each in tasks if found.task_id and get(each, "/metadata/uid") == found.task_id), {})
+    status = text(get(task, "/status/phase")) or text(get(stage_of(workflow, UPGRADE_STAGE), "/status"))
     draft.stable["upgrade"] = status
-    if status.lower() == "failed":
+    if verdict_of(status) == FAILED:
         draft.goes.append("the failed upgrade is given up: retry_upgrade no longer works for it")
         draft.unknown.append("what of the half-done upgrade stays in the cluster")
     else:
         draft.goes.append("its stages no longer count" + ("" if status else "; no upgrade was started in it"))
 
 
-def _upgrade_status(points: list[dict[str, Any]]) -> str:
-    return next((text(get(each, "/status")) for each in points if get(each, "/taskType") == STAGE), "")
-
-
 def _title(kind: str) -> str:
-    return TITLES.get(kind, word(kind))
+    return STAGE_TITLES.get(kind, word(kind))
 
 
 def _stage(status: str) -> str:
