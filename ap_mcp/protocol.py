@@ -55,8 +55,7 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
     ) -> types.CallToolResult | types.InputRequiredResult:
         caller, report = caller_of(ctx, params, principal), ctx.session.report_progress
         try:
-            async with autopilot.limits.admit(principal):
-                result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
+            result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
         except ApMcpError as error:
             return _failed(error.render())
         except Exception as error:  # noqa: BLE001 - whatever stumbles, the server goes on

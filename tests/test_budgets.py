@@ -1,10 +1,12 @@
 """What is promised about the size of answers and of a start; sizes only, `make bench` measures times."""
 
+import ast
 import json
 import os
 import subprocess
 import sys
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,14 @@ def test_a_start_imports_nothing_that_only_guarded_or_sent_calls_need(tmp_path: 
 
 
 def test_everything_that_the_guard_offers_late_is_there() -> None:
-    assert {name: getattr(guard, name) for name in guard.__all__}.keys() == set(guard.__all__)
+    typed = {
+        (str(node.module), alias.name)
+        for node in ast.walk(ast.parse(Path(guard.__file__).read_text(encoding="utf-8")))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("ap_mcp.guard.")
+        for alias in node.names
+    }
+    late = {(f"ap_mcp.guard.{module}", name) for module, names in guard._PLACES.items() for name in names}
+    assert late == typed
+    assert all(getattr(guard, name) is getattr(import_module(module), name) for module, name in late)
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         guard.__getattr__("Nothing")

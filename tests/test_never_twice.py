@@ -13,6 +13,8 @@ import anyio
 import pytest
 from approving import ALICE, MINUTE, NOW, SECOND
 from confirming import DELETE, IVAN, NAMED, Desk
+from consenting import Scenes, answer_to, leg, question_of, text_in, told
+from guarded import Person
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -24,6 +26,7 @@ from ap_mcp.guard.lifetimes import OPEN_LIMIT
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.local import LocalStore
 
+pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
 
 Step: TypeAlias = tuple[str, int]
@@ -290,7 +293,7 @@ async def test_of_tasks_and_servers_that_race_for_one_consent_one_gets_it(tmp_pa
     assert sorted(won) == [False] * 11 + [True]
 
 
-async def test_a_call_that_is_cancelled_while_the_store_is_locked_takes_what_it_had_begun_to_take(
+async def test_a_call_that_is_cancelled_while_the_store_is_locked_ends_what_it_began(
     tmp_path: Path,
 ) -> None:
     store = LocalStore(tmp_path / "approvals.db")
@@ -314,3 +317,53 @@ async def test_a_call_that_is_cancelled_while_the_store_is_locked_takes_what_it_
             other.execute("ROLLBACK")
     assert not await store.take("1", "d", NOW)
     assert results in ([], [True])
+
+
+# Through the whole server
+
+
+@pytest.mark.parametrize("harm", HARMS)
+@pytest.mark.parametrize("channel", ["form", "form between two legs", "token", "approval"])
+async def test_a_store_that_is_lost_between_question_and_call_has_the_person_asked_again_and_nothing_sent(
+    scene_for: Scenes, channel: str, harm: str
+) -> None:
+    scene = scene_for("delete_cluster", "legacy" if channel == "form" else "auto")
+    confirm = channel if channel in ("token", "approval") else "human"
+    path, copy = scene.store.path, scene.folder / "copy"
+    scene.store.pending(scene.clock())
+    shutil.copy(path, copy)
+
+    def lose() -> None:
+        path.unlink()
+        if harm == "truncate":
+            path.touch(mode=0o600)
+        elif harm == "restore":
+            shutil.copy(copy, path)
+
+    class Reader(Person):
+        async def __call__(self, context: Any, params: Any) -> Any:
+            if channel == "form" and not self.read:
+                lose()
+            return await super().__call__(context, params)
+
+    person = Reader() if confirm == "human" else None
+    async with scene.connect(person, confirm=confirm) as agent:
+        if channel == "form":
+            await scene.done(agent)
+            assert person
+            assert [text.startswith(LOST) for text in person.read] == [False, True]
+        elif channel == "form between two legs":
+            answer = answer_to(await question_of(agent, scene))
+            lose()
+            assert "Call again to be asked anew" in told(text_in(await leg(agent, scene, **answer)))
+            await scene.done(agent)
+        elif channel == "token":
+            token = await scene.token(agent)
+            lose()
+            said = await scene.refused(agent, confirmation_token=token)
+            assert "Call again without it for a new one" in said
+        else:
+            question = await scene.waits(agent)
+            scene.decide(question)
+            lose()
+            assert (await scene.waits(agent)).code != question.code

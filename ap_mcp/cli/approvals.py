@@ -29,7 +29,7 @@ WHY_YOUR_KEY = "The passphrase unlocks your key, which signs exactly what stands
 def approvals() -> None:
     """See and decide what waits for a person.
 
-    A guarded call from a client that cannot ask anybody answers with a code. Look at it here, decide, and the
+    A guarded call from a client that cannot ask anybody answers with a code. Read it here, decide, and the
     agent makes the call again. Servers accept only the approvers they knew when they started.
     """
 

@@ -32,10 +32,10 @@ class HasStateKey(Protocol):
 
 
 class Sealer:
-    """Turns payloads into texts that nobody without the key can read, make or change.
+    """Turns payloads into texts that only the key can read, make or change.
 
     Args:
-        key: at least 32 bytes that nobody can guess.
+        key: at least 32 bytes that cannot be guessed.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -65,7 +65,7 @@ class Sealer:
     def open(self, kind: str, text: str, now: datetime) -> dict[str, Any] | None:
         """Return the payload of a text sealed here as this kind; None if it is anything else, or expired.
 
-        It does not tell why: whoever made the text up must not learn from the answer. The tag is checked in
+        It does not say why: whoever made the text up must not learn from the answer. The tag is checked in
         constant time, and every payload has one spelling only.
         """
         sealed = _decoded(text)
@@ -107,7 +107,7 @@ def ticks(moment: datetime) -> int:
     """Return a moment as microseconds since 1970, exactly.
 
     Raises:
-        ValueError: it has no time zone, so that nobody knows which moment it is.
+        ValueError: it has no time zone, so it names no moment.
     """
     if moment.tzinfo is None:
         raise ValueError("a moment needs its time zone")

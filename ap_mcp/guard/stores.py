@@ -20,7 +20,7 @@ class OpenConsent:
     """The record of a question that is open: it can be taken away once, by whoever then has the consent.
 
     Attributes:
-        id: names it; nobody can guess it.
+        id: names it; it cannot be guessed.
         digest: of the call it is bound to, in hex.
         principal: for whom the call is made.
         created: when the question was asked.

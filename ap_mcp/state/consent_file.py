@@ -60,11 +60,11 @@ class ConsentFile:
         """Take the record of a consent away; see `ConsentStore.take`."""
         with self.database.transaction() as db:
             moment = self._mark(db, now)
-            statement = "DELETE FROM open WHERE consent = ? RETURNING digest, expires > ?"
-            found = db.execute(statement, (consent_id, moment)).fetchall()
-            if found:
+            row = db.execute("SELECT digest, expires > ? FROM open WHERE consent = ?", (moment, consent_id)).fetchone()
+            gone = db.execute("DELETE FROM open WHERE consent = ?", (consent_id,)).rowcount
+            if gone:
                 self.database.renew(db)
-        if found != [(digest, 1)]:
+        if gone != 1 or row != (digest, 1):
             return False
         with self._lock:  # whoever puts the record back into the file does not put it back in here
             first = consent_id not in self._taken
