@@ -95,7 +95,7 @@ def canonical(path: Path) -> str:
 
 
 def runs(text: str) -> dict[int, str]:
-    """Return every run of six words in a text by its fingerprint (four bytes), to tell copied wording."""
+    """Return every run of six words in a text by its fingerprint (four bytes), to find copied wording."""
     words = WORDS.findall(text.lower())
     found = (" ".join(words[at : at + RUN]) for at in range(len(words) - RUN + 1))
     return {int.from_bytes(blake2b(run.encode(), digest_size=4).digest()): run for run in found}

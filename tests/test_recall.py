@@ -84,7 +84,7 @@ def steps(body: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
 def unexplained(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List the way to and the reason of each failed step below which nothing failed."""
     return [
-        (path, text(step["status"]["reason"]) or "no reason told")
+        (path, text(step["status"]["reason"]) or "no reason given")
         for path, step in steps(body)
         if step["status"]["phase"] == "Failed"
         and not any(below["status"]["phase"] == "Failed" for _, below in list(steps(step))[1:])

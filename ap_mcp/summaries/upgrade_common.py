@@ -33,10 +33,10 @@ def took(start: Any, end: Any) -> str | None:
     return span(ended - begun) if begun and ended and ended >= begun else None
 
 
-def history_page(answer: Observation, tell: Callable[[Any], LineT]) -> Page[LineT]:
+def history_page(answer: Observation, line_of: Callable[[Any], LineT]) -> Page[LineT]:
     """Return a page of a history as lines, the newest first; only those that are shown are made."""
     page = paged(answer, newest_first(answer.body), LISTED, lambda each: text(get(each, "/metadata/uid")))
-    return Page([tell(each) for each in page.items], page.total, page.warnings, page.next)
+    return Page([line_of(each) for each in page.items], page.total, page.warnings, page.next)
 
 
 def read_or_wait(answer: Observation, kind: str, tool: str, why: str, *, task_id: str, verdict: str) -> NextCall:

@@ -59,14 +59,14 @@ class Watch(Generic[AnsweredT]):
 
     Attributes:
         order: what is waited for.
-        look: reads once.
-        tell: says in a sentence what an answer shows.
+        read: reads once.
+        describe: says in a sentence what an answer shows.
         changed: it was changed a moment ago, so the first answer may be older than that.
     """
 
     order: Order
-    look: Callable[[Order], Awaitable[AnsweredT]]
-    tell: Callable[[Order, AnsweredT], str]
+    read: Callable[[Order], Awaitable[AnsweredT]]
+    describe: Callable[[Order, AnsweredT], str]
     sleep: Sleep
     now: Now
     report: Report
@@ -88,9 +88,9 @@ class Watch(Generic[AnsweredT]):
         longest = float(self.order.waitable.wait.interval_s)
         began, pause, reported = self.now(), longest / 4, -1.0
         while True:
-            looked_at = self.order
-            verdict = self._believed(await self._look(began + self.order.seconds - self.now()))
-            if self.order is not looked_at:
+            order_read = self.order
+            verdict = self._believed(await self._read(began + self.order.seconds - self.now()))
+            if self.order is not order_read:
                 continue
             passed = self.now() - began
             left = self.order.seconds - passed
@@ -105,12 +105,12 @@ class Watch(Generic[AnsweredT]):
             raise self.trouble
         return Ending(self.order, verdict, self.seen, passed, self.doubt, self.stale)
 
-    async def _look(self, seconds: float) -> WaitVerdict:
+    async def _read(self, seconds: float) -> WaitVerdict:
         """Read once; what may pass by itself is endured for a while."""
         self.doubt = "The last read took too long; this is what the one before it showed."
         with move_on_after(None if self.seen is None else max(GRACE, seconds)):
             try:
-                seen = await self.look(self.order)
+                seen = await self.read(self.order)
             except NotFound as error:
                 return self._absent(error)
             except (ServiceError, CloudUnreachable) as error:
@@ -168,7 +168,7 @@ class Watch(Generic[AnsweredT]):
     def _message(self) -> str:
         if self.trouble is not None:
             return _first_line(self.trouble)
-        return self.tell(self.order, self.seen) if self.seen is not None else ""
+        return self.describe(self.order, self.seen) if self.seen is not None else ""
 
 
 async def say_nothing(_passed: float, _total: float, _message: str) -> None:
