@@ -17,6 +17,7 @@ from typing import Any, get_args
 import click
 import pytest
 import yaml
+from agent import connected
 from deciding import decide
 from test_layers import MAY_IMPORT
 
@@ -364,6 +365,21 @@ def test_arguments_given_as_examples_exist(catalog: Catalog) -> None:
 @pytest.mark.parametrize(("path", "text"), QUOTATION.findall(CONTRIBUTING), ids=lambda each: each.splitlines()[0][:40])
 def test_code_shown_as_an_example_stands_in_the_tree(path: str, text: str) -> None:
     assert text in (ROOT / path).read_text(encoding="utf-8")
+
+
+@pytest.mark.anyio
+async def test_the_read_tool_of_the_example_works(tmp_path: Path) -> None:
+    (text,) = re.findall(r"<!-- read tool -->\n```python\n(.*?)\n```", CONTRIBUTING, re.DOTALL)
+    made: dict[str, Any] = {"__name__": "example"}
+    exec(text, made)  # noqa: S102 - our own text
+    async with connected(tmp_path) as agent:
+        tools: Any = agent.autopilot.view().toolbox.tools
+        tools["count_contents"] = made["COUNT_CONTENTS"]
+        counted = (await agent.client.call_tool("count_contents", {"cluster_id": "search-dev"})).structured_content
+        assert counted == {"summary": "4 add-ons and 2 releases.", "addons": 4, "releases": 2}
+        assert agent.sent == ["list_clusters", "list_addons", "list_releases"]
+        wrong = await agent.client.call_tool("count_contents", {"cluster": "search-dev"})
+        assert "did you mean cluster_id?" in wrong.model_dump_json()
 
 
 def insert(tree: Path, path: str, where: str, text: str) -> None:
