@@ -285,7 +285,11 @@ async def test_findings_are_counted_one_way() -> None:
         cloud.world.advance(60)
         named = {"cluster_id": SHOP_PROD, "task_id": started["metadata"]["uid"]}
         check = await cloud.send("get_precheck", **named)
+    full_disk = {"name": "NodeDisk", "kind": "Exception", "group": "NodeCheck", "level": "Fatal", "phase": "Failed"}
+    nodes = [{"nodeInfo": {"uid": f"n{n}", "name": f"node-{n}"}, "itemsStatus": [full_disk]} for n in range(3)]
+    check["status"]["nodeCheckStatus"] = {"phase": "Failed", "nodeStageStatus": nodes}
     found = findings_of(check)
+    assert count_of(each for each in found.every if each.name == "NodeDisk") == len(nodes)
     assert found.blocking
     assert found.risks
     read = shown("get_precheck", check, **named)
