@@ -9,7 +9,7 @@ LOWEST := .venv-lowest
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) ## watch an agent build, mend, upgrade and remove clusters on the simulator
+demo: $(STAMP) ## watch an agent build, repair, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
 test: $(STAMP) ## run all tests, on every core
@@ -37,7 +37,7 @@ check: $(STAMP) ## lint, types, specs and generated documents
 	$(BIN)/ap-mcp specs check
 	$(BIN)/ap-mcp docs --check
 
-fix: $(STAMP) ## mend what can be mended by a program
+fix: $(STAMP) ## fix what a program can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/ap-mcp specs check --write
