@@ -2,13 +2,14 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+LOWEST := .venv-lowest
 
-.PHONY: help demo test cover fast check fix snapshots docs bench clean
+.PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
 
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) ## watch an agent build, mend, upgrade and remove clusters on the simulator
+demo: $(STAMP) ## watch an agent build, repair, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
 test: $(STAMP) ## run all tests, on every core; then those that measure time, alone
@@ -18,6 +19,15 @@ test: $(STAMP) ## run all tests, on every core; then those that measure time, al
 cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml
 	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
 	$(BIN)/pytest -m serial
+
+thorough: $(STAMP) ## run the tests that draw their cases, with many more of them, and others each time
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n auto --dist loadfile -m hypothesis
+
+lowest: ## run all tests with the lowest versions that pyproject.toml allows, in an environment of their own
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install -q --disable-pip-version-check uv
+	$(LOWEST)/bin/uv pip install -q --python $(LOWEST) --resolution lowest-direct --editable . --group test
+	$(LOWEST)/bin/pytest -n auto --dist loadfile
 
 fast: $(STAMP) ## run the tests that failed last, then the rest, without coverage
 	$(BIN)/pytest --failed-first -x
@@ -29,7 +39,7 @@ check: $(STAMP) ## lint, types, specs and generated documents
 	$(BIN)/ap-mcp specs check
 	$(BIN)/ap-mcp docs --check
 
-fix: $(STAMP) ## mend what can be mended by a program
+fix: $(STAMP) ## fix what a program can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 	$(BIN)/ap-mcp specs check --write
@@ -46,7 +56,7 @@ bench: $(STAMP) ## measure sizes, recall, start-up and calls, into benchmarks/RE
 	PYTHONPATH=tests/support $(BIN)/python benchmarks/run.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf .venv $(LOWEST) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ap-mcp needs Python 3.11 or later: make PYTHON=python3.12'; exit 1; }

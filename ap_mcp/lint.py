@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
+from functools import cache, lru_cache
 from hashlib import blake2b
 from itertools import combinations
 from pathlib import Path
@@ -60,6 +61,7 @@ UNSHOWABLE = {"oneOf", "anyOf", "allOf", "if", "$ref", "not"}
 WORDS = re.compile(r"[a-z0-9]+")
 SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
 RUN = 6
+MOST_DOCUMENTS = 32
 
 
 def lint(folder: Path | None = None) -> list[str]:
@@ -91,7 +93,12 @@ def rewrite(folder: Path) -> list[Path]:
 
 def canonical(path: Path) -> str:
     """Return a document's canonical text: two spaces, fixed key order, characters as they are."""
-    return json.dumps(_sorted(json.loads(path.read_bytes())), indent=2, ensure_ascii=False) + "\n"
+    return _canonical(path.read_bytes())
+
+
+@lru_cache(MOST_DOCUMENTS)
+def _canonical(content: bytes) -> str:
+    return json.dumps(_sorted(json.loads(content)), indent=2, ensure_ascii=False) + "\n"
 
 
 def runs(text: str) -> dict[int, str]:
@@ -122,9 +129,8 @@ def _sorted(node: Any, parent: str = "") -> Any:
 
 
 def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
-    schema = json.loads((specs_folder() / "x-ap-mcp.schema.json").read_bytes())
     checks = (
-        _extension_problems(schema, _raw(operation)),
+        _extension_problems(_raw(operation)),
         _text_problems(operation),
         _argument_problems(operation),
         _leaf_problems(operation),
@@ -145,10 +151,15 @@ def _raw(operation: Operation) -> Schema:
     return ours
 
 
-def _extension_problems(schema: Schema, extension: Schema) -> Iterator[str]:
+@cache
+def _extension_validator() -> Any:
     from jsonschema import Draft202012Validator  # noqa: PLC0415 - slow to import, and start-up may import us
 
-    for error in Draft202012Validator(schema).iter_errors(extension):
+    return Draft202012Validator(json.loads((specs_folder() / "x-ap-mcp.schema.json").read_bytes()))
+
+
+def _extension_problems(extension: Schema) -> Iterator[str]:
+    for error in _extension_validator().iter_errors(extension):
         yield f"x-ap-mcp{error.json_path.removeprefix('$')}: {error.message}"
 
 

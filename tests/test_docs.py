@@ -433,13 +433,28 @@ def test_the_changelog_keeps_its_form_and_knows_this_version() -> None:
     assert [entry for entry in entries if not entry.endswith(".") or re.search(r"[.!?] [A-Z]", entry)] == []
 
 
+def commands_of(job: dict[str, Any]) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
 def test_ci_runs_the_make_targets_on_every_python_we_promise() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     promised = {each.rsplit(" ", 1)[1] for each in project["classifiers"] if re.search(r":: 3\.\d+$", each)}
-    job = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]["test"]
-    assert set(job["strategy"]["matrix"]["python"]) == promised
-    assert [step["run"] for step in job["steps"] if "run" in step] == ["make PYTHON=python check test"]
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+    assert set(jobs["test"]["strategy"]["matrix"]["python"]) == promised
+    assert commands_of(jobs["test"]) == ["make PYTHON=python check test"]
     assert "make check\nmake test" in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_ci_holds_the_coverage_floor_and_tries_the_lowest_versions_with_the_lowest_python() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    jobs = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))["jobs"]
+    assert commands_of(jobs["cover"]) == ["make PYTHON=python cover"]
+    assert "if" not in jobs["cover"]
+    assert project["tool"]["coverage"]["report"]["fail_under"] >= 97
+    assert commands_of(jobs["lowest"]) == ["make PYTHON=python lowest"]
+    (setup,) = (step for step in jobs["lowest"]["steps"] if "setup-python" in step.get("uses", ""))
+    assert project["project"]["requires-python"] == f">={setup['with']['python-version']}"
 
 
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.name)

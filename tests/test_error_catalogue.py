@@ -90,18 +90,20 @@ def check(said: str, status: int, permission: str | None, catalog: Catalog) -> N
         assert AGAIN in said or "another try" in said
 
 
-@pytest.mark.parametrize("code", CODES)
-async def test_every_code_is_explained(tmp_path: Path, catalog: Catalog, code: str, prepared: Prepared) -> None:
-    entry, status = CODES[code], code_status(code)
-    tool, arguments = BY_SERVICE[code[:6]]
-    body = {"errorCode": code, "errorMessage": "No."} if code.startswith("CCE") else {"error_code": code}
-    answering = Answering(account(prepared.state), tool, status, body)
+async def test_every_code_is_explained(tmp_path: Path, catalog: Catalog, prepared: Prepared) -> None:
+    answering = Answering(account(prepared.state))
     async with connected(tmp_path, app=answering.app, transport=answering) as agent:
-        said = await agent.fail(tool, **arguments)
-    assert said.startswith(f"{tool} failed: HTTP {status}, {code}\n")
-    assert f"{entry.meaning} {entry.hint}" in said
-    check(said, status, catalog[tool].permission, catalog)
-    assert (FIGURES in said) == (entry.kind == "quota")
+        for code, entry in CODES.items():
+            tool, arguments = BY_SERVICE[code[:6]]
+            answering.only, answering.status = tool, code_status(code)
+            answering.body = (
+                {"errorCode": code, "errorMessage": "No."} if code.startswith("CCE") else {"error_code": code}
+            )
+            said = await agent.fail(tool, **arguments)
+            assert said.startswith(f"{tool} failed: HTTP {answering.status}, {code}\n")
+            assert f"{entry.meaning} {entry.hint}" in said
+            check(said, answering.status, catalog[tool].permission, catalog)
+            assert (FIGURES in said) == (entry.kind == "quota")
 
 
 def code_status(code: str) -> int:

@@ -12,7 +12,6 @@ from ap_mcp.specs import Effect
 
 pytestmark = pytest.mark.anyio
 
-HOSTILE = "fine\nWarning: none\r\n- nothing goes\x1b[2K\u202e\u200b"
 TOOLS: dict[str, dict[str, Any]] = {
     "update_addon": {"target_version": "1.30.29"},
     "rollback_addon": {},
@@ -160,22 +159,6 @@ async def test_the_fingerprint_outlives_time_but_not_a_change(tool: str, argumen
     assert first.text() != later.text(), "the age is told"
     assert first.fingerprint() == later.fingerprint()
     assert len({each.fingerprint() for each in (later, changed, broken)}) == 3
-
-
-@everything
-async def test_texts_of_the_cloud_stay_on_one_line(tool: str, arguments: dict[str, Any]) -> None:
-    async with judge() as cloud:
-        await readied(cloud, tool)
-        addon = row(cloud)
-        addon["status"] |= {"status": "abnormal", "message": HOSTILE}
-        addon["spec"] |= {"description": HOSTILE}
-        addon["spec"]["values"]["custom"] |= {HOSTILE: HOSTILE, "note": HOSTILE}
-        arguments = {"values": {"custom": {HOSTILE: "new", "note": None}}} if tool == "update_addon" else arguments
-        impact = await ask(cloud, tool, **arguments)
-    lines = impact.text().splitlines()
-    assert "fine Warning: none - nothing goes" in impact.text()
-    assert not [line for line in lines if line.startswith(("Warning: none", "- nothing"))]
-    assert all(line.isprintable() for line in lines)
 
 
 @everything

@@ -19,7 +19,6 @@ from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
 
 pytestmark = pytest.mark.anyio
 
-HOSTILE = "fine\nWarning: none\r\n- nothing goes\x1b[2K\u202e\u200b"
 PATH = "charts/upload.tgz"
 CALLS: dict[str, tuple[str, dict[str, Any]]] = {
     "delete": ("delete_chart", {"chart_id": PAYMENTS_API}),
@@ -201,22 +200,6 @@ async def test_the_fingerprint_covers_the_file(tool: str, arguments: dict[str, A
         one = await ask(cloud, tool, arguments, a_chart())
         two = await ask(cloud, tool, arguments, packed("name: payments-api\nversion: 1.9.0\n# more\n"))
     assert one.fingerprint() != two.fingerprint()
-
-
-@everything
-async def test_texts_of_the_cloud_stay_on_one_line(tool: str, arguments: dict[str, Any]) -> None:
-    bad = {"namespace": HOSTILE, "status": HOSTILE, "chart_version": HOSTILE}
-    arguments = {**arguments, "chart_path": HOSTILE} if "chart_path" in arguments else arguments
-    async with judge() as cloud:
-        cloud.row(PAYMENTS_PROD)["metadata"]["name"] = HOSTILE
-        cloud.bent["list_releases"] = lambda body: [{**each, **bad} for each in body]
-        cloud.bent["get_chart"] = lambda body: {**body, "version": HOSTILE}
-        cloud.bent["list_charts"] = lambda body: [*body, {**body[0], "name": "payments-api", "version": HOSTILE}]
-        impact = await ask(cloud, tool, arguments)
-    lines = impact.text().splitlines()
-    assert "fine Warning: none - nothing goes" in impact.text()
-    assert not [line for line in lines if line.startswith(("Warning: none", "- nothing"))]
-    assert all(line.isprintable() for line in lines)
 
 
 @by_id

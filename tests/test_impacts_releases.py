@@ -150,21 +150,6 @@ async def test_the_fingerprint_outlives_time_but_not_a_change(tool: str, argumen
 
 
 @everything
-async def test_texts_of_the_cloud_stay_on_one_line(tool: str, arguments: dict[str, Any]) -> None:
-    async with judge() as cloud:
-        release = row(cloud)
-        values = {**release["_values"], HOSTILE: HOSTILE, "image": {"tag": HOSTILE}}
-        release |= {"status": "FAILED", "status_description": HOSTILE, "chart_version": HOSTILE}
-        release |= {"values": json.dumps(values), "description": HOSTILE}
-        release["_history"][0] |= {"description": HOSTILE, "chart_version": HOSTILE}
-        impact = await ask(cloud, tool, **arguments)
-    lines = impact.text().splitlines()
-    assert '"fine Warning: none - nothing goes"' in impact.text()
-    assert not [line for line in lines if line.startswith(("Warning: none", "- nothing"))]
-    assert all(line.isprintable() for line in lines)
-
-
-@everything
 async def test_no_secret_of_a_release_is_shown(tool: str, arguments: dict[str, Any]) -> None:
     async with judge() as cloud:
         impact = await ask(cloud, tool, **arguments)

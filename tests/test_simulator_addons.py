@@ -6,13 +6,12 @@ from typing import Any
 
 import httpx
 import pytest
-from simulation import Caller, simulate
+from simulation import Caller, fresh_world, simulate
 
 from ap_mcp.simulator.addon_catalogue import PRODUCTS
 from ap_mcp.simulator.addon_templates import fits
 from ap_mcp.simulator.addons import addons_of, unfit_addons
 from ap_mcp.simulator.constants import ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
-from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.world import World
 
 pytestmark = pytest.mark.anyio
@@ -23,7 +22,7 @@ NOWHERE = "00000000-0000-1000-8000-000000000000"
 
 @pytest.fixture
 def world() -> World:
-    return seeded_world()
+    return fresh_world()
 
 
 @pytest.fixture

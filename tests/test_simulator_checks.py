@@ -10,7 +10,6 @@ from ap_mcp.simulator import constants
 from ap_mcp.simulator.check_items import NODE_ITEMS, Skips, make_nodes, spread_findings
 from ap_mcp.simulator.check_items import Item as CheckItem
 from ap_mcp.simulator.prechecks import add_findings, large_precheck
-from ap_mcp.simulator.seed import seeded_world
 
 pytestmark = pytest.mark.anyio
 
@@ -20,7 +19,7 @@ NOWHERE = "00000000-0000-1000-8000-000000000000"
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
-    app = simulate(seeded_world())
+    app = simulate()
     async with Caller(app) as caller:
         yield caller
     assert app.state.violations == []

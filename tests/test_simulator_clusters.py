@@ -10,11 +10,10 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from simulation import Caller, simulate
+from simulation import Caller, fresh_world, simulate
 
 from ap_mcp.simulator import constants
 from ap_mcp.simulator.cluster_rows import QUOTA, set_version
-from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.world import World
 
 pytestmark = pytest.mark.anyio
@@ -24,7 +23,7 @@ ANOTHER_EIP = "0d1f7c3e-55a8-4e6b-9c02-7ab6f1e0d934"
 
 @pytest.fixture
 def world() -> World:
-    return seeded_world()
+    return fresh_world()
 
 
 @pytest.fixture

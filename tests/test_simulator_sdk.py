@@ -18,12 +18,11 @@ from sdk_life import CHAPTERS, Chapter, Life
 from sdk_live import LiveSdk, live_sdk, read_everything
 from sdk_models import misfits
 from sdk_oracle import form_file
-from simulation import simulate
+from simulation import fresh_world, simulate
 
 from ap_mcp.simulator import constants
 from ap_mcp.simulator.faults import Faults
 from ap_mcp.simulator.prechecks import add_findings
-from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.specs import Catalog
 
 # Without `dateutil` the SDK leaves dates as the texts they came as, and says so.
@@ -53,7 +52,7 @@ def test_in_the_life_of_a_cluster(chapter: Chapter, life: Life) -> None:
 
 @pytest.mark.parametrize("days", [0, 1], ids=["at the start", "a day later"])
 def test_the_sdk_knows_everything_of_the_seeded_account(days: float, catalog: Catalog) -> None:
-    world = seeded_world()
+    world = fresh_world()
     world.advance_until_idle(days * 86400)
     with live_sdk(simulate(world)) as sdk:
         clusters = sdk.call("list_clusters").items
@@ -64,7 +63,7 @@ def test_the_sdk_knows_everything_of_the_seeded_account(days: float, catalog: Ca
 
 
 def test_the_sdk_knows_how_things_go_wrong() -> None:
-    world = seeded_world()
+    world = fresh_world()
     with live_sdk(simulate(world)) as sdk:
         v3, payments = sdk.models, {"cluster_id": constants.PAYMENTS_PROD}
         lost = new_cluster(v3, metadata={"name": "nowhere"}, spec={}, subnets=(constants.FULL_SUBNET_ID,)).body

@@ -4,10 +4,9 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from simulation import Caller, simulate
+from simulation import Caller, fresh_world, simulate
 
 from ap_mcp.simulator import constants
-from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.tags_quotas import MOST_TAGS
 from ap_mcp.simulator.world import World
 
@@ -16,7 +15,7 @@ pytestmark = pytest.mark.anyio
 
 @pytest.fixture
 def world() -> World:
-    return seeded_world()
+    return fresh_world()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ from simulation import Caller, simulate
 from upgrading import BACKUP_SECONDS, UPGRADE_SECONDS, Upgrader, refused, stages
 
 from ap_mcp.simulator import constants
-from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.upgrades import fail_next_upgrade
 from ap_mcp.simulator.versions import NEWEST_PATCHES, order, resolve
 from ap_mcp.simulator.world import World
@@ -19,7 +18,7 @@ NOWHERE = "00000000-0000-1000-8000-000000000000"
 
 @pytest.fixture
 async def caller() -> AsyncIterator[Caller]:
-    app = simulate(seeded_world())
+    app = simulate()
     async with Caller(app) as caller:
         yield caller
     assert app.state.violations == []

@@ -1,6 +1,5 @@
 """Add-on templates in the vendor's shape, made from the catalogue, and what follows from them."""
 
-import copy
 import re
 from collections.abc import Mapping
 from functools import cache
@@ -8,7 +7,7 @@ from typing import Any
 
 from ap_mcp.simulator.addon_catalogue import PRODUCTS, WORDS, Component, Product, Release
 from ap_mcp.simulator.constants import REGION
-from ap_mcp.simulator.world import Row
+from ap_mcp.simulator.world import Row, copied
 
 IMAGE_REGISTRY = f"swr.{REGION}.myhuaweicloud.com"
 IMAGE_OWNER = "autopilot-official"
@@ -25,7 +24,7 @@ def product_named(name: str) -> Product | None:
 def templates(name: str = "") -> list[Row]:
     """List the templates, or the one of this name or alias, if there is one."""
     chosen = PRODUCTS if not name else tuple(filter(None, (product_named(name),)))
-    return [copy.deepcopy(_template(product.name)) for product in chosen]
+    return [copied(_template(product.name)) for product in chosen]
 
 
 def version_of(name: str, version: str) -> Row:
@@ -35,7 +34,7 @@ def version_of(name: str, version: str) -> Row:
         KeyError: if the template has no such version.
     """
     versions = {each["version"]: each for each in _template(name)["spec"]["versions"]}
-    return copy.deepcopy(dict(versions[version]))
+    return copied(dict(versions[version]))
 
 
 def fits(name: str, version: str, cluster_version: str) -> bool:
@@ -111,7 +110,7 @@ def _version(product: Product, release: Release) -> Row:
         "version": release.version,
         "input": {
             "basic": {**_basics(product, release), "swr_addr": IMAGE_REGISTRY, "swr_user": IMAGE_OWNER},
-            "parameters": {**sizes, "custom": copy.deepcopy(dict(product.custom))},
+            "parameters": {**sizes, "custom": copied(dict(product.custom))},
         },
         "stable": release.stable,
         "translate": {

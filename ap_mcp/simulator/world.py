@@ -10,12 +10,13 @@ import threading
 import uuid
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from ap_mcp.simulator.clock import Clock, ManualClock, long_timestamp, short_timestamp
 from ap_mcp.simulator.events import reactions_to
 
 Row = dict[str, Any]
+Json = TypeVar("Json", bound=dict[str, Any])
 FORMAT = 1
 _UUID_EPOCH = datetime(1582, 10, 15, tzinfo=UTC)
 
@@ -122,7 +123,7 @@ class World:
                 "random": self.random.getstate(),
                 "events": [[at.isoformat(), order, event, payload] for at, order, event, payload in self._events],
             }
-            return {**json.loads(json.dumps(state)), "tables": _copied(self._tables)}
+            return {**json.loads(json.dumps(state)), "tables": copied(self._tables)}
 
     @classmethod
     def from_json(cls, state: Mapping[str, Any], clock: Clock | None = None) -> Self:
@@ -144,13 +145,13 @@ class World:
                 (datetime.fromisoformat(at), order, event, payload) for at, order, event, payload in state["events"]
             ]
             heapq.heapify(world._events)
-            world._tables = _copied(state["tables"])
+            world._tables = copied(dict(state["tables"]))
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"saved simulator state is damaged: {error!r}") from error
         return world
 
 
-def _copied(tables: Mapping[str, Any]) -> dict[str, dict[str, Row]]:
-    """Copy plain JSON, in a third of the time that writing and reading it as text takes."""
-    copied: dict[str, dict[str, Row]] = pickle.loads(pickle.dumps(tables, pickle.HIGHEST_PROTOCOL))  # noqa: S301 - ours
-    return copied
+def copied(data: Json) -> Json:
+    """Copy plain JSON, in a third of the time that `deepcopy` takes."""
+    made: Json = pickle.loads(pickle.dumps(data, pickle.HIGHEST_PROTOCOL))  # noqa: S301 - dumped here
+    return made

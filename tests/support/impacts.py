@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 import httpx
@@ -101,10 +102,13 @@ class Judge:
 async def judge(app: Simulator | None = None) -> AsyncIterator[Judge]:
     """Connect to a simulator, a new one if none is given."""
     served = app or simulate()
-    found = exports(ENDPOINT)
-    ours = Settings(endpoint=ENDPOINT, iam_endpoint=ENDPOINT, region=found["AP_MCP_REGION"])
-    async with CloudClient(ours, find_credentials(found), httpx.ASGITransport(served)) as client:
+    async with CloudClient(_settings(), find_credentials(exports(ENDPOINT)), httpx.ASGITransport(served)) as client:
         yield Judge(client, served)
+
+
+@cache
+def _settings() -> Settings:
+    return Settings(endpoint=ENDPOINT, iam_endpoint=ENDPOINT, region=exports(ENDPOINT)["AP_MCP_REGION"])
 
 
 def facts(impact: Impact) -> dict[str, str]:

@@ -23,12 +23,16 @@ Query = Sequence[tuple[str, str]]
 def simulate(world: World | None = None, **settings: Any) -> Simulator:
     """Make a simulator whose cut connections look to httpx like those of a socket."""
     settings.setdefault("connection_lost", httpx.RemoteProtocolError)
-    return build_app(world or World.from_json(_seed()), **settings)
+    return build_app(world or fresh_world(), **settings)
+
+
+def fresh_world() -> World:
+    """Return the account that the simulator starts with: a copy, which takes a tenth of the time of making it."""
+    return World.from_json(_seed())
 
 
 @cache
 def _seed() -> dict[str, Any]:
-    """The account that the simulator starts with: sown once, which takes ten times as long as a copy."""
     return seeded_world().to_json()
 
 
