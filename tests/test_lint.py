@@ -96,6 +96,18 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
             lambda op: ours(op)["wait"].update(resource=about(type_at="/spec/mood")),
             "wait resource: /spec/mood is not in",
         ),
+        (
+            lambda op: ours(op)["deletion_options"]["delete_net"].pop("try"),
+            "deletion_options: delete_net takes ['block', 'skip', 'try'] and a default, what is said is of",
+        ),
+        (
+            lambda op: ours(op)["deletion_options"].update(delete_all={"yes": {"takes": "all"}}),
+            "deletion_options: delete_all is no argument",
+        ),
+        (
+            lambda op: ours(op)["deletion_options"]["delete_net"]["try"].update(on_failure="hope"),
+            "'hope' is not one of ['stop', 'continue']",
+        ),
         (lambda op: op.update(description="One. Two. Three. Four."), "more than three sentences"),
         (lambda op: op.update(description="No stop"), "does not end with a full stop"),
         (lambda op: op.update(summary="x" * 41), "title is longer than 40"),
