@@ -20,9 +20,9 @@ from ap_mcp.guard.impacts.base import (
     entries,
     gather,
     impact_of,
-    look,
     must_belong,
     production_sign,
+    read,
 )
 from ap_mcp.guard.impacts.generic import generic
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
@@ -82,12 +82,12 @@ def test_the_text_says_what_happens_then_warns_then_lists() -> None:
         facts=(("version", "v1.30"),),
         goes=("2 releases",),
         stays=("volumes",),
-        warnings=("Beware.",),
+        warnings=("Careful.",),
         unknown=("data",),
     )
     assert impact.text().splitlines() == [
         "Deletes payments.",
-        "Warning: Beware.",
+        "Warning: Careful.",
         "version: v1.30",
         "Goes or changes:",
         "- 2 releases",
@@ -120,7 +120,7 @@ def test_no_text_at_all_can_forge_a_line(value: str, label: str, name: str) -> N
     assert "\n" not in impact.name
 
 
-def test_a_thing_without_a_name_is_refused_as_nobody_could_type_it() -> None:
+def test_a_thing_without_a_name_is_refused_as_its_name_cannot_be_typed() -> None:
     with pytest.raises(CallRefused, match=r"delete_cluster acts on something whose name is not reported\. Nothing"):
         an_impact(name="\u200b\n ")
 
@@ -151,7 +151,7 @@ def test_what_is_stable_cannot_be_changed_afterwards() -> None:
 
 
 def test_the_structured_form_leaves_out_what_is_empty() -> None:
-    impact = an_impact(warnings=("Beware.",))
+    impact = an_impact(warnings=("Careful.",))
     structured = impact.structured()
     assert set(structured) == {"operation", "effect", "name", "sentence", "warnings", "fingerprint"}
     assert json.loads(json.dumps(structured)) == structured
@@ -160,34 +160,34 @@ def test_the_structured_form_leaves_out_what_is_empty() -> None:
 async def test_reads_run_at_the_same_time() -> None:
     met = anyio.Event()
 
-    async def read(operation: str, **_: Any) -> str:
+    async def answer(operation: str, **_: Any) -> str:
         if operation == "first":
             met.set()
         with anyio.fail_after(5):
             await met.wait()
         return operation
 
-    case = Case(load_catalog()["delete_cluster"], {}, "destroy", read, lambda: NOW)
-    answers = await gather(case, case=look("second"), other=look("first"))
+    case = Case(load_catalog()["delete_cluster"], {}, "destroy", answer, lambda: NOW)
+    answers = await gather(case, case=read("second"), other=read("first"))
     assert (answers.needed("case"), answers.needed("other")) == ("second", "first")
 
 
 async def test_a_failed_read_leaves_the_others_alone() -> None:
     case = a_case(get_cluster=CLUSTER, list_addons=error())
-    answers = await gather(case, cluster=look("get_cluster"), addons=look("list_addons"))
+    answers = await gather(case, cluster=read("get_cluster"), addons=read("list_addons"))
     assert answers.needed("cluster") is CLUSTER
     assert answers.error("addons") is not None
     assert answers.error("cluster") is None
 
 
 async def test_a_failed_read_that_is_needed_raises_what_happened() -> None:
-    answers = await gather(a_case(get_cluster=error(404, NotFound)), cluster=look("get_cluster"))
+    answers = await gather(a_case(get_cluster=error(404, NotFound)), cluster=read("get_cluster"))
     with pytest.raises(NotFound):
         answers.needed("cluster")
     with pytest.raises(
-        CallRefused, match=r"what says if it is well could not be read\. Nothing was sent(.|\n)*HTTP 404"
+        CallRefused, match=r"what says if it is healthy could not be read\. Nothing was sent(.|\n)*HTTP 404"
     ):
-        answers.needed("cluster", "says if it is well")
+        answers.needed("cluster", "says if it is healthy")
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ async def test_a_failed_read_that_is_needed_raises_what_happened() -> None:
     ],
 )
 async def test_what_could_not_be_read_is_unknown_and_a_warning(failure: Exception, said: str) -> None:
-    answers = await gather(a_case(list_addons=failure), addons=look("list_addons"))
+    answers = await gather(a_case(list_addons=failure), addons=read("list_addons"))
     draft = ImpactDraft(a_case(), "payments", "Deletes payments.")
     assert draft.listed(answers, "addons", "/items", "which add-ons it has") is None
     assert draft.warnings == ["Could not be read: which add-ons it has."]
@@ -218,7 +218,7 @@ def test_what_is_no_list_is_not_taken_for_an_empty_one(body: Any, pointer: str) 
 
 
 async def test_an_answer_that_is_no_list_counts_as_not_read() -> None:
-    answers = await gather(a_case(list_releases={"message": "odd"}), releases=look("list_releases"))
+    answers = await gather(a_case(list_releases={"message": "unexpected"}), releases=read("list_releases"))
     draft = ImpactDraft(a_case(), "payments", "Deletes payments.")
     assert draft.listed(answers, "releases", "", "which releases run in it") is None
     assert draft.unknown == ["which releases run in it: could not be read (the answer is no list)"]
@@ -240,7 +240,7 @@ def test_another_cluster_than_the_one_asked_for_is_refused() -> None:
         about({**CLUSTER, "metadata": {**CLUSTER["metadata"], "uid": SHOP_PROD}})
 
 
-def test_a_cluster_is_told_with_version_phase_age_and_tags() -> None:
+def test_a_cluster_is_shown_with_version_phase_age_and_tags() -> None:
     draft = about(CLUSTER)
     assert dict(draft.facts) == {
         "cluster": f"payments, Available, id {PAYMENTS_PROD}",
@@ -251,11 +251,11 @@ def test_a_cluster_is_told_with_version_phase_age_and_tags() -> None:
     assert draft.warnings == []
 
 
-def test_the_cluster_of_a_part_is_told_in_one_line() -> None:
+def test_the_cluster_of_a_part_is_shown_in_one_line() -> None:
     assert dict(about(CLUSTER, whole=False).facts) == {"cluster": f"payments, Available, id {PAYMENTS_PROD}"}
 
 
-def test_a_bare_cluster_is_told_too() -> None:
+def test_a_bare_cluster_is_shown_too() -> None:
     draft = about({"metadata": {"uid": PAYMENTS_PROD}})
     facts = dict(draft.facts)
     assert facts["cluster"] == f"{PAYMENTS_PROD}, of unknown phase, id {PAYMENTS_PROD}"
@@ -333,7 +333,7 @@ def test_every_guarded_operation_has_a_builder_of_its_own() -> None:
     assert {each.id for each in load_catalog().values() if each.guarded} <= set(builders())
 
 
-async def test_an_operation_without_a_builder_is_told_by_its_target_and_arguments() -> None:
+async def test_an_operation_without_a_builder_is_described_by_its_target_and_arguments() -> None:
     async with judge() as cloud:
         values = {"password": "hunter2", "replicas": 2}
         impact = await cloud.impact(

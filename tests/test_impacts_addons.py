@@ -115,7 +115,9 @@ async def test_an_add_on_with_another_id_than_asked_for_is_refused(tool: str, ar
 
 @everything
 @pytest.mark.parametrize("read", ["get_cluster", "get_addon"])
-async def test_without_cluster_and_add_on_nobody_is_asked(tool: str, arguments: dict[str, Any], read: str) -> None:
+async def test_without_cluster_and_add_on_a_person_is_not_asked(
+    tool: str, arguments: dict[str, Any], read: str
+) -> None:
     async with judge() as cloud:
         cloud.fail(read)
         error = await cloud.failure(tool, cluster_id=PAYMENTS_PROD, addon_id=uid(cloud), **arguments)
@@ -156,7 +158,7 @@ async def test_the_fingerprint_outlives_time_but_not_a_change(tool: str, argumen
         changed = await ask(cloud, tool, **arguments)
         row(cloud)["status"]["status"] = "abnormal"
         broken = await ask(cloud, tool, **arguments)
-    assert first.text() != later.text(), "the age is told"
+    assert first.text() != later.text(), "the age is shown"
     assert first.fingerprint() == later.fingerprint()
     assert len({each.fingerprint() for each in (later, changed, broken)}) == 3
 
@@ -170,11 +172,11 @@ async def test_a_cluster_that_is_not_available_is_warned_of(tool: str, arguments
         assert "The cluster is Upgrading, not Available." in (await ask(cloud, tool, **arguments)).warnings
 
 
-async def test_an_upgrade_tells_from_where_to_where_and_the_way_back() -> None:
+async def test_an_upgrade_shows_from_where_to_where_and_the_rollback() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_addon", target_version="1.30.29")
     assert impact.sentence == "Upgrades add-on coredns from 1.30.6 to 1.30.29 in cluster payments-prod."
-    assert facts(impact)["way back"] == "rollback_addon, to 1.30.6, while the service allows it"
+    assert facts(impact)["rollback"] == "rollback_addon, to 1.30.6, while the service allows it"
     assert facts(impact)["cluster version"] == "v1.30"
     assert "its pods may restart" in impact.goes
     assert any("all its other settings" in each for each in impact.stays)
@@ -183,10 +185,12 @@ async def test_an_upgrade_tells_from_where_to_where_and_the_way_back() -> None:
 async def test_an_upgrade_says_that_the_image_of_the_old_version_would_stay() -> None:
     async with judge() as cloud:
         kept = await ask(cloud, "update_addon", target_version="1.30.29")
-        mended = await ask(cloud, "update_addon", target_version="1.30.29", values={"basic": {"image_version": None}})
+        corrected = await ask(
+            cloud, "update_addon", target_version="1.30.29", values={"basic": {"image_version": None}}
+        )
     assert any('basic.image_version stays "1.30.6", the new version brings "1.30.29"' in each for each in kept.warnings)
-    assert not any("image_version" in each for each in mended.warnings)
-    assert 'basic.image_version: "1.30.6" goes back to "1.30.29"' in mended.goes
+    assert not any("image_version" in each for each in corrected.warnings)
+    assert 'basic.image_version: "1.30.6" goes back to "1.30.29"' in corrected.goes
 
 
 async def test_a_second_upgrade_takes_the_way_back_of_the_first_away() -> None:
@@ -194,10 +198,10 @@ async def test_a_second_upgrade_takes_the_way_back_of_the_first_away() -> None:
         addon = row(cloud, "nginx-ingress")
         addon["status"] |= {"isRollbackable": True, "previousVersion": "2.6.0"}
         impact = await ask(cloud, "update_addon", "nginx-ingress", target_version="3.0.8")
-    assert "the way back to 2.6.0, which rollback_addon has now" in impact.goes
+    assert "the rollback to 2.6.0, which rollback_addon can do now" in impact.goes
 
 
-async def test_changed_settings_are_told_by_their_path() -> None:
+async def test_changed_settings_are_shown_by_their_path() -> None:
     async with judge() as cloud:
         wanted = {"custom": {"parameterSyncStrategy": "inherit", "fresh": 3, "upstream_nameservers": None}}
         impact = await ask(cloud, "update_addon", values=wanted)
@@ -208,7 +212,7 @@ async def test_changed_settings_are_told_by_their_path() -> None:
         'custom.upstream_nameservers: "[]" goes back to its default',
         "its pods may restart",
     )
-    assert "rollback_addon undoes an upgrade" in facts(impact)["way back"]
+    assert "rollback_addon undoes an upgrade" in facts(impact)["rollback"]
 
 
 async def test_settings_that_are_as_wanted_already_are_no_change() -> None:
@@ -230,7 +234,7 @@ async def test_no_secret_is_shown_of_a_changed_setting() -> None:
 
 
 @pytest.mark.parametrize("values", [None, "{}", [], 7])
-async def test_an_update_is_refused_when_the_current_settings_are_not_told(values: Any) -> None:
+async def test_an_update_is_refused_when_the_current_settings_are_not_reported(values: Any) -> None:
     async with judge() as cloud:
         cloud.bent["get_addon"] = with_("/spec/values", values)
         for arguments in ({"target_version": "1.30.29"}, {"values": {"custom": {"a": 1}}}):
@@ -345,22 +349,22 @@ async def test_settings_nested_without_end_are_refused() -> None:
         assert "nested too deep" in await refusal(cloud, "update_addon", values=deep)
 
 
-async def test_a_rollback_tells_to_which_version_and_what_it_cannot_know() -> None:
+async def test_a_rollback_shows_to_which_version_and_what_it_cannot_know() -> None:
     async with judge() as cloud:
         await upgraded(cloud)
         impact = await ask(cloud, "rollback_addon")
     assert impact.sentence == "Rolls back add-on coredns from 1.30.29 to 1.30.6 in cluster payments-prod."
     assert "version 1.30.29, and the settings made since the last upgrade" in impact.goes
     assert "its pods may restart" in impact.goes
-    assert facts(impact)["way forward"] == "update_addon, if 1.30.29 is offered then"
+    assert facts(impact)["upgrade again"] == "update_addon, if 1.30.29 is offered then"
     assert any("which settings it goes back to" in each for each in impact.unknown)
 
 
-@pytest.mark.parametrize("told", [False, "false", None, KeyError, "maybe"])
-async def test_only_what_the_service_calls_rollbackable_is_rolled_back(told: Any) -> None:
+@pytest.mark.parametrize("reported", [False, "false", None, KeyError, "maybe"])
+async def test_only_what_the_service_calls_rollbackable_is_rolled_back(reported: Any) -> None:
     async with judge() as cloud:
         await upgraded(cloud)
-        cloud.bent["get_addon"] = with_("/status/isRollbackable", told)
+        cloud.bent["get_addon"] = with_("/status/isRollbackable", reported)
         assert "cannot be rolled back: the service does not say (isRollbackable)" in await refusal(
             cloud, "rollback_addon"
         )

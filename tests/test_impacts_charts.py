@@ -136,12 +136,12 @@ async def test_clusters_whose_releases_cannot_be_read_are_named(tool: str, argum
         cloud.fail("list_releases")
         unread = await ask(cloud, tool, arguments)
         cloud.app.state.faults.clear()
-        cloud.bent["list_releases"] = lambda _: {"odd": True}
-        odd = await ask(cloud, tool, arguments)
-    for impact in (unread, odd):
-        told = next(each for each in impact.unknown if each.startswith("which releases use it in "))
-        assert "payments-prod" in told
-        assert told.endswith("could not be read")
+        cloud.bent["list_releases"] = lambda _: {"unexpected": True}
+        unexpected = await ask(cloud, tool, arguments)
+    for impact in (unread, unexpected):
+        unread_releases = next(each for each in impact.unknown if each.startswith("which releases use it in "))
+        assert "payments-prod" in unread_releases
+        assert unread_releases.endswith("could not be read")
         assert any(each.startswith("Could not be read: the releases of ") for each in impact.warnings)
         assert impact.fingerprint() != whole.fingerprint()
 
@@ -157,7 +157,7 @@ async def test_clusters_that_cannot_be_listed_are_said_and_warned_of(tool: str, 
 
 
 @everything
-async def test_at_most_twenty_clusters_are_looked_into(tool: str, arguments: dict[str, Any]) -> None:
+async def test_at_most_twenty_clusters_are_read(tool: str, arguments: dict[str, Any]) -> None:
     async with judge() as cloud:
         await add_clusters(cloud, 25)
         left = len(cloud.world.table("clusters")) - 20
@@ -189,7 +189,7 @@ async def test_the_fingerprint_outlives_time_but_not_a_change(tool: str, argumen
         used = await ask(cloud, tool, arguments)
         cloud.world.table("charts")[PAYMENTS_API]["update_at"] = cloud.world.iso_timestamp()
         stored = await ask(cloud, tool, arguments)
-    assert first.text() != later.text(), "the age is told"
+    assert first.text() != later.text(), "the age is shown"
     assert first.fingerprint() == later.fingerprint()
     assert len({each.fingerprint() for each in (later, used, stored)}) == 3
 
@@ -229,7 +229,7 @@ async def test_a_public_chart_is_warned_of(tool: str, arguments: dict[str, Any])
         assert "It is visible to others, who may use it too." in (await ask(cloud, tool, arguments)).warnings
 
 
-async def test_deleting_tells_what_goes_and_what_keeps_running() -> None:
+async def test_deleting_shows_what_goes_and_what_keeps_running() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "delete_chart", {"chart_id": PAYMENTS_API})
         unused = await ask(cloud, "delete_chart", {"chart_id": PAYMENTS_API_OLD})
@@ -245,7 +245,7 @@ async def test_deleting_tells_what_goes_and_what_keeps_running() -> None:
 
 
 @with_file
-async def test_the_file_is_told_by_its_path_and_size(tool: str, arguments: dict[str, Any]) -> None:
+async def test_the_file_is_shown_by_its_path_and_size(tool: str, arguments: dict[str, Any]) -> None:
     async with judge() as cloud:
         impact = await ask(cloud, tool, arguments)
     assert facts(impact)["file"] == f'"{PATH}", {len(a_chart())} bytes'
@@ -253,7 +253,7 @@ async def test_the_file_is_told_by_its_path_and_size(tool: str, arguments: dict[
 
 
 @with_file
-async def test_options_of_an_upload_are_told(tool: str, arguments: dict[str, Any]) -> None:
+async def test_options_of_an_upload_are_shown(tool: str, arguments: dict[str, Any]) -> None:
     async with judge() as cloud:
         shown = await ask(cloud, tool, {**arguments, "visible": True, "skip_lint": True})
         hidden = await ask(cloud, tool, {**arguments, "visible": False})
@@ -262,7 +262,7 @@ async def test_options_of_an_upload_are_told(tool: str, arguments: dict[str, Any
     assert "visibility: hidden from others" in hidden.goes
 
 
-async def test_an_update_tells_the_new_version() -> None:
+async def test_an_update_shows_the_new_version() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, *CALLS["update"][:1], CALLS["update"][1], a_chart(version="2.0.0"))
     assert impact.effect == "disrupt"
@@ -271,7 +271,7 @@ async def test_an_update_tells_the_new_version() -> None:
     assert "1 release uses it: the next upgrade takes what is stored then." in impact.warnings
 
 
-async def test_other_content_under_the_same_version_is_told() -> None:
+async def test_other_content_under_the_same_version_is_reported() -> None:
     async with judge() as cloud:
         plain = await ask(cloud, *CALLS["update"])
         forced = await ask(cloud, *CALLS["overwrite"])
@@ -289,7 +289,7 @@ async def test_a_file_for_another_chart_is_warned_of() -> None:
     assert impact.name == "payments-api"
 
 
-async def test_an_upload_tells_which_stored_chart_it_overwrites() -> None:
+async def test_an_upload_shows_which_stored_chart_it_overwrites() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, *CALLS["upload"])
     assert impact.sentence == "Overwrites the stored chart payments-api 1.9.0."
@@ -328,7 +328,7 @@ async def test_stored_charts_that_cannot_be_read_are_said_and_warned_of() -> Non
 
 
 @with_file
-async def test_a_file_that_nobody_looked_into_is_said_and_warned_of(tool: str, arguments: dict[str, Any]) -> None:
+async def test_a_file_that_was_not_read_is_said_and_warned_of(tool: str, arguments: dict[str, Any]) -> None:
     async with judge() as cloud:
         impact = await cloud.impact(tool, **arguments)
     assert "which chart the file holds: it was not read" in impact.unknown

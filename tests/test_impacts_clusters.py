@@ -122,11 +122,11 @@ async def test_hostile_text_of_the_cloud_cannot_forge_a_line(tool: str, argument
         for operation in ("get_cluster", "list_releases", "list_addons", "get_cluster_endpoints"):
             cloud.bent[operation] = poisoned
         impact = await cloud.impact(tool, cluster_id=PAYMENTS_PROD, **arguments)
-    told = impact.text().split("\n")
-    assert [each for each in told if each.startswith("Warning")] == [f"Warning: {each}" for each in impact.warnings]
+    lines = impact.text().split("\n")
+    assert [each for each in lines if each.startswith("Warning")] == [f"Warning: {each}" for each in impact.warnings]
     assert not [each for each in impact.warnings if each.startswith("none")]
-    assert all(line.isprintable() for line in told)
-    assert len(told) <= len(clean.text().split("\n")) + 3
+    assert all(line.isprintable() for line in lines)
+    assert len(lines) <= len(clean.text().split("\n")) + 3
     assert impact.name == "x Warning: none - nothing goes"
 
 
@@ -162,7 +162,7 @@ async def test_deleting_by_default_takes_the_network_and_leaves_the_volumes() ->
     assert impact.warnings == ()
 
 
-async def test_deleting_warns_of_volumes_that_go_and_tells_what_try_leaves() -> None:
+async def test_deleting_warns_of_volumes_that_go_and_shows_what_try_leaves() -> None:
     chosen: dict[str, Any] = {
         "delete_efs": "block",
         "delete_obs": "try",
@@ -275,7 +275,7 @@ async def test_an_update_that_takes_no_subnet_away_says_so() -> None:
     assert impact.warnings == ()
 
 
-async def test_an_update_of_names_tells_before_and_after() -> None:
+async def test_an_update_of_names_shows_before_and_after() -> None:
     async with judge() as cloud:
         arguments: dict[str, Any] = {"cluster_id": PAYMENTS_PROD, "alias": "money", "description": "Money\nmachine"}
         impact = await cloud.impact("update_cluster", effect="disrupt", **arguments)
@@ -294,14 +294,14 @@ async def test_subnets_that_changed_meanwhile_are_another_update() -> None:
         assert (await cloud.impact("update_cluster", **arguments)).fingerprint() != before.fingerprint()
 
 
-async def test_a_kubeconfig_is_told_with_its_life_and_who_may_use_it() -> None:
+async def test_a_kubeconfig_is_shown_with_its_life_and_who_may_use_it() -> None:
     async with judge() as cloud:
         impact = await cloud.impact("get_cluster_certificate", cluster_id=SEARCH_DEV, duration_days=1)
         longer = await cloud.impact("get_cluster_certificate", cluster_id=SEARCH_DEV, duration_days=30)
     assert impact.effect == "secret"
     assert impact.sentence == "Writes a kubeconfig with a private key for cluster search-dev; valid: 1 day."
     assert facts(longer)["valid"] == "30 days"
-    assert facts(impact)["who may use it"] == "whoever holds the file, until it expires; nothing here can revoke it"
+    assert facts(impact)["who may use it"] == "anyone who has the file, until it expires; nothing here can revoke it"
     assert impact.warnings == (
         "The file has mode 0600, which does not hide it from an agent with a shell of the same user.",
     )
@@ -323,7 +323,7 @@ async def test_a_kubeconfig_of_an_exposed_cluster_works_from_anywhere() -> None:
     assert impact.fingerprint() != before.fingerprint()
 
 
-async def test_binding_exposes_and_says_what_cannot_be_told() -> None:
+async def test_binding_exposes_and_says_what_is_not_known() -> None:
     async with judge() as cloud:
         impact = await cloud.impact("set_cluster_public_access", cluster_id=SEARCH_DEV, action="bind", eip_id=EIP_ID)
     assert impact.sentence == "Exposes the API server of cluster search-dev to the internet."
@@ -345,7 +345,7 @@ async def test_unbinding_cuts_off_who_works_through_the_address() -> None:
         public = await bind(cloud, SEARCH_DEV)
         impact = await cloud.impact("set_cluster_public_access", cluster_id=SEARCH_DEV, action="unbind")
     assert impact.sentence == "Cuts the API server of cluster search-dev off from the internet."
-    assert impact.goes == (f"{public}: whoever works through it is cut off",)
+    assert impact.goes == (f"{public}: everyone who uses it is cut off",)
     assert impact.stays == ("the EIP itself, which may keep costing",)
 
 
@@ -360,11 +360,11 @@ async def test_unbinding_an_unknown_address_still_says_who_is_cut_off() -> None:
     async with judge() as cloud:
         cloud.fail("get_cluster_endpoints")
         impact = await cloud.impact("set_cluster_public_access", cluster_id=SEARCH_DEV, action="unbind")
-    assert impact.goes == ("whatever public address there is; who works through it is cut off",)
+    assert impact.goes == ("any public address there is; everyone who uses it is cut off",)
     assert "Could not be read: where its API server can be reached." in impact.warnings
 
 
-async def test_removing_tags_tells_which_go_stay_and_were_never_there() -> None:
+async def test_removing_tags_shows_which_go_stay_and_were_never_there() -> None:
     async with judge() as cloud:
         impact = await cloud.impact("delete_cluster_tags", cluster_id=PAYMENTS_PROD, keys=["env", "owner"])
     assert impact.effect == "destroy"
@@ -383,7 +383,7 @@ async def test_removing_no_tag_at_all_says_so() -> None:
     assert impact.warnings == ()
 
 
-async def test_setting_tags_tells_new_ones_and_those_that_change() -> None:
+async def test_setting_tags_shows_new_ones_and_those_that_change() -> None:
     async with judge() as cloud:
         tags = {"env": "dev", "owner": "me", "team": "payments"}
         impact = await cloud.impact("add_cluster_tags", effect="disrupt", cluster_id=PAYMENTS_PROD, tags=tags)

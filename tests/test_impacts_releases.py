@@ -144,7 +144,7 @@ async def test_the_fingerprint_outlives_time_but_not_a_change(tool: str, argumen
         resettled = await ask(cloud, tool, **arguments)
         row(cloud)["version"] = 4
         newer = await ask(cloud, tool, **arguments)
-    assert first.text() != later.text(), "the age is told"
+    assert first.text() != later.text(), "the age is shown"
     assert first.fingerprint() == later.fingerprint()
     assert len({each.fingerprint() for each in (later, failed, resettled, newer)}) == 4
 
@@ -154,8 +154,8 @@ async def test_no_secret_of_a_release_is_shown(tool: str, arguments: dict[str, A
     async with judge() as cloud:
         impact = await ask(cloud, tool, **arguments)
         row(cloud)["values"] = "no JSON: password: S1mulated-db-passw0rd"
-        odd = await ask(cloud, tool, **arguments)
-    for each in (impact, odd):
+        unexpected = await ask(cloud, tool, **arguments)
+    for each in (impact, unexpected):
         assert "S1mulated" not in each.text()
         assert "S1mulated" not in str(each.structured())
 
@@ -167,7 +167,7 @@ async def test_a_cluster_that_is_not_available_is_warned_of(tool: str, arguments
         assert "The cluster is Upgrading, not Available." in (await ask(cloud, tool, **arguments)).warnings
 
 
-async def test_an_upgrade_tells_which_settings_it_names_and_which_it_resets() -> None:
+async def test_an_upgrade_shows_which_settings_it_names_and_which_it_resets() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **UPGRADE)
     assert "the chart stays payments-api 1.9.0" in impact.sentence
@@ -178,11 +178,11 @@ async def test_an_upgrade_tells_which_settings_it_names_and_which_it_resets() ->
     )
     assert "1 setting would go back to the chart's defaults: database.password." in impact.warnings
     assert any("whether the service keeps settings that an upgrade leaves out" in each for each in impact.unknown)
-    assert facts(impact)["way back"] == "update_release with action rollback to revision 5"
+    assert facts(impact)["rollback"] == "update_release with action rollback to revision 5"
     assert facts(impact)["new chart"] == f"payments-api 1.9.0, id {PAYMENTS_API}"
 
 
-async def test_an_upgrade_to_another_version_tells_both() -> None:
+async def test_an_upgrade_to_another_version_shows_both() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **UPGRADE | {"chart_id": PAYMENTS_API_OLD})
     assert impact.sentence.endswith("from payments-api 1.9.0 to payments-api 1.8.2.")
@@ -215,7 +215,7 @@ async def test_nulls_in_a_charts_defaults_are_no_change() -> None:
 
 
 @pytest.mark.parametrize("values", ["", "no JSON", "[1]", None, "[" * 5000])
-async def test_settings_that_are_not_told_are_not_known(values: Any) -> None:
+async def test_settings_that_are_not_reported_are_not_known(values: Any) -> None:
     async with judge() as cloud:
         cloud.bent["get_release"] = changed(values=values)
         upgrade = await ask(cloud, "update_release", **UPGRADE)
@@ -249,7 +249,7 @@ async def test_another_chart_is_warned_of() -> None:
         assert "The release was made from payments-api; this is another chart." in impact.warnings
 
 
-async def test_options_of_an_upgrade_are_told() -> None:
+async def test_options_of_an_upgrade_are_shown() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **UPGRADE, recreate=True, include_hooks=True)
     assert "all its pods are restarted (recreate)" in impact.goes
@@ -281,7 +281,7 @@ async def test_settings_nested_without_end_are_refused(call: str) -> None:
         assert "nested too deep" in await refusal(cloud, tool, **arguments | {"values": deep})
 
 
-async def test_a_rollback_tells_what_differs() -> None:
+async def test_a_rollback_shows_what_differs() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **ROLLBACK)
     assert impact.sentence.endswith("from revision 5 to 1 (payments-api 1.8.2).")
@@ -292,7 +292,7 @@ async def test_a_rollback_tells_what_differs() -> None:
         "replicas: 6 becomes 3",
         "its pods may restart",
     )
-    assert facts(impact)["way back"] == "update_release with action rollback to revision 5"
+    assert facts(impact)["rollback"] == "update_release with action rollback to revision 5"
 
 
 @pytest.mark.parametrize("revision", [0, 6, 99, None])
@@ -304,7 +304,7 @@ async def test_an_unknown_revision_is_refused(revision: int | None) -> None:
 
 async def test_without_a_history_nothing_is_rolled_back() -> None:
     async with judge() as cloud:
-        cloud.bent["get_release_history"] = lambda _: {"odd": True}
+        cloud.bent["get_release_history"] = lambda _: {"unexpected": True}
         assert "there are: none" in await refusal(cloud, "update_release", **ROLLBACK)
         cloud.fail("get_release_history")
         said = await refusal(cloud, "update_release", **ROLLBACK)
@@ -340,7 +340,7 @@ async def test_a_rollback_does_not_need_the_chart_any_more() -> None:
     assert any("the chart that the call names: could not be read (HTTP 404" in each for each in impact.unknown)
 
 
-async def test_deleting_tells_what_is_lost_and_what_keeps_costing() -> None:
+async def test_deleting_shows_what_is_lost_and_what_keeps_costing() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "delete_release")
     assert impact.effect == "destroy"
@@ -359,7 +359,7 @@ async def test_deleting_says_when_the_history_cannot_be_read() -> None:
     assert "Could not be read: how many revisions it has." in impact.warnings
 
 
-async def test_replacing_tells_what_is_replaced() -> None:
+async def test_replacing_shows_what_is_replaced() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "create_release", **REPLACE)
     assert impact.effect == "destroy"

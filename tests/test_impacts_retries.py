@@ -11,7 +11,7 @@ pytestmark = pytest.mark.anyio
 TARGET = "v1.31.6-r0"
 
 
-async def test_a_retry_tells_what_failed_why_and_when() -> None:
+async def test_a_retry_shows_what_failed_why_and_when() -> None:
     async with judge() as cloud:
         task = await fail_an_upgrade(cloud)
         impact = await cloud.impact("retry_upgrade", cluster_id=CHECKOUT_STAGING)
@@ -34,10 +34,10 @@ async def test_a_retry_without_a_reason_says_so() -> None:
             return found
 
         cloud.bent["list_upgrade_tasks"] = silent
-        told = await cloud.impact("retry_upgrade", cluster_id=CHECKOUT_STAGING)
+        shown = await cloud.impact("retry_upgrade", cluster_id=CHECKOUT_STAGING)
         cloud.row(CHECKOUT_STAGING)["status"] = {"phase": "Upgrading"}
         impact = await cloud.impact("retry_upgrade", cluster_id=CHECKOUT_STAGING)
-    assert "etcd" in facts(told)["because"]
+    assert "etcd" in facts(shown)["because"]
     assert facts(impact)["because"] == "no reason is given"
     assert "Nothing says why it failed." in impact.warnings
 
@@ -90,7 +90,7 @@ async def test_a_second_failure_is_another_retry_but_time_alone_is_not() -> None
     assert first.fingerprint() == later.fingerprint() != other.fingerprint()
 
 
-async def test_cancelling_tells_the_stages_and_that_a_failed_upgrade_is_given_up() -> None:
+async def test_cancelling_shows_the_stages_and_that_a_failed_upgrade_is_given_up() -> None:
     async with judge() as cloud:
         workflow = await open_workflow(cloud)
         idle = await cloud.impact("cancel_upgrade_workflow", **workflow)
@@ -133,7 +133,7 @@ async def test_a_workflow_that_is_over_cannot_be_cancelled() -> None:
     assert "the workflow is Cancel" in again
 
 
-@pytest.mark.parametrize("phase", ["", "Odd", "running"])
+@pytest.mark.parametrize("phase", ["", "Strange", "running"])
 async def test_a_workflow_in_an_unknown_state_cannot_be_cancelled(phase: str) -> None:
     async with judge() as cloud:
         workflow = await open_workflow(cloud)
@@ -141,7 +141,7 @@ async def test_a_workflow_in_an_unknown_state_cannot_be_cancelled(phase: str) ->
         assert "cannot be cancelled now" in await cloud.refusal("cancel_upgrade_workflow", **workflow)
 
 
-@pytest.mark.parametrize("status", ["Running", "Init", "Pause", "Queuing", "Queueing", "Odd"])
+@pytest.mark.parametrize("status", ["Running", "Init", "Pause", "Queuing", "Queueing", "Strange"])
 async def test_a_workflow_whose_upgrade_is_under_way_cannot_be_cancelled(status: str) -> None:
     points = [{"taskType": "Cluster", "taskID": "t1", "status": status}]
     async with judge() as cloud:

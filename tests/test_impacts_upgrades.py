@@ -20,13 +20,13 @@ async def upgrade(cloud: Judge, cluster_id: str = CHECKOUT_STAGING, **more: Any)
     return await cloud.impact("upgrade_cluster", cluster_id=cluster_id, target_version="v1.31", **more)
 
 
-async def test_an_upgrade_tells_from_where_to_where_and_that_there_is_no_way_back() -> None:
+async def test_an_upgrade_shows_from_where_to_where_and_that_it_cannot_be_undone() -> None:
     async with judge() as cloud:
         await check(cloud)
         await back_up(cloud)
         impact = await upgrade(cloud)
     assert (impact.name, impact.effect) == ("checkout-staging", "destroy")
-    assert impact.sentence == f"Upgrades cluster checkout-staging from v1.29.8-r0 to {TARGET}. There is no way back."
+    assert impact.sentence == f"Upgrades cluster checkout-staging from v1.29.8-r0 to {TARGET}. It cannot be undone."
     assert facts(impact)["pre-upgrade check"] == f"passed for {TARGET}, counts for another 59 min"
     assert facts(impact)["latest backup"].endswith(" s old")
     assert f"Kubernetes v1.29.8-r0: the control plane is replaced by {TARGET}" in impact.goes
@@ -66,7 +66,7 @@ def test_versions_are_ordered_by_their_numbers() -> None:
         ([], None),
     ],
 )
-def test_what_runs_on_a_version_is_told_by_the_template_or_unknown(patterns: list[str], runs: bool | None) -> None:
+def test_what_runs_on_a_version_is_known_from_the_template_or_unknown(patterns: list[str], runs: bool | None) -> None:
     assert runs_on({"supportVersions": [{"clusterVersion": patterns}]}, TARGET) is runs
 
 
@@ -125,7 +125,7 @@ async def test_a_check_of_another_cluster_or_version_does_not_count(other: dict[
     assert "there is no pre-upgrade check" in said
 
 
-async def test_a_failed_check_is_refused_with_the_call_that_tells_why() -> None:
+async def test_a_failed_check_is_refused_with_the_call_that_shows_why() -> None:
     async with judge() as cloud:
         said = await cloud.refusal("upgrade_cluster", cluster_id=SHOP_PROD, target_version="v1.29")
     assert "the newest pre-upgrade check from v1.28.6-r0 to v1.29.13-r0 did not pass" in said
@@ -159,12 +159,12 @@ async def test_a_running_check_is_waited_for() -> None:
     assert 'wait_for(kind="precheck", id=' in said
 
 
-async def test_a_check_in_a_state_nobody_knows_is_refused() -> None:
+async def test_a_check_in_an_unknown_state_is_refused() -> None:
     async with judge() as cloud:
         await check(cloud)
-        bend_items(cloud, "list_prechecks", phase="Odd")
+        bend_items(cloud, "list_prechecks", phase="Strange")
         said = await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31")
-    assert "is Odd" in said
+    assert "is Strange" in said
 
 
 async def test_an_expired_check_is_refused() -> None:
@@ -178,7 +178,7 @@ async def test_an_expired_check_is_refused() -> None:
 
 
 @pytest.mark.parametrize("stamp", [None, "soon"])
-async def test_a_check_that_does_not_tell_until_when_it_counts_is_refused(stamp: Any) -> None:
+async def test_a_check_that_does_not_say_until_when_it_counts_is_refused(stamp: Any) -> None:
     async with judge() as cloud:
         await check(cloud)
         bend_items(cloud, "list_prechecks", expireTimeStamp=stamp)
@@ -226,7 +226,7 @@ async def test_a_backup_that_is_still_being_made_is_none_yet() -> None:
     assert facts(impact)["latest backup"] == "none"
 
 
-async def test_addons_that_change_are_told() -> None:
+async def test_addons_that_change_are_shown() -> None:
     async with judge() as cloud:
         await check(cloud)
         impact = await upgrade(cloud, addons=[{"name": "coredns", "version": "1.30.29"}])
@@ -259,7 +259,7 @@ async def test_an_addon_that_cannot_change_like_that_is_refused(addons: list[Any
         assert said in await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, **arguments)
 
 
-async def test_addons_that_are_too_old_or_not_well_are_warnings() -> None:
+async def test_addons_that_are_too_old_or_unhealthy_are_warnings() -> None:
     async with judge() as cloud:
         await check(cloud)
 
@@ -280,7 +280,7 @@ async def test_addons_that_are_too_old_or_not_well_are_warnings() -> None:
     assert [each for each in impact.warnings if each.startswith("Add-on coredns ") and f"for {TARGET}" in each]
 
 
-async def test_an_addon_whose_template_does_not_tell_is_unknown() -> None:
+async def test_an_addon_whose_template_does_not_say_is_unknown() -> None:
     async with judge() as cloud:
         await check(cloud)
         cloud.bent["list_addon_templates"] = lambda _: {"items": []}
@@ -328,7 +328,7 @@ async def test_an_upgrade_that_cannot_be_judged_is_refused(operation: str, what:
         ("get_upgrade_info", {"spec": {}}, "does not say which version"),
     ],
 )
-async def test_an_odd_answer_refuses_an_upgrade(operation: str, answer: Any, said: str) -> None:
+async def test_an_unexpected_answer_refuses_an_upgrade(operation: str, answer: Any, said: str) -> None:
     async with judge() as cloud:
         await check(cloud)
         cloud.bent[operation] = lambda _: answer
@@ -378,7 +378,7 @@ async def test_an_upgrade_warns_of_production() -> None:
     assert "The cluster looks like production: tag env=prod." in impact.warnings
 
 
-async def test_batches_are_told_when_given() -> None:
+async def test_batches_are_shown_when_given() -> None:
     async with judge() as cloud:
         await check(cloud)
         impact = await upgrade(cloud, batch_size=40)
@@ -442,7 +442,7 @@ async def test_what_an_upgrade_wants_to_know_is_read_once() -> None:
     assert len(once) == len(set(once))
 
 
-async def test_settings_given_for_addons_are_told_with_their_secrets_masked() -> None:
+async def test_settings_given_for_addons_are_shown_with_their_secrets_masked() -> None:
     values = {"flavor": {"replicas": 9}, "stub": {"password": "hunter22-of-the-addon"}}
     deep: Any = {}
     for _ in range(70):
@@ -463,7 +463,7 @@ async def test_settings_given_for_addons_are_told_with_their_secrets_masked() ->
     assert "nested too deep" in said
 
 
-async def test_the_order_of_an_upgrade_is_told() -> None:
+async def test_the_order_of_an_upgrade_is_shown() -> None:
     node = {"nodeSelector": {"key": "zone", "operator": "in", "value": ["a"]}, "priority": 1}
     async with judge() as cloud:
         await check(cloud)

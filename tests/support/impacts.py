@@ -32,7 +32,7 @@ Bend = Callable[[Any], Any]
 
 @dataclass
 class Judge:
-    """Asks what calls would do; reads go to a simulator, and can be bent on their way back."""
+    """Asks what calls would do; reads go to a simulator, whose answers can be changed."""
 
     client: CloudClient = field(repr=False)
     app: Simulator = field(repr=False)
@@ -53,7 +53,7 @@ class Judge:
         return row
 
     async def send(self, tool: str, **arguments: Any) -> Any:
-        """Call an operation as if nobody had to be asked; its answer."""
+        """Call an operation as if no consent were needed; its answer."""
         operation = load_catalog()[tool]
         filled = {}
         for fill in operation.fill:
@@ -62,7 +62,7 @@ class Judge:
         project = await self.client.project_id()
         return (await self.client.send(bind(operation, arguments, project_id=project, filled=filled))).body
 
-    async def look(self, tool: str, **arguments: Any) -> Any:
+    async def read_for_impact(self, tool: str, **arguments: Any) -> Any:
         """Read for an impact."""
         self.read.append(tool)
         body = await self.send(tool, **arguments)
@@ -74,7 +74,9 @@ class Judge:
         before = len(self.app.state.log)
         found = effect or effect_of(operation, arguments, Policy())
         try:
-            return await build_impact(Case(operation, arguments, found, self.look, self.world.now, self.files))
+            return await build_impact(
+                Case(operation, arguments, found, self.read_for_impact, self.world.now, self.files)
+            )
         finally:
             assert {request.method for request in self.app.state.log[before:]} <= {"GET"}
 

@@ -11,9 +11,9 @@ from ap_mcp.guard.impacts.base import (
     about_cluster,
     gather,
     impact_of,
-    look,
     must_belong,
     name_of,
+    read,
     refused,
 )
 from ap_mcp.rules import settings_diff
@@ -101,7 +101,7 @@ async def rollback_addon(case: Case) -> Impact:
         draft.warnings.append("The version it goes back to is not reported.")
         draft.unknown.append("which version it goes back to")
     draft.goes += [f"version {word(version)}, and the settings made since the last upgrade", "its pods may restart"]
-    draft.fact("way forward", f"update_addon, if {word(version)} is offered then")
+    draft.fact("upgrade again", f"update_addon, if {word(version)} is offered then")
     draft.unknown.append("which settings it goes back to: the service keeps them and does not show them")
     draft.stable |= {"previous": previous, "values": settings_diff.digest(get(addon, "/spec/values"))}
     return draft.impact()
@@ -140,8 +140,8 @@ async def _read(case: Case) -> tuple[Any, Any]:
     addon_id = str(case.arguments["addon_id"])
     answers = await gather(
         case,
-        cluster=look("get_cluster", cluster_id=case.cluster_id),
-        addon=look("get_addon", cluster_id=case.cluster_id, addon_id=addon_id),
+        cluster=read("get_cluster", cluster_id=case.cluster_id),
+        addon=read("get_addon", cluster_id=case.cluster_id, addon_id=addon_id),
     )
     cluster, addon = answers.needed("cluster"), answers.needed("addon")
     must_belong(case, addon, "/spec/clusterID", "add-on")
@@ -166,8 +166,8 @@ def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> ImpactDraft:
     draft.fact("age", age(moment(get(addon, "/metadata/creationTimestamp")), case.now))
     about_cluster(draft, cluster, whole=False)
     draft.fact("cluster version", word(get(cluster, "/spec/version")))
-    if odd := not_available(cluster):
-        draft.warnings.append(odd)
+    if unavailable := not_available(cluster):
+        draft.warnings.append(unavailable)
     if needs_reinstall(status):
         draft.warnings.append(f"The add-on is {word(status)}: deleting and installing it anew is the usual way out.")
     draft.stable["addon"] = {"id": uid, "name": addon_name_of(addon), "version": version, "status": status}
@@ -237,7 +237,7 @@ def _doing(addon: Any, target: str, count: int) -> str:
 
 async def _templates(draft: ImpactDraft, name: str, what: str) -> Any:
     """Return what list_addon_templates answers about an add-on; None if it could not be read, which is said."""
-    answers = await gather(draft.case, templates=look("list_addon_templates", template_name=name))
+    answers = await gather(draft.case, templates=read("list_addon_templates", template_name=name))
     body = draft.answer(answers, "templates", what)
     if body is not None and template_of(body, name) is None:
         draft.unknown.append(f"{what}: its template is not listed any more")
@@ -297,16 +297,16 @@ def _about_way_back(draft: ImpactDraft, addon: Any, *, upgrade: bool) -> None:
     version, previous = text(get(addon, "/spec/version")), text(get(addon, "/status/previousVersion"))
     can_now = flag(get(addon, "/status/isRollbackable")) is True
     if upgrade:
-        draft.fact("way back", f"rollback_addon, to {word(version)}, while the service allows it")
+        draft.fact("rollback", f"rollback_addon, to {word(version)}, while the service allows it")
         if can_now and previous:
-            draft.goes.append(f"the way back to {word(previous)}, which rollback_addon has now")
+            draft.goes.append(f"the rollback to {word(previous)}, which rollback_addon can do now")
     else:
-        draft.fact("way back", "set the old values again: rollback_addon undoes an upgrade, not a change of settings")
+        draft.fact("rollback", "set the old values again: rollback_addon undoes an upgrade, not a change of settings")
     draft.stable["rollback"] = [can_now, previous]
 
 
 def _about_own_settings(draft: ImpactDraft, addon: Any) -> None:
-    """Name the settings that differ from the defaults: whoever installs it again must set them again."""
+    """Name the settings that differ from the defaults: a new installation needs them again."""
     values, form = get(addon, "/spec/values"), get(addon, "/status/currentVersion/input")
     if settings_diff.settings(values) is None or settings_diff.settings(form) is None:
         draft.goes.append("its settings")

@@ -4,7 +4,7 @@ A builder is a function from a `Case` to an `Impact`, found by the operation it 
 
     @impact_of("delete_addon")
     async def delete_addon(case: Case) -> Impact:
-        answers = await gather(case, cluster=look("get_cluster", cluster_id=…), addon=look("get_addon", …))
+        answers = await gather(case, cluster=read("get_cluster", cluster_id=…), addon=read("get_addon", …))
         addon = answers.needed("addon")
         must_belong(case, addon, "/spec/clusterID", "add-on")
         draft = ImpactDraft(case, name=…, sentence="Removes the add-on …")
@@ -116,7 +116,7 @@ class Impact:
             )
 
     def text(self) -> str:
-        """Return it as a person reads it: what happens, what to beware of, what it is, what goes and stays."""
+        """Return it as a person reads it: what happens, warnings, what it is, what goes and stays."""
         lines = [self.sentence]
         lines += [f"Warning: {each}" for each in self.warnings]
         lines += [f"{label}: {value}" for label, value in self.facts]
@@ -226,16 +226,16 @@ def impact_of(operation: str) -> Callable[[Callable[[Case], Awaitable[Impact]]],
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Read:
     """One read to be made."""
 
     operation: str
     arguments: Mapping[str, Any]
 
 
-def look(operation: str, **arguments: Any) -> Look:
-    """Name a read for `gather`."""
-    return Look(operation, arguments)
+def read(operation: str, **arguments: Any) -> Read:
+    """Describe a read for `gather`."""
+    return Read(operation, arguments)
 
 
 class Answers:
@@ -267,10 +267,10 @@ class Answers:
         raise CallRefused(f"Refused: what {why} could not be read. Nothing was sent.\n{error.render()}") from error
 
 
-async def gather(case: Case, /, **looks: Look) -> Answers:
+async def gather(case: Case, /, **reads: Read) -> Answers:
     """Make all reads at once; one that fails leaves the others alone."""
     found, errors = await read_together(
-        case.read, {name: (each.operation, each.arguments) for name, each in looks.items()}
+        case.read, {name: (each.operation, each.arguments) for name, each in reads.items()}
     )
     return Answers(found | errors)
 

@@ -9,7 +9,7 @@ from typing import Any
 from anyio import to_thread
 
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
-from ap_mcp.guard.impacts.base import Case, Impact, ImpactDraft, entries, gather, impact_of, look, refused
+from ap_mcp.guard.impacts.base import Case, Impact, ImpactDraft, entries, gather, impact_of, read, refused
 from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
 from ap_mcp.wording import NAMED, age, few, plural
 
@@ -36,7 +36,7 @@ class Use:
 @impact_of("delete_chart")
 async def delete_chart(case: Case) -> Impact:
     """Say which chart would be gone, and which releases were made from it."""
-    answers = await gather(case, chart=_chart_look(case), clusters=look("list_clusters"))
+    answers = await gather(case, chart=_chart_read(case), clusters=read("list_clusters"))
     chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
     draft = _draft(case, chart, f"Deletes the stored chart {title(chart)} for good.")
     draft.goes.append(f"its archive: no release can be installed from it or upgraded to it any more; {KEEP_A_COPY}")
@@ -52,7 +52,7 @@ async def delete_chart(case: Case) -> Impact:
 @impact_of("update_chart")
 async def update_chart(case: Case) -> Impact:
     """Say which stored archive would be replaced, by what, and which releases were made from it."""
-    answers = await gather(case, chart=_chart_look(case), clusters=look("list_clusters"))
+    answers = await gather(case, chart=_chart_read(case), clusters=read("list_clusters"))
     chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
     draft = _draft(case, chart, f"Replaces the archive of the stored chart {title(chart)}.")
     new = await _new_chart(draft)
@@ -67,7 +67,7 @@ async def update_chart(case: Case) -> Impact:
 @impact_of("upload_chart")
 async def upload_chart(case: Case) -> Impact:
     """Say which stored chart an upload would overwrite, if it may and there is one."""
-    answers = await gather(case, charts=look("list_charts"), clusters=look("list_clusters"))
+    answers = await gather(case, charts=read("list_charts"), clusters=read("list_clusters"))
     name = text(PurePath(text(case.arguments.get(FILE))).name)
     overwrites = bool(case.arguments.get("override"))
     also = " and overwrites what is stored of it" if overwrites else ""
@@ -128,8 +128,8 @@ def revision_of(release: Any) -> str:
     return "not reported" if found is None else str(int(found))
 
 
-def _chart_look(case: Case) -> Any:
-    return look("get_chart", chart_id=case.arguments.get("chart_id"))
+def _chart_read(case: Case) -> Any:
+    return read("get_chart", chart_id=case.arguments.get("chart_id"))
 
 
 def _is(chart: Any, new: ChartName) -> bool:
@@ -221,7 +221,7 @@ async def _uses(draft: ImpactDraft, clusters: Sequence[Any] | None, chart: Any) 
         return [], []
     named = {text(get(each, "/metadata/uid")): text(get(each, "/metadata/name")) for each in clusters}
     chosen = sorted(uid for uid in named if uid)[:MOST_CLUSTERS]
-    answers = await gather(draft.case, **{uid: look("list_releases", cluster_id=uid) for uid in chosen})
+    answers = await gather(draft.case, **{uid: read("list_releases", cluster_id=uid) for uid in chosen})
     found: list[Use] = []
     unread: list[str] = []
     for uid in chosen:

@@ -11,10 +11,10 @@ from ap_mcp.guard.impacts.base import (
     about_cluster,
     gather,
     impact_of,
-    look,
     looks_like_production,
     name_of,
     pair,
+    read,
     refused,
     tag_value,
 )
@@ -38,10 +38,10 @@ async def delete_cluster(case: Case) -> Impact:
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
-        cluster=look("get_cluster", **named),
-        releases=look("list_releases", **named),
-        addons=look("list_addons", **named),
-        endpoints=look("get_cluster_endpoints", **named),
+        cluster=read("get_cluster", **named),
+        releases=read("list_releases", **named),
+        addons=read("list_addons", **named),
+        endpoints=read("get_cluster_endpoints", **named),
     )
     cluster = answers.needed("cluster")
     phase, job = phase_of(cluster), text(get(cluster, "/status/jobID"))
@@ -68,7 +68,7 @@ async def delete_cluster(case: Case) -> Impact:
 @impact_of("update_cluster")
 async def update_cluster(case: Case) -> Impact:
     """Say which pod subnets a cluster would lose or gain, and which of its names change."""
-    cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
+    cluster = (await gather(case, cluster=read("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
     wanted: list[str] | None = case.arguments.get("eni_subnet_ids")
     has = [text(get(each, "/subnetID")) for each in items(cluster, "/spec/eniNetwork/subnets")]
     lost = [each for each in has if wanted is not None and each not in wanted]
@@ -88,15 +88,15 @@ async def update_cluster(case: Case) -> Impact:
 async def get_cluster_certificate(case: Case) -> Impact:
     """Say how long a kubeconfig opens a cluster, from where, and for whom."""
     named = {"cluster_id": case.cluster_id}
-    looks = {"cluster": look("get_cluster", **named), "endpoints": look("get_cluster_endpoints", **named)}
-    answers = await gather(case, **looks)
+    reads = {"cluster": read("get_cluster", **named), "endpoints": read("get_cluster_endpoints", **named)}
+    answers = await gather(case, **reads)
     cluster, days = answers.needed("cluster"), case.arguments.get("duration_days")
     life = plural(days, "day") if isinstance(days, int) and days > 0 else "as long as the service allows"
     sentence = f"Writes a kubeconfig with a private key for cluster {name_of(cluster)}; valid: {life}."
     draft = _draft(case, cluster, sentence)
     draft.stable["duration_days"] = days
     draft.fact("valid", life)
-    draft.fact("who may use it", "whoever holds the file, until it expires; nothing here can revoke it")
+    draft.fact("who may use it", "anyone who has the file, until it expires; nothing here can revoke it")
     public = _about_endpoints(draft, answers)
     if public:
         draft.warnings.append("The API server is open to the internet: the file works from anywhere.")
@@ -109,8 +109,8 @@ async def get_cluster_certificate(case: Case) -> Impact:
 async def set_cluster_public_access(case: Case) -> Impact:
     """Say what is exposed to the internet, or cut off from it."""
     named = {"cluster_id": case.cluster_id}
-    looks = {"cluster": look("get_cluster", **named), "endpoints": look("get_cluster_endpoints", **named)}
-    answers = await gather(case, **looks)
+    reads = {"cluster": read("get_cluster", **named), "endpoints": read("get_cluster_endpoints", **named)}
+    answers = await gather(case, **reads)
     cluster, binds = answers.needed("cluster"), case.arguments.get("action") == "bind"
     name = name_of(cluster)
     said = f"Exposes the API server of cluster {name} to the internet."
@@ -122,9 +122,9 @@ async def set_cluster_public_access(case: Case) -> Impact:
     if binds:
         _about_binding(draft, public)
     elif public is None:
-        draft.goes.append("whatever public address there is; who works through it is cut off")
+        draft.goes.append("any public address there is; everyone who uses it is cut off")
     elif public:
-        draft.goes.append(f"{public}: whoever works through it is cut off")
+        draft.goes.append(f"{public}: everyone who uses it is cut off")
         draft.stays.append("the EIP itself, which may keep costing")
     else:
         draft.warnings.append("There is no public address to take away: nothing would change.")
@@ -134,7 +134,7 @@ async def set_cluster_public_access(case: Case) -> Impact:
 @impact_of("delete_cluster_tags")
 async def delete_cluster_tags(case: Case) -> Impact:
     """Say which tags a cluster would lose."""
-    cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
+    cluster = (await gather(case, cluster=read("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
     tags, keys = tags_of(cluster), [text(each) for each in case.arguments.get("keys", [])]
     lost = {key: value for key, value in tags.items() if key in keys}
     what = plural(len(lost), "tag") if lost else "none of its tags"
@@ -152,7 +152,7 @@ async def delete_cluster_tags(case: Case) -> Impact:
 @impact_of("add_cluster_tags")
 async def add_cluster_tags(case: Case) -> Impact:
     """Say which tags a cluster would gain, and which would get another value."""
-    cluster = (await gather(case, cluster=look("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
+    cluster = (await gather(case, cluster=read("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
     tags = tags_of(cluster)
     wanted = {text(key): text(value) for key, value in case.arguments.get("tags", {}).items()}
     changed = {key: value for key, value in wanted.items() if key in tags and tags[key] != value}
@@ -193,7 +193,7 @@ def _about_addons(draft: ImpactDraft, answers: Answers) -> None:
 
 
 def _about_endpoints(draft: ImpactDraft, answers: Answers) -> str | None:
-    """Tell the addresses of the API server; return the public one, empty if there is none, None if not known."""
+    """Note the addresses of the API server; return the public one, empty if there is none, None if not known."""
     body = draft.answer(answers, "endpoints", "where its API server can be reached")
     if body is None:
         return None
@@ -254,7 +254,7 @@ def _about_binding(draft: ImpactDraft, public: str | None) -> None:
 
 
 def _about_lost_mark(draft: ImpactDraft, lost: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Warn of a tag that says production and would no longer do so."""
+    """Warn when a tag that marks production goes or changes."""
     for key, value in sorted(lost.items()):
         stays_so = key in after and looks_like_production(key, after[key])
         if looks_like_production(key, value) and not stays_so:

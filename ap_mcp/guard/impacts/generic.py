@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from ap_mcp.guard.impacts.base import CLUSTER, Case, Impact, ImpactDraft, about_cluster, gather, look, must_belong
+from ap_mcp.guard.impacts.base import CLUSTER, Case, Impact, ImpactDraft, about_cluster, gather, must_belong, read
 from ap_mcp.masking import mask
 from ap_mcp.vendor import get, text, word
 from ap_mcp.wording import clean
@@ -15,7 +15,7 @@ DOES = {
     "read": "reads only",
     "write": "changes things or starts to cost money",
     "disrupt": "may interrupt what runs, or cannot simply be put back",
-    "destroy": "removes something for good, or has no way back",
+    "destroy": "removes something for good, or cannot be undone",
     "secret": "hands out credentials",
 }
 _NAMES = ("/metadata/name", "/spec/addonTemplateName", "/name", "/metadata/uid", "/id")
@@ -27,14 +27,14 @@ _VERSIONS = ("/spec/version", "/version", "/chart_version")
 async def generic(case: Case) -> Impact:
     """Say what is acted on, from the read that the spec names, and with which arguments."""
     target = case.operation.target
-    looks = {}
+    reads = {}
     if case.cluster_id:
-        looks["cluster"] = look(CLUSTER_READ, cluster_id=case.cluster_id)
+        reads["cluster"] = read(CLUSTER_READ, cluster_id=case.cluster_id)
     if target and target.argument != CLUSTER:
-        looks["thing"] = look(target.read, **{name: case.arguments[name] for name in _needed(case)})
-    answers = await gather(case, **looks)
-    cluster = answers.needed("cluster") if "cluster" in looks else None
-    thing = answers.needed("thing") if "thing" in looks else None
+        reads["thing"] = read(target.read, **{name: case.arguments[name] for name in _needed(case)})
+    answers = await gather(case, **reads)
+    cluster = answers.needed("cluster") if "cluster" in reads else None
+    thing = answers.needed("thing") if "thing" in reads else None
     title = case.operation.title
     name = _name(case, thing if thing is not None else cluster)
     draft = ImpactDraft(case, name, f"{title}: {DOES.get(case.effect, 'needs care')}.")
@@ -43,7 +43,7 @@ async def generic(case: Case) -> Impact:
     if cluster is not None:
         about_cluster(draft, cluster, whole=thing is None)
     _about_arguments(draft)
-    draft.unknown.append("what else this may touch: nothing more particular is known about this operation")
+    draft.unknown.append("what else this may touch: nothing more is known about this operation")
     return draft.impact()
 
 
@@ -71,7 +71,7 @@ def _about(draft: ImpactDraft, thing: Any) -> None:
 
 
 def _about_arguments(draft: ImpactDraft) -> None:
-    """Tell with which arguments it is called, secrets masked."""
+    """Note the arguments of the call, secrets masked."""
     shown = mask({name: value for name, value in draft.case.arguments.items() if name != CLUSTER})
     for name, value in shown.items():
         given = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

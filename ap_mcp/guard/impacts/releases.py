@@ -9,13 +9,13 @@ from ap_mcp.guard.impacts.base import (
     Case,
     Impact,
     ImpactDraft,
-    Look,
+    Read,
     about_cluster,
     gather,
     impact_of,
-    look,
     must_belong,
     name_of,
+    read,
     refused,
 )
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
@@ -60,8 +60,8 @@ async def delete_release(case: Case) -> Impact:
 async def create_release(case: Case) -> Impact:
     """Say what would be installed, and which release it would replace, if it may and there is one."""
     chart_id = case.arguments.get("chart_id")
-    chart_looks = {"chart": look("get_chart", chart_id=chart_id), "values": look("get_chart_values", chart_id=chart_id)}
-    answers = await gather(case, **_both(case), **chart_looks)
+    chart_reads = {"chart": read("get_chart", chart_id=chart_id), "values": read("get_chart_values", chart_id=chart_id)}
+    answers = await gather(case, **_both(case), **chart_reads)
     cluster, chart = answers.needed("cluster"), the_chart(answers.needed("chart"), chart_id)
     where = f"release {_place(case)} in cluster {name_of(cluster)}"
     installs, replaces = f"Installs {title(chart)} as {where}", bool(case.arguments.get("replace"))
@@ -93,8 +93,8 @@ async def create_release(case: Case) -> Impact:
 
 async def _upgrade(case: Case) -> Impact:
     chart_id = case.arguments.get("chart_id")
-    chart_looks = {"chart": look("get_chart", chart_id=chart_id), "values": look("get_chart_values", chart_id=chart_id)}
-    answers = await gather(case, **_both(case), **chart_looks)
+    chart_reads = {"chart": read("get_chart", chart_id=chart_id), "values": read("get_chart_values", chart_id=chart_id)}
+    answers = await gather(case, **_both(case), **chart_reads)
     cluster, release = _found(case, answers)
     chart = the_chart(answers.needed("chart"), chart_id)
     where = f"release {_place(case)} in cluster {name_of(cluster)}"
@@ -111,12 +111,12 @@ async def _upgrade(case: Case) -> Impact:
             "whether the service keeps settings that an upgrade leaves out; taken here as: it does not"
         )
     _about_options(draft)
-    draft.fact("way back", f"update_release with action rollback to revision {revision_of(release)}")
+    draft.fact("rollback", f"update_release with action rollback to revision {revision_of(release)}")
     return draft.impact()
 
 
 async def _roll_back(case: Case) -> Impact:
-    chart = look("get_chart", chart_id=case.arguments.get("chart_id"))
+    chart = read("get_chart", chart_id=case.arguments.get("chart_id"))
     answers = await gather(case, **_both(case), history=_of_it(case, "get_release_history"), chart=chart)
     cluster, release = _found(case, answers)
     history = releases_in(answers.needed("history", "says which revisions there are"))
@@ -136,18 +136,18 @@ async def _roll_back(case: Case) -> Impact:
         named = the_chart(found, case.arguments.get("chart_id"))
         _warn_of_other_chart(draft, release, named)
     _about_options(draft)
-    draft.fact("way back", f"update_release with action rollback to revision {now}")
+    draft.fact("rollback", f"update_release with action rollback to revision {now}")
     return draft.impact()
 
 
-def _both(case: Case) -> dict[str, Look]:
+def _both(case: Case) -> dict[str, Read]:
     """Name the reads of the cluster and of the release."""
-    return {"cluster": look("get_cluster", cluster_id=case.cluster_id), "release": _of_it(case, "get_release")}
+    return {"cluster": read("get_cluster", cluster_id=case.cluster_id), "release": _of_it(case, "get_release")}
 
 
-def _of_it(case: Case, operation: str) -> Look:
+def _of_it(case: Case, operation: str) -> Read:
     named = {key: case.arguments.get(key) for key in ("namespace", "name")}
-    return look(operation, cluster_id=case.cluster_id, **named)
+    return read(operation, cluster_id=case.cluster_id, **named)
 
 
 def _found(case: Case, answers: Answers) -> tuple[Any, Any]:
@@ -179,8 +179,8 @@ def _draft(case: Case, cluster: Any, sentence: str, release: Any = None) -> Impa
     if release is not None:
         _about_release(draft, release)
     about_cluster(draft, cluster, whole=False)
-    if odd := not_available(cluster):
-        draft.warnings.append(odd)
+    if unavailable := not_available(cluster):
+        draft.warnings.append(unavailable)
     return draft
 
 

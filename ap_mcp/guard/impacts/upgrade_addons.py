@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impacts.base import Answers, ImpactDraft, briefly, gather, look, refused
+from ap_mcp.guard.impacts.base import Answers, ImpactDraft, briefly, gather, read, refused
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.addons import runs_in_full, runs_on, state_of, template_name_of, version_entry
 from ap_mcp.vendor import get, text, word
@@ -24,8 +24,8 @@ async def about_addons(draft: ImpactDraft, answers: Answers, target: str) -> Non
         draft.stable["addons"] = {name: [_version(row), state_of(row)] for name, row in rows.items()}
     _about_settings(draft)
     names = sorted({*rows, *wanted})
-    looks = {name: look("list_addon_templates", template_name=name) for name in names}
-    templates = await gather(draft.case, **looks)
+    reads = {name: read("list_addon_templates", template_name=name) for name in names}
+    templates = await gather(draft.case, **reads)
     unsure = []
     for name in names:
         row, version = rows.get(name, {}), wanted.get(name) or _version(rows.get(name, {}))

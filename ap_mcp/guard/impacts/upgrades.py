@@ -11,9 +11,9 @@ from ap_mcp.guard.impacts.base import (
     about_cluster,
     gather,
     impact_of,
-    look,
     must_belong,
     name_of,
+    read,
     refused,
 )
 from ap_mcp.guard.impacts.precheck import passed_check
@@ -50,12 +50,12 @@ async def upgrade_cluster(case: Case) -> Impact:
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
-        cluster=look("get_cluster", **named),
-        info=look("get_upgrade_info", **named),
-        checks=look("list_prechecks", **named),
-        tasks=look("list_upgrade_tasks", **named),
-        backups=look("list_backups", **named),
-        addons=look("list_addons", **named),
+        cluster=read("get_cluster", **named),
+        info=read("get_upgrade_info", **named),
+        checks=read("list_prechecks", **named),
+        tasks=read("list_upgrade_tasks", **named),
+        backups=read("list_backups", **named),
+        addons=read("list_addons", **named),
     )
     cluster = answers.needed("cluster")
     info = answers.needed("info", "says which versions are offered")
@@ -67,7 +67,7 @@ async def upgrade_cluster(case: Case) -> Impact:
     draft = ImpactDraft(
         case,
         text(get(cluster, "/metadata/name")),
-        f"Upgrades cluster {name} from {word(now)} to {word(target)}. There is no way back.",
+        f"Upgrades cluster {name} from {word(now)} to {word(target)}. It cannot be undone.",
     )
     about_cluster(draft, cluster)
     draft.stable["from_version"] = now
@@ -90,10 +90,10 @@ async def retry_upgrade(case: Case) -> Impact:
     named = {"cluster_id": case.cluster_id}
     answers = await gather(
         case,
-        cluster=look("get_cluster", **named),
-        tasks=look("list_upgrade_tasks", **named),
-        workflows=look("list_upgrade_workflows", **named),
-        backups=look("list_backups", **named),
+        cluster=read("get_cluster", **named),
+        tasks=read("list_upgrade_tasks", **named),
+        workflows=read("list_upgrade_workflows", **named),
+        backups=read("list_backups", **named),
     )
     cluster, tasks = answers.needed("cluster"), _tasks(answers)
     task = _failed_task(cluster, tasks)
@@ -102,7 +102,7 @@ async def retry_upgrade(case: Case) -> Impact:
     draft = ImpactDraft(
         case,
         text(get(cluster, "/metadata/name")),
-        f"Runs the failed upgrade of cluster {name} from {word(source)} to {word(target)} again. There is no way back.",
+        f"Runs the failed upgrade of cluster {name} from {word(source)} to {word(target)} again. It cannot be undone.",
     )
     about_cluster(draft, cluster)
     _about_failure(draft, task, cluster)
@@ -122,9 +122,9 @@ async def cancel_upgrade_workflow(case: Case) -> Impact:
     workflow_id = str(case.arguments["upgrade_workflow_id"])
     answers = await gather(
         case,
-        cluster=look("get_cluster", **named),
-        workflow=look("get_upgrade_workflow", upgrade_workflow_id=workflow_id, **named),
-        tasks=look("list_upgrade_tasks", **named),
+        cluster=read("get_cluster", **named),
+        workflow=read("get_upgrade_workflow", upgrade_workflow_id=workflow_id, **named),
+        tasks=read("list_upgrade_tasks", **named),
     )
     workflow, cluster = answers.needed("workflow"), answers.needed("cluster")
     must_belong(case, workflow, "/spec/clusterID", "upgrade workflow")
