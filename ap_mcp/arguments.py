@@ -44,7 +44,7 @@ def check_arguments(
         own: arguments of the tool that are none of the operation, each with its schema.
 
     Raises:
-        InvalidArguments: with every problem found, so that one more round is enough to mend the call.
+        InvalidArguments: with every problem found, so that one more call is enough to fix it.
     """
     in_path = [name for name, argument in operation.arguments.items() if argument.path_parameter]
     schema = checked_schema(operation)
@@ -69,7 +69,7 @@ def check_against(
         schema: an object whose properties are the arguments; objects inside a list refuse unknown fields too.
         arguments: what was given.
         in_path: arguments that become a part of a path.
-        more: problems that no schema can tell.
+        more: problems that no schema can express.
 
     Raises:
         InvalidArguments: with every problem found.

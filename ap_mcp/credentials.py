@@ -39,7 +39,7 @@ class Password:
 
 @dataclass(frozen=True, slots=True)
 class GivenToken:
-    """An IAM token that somebody else fetched."""
+    """An IAM token that another program fetched."""
 
     token: SecretStr
 
@@ -48,7 +48,7 @@ class GivenToken:
 class Agency:
     """The agency of the cloud server we run on, whose temporary keys are asked for when first needed."""
 
-    looked_at: tuple[str, ...] = ()
+    searched: tuple[str, ...] = ()
 
 
 Identity: TypeAlias = AccessKey | Password | GivenToken | Agency
@@ -185,7 +185,7 @@ def _access_key(access: str, secret: str, token: str, where: str) -> AccessKey:
 
 
 def _secret(value: str, where: str) -> SecretStr:
-    """Wrap a value that goes into a header; one with a line break or odd characters would not arrive."""
+    """Wrap a value that goes into a header; one with a line break or other unusual characters would not arrive."""
     if not value.isascii() or not value.isprintable() or " " in value:
         raise SettingsError(f"{where}: the value holds characters that no key has (a line break, a space or quotes?).")
     return SecretStr(value)

@@ -1,20 +1,20 @@
 """Everything this package raises on purpose, each able to explain itself to a model.
 
 ApMcpError
-├── SpecError                       start-up: a developer must mend tool_specs
-├── SettingsError                   start-up: the operator must mend the settings
+├── SpecError                       start-up: a developer must fix tool_specs
+├── SettingsError                   start-up: the operator must fix the settings
 │   └── CredentialsMissing          no place held usable keys
-├── ApprovalsUnusable               the store or the keys of approvals: the operator must mend them
-├── AuditFailed                     what must be recorded cannot be: nothing is sent, or an outcome stays untold
+├── ApprovalsUnusable               the store or the keys of approvals: the operator must fix them
+├── AuditFailed                     what must be recorded cannot be: nothing is sent, or an outcome is not recorded
 ├── NotPermitted                    a defect of ours: something would have been sent that no decision covers
 ├── PartlyDone                      some requests of a call succeeded, the next one did not
-├── CallRefused                     nothing was sent and the model can mend it
+├── CallRefused                     nothing was sent and the model can fix it
 │   ├── InvalidArguments            every problem of a call at once
 │   ├── UnknownTool                 no such tool; close names are suggested
 │   ├── ReadOnly                    this server only reads
 │   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
 │   ├── ConfirmationRequired        a person must agree first
-│   │   └── ApprovalRequired        nobody could be asked here; says how a person approves elsewhere
+│   │   └── ApprovalRequired        a person cannot be asked here; says how one approves elsewhere
 │   ├── ConsentDeclined             a person was asked and did not agree, or a consent does not count
 │   ├── ApprovalRefused             a person's decision that is not taken: passphrase, name, or too late
 │   ├── AmbiguousCluster            a name that fits several clusters
@@ -42,7 +42,7 @@ KEPT_LIMIT = 20_000
 _EFFECTS = {
     "write": "changes things or starts to cost money",
     "disrupt": "may interrupt what runs or cannot simply be put back",
-    "destroy": "removes data or resources for good, or has no way back",
+    "destroy": "removes data or resources for good, or cannot be undone",
     "secret": "hands out credentials",
 }
 
@@ -71,10 +71,10 @@ class SettingsError(ApMcpError):
 class CredentialsMissing(SettingsError):
     """No place that may hold credentials held usable ones."""
 
-    def __init__(self, looked_at: Sequence[str]) -> None:
-        self.looked_at = tuple(looked_at)
-        places = "\n".join(f"- {place}" for place in self.looked_at)
-        super().__init__(f"No Huawei Cloud credentials found. Looked at:\n{places}\nSet one of them and start again.")
+    def __init__(self, searched: Sequence[str]) -> None:
+        self.searched = tuple(searched)
+        places = "\n".join(f"- {place}" for place in self.searched)
+        super().__init__(f"No Huawei Cloud credentials found. Searched:\n{places}\nSet one of them and start again.")
 
 
 class ApprovalsUnusable(ApMcpError):
@@ -94,7 +94,7 @@ class NotPermitted(ApMcpError):
 
 
 class CallRefused(ApMcpError):
-    """A call that was not sent, for a reason the caller can mend."""
+    """A call that was not sent, for a reason the caller can fix."""
 
 
 @dataclass(frozen=True)
@@ -109,7 +109,7 @@ class Problem:
 
 
 class InvalidArguments(CallRefused):
-    """The arguments of a call do not fit; all problems are told at once."""
+    """The arguments of a call do not fit; all problems are reported at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
@@ -130,7 +130,7 @@ class UnknownTool(CallRefused):
 
 
 class ReadOnly(CallRefused):
-    """The server was told to read only."""
+    """This server is set to read only."""
 
     def __init__(self, operation: str) -> None:
         self.operation = operation
@@ -149,7 +149,7 @@ class DeniedByPolicy(CallRefused):
 
 
 class ConfirmationRequired(CallRefused):
-    """A guarded call that nobody has agreed to yet."""
+    """A guarded call that still needs a person's consent."""
 
     def __init__(self, operation: str, effect: str, reason: str) -> None:
         self.operation = operation
@@ -212,12 +212,12 @@ class FileRefused(CallRefused):
 
 
 class CloudUnreachable(ApMcpError):
-    """No usable answer came back; `may_have_arrived` says whether the request may have had its effect.
+    """No usable answer came back; `may_have_arrived` says whether the request may have taken effect.
 
-    `seen` says what a look at it showed, if there was one.
+    `found` says what a later read showed, if there was one.
     """
 
-    seen = ""
+    found = ""
 
     def __init__(self, endpoint: str, reason: str, *, may_have_arrived: bool, operation: str = "") -> None:
         self.endpoint = endpoint
@@ -226,16 +226,15 @@ class CloudUnreachable(ApMcpError):
         self.operation = operation
         what = f"{operation}: no answer" if operation else "No answer"
         after = (
-            "The request may have reached the service and taken effect. "
-            "Look at what exists now before you send it again."
+            "The request may have reached the service and taken effect. Read what exists now before you send it again."
             if may_have_arrived
             else "Nothing was changed. Check the network, the region and AP_MCP_ENDPOINT, then try again."
         )
         super().__init__(f"{what} from {endpoint} ({clean(reason)}). {after}")
 
     def render(self) -> str:
-        """Return the text, and what has been seen since."""
-        return f"{self}\n{self.seen}".rstrip()
+        """Return the text, and what was read since."""
+        return f"{self}\n{self.found}".rstrip()
 
 
 class PartlyDone(ApMcpError):

@@ -182,7 +182,7 @@ def _located(path: str, roots: Sequence[Path], shown: str, allowed: str) -> tupl
 def _read_below(root: Path, parts: Sequence[str], limit: int) -> bytes | None:
     """Open a file step by step from its root, following no link, and read at most one byte over the limit.
 
-    The way was free of links when it was looked at; opening it like this keeps it so if somebody swaps one in.
+    The path had no links when it was checked; opening it like this keeps it so if somebody swaps one in.
     """
     if not stat.S_ISREG((root / Path(*parts)).lstat().st_mode):
         return None

@@ -40,7 +40,7 @@ class Finishing:
         operations: those that are offered, by name.
         tools: names of all tools that are offered.
         kinds: what can be waited for.
-        gateway: tells the service's time.
+        gateway: gives the service's time.
         kept: the latest whole answers; shared.
         recent: what was changed a moment ago; shared.
     """
@@ -65,7 +65,7 @@ class Finishing:
         own: Mapping[str, Any] = NOTHING,
         beside: Mapping[str, Any] = NOTHING,
     ) -> Result:
-        """Shape an answer; binary and secret ones go to a file, others are kept, masked, for whoever asks.
+        """Shape an answer; binary and secret ones go to a file, others are kept, masked, for a later read.
 
         Args:
             operation: what was called.
@@ -76,16 +76,16 @@ class Finishing:
             beside: what was read for the summary to go by, by the argument that named it.
         """
         body = None if operation.response_type == FILE else response.body
-        seen = Observation(operation, arguments, body, None, self.gateway.now(), own, beside)
-        self.recent.note(seen)
+        observation = Observation(operation, arguments, body, None, self.gateway.now(), own, beside)
+        self.recent.note(observation)
         if operation.answers_with_file:
-            name = _file_name(seen, response)
+            name = _file_name(observation, response)
             file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
-            seen = replace(seen, file=file)
-        whole = kept_text(seen)
+            observation = replace(observation, file=file)
+        whole = kept_text(observation)
         raw = None if whole is None else await self.kept.keep(principal, whole)
         extra = {"request_id": response.request_id or None, "raw": raw}
-        result = self.advised(summarise(seen))
+        result = self.advised(summarise(observation))
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
     def advised(self, result: Result) -> Result:
@@ -112,10 +112,10 @@ class Finishing:
             return True
 
 
-def _file_name(seen: Observation, response: "CloudResponse") -> str:
+def _file_name(observation: Observation, response: "CloudResponse") -> str:
     disposition = response.headers.get("content-disposition", "")
     if match := re.search(r'filename="?([^";]+)"?', disposition):
         return match[1]
-    operation, given = seen.operation, seen.arguments
+    operation, given = observation.operation, observation.arguments
     of = next((str(given[name]) for name in operation.arguments if name in given), "answer")
     return f"{operation.summary}-{of}{'.bin' if operation.response_type == FILE else '.json'}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 class Gateway:
-    """One account of the cloud; whoever calls, requests leave through here.
+    """One account of the cloud; all requests leave through here, for every caller.
 
     Args:
         catalog: all operations, also those that no tool is offered for.

@@ -205,7 +205,7 @@ class _Call:
             error.hint = f"{error.hint} {await reads.quotas()}".strip()
         lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
         if lost and made and all(name in self.sent for name in made.match):
-            error.seen = await reads.reconcile(made, self.sent)  # type: ignore[attr-defined]
+            error.found = await reads.reconcile(made, self.sent)  # type: ignore[attr-defined]
 
     async def _beside(self) -> dict[str, Any]:
         """Read what arguments of ours name, for the summary to go by."""

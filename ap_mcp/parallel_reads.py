@@ -12,13 +12,13 @@ Reader: TypeAlias = Callable[..., Awaitable[Any]]
 
 
 async def read_together(
-    read: Reader, looks: Mapping[str, tuple[str, Mapping[str, Any]]]
+    read: Reader, reads: Mapping[str, tuple[str, Mapping[str, Any]]]
 ) -> tuple[dict[str, Any], dict[str, ApMcpError]]:
     """Make all reads at once; one that fails leaves the others alone.
 
     Args:
         read: makes one of them.
-        looks: operation and arguments of each, by a name for it.
+        reads: operation and arguments of each, by a name for it.
 
     Returns:
         The answers, and the errors of those that failed, by those names.
@@ -26,13 +26,13 @@ async def read_together(
     answers: dict[str, Any] = {}
     errors: dict[str, ApMcpError] = {}
 
-    async def look(name: str, operation: str, arguments: Mapping[str, Any]) -> None:
+    async def make(name: str, operation: str, arguments: Mapping[str, Any]) -> None:
         try:
             answers[name] = await read(operation, **arguments)
         except ApMcpError as error:
             errors[name] = error
 
     async with anyio.create_task_group() as group:
-        for name, (operation, arguments) in looks.items():
-            group.start_soon(look, name, operation, arguments)
+        for name, (operation, arguments) in reads.items():
+            group.start_soon(make, name, operation, arguments)
     return answers, errors

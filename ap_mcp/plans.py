@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ap_mcp.reads import Reads
 
 Report: TypeAlias = Callable[[float, float, str], Awaitable[None]]
-"""Is given how many seconds have passed, of how many, and what was seen last."""
+"""Is given how many seconds have passed, of how many, and what was read last."""
 
 
 async def report_nothing(_passed: float, _total: float, _message: str) -> None:
@@ -29,7 +29,7 @@ async def report_nothing(_passed: float, _total: float, _message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """What a call would send, as one look at the cloud has it.
+    """What a call would send, by one set of reads.
 
     Attributes:
         calls: the requests, in order.
@@ -46,10 +46,10 @@ class Drafter(Protocol):
     """Makes the requests of a call."""
 
     async def __call__(self, reads: "Reads", effect: Effect | None, at: datetime | None = None) -> Draft:
-        """Return the requests, by what a look at the cloud shows.
+        """Return the requests, by what the reads show.
 
         Args:
-            reads: the look.
+            reads: one set of reads.
             effect: how grave the call is, if the impact is wanted; None if not.
             at: describe the impact as of then; else as of now.
         """
@@ -94,7 +94,7 @@ class ToolContext:
     """What a tool may use for one call.
 
     Attributes:
-        reads: one look at the cloud, under the policy of the caller.
+        reads: one set of reads, under the policy of the caller.
         finishing: makes results fit for the caller.
         caller: who calls.
         report: takes progress.

@@ -12,7 +12,7 @@ from ap_mcp.toolbox import Toolbox
 
 @dataclass(frozen=True)
 class Rights:
-    """What some principals may use; whoever has equal rights shares one view.
+    """What some principals may use; those with equal rights share one view.
 
     Attributes:
         policy: what the operator allows.

@@ -38,7 +38,7 @@ class Blank:
         return not self.missing
 
     def line(self, value: str) -> str:
-        """Return the line of the text that tells the value, as data."""
+        """Return the line of the text that gives the value, as data."""
         return f"{self.label}: {in_quotes(value, self.longest) if value else self.missing}"
 
     def problems(self, value: str) -> Iterator[Problem]:
@@ -86,7 +86,7 @@ class Procedure:
         problems += self._strangers(arguments)
         if problems:
             lines = [f"- {problem}" for problem in problems]
-            head = f"The arguments of prompt {self.name} do not fit. Mend these and ask for it again:"
+            head = f"The arguments of prompt {self.name} do not fit. Fix these and ask for it again:"
             raise CallRefused("\n".join((head, *lines)))
         given = [blank.line(clean(value)) for blank, value in values.items()]
         return "\n".join((self.goal, *given, READING, "", self.steps))
@@ -104,7 +104,7 @@ UPGRADE = Procedure(
     name="upgrade-cluster",
     title="Upgrade a cluster",
     description="Takes a cluster to a newer version: assess, fix, check, back up, upgrade, check again.",
-    goal="Upgrade a CCE Autopilot cluster. There is no way back.",
+    goal="Upgrade a CCE Autopilot cluster. It cannot be undone.",
     blanks=(
         Blank("cluster", "The cluster's id, name or alias", "cluster_id"),
         Blank(
@@ -116,10 +116,10 @@ UPGRADE = Procedure(
         ),
     ),
     steps="""\
-1. assess_upgrade(cluster_id=…, target_version=…): tell the user its verdict and risks. Its to_version is the \
+1. assess_upgrade(cluster_id=…, target_version=…): give the user its verdict and risks. Its to_version is the \
 cluster's target below. Make its next calls in order:
 2. Fix what blocks. An add-on, to the version it names: update_addon(cluster_id=…, addon_id=…, target_version=…), \
-then wait_for(kind="addon", id=…, cluster_id=…). What no tool can fix: tell the user, stop.
+then wait_for(kind="addon", id=…, cluster_id=…). What no tool can fix: report it, stop.
 3. run_precheck(cluster_id=…, target_version=…), then wait_for(kind="precheck", id=…, cluster_id=…). \
 Blocked: step 2. Risks: show each; if the user accepts, \
 run_precheck(cluster_id=…, target_version=…, skip_items=…).
@@ -152,7 +152,7 @@ DIAGNOSE = Procedure(
         Blank("symptom", "What you saw, in one line", "symptom", "not given", longest=200),
     ),
     steps="""\
-Look in this order, and stop when something found explains the symptom:
+Read in this order, and stop when something found explains the symptom:
 1. get_cluster(cluster_id=…): phase and problem. The job given, or the one it names: get_job(job_id=…).
 2. list_addons(cluster_id=…). Not running: get_addon(cluster_id=…, addon_id=…).
 3. list_releases(cluster_id=…). Failed: get_release(cluster_id=…, namespace=…, name=…), and what changed before it: \
@@ -162,9 +162,9 @@ get_release_history(cluster_id=…, namespace=…, name=…).
 What is still running has not failed: say how far it is. A read that fails is a finding, not the cause.
 
 Then report, briefly:
-- Cause, and how sure you are. If nothing explains it, say so; pods, nodes and logs are not seen by these calls.
+- Cause, and how sure you are. If nothing explains it, say so; these calls do not read pods, nodes and logs.
 - Evidence: the answer's own words in quotation marks, and the call that gave them.
-- What else looked wrong but is not the cause.
+- What else is wrong but is not the cause.
 - One next call that would help, with its arguments, what it changes and whether a person will be asked. \
 Do not make it: ask the user first.""",
 )
@@ -183,7 +183,7 @@ CLEAN_UP = Procedure(
         ),
     ),
     steps="""\
-Look:
+Read:
 1. get_cluster(cluster_id=…) for clusters in Error: why.
 2. list_releases(cluster_id=…). Failed: get_release(cluster_id=…, namespace=…, name=…); it may still serve.
 3. list_addons(cluster_id=…). Failed: get_addon(cluster_id=…, addon_id=…).

@@ -1,4 +1,4 @@
-"""What a person is asked to agree to: the requests of a plan and their impact, as one look at the cloud has them."""
+"""What a person is asked to agree to: the requests of a plan and their impact, by one set of reads."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +20,7 @@ class Proposal:
         draft: makes its requests.
         effect: how grave it is.
         decision: of the policy about it.
-        reads: the look at the cloud that it goes by.
+        reads: the set of reads that it goes by.
     """
 
     plan: Plan
@@ -30,7 +30,7 @@ class Proposal:
     reads: Reads
 
     async def request(self, at: datetime | None = None) -> "guard.Request":
-        """Return what consent is asked for, by what this look shows.
+        """Return what consent is asked for, by what these reads show.
 
         Args:
             at: describe it as of then; else as of now.
@@ -55,8 +55,8 @@ class Proposal:
             token=self.plan.token,
         )
 
-    async def look_again(self, at: datetime | None) -> "guard.Request":
-        """Return it once more: read and decided anew; or, with a time, the same look as it was described then.
+    async def read_again(self, at: datetime | None) -> "guard.Request":
+        """Return it once more: read and decided anew; or, with a time, the same reads as they were described then.
 
         Raises:
             CallRefused: it may no longer be made.

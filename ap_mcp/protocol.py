@@ -58,9 +58,11 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
             result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
         except ApMcpError as error:
             return _failed(error.render())
-        except Exception as error:  # noqa: BLE001 - whatever stumbles, the server goes on
-            logger.error("Tool %s stumbled: %s", params.name, _where(error))  # noqa: TRY400 - its text stays out
-            return _failed(f"{params.name}: an error in ap-mcp itself; its log says more. Look before you repeat it.")
+        except Exception as error:  # noqa: BLE001 - whatever fails, the server goes on
+            logger.error("Tool %s failed: %s", params.name, _where(error))  # noqa: TRY400 - its text stays out
+            return _failed(
+                f"{params.name}: an error in ap-mcp itself; its log says more. Read what exists before you repeat it."
+            )
         return _question(result) if isinstance(result, AskBack) else _succeeded(result)
 
     async def list_resources(_: ServerRequestContext[Any], __: Any) -> types.ListResourcesResult:
@@ -113,7 +115,7 @@ def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParam
 
 
 def instructions(autopilot: Autopilot) -> str:
-    """Return what a client tells its model about the server as a whole."""
+    """Return what a client gives its model about the server as a whole."""
     said = [
         "Operates Huawei Cloud CCE Autopilot clusters.",
         "cluster_id takes an id, a name or an alias.",
@@ -161,7 +163,7 @@ def _shows_forms(ctx: ServerRequestContext[Any]) -> bool:
 
 
 async def _push(ctx: ServerRequestContext[Any], message: str, schema: dict[str, Any]) -> FormAnswer:
-    # Without the id, HTTP would put the question on a stream nobody reads.
+    # Without the id, HTTP would put the question on a stream that is not read.
     answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
     return FormAnswer(answer.action, answer.content or {})
 

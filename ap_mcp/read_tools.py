@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ReadTool:
-    """A tool that makes several reads and tells one answer; `wait_for` and `assess_upgrade` are such tools.
+    """A tool that makes several reads and gives one answer; `wait_for` and `assess_upgrade` are such tools.
 
     Attributes:
         run: `await run(arguments, context)` reads with `context.reads` and returns the result.
@@ -209,8 +209,8 @@ class _Polls:
 
     def describe(self, order: wait.Order, response: "CloudResponse") -> str:
         """Say in a sentence what a read showed."""
-        seen = Observation(order.read, self.arguments(order), response.body, now=self.context.reads.now())
-        return summarise(seen).summary
+        observation = Observation(order.read, self.arguments(order), response.body, now=self.context.reads.now())
+        return summarise(observation).summary
 
 
 async def _about(context: ToolContext, waitable: wait.Waitable, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -225,4 +225,4 @@ async def _about(context: ToolContext, waitable: wait.Waitable, arguments: Mappi
     except ClusterNotFound:
         if arguments.get(wait.UNTIL) != wait.DELETED:
             raise
-        return given  # perhaps deleted already, and the job that did it still tells
+        return given  # perhaps deleted already, and the job that did it still shows it

@@ -1,4 +1,4 @@
-"""The reads on the way to one answer: each passes the operator's policy, and within one look none is made twice."""
+"""The reads on the way to one answer: each passes the operator's policy, and within one set none is made twice."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -40,7 +40,7 @@ ASKED_ABOUT = "A rule of the operator wants a person asked before each read of t
 
 @dataclass(slots=True)
 class _Once:
-    """A read that is made by whoever wants it first."""
+    """A read that is made by the first caller that needs it."""
 
     lock: Lock = field(default_factory=Lock)
     response: "CloudResponse | None" = None
@@ -48,7 +48,7 @@ class _Once:
 
 
 class Reads:
-    """What one look at the cloud shows; a later look is another object, with reads of its own.
+    """One set of reads of the cloud, none made twice; a later set is another object, with reads of its own.
 
     Args:
         gateway: the way to the cloud.
@@ -68,7 +68,7 @@ class Reads:
         return self.gateway.now()
 
     def anew(self) -> "Reads":
-        """Return another look under the same policy, in which nothing has been read yet."""
+        """Return a new set under the same policy, in which nothing has been read yet."""
         return Reads(self.gateway, self.catalog, self._policy)
 
     async def decided(self, subject: Subject, cluster: Any = None) -> Allow | Ask:
@@ -79,7 +79,7 @@ class Reads:
             cluster: the id of the cluster that it names.
 
         Raises:
-            CallRefused: it may not be made, whoever agrees.
+            CallRefused: it may not be made; no consent allows it.
             NotFound: there is no such cluster.
         """
         if needs_cluster(subject, self._policy):
@@ -90,7 +90,7 @@ class Reads:
         return decision
 
     async def refusal(self, operation: Operation, arguments: Mapping[str, Any]) -> str:
-        """Return why the policy forbids a call, whoever agrees; empty if it does not."""
+        """Return why the policy forbids a call, whatever the consent; empty if it does not."""
         try:
             await self.decided(subject_of(operation, arguments), arguments.get(CLUSTER))
         except DeniedByPolicy as error:
@@ -123,7 +123,7 @@ class Reads:
         Args:
             operation: reads.
             arguments: its flat arguments, the cluster as an id.
-            fresh: make it, even if this look has made it before.
+            fresh: make it, even if this set has made it before.
 
         Raises:
             CallRefused: the policy forbids it, or wants a person asked.

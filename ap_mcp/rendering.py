@@ -1,4 +1,4 @@
-"""Renders any result as lines that read well on their own; a value from the cloud can never forge a line."""
+"""Renders any result as lines that can be read on their own; a value from the cloud can never forge a line."""
 
 import json
 import re
@@ -33,7 +33,7 @@ def render(result: Result) -> str:
 
 
 def one_line(value: Any, limit: int = VALUE_LIMIT) -> str:
-    r"""Return any scalar on one line: line breaks are written as `\n`, what cannot be seen is dropped."""
+    r"""Return any scalar on one line: line breaks are written as `\n`, invisible characters are dropped."""
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):

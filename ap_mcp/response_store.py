@@ -1,4 +1,4 @@
-"""Keeps the latest whole answers of the cloud, masked and bounded, for whoever made the call."""
+"""Keeps the latest whole answers of the cloud, masked and bounded, for the principal that made the call."""
 
 import json
 import secrets
@@ -25,7 +25,7 @@ class KeptResponse:
 
 
 class LocalResponseStore:
-    """Implements `guard.stores.ResponseStore` in memory: the oldest answers go first, whoever they belong to.
+    """Implements `guard.stores.ResponseStore` in memory: the oldest answers go first, of any principal.
 
     Args:
         limit_count: how many answers are kept at most.
@@ -88,7 +88,7 @@ def _json(value: Any) -> str:
 
 
 class _Escaped(dict[int, int | str]):
-    """How each character stands in a JSON text: what cannot be seen as JSON spells it, half a character as `?`."""
+    """How each character stands in a JSON text: invisible ones as JSON spells them, half a character as `?`."""
 
     def __missing__(self, number: int) -> int | str:
         char = chr(number)

@@ -37,13 +37,13 @@ LOCAL = Caller("local")
 
 
 class Autopilot:
-    """Runs tools against the cloud: the one way through the code, whoever calls.
+    """Runs tools against the cloud: the one way through the code, for every caller.
 
     Args:
         settings: what the operator chose.
         connect: makes the cloud client; not called before the first call that needs it.
         simulated: the other end is the simulator; everything said about this server says so.
-        unasked: guarded calls need nobody's consent; for tests on the simulator only.
+        unasked: guarded calls need no consent; for tests on the simulator only.
         sleep: how `wait_for` lets time pass between its reads.
         now: the clock it goes by, in seconds.
     """
@@ -66,7 +66,7 @@ class Autopilot:
         self.gateway = Gateway(self.catalog, connect, read_only=settings.read_only)
         self.kept: ResponseStore = LocalResponseStore()
         self.clocks = Clocks(sleep, now, wait.Recent(self.catalog, now))
-        # Read once, now: whoever can write to the file later gains nothing on this server.
+        # Read once, now: a later change of the file has no effect on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
         self._rights = rights_from(settings, ask=not unasked)
@@ -97,7 +97,7 @@ class Autopilot:
         return self._rights
 
     def view(self, principal: str = LOCAL.principal) -> View:
-        """Return the server as a principal sees it; whoever has the same rights gets the same view."""
+        """Return the server as a principal sees it; equal rights share one view."""
         rights = self.rights_of(principal)
         for view in self._views:
             if view.rights == rights:
@@ -106,7 +106,7 @@ class Autopilot:
         return self._views[-1]
 
     def reads(self, view: View) -> Reads:
-        """Return a new look at the cloud, under the policy of a view."""
+        """Return a new set of reads, under the policy of a view."""
         return Reads(self.gateway, self.catalog, view.rights.policy)
 
     async def call(
@@ -164,7 +164,7 @@ class Autopilot:
         request = await proposal.request()
         if plan.trying:
             return dry_run(request.impact.structured(), request.calls)
-        consent = await view.guard.consent(decision, request, caller, proposal.look_again)
+        consent = await view.guard.consent(decision, request, caller, proposal.read_again)
         return consent if isinstance(consent, AskBack) else cleared_by(consent)
 
     async def _sent(self, view: View, plan: Plan, cleared: Cleared, caller: Caller) -> Result:

@@ -42,7 +42,7 @@ _SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"
 GLOBAL_IAM = "https://iam.myhuaweicloud.com"
 # Read elsewhere: where the file is, a credential that has no place in a file, and trouble for the simulator to make.
 _NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR_FAULTS"})
-# What other programs of the same user already set, in the order they are looked at.
+# What other programs of the same user already set, in the order they are read.
 _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
 
 Confirm: TypeAlias = Literal["human", "approval", "token", "deny"]
@@ -338,7 +338,7 @@ def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
 
 
 def _where(name: str, flags: Mapping[str, Any]) -> str:
-    """Say where a setting came from, so that the operator mends the right place."""
+    """Say where a setting came from, so that the operator fixes the right place."""
     variable = PREFIX + name.upper()
     if flags.get(name) is not None:
         return f"--{name.replace('_', '-')}"

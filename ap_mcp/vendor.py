@@ -1,4 +1,4 @@
-"""Reads the cloud's JSON without failing over odd values: pointers, lists, texts, numbers, and every kind of clock."""
+"""Reads the cloud's JSON without failing over unexpected values: pointers, lists, texts, numbers, times."""
 
 import json
 import math
@@ -22,7 +22,7 @@ _EPOCH_UNITS = ((1e11, 1), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
 
 
 def get(body: Any, pointer: str, default: Any = None) -> Any:
-    """Return what stands at a JSON pointer; `default` when it is absent, null, or the way there is odd."""
+    """Return what stands at a JSON pointer; `default` when it is absent, null, or the way there is malformed."""
     node = body
     for step in pointer.split("/")[1:]:
         key = step.replace("~1", "/").replace("~0", "~")

@@ -15,14 +15,14 @@ _PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
     """Return one line of foreign text without control, bidirectional or invisible characters, cut at `limit`."""
-    # Most texts hold no such character, and then there is no need to look at each.
+    # Most texts hold no such character, and then there is no need to check each.
     kept = text if text.isprintable() else "".join(map(_visible, text))
     line = " ".join(kept.split())
     return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def _visible(char: str) -> str:
-    """Return a character, a space for any kind of one, and nothing for what cannot be seen."""
+    """Return a character, a space for any kind of one, and nothing for an invisible one."""
     return " " if char.isspace() else "" if unicodedata.category(char).startswith("C") else char
 
 

@@ -374,7 +374,7 @@ def test_an_expired_approval_does_not_come_back_when_the_clock_is_put_back(store
     assert granted(store, BOUND, LATE) is None
     assert granted(store, BOUND, LATE - SECOND) is None
     with pytest.raises(
-        ApprovalsUnusable, match=r"clock says 2026-03-01 12:02:00 UTC, but .* has seen 2026-03-01 12:15:00"
+        ApprovalsUnusable, match=r"clock says 2026-03-01T12:02:00Z, but .* has recorded 2026-03-01T12:15:00Z"
     ):
         granted(store, BOUND, USED)
 
@@ -405,7 +405,7 @@ def test_a_clock_written_back_by_hand_brings_nothing_back(seen: str, store: Cons
 def test_a_clock_written_far_ahead_by_hand_closes_the_store_and_says_why(store: ConsentFile) -> None:
     asked = approved(store)
     edit(store, "UPDATE clock SET seen = 9223372036854775807")
-    with pytest.raises(ApprovalsUnusable, match="has seen 9999-12-31"):
+    with pytest.raises(ApprovalsUnusable, match="has recorded 9999-12-31"):
         granted(store, BOUND, USED)
     with pytest.raises(ApprovalsUnusable):
         take(store, asked.consent, USED)

@@ -21,7 +21,7 @@ import pytest
 
 from ap_mcp.errors import AuditFailed, SettingsError
 from ap_mcp.guard import audit
-from ap_mcp.guard.audit import LONGEST_TEXT, AuditLog, Entry, Finding, Outcome, audit_from, log_at
+from ap_mcp.guard.audit import LONGEST_TEXT, AuditFinding, AuditLog, Entry, Outcome, audit_from, log_at
 from ap_mcp.guard.file_lock import lock
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -91,7 +91,7 @@ def lines_of(log: AuditLog) -> list[bytes]:
     return log.path.read_bytes().splitlines(keepends=True)
 
 
-def kinds(findings: list[Finding]) -> list[str]:
+def kinds(findings: list[AuditFinding]) -> list[str]:
     return [finding.kind for finding in findings]
 
 

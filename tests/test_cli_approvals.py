@@ -24,6 +24,7 @@ from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, init_key, load_approvers, sign
 from ap_mcp.guard.seal import ticks
 from ap_mcp.state.consent_file import ConsentFile
+from ap_mcp.vendor import written
 
 MINUTE = timedelta(minutes=1)
 
@@ -181,7 +182,7 @@ def test_a_question_is_shown_whole(asked: Question) -> None:
 
 
 def test_a_question_for_somebody_else_says_so(store: ConsentFile) -> None:
-    assert "(somebody else must decide)" in run("show", put(store, other_approver=True).code).output
+    assert "(another person must decide)" in run("show", put(store, other_approver=True).code).output
 
 
 def test_a_question_without_arguments_says_so(store: ConsentFile) -> None:
@@ -220,9 +221,9 @@ def test_an_approval_lets_exactly_one_call_through(asked: Question, store: Conse
     done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
     assert done.exit_code == 0
     assert "  | Deletes cluster shop-prod for good." in done.output.splitlines()
-    assert "you have seen what this is about" in done.output
+    assert "you have read what this is about" in done.output
     assert "signs exactly what stands above" in done.output
-    assert f"Approved by alice, once, for exactly this call, until {asked.expires:%H:%M:%S} UTC." in done.output
+    assert f"Approved by alice, once, for exactly this call, until {written(asked.expires)}." in done.output
     assert "Nothing has been sent yet" in done.output
     assert PASSPHRASE not in done.output
     assert granted(store, folder)
@@ -288,7 +289,7 @@ def test_what_has_expired_is_not_decided(
     at(repeat(asked.expires), monkeypatch)
     assert "Standing: expired" in run("show", asked.code).output
     done = run(command, asked.code, typed=("shop-prod", PASSPHRASE))
-    assert (done.exit_code, "it expired at" in done.output) == (4, True)
+    assert (done.exit_code, f"it expired at {written(asked.expires)}" in done.output) == (4, True)
     assert "Passphrase" not in done.output
 
 

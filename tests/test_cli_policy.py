@@ -103,7 +103,7 @@ def test_explain_reads_the_cluster_and_says_which_rule_decides_and_why(run: Call
         "effect: destroy",
         'cluster: "payments-prod", alias "payments", tags env=prod, team=payments',
         (
-            'an agent is told: Refused by policy: delete_cluster on cluster "payments-prod" is denied by policy.toml '
+            'an agent gets: Refused by policy: delete_cluster on cluster "payments-prod" is denied by policy.toml '
             'rule 1 ("Production is changed by people."). Nothing was sent. No consent lifts this; only the operator '
             "can change the policy."
         ),

@@ -269,7 +269,7 @@ def test_what_another_must_approve_cannot_be_approved_by_whoever_asks(
     rules = tmp_path / "policy.toml"
     rules.write_text('rules = [{ decision = "ask", effects = ["destroy"], approver = "other" }]')
     with calling(tmp_path, *DELETE, program=program, AP_MCP_POLICY_FILE=str(rules)) as terminal:
-        terminal.see("(somebody else must decide)")
+        terminal.see("(another person must decide)")
         terminal.see(NAME)
         terminal.type("team-sandbox")
         terminal.see(SECRET)

@@ -168,7 +168,7 @@ def test_without_any_the_servers_agency_remains_and_knows_where_was_looked(
         write(home / ".huaweicloud/credentials", text)
     found = find_credentials({})
     assert isinstance(found.identity, Agency)
-    places = "\n".join(found.identity.looked_at)
+    places = "\n".join(found.identity.searched)
     for name in ("AP_MCP_AUTH_TOKEN", *SDK, *TERRAFORM, *USER, str(home / ".huaweicloud/credentials")):
         assert name in places
     assert state in places

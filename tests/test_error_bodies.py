@@ -257,7 +257,7 @@ def test_the_clock_is_not_mentioned_without_need() -> None:
     [
         (429, False, "Worth another try in a minute"),
         (503, True, "Worth another try later"),
-        (503, False, "It may have been carried out all the same"),
+        (503, False, "It may have been carried out"),
         (400, True, "would get the same answer"),
         (501, True, "does not offer"),
     ],
@@ -366,7 +366,7 @@ def test_a_success_that_is_no_answer_is_a_bad_answer(accepts: str | None, conten
 
 
 def test_a_bad_answer_to_a_change_says_to_look_before_repeating() -> None:
-    with pytest.raises(BadAnswer, match="look at what exists now"):
+    with pytest.raises(BadAnswer, match="read what exists now"):
         read_answer(call(method="POST"), 201, {}, b"")
 
 

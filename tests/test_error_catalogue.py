@@ -128,7 +128,7 @@ async def test_every_operation_explains_itself_when_it_fails(
                 if status == 500:
                     repeated = "Worth another try later." in said
                     assert repeated == catalog[tool].idempotent
-                    assert repeated or "look at what exists before you send it again" in said
+                    assert repeated or "read what exists now before you send it again" in said
 
 
 async def test_a_read_that_a_guarded_call_needs_names_its_own_action(tmp_path: Path, prepared: Prepared) -> None:

@@ -104,7 +104,7 @@ def test_missing_credentials_are_a_settings_error_that_names_each_place() -> Non
 def test_an_unreachable_cloud_says_whether_the_request_may_have_had_its_effect() -> None:
     lost = CloudUnreachable("https://cce.example", "cut", may_have_arrived=True, operation="create_cluster")
     assert "create_cluster: no answer from https://cce.example (cut)" in lost.render()
-    assert "Look at what exists now" in lost.render()
+    assert "Read what exists now" in lost.render()
     never = CloudUnreachable("https://cce.example", "refused", may_have_arrived=False)
     assert "Nothing was changed" in never.render()
     assert "AP_MCP_ENDPOINT" in never.render()

@@ -34,7 +34,7 @@ wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
 # What may go out, and the tools.
 guard: arguments binding errors masking parallel_reads permits rules specs vendor wording
-state: errors guard wording
+state: errors guard vendor wording
 gateway: binding cloud errors masking permits specs
 reads: cloud errors gateway guard specs summaries vendor wording
 finishing: cloud errors files gateway guard response_store settings specs summaries wait
@@ -52,7 +52,7 @@ prompts: errors wording
 protocol: __init__ assessment errors guard prompts rendering server summaries wait
 simulator: cloud errors schemas specs
 cli: __init__ arguments cloud credentials errors guard lint masking protocol rendering rules schemas server settings
-    simulator specs state summaries toolbox wait wording
+    simulator specs state summaries toolbox vendor wait wording
 __main__: cli
 __init__:
 """

@@ -178,7 +178,7 @@ def test_all_that_is_wrong_with_the_arguments_is_said_at_once(tools: dict[str, T
     with pytest.raises(CallRefused) as caught:
         get_prompt("upgrade-cluster", given, tools)
     assert str(caught.value).splitlines() == [
-        "The arguments of prompt upgrade-cluster do not fit. Mend these and ask for it again:",
+        "The arguments of prompt upgrade-cluster do not fit. Fix these and ask for it again:",
         "- cluster: is required: The cluster's id, name or alias",
         "- target_version: must be one line",
         "- target_version: must have at most 40 characters, not 46",

@@ -278,7 +278,7 @@ def test_a_json_body_cannot_be_left_unsigned() -> None:
 
 def test_a_date_that_is_none_is_refused() -> None:
     case = Case("date", headers={"X-Sdk-Date": "yesterday"})
-    assert "must look like" in str(check(case))
+    assert "must have the form" in str(check(case))
 
 
 def test_headers_read_as_latin_1_verify_as_the_text_that_was_signed() -> None:

@@ -53,7 +53,7 @@ KEYS = exports(ENDPOINT)
         ({"HUAWEICLOUD_SDK_SK": ""}, ["Credentials are incomplete", "HUAWEICLOUD_SDK_SK not"]),
         ({"HUAWEICLOUD_SDK_PROJECT_ID": "0" * 32}, ["HTTP 403", "project id", "cce:chart:list"]),
         ({"AP_MCP_AUTH_TOKEN": "outlived"}, ["HTTP 401", "has expired", "set a fresh one"]),
-        ({"HUAWEICLOUD_SDK_AK": "", "HUAWEICLOUD_SDK_SK": ""}, ["No Huawei Cloud credentials found", "Looked at:"]),
+        ({"HUAWEICLOUD_SDK_AK": "", "HUAWEICLOUD_SDK_SK": ""}, ["No Huawei Cloud credentials found", "Searched:"]),
     ],
 )
 async def test_credentials_that_do_not_work_are_told_apart(
@@ -149,7 +149,7 @@ async def test_a_creation_is_never_sent_again_once_it_may_have_been_done(tmp_pat
         assert [part for part in TROUBLE[kind] if part not in said] == []
         assert agent.sent == ["create_release", *(["list_releases"] if kind in ("cut", "lost") else [])]
         assert re.search(r"(may have|probably) (reached|been carried out|made)|was probably made", said)
-        assert re.search(r"[Ll]ook at what exists", said)
+        assert re.search(r"[Rr]ead what exists", said)
         done = f"{TEAM_SANDBOX}/default/cache" in agent.world.table("releases")
         assert done == (kind in {"cut", "lost", "cut_json"})
 

@@ -1,4 +1,4 @@
-"""The `ap-mcp` command: one file per group of commands, imported when it is called, for clients wait for a start."""
+"""The `ap-mcp` command: one file per group of commands, imported when called, because clients wait for the start."""
 
 import atexit
 import gc
@@ -33,5 +33,5 @@ def main() -> None:
     """Operate Huawei Cloud CCE Autopilot clusters through the Model Context Protocol."""
 
 
-# What is left goes with the process; to look for garbage in it first would take a quarter of the time of a call.
+# What is left goes with the process; to search it for garbage first would take a quarter of the time of a call.
 atexit.register(gc.freeze)

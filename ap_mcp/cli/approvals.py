@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 CODES = "Exit codes: 0 done, 2 wrong usage, 4 refused."
 CHOICE = "Choose a passphrase that nothing on this machine knows: an agent that has it can approve its own calls."
-WHY_THE_NAME = "Typing its name shows that you have seen what this is about."
+WHY_THE_NAME = "Typing its name shows that you have read what this is about."
 WHY_YOUR_KEY = "The passphrase unlocks your key, which signs exactly what stands above: it counts for nothing else."
 
 
@@ -45,7 +45,7 @@ def init(*, name: str | None) -> None:
     folder = load_settings().approver_dir
     old = None
     if has_key(folder):
-        click.echo(f"There is a key already: {folder / KEY_FILE}. Only who knows its passphrase may replace it.")
+        click.echo(f"There is a key already: {folder / KEY_FILE}. It is replaced only with its passphrase.")
         old = click.prompt("Passphrase of the old key", hide_input=True)
     click.echo(CHOICE)
     asked = f"New passphrase, at least {PASSPHRASE_LENGTH} characters"
@@ -102,12 +102,13 @@ def approve(code: str) -> None:
 
 
 def approve_here(settings: "Settings", code: str) -> None:
-    """Let whoever sits at the terminal approve a question: shown, its target's name typed, signed.
+    """Let the person at the terminal approve a question: shown, its target's name typed, signed.
 
     Raises:
         ApprovalRefused: it cannot be decided, the name was another, or the answer would not count.
     """
     from ap_mcp.errors import ApprovalRefused
+    from ap_mcp.vendor import written
 
     question = _waiting(settings, code)
     click.echo(WHY_THE_NAME)
@@ -116,7 +117,7 @@ def approve_here(settings: "Settings", code: str) -> None:
         why = f"{_shown(typed)} is not the name of what this call acts on"
         raise ApprovalRefused(f"Not approved: {why}. Nothing was decided; {question.code} still waits.")
     who = _answer(settings, question, approved=True)
-    click.echo(f"Approved by {who}, once, for exactly this call, until {question.expires:%H:%M:%S} UTC.")
+    click.echo(f"Approved by {who}, once, for exactly this call, until {written(question.expires)}.")
 
 
 @approvals.command(epilog=CODES)
@@ -125,11 +126,12 @@ def approve_here(settings: "Settings", code: str) -> None:
 def decline(code: str) -> None:
     """Decline the question CODE, signed with your passphrase; the agent learns of it."""
     from ap_mcp.settings import load_settings
+    from ap_mcp.vendor import written
 
     settings = load_settings()
     question = _waiting(settings, code)
     who = _answer(settings, question, approved=False)
-    click.echo(f"Declined by {who}. The same call is refused until {question.expires:%H:%M:%S} UTC.")
+    click.echo(f"Declined by {who}. The same call is refused until {written(question.expires)}.")
 
 
 def _waiting(settings: "Settings", code: str) -> "Question":
@@ -137,12 +139,13 @@ def _waiting(settings: "Settings", code: str) -> "Question":
     from ap_mcp.errors import ApprovalRefused
     from ap_mcp.guard.approvals import standing
     from ap_mcp.guard.keys import has_key
+    from ap_mcp.vendor import written
 
     now = _now()
     asked = _found(_store(settings), code)
     question, found = asked.question, standing(asked, _approvers(settings), now)
     if found.state == "expired":
-        why = f"it expired at {question.expires:%Y-%m-%d %H:%M:%S} UTC; it must be asked anew"
+        why = f"it expired at {written(question.expires)}; it must be asked anew"
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
     if found.state != "pending":
         done = f"it is {found.state}{f' by {found.approver}' if found.approver else ''} already"
@@ -209,9 +212,11 @@ def _found(store: "ApprovalStore", code: str) -> "Asked":
 
 def _described(question: "Question", now: datetime) -> str:
     """Return a question as it is shown; what servers wrote is set off, so that it cannot pass for our own words."""
+    from ap_mcp.vendor import written
+
     lines = [
-        f"Question {question.code}, asked {question.created:%Y-%m-%d %H:%M:%S} UTC, {_left(question, now)}",
-        f"For: {_shown(question.principal)}" + (" (somebody else must decide)" if question.other_approver else ""),
+        f"Question {question.code}, asked {written(question.created)}, {_left(question, now)}",
+        f"For: {_shown(question.principal)}" + (" (another person must decide)" if question.other_approver else ""),
         f"Tool: {_line(question.tool)} (effect: {_line(question.effect)})",
         "Arguments:",
         *(f"  | {line}" for line in _argument_lines(question.arguments)),

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.option("--simulate", is_flag=True, help="Call a simulator that keeps its account in a file between calls.")
 @click.option("--state", type=click.Path(dir_okay=False), help="That file, if not the usual one.")
-@click.option("--yes", is_flag=True, help="Ask nobody: a guarded call runs only where a rule of the policy allows it.")
+@click.option("--yes", is_flag=True, help="Do not ask: a guarded call runs only where a rule of the policy allows it.")
 @settings_options("confirm", "read_only", "files_dir")
 @exits
 def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, **options: Any) -> None:
@@ -85,7 +85,7 @@ async def _called(
 async def _consented(autopilot: "Autopilot", tool: str, arguments: dict[str, Any], *, asking: bool) -> "Result":
     """Call a tool; if it waits for a person and one sits at the terminal, let them approve, and call it again.
 
-    What changes while they read is shown again; whoever cannot be asked is told how it is approved elsewhere.
+    What changes while they read is shown again; a caller that cannot be asked gets how it is approved elsewhere.
     """
     from ap_mcp import __version__
     from ap_mcp.errors import ApprovalRequired
@@ -111,7 +111,7 @@ def _finished(result: "Result | AskBack") -> "Result":
 
 
 def _ask(autopilot: "Autopilot", tool: str, code: str) -> None:
-    """Let whoever sits at the terminal approve a call; they are asked where results do not go.
+    """Let the person at the terminal approve a call; they are asked where results do not go.
 
     Raises:
         ApprovalRefused: they did not do it right.

@@ -46,13 +46,13 @@ def simulated_autopilot(world: "World", speed: float = SPEED, **flags: Any) -> I
 
 
 def state_file() -> Path:
-    """Return where `call --simulate` keeps its account unless told otherwise."""
+    """Return where `call --simulate` keeps its account by default."""
     folder = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
     return Path(folder) / "ap-mcp" / "simulator.json"
 
 
 def _shortened_sleep(speed: float) -> "Callable[[float], Awaitable[None]]":
-    """Return a sleep for a world in haste: a wait looks more often, and still lasts no longer than it was told."""
+    """Return a sleep for simulated time: a wait reads more often, and still lasts no longer than it was asked to."""
     import anyio
 
     async def sleep(seconds: float) -> None:

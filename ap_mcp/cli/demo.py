@@ -1,6 +1,6 @@
 """`ap-mcp demo`: an agent builds, upgrades and removes clusters, over real MCP on the simulator.
 
-Whatever is guarded waits for a person, whom the demo plays too: the server asks, and is none the wiser.
+Whatever is guarded waits for a person, whom the demo plays too; the server does not know that.
 """
 
 import io
@@ -75,7 +75,7 @@ async def _session(console: "Console", folder: Path) -> None:
     failure = None
     async with Client(stdio_client(server, sys.stderr), elicitation_callback=person) as client:
         try:
-            await Story(client, console, folder, person).tell()
+            await Story(client, console, folder, person).run()
         except click.ClickException as error:
             failure = error
     if failure:  # raised only here: the client's task groups would wrap it
@@ -121,9 +121,9 @@ class Story:
     step: int = 0
     assessed: dict[str, Any] = field(default_factory=dict)
 
-    async def tell(self) -> None:
+    async def run(self) -> None:
         """Run the whole story."""
-        await self._look_around()
+        await self._first_read()
         await self._build()
         await self._equip()
         await self._blocked()
@@ -133,11 +133,11 @@ class Story:
         await self._declined()
         await self._remove()
 
-    async def _look_around(self) -> None:
+    async def _first_read(self) -> None:
         tools = (await self.client.list_tools()).tools
         listed = [tool.model_dump(mode="json", by_alias=True, exclude_none=True) for tool in tools]
         size = len(json.dumps(listed, ensure_ascii=False, separators=(",", ":")).encode())
-        self._say(f"The agent is offered {len(tools)} tools in {size:,} bytes, and looks around")
+        self._say(f"The agent is offered {len(tools)} tools in {size:,} bytes, and reads what there is")
         await self.call("list_clusters")
 
     async def _build(self) -> None:
@@ -238,7 +238,7 @@ class Story:
         before = self.person.asked
         result = await self.call(tool, **arguments)
         if self.person.asked == before:
-            raise click.ClickException(f"Nobody was asked about {tool}.")
+            raise click.ClickException(f"No person was asked about {tool}.")
         return result
 
     async def fail(self, tool: str, **arguments: Any) -> None:
@@ -251,12 +251,12 @@ class Story:
     async def wait(self, kind: str, id_: str, *, verdict: str = "succeeded", **where: str) -> dict[str, Any]:
         """Wait for something to end as it should; show how it gets on, and return what the agent reads at the end."""
 
-        async def tell(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
+        async def show(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
             self.console.print(f"    … {message}", style="dim", markup=False)
 
         arguments = {"kind": kind, "id": id_, **where}
         self._announce("wait_for", arguments)
-        result = await self.client.call_tool("wait_for", arguments, progress_callback=tell)
+        result = await self.client.call_tool("wait_for", arguments, progress_callback=show)
         self._show(_text(result))
         ended = dict(result.structured_content or {})
         if ended.get("verdict") != verdict:

@@ -17,7 +17,7 @@ SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "confirm": click.option(
         "--confirm",
         type=click.Choice(["human", "approval", "token", "deny"]),
-        help="How consent to guarded calls is had.",
+        help="How consent to guarded calls is obtained.",
     ),
     "files_dir": click.option("--files-dir", metavar="FOLDER", help="Where results that are files are saved."),
 }
@@ -40,7 +40,7 @@ def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..
 
 
 def exits(command: Callable[P, None]) -> Callable[P, None]:
-    """Tell errors on stderr in plain words and leave with their exit code."""
+    """Report errors on stderr in plain words and leave with their exit code."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -101,4 +101,4 @@ def log_to_stderr(level: str) -> None:
     handler.setFormatter(Masked("%(levelname)s %(name)s: %(message)s"))
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("ap_mcp").setLevel(level.upper())
-    logging.getLogger("stamina").setLevel(logging.ERROR)  # that it tries again is no news; that it gave up is told
+    logging.getLogger("stamina").setLevel(logging.ERROR)  # tries are not reported, giving up is

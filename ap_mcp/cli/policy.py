@@ -22,20 +22,20 @@ TEMPLATE = """\
 #
 # A rule matches a call that fits everything it names:
 #   tools     globs of tool names; `ap-mcp tools` lists them
-#   clusters  globs of cluster names; deny and ask look at the alias too, allow never does
+#   clusters  globs of cluster names; deny and ask match the alias too, allow never does
 #   tags      keys that the cluster has, each with a glob for its value; allow takes them to the letter
 #   effects   read, write, disrupt, destroy, secret. Left out: every one if the rule names tools, else all but read.
 #             An allow releases only those of disrupt, destroy and secret that it names.
-#   approver  with ask: "other" wants somebody else than the requester to agree
-#   reason    told to whoever is refused or asked
+#   approver  with ask: "other" wants another person than the requester to agree
+#   reason    shown to the one who is refused or asked
 #
 # Rules with clusters or tags do not reach tools that act on no cluster, such as create_cluster. If one could apply
 # and the cluster cannot be read, the call is refused. Upper and lower case make no difference to deny and ask, nor
-# in names; letters that only look alike do.
+# in names; letters that only look similar do.
 #
 # `ap-mcp policy explain TOOL KEY=VALUE ...` says which rule decides and why.
 
-# Production is untouchable: nothing but reading, whoever agrees. ("nonprod" would be closed too: mind your names.)
+# Production is untouchable: nothing but reading, even with consent. ("nonprod" would be closed too: mind your names.)
 [[rules]]
 decision = "deny"
 clusters = ["*prod*"]
@@ -53,13 +53,13 @@ decision = "ask"
 tools = ["create_cluster", "install_addon", "create_release"]
 reason = "It costs money or runs code."
 
-# Somebody else than the requester must agree to what has no way back. Remove the # to have it so.
+# Another person than the requester must agree to what cannot be undone. Remove the # to use this.
 # [[rules]]
 # decision = "ask"
 # effects = ["destroy"]
 # approver = "other"
 
-# Development clusters are let go: nobody is asked, unless a rule above asks. Remove the # to have it so.
+# Development clusters are released: no person is asked, unless a rule above asks. Remove the # to use this.
 # [[rules]]
 # decision = "allow"
 # clusters = ["dev-*", "*-dev"]
@@ -82,14 +82,14 @@ def template() -> None:
 @click.argument("tool")
 @click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
 @click.option("--policy-file", metavar="FILE", help="This file in place of AP_MCP_POLICY_FILE.")
-@click.option("--simulate", is_flag=True, help="Look at the clusters of the simulator.")
+@click.option("--simulate", is_flag=True, help="Read the clusters of the simulator.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
 @settings_options("toolsets", "read_only", "confirm")
 @exits
 def explain(tool: str, pairs: tuple[str, ...], **options: Any) -> None:
     """Say what would be decided about a call of TOOL, by which rule and why; the call itself is not made.
 
-    Arguments that do not matter may be left out. A cluster is looked at if a rule goes by its name or tags.
+    Arguments that do not matter may be left out. A cluster is read if a rule goes by its name or tags.
     """
     from functools import partial
 
@@ -164,7 +164,7 @@ def _lines(
     lines += [f"effect: {explanation.effect}{raised}"] if explanation.effect else []
     lines += [f"cluster: {_cluster(subject.cluster)}"] if subject.cluster else []
     if isinstance(explanation.decision, Refuse):
-        lines.append(f"an agent is told: {explanation.decision.error.render()}")
+        lines.append(f"an agent gets: {explanation.decision.error.render()}")
     if operation.id not in autopilot.view().toolbox.operations:
         lines.append("the server does not offer this tool: toolsets or read-only leave it out")
     if autopilot.settings.policy_file is None:

@@ -40,7 +40,7 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
         else:
             autopilot = autopilot_for(load_settings(**flags))
         log_to_stderr(autopilot.settings.log_level)
-        # A thread that waits for standard input cannot be told to stop: without this, Ctrl-C would wait with it.
+        # A thread that waits for standard input cannot be stopped: without this, Ctrl-C would wait with it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         anyio.run(partial(serve_stdio, autopilot))
 
@@ -49,7 +49,7 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
 def _nothing_collected() -> Iterator[None]:
     """Keep the garbage collector away from imports: they make objects by the 100,000, and garbage hardly ever.
 
-    Looking through them again and again takes a seventh of the start, and once more in every later collection.
+    Checking them again and again takes a seventh of the start, and once more in every later collection.
     """
     gc.disable()
     try:

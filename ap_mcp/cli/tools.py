@@ -53,7 +53,7 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
 
 def _described(tool: "Tool", operation: "Operation | None") -> str:
     """Return a tool as a page to read; one without an operation of its own reads with those of others."""
-    effect, last = "read", "IAM actions: those of the tools that read what it looks at"
+    effect, last = "read", "IAM actions: those of the tools that read what it needs"
     if operation is not None:
         raised = operation.worst_effect
         effect = operation.effect + (f", {raised} with some arguments" if raised != operation.effect else "")

@@ -20,7 +20,7 @@ async def fetch_agency_key(client: http.AsyncClient, agency: Agency) -> AccessKe
     """Return the temporary keys of the server's agency.
 
     Raises:
-        CredentialsMissing: this is no cloud server, or it has no agency; names every place looked at.
+        CredentialsMissing: this is no cloud server, or it has no agency; names every place searched.
     """
     try:
         with anyio.fail_after(TIMEOUT_SECONDS):
@@ -31,7 +31,7 @@ async def fetch_agency_key(client: http.AsyncClient, agency: Agency) -> AccessKe
         key = f"not reachable ({type(error).__name__})"
     if isinstance(key, AccessKey):
         return key
-    raise CredentialsMissing([*agency.looked_at, f"agency of the cloud server at {METADATA_ENDPOINT}: {key}"])
+    raise CredentialsMissing([*agency.searched, f"agency of the cloud server at {METADATA_ENDPOINT}: {key}"])
 
 
 async def _ask(client: http.AsyncClient) -> AccessKey | str:

@@ -30,7 +30,7 @@ _UNSIGNED = frozenset({"accept", "accept-encoding", "connection", "content-lengt
 
 
 def utc_now() -> datetime:
-    """Tell the real time."""
+    """Return the real time."""
     return datetime.now(UTC)
 
 
@@ -73,7 +73,7 @@ class RenewedKey:
     async def current(self) -> AccessKey:
         """Return keys that live long enough; fetched once, however many callers wait.
 
-        Keys that still live are used on if no others can be had.
+        Keys that still live are used on if no others can be obtained.
         """
         async with self._lock:
             if self._key is None or not _lasts(self._key.expires_at, self._clock(), KEY_MARGIN):
@@ -136,7 +136,7 @@ class TokenSource(Protocol):
 
 @dataclass(frozen=True, slots=True, repr=False)
 class FixedToken:
-    """A token that somebody else fetched; nobody here can renew it."""
+    """A token that another program fetched; it cannot be renewed here."""
 
     token: str
 
@@ -187,7 +187,7 @@ class TokenAuth(CloudAuth):
         return (self._used,)
 
     async def async_auth_flow(self, request: http.Request) -> AsyncGenerator[http.Request, http.Response]:
-        """Add the token; a 401 was refused at the door, so the request may go out again with a new one."""
+        """Add the token; a 401 means that nothing was done, so the request may go out again with a new one."""
         self._used = await self._source.current()
         request.headers["X-Auth-Token"] = self._used
         response = yield request

@@ -96,7 +96,7 @@ class CloudClient:
         self._client = _http_client(settings, transport)
         self._auth = self._choose_auth()
         self._project_id = credentials.project_id
-        self._looking_up = anyio.Lock()
+        self._finding_project = anyio.Lock()
 
     async def __aenter__(self) -> Self:
         await self._client.__aenter__()
@@ -110,8 +110,8 @@ class CloudClient:
 
         Raises:
             ServiceError: the service said no, or what came is no answer.
-            CloudUnreachable: nothing usable came; says whether the request may have had its effect.
-            SettingsError: endpoint, credentials or project cannot be made out.
+            CloudUnreachable: nothing usable came; says whether the request may have taken effect.
+            SettingsError: endpoint, credentials or project cannot be determined.
         """
         endpoint = self._settings.endpoint
         if endpoint is None:
@@ -119,20 +119,20 @@ class CloudClient:
         return await self._send(call, endpoint, self._auth, {"X-Project-Id": await self.project_id()})
 
     async def project_id(self) -> str:
-        """Return the id of the project: the given one, or looked up in IAM by its name, once.
+        """Return the id of the project: the given one, or found in IAM by its name, once.
 
         Raises:
             SettingsError: no project or several have that name.
         """
         if self._project_id is None:
-            async with self._looking_up:
+            async with self._finding_project:
                 self._project_id = self._project_id or await self._find_project()
         return self._project_id
 
     async def _find_project(self) -> str:
         name = self._credentials.project_name or self._settings.region
         if not name:
-            raise SettingsError("No project: set HUAWEICLOUD_SDK_PROJECT_ID, or AP_MCP_REGION to look it up.")
+            raise SettingsError("No project: set HUAWEICLOUD_SDK_PROJECT_ID, or AP_MCP_REGION to find it by its name.")
         call = HttpCall(FIND_PROJECT, "GET", PROJECTS_PATH, query=(("name", name),), idempotent=True)
         reply = await self._send_to_iam(call, self._auth, sign_in_permit(call))
         listed = reply.body.get("projects") if isinstance(reply.body, dict) else None
@@ -205,7 +205,7 @@ class CloudClient:
             await response.aclose()
 
     def _secrets(self) -> tuple[str, ...]:
-        """Return what a request without authentication holds that must not be seen."""
+        """Return what a request without authentication holds that must not be shown."""
         identity = self._credentials.identity
         return (identity.password.get_secret_value(),) if isinstance(identity, Password) else ()
 

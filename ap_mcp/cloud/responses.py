@@ -46,29 +46,29 @@ _ABOUT_TIME = pattern(r"expire|timestamp|x-sdk-date|clock|signature time|server 
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class CatalogueEntry:
     """What a status or a code means to an agent; `reasoned` is what it means with a reason in words."""
 
     meaning: str
     hint: str
     retry: bool
     kind: str = ""
-    reasoned: "Entry | None" = None
+    reasoned: "CatalogueEntry | None" = None
 
-    def given(self, reason: str) -> "Entry":
-        """Return what it means if the service gives a reason in words: then that tells more than the code does."""
+    def given(self, reason: str) -> "CatalogueEntry":
+        """Return what it means if the service gives a reason in words: then that says more than the code."""
         return self.reasoned if self.reasoned and " " in reason.strip() else self
 
 
 @dataclass(frozen=True, slots=True)
 class ErrorCatalogue:
-    """tool_specs/errors.json: statuses, vendor codes, and where to look for what was not found."""
+    """tool_specs/errors.json: statuses, vendor codes, and what lists the things that were not found."""
 
-    statuses: Mapping[int, Entry]
-    codes: Mapping[str, Entry]
+    statuses: Mapping[int, CatalogueEntry]
+    codes: Mapping[str, CatalogueEntry]
     lookups: tuple[tuple[str, str], ...]
 
-    def entry(self, status: int, *codes: str) -> Entry:
+    def entry(self, status: int, *codes: str) -> CatalogueEntry:
         """Return the entry of the first known code, else that of the status, else that of its class."""
         for code in codes:
             known = self.codes.get(code) or self.codes.get(code.replace("APIG.", "APIGW.", 1))
@@ -165,8 +165,8 @@ def read_answer(
         return None
     if is_html(content, media_type):
         raise bad("A web page came instead of an answer of the API.")
-    looks_like_json = media_type.endswith("json") or content[:1] == b"{"
-    document = _parsed(content) if looks_like_json or call.accepts == JSON else None
+    may_be_json = media_type.endswith("json") or content[:1] == b"{"
+    document = _parsed(content) if may_be_json or call.accepts == JSON else None
     if holds_error(document):
         raise bad("An error came under the status of a success.")
     if call.accepts == JSON:
@@ -189,10 +189,10 @@ def request_id_of(headers: Mapping[str, str]) -> str:
     return clean(lowered.get("x-request-id") or lowered.get("x-iam-trace-id") or "", NAME_LIMIT)
 
 
-def _entry(raw: Mapping[str, Any]) -> Entry:
+def _entry(raw: Mapping[str, Any]) -> CatalogueEntry:
     retry, reasoned = raw["retry"], raw.get("reasoned")
-    with_reason = Entry(reasoned["meaning"], reasoned["hint"], retry) if reasoned else None
-    return Entry(raw["meaning"], raw["hint"], retry, raw.get("kind", ""), with_reason)
+    with_reason = CatalogueEntry(reasoned["meaning"], reasoned["hint"], retry) if reasoned else None
+    return CatalogueEntry(raw["meaning"], raw["hint"], retry, raw.get("kind", ""), with_reason)
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
@@ -206,7 +206,7 @@ def _parsed(content: bytes) -> Any:
         return None
 
 
-def _kind(status: int, entry: Entry, *, html: bool) -> type[ServiceError]:
+def _kind(status: int, entry: CatalogueEntry, *, html: bool) -> type[ServiceError]:
     if entry.kind == QUOTA:
         return QuotaExceeded
     if status < 400 or (html and status in _FINAL | {401, 409}):
@@ -222,7 +222,7 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
     after = (
         "Something between this machine and the API may have answered: check AP_MCP_ENDPOINT and the network."
         if call.method == "GET"
-        else "The change was probably made: look at what exists now before you send it again."
+        else "The change was probably made: read what exists now before you send it again."
     )
     error = BadAnswer(
         status=status,
@@ -245,9 +245,9 @@ def _denial(body: ErrorBody, permission: str | None) -> str:
     return f"{needed} {encoded}".strip()
 
 
-def _repeat(status: int, entry: Entry, retry_after: float | None, *, may_repeat: bool) -> str:
+def _repeat(status: int, entry: CatalogueEntry, retry_after: float | None, *, may_repeat: bool) -> str:
     if entry.retry and status >= 500 and not may_repeat:
-        return "It may have been carried out all the same: look at what exists before you send it again."
+        return "It may have been carried out: read what exists now before you send it again."
     if entry.retry:
         later = _LATER.get(status, "later") if retry_after is None else f"in {retry_after:.0f} s"
         return f"Worth another try {later}."

@@ -19,9 +19,9 @@ LONGEST_WAIT = 15.0
 def send_again(error: Exception, call: HttpCall) -> bool | float:
     """Say whether `call` may be sent again after `error`, and after how many seconds if the service named them.
 
-    What surely never arrived, or was turned away at the door, may be sent again whatever it is. What may have
-    had its effect is sent again only if doing it twice does no harm. An error of another operation, such as the
-    sign-in before the call, has had its own attempts.
+    What surely never arrived, or was refused before anything was done, may be sent again whatever it is. What may have
+    taken effect is sent again only if doing it twice does no harm. An error of another operation, such as the
+    sign-in before the call, used its own attempts.
     """
     if getattr(error, "operation", None) != call.operation_id:
         return False

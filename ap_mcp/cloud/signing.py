@@ -169,7 +169,7 @@ def verify(  # noqa: PLR0917 - the parts of a request, in their own order
     try:
         datetime.strptime(date, DATE_FORMAT).replace(tzinfo=UTC)
     except ValueError:
-        return f"{DATE_HEADER} must look like 20240131T235959Z"
+        return f"{DATE_HEADER} must have the form 20240131T235959Z"
     signed = {name: received[name] for name in given.signed_headers}
     problem = _payload_problem(received, body)
     if problem:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from ap_mcp.guard.audit import audit_from as audit_from
     from ap_mcp.guard.consent import Confirmer as Confirmer
     from ap_mcp.guard.consent import Consent as Consent
-    from ap_mcp.guard.consent import LookAgain as LookAgain
+    from ap_mcp.guard.consent import ReadAgain as ReadAgain
     from ap_mcp.guard.consent import Request as Request
     from ap_mcp.guard.consent import digest_of as digest_of
     from ap_mcp.guard.impacts import build_impact as build_impact
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _PLACES = {
     "audit": ("AuditLog", "Entry", "Outcome", "audit_from"),
-    "consent": ("Confirmer", "Consent", "LookAgain", "Request", "digest_of"),
+    "consent": ("Confirmer", "Consent", "ReadAgain", "Request", "digest_of"),
     "impacts": ("build_impact",),
     "impacts.base": ("Case",),
     "keys": ("load_approvers",),

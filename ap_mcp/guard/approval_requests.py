@@ -41,7 +41,7 @@ def call_digest(bound: Mapping[str, str]) -> str:
 
 
 def same_person(one: str, other: str) -> bool:
-    """Say whether two names may mean the same person; spelling is no way to become somebody else."""
+    """Say whether two names may mean the same person; spelling does not make another person."""
     first, second = (unicodedata.normalize("NFKC", name).strip().casefold() for name in (one, other))
     return first == second
 

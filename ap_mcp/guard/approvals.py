@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ap_mcp.errors import ConsentDeclined
 from ap_mcp.guard.approval_requests import SHOWN, Asked, Question, SignedAnswer, same_person, signed_digest
+from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
 Approvers: TypeAlias = Mapping[str, Ed25519PublicKey]
@@ -49,7 +50,7 @@ def standing(asked: Asked, approvers: Approvers, now: datetime) -> Standing:
     if not asked.is_open:
         return Standing("spent", why="it has been used, or the store has lost its record")
     if now >= question.expires:
-        return Standing("expired", why=f"it expired at {question.expires:%H:%M:%S} UTC")
+        return Standing("expired", why=f"it expired at {written(question.expires)}")
     if now < question.created:
         return Standing("worthless", why="it was asked at a time that this machine's clock has not reached")
     if decision is None:

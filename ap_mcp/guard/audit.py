@@ -20,12 +20,12 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from ap_mcp.errors import AuditFailed, SettingsError
 from ap_mcp.guard.audit_chain import KEY_LENGTH, Chain, Position, new_key
-from ap_mcp.guard.audit_check import DECIDED, FINISHED, RESUMED, Call, Finding, calls, check, newest_of, survey
+from ap_mcp.guard.audit_check import DECIDED, FINISHED, RESUMED, AuditFinding, Call, calls, check, newest_of, survey
 from ap_mcp.guard.file_lock import lock
 from ap_mcp.guard.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
 from ap_mcp.masking import mask, mask_text
 
-__all__ = ["AuditLog", "Call", "Entry", "Finding", "Outcome", "audit_from", "log_at"]
+__all__ = ["AuditFinding", "AuditLog", "Call", "Entry", "Outcome", "audit_from", "log_at"]
 
 KEY_FILE = "audit.key"
 LONGEST_TEXT = 2000
@@ -126,7 +126,7 @@ class AuditLog:
 
     @property
     def is_begun(self) -> bool:
-        """Whether anything was ever recorded here, as far as the files tell.
+        """Whether anything was ever recorded here, as far as the files show.
 
         Raises:
             AuditFailed: they cannot be read.
@@ -160,7 +160,7 @@ class AuditLog:
         with self._explained("written", missing, "Read what exists now before you repeat the call."):
             self._append(FINISHED, {"of": seq, **outcome.as_json()})
 
-    def verify(self) -> list[Finding]:
+    def verify(self) -> list[AuditFinding]:
         """Return from which line on the log is not intact, if it is not, and the calls of unknown outcome.
 
         Raises:

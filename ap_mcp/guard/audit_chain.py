@@ -1,8 +1,8 @@
-"""Lines that hang together by keyed hashes, so that none is changed, lost, moved or added unnoticed; no I/O.
+"""Lines chained by keyed hashes, so that none is changed, lost, moved or added unnoticed; no I/O.
 
 Each line carries the hash of the line before it and ends with its own, made over its very bytes. A head, made with the
-same key and kept apart, says which line is the newest, so that lines missing at the end are noticed as well. Whoever
-holds the key can write whatever they like; whoever put back old copies of both the lines and the head goes unnoticed.
+same key and kept apart, says which line is the newest, so that lines missing at the end are noticed too. Who
+has the key can write anything; who puts back old copies of both the lines and the head is not noticed.
 """
 
 import hmac
@@ -118,9 +118,9 @@ def new_key() -> bytes:
 
 
 def is_cut_short(raw: bytes, seq: int) -> bool:
-    """Say whether bytes look like line `seq` when a program, or the machine, ended in the middle of writing it.
+    """Say whether bytes may be line `seq` when a program, or the machine, ended in the middle of writing it.
 
-    A line that is all there was not cut short, whoever wrote it.
+    A complete line was not cut short, even if another program wrote it.
     """
     begun = b'{"seq":%d,' % seq
     written = raw.rstrip(b"\0")

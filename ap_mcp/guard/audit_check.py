@@ -22,13 +22,13 @@ _RESUMED = "when it was written, the log was not as ap-mcp left it"
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class AuditFinding:
     """What a person should know about a log.
 
     Attributes:
         kind: the only alarm is `not intact`; there is one at most.
         line: where it begins, from 1 on; 0 for the log as a whole.
-        message: what is the matter.
+        message: what is wrong.
     """
 
     kind: Literal["not intact", "unfinished"]
@@ -65,7 +65,7 @@ class Survey:
 
     newest: Position
     end: int
-    alarm: Finding | None
+    alarm: AuditFinding | None
 
 
 def survey(data: bytes, head: bytes | None, chain: Chain) -> Survey:
@@ -81,12 +81,12 @@ def survey(data: bytes, head: bytes | None, chain: Chain) -> Survey:
         if line is None or line.prev != newest.mac:
             break
         if line.event == RESUMED:
-            return Survey(newest, end, Finding("not intact", number, _RESUMED))
+            return Survey(newest, end, AuditFinding("not intact", number, _RESUMED))
         before, newest, end = newest, line.position, end + len(raw)
     else:
         number += 1
     why = _wrong_at_end(data[end:], chain.read_head(head), before, newest) if data or head is not None else None
-    return Survey(newest, end, Finding("not intact", 0 if why == _HEAD else number, why) if why else None)
+    return Survey(newest, end, AuditFinding("not intact", 0 if why == _HEAD else number, why) if why else None)
 
 
 def newest_of(data: bytes, chain: Chain) -> Position:
@@ -107,7 +107,7 @@ def calls(data: bytes, chain: Chain) -> list[Call]:
     return found
 
 
-def check(data: bytes, head: bytes | None, chain: Chain) -> list[Finding]:
+def check(data: bytes, head: bytes | None, chain: Chain) -> list[AuditFinding]:
     """Return all that is to be said about a log, in the order of its lines; takes what `survey` takes."""
     alarm = survey(data, head, chain).alarm
     unfinished = [_unfinished(call) for call in calls(data, chain) if call.finished is None]
@@ -132,8 +132,8 @@ def _wrong_at_end(rest: bytes, head: Head | None, before: Position, newest: Posi
     return None if head.position in (before, newest) else _HEAD
 
 
-def _unfinished(call: Call) -> Finding:
+def _unfinished(call: Call) -> AuditFinding:
     asked = call.decided
     what = f"{asked['tool']} on {in_quotes(asked['target'], NAME_LIMIT)}" if asked["target"] else asked["tool"]
     why = "outcome unknown, unless it is running right now; the consent stays spent. See what exists now"
-    return Finding("unfinished", call.line, f"{what}, decided at {asked['time']}: {why}")
+    return AuditFinding("unfinished", call.line, f"{what}, decided at {asked['time']}: {why}")

@@ -28,7 +28,7 @@ from ap_mcp.guard.stores import ApprovalStore, OpenConsent
 from ap_mcp.specs import JSON
 from ap_mcp.wording import in_quotes
 
-__all__ = ["AskBack", "Caller", "Confirmer", "Consent", "FormAnswer", "LookAgain", "Request", "digest_of", "local_user"]
+__all__ = ["AskBack", "Caller", "Confirmer", "Consent", "FormAnswer", "ReadAgain", "Request", "digest_of", "local_user"]
 
 Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
 
@@ -36,7 +36,7 @@ FIELD = "name"
 STATE, TOKEN = "state", "token"
 MOST_ROUNDS = 3
 AS_OF = "As of "
-KEPT_CHANGING = "What it touches changed every time it was asked about. Call again once it is at rest."
+KEPT_CHANGING = "What it touches changed every time it was asked about. Call again when it no longer changes."
 CHANGED = "What this touches has changed since you were asked; this is how it is now."
 KEPT_LOSING = "The record of the question was lost each time it was asked. Call again to have it asked anew."
 LOST = "The record of the question was lost while you were asked, so your answer does not count; you are asked again."
@@ -80,7 +80,7 @@ class Request:
         return {**bound, "principal": principal}
 
 
-LookAgain: TypeAlias = Callable[[datetime | None], Awaitable[Request]]
+ReadAgain: TypeAlias = Callable[[datetime | None], Awaitable[Request]]
 """Decides and reads everything anew; with a time, as it would have been shown then, its ages and all."""
 
 
@@ -128,13 +128,13 @@ class Confirmer:
     now: Callable[[], datetime]
     patience: float = PATIENCE
 
-    async def confirm(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent | AskBack:
+    async def confirm(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:
         """Return a consent to exactly this call, or the question to put to a person.
 
         Args:
             request: the call and its impact, read just now.
             caller: who calls.
-            look_again: reads everything anew, after a person took time to answer.
+            read_again: reads everything anew, after a person took time to answer.
 
         Raises:
             ConsentDeclined: a person said no or nothing, typed another name, or what they saw kept changing.
@@ -148,15 +148,15 @@ class Confirmer:
         if forms and caller.can_return:
             return await self._between_legs(request, caller)
         if forms and caller.push is not None:
-            return await self._while_waiting(request, caller, caller.push, look_again)
-        return await self._elsewhere(request, caller, look_again)
+            return await self._while_waiting(request, caller, caller.push, read_again)
+        return await self._elsewhere(request, caller, read_again)
 
     async def _while_waiting(
         self,
         request: Request,
         caller: Caller,
         push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
-        look_again: LookAgain,
+        read_again: ReadAgain,
     ) -> Consent:
         note, lifetime = "", timedelta(seconds=self.patience) + READING_TIME
         for _ in range(MOST_ROUNDS):
@@ -167,10 +167,10 @@ class Confirmer:
             if refusal := _refusal(request, answer):
                 await self._taken(opened.id, opened.digest)
                 raise refusal
-            fresh = await look_again(None)
+            fresh = await read_again(None)
             taken = await self._taken(opened.id, opened.digest)
             if fresh.other_approver:
-                return await self._elsewhere(fresh, caller, look_again)
+                return await self._elsewhere(fresh, caller, read_again)
             same = hmac.compare_digest(fresh.fingerprint(), request.fingerprint())
             if same and taken:
                 return Consent(fresh, "form", caller.principal)
@@ -209,18 +209,18 @@ class Confirmer:
             raise ConsentDeclined(request.tool, f"The confirmation_token {USED}. Call again without it for a new one.")
         return Consent(request, "token", "", "the model carried a token, as the operator accepts")
 
-    async def _elsewhere(self, request: Request, caller: Caller, look_again: LookAgain) -> Consent:
+    async def _elsewhere(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent:
         """Take an approval that was signed for exactly this, or ask for one."""
-        request = await look_again(request.shown_at)
+        request = await read_again(request.shown_at)
         now, bound = self.now(), request.binding(caller.principal)
         about = await self.store.about(bound, now)
         found = approval_in(about, self.approvers, now, other_approver=request.other_approver)
-        if found and await self._is_ours(found.question, caller, look_again):
+        if found and await self._is_ours(found.question, caller, read_again):
             consent = found.question.consent
             if await self._taken(consent.id, consent.digest):
                 return Consent(request, "approval", found.approver)
         question = waiting_in(about)
-        if question is None or not await self._is_ours(question, caller, look_again):
+        if question is None or not await self._is_ours(question, caller, read_again):
             question = self._asked(request, caller, now)
             await self.store.ask(question)
         token = await self._token(request, bound)
@@ -233,7 +233,7 @@ class Confirmer:
         opened = await self._opened(bound, TOKEN_LIFETIME)
         return self.sealer.seal(TOKEN, {**bound, "id": opened.id}, opened.expires)
 
-    async def _is_ours(self, question: Question, caller: Caller, look_again: LookAgain) -> bool:
+    async def _is_ours(self, question: Question, caller: Caller, read_again: ReadAgain) -> bool:
         """Say whether a person was shown what is true, and not what somebody wrote into the store.
 
         What was shown is made anew for the time it was about, and must be the same to the letter.
@@ -241,7 +241,7 @@ class Confirmer:
         shown_at = read_moment(question.impact_text.partition("\n")[0].removeprefix(AS_OF))
         if shown_at is None:
             return False
-        return question.says_the_same(self._asked(await look_again(shown_at), caller, self.now()))
+        return question.says_the_same(self._asked(await read_again(shown_at), caller, self.now()))
 
     def _asked(self, request: Request, caller: Caller, now: datetime) -> Question:
         return Question(

@@ -1,4 +1,4 @@
-"""What a policy needs to know about the cluster of a call, as the cloud told it just now."""
+"""What a policy needs to know about the cluster of a call, as the cloud reported it just now."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from ap_mcp.rules.clusters import exact_tags
 
 @dataclass(frozen=True, slots=True)
 class ClusterFacts:
-    """What rules go by; an alias and tags can be changed by whoever may change the cluster, a name and an id cannot."""
+    """What rules go by; who may change the cluster can change its alias and tags, not its name and id."""
 
     id: str
     name: str
@@ -69,10 +69,10 @@ def facts_in(body: Any) -> Facts:
 def cluster_facts(body: Any) -> ClusterFacts:
     """Return the facts out of what get_cluster answered.
 
-    Whatever is odd is an error, because a tag or an alias that is overlooked would open what a rule closes.
+    Anything unexpected is an error, because a tag or an alias that is missed would open what a rule closes.
 
     Raises:
-        LookupError: id, name, alias or tags cannot be made out.
+        LookupError: id, name, alias or tags cannot be read.
     """
     metadata, _ = _object(body, "metadata"), _object(body, "spec")
     return ClusterFacts(
@@ -95,5 +95,5 @@ def _text(found: Mapping[str, Any], key: str, what: str, *, needed: bool = True)
     if value is None and not needed:
         return ""
     if not isinstance(value, str) or (needed and not value):
-        raise LookupError(f"it does not tell {what}")
+        raise LookupError(f"it does not report {what}")
     return value

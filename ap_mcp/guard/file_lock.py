@@ -1,4 +1,4 @@
-"""A lock between processes, and between the threads of one, that ends with whoever holds it."""
+"""A lock between processes, and between the threads of one, that ends with its holder."""
 
 import errno
 import os
@@ -32,10 +32,10 @@ def lock(descriptor: int, *, shared: bool = False, wait: float = WAIT_SECONDS) -
     Args:
         descriptor: of the file, opened for this lock alone.
         shared: others may share it.
-        wait: how many seconds to wait for whoever holds it.
+        wait: how many seconds to wait for the holder.
 
     Raises:
-        TimeoutError: somebody else held it all the time.
+        TimeoutError: another holder kept it all the time.
         OSError: the file system knows no locks.
     """
     end = time.monotonic() + wait

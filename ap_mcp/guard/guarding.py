@@ -18,7 +18,7 @@ from ap_mcp.permits import Permit, digest_of
 
 if TYPE_CHECKING:
     from ap_mcp.guard.audit import AuditLog, Outcome
-    from ap_mcp.guard.consent import Confirmer, Consent, LookAgain, Request
+    from ap_mcp.guard.consent import Confirmer, Consent, ReadAgain, Request
 
 DENY = "deny"
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
@@ -94,7 +94,7 @@ class Guard:
             trying: it only asks what would happen.
 
         Raises:
-            CallRefused: it may not be made, whoever agrees.
+            CallRefused: no consent allows it.
         """
         if needs_cluster(subject, self.policy):
             return None
@@ -106,12 +106,12 @@ class Guard:
         return decision
 
     async def consent(
-        self, decision: Decision, request: "Request", caller: Caller, look_again: "LookAgain"
+        self, decision: Decision, request: "Request", caller: Caller, read_again: "ReadAgain"
     ) -> "Consent | AskBack":
         """Return the consent that a call needs; one that a rule releases needs none of a person."""
         if isinstance(decision, Ask):
             self._refuse_if_off(request.tool, decision)
-            return await self.confirmer().confirm(request, caller, look_again)
+            return await self.confirmer().confirm(request, caller, read_again)
         rule = decision.rule if isinstance(decision, Allow) else None
         return guard.Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
 
@@ -183,6 +183,6 @@ def cleared_by(consent: "Consent") -> Cleared:
 
 
 def _ending(error: ApMcpError) -> "Outcome":
-    """Say whether a request that ended in an error may have had its effect all the same."""
+    """Say whether a request that ended in an error may have taken effect."""
     lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
     return guard.Outcome("unknown" if lost else "failed", getattr(error, "request_id", ""), error.render())

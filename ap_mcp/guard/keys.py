@@ -33,6 +33,7 @@ from ap_mcp.guard.private_files import (
     make_private_folder,
     write_private_file,
 )
+from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
 __all__ = [
@@ -81,7 +82,7 @@ def has_key(folder: Path) -> bool:
 def init_key(folder: Path, name: str, passphrase: str, old_passphrase: str | None = None) -> Approver:
     """Make an approver's key and enter its public half among the approvers.
 
-    Whoever can only run this command must not become an approver by it: a key is replaced with its own passphrase
+    To run this command alone must not make anyone an approver: a key is replaced with its own passphrase
     only, and a list that names approvers already is for its operator to extend.
 
     Args:
@@ -155,9 +156,9 @@ def load_approvers(path: Path) -> Mapping[str, Ed25519PublicKey]:
         raise SettingsError(f"{path}, which says whose approvals count, cannot be used: {error.strerror}") from error
     except (ValueError, AttributeError, RecursionError) as error:  # AttributeError: a list, a number
         raise SettingsError(f"{path} must be one JSON object, name to public key: {error}") from None
-    for told, what in (([name.casefold() for name in found], "name"), (list(found.values()), "key")):
-        if len(set(told)) < len(told):
-            raise SettingsError(f"{path}: two approvers have the same {what}, so that nobody knows who approved.")
+    for values, what in (([name.casefold() for name in found], "name"), (list(found.values()), "key")):
+        if len(set(values)) < len(values):
+            raise SettingsError(f"{path}: two approvers have the same {what}, so that it is not known who approved.")
     return MappingProxyType(approvers)
 
 
@@ -165,10 +166,10 @@ def sign(approver: Approver, question: Question, approved: bool, at: datetime) -
     """Return an approver's signed answer to exactly this question.
 
     Raises:
-        ApprovalRefused: it is not the question's time, or the policy wants somebody else.
+        ApprovalRefused: it is not the question's time, or the policy wants another person.
     """
     if not question.created <= at < question.expires:
-        times = f"from {question.created:%Y-%m-%d %H:%M:%S} to {question.expires:%H:%M:%S} UTC"
+        times = f"from {written(question.created)} to {written(question.expires)}"
         raise ApprovalRefused(f"{question.code} can be decided {times} only. Nothing was decided.")
     if question.other_approver and same_person(question.principal, approver.name):
         why = f"the policy wants somebody other than {in_quotes(question.principal, SHOWN)}, for whom the call is made"
@@ -230,7 +231,7 @@ def _stretched(passphrase: str, salt: bytes, cost: int) -> bytes:
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Build a JSON object in which no name stands twice: of two keys under a name, one would be overlooked."""
+    """Build a JSON object in which no name stands twice: of two keys under a name, one would be lost."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name stands there twice")

@@ -9,7 +9,7 @@ TOKEN_LIFETIME = timedelta(minutes=5)
 APPROVAL_LIFETIME = timedelta(minutes=15)
 """Of a question that a person answers elsewhere, and of the approval of it."""
 LONGEST_LIFETIME = timedelta(days=1)
-"""No question lives longer, whoever wrote it: an answer is about how things are now."""
+"""No question lives longer, whatever the store says: an answer is about how things are now."""
 PATIENCE = 300.0
 """Seconds a person may take over a form that is shown while the call waits."""
 READING_TIME = timedelta(minutes=2)

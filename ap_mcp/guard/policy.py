@@ -4,7 +4,7 @@ Deny beats ask beats allow, in whatever order the rules stand. Without a rule, r
 guarded effects are asked about. Doubt never opens anything: denying and asking rules match generously (by name or
 alias, in upper or lower case, by any effect a call has), allowing ones narrowly (by name, tags to the letter, and only
 the effect they name). Texts are compared without regard to case and are not normalised any further: a name written
-with look-alike letters is another name.
+with letters that only look similar is another name.
 """
 
 from collections.abc import Iterable, Mapping
@@ -36,7 +36,7 @@ class Rule:
         tags: keys a cluster must have, with a glob for the value of each.
         effects: what the call does; none given is every effect if it names tools, else every effect but read.
         approver: who may agree to what it asks about: anybody, or somebody other than the requester.
-        reason: told to whoever is refused or asked.
+        reason: shown to the one who is refused or asked.
         source: where it stands.
     """
 
@@ -113,7 +113,7 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Refuse:
-    """The call may not go out, whoever agrees."""
+    """The call may not go out; no consent allows it."""
 
     error: CallRefused
     rule: Rule | None = None
@@ -124,7 +124,7 @@ Decision: TypeAlias = Allow | Ask | Refuse
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether a rule matches a call and why; None: nobody can tell without the cluster's facts."""
+    """Whether a rule matches a call and why; None: not known without the cluster's facts."""
 
     rule: Rule
     matches: bool | None
@@ -133,7 +133,7 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """A decision and why, the effect of the call, what raised it if anything did, and what each rule had to say."""
+    """A decision and why, the effect of the call, what raised it if anything did, and what each rule says."""
 
     decision: Decision
     because: str
@@ -257,7 +257,7 @@ def _refused_by_rule(case: _Case, verdicts: tuple[Verdict, ...]) -> tuple[Decisi
 
 
 def _released(case: _Case, verdicts: tuple[Verdict, ...], policy: Policy) -> tuple[Decision, str]:
-    """Allow what nobody needs to be asked about, or what a rule lets go; ask about the rest."""
+    """Allow what needs no consent, or what a rule releases; ask about the rest."""
     if not policy.ask:
         return Allow(), "no rule denies it, and consent is switched off"
     if asking := _first(verdicts, "ask"):
@@ -271,7 +271,7 @@ def _released(case: _Case, verdicts: tuple[Verdict, ...], policy: Policy) -> tup
 
 
 def _first(verdicts: tuple[Verdict, ...], decision: Choice) -> Verdict | None:
-    """Return what stands for all matching rules of a kind: the first, of those that want another approver if any do."""
+    """Return the verdict for all matching rules of a kind: the first, of those that want another approver if any do."""
     found = [each for each in verdicts if each.matches and each.rule.decision == decision]
     return min(found, key=lambda each: each.rule.approver != "other", default=None)
 
@@ -312,7 +312,7 @@ def _other_effects(rule: Rule, case: _Case) -> str:
         return f"has nothing to release: {case.effect} needs no consent"
     if case.effect not in rule.covered:
         return f"does not release {case.effect}: its effects do not name it"
-    # Or an agent let loose on one cluster could tag its way into other rules.
+    # Or an agent released on one cluster could reach other rules by setting tags.
     if case.moves_rules and case.subject.tool not in rule.tools:
         return f"does not release a change of what rules go by: its tools do not spell out {case.subject.tool}"
     return ""

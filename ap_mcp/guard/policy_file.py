@@ -1,4 +1,4 @@
-"""Reads the operator's policy file, all of whose mistakes are told at once; nothing in it is guessed at."""
+"""Reads the operator's policy file, all of whose mistakes are reported at once; nothing in it is guessed."""
 
 import re
 import tomllib
@@ -72,7 +72,7 @@ def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
 
 
 def doubts(policy: Policy) -> tuple[str, ...]:
-    """Return what is suspicious about the rules: those that can never matter, or that let more go than they seem to."""
+    """Return what is suspicious about the rules: those that never matter, or that release more than they seem to."""
     return tuple(f"{rule.source} {doubt}" for rule in policy.rules for doubt in _doubts(rule))
 
 
@@ -194,7 +194,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
 
 
 def _texts(value: Any, example: str) -> tuple[str, ...]:
-    """Return a list of globs; an empty one matches nothing, which nobody writes on purpose."""
+    """Return a list of globs; an empty one matches nothing, which is never written on purpose."""
     if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
         raise ValueError(f"must be a list of texts that is not empty, like {example}")
     for each in value:

@@ -15,7 +15,7 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder for its owner only; one that exists must be closed to everybody else's writing.
+    """Make a folder for its owner only; one that exists must not be writable for others.
 
     Raises:
         OSError: it cannot be made, or others could put files into it.
@@ -28,7 +28,7 @@ def check_private_folder(folder: Path) -> None:
     """Check that a folder is this user's (or root's) and that others cannot put files into it.
 
     Raises:
-        OSError: it is missing, somebody else's, or open to others' writing.
+        OSError: it is missing, another user's, or writable for others.
     """
     _check(folder.stat(), folder, OTHERS_WRITE)
 
@@ -49,7 +49,7 @@ def check_private_file(path: Path, forbidden: int = OTHERS_AT_ALL) -> None:
         forbidden: permission bits that it must not have.
 
     Raises:
-        OSError: it is missing, a link or no file at all, somebody else's, or open to others.
+        OSError: it is missing, a link or no file at all, another user's, or open to others.
     """
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):

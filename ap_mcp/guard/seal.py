@@ -65,7 +65,7 @@ class Sealer:
     def open(self, kind: str, text: str, now: datetime) -> dict[str, Any] | None:
         """Return the payload of a text sealed here as this kind; None if it is anything else, or expired.
 
-        It does not say why: whoever made the text up must not learn from the answer. The tag is checked in
+        It does not say why: a forger must not learn from the answer. The tag is checked in
         constant time, and every payload has one spelling only.
         """
         sealed = _decoded(text)

@@ -1,7 +1,7 @@
 """What servers keep between calls, as protocols: a local and a shared implementation serve the same guard.
 
 A consent is used once because the record of its question exists from asking to use: it is opened before the question
-leaves the server, and whoever takes it away may send. A store that lost its data, or never had the record, makes a
+leaves the server, and the one that takes it away may send. A store that lost its data, or never had the record, makes a
 person be asked again; no loss lets a consent be used twice.
 """
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class OpenConsent:
-    """The record of a question that is open: it can be taken away once, by whoever then has the consent.
+    """The record of a question that is open: it can be taken away once, by the one that then has the consent.
 
     Attributes:
         id: names it; it cannot be guessed.
@@ -87,7 +87,7 @@ class ApprovalStore(ConsentStore, Protocol):
 
 
 class ResponseStore(Protocol):
-    """The latest whole answers of the cloud, masked, for whoever made the call."""
+    """The latest whole answers of the cloud, masked, for the principal that made the call."""
 
     async def keep(self, principal: str, text: str) -> str | None:
         """Keep an answer and return its URI; None if it is larger than the store."""

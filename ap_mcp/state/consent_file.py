@@ -1,7 +1,7 @@
 """Open consents, questions and signed answers in one SQLite file: what each call reads and changes, in one step.
 
 All servers of one user and `ap-mcp approvals` share the file. It is not trusted: an answer counts by its signature
-alone, which covers the whole question as it was shown. Who writes into the file can make people be asked again; an
+alone, which covers the whole question as it was shown. Writing into the file can only make people be asked again; an
 open record that is put back by hand is refused by the server that took it.
 """
 
@@ -20,6 +20,7 @@ from ap_mcp.guard.lifetimes import CLOCK_SLACK, KEPT, OPEN_LIMIT
 from ap_mcp.guard.seal import moment_at, ticks
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.database import Database
+from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
 _COLUMNS = tuple(each.name for each in fields(Question))
@@ -66,7 +67,7 @@ class ConsentFile:
                 self.database.renew(db)
         if gone != 1 or row != (digest, 1):
             return False
-        with self._lock:  # whoever puts the record back into the file does not put it back in here
+        with self._lock:  # putting the record back into the file does not put it back in here
             first = consent_id not in self._taken
             self._taken.add(consent_id)
             return first
@@ -138,14 +139,14 @@ class ConsentFile:
 
     def _mark(self, db: sqlite3.Connection, now: datetime) -> int:
         """Remember the time and return the latest one known: what has expired stays so when the clock is put back."""
-        moment, seen = ticks(now), _seen(db)
-        if now + CLOCK_SLACK < moment_at(seen):
+        moment, recorded = ticks(now), _recorded(db)
+        if now + CLOCK_SLACK < moment_at(recorded):
             raise ApprovalsUnusable(
-                f"This machine's clock says {moment_at(moment):%Y-%m-%d %H:%M:%S} UTC, but {self.path} has seen "
-                f"{moment_at(seen):%Y-%m-%d %H:%M:%S}: no consent counts before the clock is past that. "
+                f"This machine's clock says {written(moment_at(moment))}, but {self.path} has recorded "
+                f"{written(moment_at(recorded))}: no consent counts before the clock is past that. "
                 "Set it right; if it was wrong then, move the file away."
             )
-        latest = max(moment, seen)
+        latest = max(moment, recorded)
         db.execute("INSERT OR REPLACE INTO clock VALUES (1, ?)", (latest,))
         return latest
 
@@ -161,7 +162,7 @@ def _insert(db: sqlite3.Connection, consent: OpenConsent, *, elsewhere: bool) ->
     db.execute("INSERT INTO open VALUES (?, ?, ?, ?, ?)", values)
 
 
-def _seen(db: sqlite3.Connection) -> int:
+def _recorded(db: sqlite3.Connection) -> int:
     row = db.execute("SELECT seen FROM clock").fetchone()
     return min(max(row[0], 0), _LATEST) if row and isinstance(row[0], int) else 0
 

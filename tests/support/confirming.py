@@ -59,11 +59,11 @@ class Desk:
         return Confirmer(self.mode, Sealer(b"k" * 32), store, APPROVERS, lambda: self.time, self.patience)
 
     async def ask(self, request: Request = DELETE, caller: Caller = IVAN) -> Consent | AskBack:
-        async def look_again(at: datetime | None) -> Request:
+        async def read_again(at: datetime | None) -> Request:
             fresh = self.found.pop(0) if self.found else request
             return fresh if at is None else replace(fresh, shown_at=at)
 
-        return await self.confirmer.confirm(request, caller, look_again)
+        return await self.confirmer.confirm(request, caller, read_again)
 
     async def refusal(self, request: Request = DELETE, caller: Caller = IVAN) -> str:
         with pytest.raises(ConsentDeclined) as caught:
