@@ -18,7 +18,7 @@ from ap_mcp.wording import NAME_LIMIT, in_quotes
 NAME_LENGTH = 100
 TRIES = 1000
 
-_ODD = re.compile(r"[^A-Za-z0-9._-]+")
+_UNPORTABLE = re.compile(r"[^A-Za-z0-9._-]+")
 _RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
 _DOUBLE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz")
 # Names a link cannot be made for: file systems without hard links answer one of these.
@@ -99,7 +99,7 @@ def read_upload(path: str, roots: Sequence[Path], limit: int) -> Upload:
 def safe_name(suggested: str) -> str:
     """Return a file name that is one plain, visible, portable name whatever was suggested."""
     plain = unicodedata.normalize("NFKD", suggested.replace("\\", "/").rsplit("/", 1)[-1]).encode("ascii", "ignore")
-    name = _ODD.sub("-", plain.decode("ascii")).strip("-. ")
+    name = _UNPORTABLE.sub("-", plain.decode("ascii")).strip("-. ")
     stem, suffix = _split(name)
     name = stem[: NAME_LENGTH - len(suffix)].rstrip("-.") + suffix
     return f"result-{name}" if _RESERVED.fullmatch(name) else name or "result"

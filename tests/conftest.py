@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def pytest_collection_finish() -> None:
-    """Look for garbage less often, and not in what importing and collecting made: all of it stays to the end."""
+    """Search for garbage less often, and not in what importing and collecting made: all of it stays to the end."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(10_000, 20, 100)

@@ -127,7 +127,7 @@ def test_an_approval_is_granted_once(store: ConsentFile) -> None:
     assert standing(kept, APPROVERS, USED).state == "spent"
 
 
-def test_an_approval_can_be_looked_at_before_it_is_spent(store: ConsentFile) -> None:
+def test_an_approval_can_be_read_before_it_is_spent(store: ConsentFile) -> None:
     asked = approved(store)
     assert approved_for(store, BOUND, USED) == approved_for(store, BOUND, USED) is not None
     assert take(store, asked.consent, USED)
@@ -155,7 +155,7 @@ def test_without_pinned_approvers_nothing_counts(path: Path, store: ConsentFile)
     assert granted(store, BOUND, USED, approvers={}) is None
 
 
-def test_a_refusal_is_told_with_who_refused_and_holds_until_it_expires(store: ConsentFile) -> None:
+def test_a_refusal_says_who_refused_and_holds_until_it_expires(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
     store.decide(asked.code, sign(ALICE, asked, False, SOON))
@@ -227,7 +227,7 @@ def test_a_policy_that_has_grown_stricter_since_the_question_holds(store: Consen
     assert granted(store, bound, USED) is not None
 
 
-def test_spelling_makes_nobody_somebody_else() -> None:
+def test_spelling_does_not_make_another_person() -> None:
     assert same_person("alice", " ALICE\n")
     assert same_person("straße", "STRASSE")
     assert same_person("alice", "\uff41lice")

@@ -1,4 +1,4 @@
-"""A consent is taken once whoever races for it; a store that was lost or damaged only has people asked again."""
+"""A consent is taken once, however many try at once; a store that was lost or damaged only has people asked again."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a caller is told about wrong arguments: everything at once, and how to mend it."""
+"""What a caller reads about wrong arguments: everything at once, and how to fix it."""
 
 import dataclasses
 from typing import Any
@@ -27,7 +27,7 @@ def test_good_arguments_pass(catalog: Catalog) -> None:
     check_arguments(catalog["create_cluster"], CREATE)
 
 
-def test_all_problems_of_a_call_are_told_at_once(catalog: Catalog) -> None:
+def test_all_problems_of_a_call_are_reported_at_once(catalog: Catalog) -> None:
     found = problems(
         catalog,
         "create_cluster",

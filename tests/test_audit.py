@@ -164,11 +164,11 @@ def test_texts_of_pages_are_cut_and_named_by_their_digest(log: AuditLog) -> None
     assert "(63000 characters, sha256 " in kept
 
 
-@pytest.mark.parametrize("odd", ["\ud800", "line\nend\r", '","mac":"' + "0" * 64, "\x00", "é…漢"])
-def test_odd_texts_stay_one_line_and_come_back_as_they_were(log: AuditLog, odd: str) -> None:
-    log.finished(log.decided(Entry("t", "write", odd, {"a": odd}, target=odd)), Outcome("unknown"))
+@pytest.mark.parametrize("text", ["\ud800", "line\nend\r", '","mac":"' + "0" * 64, "\x00", "é…漢"])
+def test_unusual_texts_stay_one_line_and_come_back_as_they_were(log: AuditLog, text: str) -> None:
+    log.finished(log.decided(Entry("t", "write", text, {"a": text}, target=text)), Outcome("unknown"))
     (call,) = log.calls()
-    assert (call.decided["principal"], call.decided["arguments"]["a"]) == (odd, odd)
+    assert (call.decided["principal"], call.decided["arguments"]["a"]) == (text, text)
     assert len(lines_of(log)) == 2
     assert log.verify() == []
 
@@ -466,7 +466,7 @@ def test_a_log_that_is_no_longer_there_to_read_says_so(kept: AuditLog) -> None:
     assert "cannot be read: Is a directory" in refusal(kept.verify)
 
 
-def test_a_place_that_cannot_be_looked_at_says_so(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_read_says_so(tmp_path: Path) -> None:
     assert "cannot be read: File name too long" in refusal(log_at(tmp_path / ("a" * 300)).verify)
 
 

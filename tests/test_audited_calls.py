@@ -1,4 +1,4 @@
-"""A guarded call whose end cannot be recorded: what happened is told all the same, and that it was not recorded."""
+"""A guarded call whose end cannot be recorded: what happened is reported, and that it was not recorded."""
 
 from pathlib import Path
 

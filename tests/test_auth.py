@@ -35,7 +35,7 @@ Handler = Callable[[http.Request], http.Response]
 
 
 class Clock:
-    """A clock that only moves when told to."""
+    """A clock that moves only when it is set."""
 
     def __init__(self) -> None:
         self.now = START
@@ -143,7 +143,7 @@ async def test_temporary_keys_are_fetched_once_for_concurrent_callers(clock: Clo
     assert agencies.fetched == 1
 
 
-async def test_keys_that_still_live_are_used_on_when_no_others_can_be_had(clock: Clock) -> None:
+async def test_keys_that_still_live_are_used_on_when_no_others_can_be_obtained(clock: Clock) -> None:
     agencies = Agencies(clock)
     source = RenewedKey(agencies, clock)
     await source.current()
@@ -193,7 +193,7 @@ async def test_the_server_hands_out_the_keys_of_its_agency(session: http.Respons
         (http.Response(200, json={"credential": GOOD | {"expires_at": "soon"}}), "is incomplete"),
     ],
 )
-async def test_a_server_without_keys_is_told_with_every_place_looked_at(response: http.Response, words: str) -> None:
+async def test_a_server_without_keys_is_an_error_with_every_place_searched(response: http.Response, words: str) -> None:
     async with http.AsyncClient(transport=metadata(response)) as client:
         with pytest.raises(CredentialsMissing, match=words) as raised:
             await fetch_agency_key(client, PLACES)
@@ -204,7 +204,7 @@ async def test_a_server_without_keys_is_told_with_every_place_looked_at(response
     ("error", "words"),
     [(http.ConnectError("no route"), "not reachable"), (TimeoutError(), "did not answer within 3 s")],
 )
-async def test_a_machine_outside_the_cloud_is_told_with_every_place_looked_at(error: Exception, words: str) -> None:
+async def test_a_machine_outside_the_cloud_is_an_error_with_every_place_searched(error: Exception, words: str) -> None:
     def answer(_: http.Request) -> http.Response:
         raise error
 

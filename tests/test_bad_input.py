@@ -1,4 +1,4 @@
-"""Whatever a call holds: every mistake is told, nothing is sent, no path changes, and the server goes on."""
+"""Whatever a call holds: every mistake is reported, nothing is sent, no path changes, and the server goes on."""
 
 import os
 import re
@@ -107,7 +107,7 @@ async def test_a_value_out_of_range_is_refused_with_the_range_by_every_tool(tmp_
     assert tried > 30
 
 
-async def test_everything_wrong_with_a_call_is_told_at_once_with_what_is_allowed(tmp_path: Path) -> None:
+async def test_everything_wrong_with_a_call_is_reported_at_once_with_what_is_allowed(tmp_path: Path) -> None:
     async with unharmed(tmp_path) as agent:
         said = await agent.fail(
             "create_cluster", name="UPPER", vpc_id=7, eni_subnet_ids=[], tags={"a": 1}, addons=[{"nme": "x"}], speed=9
@@ -247,9 +247,9 @@ async def test_only_a_plain_file_below_the_open_folders_is_sent(tmp_path: Path, 
     root.mkdir()
     async with unharmed(tmp_path, chart_roots=(root,)) as agent:
         for said, path in broken_charts(root).items():
-            told = await agent.fail(tool, **more, chart_path=str(path))
-            assert said.lstrip("123456 ") in told
-            assert "Nothing was sent" in told or str(root) in told
+            reported = await agent.fail(tool, **more, chart_path=str(path))
+            assert said.lstrip("123456 ") in reported
+            assert "Nothing was sent" in reported or str(root) in reported
         assert agent.sent == []
 
 

@@ -108,7 +108,7 @@ def test_pairs_and_json_and_standard_input_make_the_same_call() -> None:
     assert wins["id"] == SEARCH_DEV
 
 
-def test_an_answer_is_told_as_lines_as_json_and_as_it_came() -> None:
+def test_an_answer_is_shown_as_lines_as_json_and_as_it_came() -> None:
     text = call("list_releases", "cluster_id=payments-prod")
     assert text.stdout.startswith("2 releases: 2 DEPLOYED.\nreleases (2):\n- payments-api  namespace=payments")
     assert "SIMULATED" in text.stderr
@@ -153,11 +153,11 @@ def test_values_are_json_only_where_the_argument_is_no_string() -> None:
         (["get_cluster", "--json", "[1]"], "must be one JSON object"),
         (["get_cluster", "--json", '{"a":' * 5000], "--json: "),
         (["get_cluster", "--json", '{"cluster_id": "\\ud800"}'], "cluster_id: is no valid Unicode text"),
-        (["get_cluster", "cluster_id=nobody"], 'No cluster is called "nobody"'),
+        (["get_cluster", "cluster_id=absent"], 'No cluster is called "absent"'),
         (["list_charts", "--output", "yaml"], "Invalid value for '--output'"),
     ],
 )
-def test_what_the_caller_must_mend_ends_in_2(arguments: list[str], said: str) -> None:
+def test_what_the_caller_must_fix_ends_in_2(arguments: list[str], said: str) -> None:
     refused(call(*arguments), 2, said)
 
 
@@ -170,11 +170,11 @@ def phase(cluster_id: str = TEAM_SANDBOX) -> str:
 
 
 def audited() -> Any:
-    """The one call that the audit log tells of, after it was found to be whole."""
+    """The one call in the audit log, after the log was found to be intact."""
     assert run("audit", "verify").exit_code == 0
-    (told,) = document(run("audit", "show", "--json"))
-    assert told["client"] == f"ap-mcp call {__version__} (simulated)"
-    return told
+    (recorded,) = document(run("audit", "show", "--json"))
+    assert recorded["client"] == f"ap-mcp call {__version__} (simulated)"
+    return recorded
 
 
 @pytest.mark.parametrize("more", [(), ("--yes",), ("--confirm", "approval"), ("--confirm", "deny")])
@@ -197,8 +197,12 @@ def test_a_call_that_a_person_approved_elsewhere_is_made_once(tmp_path: Path, mo
     assert document(call(*DELETE, "--output", "json"))["cluster_id"] == TEAM_SANDBOX
     assert phase() == "Deleting"
     assert call(*DELETE).exit_code != 0
-    told = audited()
-    assert (told["channel"], told["approver"], told["outcome"]["result"]) == ("approval", "alice", "succeeded")
+    recorded = audited()
+    assert (recorded["channel"], recorded["approver"], recorded["outcome"]["result"]) == (
+        "approval",
+        "alice",
+        "succeeded",
+    )
 
 
 def test_a_call_that_a_person_declined_ends_in_4(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -219,8 +223,8 @@ def test_yes_runs_what_a_rule_lets_go_and_nothing_else(tmp_path: Path) -> None:
     refused(call("delete_cluster", "cluster_id=search-dev", "--yes", environment=let), 3, "approval_required")
     assert document(call(*DELETE, "--yes", "--output", "json", environment=let))["cluster_id"] == TEAM_SANDBOX
     assert phase() == "Deleting"
-    told = audited()
-    assert (told["channel"], told["decision"], told["approver"]) == ("rule", "policy.toml rule 1", "")
+    recorded = audited()
+    assert (recorded["channel"], recorded["decision"], recorded["approver"]) == ("rule", "policy.toml rule 1", "")
 
 
 def test_a_token_of_the_model_counts_only_where_the_operator_takes_it() -> None:
@@ -237,10 +241,10 @@ def test_a_token_of_the_model_counts_only_where_the_operator_takes_it() -> None:
 
 
 def test_a_dry_run_shows_what_would_happen_and_ends_in_0() -> None:
-    told = call(*DELETE, "dry_run=true")
-    assert told.exit_code == 0, told.output
-    assert told.stdout.startswith("Dry run: nothing was sent. Deletes cluster team-sandbox")
-    assert "DELETE" in told.stdout
+    done = call(*DELETE, "dry_run=true")
+    assert done.exit_code == 0, done.output
+    assert done.stdout.startswith("Dry run: nothing was sent. Deletes cluster team-sandbox")
+    assert "DELETE" in done.stdout
     assert phase() == "Available"
 
 
@@ -374,12 +378,12 @@ def commands(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tup
 @pytest.mark.parametrize("path", list(commands(main)), ids=" ".join)
 def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
     for flag in ("-h", "--help"):
-        told = run(*path, flag)
-        assert told.exit_code == 0
-        assert told.stdout.startswith(f"Usage: {' '.join(('main', *path))}")
+        done = run(*path, flag)
+        assert done.exit_code == 0
+        assert done.stdout.startswith(f"Usage: {' '.join(('main', *path))}")
 
 
-def test_the_version_is_told() -> None:
+def test_the_version_is_shown() -> None:
     assert run("--version").stdout == f"ap-mcp, version {__version__}\n"
 
 

@@ -1,4 +1,4 @@
-"""A person sees what they sign, proves who they are, and is told plainly when an answer is not taken."""
+"""A person sees what they sign, proves who they are, and gets a plain message when an answer is not taken."""
 
 import json
 import os
@@ -103,10 +103,10 @@ def test_init_takes_the_users_own_name(folder: Path) -> None:
 
 
 def test_a_nameless_user_is_asked_for_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    def nobody() -> str:
+    def unknown() -> str:
         raise KeyError("uid")
 
-    monkeypatch.setattr("getpass.getuser", nobody)
+    monkeypatch.setattr("getpass.getuser", unknown)
     done = run("init", typed=(PASSPHRASE, PASSPHRASE))
     assert (done.exit_code, "--name" in done.output) == (2, True)
 
@@ -145,7 +145,7 @@ def test_init_refuses_what_will_not_do(
     assert not (folder / KEY_FILE).exists()
 
 
-# Looking
+# Reading
 
 
 def test_nothing_waits_at_first() -> None:
@@ -304,12 +304,14 @@ def test_what_expires_while_it_is_read_is_not_decided(
 
 
 @pytest.mark.parametrize("command", ["approve", "decline"])
-def test_without_a_key_one_is_told_how_to_make_it(command: str, asked: Question) -> None:
+def test_without_a_key_the_message_says_how_to_make_it(command: str, asked: Question) -> None:
     done = run(command, asked.code, typed=("shop-prod", PASSPHRASE))
     assert (done.exit_code, "ap-mcp approvals init" in done.output) == (4, True)
 
 
-def test_nobody_approves_for_themselves_where_somebody_else_is_asked_for(store: ConsentFile, folder: Path) -> None:
+def test_a_person_cannot_approve_for_themselves_where_another_one_is_asked_for(
+    store: ConsentFile, folder: Path
+) -> None:
     init_key(folder, "ivan", PASSPHRASE)
     asked = put(store, other_approver=True)
     done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
@@ -318,7 +320,7 @@ def test_nobody_approves_for_themselves_where_somebody_else_is_asked_for(store: 
 
 
 @pytest.mark.usefixtures("alice")
-def test_an_approver_who_is_no_longer_listed_is_told(asked: Question, folder: Path) -> None:
+def test_an_approver_who_is_no_longer_listed_gets_the_reason(asked: Question, folder: Path) -> None:
     (folder / APPROVERS_FILE).write_text(json.dumps({"alice": ALICE.public_text}))
     done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
     assert (done.exit_code, "does not name this key" in done.output) == (4, True)
@@ -394,18 +396,18 @@ def test_an_answer_put_there_by_hand_can_only_be_asked_anew(store: ConsentFile, 
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_damaged_store_is_told_plainly(asked: Question, store: ConsentFile) -> None:
+def test_a_damaged_store_is_reported_plainly(asked: Question, store: ConsentFile) -> None:
     store.path.write_text("no database " * 100)
-    assert_told(asked, 4, "damaged, or no database")
+    assert_reported(asked, 4, "damaged, or no database")
 
 
 @pytest.mark.usefixtures("alice")
-def test_a_damaged_list_of_approvers_is_told_plainly(asked: Question, folder: Path) -> None:
+def test_a_damaged_list_of_approvers_is_reported_plainly(asked: Question, folder: Path) -> None:
     (folder / APPROVERS_FILE).write_text("[]")
-    assert_told(asked, 2, "must be one JSON object")
+    assert_reported(asked, 2, "must be one JSON object")
 
 
-def assert_told(asked: Question, code: int, why: str) -> None:
+def assert_reported(asked: Question, code: int, why: str) -> None:
     for arguments in (("list",), ("show", asked.code), ("approve", asked.code), ("decline", asked.code)):
         done = run(*arguments)
         assert (done.exit_code, why in done.output) == (code, True)

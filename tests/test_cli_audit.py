@@ -1,4 +1,4 @@
-"""`ap-mcp audit`: what a person or a script is told about the record of guarded calls."""
+"""`ap-mcp audit`: what a person or a script reads about the record of guarded calls."""
 
 import json
 from datetime import UTC, datetime
@@ -68,7 +68,7 @@ def test_verify_fails_when_a_line_was_changed(log: AuditLog) -> None:
     assert result.stdout.splitlines()[-1] == f"{log.path} is not intact."
 
 
-def test_verify_fails_when_it_cannot_tell(log: AuditLog) -> None:
+def test_verify_fails_when_it_cannot_judge(log: AuditLog) -> None:
     log.key_file.unlink()
     result = run("verify")
     assert result.exit_code == 1
@@ -101,7 +101,7 @@ def test_nothing_recorded_yet_is_no_mistake(tmp_path: Path, monkeypatch: pytest.
     assert json.loads(run("show", "--json").stdout) == []
 
 
-def test_show_tells_calls_in_lines_that_cannot_be_forged(log: AuditLog) -> None:
+def test_show_prints_calls_in_lines_that_cannot_be_forged(log: AuditLog) -> None:
     result = run("show")
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout.splitlines() == [

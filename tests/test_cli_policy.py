@@ -25,7 +25,7 @@ DEV = ClusterFacts("3", "search-dev", "", {"env": "dev"})
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Result]:
-    """Return what runs `ap-mcp policy` in an empty folder, under the template unless told otherwise."""
+    """Return what runs `ap-mcp policy` in an empty folder, under the template by default."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     path = tmp_path / "policy.toml"
@@ -121,7 +121,7 @@ def test_explain_says_what_raised_the_effect(run: Callable[..., Result]) -> None
     assert "effect: disrupt, raised from write: it changes tags or an alias that rules go by" in result.stdout
 
 
-def test_explain_tells_a_cluster_that_is_not_there_apart(run: Callable[..., Result]) -> None:
+def test_explain_says_that_a_cluster_is_not_there(run: Callable[..., Result]) -> None:
     unnamed = run("explain", "backup_cluster", "cluster_id=nope", "--simulate")
     assert (unnamed.exit_code, 'No cluster is called "nope"' in unnamed.stderr) == (2, True)
     gone = PAYMENTS_PROD[:-4] + "ffff"
@@ -178,7 +178,7 @@ def test_explain_without_a_policy_says_how_to_start_one(
     assert "rules: none, no policy file is set; `ap-mcp policy template` prints one to start from" in result.stdout
 
 
-def test_a_wrong_policy_is_a_settings_error_that_tells_every_mistake(
+def test_a_wrong_policy_is_a_settings_error_that_names_every_mistake(
     run: Callable[..., Result], tmp_path: Path
 ) -> None:
     (tmp_path / "policy.toml").write_text('[[rules]]\ndecision = "no"\nclusters = []\n')

@@ -37,7 +37,7 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 class Terminal:
-    """A program at a terminal, whoever sits there, and what has been shown so far."""
+    """A program at a terminal, the person there, and what was shown so far."""
 
     def __init__(self, process: "subprocess.Popen[bytes] | Forked", screen: int) -> None:
         self.process = process
@@ -59,7 +59,7 @@ class Terminal:
     def type(self, text: str) -> None:
         """Press keys, and Enter unless they are keys that end something.
 
-        Nobody is as quick as a test: Ctrl-C in the instant before Python begins to read is kept until that has ended.
+        A test is quicker than a person: Ctrl-C just before Python begins to read is kept until that has ended.
         So it is pressed again, as one would, if nothing happens.
         """
         self.pressed = text if text in (CTRL_C, CTRL_D) else f"{text}\n"
@@ -82,7 +82,7 @@ class Terminal:
             pass
         try:
             read = os.read(self.screen, 4096)
-        except OSError:  # Linux says so when nobody is left at the other end
+        except OSError:  # Linux says so when the other end is closed
             return False
         self.shown += read.decode(errors="replace").replace("\r\n", "\n")
         return bool(read)
@@ -97,10 +97,10 @@ def environment(home: Path) -> dict[str, str]:
 class Forked:
     """A process that `forking.py` becomes, with what a test wants of one."""
 
-    def __init__(self, program: subprocess.Popen[str], **told: object) -> None:
+    def __init__(self, program: subprocess.Popen[str], **request: object) -> None:
         assert program.stdin
         assert program.stdout
-        print(json.dumps(told), file=program.stdin, flush=True)
+        print(json.dumps(request), file=program.stdin, flush=True)
         self.answers = program.stdout
         self.process = int(self.answers.readline())
         self.code: int | None = None
@@ -140,8 +140,8 @@ def calling(
     try:
         if program:
             results = str(to_file) if to_file else None
-            told = {"terminal": os.ttyname(theirs), "folder": str(home), "environment": env}
-            process = Forked(program, **told, arguments=words, results=results)
+            request = {"terminal": os.ttyname(theirs), "folder": str(home), "environment": env}
+            process = Forked(program, **request, arguments=words, results=results)
         else:
             command = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "ap_mcp", *words]
             process = subprocess.Popen(
@@ -243,7 +243,7 @@ def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path, progra
 
 
 @pytest.mark.parametrize(("flags", "code"), [(["--yes"], 3), (["--confirm", "deny"], 3), (["--read-only"], 4)])
-def test_nobody_is_asked_who_could_not_say_yes(
+def test_a_person_who_could_not_say_yes_is_not_asked(
     home: Path, program: subprocess.Popen[str], flags: list[str], code: int
 ) -> None:
     with calling(home, *DELETE, *flags, program=program) as terminal:
@@ -261,7 +261,7 @@ def test_what_a_rule_lets_go_is_not_asked_about(home: Path, program: subprocess.
     assert phase(home) == "Deleting"
 
 
-def test_what_another_must_approve_cannot_be_approved_by_whoever_asks(
+def test_what_another_must_approve_cannot_be_approved_by_the_requester(
     tmp_path: Path, program: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ap_mcp.guard.keys.SCRYPT_COST", 2**10)

@@ -131,7 +131,7 @@ async def test_plain_text_and_empty_answers_are_fine_where_they_are_due() -> Non
         (http.Response(200, json={"errorCode": "X.1", "errorMessage": "no"}), BadAnswer),
     ],
 )
-async def test_every_other_answer_is_an_error_told_once(answer: http.Response, kind: type[ServiceError]) -> None:
+async def test_every_other_answer_is_an_error_raised_once(answer: http.Response, kind: type[ServiceError]) -> None:
     cloud = Cloud([answer])
     assert type(await failure(cloud)) is kind
     assert len(cloud.seen) == 1
@@ -228,7 +228,7 @@ async def test_a_lost_read_changed_nothing_and_says_so() -> None:
     assert "AP_MCP_TIMEOUT" in raised.render()
 
 
-async def test_a_certificate_that_is_not_trusted_is_told_with_the_setting() -> None:
+async def test_a_certificate_that_is_not_trusted_is_reported_with_the_setting() -> None:
     untrusted = http.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
     assert "AP_MCP_CA_FILE" in (await failure(Cloud([untrusted]))).render()
 
@@ -294,14 +294,14 @@ def projects(*rows: Any) -> http.Response:
     return ok({"projects": list(rows), "links": {}})
 
 
-async def test_a_given_project_is_not_looked_up() -> None:
+async def test_a_given_project_is_not_searched_for() -> None:
     cloud = Cloud([ok()])
     async with connect(cloud) as client:
         assert await client.project_id() == "p1"
     assert cloud.seen == []
 
 
-async def test_the_project_is_looked_up_once_for_all_who_wait() -> None:
+async def test_the_project_is_searched_for_once_for_all_who_wait() -> None:
     cloud = Cloud([projects({"id": "p7", "name": "ap-southeast-1"})])
     found: list[str] = []
     async with connect(cloud, project_id=None) as client:
@@ -325,7 +325,7 @@ async def test_the_project_is_looked_up_once_for_all_who_wait() -> None:
         (projects(), "no project by the name"),
         (projects({"id": "p1", "name": "other"}), "no project by the name"),
         (projects({"id": "a", "name": "ap-southeast-1"}, {"id": "b", "name": "ap-southeast-1"}), "2 projects"),
-        (ok({"projects": "odd"}), "no project by the name"),
+        (ok({"projects": "unexpected"}), "no project by the name"),
         (ok([]), "no project by the name"),
         (projects({"id": 5}, "x"), "no project by the name"),
     ],
@@ -337,7 +337,7 @@ async def test_no_or_several_projects_are_an_error_that_says_so(answer: http.Res
     assert "HUAWEICLOUD_SDK_PROJECT_ID" in raised.render()
 
 
-async def test_a_project_of_another_name_than_the_region_is_looked_up_by_that_name() -> None:
+async def test_a_project_of_another_name_than_the_region_is_searched_for_by_that_name() -> None:
     cloud = Cloud([projects({"id": "p7", "name": "ap-southeast-1_dev"})])
     credentials = Credentials(KEY, "a test", project_name="ap-southeast-1_dev")
     async with CloudClient(settings(), credentials, http.MockTransport(cloud)) as client:
@@ -411,7 +411,7 @@ async def test_a_token_is_asked_for_by_the_projects_name_if_its_id_is_unknown() 
     assert json.loads(cloud.seen[0].content)["auth"]["scope"] == {"project": {"name": "ap-southeast-1"}}
 
 
-async def test_a_wrong_password_is_told_as_a_failed_sign_in() -> None:
+async def test_a_wrong_password_is_reported_as_a_failed_sign_in() -> None:
     cloud = Cloud([ok()])
     refused = http.Response(401, json={"error": {"code": 401, "message": "The username or password is wrong."}})
     async with connect(with_iam(cloud, refused), ALICE) as client:
@@ -439,7 +439,7 @@ async def test_a_given_token_is_sent_as_it_is() -> None:
     assert cloud.seen[0].headers["X-Auth-Token"] == "MIIxyz"
 
 
-async def test_a_machine_without_any_credentials_is_told_where_was_looked() -> None:
+async def test_a_machine_without_any_credentials_is_an_error_with_every_place_searched() -> None:
     raised = await failure(Cloud([http.ConnectError("x")]), identity=Agency(("HUAWEICLOUD_SDK_AK: not set",)))
     assert isinstance(raised, CredentialsMissing)
     assert "HUAWEICLOUD_SDK_AK: not set" in raised.render()

@@ -95,7 +95,7 @@ def test_two_calls_have_one_digest_only_if_their_arguments_are_the_same_json(
     assert digest_of(dict(reversed(one.items())), {}) == digest_of(one, {})
 
 
-def test_a_digest_tells_apart_what_python_takes_for_equal_and_covers_the_content_of_files() -> None:
+def test_a_digest_separates_what_python_takes_for_equal_and_covers_the_content_of_files() -> None:
     spellings: list[dict[str, Any]] = [{"a": 1}, {"a": 1.0}, {"a": True}, {"a": "1"}, {"a": [1]}, {"a": None}, {}]
     files: list[dict[str, bytes]] = [{}, {"a": b""}, {"a": b"1"}, {"b": b"1"}]
     digests = {digest_of(given, content) for given in spellings for content in files}
@@ -279,7 +279,7 @@ async def test_anything_but_the_name_is_a_no(desk: Desk, answer: FormAnswer, sai
 async def test_a_form_that_stays_unanswered_is_taken_away(desk: Desk) -> None:
     left = []
 
-    async def nobody_answers(_: str, __: Mapping[str, Any]) -> FormAnswer:
+    async def no_answer(_: str, __: Mapping[str, Any]) -> FormAnswer:
         try:
             await anyio.sleep_forever()
         finally:
@@ -288,7 +288,7 @@ async def test_a_form_that_stays_unanswered_is_taken_away(desk: Desk) -> None:
 
     desk.patience = 0.01
     with anyio.fail_after(20):
-        assert "did not answer" in await desk.refusal(caller=Caller("ivan", push=nobody_answers))
+        assert "did not answer" in await desk.refusal(caller=Caller("ivan", push=no_answer))
     assert left == [True]
 
 

@@ -17,6 +17,7 @@ from consenting import (
     another_call,
     answer_to,
     as_somebody_else,
+    checked_refusal,
     in_2025,
     in_2026,
     in_both_eras,
@@ -29,7 +30,6 @@ from consenting import (
     question_of,
     tampered,
     text_in,
-    told,
     touch,
 )
 from guarded import Action, Person
@@ -51,7 +51,7 @@ def test_there_is_a_call_for_every_guarded_tool_and_each_needs_consent(prepared:
     assert len(TOOLS) >= 17
 
 
-# Nobody can be asked
+# The person cannot be asked
 
 
 @in_both_eras
@@ -131,7 +131,7 @@ async def test_a_person_who_takes_too_long_has_not_agreed(scene: Scene) -> None:
             await anyio.sleep_forever()
         finally:
             left.append("the form")
-        raise AssertionError("nobody wakes them")
+        raise AssertionError("the wait never ends")
 
     async with scene.connect(sleeps, patience=0.02) as agent:
         assert "did not answer" in await scene.refused(agent)
@@ -160,7 +160,7 @@ async def test_what_changes_between_two_legs_is_asked_about_again_and_three_time
             asked = await question_of(agent, scene, **answer_to(asked))
             assert message_of(asked).startswith(CHANGED)
         touch(scene, 3)
-        assert "changed every time" in told(text_in(await leg(agent, scene, **answer_to(asked))))
+        assert "changed every time" in checked_refusal(text_in(await leg(agent, scene, **answer_to(asked))))
 
 
 @in_2026
@@ -182,11 +182,11 @@ async def test_a_state_that_was_not_made_for_this_very_call_only_asks_again(
             given = {name: each for name, each in answer.items() if each}
             await question_of(agent, scene, input_responses=given, request_state=mine["request_state"])
         said = text_in(await leg(agent, scene, arguments={**scene.arguments, TOKEN: mine["request_state"]}))
-        assert "confirmation_token is unknown" in told(said)
+        assert "confirmation_token is unknown" in checked_refusal(said)
     as_somebody_else(monkeypatch)
     async with scene.connect(Person(), confirm="token") as agent:
         await question_of(agent, scene, **mine)
-    async with scene.connect(Person(), state_key="another key, which nobody shares with them") as agent:
+    async with scene.connect(Person(), state_key="another key, which they do not share") as agent:
         await question_of(agent, scene, **mine)
     monkeypatch.undo()
     scene.clock.pass_by(QUESTION_LIFETIME)
@@ -199,8 +199,8 @@ async def test_an_answer_is_used_up_by_whatever_it_says(scene: Scene) -> None:
     async with scene.connect(Person()) as agent:
         asked = await question_of(agent, scene)
         no = {"consent": ElicitResult(action="decline")}
-        assert "said no" in told(text_in(await leg(agent, scene, **answer_to(asked, input_responses=no))))
-        assert "was used before" in told(text_in(await leg(agent, scene, **answer_to(asked))))
+        assert "said no" in checked_refusal(text_in(await leg(agent, scene, **answer_to(asked, input_responses=no))))
+        assert "was used before" in checked_refusal(text_in(await leg(agent, scene, **answer_to(asked))))
 
 
 @in_2026

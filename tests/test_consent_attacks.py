@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from approving import ALICE
-from consenting import Prepared, Scene, Scenes, addon_in, answer_to, leg, question_of, told
+from consenting import Prepared, Scene, Scenes, addon_in, answer_to, checked_refusal, leg, question_of
 from guarded import CHART, Person
 from mcp_types import CallToolResult
 
@@ -30,16 +30,16 @@ pytestmark = pytest.mark.anyio
 
 
 class Meddler(httpx.AsyncBaseTransport):
-    """Leads into a simulator, and does something to its world just before chosen looks at something."""
+    """Leads into a simulator, and does something to its world just before chosen reads of something."""
 
     def __init__(self, scene: Scene, ending: str, do: Callable[[int], None]) -> None:
         self.inner = httpx.ASGITransport(scene.app)
-        self.ending, self.do, self.looks = ending, do, 0
+        self.ending, self.do, self.reads = ending, do, 0
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == "GET" and request.url.path.endswith(self.ending):
-            self.looks += 1
-            self.do(self.looks)
+            self.reads += 1
+            self.do(self.reads)
         return await self.inner.handle_async_request(request)
 
 
@@ -59,7 +59,7 @@ class Busy(Person):
 
 
 @pytest.mark.parametrize("dodge", [1, 1.0, "true", "True", "1", [True], {"a": True}, None])
-async def test_what_only_looks_like_yes_is_no_way_to_replace_something_unasked(scene_for: Scenes, dodge: Any) -> None:
+async def test_what_only_resembles_yes_replaces_nothing_unasked(scene_for: Scenes, dodge: Any) -> None:
     for tool, name in (("create_release", "replace"), ("upload_chart", "override"), ("update_chart", "override")):
         scene = scene_for(tool, **{name: dodge})
         async with scene.connect() as agent:
@@ -76,8 +76,15 @@ async def test_no_spelling_of_new_subnets_goes_out_unasked(scene_for: Scenes, do
 async def test_other_spellings_of_a_name_of_an_argument_are_no_arguments(scene_for: Scenes) -> None:
     scene = scene_for("create_release")
     del scene.arguments["replace"]
-    odd = ("Replace", "replace ", "\uff52eplace", "parameters.replace", "$request.query.replace", "/parameters/replace")
-    for name in odd:
+    spellings = (
+        "Replace",
+        "replace ",
+        "\uff52eplace",
+        "parameters.replace",
+        "$request.query.replace",
+        "/parameters/replace",
+    )
+    for name in spellings:
         async with scene.connect() as agent:
             said = await scene.refused(agent, {**scene.arguments, name: True})
             assert f"{name}: is no argument of create_release" in said
@@ -130,7 +137,7 @@ async def test_an_id_that_climbs_out_of_its_path_reaches_nothing(scene_for: Scen
 # Names that lead somewhere else than they did
 
 
-async def test_two_clusters_of_one_name_are_told_apart_before_anybody_is_asked(scene_for: Scenes) -> None:
+async def test_two_clusters_of_one_name_are_named_by_id_before_a_person_is_asked(scene_for: Scenes) -> None:
     scene, person = scene_for("delete_cluster", cluster_id="sandbox"), Person()
     for cluster_id in (TEAM_SANDBOX, LEGACY_IMPORT):
         scene.world.table("clusters")[cluster_id]["metadata"]["alias"] = "sandbox"
@@ -172,9 +179,9 @@ async def test_settings_that_change_while_a_person_reads_are_asked_about_again(s
     scene = scene_for("update_addon", "legacy")
     values = addon_in(scene.world, SEARCH_DEV, "log-agent")["spec"]["values"]
 
-    def meddle(look: int) -> None:
+    def meddle(number: int) -> None:
         # The 1st read is for the form and for what is filled in, the 2nd for both again, after the answer.
-        if look == 2:
+        if number == 2:
             values["slipped"] = "in"
 
     person = Person()
@@ -226,10 +233,10 @@ async def test_a_rule_that_comes_to_fit_while_a_person_reads_is_obeyed(scene_for
             assert said in await scene.refused(agent)
 
 
-# Tools that seem to be only looks
+# Tools that seem only to read
 
 
-def test_what_reads_only_cannot_be_anything_but_a_look(catalog: Catalog) -> None:
+def test_what_reads_only_sends_nothing_but_reads(catalog: Catalog) -> None:
     assert {each.method for each in catalog.values() if each.worst_effect == "read"} == {"GET"}
     reads = {fill.operation for each in catalog.values() for fill in each.fill}
     reads |= {each.target.read for each in catalog.values() if each.target}
@@ -248,19 +255,19 @@ async def test_waiting_is_no_way_to_call_something_else(scene_for: Scenes) -> No
     scene = scene_for("delete_cluster")
     async with scene.connect(Person()) as agent:
         for kind in ("delete_cluster", "get_cluster_certificate", "kubeconfig", "", "cluster "):
-            assert "kind: must be one of" in told(await agent.fail("wait_for", kind=kind, id=TEAM_SANDBOX))
+            assert "kind: must be one of" in checked_refusal(await agent.fail("wait_for", kind=kind, id=TEAM_SANDBOX))
         assert "is no argument of wait_for" in await agent.fail(
             "wait_for", kind="cluster", id=TEAM_SANDBOX, confirmation_token="x"
         )
 
 
-async def test_a_rule_that_asks_about_a_look_holds_for_waiting_too(scene_for: Scenes, tmp_path: Path) -> None:
+async def test_a_rule_that_asks_about_a_read_holds_for_waiting_too(scene_for: Scenes, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('[[rules]]\ndecision = "ask"\ntools = ["get_cluster"]\n')
     scene = scene_for("delete_cluster")
     async with scene.connect(policy_file=path) as agent:
         said = await agent.fail("wait_for", kind="cluster", id=TEAM_SANDBOX, wait_s=1)
-    assert "A rule of the operator wants a person asked before each read" in told(said)
+    assert "A rule of the operator wants a person asked before each read" in checked_refusal(said)
     assert scene.app.state.log == []
 
 
@@ -278,7 +285,7 @@ async def test_a_token_is_offered_only_by_tools_that_take_one(scene_for: Scenes,
 
 
 @pytest.mark.parametrize("dodge", [1, "true", "yes", None, [], 0, "false"])
-async def test_only_true_is_a_dry_run_and_anything_else_that_looks_like_it_is_refused(
+async def test_only_true_is_a_dry_run_and_anything_else_that_resembles_it_is_refused(
     scene_for: Scenes, dodge: Any
 ) -> None:
     scene = scene_for("delete_cluster")
@@ -286,7 +293,7 @@ async def test_only_true_is_a_dry_run_and_anything_else_that_looks_like_it_is_re
         assert "dry_run: must be a boolean" in await scene.refused(agent, dry_run=dodge)
 
 
-async def test_a_dry_run_uses_no_consent_up_and_asks_nobody(scene_for: Scenes) -> None:
+async def test_a_dry_run_uses_no_consent_up_and_asks_no_person(scene_for: Scenes) -> None:
     scene, person = scene_for("delete_cluster"), Person()
     async with scene.connect(confirm="token") as agent:
         token = await scene.token(agent)
@@ -330,9 +337,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
 }
 """Options of guarded tools, each with a value that makes a difference."""
 SAME_ANYWAY = {
-    "cluster_id": "told as the target",
-    "chart_id": "told as the target, or as the chart",
-    "version": "of create_release: told with the chart",
+    "cluster_id": "shown as the target",
+    "chart_id": "shown as the target, or as the chart",
+    "version": "of create_release: shown with the chart",
     "description": "of create_release: free text that does nothing",
     "override": "an upload that overwrites says so; without it the service refuses",
     "replace": "as override",
@@ -353,8 +360,8 @@ async def test_every_option_of_a_guarded_call_shows_in_what_a_person_is_asked(
             plain = await agent.call(tool, **arguments, dry_run=True)
             for name, value in OPTIONS.get(tool, {}).items():
                 shown = await agent.call(tool, **{**arguments, name: value}, dry_run=True)
-                told_of = shown["impact"] != plain["impact"] or shown.get("warnings") != plain.get("warnings")
-                assert told_of or name in SAME_ANYWAY, f"{tool}: {name} is not shown"
+                is_shown = shown["impact"] != plain["impact"] or shown.get("warnings") != plain.get("warnings")
+                assert is_shown or name in SAME_ANYWAY, f"{tool}: {name} is not shown"
 
 
 # Whose approval, for which account

@@ -1,4 +1,4 @@
-"""Over HTTP the same consent holds: forms where the session has a way back, approvals where it has none."""
+"""Over HTTP the same consent holds: forms where the session can carry an answer, approvals where it cannot."""
 
 import socket
 from collections.abc import AsyncIterator, Iterator
@@ -11,7 +11,7 @@ import anyio
 import pytest
 import uvicorn
 from agent import Agent, autopilot_on
-from consenting import ERAS, STATE_KEY, Prepared, Scene, answer_to, leg, question_of, scene_of, told
+from consenting import ERAS, STATE_KEY, Prepared, Scene, answer_to, checked_refusal, leg, question_of, scene_of
 from guarded import Person
 from mcp import Client
 from mcp.client.session import ElicitationFnT
@@ -121,11 +121,11 @@ async def test_a_form_over_http_that_is_not_agreed_to_sends_nothing(scene: Scene
             assert len(person.read) == 1
 
 
-async def test_a_form_over_http_is_taken_away_when_nobody_answers(legacy: Scene) -> None:
+async def test_a_form_over_http_is_taken_away_when_the_person_does_not_answer(legacy: Scene) -> None:
     async def sleeps(context: Any, params: Any) -> ElicitResult:
         del context, params
         await anyio.sleep_forever()
-        raise AssertionError("nobody wakes them")
+        raise AssertionError("the wait never ends")
 
     async with served(legacy, patience=0.05) as at, agent_at(legacy, at, sleeps) as agent:
         assert "did not answer" in await legacy.refused(agent)
@@ -189,4 +189,4 @@ async def test_a_state_that_was_tampered_with_only_asks_again_over_http(modern: 
 async def test_a_token_given_over_http_in_mode_human_is_no_argument(scene: Scene) -> None:
     async with served(scene) as at, agent_at(scene, at) as agent:
         said = await agent.fail(TOOL, **scene.arguments, confirmation_token="x")
-        assert "confirmation_token: is no argument" in told(said)
+        assert "confirmation_token: is no argument" in checked_refusal(said)

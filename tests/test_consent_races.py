@@ -1,4 +1,4 @@
-"""One consent lets one call through, whoever hurries, and the record says so whatever ends in the middle."""
+"""One consent lets one call through, however many try at once, and the record says so whatever ends in the middle."""
 
 import errno
 import json
@@ -35,7 +35,7 @@ SECONDS = 60
 
 
 class Stuck(httpx.AsyncBaseTransport):
-    """Leads into a simulator, but what is more than a look never arrives there."""
+    """Leads into a simulator, but what is more than a read never arrives there."""
 
     def __init__(self, app: Simulator) -> None:
         self.inner = httpx.ASGITransport(app)
@@ -283,9 +283,9 @@ def full_disk(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 async def refuses_all(scene: Scene, prepared: Prepared, said: str, **settings: Any) -> None:
     async with scene.connect(Person(), **settings) as agent:
         for tool, arguments in prepared.calls.items():
-            told = await agent.fail(tool, **arguments)
-            assert said in told, tool
-            assert "Nothing was sent" in told
+            refusal = await agent.fail(tool, **arguments)
+            assert said in refusal, tool
+            assert "Nothing was sent" in refusal
 
 
 async def test_a_full_disk_lets_no_guarded_call_out(

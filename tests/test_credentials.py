@@ -1,4 +1,4 @@
-"""Credentials are found where users already have them; half a pair or a broken file is told, never its content."""
+"""Credentials are found where users already have them; half a pair or a broken file is reported, never its content."""
 
 from pathlib import Path
 
@@ -161,7 +161,7 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "state"), [(None, "no such file"), ("[basic]\nproject_id = p\n", "no [basic] section")]
 )
-def test_without_any_the_servers_agency_remains_and_knows_where_was_looked(
+def test_without_any_the_servers_agency_remains_and_knows_what_was_searched(
     text: str | None, state: str, home: Path
 ) -> None:
     if text is not None:

@@ -1,4 +1,4 @@
-"""The demo tells its story to the end, asks its person, leaves nothing behind, and fails when a step does."""
+"""The demo runs its story to the end, asks its person, leaves nothing behind, and fails when a step does."""
 
 import os
 import re
@@ -35,30 +35,30 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def told(home: Path) -> subprocess.CompletedProcess[str]:
+def demo(home: Path) -> subprocess.CompletedProcess[str]:
     return run(home, "-m", "ap_mcp", "demo")
 
 
-def test_the_story_is_told_to_its_end_and_a_person_is_asked_on_the_way(
-    told: subprocess.CompletedProcess[str], home: Path
+def test_the_story_runs_to_its_end_and_a_person_is_asked_on_the_way(
+    demo: subprocess.CompletedProcess[str], home: Path
 ) -> None:
-    assert told.returncode == 0, told.stdout + told.stderr
-    steps = [int(number) for number in re.findall(r"(?m)^(\d+)\. ", told.stdout)]
+    assert demo.returncode == 0, demo.stdout + demo.stderr
+    steps = [int(number) for number in re.findall(r"(?m)^(\d+)\. ", demo.stdout)]
     assert steps == list(range(1, 14))
-    typed = re.findall(r"    the person (?:types: (\S+)|declines)\n", told.stdout)
+    typed = re.findall(r"    the person (?:types: (\S+)|declines)\n", demo.stdout)
     assert typed == ["aurora", "nginx-ingress", "shop-prod", "", "aurora"]
-    assert told.stdout.count("┌ the person is asked\n") == len(typed)
-    after = told.stdout.partition("the person declines\n")[2]
+    assert demo.stdout.count("┌ the person is asked\n") == len(typed)
+    after = demo.stdout.partition("the person declines\n")[2]
     assert after.lstrip().startswith("delete_cluster was not run: The person who was asked said no.")
     assert "shop-prod is Available" in after
-    assert told.stdout.rstrip().endswith("no cloud was touched.")
+    assert demo.stdout.rstrip().endswith("no cloud was touched.")
     assert list(home.rglob("*")) == []
 
 
-def test_a_blocked_upgrade_is_assessed_mended_checked_again_agreed_to_and_waited_for(
-    told: subprocess.CompletedProcess[str],
+def test_a_blocked_upgrade_is_assessed_fixed_checked_again_agreed_to_and_waited_for(
+    demo: subprocess.CompletedProcess[str],
 ) -> None:
-    rest = told.stdout
+    rest = demo.stdout
     story = [
         "> assess_upgrade(",
         "Not yet: ",

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.anyio
 
 
 class Wire(httpx.AsyncBaseTransport):
-    """Leads into a simulator, and keeps whatever is more than a look."""
+    """Leads into a simulator, and keeps whatever is more than a read."""
 
     def __init__(self, app: Simulator) -> None:
         self.inner = httpx.ASGITransport(app)
@@ -33,15 +33,15 @@ class Wire(httpx.AsyncBaseTransport):
 def shown(request: httpx.Request) -> dict[str, Any]:
     """A request as a dry run should show it."""
     path, _, query = request.url.raw_path.decode().partition("?")
-    told: dict[str, Any] = {"method": request.method, "path": path}
+    reported: dict[str, Any] = {"method": request.method, "path": path}
     if query:
-        told["query"] = mask(dict(parse_qsl(query, strict_parsing=True)))
+        reported["query"] = mask(dict(parse_qsl(query, strict_parsing=True)))
     form = request.headers.get("content-type", "")
     if form == "application/json" and request.content:
-        told["body"] = mask(json.loads(request.content))
+        reported["body"] = mask(json.loads(request.content))
     elif request.content:
-        told["body"] = f"{len(request.content)} bytes of {form.partition(';')[0]}"
-    return told
+        reported["body"] = f"{len(request.content)} bytes of {form.partition(';')[0]}"
+    return reported
 
 
 async def test_the_request_a_dry_run_shows_is_the_one_that_consent_sends(tmp_path: Path, catalog: Catalog) -> None:
@@ -72,7 +72,7 @@ async def test_the_request_a_dry_run_shows_is_the_one_that_consent_sends(tmp_pat
 
 
 @pytest.mark.parametrize("confirm", ["human", "approval", "token", "deny"])
-async def test_a_dry_run_needs_no_consent_however_it_is_had(tmp_path: Path, confirm: str) -> None:
+async def test_a_dry_run_needs_no_consent_however_consent_is_obtained(tmp_path: Path, confirm: str) -> None:
     state, calls = await guarded_account(tmp_path)
     async with connected(tmp_path, app=account(state), confirm=confirm, unasked=False) as agent:
         for tool, arguments in calls.items():

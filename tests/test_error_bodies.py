@@ -212,7 +212,7 @@ def test_what_is_not_found_comes_with_the_tool_that_lists_it(operation: str, too
     assert tool in understood(404, {}, operation).hint
 
 
-def test_a_used_up_quota_is_told_apart_from_a_wrong_request() -> None:
+def test_a_used_up_quota_is_not_confused_with_a_wrong_request() -> None:
     error = understood(400, {"errorCode": "CCE.01400007", "errorMessage": "Insufficient cluster quota."})
     assert isinstance(error, QuotaExceeded)
     assert "get_quotas" in error.hint
@@ -365,7 +365,7 @@ def test_a_success_that_is_no_answer_is_a_bad_answer(accepts: str | None, conten
     assert "AP_MCP_ENDPOINT" in raised.value.hint
 
 
-def test_a_bad_answer_to_a_change_says_to_look_before_repeating() -> None:
+def test_a_bad_answer_to_a_change_says_to_read_before_repeating() -> None:
     with pytest.raises(BadAnswer, match="read what exists now"):
         read_answer(call(method="POST"), 201, {}, b"")
 
@@ -397,6 +397,6 @@ def test_a_page_without_a_title_is_reduced_to_its_text() -> None:
     assert read_error_body(page).message == "Blocked by WAF"
 
 
-def test_equal_codes_are_told_once() -> None:
+def test_equal_codes_are_shown_once() -> None:
     body = read_error_body(b'{"errorCode": "A.1", "error_code": "A.1", "errorMessage": "x"}')
     assert (body.code, body.other_code) == ("A.1", "")

@@ -1,4 +1,4 @@
-"""Every status and code that the cloud is known to answer with tells an agent what it means and what to do now."""
+"""Every status and code that the cloud is known to answer with says to an agent what it means and what to do now."""
 
 import json
 import re
@@ -76,7 +76,7 @@ def named_tools(said: str, catalog: Catalog) -> set[str]:
 
 
 def check(said: str, status: int, permission: str | None, catalog: Catalog) -> None:
-    """What an agent must be told about a status, whatever it called."""
+    """What an agent must read about a status, whatever it called."""
     if status == 403:
         assert f"Needed is the IAM action {permission}: an administrator can grant it." in said
     elif status == 404:
@@ -146,7 +146,7 @@ def test_every_status_says_what_to_do() -> None:
         assert f"{entry.meaning} {entry.hint}" in error.render()
 
 
-async def test_the_seconds_that_the_service_names_are_told(tmp_path: Path, prepared: Prepared) -> None:
+async def test_the_seconds_that_the_service_names_are_shown(tmp_path: Path, prepared: Prepared) -> None:
     answering = Answering(account(prepared.state), "list_charts", 429, headers={"Retry-After": "40"})
     async with connected(tmp_path, app=answering.app, transport=answering) as agent:
         assert "Worth another try in 40 s." in await agent.fail("list_charts")
@@ -155,7 +155,7 @@ async def test_the_seconds_that_the_service_names_are_told(tmp_path: Path, prepa
 # Quotas
 
 
-async def test_a_used_up_quota_is_told_with_its_figures(tmp_path: Path) -> None:
+async def test_a_used_up_quota_is_shown_with_its_figures(tmp_path: Path) -> None:
     async with connected(tmp_path) as agent:
         row = agent.world.table("clusters")[SHOP_PROD]
         agent.world.table("clusters").update({f"{number}": {**row} for number in range(QUOTA - 7)})
@@ -215,33 +215,33 @@ def test_without_a_reason_in_words_the_code_is_explained(reason: str) -> None:
     assert "compare it with the tool's schema" in service_error(400, {}, body, "create_cluster").render()
 
 
-def test_a_long_reason_is_told_nearly_whole() -> None:
+def test_a_long_reason_is_shown_nearly_whole() -> None:
     body = json.dumps({"errorCode": "CCE.01400001", "reason": "so " * 180 + "that is why"}).encode()
     assert "that is why" in service_error(400, {}, body, "create_cluster").render()
 
 
-# Odd answers
+# Unexpected answers
 
 
-async def test_a_cluster_of_which_nothing_is_told_is_not_called_of_unknown_phase(tmp_path: Path) -> None:
+async def test_a_cluster_of_which_nothing_is_reported_is_not_called_of_unknown_phase(tmp_path: Path) -> None:
     answering = Answering(simulate(), "get_cluster", 200, {"metadata": {"name": "shop-prod"}})
     async with connected(tmp_path, app=answering.app, transport=answering) as agent:
-        told = await agent.call("get_cluster", cluster_id=SHOP_PROD)
-        assert told["summary"] == "shop-prod is in a phase that is not reported."
+        found = await agent.call("get_cluster", cluster_id=SHOP_PROD)
+        assert found["summary"] == "shop-prod is in a phase that is not reported."
         answering.body = {}
-        told = await agent.call("get_cluster", cluster_id=SHOP_PROD)
-        assert told["summary"] == "cluster is in a phase that is not reported."
+        found = await agent.call("get_cluster", cluster_id=SHOP_PROD)
+        assert found["summary"] == "cluster is in a phase that is not reported."
 
 
-async def test_whole_numbers_are_told_as_such(tmp_path: Path, prepared: Prepared) -> None:
+async def test_whole_numbers_are_shown_as_such(tmp_path: Path, prepared: Prepared) -> None:
     tables = prepared.state["tables"]
     task = next(row for row in tables["upgrade_tasks"].values() if row["status"]["phase"] == "Failed")
     body = {**task, "status": {**task["status"], "progress": 8.0}}
     answering = Answering(account(prepared.state), "get_upgrade_task", 200, body)
     async with connected(tmp_path, app=answering.app, transport=answering) as agent:
         this = {"cluster_id": PAYMENTS_PROD}
-        told = await agent.call("get_upgrade_task", **this, task_id=task["metadata"]["uid"])
-        assert json.dumps(told["progress"]) == "8"
+        found = await agent.call("get_upgrade_task", **this, task_id=task["metadata"]["uid"])
+        assert json.dumps(found["progress"]) == "8"
         assert "progress: 8\n" in agent.said
         quota = {"quotaKey": "cluster", "quotaLimit": 50.0, "used": 8.0}
         answering.only, answering.body = "get_quotas", {"quotas": [quota]}

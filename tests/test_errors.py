@@ -51,7 +51,7 @@ def test_every_error_class_says_in_one_line_what_it_is() -> None:
         assert inspect.getdoc(getattr(errors, name))
 
 
-def test_all_problems_of_a_call_are_told_one_line_each() -> None:
+def test_all_problems_of_a_call_are_reported_one_line_each() -> None:
     error = InvalidArguments([Problem("vpc_id", "is missing"), Problem("name", "is too long (at most 128)")])
     assert error.render().splitlines() == [
         "Nothing was sent: 2 problems with the arguments.",
@@ -81,13 +81,14 @@ def test_a_read_only_server_says_who_can_lift_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("effect", "words"), [("destroy", "for good"), ("disrupt", "interrupt"), ("secret", "credentials"), ("odd", "care")]
+    ("effect", "words"),
+    [("destroy", "for good"), ("disrupt", "interrupt"), ("secret", "credentials"), ("unknown", "care")],
 )
 def test_a_guarded_call_says_that_it_needs_confirmation_and_why(effect: str, words: str) -> None:
-    text = ConfirmationRequired("delete_cluster", effect, "Nobody was asked.").render()
+    text = ConfirmationRequired("delete_cluster", effect, "No person was asked.").render()
     assert text.startswith("Refused: needs confirmation. delete_cluster ")
     assert words in text
-    assert text.endswith("Nobody was asked. Nothing was sent.")
+    assert text.endswith("No person was asked. Nothing was sent.")
 
 
 @pytest.mark.parametrize("kind", [AmbiguousCluster, ClusterNotFound, FileRefused])
@@ -101,7 +102,7 @@ def test_missing_credentials_are_a_settings_error_that_names_each_place() -> Non
     assert "- HUAWEICLOUD_SDK_AK: not set\n- ~/.huaweicloud/credentials: no such file" in error.render()
 
 
-def test_an_unreachable_cloud_says_whether_the_request_may_have_had_its_effect() -> None:
+def test_an_unreachable_cloud_says_whether_the_request_may_have_taken_effect() -> None:
     lost = CloudUnreachable("https://cce.example", "cut", may_have_arrived=True, operation="create_cluster")
     assert "create_cluster: no answer from https://cce.example (cut)" in lost.render()
     assert "Read what exists now" in lost.render()

@@ -90,7 +90,7 @@ def test_file_systems_without_hard_links_work_too(tmp_path: Path, monkeypatch: p
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_any_other_trouble_with_the_name_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_other_trouble_with_the_name_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise OSError(5, "Input/output error")
 
@@ -186,7 +186,7 @@ def test_without_roots_every_upload_is_refused(root: Path) -> None:
         read_upload(str(root / "chart.tgz"), [], LIMIT)
 
 
-def test_missing_empty_and_oversized_files_are_told_apart(root: Path) -> None:
+def test_missing_empty_and_oversized_files_have_errors_of_their_own(root: Path) -> None:
     (root / "empty.tgz").write_bytes(b"")
     (root / "large.tgz").write_bytes(b"x" * (LIMIT + 1))
     (root / "exact.tgz").write_bytes(b"x" * LIMIT)
@@ -199,7 +199,7 @@ def test_missing_empty_and_oversized_files_are_told_apart(root: Path) -> None:
     assert len(read_upload("exact.tgz", [root], LIMIT).content) == LIMIT
 
 
-def test_the_limit_is_told_in_units_one_reads(root: Path) -> None:
+def test_the_limit_is_shown_in_units_people_read(root: Path) -> None:
     (root / "large.tgz").write_bytes(b"x" * (1024 * 1024 + 1))
     with pytest.raises(FileRefused, match="larger than 1 MiB"):
         read_upload("large.tgz", [root], 1024 * 1024)
@@ -215,13 +215,13 @@ def _make_fifo(path: Path) -> None:
 
 @pytest.mark.parametrize("make", [_make_folder, _make_fifo])
 def test_folders_and_pipes_are_refused_without_waiting(root: Path, make: Callable[[Path], None]) -> None:
-    make(root / "odd")
+    make(root / "special")
     with pytest.raises(FileRefused, match="is no plain file"):
-        read_upload("odd", [root], LIMIT)
+        read_upload("special", [root], LIMIT)
 
 
-@pytest.mark.parametrize("path", ["a\x00b", "~nobody-of-this-name/x", "x" * 5000, "chart.tgz/inside"])
-def test_odd_paths_are_refused_and_never_crash(root: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["a\x00b", "~absent-user/x", "x" * 5000, "chart.tgz/inside"])
+def test_unusual_paths_are_refused_and_never_crash(root: Path, path: str) -> None:
     with pytest.raises(FileRefused):
         read_upload(path, [root], LIMIT)
     with pytest.raises(FileRefused):
@@ -238,7 +238,7 @@ def test_a_file_that_may_not_be_read_is_a_clear_refusal(root: Path, monkeypatch:
 
 
 @pytest.mark.parametrize("swapped", ["folder", "file"])
-def test_a_link_swapped_in_after_the_look_is_not_followed(
+def test_a_link_swapped_in_after_the_check_is_not_followed(
     root: Path, monkeypatch: pytest.MonkeyPatch, swapped: str
 ) -> None:
     (root / "sub").mkdir()

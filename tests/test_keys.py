@@ -1,4 +1,4 @@
-"""An approver's key opens with its passphrase only, and nobody becomes an approver by running a command."""
+"""An approver's key opens with its passphrase only, and a command alone does not make an approver."""
 
 import base64
 import json
@@ -133,7 +133,7 @@ def test_other_approvers_stay_when_a_key_is_replaced(folder: Path) -> None:
     assert len(listed(folder)) == 2
 
 
-def test_nobody_takes_the_name_of_another_approver(folder: Path) -> None:
+def test_the_name_of_another_approver_cannot_be_taken(folder: Path) -> None:
     init_key(folder, "alice", PASSPHRASE)
     (folder / APPROVERS_FILE).write_text(json.dumps({**listed(folder), "mallory": MALLORY.public_text}))
     with pytest.raises(ApprovalRefused, match="knows Mallory by another key"):
@@ -178,7 +178,7 @@ def test_a_wrong_passphrase_unlocks_nothing_and_is_not_repeated(passphrase: str,
     assert not passphrase or passphrase not in text
 
 
-def test_without_a_key_one_is_told_how_to_make_it(folder: Path) -> None:
+def test_without_a_key_the_message_says_how_to_make_it(folder: Path) -> None:
     assert not has_key(folder)
     with pytest.raises(ApprovalRefused, match="ap-mcp approvals init"):
         unlock(folder, PASSPHRASE)
@@ -269,7 +269,7 @@ def test_a_folder_that_others_may_write_into_holds_no_key(folder: Path) -> None:
     assert list(folder.iterdir()) == []
 
 
-def test_a_file_where_the_folder_should_be_is_told(tmp_path: Path) -> None:
+def test_a_file_where_the_folder_should_be_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(ApprovalsUnusable, match="cannot be used"):
         init_key(tmp_path / "file" / "folder", "alice", PASSPHRASE)
@@ -363,7 +363,7 @@ def test_nothing_is_signed_out_of_time(at: datetime) -> None:
 
 
 @pytest.mark.parametrize("principal", ["alice", "Alice", " ALICE ", "\uff41lice"])  # the last: a full-width a
-def test_nobody_signs_for_themselves_where_somebody_else_is_asked_for(principal: str) -> None:
+def test_an_approver_cannot_sign_for_themselves_where_another_one_is_asked_for(principal: str) -> None:
     with pytest.raises(ApprovalRefused, match="somebody other than"):
         sign(ALICE, question(principal=principal, other_approver=True), True, SOON)
     assert sign(ALICE, question(principal="ivan", other_approver=True), True, SOON).approver == "alice"

@@ -67,7 +67,7 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
         (lambda op: ours(op)["arguments"].pop("cluster_id"), "path parameter cluster_id is no argument"),
         (lambda op: ours(op)["arguments"].pop("delete_net"), "parameter delete_net (query) is no argument"),
         (lambda op: ours(op)["arguments"].update(extra="$request.query.nope"), "argument extra"),
-        (lambda op: ours(op)["target"].update(argument="nobody"), "target: nobody is no argument"),
+        (lambda op: ours(op)["target"].update(argument="absent"), "target: absent is no argument"),
         (lambda op: ours(op)["target"].update(read="nothing_here"), "target: there is no operation nothing_here"),
         (lambda op: ours(op)["target"].update(read="delete_cluster"), "target: delete_cluster does more than read"),
         (lambda op: ours(op)["target"].update(read="get_job"), "target: get_job needs ['job_id']"),
@@ -173,7 +173,7 @@ def test_a_mistake_in_how_a_lost_creation_is_found_is_named(
     assert any(said in problem for problem in problems), problems
 
 
-def test_what_may_be_sent_again_needs_no_looking_for(folder: Path) -> None:
+def test_what_may_be_sent_again_needs_no_reconciling(folder: Path) -> None:
     problems = change(folder, CREATE, "post", lambda op: ours(op).update(idempotent=True))
     assert "create_cluster: reconcile: create_cluster may be sent again anyway" in problems
 
@@ -202,8 +202,8 @@ def test_one_kind_is_waited_for_in_one_way(folder: Path) -> None:
         ),
         (lambda wait: wait["success"].append("Running"), "wait: ['Running'] are success and transitional"),
         (
-            lambda wait: wait.update(groups={"odd": ["Dreaming"]}),
-            "wait: odd names ['Dreaming'], which are no",
+            lambda wait: wait.update(groups={"other": ["Dreaming"]}),
+            "wait: other names ['Dreaming'], which are no",
         ),
         (lambda wait: wait.update(wording={"Dreaming": "dreams"}), "wait: wording names ['Dreaming']"),
         (lambda wait: wait.update(aliases={"Run": "Dreaming"}), "wait: aliases names ['Dreaming']"),

@@ -13,7 +13,7 @@ import anyio
 import pytest
 from approving import ALICE, MINUTE, NOW, SECOND
 from confirming import DELETE, IVAN, NAMED, Desk
-from consenting import Scenes, answer_to, leg, question_of, text_in, told
+from consenting import Scenes, answer_to, checked_refusal, leg, question_of, text_in
 from guarded import Person
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -68,7 +68,7 @@ class Recorded(LocalStore):
 
 @dataclass
 class Servers:
-    """Servers of one user that share a file, and whoever does things to that file."""
+    """Servers of one user that share a file, and what changes that file behind them."""
 
     folder: Path
     mode: Any
@@ -110,7 +110,7 @@ class Servers:
             self.harm(what, number)
 
     async def call(self, number: int, caller: Caller = IVAN, **request: Any) -> Any:
-        """Make the call on a server; what comes back, an error as well."""
+        """Make the call on a server; what comes back, an error too."""
         desk = self.desks[number % SERVERS]
         desk.time = self.time
         try:
@@ -245,7 +245,7 @@ class Unwritable(LocalStore):
         raise ApprovalsUnusable("The approvals store cannot be used: a test says so.")
 
 
-async def test_nobody_is_asked_while_the_record_of_the_question_cannot_be_written(tmp_path: Path) -> None:
+async def test_no_person_is_asked_while_the_record_of_the_question_cannot_be_written(tmp_path: Path) -> None:
     desk = Desk(tmp_path, "token")
     desk.store = Unwritable(desk.path)
     for caller in (desk.pushed, returning(None), IVAN):
@@ -355,7 +355,7 @@ async def test_a_store_that_is_lost_between_question_and_call_has_the_person_ask
         elif channel == "form between two legs":
             answer = answer_to(await question_of(agent, scene))
             lose()
-            assert "Call again to be asked anew" in told(text_in(await leg(agent, scene, **answer)))
+            assert "Call again to be asked anew" in checked_refusal(text_in(await leg(agent, scene, **answer)))
             await scene.done(agent)
         elif channel == "token":
             token = await scene.token(agent)

@@ -166,7 +166,7 @@ def test_an_alias_never_opens_a_cluster_and_closes_one_that_takes_the_name_of_an
     assert word(decided("delete_cluster", DENY_PROD, ALLOW_DEV, on=namesake)) == "refuse"
 
 
-def test_look_alike_letters_are_other_letters() -> None:
+def test_letters_that_look_similar_are_other_letters() -> None:
     cyrillic = replace(DEV, name="search-d\u0435v")
     assert word(decided("delete_cluster", ALLOW_DEV, on=cyrillic)) == "ask"
 
@@ -264,7 +264,7 @@ def test_a_cluster_that_cannot_be_read_hinders_nothing_if_no_rule_could_apply(
     assert word(decide(catalog[tool], {CLUSTER: BARE.id}, facts, Policy(rules=(rule,)))) == "allow"
 
 
-def test_a_plain_deny_is_told_even_if_the_cluster_cannot_be_read(catalog: Catalog) -> None:
+def test_a_plain_deny_is_reported_even_if_the_cluster_cannot_be_read(catalog: Catalog) -> None:
     plain = Rule("deny", tools=("delete_*",), source="p rule 9")
     decision = decide(catalog["delete_cluster"], {CLUSTER: "x"}, Facts(), Policy(rules=(DENY_PROD, plain)))
     assert isinstance(decision, Refuse)
@@ -382,11 +382,11 @@ def test_what_returns_credentials_is_refused_unless_something_says_how_long_they
 
 
 def test_an_unknown_effect_is_refused_whether_it_is_the_tools_own_or_raised(catalog: Catalog) -> None:
-    odd: Any = "obliterate"
-    own = replace(catalog["get_cluster"], effect=odd)
-    raised = replace(catalog["get_cluster"], effect_when=(EffectRule({}, odd),))
+    unknown: Any = "obliterate"
+    own = replace(catalog["get_cluster"], effect=unknown)
+    raised = replace(catalog["get_cluster"], effect_when=(EffectRule({}, unknown),))
     for tool in (own, raised):
-        decision = decide(tool, {}, Facts(), Policy(ask=False, rules=(Rule("allow", effects=(odd,)),)))
+        decision = decide(tool, {}, Facts(), Policy(ask=False, rules=(Rule("allow", effects=(unknown,)),)))
         assert isinstance(decision, Refuse)
         assert "obliterate" in decision.error.render()
         with pytest.raises(CallRefused, match="obliterate"):
@@ -405,10 +405,14 @@ def test_a_refusal_names_the_call_the_rule_its_reason_and_who_can_lift_it() -> N
 def test_an_explanation_says_of_each_rule_whether_it_matches_and_why(catalog: Catalog) -> None:
     policy = Policy(rules=(DENY_PROD, DENY_TAGGED, ASK_COST, ALLOW_DEV, Rule("deny", effects=("secret",))))
     arguments = {CLUSTER: DEV.id, **RELEASE, "replace": True}
-    told = explain(catalog["create_release"], arguments, Facts(DEV), policy)
-    assert (told.decision, told.effect, told.raised) == (Ask("destroy", ASK_COST), "destroy", "its arguments do that")
-    assert told.because == "p rule 3 asks: it is about create_release with effect write or destroy"
-    assert [(each.matches, each.why) for each in told.verdicts] == [
+    explained = explain(catalog["create_release"], arguments, Facts(DEV), policy)
+    assert (explained.decision, explained.effect, explained.raised) == (
+        Ask("destroy", ASK_COST),
+        "destroy",
+        "its arguments do that",
+    )
+    assert explained.because == "p rule 3 asks: it is about create_release with effect write or destroy"
+    assert [(each.matches, each.why) for each in explained.verdicts] == [
         (False, "is about clusters of another name and alias"),
         (False, "is about clusters with tag env=prod"),
         (True, "is about create_release with effect write or destroy"),
@@ -474,14 +478,14 @@ def test_an_explanation_says_what_decided(
 def test_a_rule_says_why_it_matches_or_not(
     rule: Rule, tool: str, given: dict[str, Any], why: str, catalog: Catalog
 ) -> None:
-    told = explain(catalog[tool], {CLUSTER: PROD.id, **given}, Facts(PROD), Policy(rules=(rule,)))
-    assert told.verdicts[0].why == why
+    explained = explain(catalog[tool], {CLUSTER: PROD.id, **given}, Facts(PROD), Policy(rules=(rule,)))
+    assert explained.verdicts[0].why == why
 
 
 def test_a_raise_by_the_rules_themselves_is_explained(catalog: Catalog) -> None:
     arguments = {CLUSTER: DEV.id, "alias": "x"}
-    told = explain(catalog["update_cluster"], arguments, Facts(DEV), Policy(rules=(DENY_PROD,)))
-    assert (told.effect, told.raised) == ("disrupt", "it changes tags or an alias that rules go by")
+    explained = explain(catalog["update_cluster"], arguments, Facts(DEV), Policy(rules=(DENY_PROD,)))
+    assert (explained.effect, explained.raised) == ("disrupt", "it changes tags or an alias that rules go by")
 
 
 def body(**changes: Any) -> dict[str, Any]:
@@ -499,7 +503,7 @@ def test_the_facts_of_a_cluster_are_its_id_name_alias_and_tags() -> None:
 
 
 @pytest.mark.parametrize(
-    ("odd", "says"),
+    ("answer", "says"),
     [
         (None, "metadata"),
         ("<html>", "metadata"),
@@ -516,9 +520,9 @@ def test_the_facts_of_a_cluster_are_its_id_name_alias_and_tags() -> None:
         (body(tags=[{"key": "env", "value": "dev"}, {"key": "env", "value": "prod"}]), "two values"),
     ],
 )
-def test_facts_that_cannot_be_made_out_are_an_error(odd: Any, says: str) -> None:
+def test_facts_that_cannot_be_read_are_an_error(answer: Any, says: str) -> None:
     with pytest.raises(LookupError, match=says):
-        cluster_facts(odd)
+        cluster_facts(answer)
 
 
 FAILED = ServiceError(status=503, operation="get_cluster")
@@ -527,7 +531,7 @@ LOST = CloudUnreachable("https://cce.example", "cut", may_have_arrived=False, op
 
 @pytest.mark.anyio
 @pytest.mark.parametrize(
-    ("answer", "says"), [(FAILED, "HTTP 503"), (LOST, "no answer"), ({"metadata": {}}, "does not tell|no spec")]
+    ("answer", "says"), [(FAILED, "HTTP 503"), (LOST, "no answer"), ({"metadata": {}}, "does not report|no spec")]
 )
 async def test_a_cluster_that_cannot_be_read_is_a_fact_too(answer: Any, says: str) -> None:
     async def read() -> Any:

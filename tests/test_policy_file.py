@@ -1,4 +1,4 @@
-"""What a policy file may hold; every mistake in it is told at once, and none is guessed around."""
+"""What a policy file may hold; every mistake in it is reported at once, and none is guessed around."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,8 +18,8 @@ class Limits:
     max_kubeconfig_days: int = 1
 
 
-def told(text: str) -> list[str]:
-    """Return the mistakes that are told about a policy's text."""
+def reported(text: str) -> list[str]:
+    """Return the mistakes that are reported about a policy's text."""
     with pytest.raises(SettingsError) as caught:
         parse_rules(text, "p.toml")
     first, *mistakes, last = str(caught.value).splitlines()
@@ -89,7 +89,7 @@ def test_a_file_that_cannot_be_read_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("text", ["", "# nothing\n", "rules = []", "[rules]\ndecision = 'deny'", "rules = ['deny']"])
 def test_a_file_without_rules_is_a_mistake(text: str) -> None:
-    assert told(text) == ["it holds no rules: start each with a line [[rules]]"]
+    assert reported(text) == ["it holds no rules: start each with a line [[rules]]"]
 
 
 @pytest.mark.parametrize(
@@ -102,8 +102,8 @@ def test_a_file_without_rules_is_a_mistake(text: str) -> None:
         rule("decision = deny"),
     ],
 )
-def test_broken_toml_and_keys_given_twice_are_told_with_their_line(text: str) -> None:
-    (mistake,) = told(text)
+def test_broken_toml_and_keys_given_twice_are_reported_with_their_line(text: str) -> None:
+    (mistake,) = reported(text)
     assert mistake.startswith("it is no valid TOML: ")
     assert "line" in mistake
 
@@ -164,40 +164,40 @@ def test_broken_toml_and_keys_given_twice_are_told_with_their_line(text: str) ->
         ),
     ],
 )
-def test_a_mistake_is_told_with_what_would_be_right(lines: str, mistake: str) -> None:
-    assert told(rule(lines)) == [f"rule 1: {mistake}"]
+def test_a_mistake_is_reported_with_what_would_be_right(lines: str, mistake: str) -> None:
+    assert reported(rule(lines)) == [f"rule 1: {mistake}"]
 
 
 @pytest.mark.parametrize("glob", ["", " ", "prod ", " prod", "pr\\u200bod", "pr\\nod", "\\u202eprod"])
 @pytest.mark.parametrize("key", ["clusters", "tools"])
-def test_globs_that_nobody_means_are_mistakes(key: str, glob: str) -> None:
-    (mistake,) = told(rule(f'{DENY}{key} = ["{glob}"]'))
+def test_globs_that_are_never_meant_are_mistakes(key: str, glob: str) -> None:
+    (mistake,) = reported(rule(f'{DENY}{key} = ["{glob}"]'))
     assert f"rule 1: {key} holds " in mistake
 
 
-def test_tags_that_nobody_means_are_mistakes_too() -> None:
-    assert "tags holds" in told(rule(f'{DENY}tags = {{ " env" = "x" }}'))[0]
-    assert "tags holds" in told(rule(f'{DENY}tags = {{ env = "x " }}'))[0]
+def test_tags_that_are_never_meant_are_mistakes_too() -> None:
+    assert "tags holds" in reported(rule(f'{DENY}tags = {{ " env" = "x" }}'))[0]
+    assert "tags holds" in reported(rule(f'{DENY}tags = {{ env = "x " }}'))[0]
 
 
 @pytest.mark.parametrize("decision", ["deny", "ask", "allow"])
 @pytest.mark.parametrize("stars", ["*", "**", "get_cluster', '*"])
 def test_every_tool_is_said_by_leaving_tools_out_or_by_effects(decision: str, stars: str) -> None:
     text = rule(f"decision = '{decision}'\ntools = ['{stars}']\n")
-    assert "leaves open whether reading is meant" in told(text)[0]
+    assert "leaves open whether reading is meant" in reported(text)[0]
     assert parse_rules(text + "effects = ['read']", "p")[0].effects == ("read",)
 
 
 @pytest.mark.parametrize("key", ["read_only", "toolsets", "confirm", "max_kubeconfig_days"])
-def test_a_setting_in_the_policy_is_told_where_it_belongs(key: str) -> None:
-    assert told(f"{key} = 1\n{rule(DENY)}") == [
+def test_a_setting_in_the_policy_is_reported_with_its_place(key: str) -> None:
+    assert reported(f"{key} = 1\n{rule(DENY)}") == [
         f"{key} is a setting, not part of a policy: AP_MCP_{key.upper()}, or ap-mcp.toml"
     ]
 
 
-def test_every_mistake_of_every_rule_is_told_at_once() -> None:
+def test_every_mistake_of_every_rule_is_reported_at_once() -> None:
     text = "[[rule]]\n" + rule("tools = []\neffects = ['x']") + rule(DENY) + rule("decision = 'no'\nfoo = 1")
-    assert [mistake.split(" must")[0].split(" is")[0] for mistake in told(text)] == [
+    assert [mistake.split(" must")[0].split(" is")[0] for mistake in reported(text)] == [
         '"rule"',
         "rule 1: tools",
         "rule 1: effects",

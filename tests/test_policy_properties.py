@@ -1,4 +1,4 @@
-"""What holds for every policy and every call, whoever wrote the one and sent the other."""
+"""What holds for every policy and every call."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -77,7 +77,7 @@ CLUSTERS = st.builds(
     tags=st.dictionaries(st.sampled_from(KEYS), st.sampled_from(VALUES), max_size=3),
 )
 TAG_KEYS = ("env", "TEAM", "owner")
-TELLING: dict[str, st.SearchStrategy[Any]] = {
+RELEVANT: dict[str, st.SearchStrategy[Any]] = {
     "override": st.booleans(),
     "replace": st.booleans(),
     "eni_subnet_ids": st.just(["s1"]),
@@ -93,8 +93,8 @@ TELLING: dict[str, st.SearchStrategy[Any]] = {
 def calls(draw: st.DrawFn) -> Call:
     """Draw a call of any tool with any of the arguments that a decision can hang on."""
     operation = draw(st.sampled_from(list(CATALOG.values())))
-    telling = {name: values for name, values in TELLING.items() if name in operation.arguments}
-    arguments = draw(st.fixed_dictionaries({}, optional=telling))
+    relevant = {name: values for name, values in RELEVANT.items() if name in operation.arguments}
+    arguments = draw(st.fixed_dictionaries({}, optional=relevant))
     if CLUSTER not in operation.arguments:
         return Call(operation, arguments, Facts())
     cluster = draw(CLUSTERS)
@@ -114,7 +114,7 @@ def same(decision: Decision) -> tuple[Any, ...]:
 
 def test_the_arguments_drawn_are_those_that_raise_an_effect() -> None:
     conditions = {name for tool in CATALOG.values() for when in tool.effect_when for name in when.condition["required"]}
-    assert conditions <= set(TELLING)
+    assert conditions <= set(RELEVANT)
 
 
 @patient
@@ -217,10 +217,10 @@ def test_a_tool_outside_the_catalog_needs_the_same_consent(call: Call, policy: P
 @patient
 @given(calls(), POLICIES, st.text(max_size=20).filter(lambda effect: effect not in EFFECTS), st.booleans())
 def test_an_unknown_effect_is_refused(call: Call, policy: Policy, effect: Any, own: bool) -> None:
-    odd = replace(call.operation, effect=effect) if own else None
-    odd = odd or replace(call.operation, effect_when=(*call.operation.effect_when, EffectRule({}, effect)))
+    unknown = replace(call.operation, effect=effect) if own else None
+    unknown = unknown or replace(call.operation, effect_when=(*call.operation.effect_when, EffectRule({}, effect)))
     named = Rule("allow", effects=(effect,))
-    assert isinstance(replace(call, operation=odd).under(with_rule(policy, named)), Refuse)
+    assert isinstance(replace(call, operation=unknown).under(with_rule(policy, named)), Refuse)
 
 
 @patient

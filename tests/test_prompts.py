@@ -100,7 +100,7 @@ def test_every_name_in_a_prompt_is_one_of_ours(procedure: Procedure, tools: dict
 
 
 @each_procedure
-def test_a_prompt_is_short_and_told_in_full(procedure: Procedure) -> None:
+def test_a_prompt_is_short_and_sent_in_full(procedure: Procedure) -> None:
     assert max(len(filled(procedure)), len(filled(procedure, optional=False))) <= LONGEST
     shown = procedure.shown()
     assert shown.title
@@ -212,7 +212,7 @@ def test_a_value_stands_in_the_text_as_data_and_only_once() -> None:
     assert text.count("Now") == 1
 
 
-def test_the_readme_tells_of_every_prompt() -> None:
+def test_the_readme_names_every_prompt() -> None:
     section = README[README.index("### Prompts") :]
     for procedure in PROCEDURES.values():
         assert f"| `{procedure.name}` |" in section

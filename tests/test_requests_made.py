@@ -1,4 +1,4 @@
-"""How many requests a call makes: a read decides once, and within one look nothing is read twice."""
+"""How many requests a call makes: a read decides once, and within one set of reads nothing is read twice."""
 
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from ap_mcp.simulator.constants import TEAM_SANDBOX
 
 pytestmark = pytest.mark.anyio
 
-LOOK = ["get_cluster", "list_releases", "list_addons", "get_cluster_endpoints"]
+READS = ["get_cluster", "list_releases", "list_addons", "get_cluster_endpoints"]
 """What is read for the impact of a cluster's deletion."""
 UPGRADE = [
     *("get_cluster", "get_upgrade_info", "list_prechecks", "list_upgrade_tasks", "list_backups", "list_addons"),
@@ -49,7 +49,7 @@ async def test_typical_calls_make_no_request_more_than_they_need(prepared: tuple
     assert await sent(prepared, "list_clusters", {"status": "Available"}) == ["list_clusters"]
     assert await sent(prepared, "get_cluster", {"cluster_id": TEAM_SANDBOX}) == ["get_cluster"]
     assert await sent(prepared, "backup_cluster", by_name) == ["list_clusters", "backup_cluster"]
-    assert await sent(prepared, "delete_cluster", by_name) == ["list_clusters", *LOOK, *LOOK, "delete_cluster"]
+    assert await sent(prepared, "delete_cluster", by_name) == ["list_clusters", *READS, *READS, "delete_cluster"]
     assert await sent(prepared, "update_addon") == [*ADDON, *ADDON, "update_addon"]
     assert await sent(prepared, "upgrade_cluster") == [*UPGRADE, *UPGRADE, "upgrade_cluster"]
     assert await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}) == ["list_clusters", *ASSESSMENT]
@@ -63,7 +63,12 @@ async def test_rules_about_clusters_cost_no_request_where_the_cluster_is_read_an
     path.write_text(EVERY_RULE)
     by_name = {"cluster_id": "team-sandbox"}
     ruled: dict[str, Any] = {"policy_file": path}
-    assert await sent(prepared, "delete_cluster", by_name, **ruled) == ["list_clusters", *LOOK, *LOOK, "delete_cluster"]
+    assert await sent(prepared, "delete_cluster", by_name, **ruled) == [
+        "list_clusters",
+        *READS,
+        *READS,
+        "delete_cluster",
+    ]
     assert await sent(prepared, "get_cluster", {"cluster_id": TEAM_SANDBOX}, **ruled) == ["get_cluster"]
     assessed = await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}, **ruled)
     assert assessed == ["list_clusters", *ASSESSMENT]
@@ -89,7 +94,7 @@ async def test_a_plain_read_is_decided_once(tmp_path: Path, monkeypatch: pytest.
         decided.clear()
 
 
-async def test_what_failed_within_a_look_is_not_read_again(tmp_path: Path) -> None:
+async def test_what_failed_within_a_set_of_reads_is_not_read_again(tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text(EVERY_RULE)
     async with connected(tmp_path, policy_file=path, unasked=False) as agent:

@@ -44,7 +44,7 @@ def test_every_schema_of_an_operation_can_be_made_self_contained(catalog: Catalo
         assert ".json#" not in json.dumps(closed)
 
 
-def test_what_the_api_requires_and_nobody_else_supplies_is_required(catalog: Catalog) -> None:
+def test_what_the_api_requires_and_nothing_else_supplies_is_required(catalog: Catalog) -> None:
     required = {name: set(input_schema(catalog[name]).get("required", ())) for name in catalog}
     assert required["create_cluster"] == {"name", "vpc_id", "subnet_id", "eni_subnet_ids"}
     assert required["set_cluster_public_access"] == {"cluster_id", "action"}

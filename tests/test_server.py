@@ -53,7 +53,7 @@ async def session(agent: Agent) -> list[Any]:
         ("add_cluster_tags", {"cluster_id": "search-dev", "tags": {"env": "prüfung"}}),
         ("delete_cluster", {"cluster_id": "team-sandbox"}),
         ("get_release", RELEASE),
-        ("get_cluster", {"cluster_id": "nobody"}),
+        ("get_cluster", {"cluster_id": "absent"}),
         ("get_job", {"job_id": ANY_ID}),
         ("create_cluster", {"name": 7}),
         ("no_such_tool", {}),
@@ -136,7 +136,7 @@ async def test_the_whole_answer_is_kept_masked_for_whoever_asked(tmp_path: Path)
         assert secret in stored["values"]
         assert PLACEHOLDER in kept
         assert secret not in kept + agent.said + json.dumps(shown)
-        assert await agent.autopilot.kept.read("somebody else", shown["raw"]) is None
+        assert await agent.autopilot.kept.read("another principal", shown["raw"]) is None
         assert (await agent.client.list_resources()).resources == []
 
 
@@ -182,17 +182,17 @@ async def test_the_table_of_guarded_calls_is_complete_and_each_does_its_worst(tm
         assert effect_of(catalog[tool], arguments) == catalog[tool].worst_effect
 
 
-TOLD = {
+SAID = {
     "human": ("approval_required: nothing was sent. ", "ap-mcp approvals approve "),
     "approval": ("approval_required: nothing was sent. ", "ap-mcp approvals approve "),
     "token": ("approval_required: nothing was sent. ", "ap-mcp approvals approve ", "\nconfirmation_token="),
     "deny": ("needs confirmation", "AP_MCP_CONFIRM=deny", "Nothing was sent"),
 }
-"""What a client that cannot ask anybody is told, by how consent is had."""
+"""What a client that cannot ask a person gets, by how consent is obtained."""
 
 
 @pytest.mark.parametrize("mode", ERAS)
-@pytest.mark.parametrize("confirm", TOLD)
+@pytest.mark.parametrize("confirm", SAID)
 async def test_a_guarded_call_of_a_client_that_cannot_ask_is_never_sent(
     tmp_path: Path, confirm: str, mode: str
 ) -> None:
@@ -202,7 +202,7 @@ async def test_a_guarded_call_of_a_client_that_cannot_ask_is_never_sent(
         for tool, arguments in calls.items():
             for _ in range(2):
                 said = await agent.fail(tool, **arguments)
-                assert [part for part in (f"{tool} ", *TOLD[confirm]) if part not in said] == []
+                assert [part for part in (f"{tool} ", *SAID[confirm]) if part not in said] == []
             assert ("confirmation_token" in said) == (confirm == "token")
         assert agent.changed == []
         assert agent.world.to_json()["tables"] == before
@@ -235,7 +235,7 @@ async def test_a_masked_value_that_comes_back_is_refused(tmp_path: Path, values:
         assert agent.sent == []
 
 
-async def test_a_mistake_of_ours_is_told_plainly_and_its_details_go_to_the_log(
+async def test_a_mistake_of_ours_is_reported_plainly_and_its_details_go_to_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def stumble(*_: Any, **__: Any) -> None:
@@ -269,7 +269,7 @@ async def test_a_name_of_several_clusters_is_refused_with_their_ids(tmp_path: Pa
         assert agent.changed == []
 
 
-async def test_of_many_clusters_with_one_name_a_few_are_told(tmp_path: Path) -> None:
+async def test_of_many_clusters_with_one_name_a_few_are_shown(tmp_path: Path) -> None:
     async with connected(tmp_path) as agent:
         clusters = agent.world.table("clusters")
         for number in range(20):
@@ -314,7 +314,7 @@ async def test_concurrent_calls_get_their_own_answers_over_one_connection(tmp_pa
             return await connect()
 
         agent.autopilot.gateway._connect = counted
-        names = {row["metadata"]["name"]: uid for uid, row in agent.world.table("clusters").items()} | {"nobody": ""}
+        names = {row["metadata"]["name"]: uid for uid, row in agent.world.table("clusters").items()} | {"absent": ""}
         answers: dict[str, list[Any]] = {name: [] for name in names}
 
         async def ask(name: str) -> None:

@@ -16,7 +16,7 @@ KEY = "0123456789abcdef0123456789abcdef"
 
 @pytest.fixture(autouse=True)
 def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Hide the settings of whoever runs the tests."""
+    """Hide the settings of the user who runs the tests."""
     for name in os.environ:
         if name.startswith(("AP_MCP_", "HW_", "HUAWEICLOUD_", "XDG_")):
             monkeypatch.delenv(name)
@@ -99,7 +99,7 @@ def test_settings_cannot_be_changed() -> None:
         settings.read_only = True
 
 
-def test_all_wrong_settings_are_told_at_once_with_what_they_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_wrong_settings_are_reported_at_once_with_what_they_may_hold(monkeypatch: pytest.MonkeyPatch) -> None:
     wrong = {
         "CONFIRM": "maybe",
         "TOOLSETS": "clusters,nodes",
@@ -247,7 +247,7 @@ def test_an_endpoint_is_a_host_and_nothing_more(endpoint: str, monkeypatch: pyte
 @pytest.mark.parametrize(
     ("host", "local"), [("127.0.0.1", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("a", False)]
 )
-def test_loopback_hosts_are_told_from_others(host: str, local: bool) -> None:
+def test_loopback_hosts_are_separated_from_others(host: str, local: bool) -> None:
     assert is_loopback(host) == local
 
 
@@ -328,7 +328,7 @@ def test_links_in_chart_roots_are_resolved(tmp_path: Path, monkeypatch: pytest.M
     assert load_settings().chart_roots == (tmp_path / "real",)
 
 
-def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_user_without_a_home_learns_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
     def homeless() -> Path:
         raise RuntimeError("Could not determine home directory.")
 

@@ -39,7 +39,7 @@ def test_a_tool_made_of_several_operations_is_no_longer_than_one_of_them() -> No
 
 
 @pytest.mark.parametrize("tool", LISTED, ids=lambda tool: str(tool["name"]))
-def test_a_tool_states_everything_a_host_looks_at(tool: dict[str, Any]) -> None:
+def test_a_tool_states_everything_a_host_reads(tool: dict[str, Any]) -> None:
     assert re.fullmatch(r"[a-z][a-z0-9_]{0,39}", tool["name"])
     assert tool["title"]
     assert tool["description"]
@@ -95,7 +95,7 @@ def test_the_essential_preset_fits_hosts_with_a_tool_limit() -> None:
     assert len(chosen) <= 35
 
 
-def test_a_tool_can_be_had_for_other_agent_loops() -> None:
+def test_a_tool_can_be_exported_for_other_agent_loops() -> None:
     tool = as_openai(as_mcp(toolbox(load_catalog()).tools["get_job"]))
     assert tool["type"] == "function"
     assert tool["function"]["name"] == "get_job"

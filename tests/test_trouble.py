@@ -1,4 +1,4 @@
-"""Whatever goes wrong between us and the cloud: told clearly, never made worse, and the server goes on."""
+"""Whatever goes wrong between us and the cloud: reported clearly, never made worse, and the server goes on."""
 
 import re
 from collections.abc import Iterator
@@ -46,9 +46,9 @@ KEYS = exports(ENDPOINT)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("change", "expected"),
     [
-        ({"HUAWEICLOUD_SDK_AK": "NOBODY"}, ["HTTP 401", "the AK does not exist", "check the keys"]),
+        ({"HUAWEICLOUD_SDK_AK": "UNKNOWN"}, ["HTTP 401", "the AK does not exist", "check the keys"]),
         ({"HUAWEICLOUD_SDK_SK": "wrong-key"}, ["HTTP 401", "signature does not match", "check the keys"]),
         ({"HUAWEICLOUD_SDK_SK": ""}, ["Credentials are incomplete", "HUAWEICLOUD_SDK_SK not"]),
         ({"HUAWEICLOUD_SDK_PROJECT_ID": "0" * 32}, ["HTTP 403", "project id", "cce:chart:list"]),
@@ -56,19 +56,19 @@ KEYS = exports(ENDPOINT)
         ({"HUAWEICLOUD_SDK_AK": "", "HUAWEICLOUD_SDK_SK": ""}, ["No Huawei Cloud credentials found", "Searched:"]),
     ],
 )
-async def test_credentials_that_do_not_work_are_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], told: list[str]
+async def test_credentials_that_do_not_work_have_errors_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], expected: list[str]
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     async with connected(tmp_path, environment=KEYS | change) as agent:
         for _ in range(2):
             said = await agent.fail("list_charts")
-            assert [part for part in told if part not in said] == []
+            assert [part for part in expected if part not in said] == []
             assert SECRET_KEY not in said
         assert (await agent.client.list_tools()).tools
 
 
-async def test_missing_credentials_are_told_with_every_place_looked_at(
+async def test_missing_credentials_are_reported_with_every_place_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -87,7 +87,7 @@ async def test_keys_that_come_later_are_found_without_a_new_start(tmp_path: Path
         await agent.call("list_charts")
 
 
-async def test_a_region_without_a_project_is_told(tmp_path: Path) -> None:
+async def test_a_region_without_a_project_is_reported(tmp_path: Path) -> None:
     environment = KEYS | {"HUAWEICLOUD_SDK_PROJECT_ID": ""}
     async with connected(tmp_path, environment=environment, region="eu-west-101") as agent:
         said = await agent.fail("list_charts")
@@ -97,14 +97,14 @@ async def test_a_region_without_a_project_is_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("minutes", "way"), [(20, "behind"), (-20, "ahead of")])
-async def test_a_clock_that_is_wrong_is_told_with_how_much(tmp_path: Path, minutes: int, way: str) -> None:
+async def test_a_clock_that_is_wrong_is_reported_with_how_much(tmp_path: Path, minutes: int, way: str) -> None:
     app = simulate(wall=lambda: datetime.now(UTC) + timedelta(minutes=minutes))
     async with connected(tmp_path, app=app) as agent:
         said = await agent.fail("list_charts")
         assert f"This machine's clock is 20 minutes {way} the service's" in said
 
 
-async def test_an_endpoint_where_nobody_answers_is_told(tmp_path: Path) -> None:
+async def test_an_endpoint_that_does_not_answer_is_reported(tmp_path: Path) -> None:
     async with connected(tmp_path, transport=httpx.AsyncHTTPTransport()) as agent:
         which = {"cluster_id": TEAM_SANDBOX}
         for tool, first, arguments in (("list_charts",) * 2 + ({},), ("delete_cluster", "get_cluster", which)):
@@ -124,7 +124,7 @@ TROUBLE = {
 
 
 @pytest.mark.parametrize("kind", TROUBLE)
-async def test_a_read_survives_one_fault_and_tells_of_lasting_ones(tmp_path: Path, kind: Any) -> None:
+async def test_a_read_survives_one_fault_and_reports_lasting_ones(tmp_path: Path, kind: Any) -> None:
     async with unharmed(tmp_path) as agent:
         faults = agent.app.state.faults
         if kind != "cut_json":
@@ -162,7 +162,7 @@ async def test_a_deletion_whose_answer_was_lost_is_sent_again_as_that_does_no_ha
         assert gone["job_id"] == agent.world.table("clusters")[TEAM_SANDBOX]["status"]["jobID"]
 
 
-async def test_a_web_page_instead_of_an_answer_is_told(tmp_path: Path) -> None:
+async def test_a_web_page_instead_of_an_answer_is_reported(tmp_path: Path) -> None:
     async with unharmed(tmp_path) as agent:
         agent.app.state.faults.inject("html", "list_*", value=200)
         said = await agent.fail("list_clusters")
@@ -191,7 +191,7 @@ async def test_half_an_answer_never_becomes_a_file(tmp_path: Path) -> None:
     assert everything_below(tmp_path / "files") == []
 
 
-async def test_half_an_answer_is_told_without_the_secrets_in_it(tmp_path: Path) -> None:
+async def test_half_an_answer_is_reported_without_the_secrets_in_it(tmp_path: Path) -> None:
     async with unharmed(tmp_path) as agent:
         agent.world.table("charts")[REDIS]["_values"] = {"auth": {"password": "pa55-w0rd"}, "more": "x" * 200}
         agent.app.state.faults.inject("cut_json", "get_chart_values")
@@ -200,7 +200,7 @@ async def test_half_an_answer_is_told_without_the_secrets_in_it(tmp_path: Path) 
         assert "pa55" not in said
 
 
-async def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(tmp_path: Path) -> None:
+async def test_a_folder_that_cannot_be_written_is_reported_and_nothing_is_left(tmp_path: Path) -> None:
     (tmp_path / "taken").write_bytes(b"a file where the folder should be")
     async with unharmed(tmp_path, files_dir=tmp_path / "taken") as agent:
         said = await agent.fail("download_chart", chart_id=REDIS)
@@ -209,7 +209,7 @@ async def test_a_folder_that_cannot_be_written_is_told_and_nothing_is_left(tmp_p
     assert everything_below(tmp_path) == ["taken"]
 
 
-async def test_answers_in_a_form_nobody_knows_are_shown_as_they_came(tmp_path: Path) -> None:
+async def test_answers_in_an_unknown_form_are_shown_as_they_came(tmp_path: Path) -> None:
     app = simulate(strict_answers=False)
     async with unharmed(tmp_path, app=app) as agent:
         agent.world.table("clusters")[PAYMENTS_PROD] = {"metadata": 7, "spec": [None], "status": "fine"}
@@ -235,22 +235,22 @@ CREATES: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("tool", "arguments", "told"), CREATES)
-async def test_a_creation_whose_answer_is_lost_is_looked_for_and_not_sent_again(
-    tmp_path: Path, tool: str, arguments: dict[str, Any], told: str
+@pytest.mark.parametrize(("tool", "arguments", "expected"), CREATES)
+async def test_a_creation_whose_answer_is_lost_is_searched_for_and_not_sent_again(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], expected: str
 ) -> None:
     async with connected(tmp_path) as agent:
         agent.app.state.faults.inject("lost", tool)
         said = await agent.fail(tool, **arguments)
         assert "may have reached the service" in said
-        assert told in said
+        assert expected in said
         assert "do not send it again" in said
         assert [each for each in agent.changed if each == tool] == [tool]
 
 
 @dataclass
 class Dropping(httpx.AsyncBaseTransport):
-    """Loses every request that is more than a look on its way; nobody can tell that it never arrived."""
+    """Loses every request that is more than a read on its way; the caller cannot know that it never arrived."""
 
     inner: httpx.AsyncBaseTransport
 
@@ -260,18 +260,18 @@ class Dropping(httpx.AsyncBaseTransport):
         return await self.inner.handle_async_request(request)
 
 
-@pytest.mark.parametrize(("tool", "arguments", "told"), CREATES)
-async def test_a_creation_that_never_arrived_is_looked_for_and_not_found(
-    tmp_path: Path, tool: str, arguments: dict[str, Any], told: str
+@pytest.mark.parametrize(("tool", "arguments", "expected"), CREATES)
+async def test_a_creation_that_never_arrived_is_searched_for_and_not_found(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], expected: str
 ) -> None:
     app = simulate()
     async with connected(tmp_path, app=app, transport=Dropping(httpx.ASGITransport(app))) as agent:
         said = await agent.fail(tool, **arguments)
-        nothing = told.replace(" shows now, ", " shows nothing ").removesuffix(": ")
+        nothing = expected.replace(" shows now, ", " shows nothing ").removesuffix(": ")
         assert f"{nothing} yet: call it again in a while before you send it again." in said
 
 
-async def test_where_even_the_look_fails_that_is_said(tmp_path: Path) -> None:
+async def test_where_even_the_read_fails_that_is_said(tmp_path: Path) -> None:
     tool, arguments, _ = CREATES[0]
     async with connected(tmp_path) as agent:
         agent.app.state.faults.inject("lost", tool)

@@ -86,14 +86,29 @@ def encoded(value: str) -> str:
     return quote(value, safe="~")
 
 
-ODD = ["a/b", "a b", "a+b", "100%", "%2F", "集群", "🚀", "~x", "a..b", "x?y#z", "a;b,c=d&e", "'\"<>\\^`{|}", ":@", "[]"]
+UNUSUAL = [
+    "a/b",
+    "a b",
+    "a+b",
+    "100%",
+    "%2F",
+    "集群",
+    "🚀",
+    "~x",
+    "a..b",
+    "x?y#z",
+    "a;b,c=d&e",
+    "'\"<>\\^`{|}",
+    ":@",
+    "[]",
+]
 WIRE_CALLS = [
     GET,
     CREATE,
     replace(GET, query=(("detail", "true"),)),
     *(
         replace(GET, path=f"/v2/charts/{encoded(value)}/values", query=(("name", value), ("b", ""), ("b", "a")))
-        for value in ODD
+        for value in UNUSUAL
     ),
     replace(CREATE, path="/v2/charts", content_type="multipart/form-data; boundary=x", body=b"--x\r\n\r\n\xff--x--"),
     replace(CREATE, body='{"description": "集群"}'.encode()),
@@ -186,7 +201,7 @@ async def test_a_proxy_of_the_settings_is_passed_by_for_this_machine() -> None:
     [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{", b"garbage\r\n\r\n"],
     ids=["lost", "cut", "garbled"],
 )
-async def test_a_cut_connection_is_told_and_a_creation_not_repeated(answer: bytes) -> None:
+async def test_a_cut_connection_is_reported_and_a_creation_not_repeated(answer: bytes) -> None:
     async with listening(Wire(answer=answer)) as wire:
         with pytest.raises(CloudUnreachable, match="before you send it again"):
             await over(wire, CREATE)
@@ -196,7 +211,7 @@ async def test_a_cut_connection_is_told_and_a_creation_not_repeated(answer: byte
         assert len(wire.received) == 1 + ATTEMPTS
 
 
-async def test_an_endpoint_where_nobody_listens_is_told() -> None:
+async def test_an_endpoint_where_nothing_listens_is_reported() -> None:
     async with listening(Wire()) as wire:
         pass
     with pytest.raises(CloudUnreachable, match="Nothing was changed") as raised:
@@ -204,7 +219,7 @@ async def test_an_endpoint_where_nobody_listens_is_told() -> None:
     assert wire.endpoint in raised.value.render()
 
 
-async def test_an_answer_that_does_not_unpack_is_told() -> None:
+async def test_an_answer_that_does_not_unpack_is_reported() -> None:
     answer = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\njunk"
     async with listening(Wire(answer=answer)) as wire:
         with pytest.raises(CloudUnreachable):

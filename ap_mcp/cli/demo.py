@@ -165,7 +165,7 @@ class Story:
             "Is the production cluster ready for an upgrade? One question reads everything, and names what is not"
         )
         self.assessed = await self._assess("not_yet")
-        self._say("Going ahead all the same is refused, without asking a person")
+        self._say("An upgrade now is refused, without asking a person")
         await self.fail("upgrade_cluster", cluster_id=PRODUCTION, target_version=TARGET)
 
     async def _fix(self) -> None:

@@ -118,7 +118,7 @@ async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: 
 
 
 def _find(autopilot: "Autopilot", tool: str) -> "Operation":
-    """Return a tool, also one that the toolsets or read-only leave out: the rules hold for it all the same."""
+    """Return a tool, also one that the toolsets or read-only leave out: the rules hold for it too."""
     from difflib import get_close_matches
 
     from ap_mcp.errors import UnknownTool

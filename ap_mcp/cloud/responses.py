@@ -217,7 +217,7 @@ def _kind(status: int, entry: CatalogueEntry, *, html: bool) -> type[ServiceErro
 def _bad(  # noqa: PLR0917 - all but the last are bound once
     call: HttpCall, status: int, headers: Mapping[str, str], content: bytes, secrets: Collection[str], what: str
 ) -> BadAnswer:
-    """Build the error for a 2xx that is no answer; a change may have been made all the same."""
+    """Build the error for a 2xx that is no answer; a change may have been made nevertheless."""
     body = read_error_body(content)
     after = (
         "Something between this machine and the API may have answered: check AP_MCP_ENDPOINT and the network."

@@ -114,7 +114,7 @@ class AuditLog:
 
     Args:
         path: of the log; it and its folder are made for their owner only when first used.
-        key_file: holds the key, which is made when first used; what the processes lock as well.
+        key_file: holds the key, which is made when first used; what the processes lock too.
         clock: the time, with its time zone.
     """
 
@@ -154,7 +154,7 @@ class AuditLog:
             outcome: what became of it.
 
         Raises:
-            AuditFailed: it could not be recorded; the call was made all the same.
+            AuditFailed: it could not be recorded, although the call was made.
         """
         missing = f"The call was made ({outcome.result}), but the log keeps number {seq} as one of unknown outcome."
         with self._explained("written", missing, "Read what exists now before you repeat the call."):

@@ -1,7 +1,7 @@
 """What servers keep between calls, as protocols: a local and a shared implementation serve the same guard.
 
 A consent is used once because the record of its question exists from asking to use: it is opened before the question
-leaves the server, and the one that takes it away may send. A store that lost its data, or never had the record, makes a
+leaves the server, and the one that takes it away may send. A store that lost its data, or has no such record, makes a
 person be asked again; no loss lets a consent be used twice.
 """
 

@@ -45,7 +45,7 @@ SOON = timedelta(seconds=1)
 
 
 class Clock:
-    """A clock that moves when it is told to."""
+    """A clock that moves only when it is set."""
 
     def __init__(self) -> None:
         self.time = datetime.now(UTC)
@@ -96,7 +96,7 @@ class Scene:
 
     @property
     def changes(self) -> list[str]:
-        """What the simulator got beside mere looks."""
+        """What the simulator got beside reads."""
         return [request.operation for request in self.app.state.log if request.method != "GET"]
 
     def begin(self) -> None:
@@ -121,9 +121,9 @@ class Scene:
             yield agent
 
     async def refused(self, agent: Agent, arguments: Mapping[str, Any] | None = None, **more: Any) -> str:
-        """Make the call, or another one; it must be refused with words that tell that nothing went out."""
+        """Make the call, or another one; it must be refused with words that say that nothing went out."""
         said = await agent.fail(self.tool, **(self.arguments if arguments is None else arguments), **more)
-        return told(said)
+        return checked_refusal(said)
 
     async def waits(self, agent: Agent, arguments: Mapping[str, Any] | None = None) -> Question:
         """Make the call; it must end up as a question that a person answers elsewhere."""
@@ -176,7 +176,7 @@ in_one_era = scenes(*zip(TOOLS, itertools.cycle(ERAS), strict=False))
 on_parts_of_clusters = scenes(*itertools.product(filter(is_part_of_cluster, TOOLS), ERAS))
 
 
-def told(said: str) -> str:
+def checked_refusal(said: str) -> str:
     """Check that a refusal says that nothing was sent, and what to do now."""
     assert "othing was sent" in said, said
     if "with the arguments." in said:
@@ -229,7 +229,7 @@ def scene_of(prepared: Prepared, tool: str, mode: str, folder: Path) -> Scene:
 
 
 def another_call(scene: Scene) -> dict[str, Any]:
-    """Return the arguments of another call of the same tool that a person could be asked about as well."""
+    """Return the arguments of another call of the same tool that a person could be asked about too."""
     world, given = scene.world, scene.arguments
     different: dict[str, dict[str, Any]] = {
         "update_cluster": {"eni_subnet_ids": [SUBNET_IDS[0]]},
@@ -258,7 +258,7 @@ def another_call(scene: Scene) -> dict[str, Any]:
 
 
 def touch(scene: Scene, number: int = 0) -> None:
-    """Change what the call would touch, in a way that whoever agrees to it would want to know."""
+    """Change what the call would touch, in a way that a person who agrees to it needs to know."""
     if "cluster_id" in scene.arguments:
         tags = scene.world.table("clusters")[scene.arguments["cluster_id"]]["spec"].setdefault("clusterTags", [])
         tags.append({"key": f"changed-{number}", "value": ""})

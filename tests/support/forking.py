@@ -1,4 +1,4 @@
-"""Becomes `ap-mcp` at a terminal, in a process of its own, as often as it is told to; only the imports are shared.
+"""Becomes `ap-mcp` at a terminal, in a process of its own, as often as asked; only the imports are shared.
 
 It reads one line of JSON for each: `terminal` by name, `folder`, `environment`, `arguments`, and `results`, a file in
 place of standard output, or null. It says the id of the process, and its exit code once that has ended.
@@ -23,20 +23,20 @@ LONGEST = 120
 """Seconds until a process that has not ended is ended."""
 
 
-def become(told: Mapping[str, Any], terminal: int) -> None:
-    """Be `ap-mcp` as if it had been started just now."""
+def become(request: Mapping[str, Any], terminal: int) -> None:
+    """Be `ap-mcp` as if it were started just now."""
     signal.alarm(LONGEST)
     os.setsid()
     fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-    results = os.open(told["results"], os.O_WRONLY | os.O_CREAT, 0o600) if told["results"] else terminal
+    results = os.open(request["results"], os.O_WRONLY | os.O_CREAT, 0o600) if request["results"] else terminal
     for stream, opened in enumerate((terminal, results, terminal)):
         os.dup2(opened, stream)
     os.close(terminal)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(stream, mode, closefd=False) for stream, mode in enumerate("rww"))
-    os.chdir(told["folder"])
+    os.chdir(request["folder"])
     os.environ.clear()
-    os.environ.update(told["environment"])
-    main(told["arguments"], prog_name="ap-mcp")
+    os.environ.update(request["environment"])
+    main(request["arguments"], prog_name="ap-mcp")
 
 
 def serve() -> None:
@@ -46,11 +46,11 @@ def serve() -> None:
             importlib.import_module(module.name)
     gc.freeze()
     for line in sys.stdin:
-        told = json.loads(line)
-        terminal = os.open(told["terminal"], os.O_RDWR | os.O_NOCTTY)
+        request = json.loads(line)
+        terminal = os.open(request["terminal"], os.O_RDWR | os.O_NOCTTY)
         process = os.fork()
         if not process:
-            become(told, terminal)
+            become(request, terminal)
         os.close(terminal)
         sys.stdout.write(f"{process}\n")
         sys.stdout.flush()

@@ -100,7 +100,7 @@ async def _prepare_upgrades(agent: Agent) -> None:
 
 
 class Person:
-    """Sits at the client: reads what a form says, and types what they are told to type, or something else."""
+    """Sits at the client: reads what a form says, and types what the form asks for, or something else."""
 
     def __init__(self, action: Action = "accept", typed: str | None = None) -> None:
         self.action = action

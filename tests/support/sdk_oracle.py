@@ -118,7 +118,7 @@ class Sdk:
         return found
 
     def close(self) -> None:
-        """Let go of the SDK's threads."""
+        """Release the SDK's threads."""
         self.client.close()
         self.client.get_http_client().executor.shutdown()
 
@@ -180,7 +180,7 @@ def differences(ours: Wire, theirs: Wire) -> dict[str, str]:
 
 
 def form_file(name: str, content: bytes) -> Any:
-    """Return a file for the SDK's multipart bodies; it takes only what looks like a file opened for reading."""
+    """Return a file for the SDK's multipart bodies; it takes only what behaves like a file opened for reading."""
     from huaweicloudsdkcore.http.formdata import FormFile
 
     class Archive(BytesIO):
