@@ -272,7 +272,7 @@ async def test_no_secret_is_told_when_our_own_code_stumbles(
             async with watched(tmp_path, lookout, prepared, Meddling(unchecked(prepared.state), Planter())) as agent:
                 for tool in tools:
                     lookout.look(f"{place} {tool}", await leaving(agent, await agent.run(tool, calls[tool])))
-        assert any("stumbled: ValueError" in message for message in caplog.messages), place
+        assert any("failed: ValueError" in message for message in caplog.messages), place
         caplog.clear()
 
 

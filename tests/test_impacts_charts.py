@@ -423,7 +423,7 @@ def test_usual_versions_are_understood(version: str) -> None:
 
 
 @given(content=st.binary(max_size=600), zipped=st.booleans())
-def test_no_bytes_make_the_reader_stumble(content: bytes, *, zipped: bool) -> None:
+def test_no_bytes_make_the_reader_fail(content: bytes, *, zipped: bool) -> None:
     with pytest.raises(NoChart):
         chart_in(gzip.compress(content) if zipped else content)
 

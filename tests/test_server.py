@@ -238,11 +238,11 @@ async def test_a_masked_value_that_comes_back_is_refused(tmp_path: Path, values:
 async def test_a_mistake_of_ours_is_reported_plainly_and_its_details_go_to_the_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def stumble(*_: Any, **__: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("inner detail")
 
     async with connected(tmp_path) as agent:
-        monkeypatch.setattr("ap_mcp.gateway.bind", stumble)
+        monkeypatch.setattr("ap_mcp.gateway.bind", fail)
         with caplog.at_level(logging.ERROR):
             said = await agent.fail("list_charts")
         assert said.startswith("list_charts: an error in ap-mcp itself")

@@ -295,13 +295,13 @@ def test_a_failure_in_the_middle_changes_nothing(store: ConsentFile) -> None:
     asked = question()
     store.ask(asked)
 
-    def stumble() -> None:
+    def fail() -> None:
         with store.database.transaction() as db:
             db.execute("DELETE FROM questions")
             db.execute("SELECT * FROM nowhere")
 
     with pytest.raises(ApprovalsUnusable, match="no such table"):
-        stumble()
+        fail()
     assert store.find(asked.code) == Asked(asked)
 
 
