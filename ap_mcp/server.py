@@ -105,9 +105,14 @@ class Autopilot:
         self._views.append(self._view(rights))
         return self._views[-1]
 
-    def reads(self, view: View) -> Reads:
-        """Return a new look at the cloud, under the policy of a view."""
-        return Reads(self.gateway, self.catalog, view.rights.policy)
+    def reads(self, view: View, cluster: str | None = None) -> Reads:
+        """Return a new look at the cloud, under the policy of a view.
+
+        Args:
+            view: of the principal.
+            cluster: the id of the cluster that a person was asked about, if the call comes back with their answer.
+        """
+        return Reads(self.gateway, self.catalog, view.rights.policy, cluster)
 
     async def call(
         self,
@@ -140,7 +145,7 @@ class Autopilot:
         tool = view.toolbox.find(name)
         tool.check(arguments)
         decision = view.guard.decided_at_once(tool.subject(arguments), trying=tool.tries(arguments))
-        reads = self.reads(view)
+        reads = self.reads(view, view.guard.cluster_asked_about(caller))
         plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
         if decision is None:
             decision = await reads.decided(plan.subject, plan.arguments.get(CLUSTER))

@@ -105,6 +105,10 @@ class Guard:
             self._refuse_if_off(subject.tool, decision)
         return decision
 
+    def cluster_asked_about(self, caller: Caller) -> str | None:
+        """Return the id of the cluster of a question that comes back with its answer; None if none does."""
+        return self.confirmer().cluster_asked_about(caller) if caller.state is not None else None
+
     async def consent(
         self, decision: Decision, request: "Request", caller: Caller, look_again: "LookAgain"
     ) -> "Consent | AskBack":
