@@ -23,6 +23,8 @@ ANY_ID = "3d7c0a52-5c1e-11ef-9a41-0255ac100d01"
 RELEASE = {"cluster_id": TEAM_SANDBOX, "namespace": "default", "name": "cache", "chart_id": REDIS, "version": "18.6.1"}
 WRONG = {"string": 7, "integer": "7", "boolean": "yes", "array": "x", "object": [1]}
 """For each type a value of another."""
+FITTING = ("v1.31", "abcd", "Friday")
+"""For each pattern of a spec a text that fits it."""
 HOSTILE = (
     *("a/b", "/", "//", "a/../b", "../../x", "%2f", "%2F..%2F", "%2e%2e", "%", "a b", " ", "a\x00b", "a\r\nHost: x"),
     *("\t", "\x7f", "\u202e", "é", "a?x=1", "a#b", ";a", "a\\b", "*", "{project_id}", "@", ":", "x" * 5000),
@@ -37,7 +39,7 @@ def good(schema: Mapping[str, Any], name: str = "") -> Any:
     if "enum" in schema:
         return schema["enum"][0]
     if schema["type"] == "string":
-        return next(value for value in ("v1.31", "abcd") if re.search(schema.get("pattern", ""), value))
+        return next(value for value in FITTING if re.search(schema.get("pattern", ""), value))
     made = {"integer": schema.get("minimum", 1), "boolean": True, "object": {"k": "v"}}
     return [good(schema["items"])] if schema["type"] == "array" else made[schema["type"]]
 

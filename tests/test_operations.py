@@ -1,4 +1,4 @@
-"""Each of the 50 operations end to end: an MCP client, our server, signed requests, and what became of the account."""
+"""Each operation end to end: an MCP client, our server, signed requests, and what became of the account."""
 
 import hashlib
 import json

@@ -14,7 +14,7 @@ from ap_mcp.guard.consent import FIELD
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.archives import build_chart
-from ap_mcp.simulator.chart_seed import REDIS
+from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, EIP_ID, PAYMENTS_PROD, SEARCH_DEV, SUBNET_IDS, TEAM_SANDBOX
 from ap_mcp.simulator.world import World
 
@@ -30,6 +30,27 @@ _LONG_ENOUGH = 300
 _made: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = []
 """The account and the calls, once some test has needed them."""
 Action: TypeAlias = Literal["accept", "decline", "cancel"]
+
+
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "update_cluster": {"eni_subnet_ids": [SUBNET_IDS[0]]},
+    "delete_cluster": {"delete_obs": "skip"},
+    "get_cluster_certificate": {"cluster_id": SEARCH_DEV},
+    "set_cluster_public_access": {"cluster_id": SEARCH_DEV},
+    "delete_cluster_tags": {"keys": ["team"]},
+    "update_addon": {"values": {"flavor": {"replicas": 5}}},
+    "upgrade_cluster": {"batch_size": 20},
+    "upload_chart": {"skip_lint": True},
+    "update_chart": {"skip_lint": True},
+    "delete_chart": {"chart_id": PAYMENTS_API},
+    "create_release": {"no_hooks": True},
+    "update_release": {"recreate": True},
+    "delete_release": {"namespace": "search", "name": "search-api"},
+}
+"""What makes of the good call of a guarded tool another one, which a person could be asked about as well.
+
+Where that takes more than other arguments, `another_call` of `consenting.py` sees to it.
+"""
 
 
 async def guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
