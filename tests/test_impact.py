@@ -474,7 +474,7 @@ async def test_the_entry_of_a_list_is_found_by_the_id_that_the_call_names_and_an
         impact = await generic(Case(operation, given, "disrupt", read, lambda: NOW))
         assert (impact.name, dict(impact.facts)["to"]) == ("w1", "v1.31")
         assert impact.stable["to"] == "v1.31"
-        with pytest.raises(CallRefused, match="list_upgrade_workflows shows no entry w2"):
+        with pytest.raises(CallRefused, match="list_upgrade_workflows shows no upgrade_workflow_id w2"):
             await generic(Case(operation, {**given, "upgrade_workflow_id": "w2"}, "disrupt", read, lambda: NOW))
 
 

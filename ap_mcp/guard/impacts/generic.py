@@ -123,7 +123,7 @@ def _thing(case: Case, body: Any) -> Any:
     wanted = case.arguments[target.argument]
     entry = next((each for each in items(body, target.item.list) if get(each, target.item.id) == wanted), None)
     if entry is None:
-        raise refused(f"{target.read} shows no entry {word(wanted)}", f"{target.read} shows what there is.")
+        raise refused(f"{target.read} shows no {target.argument} {word(wanted)}", f"{target.read} shows what there is.")
     return entry
 
 
