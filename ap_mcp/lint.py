@@ -277,7 +277,8 @@ def _settings(operation: Operation, target: Target) -> Iterator[str]:
         return
     if operation.body is None or operation.content_type != JSON:
         raise SpecError(f"{operation.id}: target: it sends no JSON that could replace settings")
-    yield from (target.settings + leaf for leaf in _leaves(operation, operation.body, ""))
+    leaves = (leaf for leaf in _leaves(operation, operation.body, "") if leaf not in operation.unsupported)
+    yield from (target.settings + leaf for leaf in leaves)
 
 
 def _consequence_problems(operation: Operation) -> Iterator[str]:
