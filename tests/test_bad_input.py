@@ -171,9 +171,10 @@ MORE: dict[str, dict[str, Any]] = {
 
 def enough(operation: Operation) -> dict[str, Any]:
     """Arguments of a good call: those that are required, and the first of those of which one is."""
-    one = next(iter((operation.constraints or {}).get("anyOf", ())), {}).get("required", ())
+    choices = [each.get("required", []) for each in (operation.constraints or {}).get("anyOf", [])]
     shown = input_schema(operation)["properties"]
-    return required(operation) | {name: good(shown[name], name) for name in one} | MORE.get(operation.id, {})
+    chosen = {name: good(shown[name], name) for name in (choices[0] if choices else [])}
+    return required(operation) | chosen | MORE.get(operation.id, {})
 
 
 def path_arguments() -> list[tuple[str, str, str]]:
