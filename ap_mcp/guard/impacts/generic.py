@@ -46,10 +46,10 @@ _VERSIONS = ("/spec/version", "/version", "/chart_version")
 
 async def generic(case: Case) -> Impact:
     """Say what is acted on, what changes there and what follows, from the reads and sentences that the spec names."""
-    looks = _looks(case)
-    answers = await gather(case, **looks)
-    cluster = answers.needed("cluster") if "cluster" in looks else None
-    thing = _thing(case, answers.needed("thing")) if "thing" in looks else None
+    reads = _reads(case)
+    answers = await gather(case, **reads)
+    cluster = answers.needed("cluster") if "cluster" in reads else None
+    thing = _thing(case, answers.needed("thing")) if "thing" in reads else None
     found = _following(case)
     draft = Draft(case, _name(case, thing, cluster), _sentence(case, found))
     if thing is not None:
@@ -61,7 +61,7 @@ async def generic(case: Case) -> Impact:
         for label, pointer in target.facts.items():
             _fact(draft, label, get(seen, pointer))
         if target.settings is not None:
-            about_settings(draft, target, seen, _sent(case, looks, answers))
+            about_settings(draft, target, seen, _sent(case, reads, answers))
     _about_arguments(draft)
     for each in found:
         draft.goes += each.goes
@@ -72,20 +72,20 @@ async def generic(case: Case) -> Impact:
     return draft.impact()
 
 
-def _looks(case: Case) -> dict[str, Look]:
+def _reads(case: Case) -> dict[str, Look]:
     """Return the reads to make, each once: the cluster, the thing in it, and what the request is filled in with."""
-    looks = {}
+    reads = {}
     target = case.operation.target
     if case.cluster_id:
-        looks["cluster"] = look(CLUSTER_READ, cluster_id=case.cluster_id)
+        reads["cluster"] = look(CLUSTER_READ, cluster_id=case.cluster_id)
     if target and not (target.read == CLUSTER_READ and case.cluster_id):
         taken = load_catalog()[target.read].arguments
-        looks["thing"] = look(target.read, **{name: value for name, value in case.arguments.items() if name in taken})
+        reads["thing"] = look(target.read, **{name: value for name, value in case.arguments.items() if name in taken})
     if target and target.settings is not None:
         for read in _fills(case).values():
-            if read not in looks.values():
-                looks[f"fill {len(looks)}"] = read
-    return looks
+            if read not in reads.values():
+                reads[f"fill {len(reads)}"] = read
+    return reads
 
 
 def _fills(case: Case) -> dict[str, Look]:
@@ -99,12 +99,12 @@ def _fills(case: Case) -> dict[str, Look]:
     }
 
 
-def _sent(case: Case, looks: Mapping[str, Look], answers: Answers) -> Any:
+def _sent(case: Case, reads: Mapping[str, Look], answers: Answers) -> Any:
     """Return the JSON that the call would send."""
-    reads = _fills(case)
+    sources = _fills(case)
     filled = {}
     for fill in case.operation.fill:
-        name = next(each for each, read in looks.items() if read == reads[fill.pointer])
+        name = next(each for each, read in reads.items() if read == sources[fill.pointer])
         with suppress(LookupError):  # The gateway refuses the call if the caller gave no value for it either.
             filled[fill.pointer] = fill.take(answers.needed(name))
     body = bind(case.operation, case.arguments, project_id="-", filled=filled).body
