@@ -234,6 +234,7 @@ def another_call(scene: Scene) -> dict[str, Any]:
         "rollback_addon": _another_rollback,
         "retry_upgrade": _another_failure,
         "cancel_upgrade_workflow": _another_workflow,
+        "delete_job_record": _another_job,
     }
     more = made[scene.tool](world) if scene.tool in made else OTHERWISE[scene.tool]
     scene.begin()
@@ -277,6 +278,11 @@ def _another_failure(world: World) -> dict[str, Any]:
 def _another_workflow(world: World) -> dict[str, Any]:
     opened = next(each for each in world.table(WORKFLOWS).values() if get(each, "/status/phase") == "Init")
     return {"upgrade_workflow_id": _copy(world, WORKFLOWS, opened)}
+
+
+def _another_job(world: World) -> dict[str, Any]:
+    failed = next(each for each in world.table("jobs").values() if get(each, "/status/phase") == "Failed")
+    return {"job_id": _copy(world, "jobs", failed)}
 
 
 def _copy(world: World, table: str, row: Mapping[str, Any], **changes: Any) -> str:

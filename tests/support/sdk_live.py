@@ -104,12 +104,15 @@ class LiveSdk:
 @contextmanager
 def live_sdk(app: Simulator | None = None, **settings: Any) -> Iterator[LiveSdk]:
     """Serve a simulator and point the SDK at it."""
+    from huaweicloudsdkcce.v3 import ListAutopilotUpgradePlansResponse
     from huaweicloudsdkcore.auth.credentials import Credentials
 
     served = app or simulate()
     with running(served) as base_url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setattr(Credentials, "_CACHE", {})  # projects that it looked up before
+        # The kind of this answer is List, and the SDK's list types read a lone entry too.
+        patch.setitem(ListAutopilotUpgradePlansResponse.openapi_types, "items", "list[UpgradePlan]")
         sdk = LiveSdk(served, base_url, **settings)
         try:
             yield sdk
@@ -127,6 +130,13 @@ def read_everything(sdk: LiveSdk) -> None:
     for chart in sdk.call("list_charts").body:
         for operation in reads_with("chart_id"):
             sdk.call(operation, chart_id=chart.id)
+    _read_records(sdk)
+
+
+def _read_records(sdk: LiveSdk) -> None:
+    """Read the record of each job."""
+    for job in sdk.call("list_jobs").body:
+        sdk.call("get_job_record", job_id=job.metadata.uid)
 
 
 def reads_with(*parameters: str) -> list[str]:
