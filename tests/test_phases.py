@@ -21,6 +21,8 @@ ELSEWHERE = ("simulator", "kubernetes")
 """Parts of the package that make or read other phases than those of the Autopilot API."""
 OURS = {
     ("guard/impacts/base.py", "unknown"): "a part of an impact",
+    ("specs/__init__.py", "unknown"): "a part of an impact",
+    ("lint.py", "unknown"): "a part of an impact",
     ("rules/upgrades.py", "unknown"): "our verdict on a state that is not reported",
     ("rules/upgrades.py", "running"): "our verdict",
     ("summaries/jobs.py", "running"): "our verdict",

@@ -13,6 +13,7 @@ import yaml
 from agent import Agent, text_of
 from mcp_types import CallToolResult, ResourceLink, TextResourceContents
 
+from ap_mcp.schemas import is_required
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import PAYMENTS_API
@@ -27,6 +28,7 @@ from ap_mcp.simulator.constants import (
     TEAM_SANDBOX,
     VPC_ID,
 )
+from ap_mcp.specs import Operation, load_catalog
 
 MARK = "c4naryC4nary"
 """In every planted secret, and in nothing else."""
@@ -178,61 +180,74 @@ class Meddling(httpx.AsyncBaseTransport):
 def harmless_calls(state: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     """Return good calls of the tools that are never guarded, on the account of `guarded_account`.
 
+    An operation that takes only what `usual_arguments` knows needs no line of its own.
+
     Args:
         state: of the account.
         folder: charts to upload go there.
     """
     tables = state["tables"]
-    addon = next(uid for uid, row in tables["addons"].items() if row["spec"]["clusterID"] == SEARCH_DEV)
-    workflow = next(iter(tables["upgrade_workflows"].values()))
     (folder / CHART).write_bytes(
         build_chart("canary", {"Chart.yaml": "apiVersion: v2\nname: canary\nversion: 1.0.0\n"})
     )
-    shop, release = {"cluster_id": SHOP_PROD}, {"cluster_id": PAYMENTS_PROD, "namespace": "payments"}
-    search, api = {"cluster_id": SEARCH_DEV}, {"chart_id": PAYMENTS_API}
-    task = next(row for row in tables["upgrade_tasks"].values() if row["status"]["phase"] == "Failed")
-    check = next(row for row in tables["prechecks"].values() if row["spec"]["clusterID"] == SHOP_PROD)
-    subnets = {"vpc_id": VPC_ID, "subnet_id": HOST_SUBNET_ID, "eni_subnet_ids": list(SUBNET_IDS[:1])}
-    return {
+    usual = usual_arguments(tables)
+    of_search, at_payments = {"cluster_id": SEARCH_DEV}, {"cluster_id": PAYMENTS_PROD}
+    release = {**at_payments, "namespace": "payments", "name": "payments-api"}
+    workflow = next(iter(tables["upgrade_workflows"].values()))["spec"]["clusterID"]
+    subnets: dict[str, Any] = {"vpc_id": VPC_ID, "subnet_id": HOST_SUBNET_ID, "eni_subnet_ids": list(SUBNET_IDS[:1])}
+    special: dict[str, dict[str, Any]] = {
         "list_clusters": {"with_addons": True},
-        "get_cluster": {**shop, "with_addons": True},
-        "get_job": {"job_id": tables["clusters"][LEGACY_IMPORT]["status"]["jobID"]},
-        "get_cluster_endpoints": search,
-        "list_addons": search,
-        "get_addon": {**search, "addon_id": addon},
+        "get_cluster": {"cluster_id": SHOP_PROD, "with_addons": True},
+        "get_cluster_endpoints": of_search,
+        "list_addons": of_search,
+        "get_addon": {**of_search, "addon_id": usual["addon_id"]},
         "list_addon_templates": {"template_name": "log-agent"},
-        "get_upgrade_info": shop,
-        "list_upgrade_paths": {},
-        "get_upgrade_feature_gates": {},
-        "get_precheck": {**shop, "task_id": check["metadata"]["uid"]},
-        "list_prechecks": shop,
-        "get_upgrade_task": {"cluster_id": PAYMENTS_PROD, "task_id": task["metadata"]["uid"]},
-        "list_upgrade_tasks": {"cluster_id": PAYMENTS_PROD},
-        "get_upgrade_workflow": {
-            "cluster_id": workflow["spec"]["clusterID"],
-            "upgrade_workflow_id": workflow["metadata"]["uid"],
-        },
-        "list_upgrade_workflows": {"cluster_id": workflow["spec"]["clusterID"]},
-        "list_backups": shop,
-        "get_quotas": {},
-        "get_chart_quota": {},
-        "list_charts": {},
-        "get_chart": api,
-        "get_chart_values": api,
-        "download_chart": api,
-        "list_releases": release,
-        "get_release": {**release, "name": "payments-api"},
-        "get_release_history": {**release, "name": "payments-api"},
-        "assess_upgrade": {"cluster_id": SHOP_PROD},
-        "wait_for": {"kind": "job", "id": tables["clusters"][LEGACY_IMPORT]["status"]["jobID"], "wait_s": 0},
+        "get_upgrade_task": {**at_payments, "task_id": _failed_upgrade(tables)},
+        "list_upgrade_tasks": at_payments,
+        "get_upgrade_workflow": {"cluster_id": workflow, "upgrade_workflow_id": usual["upgrade_workflow_id"]},
+        "list_upgrade_workflows": {"cluster_id": workflow},
+        "list_releases": {name: release[name] for name in ("cluster_id", "namespace")},
+        "get_release": release,
+        "get_release_history": release,
         "create_cluster": {"name": "canary-one", **subnets},
         "install_addon": {"cluster_id": TEAM_SANDBOX, "template_name": "log-agent"},
-        "run_precheck": {**shop, "target_version": "v1.29.13-r0"},
-        "backup_cluster": search,
+        "run_precheck": {"cluster_id": SHOP_PROD, "target_version": "v1.29.13-r0"},
+        "backup_cluster": of_search,
         "run_postcheck": {"cluster_id": CHECKOUT_STAGING},
         "create_upgrade_workflow": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31"},
+        "delete_maintenance_window": at_payments,
         "add_cluster_tags": {"cluster_id": TEAM_SANDBOX, "tags": {"team": "canaries"}},
     }
+    composed: dict[str, dict[str, Any]] = {
+        "assess_upgrade": {"cluster_id": SHOP_PROD},
+        "wait_for": {"kind": "job", "id": usual["job_id"], "wait_s": 0},
+    }
+    harmless = [each for each in load_catalog().values() if not each.guarded]
+    return composed | {each.id: special.get(each.id) or _usual_call(each, usual) for each in harmless}
+
+
+def usual_arguments(tables: Mapping[str, Any]) -> dict[str, str]:
+    """Return, by the name of an argument, what an operation can be called with that needs nothing particular."""
+    addon = next(uid for uid, row in tables["addons"].items() if row["spec"]["clusterID"] == SEARCH_DEV)
+    check = next(uid for uid, row in tables["prechecks"].items() if row["spec"]["clusterID"] == SHOP_PROD)
+    return {
+        "cluster_id": SHOP_PROD,
+        "chart_id": PAYMENTS_API,
+        "job_id": tables["clusters"][LEGACY_IMPORT]["status"]["jobID"],
+        "addon_id": addon,
+        "task_id": check,
+        "upgrade_workflow_id": next(iter(tables["upgrade_workflows"])),
+    }
+
+
+def _usual_call(operation: Operation, usual: Mapping[str, str]) -> dict[str, Any]:
+    needed = [name for name, argument in operation.arguments.items() if is_required(operation, argument)]
+    assert set(needed) <= usual.keys(), f"give harmless_calls a good call of {operation.id}"
+    return {name: usual[name] for name in needed}
+
+
+def _failed_upgrade(tables: Mapping[str, Any]) -> str:
+    return next(str(uid) for uid, row in tables["upgrade_tasks"].items() if row["status"]["phase"] == "Failed")
 
 
 async def leaving(agent: Agent, result: CallToolResult) -> str:
