@@ -144,10 +144,11 @@ class Autopilot:
         view = self.view(caller.principal)
         tool = view.toolbox.find(name)
         tool.check(arguments)
-        decision = view.guard.decided_at_once(tool.subject(arguments), trying=tool.tries(arguments))
+        subject = tool.subject(arguments)
+        decision = view.guard.decided_at_once(subject, trying=tool.tries(arguments))
         reads = self.reads(view, view.guard.cluster_asked_about(caller))
         plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
-        if decision is None:
+        if decision is None or plan.subject != subject:
             decision = await reads.decided(plan.subject, plan.arguments.get(CLUSTER))
         if plan.answer is not None and isinstance(decision, Allow):
             return await plan.answer()
