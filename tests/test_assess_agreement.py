@@ -52,7 +52,7 @@ ODD_LISTS: tuple[Any, ...] = (None, "nothing", {"metadata": {}}, 7, [None, "x", 
 GOOD: dict[str, Any] = {"wanted": "v1.31", "phase": "Available", "name": "checkout-staging", "uid": CHECKOUT_STAGING}
 GOOD |= {"status": AS_IT_IS, "release": "v1.29.8", "targets": [NEXT_MINOR, TARGET], "list_prechecks": AS_IT_IS}
 GOOD |= {"list_upgrade_tasks": AS_IT_IS, "fails": "", "addon": "running", "addon_version": "1.30.29"}
-ODD: dict[str, Sequence[Any]] = {
+UNEXPECTED: dict[str, Sequence[Any]] = {
     "wanted": (TARGET, None, NEXT_MINOR, "v1.33", "v1.29", "", "latest"),
     "phase": ("Upgrading", "Error", "", None),
     "name": ("", None, "\u200b"),
@@ -68,15 +68,17 @@ ODD: dict[str, Sequence[Any]] = {
 }
 
 
-def mostly(good: Mapping[str, Any], odd: Mapping[str, Sequence[Any]], most: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw something good in which some things are odd."""
-    change = st.sampled_from([(name, value) for name, values in odd.items() for value in values])
+def mostly(
+    good: Mapping[str, Any], others: Mapping[str, Sequence[Any]], most: int
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw something good in which some values are replaced by others."""
+    change = st.sampled_from([(name, value) for name, values in others.items() for value in values])
     return st.lists(change, max_size=most).map(lambda changes: {**good, **dict(changes)})
 
 
 STATE = st.builds(
     lambda cluster, checks, tasks: {**cluster, "checks": checks, "tasks": tasks},
-    mostly(GOOD, ODD, 2),
+    mostly(GOOD, UNEXPECTED, 2),
     st.lists(mostly(GOOD_CHECK, ODD_CHECKS, 2), min_size=1, max_size=3),
     st.lists(mostly(GOOD_TASK, ODD_TASKS, 1), max_size=2),
 )
@@ -124,22 +126,22 @@ def _before(minutes: Any) -> Any:
     return -minutes if isinstance(minutes, int | float) else minutes
 
 
-@pytest.mark.parametrize("field", sorted(ODD))
+@pytest.mark.parametrize("field", sorted(UNEXPECTED))
 async def test_one_oddity_decides_for_the_assessment_as_it_does_for_the_guard(field: str) -> None:
-    for value in ODD[field]:
+    for value in UNEXPECTED[field]:
         await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [GOOD_TASK], field: value})
 
 
 async def test_one_odd_check_or_upgrade_decides_for_the_assessment_as_it_does_for_the_guard() -> None:
     assert await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": []}) == "go"
     for field, value in [(field, value) for field, values in ODD_CHECKS.items() for value in values]:
-        odd = {**GOOD_CHECK, field: value}
-        await _agree({**GOOD, "checks": [odd], "tasks": []})
-        await _agree({**GOOD, "checks": [{**GOOD_CHECK, "phase": "Failed"}, odd], "tasks": []})
+        unexpected = {**GOOD_CHECK, field: value}
+        await _agree({**GOOD, "checks": [unexpected], "tasks": []})
+        await _agree({**GOOD, "checks": [{**GOOD_CHECK, "phase": "Failed"}, unexpected], "tasks": []})
     for field, value in [(field, value) for field, values in ODD_TASKS.items() for value in values]:
-        odd = {**GOOD_TASK, field: value}
-        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [odd]})
-        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [odd, {**GOOD_TASK, "phase": "Running"}]})
+        unexpected = {**GOOD_TASK, field: value}
+        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [unexpected]})
+        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [unexpected, {**GOOD_TASK, "phase": "Running"}]})
 
 
 def test_an_assessment_says_go_exactly_when_the_guard_does_not_refuse_the_upgrade() -> None:

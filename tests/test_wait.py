@@ -65,7 +65,7 @@ async def test_looks_become_rarer_and_end_with_the_deadline(tmp_path: Path) -> N
         assert (ended["ended"], ended["verdict"], ended["waited"]) == (False, "running", "40 s")
         assert ended["summary"].startswith("Still running after 40 s; call wait_for again. CreateCluster is running")
         known = {**arguments, "cluster_id": ML_BATCH}
-        assert ended["next"] == [{"tool": WAIT_FOR, "arguments": known, "why": "waits on"}]
+        assert ended["next"] == [{"tool": WAIT_FOR, "arguments": known, "why": "waits longer"}]
         assert glass.slept[:4] == [2.5, 3.75, 5.625, 8.4375]
         assert max(glass.slept) <= 10
         assert sum(glass.slept) == 40

@@ -147,7 +147,7 @@ async def test_if_job_and_cluster_are_gone_nobody_can_tell_how_it_ended(seen: li
         await watch([*seen[:-1], gone, NO_CLUSTER], kind="job", cluster_id=ML_BATCH)
     said = str(caught.value)
     assert said.startswith("get_job failed: HTTP 404")
-    assert f'The cluster "{ML_BATCH}" that it was about is gone too' in said
+    assert f'The cluster "{ML_BATCH}" that it was about does not exist either' in said
     assert "cannot be known" in said
     assert "list_clusters" in said
 
@@ -296,7 +296,7 @@ async def test_a_workflow_in_which_nothing_runs_ends_the_wait_with_what_comes_ne
         wait = {"kind": "upgrade_workflow", "id": workflow["upgrade_workflow_id"], "cluster_id": CHECKOUT_STAGING}
         idle = await agent.call(WAIT_FOR, **wait)
         assert (idle["ended"], idle["verdict"], idle["found"]["verdict"]) == (False, "idle", "idle")
-        assert idle["summary"].startswith("Nothing is under way, so waiting on changes nothing: ")
+        assert idle["summary"].startswith("Nothing is under way, so waiting longer changes nothing: ")
         assert [each["tool"] for each in idle["next"]] == ["run_precheck"]
         assert glass.slept == []
 

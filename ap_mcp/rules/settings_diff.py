@@ -120,7 +120,7 @@ def starred(values: Any) -> list[str]:
 
 
 def hidden_in_both(before: Any, after: Any) -> list[str]:
-    """List the settings that look the same only because what they hold, or what they are called, is masked in both."""
+    """List the settings that seem equal only because their content, or their name, is masked in both."""
     hidden = {way: value for way, value in _leaves((), before) if _is_hidden(way, value)}
     return [_path(way) for way, value in _leaves((), after) if way in hidden and _same(hidden[way], value)]
 
