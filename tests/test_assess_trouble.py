@@ -125,7 +125,7 @@ async def test_a_cluster_that_cannot_be_read_is_no_assessment_but_an_error(ready
 
 
 @pytest.mark.parametrize("operation", ["get_cluster", *DECIDING, *ASIDE, "list_addon_templates"])
-async def test_odd_answers_never_break_an_assessment(ready: Scene, operation: str) -> None:
+async def test_unexpected_answers_never_break_an_assessment(ready: Scene, operation: str) -> None:
     for unexpected in UNEXPECTED:
         ready.bent[operation] = partial(instead, unexpected)
         found = await ready.assess("v1.31")

@@ -218,7 +218,7 @@ async def test_only_the_versions_that_run_on_a_cluster_are_listed_the_newest_sta
         every = await agent.call("list_addon_templates", template_name="nginx-ingress")
         fit = await agent.call("list_addon_templates", template_name="nginx-ingress", cluster_id="payments-prod")
         catalogue = await agent.call("list_addon_templates", cluster_id=SHOP_PROD)
-        unknown = await agent.fail("list_addon_templates", cluster_id="nobody")
+        unknown = await agent.fail("list_addon_templates", cluster_id="missing")
     assert [each["version"] for each in every["versions"]] == ["3.0.8", "2.6.32", "2.6.0", "2.1.5", "4.0.3"]
     assert [each["version"] for each in fit["versions"]] == ["3.0.8", "2.6.32", "2.6.0", "4.0.3"]
     assert fit["summary"] == "nginx-ingress: 4 versions that run on v1.30; the newest stable one is 3.0.8."

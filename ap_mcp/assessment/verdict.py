@@ -42,7 +42,7 @@ CHANGES = (UPGRADE, "run_precheck", "update_addon", "backup_cluster", "run_postc
 WHERE = 80
 """Characters that say where a check found something; get_precheck shows all."""
 SHORT = timedelta(minutes=10)
-"""A check that counts no longer than this may have expired when somebody has agreed to the upgrade."""
+"""A check that counts no longer than this may have expired when a person has agreed to the upgrade."""
 ACCEPTED = "skip_items only if a person accepts those risks; else fix them and leave it out"
 
 

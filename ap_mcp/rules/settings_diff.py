@@ -115,7 +115,7 @@ def shown(value: Any) -> str:
 
 
 def starred(values: Any) -> list[str]:
-    """List the settings that hold only asterisks: a secret that somebody hid, which must not be sent as its value."""
+    """List the settings that hold only asterisks: a secret that was hidden, which must not be sent as its value."""
     return [_path(way) for way, value in _leaves((), values) if _is_starred(value)]
 
 
