@@ -97,7 +97,7 @@ async def test_an_open_workflow_is_reported_and_one_that_is_over_is_not(ready: S
         (CallRefused("no"), "a rule of the operator forbids it"),
     ],
 )
-async def test_what_could_not_be_read_is_said_and_never_let_go_if_it_decides(
+async def test_what_could_not_be_read_is_said_and_blocks_if_it_decides(
     ready: Scene, operation: str, error: ApMcpError, said: str
 ) -> None:
     ready.failing[operation] = error

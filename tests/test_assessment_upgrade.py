@@ -55,7 +55,7 @@ async def test_a_version_that_runs_already_is_up_to_date_and_what_else_is_offere
     assert found.summary.endswith(f"It can go to v1.29.13-r0, v1.30.10-r0, {TARGET}.")
 
 
-async def test_there_is_no_way_back_to_an_older_version() -> None:
+async def test_a_cluster_cannot_go_back_to_an_older_version() -> None:
     found = await Scene().assess("v1.28")
     assert found.blockers == [f"It runs {NOW}; it cannot go back to v1.28."]
     assert (found.verdict, found.next) == ("not_yet", [])

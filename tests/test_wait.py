@@ -173,7 +173,7 @@ async def test_what_was_gone_before_is_reported_with_a_doubt(tmp_path: Path) -> 
         assert "No cluster is called" in await agent.fail(WAIT_FOR, kind="cluster", id="serch-dev", until="deleted")
 
 
-async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: Path) -> None:
+async def test_what_does_not_exist_is_the_clouds_error_with_the_next_step(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         said = await agent.fail(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV)
         assert said.startswith("get_addon failed: HTTP 404")

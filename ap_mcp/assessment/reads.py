@@ -24,7 +24,7 @@ TITLE = "Assess an upgrade"
 DESCRIPTION = "Says whether a cluster can be upgraded now, what blocks it, and which calls to make, in order."
 CLUSTER, TARGET = "cluster_id", "target_version"
 FIRST = "get_cluster"
-"""Read before the others: without the cluster nothing can be said, and rules may go by its name and tags."""
+"""Read before the others: without the cluster nothing can be said, and rules may depend on its name and tags."""
 READS = (
     *("get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates", "list_prechecks"),
     *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
