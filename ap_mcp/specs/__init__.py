@@ -126,7 +126,7 @@ class Consequence:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """An argument that is not sent: what it names is read with another operation, for the summary to go by."""
+    """An argument that is not sent: what it names is read with another operation, for the summary to use."""
 
     argument: str
     operation: str
@@ -182,7 +182,7 @@ class Operation:
     """One documented operation, which is one tool; equal to itself only, so that what is made of it can be kept.
 
     Attributes:
-        changes: what rules go by and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
+        changes: what rules use and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
         limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
         answers_with_file: its answer goes to a file and never into the conversation.
     """

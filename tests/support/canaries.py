@@ -1,4 +1,4 @@
-"""Plants secrets wherever the cloud or a caller can have one, and looks for them in whatever leaves."""
+"""Plants secrets wherever the cloud or a caller can have one, and searches for them in whatever leaves."""
 
 import base64
 import json
@@ -152,7 +152,7 @@ class Planter:
 
 @dataclass
 class Meddling(httpx.AsyncBaseTransport):
-    """Leads into a simulator, and changes its good answers on their way back.
+    """Leads into a simulator, and changes its good answers.
 
     Attributes:
         change: makes another answer of one, always the same of the same.
@@ -260,28 +260,28 @@ async def leaving(agent: Agent, result: CallToolResult) -> str:
     return "\n".join(parts)
 
 
-class Lookout:
-    """Remembers where a secret was seen.
+class Leaks:
+    """Remembers where a secret was found.
 
     Attributes:
         also: further secrets, such as tokens that were issued.
     """
 
     def __init__(self) -> None:
-        self.leaks: dict[str, list[str]] = {}
+        self.found: dict[str, list[str]] = {}
         self.also: set[bytes] = set()
 
-    def look(self, where: str, *everything: str | bytes) -> None:
-        """Look for secrets."""
+    def check(self, where: str, *everything: str | bytes) -> None:
+        """Search for secrets."""
         for data in everything:
-            if found := secrets_found(data, *self.also):
-                self.leaks.setdefault(where, []).extend(found)
+            if secrets := secrets_found(data, *self.also):
+                self.found.setdefault(where, []).extend(secrets)
 
-    def look_below(self, folder: Path, except_for: Collection[str] = ()) -> None:
-        """Look into all files below a folder, but not into those that are made for secrets."""
+    def check_below(self, folder: Path, except_for: Collection[str] = ()) -> None:
+        """Search all files below a folder, but not those that are made for secrets."""
         for path in folder.rglob("*"):
             if path.is_file() and not {path.name, path.parent.name} & set(except_for):
-                self.look(str(path.relative_to(folder)), path.read_bytes())
+                self.check(str(path.relative_to(folder)), path.read_bytes())
 
 
 @dataclass
@@ -316,31 +316,33 @@ def refusals(request: httpx.Request = NOTHING) -> list[tuple[int, Any]]:
     """Return status and body of all errors that repeat a request, and hold further secrets."""
     planter = Planter()
     sent = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
-    told = f"cannot accept {request.method} {request.url} with\n{sent}\n\n{request.content.decode('utf-8', 'replace')}"
+    echoed = (
+        f"cannot accept {request.method} {request.url} with\n{sent}\n\n{request.content.decode('utf-8', 'replace')}"
+    )
     prose = "\n".join(form(planter.secret()) for form in IN_TEXT)
     line = " ".join(form(planter.secret()) for form in IN_TEXT)
     objects = [form(planter.secret()) for form in IN_OBJECT]
     cut = json.dumps({"items": [*objects, *objects]})
     return [
-        (400, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": prose, "error_code": line}),
+        (400, {"errorCode": "CCE.01400001", "errorMessage": echoed, "reason": prose, "error_code": line}),
         (403, {"error_code": "APIGW.0302", "error_msg": prose, "request_id": line}),
-        (401, {"error": {"code": 401, "message": told, "title": line}}),
+        (401, {"error": {"code": 401, "message": echoed, "title": line}}),
         (
             500,
             {
                 "kind": "Status",
                 "status": "Failure",
                 "code": 500,
-                "message": f"{told} {json.dumps(objects)}",
-                "reason": told,
+                "message": f"{echoed} {json.dumps(objects)}",
+                "reason": echoed,
             },
         ),
         (404, {"message": {"headers": dict(request.headers), "objects": objects}}),
         (409, {"unknown": objects}),
-        (502, f"<html><title>Bad Gateway {line}</title><body>{told} {prose}</body></html>"),
-        (429, told + prose),
-        (200, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": line}),
+        (502, f"<html><title>Bad Gateway {line}</title><body>{echoed} {prose}</body></html>"),
+        (429, echoed + prose),
+        (200, {"errorCode": "CCE.01400001", "errorMessage": echoed, "reason": line}),
         (200, cut[: -len(MARK)]),
         (200, cut[: len(cut) // 2]),
-        (302, f"{told} {cut}"),
+        (302, f"{echoed} {cut}"),
     ]
