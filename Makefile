@@ -24,7 +24,7 @@ thorough: $(STAMP) ## run the tests that draw their cases, with many more of the
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n auto --dist loadfile -m hypothesis
 
 lowest: ## run all tests with the lowest versions that pyproject.toml allows, in an environment of their own
-	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install -q --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST) --resolution lowest-direct --editable . --group test
 	$(LOWEST)/bin/pytest -n auto --dist loadfile

@@ -11,13 +11,25 @@ from typing import Any
 
 from ap_mcp.errors import SpecError
 from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
-from ap_mcp.specs import CLUSTER, FILE, SUBJECTS, Argument, Catalog, Operation, Schema, read_catalog, specs_folder
+from ap_mcp.specs import (
+    CLUSTER,
+    FILE,
+    JSON,
+    SUBJECTS,
+    Argument,
+    Catalog,
+    Operation,
+    Schema,
+    Target,
+    read_catalog,
+    specs_folder,
+)
 from ap_mcp.specs.waits import ENTRY, PHASE_VERDICTS, Wait
 
 EXTENSION_ORDER = (
     *("effect", "effectWhen", "changes", "limits", "arguments", "unsupported", "fill", "context", "constraints"),
-    *("idempotent", "summary", "result", "options", "target", "reconcile", "deletion_options", "wait", "permission"),
-    *("reference", "note"),
+    *("idempotent", "summary", "result", "options", "target", "consequences", "reconcile", "deletion_options"),
+    *("wait", "permission", "reference", "note"),
 )
 KEY_ORDER = (
     *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
@@ -26,7 +38,7 @@ KEY_ORDER = (
     *("contentMediaType", "contentSchema", "readOnly", "const", "enum", "default", "examples", "format", "pattern"),
     *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems"),
     *("minProperties", "maxProperties", "items", "properties", "required", "additionalProperties"),
-    *("if", "then", "else", "$comment", "$defs"),
+    *("if", "then", "else", "happens", "goes", "stays", "unknown", "$comment", "$defs"),
 )
 FREE_ORDER = {
     *(
@@ -58,6 +70,7 @@ FREE_ORDER = {
     ),
 }
 UNSHOWABLE = {"oneOf", "anyOf", "allOf", "if", "$ref", "not"}
+COMBINING = {"allOf", "anyOf", "oneOf", "not", "if", "then", "else"}
 WORDS = re.compile(r"[a-z0-9]+")
 SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
 RUN = 6
@@ -136,6 +149,9 @@ def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
         _leaf_problems(operation),
         _rule_problems(operation),
         _link_problems(catalog, operation),
+        _target_problems(catalog, operation),
+        _consequence_problems(operation),
+        _source_problems(operation),
         _reconcile_problems(catalog, operation),
         _deletion_problems(operation),
         _wait_problems(catalog, operation),
@@ -271,11 +287,7 @@ def _type_of(operation: Operation, name: str) -> Any:
 
 
 def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
-    """Check what points to another operation: target, fill and context."""
-    if operation.target:
-        if operation.target.argument not in operation.arguments:
-            yield f"target: {operation.target.argument} is no argument"
-        yield from _missing_arguments(catalog, operation.target.read, set(operation.arguments), "target")
+    """Check what points to another operation: fill and context."""
     for fill in operation.fill:
         yield from _missing_arguments(catalog, fill.operation, set(fill.arguments), f"fill {fill.pointer}")
         yield from _stray_arguments(operation, fill.arguments, f"fill {fill.pointer}")
@@ -292,6 +304,63 @@ def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
     if operation.effect != "read":
         ours = [*(each.argument for each in operation.context), *operation.options]
         yield from (f"argument {each}: {operation.id} does more than read" for each in ours)
+
+
+def _target_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    """Check how the thing acted on is read, and what is shown of it."""
+    if not (target := operation.target):
+        return
+    if target.argument not in operation.arguments:
+        yield f"target: {target.argument} is no argument"
+    yield from _missing_arguments(catalog, target.read, set(operation.arguments), "target")
+    if read := catalog.get(target.read):
+        thing = ""
+        if target.item:
+            thing = f"{target.item.list}/0"
+            yield from _outside(read, thing + target.item.id, "target")
+        for pointer in (*target.facts.values(), *_settings(operation, target)):
+            yield from _outside(read, thing + pointer, "target")
+
+
+def _settings(operation: Operation, target: Target) -> Iterator[str]:
+    """Yield where in the thing each setting of the request body must stand, so that both can be compared."""
+    if target.settings is None:
+        return
+    if operation.body is None or operation.content_type != JSON:
+        raise SpecError(f"{operation.id}: target: it sends no JSON that could replace settings")
+    leaves = (leaf for leaf in _leaves(operation, operation.body, "") if leaf not in operation.unsupported)
+    yield from (target.settings + leaf for leaf in leaves)
+
+
+def _consequence_problems(operation: Operation) -> Iterator[str]:
+    """Check the sentences that a person reads before they agree, and the arguments they depend on."""
+    for each in operation.consequences:
+        if each.happens and not (each.happens.endswith(".") and len(SENTENCE_END.findall(each.happens)) == 1):
+            yield f"consequences: {each.happens!r} is not one sentence with a full stop"
+        for line in (*each.goes, *each.stays, *each.unknown):
+            if line.endswith("."):
+                yield f"consequences: {line!r} is a line of a list and ends without a full stop"
+        named = _named_in(each.condition or {})
+        if strange := sorted(named - operation.arguments.keys()):
+            yield f"consequences: {', '.join(strange)} is no argument of {operation.id}"
+    if operation.consequences and not operation.target:
+        yield "consequences: without a target the question cannot say what the call acts on"
+
+
+def _source_problems(operation: Operation) -> Iterator[str]:
+    """Find an operation of the API reference without the IAM action that the reference names for it."""
+    if operation.permission is None and not operation.reference.startswith("SDK "):
+        yield f"permission is missing: the API reference names one for section {operation.reference}"
+
+
+def _named_in(condition: Any) -> set[str]:
+    """Return the arguments that a condition over the flat arguments goes by."""
+    if isinstance(condition, list):
+        return set().union(*map(_named_in, condition))
+    if not isinstance(condition, Mapping):
+        return set()
+    inner = [value for key, value in condition.items() if key in COMBINING]
+    return {*condition.get("properties", {}), *condition.get("required", ())}.union(*map(_named_in, inner))
 
 
 def _reconcile_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:

@@ -6,7 +6,7 @@ from ap_mcp.finishing import Finishing
 from ap_mcp.guard.guarding import Guard
 from ap_mcp.guard.policy import Policy
 from ap_mcp.guard.policy_file import load_policy
-from ap_mcp.settings import Settings
+from ap_mcp.settings import Confirm, Settings
 from ap_mcp.toolbox import Toolbox
 
 
@@ -22,7 +22,7 @@ class Rights:
 
     policy: Policy
     toolsets: tuple[str, ...]
-    confirm: str
+    confirm: Confirm
 
     @property
     def read_only(self) -> bool:

@@ -17,6 +17,7 @@ from ap_mcp.errors import (
     ClusterNotFound,
     ConfirmationRequired,
     DeniedByPolicy,
+    NotFound,
 )
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
@@ -54,12 +55,14 @@ class Reads:
         gateway: the way to the cloud.
         catalog: all operations, also those that no tool is offered for.
         policy: decides about each read.
+        cluster: the id of the cluster that a person was asked about, if the call comes back with their answer.
     """
 
-    def __init__(self, gateway: Gateway, catalog: Catalog, policy: Policy) -> None:
+    def __init__(self, gateway: Gateway, catalog: Catalog, policy: Policy, cluster: str | None = None) -> None:
         self.gateway = gateway
         self.catalog = catalog
         self._policy = policy
+        self._cluster = cluster
         self._made: dict[tuple[str, str], _Once] = {}
         self._facts: dict[str, Facts] = {}
 
@@ -170,6 +173,8 @@ class Reads:
             return dict(arguments)
         if UUID.fullmatch(wanted):
             return {**arguments, CLUSTER: wanted.lower()}
+        if await self._is_still_called(wanted):
+            return {**arguments, CLUSTER: self._cluster}
         clusters = items(await self.read(LIST_CLUSTERS), "/items")
         named = [each for each in clusters if wanted in (get(each, "/metadata/name"), get(each, "/metadata/alias"))]
         if len(named) == 1:
@@ -180,6 +185,15 @@ class Reads:
             raise AmbiguousCluster(f"{len(named)} clusters are called {quoted(wanted)}. Give one id:{choices}{more}")
         known = _named_like(wanted, clusters)
         raise ClusterNotFound(f"No cluster is called {quoted(wanted)}. {known} {LIST_CLUSTERS} shows all.")
+
+    async def _is_still_called(self, wanted: str) -> bool:
+        """Say whether a name is that of the cluster a person was asked about, which is read in any case."""
+        if self._cluster is None:
+            return False
+        with suppress(NotFound):
+            cluster = (await self.facts(self._cluster)).cluster
+            return cluster is not None and wanted in (cluster.name, cluster.alias)
+        return False
 
     async def fills(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Read what the spec says is filled in for the caller.

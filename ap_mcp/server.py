@@ -105,9 +105,14 @@ class Autopilot:
         self._views.append(self._view(rights))
         return self._views[-1]
 
-    def reads(self, view: View) -> Reads:
-        """Return a new set of reads, under the policy of a view."""
-        return Reads(self.gateway, self.catalog, view.rights.policy)
+    def reads(self, view: View, cluster: str | None = None) -> Reads:
+        """Return a new set of reads, under the policy of a view.
+
+        Args:
+            view: of the principal.
+            cluster: the id of the cluster that a person was asked about, if the call comes back with their answer.
+        """
+        return Reads(self.gateway, self.catalog, view.rights.policy, cluster)
 
     async def call(
         self,
@@ -139,10 +144,11 @@ class Autopilot:
         view = self.view(caller.principal)
         tool = view.toolbox.find(name)
         tool.check(arguments)
-        decision = view.guard.decided_at_once(tool.subject(arguments), trying=tool.tries(arguments))
-        reads = self.reads(view)
+        subject = tool.subject(arguments)
+        decision = view.guard.decided_at_once(subject, trying=tool.tries(arguments))
+        reads = self.reads(view, view.guard.cluster_asked_about(caller))
         plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
-        if decision is None:
+        if decision is None or plan.subject != subject:
             decision = await reads.decided(plan.subject, plan.arguments.get(CLUSTER))
         if plan.answer is not None and isinstance(decision, Allow):
             return await plan.answer()

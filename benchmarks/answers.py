@@ -57,7 +57,7 @@ LARGE = {
 TENTH = 0.10
 CHECK_BYTES = 3000
 LINK = "autopilot://responses/q3Xn0b7TzF2mK9sVhLw4Yd1c"
-FOLDER = "/home/somebody/ap-mcp"
+FOLDER = "/home/operator/ap-mcp"
 FILES = {"download_chart", "get_cluster_certificate"}
 COMPOSED = {"assess_upgrade"}
 """Tools made of several reads, whose answers are counted together, and not once more in the sum."""
@@ -82,8 +82,8 @@ class Recorder(httpx.AsyncBaseTransport):
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What the cloud sent to one call, and both forms of what became of it."""
+class Measured:
+    """What the cloud sent to one call, and both forms of the result."""
 
     sent: bytes
     text: str
@@ -95,7 +95,7 @@ class Session:
 
     def __init__(self, autopilot: Autopilot, recorder: Recorder, folder: Path) -> None:
         self.world = recorder.world
-        self.seen: dict[str, Seen] = {}
+        self.measured: dict[str, Measured] = {}
         self._autopilot = autopilot
         self._recorder = recorder
         self._folder = folder
@@ -104,17 +104,17 @@ class Session:
         self._recorder.sent.clear()
         result = await self._autopilot.call(tool, arguments)
         if not isinstance(result, Result):
-            raise TypeError(f"{tool} asks somebody, which nobody is there for")
+            raise TypeError(f"{tool} asks a person, and a benchmark has none")
         sent = self._recorder.of(tool)
-        if tool not in self.seen or len(sent) >= len(self.seen[tool].sent):
-            self.seen[tool] = self._seen(result, sent)
+        if tool not in self.measured or len(sent) >= len(self.measured[tool].sent):
+            self.measured[tool] = self._measured(result, sent)
         return result.structured()
 
-    def _seen(self, result: Result, sent: bytes) -> Seen:
+    def _measured(self, result: Result, sent: bytes) -> Measured:
         """Note both forms of an answer, with a link and a folder that are the same in every run."""
         result = result.model_copy(update={"raw": LINK}) if result.raw else result
         forms = (form.replace(str(self._folder), FOLDER) for form in (render(result), dense(result.structured())))
-        return Seen(sent, *forms)
+        return Measured(sent, *forms)
 
 
 @asynccontextmanager
@@ -127,8 +127,8 @@ async def session(world: World, folder: Path) -> AsyncIterator[Session]:
         yield Session(autopilot, recorder, folder)
 
 
-async def every_answer(folder: Path) -> dict[str, Seen]:
-    """Call each operation, on accounts where there is much to tell."""
+async def every_answer(folder: Path) -> dict[str, Measured]:
+    """Call each operation, on accounts where there is much to report."""
     async with session(large_world(), folder) as call:
         await _read(call)
     async with session(seeded_world(), folder) as change:
@@ -136,7 +136,7 @@ async def every_answer(folder: Path) -> dict[str, Seen]:
         await _upgrade(change)
         await _change_addons(change)
         await _change_charts(change, folder)
-    return {**change.seen, **call.seen}
+    return {**change.measured, **call.measured}
 
 
 async def _read(call: Session) -> None:
@@ -234,22 +234,22 @@ async def _change_charts(call: Session, folder: Path) -> None:
     await call("delete_release", **which)
 
 
-def section(seen: dict[str, Seen]) -> Section:
+def section(measured: dict[str, Measured]) -> Section:
     """Compare what the cloud sent with both forms of what an agent gets."""
     rows, broken = [], []
     whole = [Size(0, 0)] * 3
-    for tool, each in sorted(seen.items(), key=lambda pair: -len(pair[1].sent)):
+    for tool, each in sorted(measured.items(), key=lambda pair: -len(pair[1].sent)):
         raw, text, structured = _size_of(each.sent), Size.of(each.text), Size.of(each.structured)
-        told = max(text.bytes, structured.bytes)
+        largest = max(text.bytes, structured.bytes)
         name = f"{tool} ({LARGE[tool]})" if tool in LARGE else tool
-        part = share(told, raw.bytes) if raw.bytes > SMALL else "small"
+        part = share(largest, raw.bytes) if raw.bytes > SMALL else "small"
         rows.append([name, *raw.cells, *text.cells, *structured.cells, part])
         if tool not in FILES | COMPOSED:
             whole = [before + size for before, size in zip(whole, (raw, text, structured), strict=True)]
-        if tool in PROMISED and told > TENTH * raw.bytes:
+        if tool in PROMISED and largest > TENTH * raw.bytes:
             broken.append(f"{tool}: the summary takes {part} of the raw answer")
-        if tool == "get_precheck" and told > CHECK_BYTES:
-            broken.append(f"{tool}: the summary takes {told:,} bytes")
+        if tool == "get_precheck" and largest > CHECK_BYTES:
+            broken.append(f"{tool}: the summary takes {largest:,} bytes")
     raw, *forms = whole
     part = share(max(form.bytes for form in forms), raw.bytes)
     rows.append(["all operations but two files", *(cell for size in whole for cell in size.cells), part])

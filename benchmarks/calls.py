@@ -72,7 +72,7 @@ def _median(side: str, costs: dict[str, Cost]) -> float:
 
 @contextmanager
 def simulator() -> Iterator[dict[str, str]]:
-    """Run the simulator in a process of its own; give the environment that leads to it."""
+    """Run the simulator in a process of its own; yield the environment that points to it."""
     command = [AP_MCP, "simulate"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         try:
@@ -110,7 +110,7 @@ async def _cost(autopilot: Autopilot, client: httpx.AsyncClient, environment: di
     async def ours() -> None:
         result = await autopilot.call(tool, arguments)
         if not isinstance(result, Result):
-            raise TypeError(f"{tool} asks somebody")
+            raise TypeError(f"{tool} asks a person")
         render(result)
         dense(result.structured())
 

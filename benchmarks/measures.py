@@ -62,7 +62,7 @@ class Section:
     """Promises that did not hold."""
 
     def lines(self) -> list[str]:
-        """Write the table in Markdown, the columns aligned so that it reads well in a terminal, too."""
+        """Write the table in Markdown, the columns aligned so that a terminal shows it clearly, too."""
         every = [list(self.header), *(list(row) for row in self.rows)]
         widths = [max(map(len, column)) for column in zip(*every, strict=True)]
         head, *rows = [_line(row, widths) for row in every]

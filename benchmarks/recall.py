@@ -13,7 +13,7 @@ from ap_mcp.summaries import Observation, summarise
 from ap_mcp.vendor import text
 
 NODE = "…"
-"""Stands in a reason for the node it is about, so that equal reasons are told once."""
+"""Stands in a reason for the node it is about, so that equal reasons are shown once."""
 NODE_NAME = re.compile(r"autopilot-node-\d+")
 REASON = 100
 """Characters by which a reason is recognised; a summary may cut what follows."""
@@ -75,7 +75,7 @@ FACTS: dict[str, Callable[[Any], Facts]] = {
 
 
 def section() -> Section:
-    """Look for every fact in what an agent gets."""
+    """Search for every fact in what an agent gets."""
     rows, broken = [], []
     for name, answer in large_answers():
         result = summarise(answer)
@@ -84,10 +84,10 @@ def section() -> Section:
         for kind, fact in FACTS[answer.operation.id](answer.body):
             found.setdefault(kind, {})[fact] = None
         for kind, facts in found.items():
-            told = [fact for fact in facts if _tells(said, fact) and _tells(structured, fact)]
+            shown = [fact for fact in facts if _holds(said, fact) and _holds(structured, fact)]
             kept = [fact for fact in facts if all(part in raw for part in _written(fact).split(NODE))]
-            reached = {*told, *kept}
-            rows.append([name, kind, str(len(facts)), share(len(told), len(facts)), share(len(reached), len(facts))])
+            reached = {*shown, *kept}
+            rows.append([name, kind, str(len(facts)), share(len(shown), len(facts)), share(len(reached), len(facts))])
             if len(reached) < len(facts):
                 broken.append(f"recall, {name}: {kind} are lost")
     about = (
@@ -99,11 +99,11 @@ def section() -> Section:
     return Section("Recall of facts", about, header, rows, broken)
 
 
-def _tells(half: str, fact: str) -> bool:
+def _holds(half: str, fact: str) -> bool:
     if NODE_NAME.fullmatch(fact) and f"all {NODES} nodes" in half:
         return True
-    shown = one_line(text(fact, REASON)).removesuffix("…")
-    return shown in half or _written(shown) in half
+    line = one_line(text(fact, REASON)).removesuffix("…")
+    return line in half or _written(line) in half
 
 
 def _written(fact: str) -> str:

@@ -1,11 +1,11 @@
 """Measures what is promised about size, recall, start-up, memory and time; `make bench` runs it.
 
 Prints one table per subject and writes them to RESULTS.md. Sizes hardly differ from run to run. Times and memory are
-told as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again when
-something else was busy. A promise that does not hold is told at the end, and the exit code is 1.
+shown as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again if
+other programs were busy. A promise that does not hold is reported at the end, and the exit code is 1.
 
 One file per subject: `answers` (raw against summary), `shown` (tools/list), `recall`, `starting` (start-up, memory),
-`calls` (time per call). The accounts come from the simulator: `tests/large.py`.
+`calls` (time per call). The accounts come from the simulator: `tests/support/large.py`.
 """
 
 import platform
@@ -27,7 +27,7 @@ RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = f"""\
 # Benchmarks
 
-Made by `make bench` (`PYTHONPATH=tests .venv/bin/python benchmarks/run.py`); do not edit.
+Made by `make bench` (`PYTHONPATH=tests/support .venv/bin/python benchmarks/run.py`); do not edit.
 Tokens are those of {VOCABULARY}, counted by splintr-rs {version("splintr-rs")}. Times and memory are ratios between
 two programs on one machine in one run: Python {platform.python_version()}, {platform.system()}, mcp {version("mcp")}.
 """
@@ -35,16 +35,16 @@ two programs on one machine in one run: Python {platform.python_version()}, {pla
 
 async def sections() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
-        seen = await every_answer(Path(folder))
-    return [starting(), await calls(), shown(), recall(), answers(seen)]
+        measured = await every_answer(Path(folder))
+    return [starting(), await calls(), shown(), recall(), answers(measured)]
 
 
 def main() -> int:
     found = anyio.run(sections)
     lines = [line for each in found for line in each.lines()]
     broken = [promise for each in found for promise in each.broken]
-    told = [f"- {promise}" for promise in broken] or ["All of them."]
-    report = "\n".join([HEAD, *lines, "## Promises kept" if not broken else "## Promises broken", "", *told, ""])
+    outcome = [f"- {promise}" for promise in broken] or ["All of them."]
+    report = "\n".join([HEAD, *lines, "## Promises kept" if not broken else "## Promises broken", "", *outcome, ""])
     RESULTS.write_text(report, encoding="utf-8")
     print(report)
     return 1 if broken else 0

@@ -46,9 +46,9 @@ class Start:
 
     seconds: float
     busy: float
-    """Seconds of processor time, until it has left again."""
+    """Seconds of processor time, until it has ended."""
     kilobytes: float
-    """Resident; not a number where the system does not tell."""
+    """Resident; not a number where the system does not report it."""
 
 
 def section() -> Section:
@@ -80,7 +80,7 @@ def _ratios(pairs: list[tuple["Start", "Start"]]) -> dict[str, list[float]]:
 
 
 def _start(command: tuple[str, ...], messages: list[dict[str, Any]], home: str) -> Start:
-    """Start a server, have it list its tools, and send it home."""
+    """Start a server, have it list its tools, and stop it."""
     before, began = _busy(), time.perf_counter()
     with subprocess.Popen(command, env=_environment(home), **PIPES) as process:
         try:
@@ -110,13 +110,13 @@ def _ask(process: "subprocess.Popen[str]", messages: list[dict[str, Any]]) -> An
 
 
 def _environment(home: str) -> dict[str, str]:
-    """Return an environment as bare as that in which hosts start servers."""
+    """Return an environment as bare as that of hosts that start servers."""
     kept: Iterator[str] = (name for name in ("PATH", "SYSTEMROOT", "TEMP") if name in os.environ)
     return {**{name: os.environ[name] for name in kept}, "HOME": home, "USERPROFILE": home}
 
 
 def _busy() -> float:
-    """Return the processor time of all children that have left."""
+    """Return the processor time of all children that have ended."""
     spent = os.times()
     return spent.children_user + spent.children_system
 

@@ -1,4 +1,4 @@
-"""What an agent is told about add-ons."""
+"""What an agent reads about add-ons."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -74,7 +74,7 @@ def test_an_addon_shows_only_the_values_that_differ_from_the_template(summed: An
     assert (result.rollbackable, result.problem, result.next, result.warnings) == (False, None, [], [])
 
 
-def test_an_addon_whose_values_are_not_told_comes_with_a_warning(summed: Any) -> None:
+def test_an_addon_whose_values_are_not_reported_comes_with_a_warning(summed: Any) -> None:
     result = summed("get_addon", instance(values=None))
     assert result.changed_values == {}
     assert "did not report the current values" in result.warnings[0]
@@ -116,7 +116,7 @@ def test_what_is_not_done_yet_is_waited_for(summed: Any, status: str, more: dict
     assert (call.tool, call.arguments) == (WAIT_FOR, {**WAIT, **more})
 
 
-def test_a_failure_is_told_with_the_words_of_the_service_in_quotation_marks(summed: Any) -> None:
+def test_a_failure_is_reported_with_the_words_of_the_service_in_quotation_marks(summed: Any) -> None:
     result = summed("get_addon", instance("abnormal", Reason="ImagePullBackOff", message='pull "x"\x1b[31m denied'))
     assert result.problem == "\"pull 'x' denied\""
     assert "does not work" in result.summary
@@ -153,7 +153,9 @@ def test_a_change_says_what_it_started_and_how_to_wait_for_it(
 @pytest.mark.parametrize(
     ("body", "warnings"), [("success", 0), ('"success"', 0), ("queued", 1), (None, 0), ({"a": 1}, 1)]
 )
-def test_a_deletion_says_that_it_began_and_quotes_an_odd_confirmation(summed: Any, body: Any, warnings: int) -> None:
+def test_a_deletion_says_that_it_began_and_quotes_an_unexpected_confirmation(
+    summed: Any, body: Any, warnings: int
+) -> None:
     result = summed("delete_addon", body, addon_id=ADDON)
     assert isinstance(result, AddonDeletion)
     assert result.summary == f"The add-on {ADDON} is being deleted."
@@ -180,7 +182,7 @@ def test_one_template_comes_with_its_versions_sizes_and_default_values(summed: A
     assert result.summary == "nginx-ingress: 5 versions; the newest stable one is 3.0.8."
 
 
-def test_a_template_nobody_knows_is_said_to_be_missing(summed: Any) -> None:
+def test_a_template_that_is_not_known_is_said_to_be_missing(summed: Any) -> None:
     result = summed("list_addon_templates", {"items": []}, template_name="istio")
     assert result.summary == 'No template is called "istio".'
     assert [(call.tool, call.arguments) for call in result.next] == [("list_addon_templates", {})]
@@ -204,7 +206,7 @@ def test_patterns_of_an_unknown_form_are_shown_as_they_are(summed: Any) -> None:
         {"items": [{"spec": {"versions": [{"input": None, "supportVersions": None, "version": None}]}}]},
     ],
 )
-def test_odd_answers_are_summed_up_without_a_stumble(summed: Any, tool: str, body: Any) -> None:
+def test_unexpected_answers_are_summed_up_without_an_error(summed: Any, tool: str, body: Any) -> None:
     result = summed(tool, body)
     assert result.summary
     assert "in a form this tool does not know" not in result.summary

@@ -36,13 +36,13 @@ from ap_mcp.wait import Order, waitables
 pytestmark = pytest.mark.anyio
 
 NOW = datetime(2026, 11, 29, 8, 7, tzinfo=UTC)
-ODD = "Dreaming"
+UNKNOWN = "Dreaming"
 
 
 def phases(kind: str) -> list[str]:
     """All phases of a kind, and one that nothing knows."""
     wait = phases_of(kind)
-    return [*(phase for name in PHASE_VERDICTS for phase in getattr(wait, name)), ODD]
+    return [*(phase for name in PHASE_VERDICTS for phase in getattr(wait, name)), UNKNOWN]
 
 
 def shown(tool: str, body: Any, **arguments: Any) -> Any:
@@ -112,7 +112,7 @@ async def test_whether_something_is_under_way_in_a_cluster_is_one_answer() -> No
             assert ("nothing runs in it" in " ".join(read.warnings)) == (verdict == "idle"), phase
 
 
-async def test_only_a_cluster_that_works_can_be_upgraded_whoever_is_asked() -> None:
+async def test_only_a_cluster_that_works_can_be_upgraded_whichever_part_is_asked() -> None:
     for phase in phases(CLUSTER):
         scene = Scene()
         scene.check()
@@ -154,7 +154,7 @@ async def test_a_workflow_can_be_cancelled_exactly_where_the_reference_does_not_
             assert says.allowed == read.can_cancel == (not refusal), (phase, upgrade)
             assert bool(read.why_not) != says.allowed, (phase, upgrade)
             allowed |= {(phase, upgrade)} if says.allowed else set()
-    known = [(phase, upgrade) for phase, upgrade in every if phase not in (ODD, "") and upgrade != ODD]
+    known = [(phase, upgrade) for phase, upgrade in every if phase not in (UNKNOWN, "") and upgrade != UNKNOWN]
     forbidden = {
         (phase, upgrade) for phase, upgrade in known if phase in FORBIDDEN_WORKFLOWS or upgrade in FORBIDDEN_UPGRADES
     }
@@ -309,9 +309,9 @@ async def test_a_check_that_passed_with_findings_names_them_alike_in_question_an
     item = {"name": "NodeDiskCheck", "kind": "Risk", "group": "NodeCheck", "level": "Warning", "phase": "Failed"}
     scene = Scene()
     check = scene.check()
-    check["status"]["clusterCheckStatus"] = {"phase": "Success", "itemsStatus": [item, {**item, "phase": ODD}]}
+    check["status"]["clusterCheckStatus"] = {"phase": "Success", "itemsStatus": [item, {**item, "phase": UNKNOWN}]}
     found = findings_of(check)
-    assert ([each.name for each in found.every], found.odd) == (["NodeDiskCheck"], ('NodeDiskCheck "Dreaming"',))
+    assert ([each.name for each in found.every], found.unknown) == (["NodeDiskCheck"], ('NodeDiskCheck "Dreaming"',))
     read = shown("get_precheck", check, cluster_id=scene.cluster_id)
     assert "1 item failed" in " ".join(read.warnings)
     assert any("NodeDiskCheck" in each for each in (await scene.assess(TARGET)).risks)
@@ -325,7 +325,7 @@ def test_tags_are_the_same_for_rules_questions_and_answers() -> None:
     assert shown("get_cluster", body, cluster_id="u").tags == tags
 
 
-async def test_a_question_and_the_answer_tell_the_same_of_each_option_of_a_deletion(catalog: Catalog) -> None:
+async def test_a_question_and_the_answer_say_the_same_of_each_option_of_a_deletion(catalog: Catalog) -> None:
     operation = catalog["delete_cluster"]
     async with judge() as cloud:
         for name, fates in operation.deletion_options.items():

@@ -49,7 +49,7 @@ def test_each_form_of_a_large_answer_takes_a_tenth_of_what_the_cloud_sent(name: 
         assert len(half.encode()) <= SHARE * raw
 
 
-def test_a_check_of_fifty_nodes_with_four_hundred_items_is_told_in_three_thousand_bytes(catalog: Catalog) -> None:
+def test_a_check_of_fifty_nodes_with_four_hundred_items_is_shown_in_three_thousand_bytes(catalog: Catalog) -> None:
     account = answers()["precheck"]
     alone = Observation(account.operation, account.arguments, large_precheck(nodes=50, findings=400), now=account.now)
     for answer in (account, alone):
@@ -74,7 +74,7 @@ def test_every_template_of_the_catalogue_is_named() -> None:
         assert all(row["metadata"]["name"] in half for row in answers()["templates"].body["items"])
 
 
-def test_the_failed_step_of_a_deep_job_is_told_with_its_way_and_its_reason() -> None:
+def test_the_failed_step_of_a_deep_job_is_reported_with_its_way_and_its_reason() -> None:
     for half in halves(results()["job"]):
         assert "CreateCluster > Stage06 > Step06x5" in half
         assert NO_ROOM in half

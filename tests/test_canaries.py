@@ -22,7 +22,7 @@ from canaries import (
     IN_OBJECT,
     IN_TEXT,
     MARK,
-    Lookout,
+    Leaks,
     Meddling,
     Planter,
     Refusing,
@@ -74,27 +74,27 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
 
 
 @pytest.fixture
-def lookout(caplog: pytest.LogCaptureFixture) -> Iterator[Lookout]:
-    """Looks for secrets where a test points it, and in what any logger says while it runs."""
+def leaks(caplog: pytest.LogCaptureFixture) -> Iterator[Leaks]:
+    """Searches for secrets where a test points it, and in what any logger says while it runs."""
     caplog.set_level(logging.DEBUG)
-    found = Lookout()
+    found = Leaks()
     with stamina.set_testing(True, attempts=1):
         yield found
     for record in caplog.records:
-        found.look(f"log of {record.name}", f"{record.getMessage()}\n{record.args}\n{record.exc_text}")
-    told = [f"{where}: {leaks[0]}" for where, leaks in found.leaks.items()]
-    assert told[:5] == []
+        found.check(f"log of {record.name}", f"{record.getMessage()}\n{record.args}\n{record.exc_text}")
+    listed = [f"{where}: {secrets[0]}" for where, secrets in found.found.items()]
+    assert listed[:5] == []
 
 
 @asynccontextmanager
 async def watched(
-    folder: Path, lookout: Lookout, prepared: Prepared, transport: Meddling | Refusing, **more: Any
+    folder: Path, leaks: Leaks, prepared: Prepared, transport: Meddling | Refusing, **more: Any
 ) -> AsyncIterator[Agent]:
-    """Connect an agent to a changed simulator; what is left behind on the disk is looked at as well."""
+    """Connect an agent to a changed simulator; what is left on the disk is checked too."""
     charts = (folder, prepared.folder)
     async with connected(folder, app=transport.app, transport=transport, chart_roots=charts, **more) as agent:
         yield agent
-    lookout.look_below(folder, except_for=("files", CHART))
+    leaks.check_below(folder, except_for=("files", CHART))
 
 
 def everything(prepared: Prepared, folder: Path) -> dict[str, dict[str, Any]]:
@@ -122,37 +122,37 @@ async def test_every_tool_is_watched(tmp_path: Path, prepared: Prepared) -> None
 
 
 @pytest.mark.parametrize(("reckless", "turn"), [(False, 0), (True, 7)])
-async def test_no_secret_in_an_answer_is_told(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout, reckless: bool, turn: int
+async def test_no_secret_in_an_answer_is_shown(
+    tmp_path: Path, prepared: Prepared, leaks: Leaks, reckless: bool, turn: int
 ) -> None:
     calls = harmless_calls(prepared.state, tmp_path)
     planter = Planter(turn, reckless=reckless)
     transport = Meddling(unchecked(prepared.state), planter)
-    async with watched(tmp_path, lookout, prepared, transport) as agent:
+    async with watched(tmp_path, leaks, prepared, transport) as agent:
         for tool, arguments in calls.items():
             result = await agent.run(tool, arguments)
-            lookout.look(f"{tool}, turn {turn}", await leaving(agent, result))
+            leaks.check(f"{tool}, turn {turn}", await leaving(agent, result))
     assert planter.planted >= set(IN_TEXT) | set(IN_OBJECT)
 
 
 @pytest.mark.parametrize(("confirm", "turn"), [("human", 0), ("approval", 5), ("token", 10)])
-async def test_no_secret_is_told_to_whoever_should_agree_elsewhere(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout, confirm: str, turn: int
+async def test_no_secret_is_shown_to_a_person_who_should_agree_elsewhere(
+    tmp_path: Path, prepared: Prepared, leaks: Leaks, confirm: str, turn: int
 ) -> None:
     calls = everything(prepared, tmp_path)
     transport = Meddling(unchecked(prepared.state), Planter(turn))
-    async with watched(tmp_path, lookout, prepared, transport, confirm=confirm, unasked=False) as agent:
+    async with watched(tmp_path, leaks, prepared, transport, confirm=confirm, unasked=False) as agent:
         for tool in TOOLS:
             await agent.call(tool, **calls[tool], dry_run=True)
-            lookout.look(f"{tool}, dry", agent.said)
+            leaks.check(f"{tool}, dry", agent.said)
             assert "approval_required" in await agent.fail(tool, **calls[tool])
-            lookout.look(f"{tool}, asked", agent.said)
+            leaks.check(f"{tool}, asked", agent.said)
     assert (tmp_path / "state" / "approvals.db").exists()
 
 
 @pytest.mark.parametrize("era", ["auto", "legacy"])
-async def test_no_secret_is_told_in_a_form_or_recorded_once_a_person_agreed(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout, era: str
+async def test_no_secret_is_shown_in_a_form_or_recorded_once_a_person_agreed(
+    tmp_path: Path, prepared: Prepared, leaks: Leaks, era: str
 ) -> None:
     calls = everything(prepared, tmp_path)
     for turn, tool in enumerate(TOOLS):
@@ -160,19 +160,19 @@ async def test_no_secret_is_told_in_a_form_or_recorded_once_a_person_agreed(
         transport = Meddling(scene.app, Planter(turn))
         async with scene.connect(person, transport=transport, chart_roots=(tmp_path, prepared.folder)) as agent:
             result = await agent.run(tool, calls[tool])
-            lookout.look(tool, await leaving(agent, result), *person.read)
+            leaks.check(tool, await leaving(agent, result), *person.read)
         assert person.read
         assert (tmp_path / tool / "state" / "audit.jsonl").exists()
-        lookout.look_below(tmp_path / tool, except_for=("files",))
+        leaks.check_below(tmp_path / tool, except_for=("files",))
 
 
-async def test_no_secret_is_told_while_something_is_waited_for(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout
+async def test_no_secret_is_shown_while_something_is_waited_for(
+    tmp_path: Path, prepared: Prepared, leaks: Leaks
 ) -> None:
-    told = []
+    messages = []
 
-    async def tell(progress: float, total: float | None, message: str | None) -> None:
-        told.append(f"{progress} of {total}: {message}")
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        messages.append(f"{progress} of {total}: {message}")
 
     for turn in range(0, len(IN_TEXT), AT_ONCE):
         app = unchecked(prepared.state)
@@ -185,32 +185,32 @@ async def test_no_secret_is_told_while_something_is_waited_for(
 
         transport = Meddling(app, Planter(turn))
         clock = {"sleep": sleep, "now": lambda world=app.state.world: world.now().timestamp()}
-        async with watched(tmp_path, lookout, prepared, transport, clock=clock) as agent:
+        async with watched(tmp_path, leaks, prepared, transport, clock=clock) as agent:
             arguments = {"kind": "cluster", "id": ML_BATCH, "wait_s": 20}
-            result = await agent.client.call_tool(WAIT_FOR, arguments, progress_callback=tell)
-            lookout.look(f"turn {turn}", await leaving(agent, result), *told)
-    assert len(told) > len(IN_TEXT)
+            result = await agent.client.call_tool(WAIT_FOR, arguments, progress_callback=report)
+            leaks.check(f"turn {turn}", await leaving(agent, result), *messages)
+    assert len(messages) > len(IN_TEXT)
 
 
 # Errors
 
 
-async def test_no_secret_in_an_error_is_told(tmp_path: Path, prepared: Prepared, lookout: Lookout) -> None:
+async def test_no_secret_in_an_error_is_shown(tmp_path: Path, prepared: Prepared, leaks: Leaks) -> None:
     calls = everything(prepared, tmp_path)
     transport = Refusing(keyed(prepared.state))
-    async with watched(tmp_path, lookout, prepared, transport, environment=OURS.exports(ENDPOINT)) as agent:
+    async with watched(tmp_path, leaks, prepared, transport, environment=OURS.exports(ENDPOINT)) as agent:
         for turn, (tool, arguments) in enumerate(calls.items()):
             transport.only = {WAIT_FOR: "get_job"}.get(tool, tool)
             for number in range(turn % 6, len(refusals()), 6):
                 transport.number = number
                 result = await agent.run(tool, arguments)
-                lookout.look(f"{tool}, refusal {number}", await leaving(agent, result))
+                leaks.check(f"{tool}, refusal {number}", await leaving(agent, result))
     assert (tmp_path / "state" / "audit.jsonl").exists()
 
 
 @pytest.mark.parametrize("kind", ["password", "given"])
-async def test_no_token_or_password_in_use_is_told(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout, kind: str
+async def test_no_token_or_password_in_use_is_shown(
+    tmp_path: Path, prepared: Prepared, leaks: Leaks, kind: str
 ) -> None:
     app = unchecked(prepared.state)
     world = app.state.world
@@ -221,42 +221,42 @@ async def test_no_token_or_password_in_use_is_told(
         world.table("tokens")[f"{MARK}-the-token"] = forever
         environment = {"AP_MCP_AUTH_TOKEN": f"{MARK}-the-token", "HUAWEICLOUD_SDK_PROJECT_ID": OURS.project_id}
     transport = Refusing(app)
-    async with watched(tmp_path, lookout, prepared, transport, environment=environment) as agent:
+    async with watched(tmp_path, leaks, prepared, transport, environment=environment) as agent:
         await agent.call("list_charts")
-        lookout.also |= {token.encode() for token in world.table("tokens")}
-        assert lookout.also
-        lookout.look("success", agent.said)
+        leaks.also |= {token.encode() for token in world.table("tokens")}
+        assert leaks.also
+        leaks.check("success", agent.said)
         calls = {"list_charts": {}, "create_release": RELEASE, "delete_cluster": {"cluster_id": TEAM_SANDBOX}}
         for tool, arguments in calls.items():
             transport.only = tool
             for number in range(len(refusals())):
                 transport.number = number
                 result = await agent.run(tool, arguments)
-                lookout.look(f"{tool}, refusal {number}", await leaving(agent, result))
+                leaks.check(f"{tool}, refusal {number}", await leaving(agent, result))
     transport.only, transport.number = "iam_create_token", 2
-    async with watched(tmp_path, lookout, prepared, transport, environment=environment) as agent:
-        lookout.look("sign-in", await agent.fail("list_charts") if kind == "password" else "")
+    async with watched(tmp_path, leaks, prepared, transport, environment=environment) as agent:
+        leaks.check("sign-in", await agent.fail("list_charts") if kind == "password" else "")
 
 
-async def test_no_wrong_argument_is_repeated(tmp_path: Path, prepared: Prepared, lookout: Lookout) -> None:
+async def test_no_wrong_argument_is_repeated(tmp_path: Path, prepared: Prepared, leaks: Leaks) -> None:
     planted = Planter()({"password": "", "text": "a few words about nothing"})
     values = [planted, json.dumps(planted), [planted], 7]
-    async with watched(tmp_path, lookout, prepared, Meddling(unchecked(prepared.state), dict)) as agent:
+    async with watched(tmp_path, leaks, prepared, Meddling(unchecked(prepared.state), dict)) as agent:
         for tool, arguments in everything(prepared, tmp_path).items():
             for name in {*arguments, "password"} - {"chart_path"}:
                 for value in values:
                     result = await agent.run(tool, {**arguments, name: value})
-                    lookout.look(f"{tool} {name}", await leaving(agent, result))
+                    leaks.check(f"{tool} {name}", await leaving(agent, result))
 
 
-async def test_no_secret_is_told_when_our_own_code_stumbles(
+async def test_no_secret_is_shown_when_our_own_code_fails(
     tmp_path: Path,
     prepared: Prepared,
-    lookout: Lookout,
+    leaks: Leaks,
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    def stumble(*found: Any, **more: Any) -> None:
+    def fail(*found: Any, **more: Any) -> None:
         raise ValueError(f"cannot make sense of {found} and {more}")
 
     calls = everything(prepared, tmp_path)
@@ -268,15 +268,15 @@ async def test_no_secret_is_told_when_our_own_code_stumbles(
         ("guard.digest_of", TOOLS),
     ):
         with monkeypatch.context() as patch:
-            patch.setattr(f"ap_mcp.{place}", stumble)
-            async with watched(tmp_path, lookout, prepared, Meddling(unchecked(prepared.state), Planter())) as agent:
+            patch.setattr(f"ap_mcp.{place}", fail)
+            async with watched(tmp_path, leaks, prepared, Meddling(unchecked(prepared.state), Planter())) as agent:
                 for tool in tools:
-                    lookout.look(f"{place} {tool}", await leaving(agent, await agent.run(tool, calls[tool])))
+                    leaks.check(f"{place} {tool}", await leaving(agent, await agent.run(tool, calls[tool])))
         assert any("failed: ValueError" in message for message in caplog.messages), place
         caplog.clear()
 
 
-async def test_no_secret_stands_in_an_exception(tmp_path: Path, prepared: Prepared, lookout: Lookout) -> None:
+async def test_no_secret_stands_in_an_exception(tmp_path: Path, prepared: Prepared, leaks: Leaks) -> None:
     transport = Refusing(keyed(prepared.state))
     count = 0
     async with autopilot_on(
@@ -287,7 +287,7 @@ async def test_no_secret_stands_in_an_exception(tmp_path: Path, prepared: Prepar
             for number in range(turn % 6, len(refusals()), 6):
                 transport.number = number
                 for error in await raised(autopilot, tool, arguments):
-                    lookout.look(f"{tool}, refusal {number}", *shown(error))
+                    leaks.check(f"{tool}, refusal {number}", *shown(error))
                     count += 1
     assert count > len(TOOLS) * 2
 
@@ -315,7 +315,7 @@ def shown(error: BaseException) -> list[str]:
 
 
 def test_no_secret_is_printed_by_a_call(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, prepared: Prepared, leaks: Leaks, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls, settings = everything(prepared, tmp_path), folders(tmp_path, prepared)
     served: list[Meddling] = []
@@ -329,19 +329,19 @@ def test_no_secret_is_printed_by_a_call(
         served.append(Meddling(unchecked(prepared.state), Planter(turn)))
         done = CliRunner().invoke(main, ["call", tool, "--json", "-", "--output", output], json.dumps(arguments))
         assert done.stdout or done.exit_code, done.stderr
-        lookout.look(f"call {tool} {output}", done.stdout, done.stderr)
-    lookout.look_below(tmp_path, except_for=("files", CHART))
+        leaks.check(f"call {tool} {output}", done.stdout, done.stderr)
+    leaks.check_below(tmp_path, except_for=("files", CHART))
 
 
-def test_no_secret_is_repeated_by_a_command_that_is_misspelt(lookout: Lookout) -> None:
+def test_no_secret_is_repeated_by_a_command_that_is_misspelt(leaks: Leaks) -> None:
     whole = json.dumps({"auth": {"password": MARK}})
     for pair in (f"values={whole[:-1]}", f"values={whole}", f"password={MARK}", f"DB_PASSWORD={MARK}", whole):
         done = CliRunner().invoke(main, ["call", "--simulate", "create_release", pair])
         assert done.exit_code == 2
-        lookout.look(pair[:12], done.output)
+        leaks.check(pair[:12], done.output)
 
 
-def test_a_passphrase_is_seen_nowhere(tmp_path: Path, lookout: Lookout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_passphrase_is_seen_nowhere(tmp_path: Path, leaks: Leaks, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME"):
@@ -364,16 +364,16 @@ def test_a_passphrase_is_seen_nowhere(tmp_path: Path, lookout: Lookout, monkeypa
     for command, typed in runs:
         done = CliRunner().invoke(main, command, "".join(f"{line}\n" for line in typed))
         codes.append(done.exit_code)
-        lookout.look(" ".join(command), done.output, repr(done.exception))
+        leaks.check(" ".join(command), done.output, repr(done.exception))
     assert codes == [0, 4, 0, 4, 0, 0, 0, 0]
-    lookout.look_below(tmp_path)
+    leaks.check_below(tmp_path)
 
 
 # A process of its own
 
 
-async def test_no_secret_leaves_a_server_process_that_tells_all_it_can(
-    tmp_path: Path, prepared: Prepared, lookout: Lookout
+async def test_no_secret_leaves_a_server_process_that_logs_all_it_can(
+    tmp_path: Path, prepared: Prepared, leaks: Leaks
 ) -> None:
     app = keyed(prepared.state)
     for cluster in app.state.world.table("clusters").values():
@@ -396,14 +396,14 @@ async def test_no_secret_leaves_a_server_process_that_tells_all_it_can(
                 ("get_chart", {"chart_id": f"?password={MARK}"}),
             ):
                 result = await client.call_tool(tool, arguments)
-                lookout.look(tool, result.model_dump_json())
-    lookout.look_below(tmp_path)
+                leaks.check(tool, result.model_dump_json())
+    leaks.check_below(tmp_path)
 
 
-async def test_a_proxy_that_does_not_answer_is_told_without_its_password(lookout: Lookout) -> None:
+async def test_a_proxy_that_does_not_answer_is_reported_without_its_password(leaks: Leaks) -> None:
     chosen = settings(proxy=f"http://user:{MARK}@127.0.0.1:1")
-    lookout.look("settings", repr(chosen), str(chosen))
+    leaks.check("settings", repr(chosen), str(chosen))
     async with CloudClient(chosen, Credentials(KEY, "a test", project_id="p1")) as client:
         with pytest.raises(ApMcpError) as caught:
             await client.send(GET)
-    lookout.look("error", *shown(caught.value), caught.value.render())
+    leaks.check("error", *shown(caught.value), caught.value.render())

@@ -1,4 +1,4 @@
-"""What an agent is told about charts and releases."""
+"""What an agent reads about charts and releases."""
 
 import json
 from pathlib import Path
@@ -167,7 +167,7 @@ def test_a_list_of_lists_is_read_as_the_reference_draws_it(summed: Any) -> None:
     assert [line.name for line in result.releases] == ["a", "b", "c"]
 
 
-def test_a_failed_release_tells_why_and_leads_to_its_history(summed: Any, world: World) -> None:
+def test_a_failed_release_says_why_and_leads_to_its_history(summed: Any, world: World) -> None:
     result = summed("get_release", said(world, "get_release", **RELEASE), **RELEASE)
     assert isinstance(result, ReleaseState)
     assert result.summary.startswith("search/search-api (search-api 0.9.3), revision 2 has failed. The service says")
@@ -184,7 +184,7 @@ def test_a_healthy_release_shows_its_values_without_secrets_and_asks_for_nothing
     assert (result.problem, result.next) == (None, [])
 
 
-def test_what_a_failed_release_says_of_itself_is_told_once(summed: Any, world: World) -> None:
+def test_what_a_failed_release_says_of_itself_is_reported_once(summed: Any, world: World) -> None:
     why = "timed out waiting for the condition"
     body = {**said(world, "get_release", **PAYMENTS), "status": "FAILED", "status_description": why}
     assert summed("get_release", {**body, "description": why}, **PAYMENTS).description is None
@@ -241,7 +241,7 @@ def test_a_history_comes_newest_first_and_names_the_current_revision(summed: Any
         ("delete_release", {"odd": True}),
     ],
 )
-def test_odd_answers_are_still_told(summed: Any, tool: str, body: Any) -> None:
+def test_unexpected_answers_are_still_reported(summed: Any, tool: str, body: Any) -> None:
     result = summed(tool, body)
     assert not isinstance(result, Unread)
     assert result.summary

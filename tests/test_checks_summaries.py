@@ -1,4 +1,4 @@
-"""What an agent is told about checks before and after an upgrade."""
+"""What an agent reads about checks before and after an upgrade."""
 
 import json
 from datetime import UTC, datetime
@@ -112,7 +112,7 @@ def test_what_blocks_comes_first_with_cause_place_and_cure(summed: Any) -> None:
         (None, None, "cause"),
     ],
 )
-def test_every_kind_of_source_tells_where_and_what_to_do(summed: Any, source: Any, where: Any, cure: str) -> None:
+def test_every_kind_of_source_says_where_and_what_to_do(summed: Any, source: Any, where: Any, cure: str) -> None:
     (finding,) = summed("get_precheck", check("Failed", item("A", riskSource=source))).blocking
     assert finding.where == where
     assert cure in finding.do
@@ -130,13 +130,13 @@ def test_equal_findings_of_many_nodes_are_one_line(summed: Any) -> None:
     assert (risk.where, risk.count) == ("all 12 nodes", 12)
 
 
-def test_error_codes_are_told_once_each(summed: Any) -> None:
+def test_error_codes_are_reported_once_each(summed: Any) -> None:
     nodes = [node(number, item("Disk", errorCodes=["E.7", f"E.{number}"])) for number in (1, 2)]
     (finding,) = summed("get_precheck", check("Failed", nodes=nodes)).blocking
     assert finding.why == "Disk is wrong (code E.7, E.1, E.2)"
 
 
-def test_a_phase_that_nobody_knows_is_told_and_not_guessed_at(summed: Any) -> None:
+def test_a_phase_that_is_not_known_is_reported_and_not_guessed(summed: Any) -> None:
     result = summed("get_precheck", check("Failed", item("A"), item("B", phase="Timeout")))
     assert [finding.name for finding in result.blocking] == ["A"]
     assert result.warnings == ['1 item in a phase that is not known: B "Timeout".']
@@ -195,8 +195,8 @@ def test_a_failed_check_without_a_failed_item_and_a_pass_with_one_are_doubted(su
 def test_four_hundred_findings_fit_into_three_thousand_bytes_and_each_item_is_named(summed: Any) -> None:
     body = large_precheck(nodes=50, findings=400)
     result = summed("get_precheck", body)
-    told = json.dumps(result.structured(), ensure_ascii=False, separators=(",", ":"))
-    assert len(told.encode()) <= 3000
+    sent = json.dumps(result.structured(), ensure_ascii=False, separators=(",", ":"))
+    assert len(sent.encode()) <= 3000
     assert {name for name, _ in failed_items(body)} == {risk.name for risk in result.risks}
     assert sum(risk.count for risk in result.risks) == 400
 
@@ -208,8 +208,8 @@ def test_many_different_findings_are_folded_by_name_and_all_named(summed: Any) -
     ]
     result = summed("get_precheck", check("Failed", nodes=nodes))
     assert len(result.blocking) == 8
-    told = {finding.name for finding in result.blocking} | {line.split()[0] for line in result.also_failed}
-    assert told == {f"Item{at}" for at in range(12)}
+    named = {finding.name for finding in result.blocking} | {line.split()[0] for line in result.also_failed}
+    assert named == {f"Item{at}" for at in range(12)}
     assert result.also_failed[0].endswith("on 4 nodes")
     assert result.failed == {"NodeCheck Fatal": 48}
 
@@ -246,7 +246,7 @@ def test_no_checks_are_no_trouble(summed: Any) -> None:
         (None, "unknown", ["get_upgrade_info"]),
     ],
 )
-def test_a_post_check_is_told_at_once(summed: Any, phase: Any, verdict: str, tools: list[str]) -> None:
+def test_a_post_check_is_reported_at_once(summed: Any, phase: Any, verdict: str, tools: list[str]) -> None:
     body = {"metadata": {"uid": "p"}, "spec": {"targetVersion": "v1.31.6-r0"}, "status": {"phase": phase}}
     result = summed("run_postcheck", body)
     assert isinstance(result, Postcheck)
@@ -258,7 +258,7 @@ def test_a_post_check_is_told_at_once(summed: Any, phase: Any, verdict: str, too
     "status",
     [None, [], "Failed", {"phase": ["Failed"]}, {"phase": "Failed", "clusterCheckStatus": {"itemsStatus": "x"}}],
 )
-def test_odd_answers_are_still_told(summed: Any, status: Any) -> None:
+def test_unexpected_answers_are_still_reported(summed: Any, status: Any) -> None:
     assert isinstance(summed("get_precheck", {"status": status, "extra": 1}), Precheck)
 
 

@@ -1,4 +1,4 @@
-"""What an agent is told about clusters, jobs, quotas and tags."""
+"""What an agent reads about clusters, jobs, quotas and tags."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,7 +17,7 @@ BORN = "2025-05-28 08:00:00.0 +0000 UTC"
 UID = "5a9f2b1e-3c1d-11ef-8a6b-0255ac100b01"
 KUBECONFIG = SavedFile(Path("/files/shop-prod.kubeconfig"), 5120, "ab" * 32)
 
-ODD: list[Any] = [
+UNEXPECTED: list[Any] = [
     {},
     {"metadata": None, "spec": [], "status": "odd"},
     {"metadata": {"name": 7, "creationTimestamp": "yesterday"}, "spec": {"subJobs": {"spec": 1}, "clusterTags": "x"}},
@@ -87,12 +87,12 @@ def test_a_cluster_whose_upgrade_failed_counts_as_in_trouble(catalog: Catalog) -
     assert (result.next[0].tool, result.next[0].arguments) == ("get_cluster", {"cluster_id": UID})
 
 
-def test_an_empty_project_is_told_as_such(catalog: Catalog) -> None:
+def test_an_empty_project_is_reported_as_such(catalog: Catalog) -> None:
     result = shape(catalog, "list_clusters", {"items": []})
     assert (result.summary, result.clusters) == ("0 clusters.", [])
 
 
-def test_a_cluster_is_told_with_its_network_tags_and_age(catalog: Catalog) -> None:
+def test_a_cluster_is_reported_with_its_network_tags_and_age(catalog: Catalog) -> None:
     ends = [{"url": "https://inside:5443", "type": "Internal"}, {"url": "https://203.0.113.8:5443", "type": "External"}]
     result = shape(catalog, "get_cluster", cluster(endpoints=ends))
     assert result.summary == "shop-prod is Available: v1.28, 5 d old."
@@ -140,9 +140,9 @@ def test_a_broken_cluster_says_why_and_leads_to_its_job(catalog: Catalog) -> Non
 def test_a_cluster_in_which_something_is_under_way_leads_to_its_end(
     catalog: Catalog, status: dict[str, str], waiting: dict[str, Any], then: str
 ) -> None:
-    wait, look = shape(catalog, "get_cluster", cluster(**status), cluster_id=UID).next
+    wait, read = shape(catalog, "get_cluster", cluster(**status), cluster_id=UID).next
     assert (wait.tool, wait.arguments) == ("wait_for", {"kind": "cluster", "id": UID, **waiting})
-    assert look.tool == then
+    assert read.tool == then
 
 
 def test_locked_and_frozen_clusters_are_pointed_out(catalog: Catalog) -> None:
@@ -165,7 +165,7 @@ def test_a_creation_names_the_job_to_follow(catalog: Catalog) -> None:
     assert UID in result.summary
 
 
-def test_a_creation_without_a_job_is_told(catalog: Catalog) -> None:
+def test_a_creation_without_a_job_is_reported(catalog: Catalog) -> None:
     result = shape(catalog, "create_cluster", cluster(phase="Creating"), name="shop-prod")
     assert result.next == []
     assert "no job" in result.warnings[0]
@@ -180,7 +180,7 @@ def test_a_deletion_says_what_goes_and_what_stays(catalog: Catalog) -> None:
     assert result.next[0].arguments == {"kind": "job", "id": "job-1", "cluster_id": UID, "until": "deleted"}
 
 
-def test_a_kubeconfig_is_told_by_its_place_and_never_by_its_content(catalog: Catalog) -> None:
+def test_a_kubeconfig_is_shown_by_its_place_and_never_by_its_content(catalog: Catalog) -> None:
     body = {
         "clusters": [
             {"name": "internalCluster", "cluster": {"server": "https://192.168.1.7:5443"}},
@@ -201,7 +201,7 @@ def test_a_kubeconfig_is_told_by_its_place_and_never_by_its_content(catalog: Cat
     assert "VERY-PRIVATE" not in result.model_dump_json()
 
 
-def test_addresses_tell_whether_the_internet_reaches_the_cluster(catalog: Catalog) -> None:
+def test_addresses_say_whether_the_internet_reaches_the_cluster(catalog: Catalog) -> None:
     inside = {"status": {"privateEndpoint": "https://192.168.3.238:5443", "publicEndpoint": ""}}
     result = shape(catalog, "get_cluster_endpoints", inside, cluster_id=UID)
     assert "not exposed" in result.summary
@@ -216,12 +216,12 @@ def test_addresses_tell_whether_the_internet_reaches_the_cluster(catalog: Catalo
     assert result.next[0].arguments == {"cluster_id": UID, "action": "unbind"}
 
 
-def test_closing_the_public_address_is_told_though_the_answer_is_empty(catalog: Catalog) -> None:
+def test_closing_the_public_address_is_reported_though_the_answer_is_empty(catalog: Catalog) -> None:
     result = shape(catalog, "set_cluster_public_access", None, cluster_id=UID, action="unbind")
     assert "no longer reachable" in result.summary
 
 
-def test_a_running_job_tells_percent_of_its_leaves_and_what_runs(catalog: Catalog) -> None:
+def test_a_running_job_shows_percent_of_its_leaves_and_what_runs(catalog: Catalog) -> None:
     network = tree(
         "Success", leaf("CreateSecurityGroup", "Success"), leaf("Allocate", "Success"), type_="PrepareNetwork"
     )
@@ -250,7 +250,7 @@ def test_a_failed_job_puts_the_failing_step_and_its_reason_first(catalog: Catalo
     assert result.next[0].tool == "get_cluster"
 
 
-def test_a_failed_parent_that_hides_its_step_is_told_itself(catalog: Catalog) -> None:
+def test_a_failed_parent_that_hides_its_step_is_reported_itself(catalog: Catalog) -> None:
     parent = tree("Failed", leaf("Inner", "Running"), type_="Install", reason="timed out")
     result = shape(catalog, "get_job", tree("Failed", parent), job_id="job-1")
     assert [(step.path, step.reason) for step in result.failed] == [("CreateCluster > Install", "timed out")]
@@ -289,7 +289,7 @@ def test_only_the_first_failures_are_listed_and_the_rest_counted(catalog: Catalo
     assert "25 steps failed" in result.warnings[0]
 
 
-def test_a_quota_tells_what_is_left(catalog: Catalog) -> None:
+def test_a_quota_says_what_is_left(catalog: Catalog) -> None:
     body = {"quotas": [{"quotaKey": "autopilot_cluster", "quotaLimit": 20, "used": 13, "unit": "count"}]}
     result = shape(catalog, "get_quotas", body)
     assert result.summary == "13 of 20 clusters used, 7 left."
@@ -303,14 +303,14 @@ def test_a_full_quota_and_an_unreadable_one_are_warned_about(catalog: Catalog) -
     assert "1 more could not be read" in warnings[1]
 
 
-def test_changed_tags_are_told_from_the_arguments(catalog: Catalog) -> None:
+def test_changed_tags_are_reported_from_the_arguments(catalog: Catalog) -> None:
     added = shape(catalog, "add_cluster_tags", None, cluster_id=UID, tags={"env": "test", "team": "shop"})
     assert added.summary == "2 tags set: env, team. Other tags are as they were."
     removed = shape(catalog, "delete_cluster_tags", None, cluster_id=UID, keys=["env"])
     assert (removed.summary, removed.removed) == ("1 tag removed: env. Other tags are as they were.", ["env"])
 
 
-@pytest.mark.parametrize("body", ODD, ids=range(len(ODD)))
+@pytest.mark.parametrize("body", UNEXPECTED, ids=range(len(UNEXPECTED)))
 @pytest.mark.parametrize(
     "tool",
     [
@@ -319,7 +319,7 @@ def test_changed_tags_are_told_from_the_arguments(catalog: Catalog) -> None:
         *("add_cluster_tags", "delete_cluster_tags"),
     ],
 )
-def test_odd_answers_are_still_told_in_a_sentence(catalog: Catalog, tool: str, body: Any) -> None:
+def test_unexpected_answers_are_still_reported_in_a_sentence(catalog: Catalog, tool: str, body: Any) -> None:
     result = shape(catalog, tool, body)
     assert isinstance(result, Result)
     assert type(result).__name__ != "Unread"

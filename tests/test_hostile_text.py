@@ -79,7 +79,7 @@ class Forger:
 
 
 class Reader(Person):
-    """A person who reads the form as well, and says no."""
+    """A person who reads the form too, and says no."""
 
     async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         assert isinstance(params, ElicitRequestFormParams)

@@ -1,5 +1,6 @@
 import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,7 +27,7 @@ from ap_mcp.guard.impacts.base import (
 )
 from ap_mcp.guard.impacts.generic import generic
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
-from ap_mcp.specs import load_catalog
+from ap_mcp.specs import Consequence, ListItem, Operation, Target, load_catalog
 from ap_mcp.vendor import word
 from ap_mcp.wording import few
 
@@ -329,8 +330,11 @@ def test_every_builder_is_for_an_operation_there_is() -> None:
     assert set(builders()) <= set(load_catalog())
 
 
-def test_every_guarded_operation_has_a_builder_of_its_own() -> None:
-    assert {each.id for each in load_catalog().values() if each.guarded} <= set(builders())
+def test_every_guarded_operation_has_a_builder_or_says_itself_what_follows() -> None:
+    guarded = {each.id for each in load_catalog().values() if each.guarded}
+    speaking = {each.id for each in load_catalog().values() if each.consequences}
+    assert guarded <= set(builders()) | speaking
+    assert speaking & set(builders()) == set(), "a builder of its own does not read them"
 
 
 async def test_an_operation_without_a_builder_is_described_by_its_target_and_arguments() -> None:
@@ -380,3 +384,114 @@ async def test_a_target_that_is_not_there_ends_the_call_with_what_the_service_sa
     async with judge() as cloud:
         gone = CHECKOUT_STAGING[:-1] + "f"
         assert isinstance(await cloud.failure("run_precheck", cluster_id=gone, target_version="v1.31"), NotFound)
+
+
+def replacing(target: Target, tool: str = "update_cluster", **other: Any) -> Operation:
+    """An operation of the catalog whose spec says more about what it acts on."""
+    return replace(load_catalog()[tool], target=target, **other)
+
+
+SETTINGS = Target("cluster_id", "get_cluster", settings="", facts={"network": "/spec/hostNetwork/vpc"})
+
+
+async def test_the_question_about_changed_settings_shows_each_before_and_after_and_cuts_none() -> None:
+    standing = {**CLUSTER, "spec": {**CLUSTER["spec"], "description": "old", "hostNetwork": {"vpc": "v1"}}}
+    described = "x" * 3000
+    given = {"cluster_id": PAYMENTS_PROD, "alias": "till", "description": described}
+    impact = await generic(Case(replacing(SETTINGS), given, "disrupt", reader(get_cluster=standing), lambda: NOW))
+    assert 'metadata.alias: not set becomes "till"' in impact.goes
+    assert "spec.description, before: old" in impact.goes
+    after = [line.split(": ", 1)[1] for line in impact.goes if line.startswith("spec.description, after")]
+    assert json.loads("".join(after)) == described
+    assert len(after) == 5
+    assert dict(impact.facts)["network"] == "v1"
+    assert "argument alias" not in dict(impact.facts)
+
+
+async def test_what_the_request_leaves_open_is_said_to_be_unknown_where_it_replaces_the_whole() -> None:
+    standing = {**CLUSTER, "metadata": {**CLUSTER["metadata"], "alias": "till"}}
+    given = {"cluster_id": PAYMENTS_PROD, "description": "new"}
+    read = reader(get_cluster=standing)
+    impact = await generic(Case(replacing(SETTINGS), given, "disrupt", read, lambda: NOW))
+    assert "whether metadata.alias keeps its value, for the request does not name it: till" in impact.unknown
+    assert [line for line in impact.unknown if "version" in line or "uid" in line] == [], "no argument sets these"
+    patching = replacing(SETTINGS, method="PATCH")
+    assert not (await generic(Case(patching, given, "disrupt", read, lambda: NOW))).unknown[1:]
+
+
+async def test_a_change_of_what_is_replaced_asks_again_and_a_change_of_anything_else_does_not() -> None:
+    given = {"cluster_id": PAYMENTS_PROD, "description": "new"}
+
+    async def seen(**spec: Any) -> Impact:
+        body = {**CLUSTER, "spec": {**CLUSTER["spec"], **spec}}
+        return await generic(Case(replacing(SETTINGS), given, "disrupt", reader(get_cluster=body), lambda: NOW))
+
+    before = await seen(description="old")
+    assert before.fingerprint() == (await seen(description="old", platformVersion="cce.7")).fingerprint()
+    assert before.fingerprint() != (await seen(description="older")).fingerprint()
+    same = await seen(description="new")
+    assert same.goes == ()
+    assert "Every setting that the request names has that value already." in same.warnings
+
+
+async def test_a_secret_among_changed_settings_is_said_to_change_and_not_shown() -> None:
+    standing = {**CLUSTER, "spec": {**CLUSTER["spec"], "description": "password=hunter21"}}
+    given = {"cluster_id": PAYMENTS_PROD, "description": "password=hunter22"}
+    impact = await generic(Case(replacing(SETTINGS), given, "disrupt", reader(get_cluster=standing), lambda: NOW))
+    assert "spec.description: changes from one secret to another" in impact.goes
+    assert "hunter2" not in impact.text()
+
+
+async def test_the_consequences_that_a_spec_states_are_in_the_question_and_those_of_other_arguments_are_not() -> None:
+    following = (
+        Consequence(None, "The cluster is renamed.", stays=("what runs in it",)),
+        Consequence({"required": ["description"]}, goes=("the old description",)),
+        Consequence({"required": ["alias"]}, unknown=("who still uses the old alias",)),
+    )
+    operation = replacing(Target("cluster_id", "get_cluster"), consequences=following)
+    given = {"cluster_id": PAYMENTS_PROD, "alias": "till"}
+    impact = await generic(Case(operation, given, "disrupt", reader(get_cluster=CLUSTER), lambda: NOW))
+    does = "may interrupt what runs, or cannot simply be put back"
+    assert impact.sentence == f"Update a cluster: {does}. The cluster is renamed."
+    assert impact.stays == ("what runs in it",)
+    assert impact.goes == ()
+    assert impact.unknown == ("who still uses the old alias",)
+    assert dict(impact.facts)["argument alias"] == "till"
+
+
+async def test_the_entry_of_a_list_is_found_by_the_id_that_the_call_names_and_another_is_refused() -> None:
+    entry = {"metadata": {"uid": "w1"}, "spec": {"clusterID": PAYMENTS_PROD, "targetVersion": "v1.31"}}
+    target = Target(
+        "upgrade_workflow_id",
+        "list_upgrade_workflows",
+        item=ListItem("/items", "/metadata/uid"),
+        facts={"to": "/spec/targetVersion"},
+    )
+    operation = replacing(target, "cancel_upgrade_workflow")
+    for found in ([{"metadata": {"uid": "w0"}}, entry], entry):  # a lone object counts as a list of one
+        read = reader(get_cluster=CLUSTER, list_upgrade_workflows={"items": found})
+        given = {"cluster_id": PAYMENTS_PROD, "upgrade_workflow_id": "w1"}
+        impact = await generic(Case(operation, given, "disrupt", read, lambda: NOW))
+        assert (impact.name, dict(impact.facts)["to"]) == ("w1", "v1.31")
+        assert impact.stable["to"] == "v1.31"
+        with pytest.raises(CallRefused, match="list_upgrade_workflows shows no upgrade_workflow_id w2"):
+            await generic(Case(operation, {**given, "upgrade_workflow_id": "w2"}, "disrupt", read, lambda: NOW))
+
+
+async def test_what_is_filled_in_for_the_caller_is_compared_too_and_read_once() -> None:
+    read: list[str] = []
+    installed = {
+        "metadata": {"uid": "a1", "name": "log-agent"},
+        "spec": {"clusterID": PAYMENTS_PROD, "version": "1.6.0", "values": {"a": 1, "b": {"c": "x"}}},
+    }
+
+    async def answer(tool: str, **_: Any) -> Any:
+        read.append(tool)
+        return {"get_cluster": CLUSTER, "get_addon": installed}[tool]
+
+    operation = replacing(Target("addon_id", "get_addon", settings=""), "update_addon")
+    given = {"cluster_id": PAYMENTS_PROD, "addon_id": "a1", "values": {"b": {"c": "y"}}}
+    impact = await generic(Case(operation, given, "disrupt", answer, lambda: NOW))
+    assert 'spec.values.b.c: "x" becomes "y"' in impact.goes
+    assert [line for line in impact.goes if line.startswith("spec.values.a")] == []
+    assert sorted(read) == ["get_addon", "get_cluster"]

@@ -53,6 +53,27 @@ def about(**other: Any) -> dict[str, Any]:
     }
 
 
+def follows(operation: dict[str, Any], **consequence: Any) -> None:
+    ours(operation)["consequences"] = [consequence]
+
+
+def test_an_operation_that_only_the_sdk_knows_may_lack_its_permission(folder: Path) -> None:
+    def newer(operation: dict[str, Any]) -> None:
+        ours(operation).pop("permission")
+        ours(operation)["reference"] = "SDK 3.1.219"
+
+    assert change(folder, DELETE, "delete", newer) == []
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"), [("", []), ("/spec", ["target: /spec/spec/description is not in the answer of get_cluster"])]
+)
+def test_settings_stand_in_the_thing_where_the_request_has_them(folder: Path, settings: str, said: list[str]) -> None:
+    found = change(folder, DELETE, "put", lambda op: ours(op)["target"].update(settings=settings))
+    assert found[: len(said)] == [f"update_cluster: {each}" for each in said]
+    assert bool(found) == bool(said)
+
+
 def test_the_shipped_documents_pass(folder: Path) -> None:
     assert lint(folder) == []
 
@@ -108,6 +129,27 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
             lambda op: ours(op)["deletion_options"]["delete_net"]["try"].update(on_failure="hope"),
             "'hope' is not one of ['stop', 'continue']",
         ),
+        (
+            lambda op: ours(op)["target"].update(facts={"mood": "/mood"}),
+            "target: /mood is not in the answer of get_cluster",
+        ),
+        (lambda op: ours(op)["target"].update(item={"list": "/items", "id": "/id"}), "target: /items/0/id is not in"),
+        (lambda op: ours(op)["target"].update(settings=""), "target: it sends no JSON that could replace settings"),
+        (lambda op: ours(op).update(consequences=[]), "consequences"),
+        (lambda op: ours(op).update(consequences=[{"if": {"required": ["cluster_id"]}}]), "consequences[0]"),
+        (lambda op: follows(op, happens="It goes"), "consequences: 'It goes' is not one sentence with a full stop"),
+        (lambda op: follows(op, happens="It goes. It ends."), "is not one sentence with a full stop"),
+        (lambda op: follows(op, goes=["the cluster."]), "consequences: 'the cluster.' is a line of a list"),
+        (
+            lambda op: follows(op, **{"if": {"not": {"required": ["mood"]}}, "goes": ["it"]}),
+            "consequences: mood is no argument of delete_cluster",
+        ),
+        (
+            lambda op: (ours(op).pop("target"), ours(op).update(consequences=[{"goes": ["it"]}])),
+            "consequences: without a",
+        ),
+        (lambda op: ours(op).pop("permission"), "permission is missing"),
+        (lambda op: ours(op).update(reference="somewhere"), "'somewhere' does not match"),
         (lambda op: op.update(description="One. Two. Three. Four."), "more than three sentences"),
         (lambda op: op.update(description="No stop"), "does not end with a full stop"),
         (lambda op: op.update(summary="x" * 41), "title is longer than 40"),

@@ -1,4 +1,4 @@
-"""What answers propose: calls that can be made as they are, waits for whatever was started, no surprise for anyone."""
+"""What answers propose: calls that can be made as they are, waits for whatever was started, nothing unexpected."""
 
 import json
 import re
@@ -29,7 +29,7 @@ RELEASE = ("cluster_id", "namespace", "name")
 
 @dataclass
 class Proposals:
-    """Calls that answers proposed, by the tool that did; those that only look were tried at once.
+    """Calls that answers proposed, by the tool that did; those that only read were tried at once.
 
     Attributes:
         answers: what every tool answered.
@@ -52,7 +52,7 @@ class Proposals:
         return answer
 
     async def try_out(self, by: str, proposed: Mapping[str, Any]) -> None:
-        """Make a call that only looks: an id from the wrong place fits the schema as well."""
+        """Make a call that only reads: an id from the wrong place fits the schema as well."""
         tool = proposed["tool"]
         if tool in self.catalog and self.catalog[tool].worst_effect != "read":
             return
@@ -66,22 +66,22 @@ class Proposals:
 
 
 async def collect(folder: Path, catalog: Catalog) -> Proposals:
-    """Call every tool, those that delete last, and look at what is under way then."""
+    """Call every tool, those that delete last, and read what is under way then."""
     state, guarded = await guarded_account(folder)
     async with connected(folder, app=account(state)) as agent:
         proposals = Proposals(agent, catalog)
         for tool, arguments in harmless_calls(state, folder).items():
             answer = await proposals.call(tool, arguments)
-            await look(proposals, tool, arguments, answer)
+            await read_under_way(proposals, tool, arguments, answer)
         for tool in sorted(guarded, key=lambda each: (each in LAST, "delete" in each)):
             agent.world.advance(A_WHILE)
             answer = await proposals.call(tool, guarded[tool])
-            await look(proposals, tool, guarded[tool], answer)
+            await read_under_way(proposals, tool, guarded[tool], answer)
         assert len(agent.done) == len((await agent.client.list_tools()).tools)
     return proposals
 
 
-async def look(proposals: Proposals, tool: str, given: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
+async def read_under_way(proposals: Proposals, tool: str, given: Mapping[str, Any], answer: Mapping[str, Any]) -> None:
     """Read what a call has started, while it is under way."""
     this = {"cluster_id": given.get("cluster_id", "")}
     reads: list[tuple[str, dict[str, Any]]] = []
@@ -121,13 +121,11 @@ def test_every_proposed_call_fits_what_its_tool_takes(proposals: Proposals, cata
     assert wrong == []
 
 
-def test_every_proposed_look_finds_what_it_is_for(proposals: Proposals) -> None:
+def test_every_proposed_read_finds_what_it_is_for(proposals: Proposals) -> None:
     assert proposals.refused == []
 
 
-def test_whoever_is_sent_to_a_guarded_tool_is_told_that_a_person_is_asked(
-    proposals: Proposals, catalog: Catalog
-) -> None:
+def test_a_proposal_of_a_guarded_tool_says_that_a_person_is_asked(proposals: Proposals, catalog: Catalog) -> None:
     guarded = [each for _, each in proposals.every if each["tool"] in catalog and catalog[each["tool"]].guarded]
     assert {"upgrade_cluster", "retry_upgrade", "set_cluster_public_access"} <= {each["tool"] for each in guarded}
     assert [each for each in guarded if catalog[each["tool"]].effect in GUARDED and ASKS not in each["why"]] == []
@@ -159,7 +157,7 @@ def test_every_time_in_an_answer_has_one_form(proposals: Proposals) -> None:
 
 
 @pytest.mark.anyio
-async def test_where_guarded_tools_are_switched_off_nobody_is_said_to_be_asked(tmp_path: Path) -> None:
+async def test_where_guarded_tools_are_switched_off_no_person_is_said_to_be_asked(tmp_path: Path) -> None:
     async with connected(tmp_path, unasked=False, confirm="deny") as agent:
         found = await agent.call("assess_upgrade", cluster_id=SHOP_PROD)
     why = next(each["why"] for each in found["next"] if each["tool"] == "upgrade_cluster")

@@ -1,4 +1,4 @@
-"""Each of the 50 operations end to end: an MCP client, our server, signed requests, and what became of the account."""
+"""Each operation end to end: an MCP client, our server, signed requests, and what became of the account."""
 
 import hashlib
 import json
@@ -357,6 +357,75 @@ async def test_a_failed_upgrade_is_retried_and_an_open_workflow_cancelled(agent:
     assert "runs again" in agent.said
     agent.world.advance_until_idle()
     assert cluster(agent, PAYMENTS_PROD)["spec"]["version"] == "v1.31"
+
+
+@exercises(
+    "create_maintenance_window", "get_maintenance_window", "update_maintenance_window", "delete_maintenance_window",
+)  # fmt: skip
+async def test_a_maintenance_window_is_opened_moved_and_closed(agent: Agent) -> None:
+    this = {"cluster_id": SEARCH_DEV}
+    assert "does not exist" in await agent.fail("get_maintenance_window", **this)
+    assert "does not exist" in await agent.fail("update_maintenance_window", **this, start_time="04:00")
+    hours = {"weekdays": "Friday,Saturday", "start_time": "02:00", "duration_hours": 4}
+    made = await agent.call("create_maintenance_window", **this, **hours)
+    assert (made["weekdays"], made["start_time"], made["duration_hours"]) == (["Friday", "Saturday"], "02:00", 4)
+    assert "by itself on Friday and Saturday from 02:00 UTC for 4 h" in agent.said
+    assert "already exists" in await agent.fail("create_maintenance_window", **this, **hours)
+    await agent.call("update_maintenance_window", cluster_id="search-dev", start_time="05:00")
+    assert agent.sent[-2:] == ["get_maintenance_window", "update_maintenance_window"]
+    row = agent.world.table("maintenance_windows")[SEARCH_DEV]
+    assert row == {"weekly_period": "Friday,Saturday", "start_time": "05:00", "duration_hours": 4}
+    assert (await agent.call("get_maintenance_window", **this))["start_time"] == "05:00"
+    said = await agent.fail("update_maintenance_window", **this)
+    assert "weekdays" in said
+    assert "weekdays" in await agent.fail("update_maintenance_window", **this, weekdays="friday")
+    await agent.call("delete_maintenance_window", **this)
+    assert "no longer upgrades the cluster by itself" in agent.said
+    assert SEARCH_DEV not in agent.world.table("maintenance_windows")
+
+
+@exercises("list_upgrade_plans", "update_upgrade_plan")
+async def test_an_upgrade_that_the_service_has_planned_is_delayed(agent: Agent) -> None:
+    this = {"cluster_id": PAYMENTS_PROD}
+    (plan,) = (await agent.call("list_upgrade_plans", **this))["plans"]
+    assert (plan["from_version"], plan["to_version"]) == ("v1.30.4-r2", "v1.30.10-r0")
+    assert plan["not_before"] in agent.said
+    which = {**this, "upgrade_plan_id": plan["upgrade_plan_id"]}
+    assert "must be before notBeforeDeadline" in await agent.fail(
+        "update_upgrade_plan", **which, not_before=plan["deadline"]
+    )
+    later = plan["deadline"].replace("T02", "T01")
+    moved = await agent.call("update_upgrade_plan", **which, not_before=later)
+    assert moved["plan"]["not_before"] == later
+    assert (await agent.call("list_upgrade_plans", **this))["plans"][0]["not_before"] == later
+    assert "list_upgrade_plans shows no upgrade_plan_id nothing" in await agent.fail(
+        "update_upgrade_plan", **this, upgrade_plan_id="nothing", not_before=later
+    )
+
+
+@exercises("list_jobs", "get_job_record", "delete_job_record")
+async def test_jobs_are_listed_and_the_record_of_one_is_read_and_removed(agent: Agent) -> None:
+    failed, running = (cluster(agent, each)["status"]["jobID"] for each in (LEGACY_IMPORT, ML_BATCH))
+    jobs = (await agent.call("list_jobs"))["jobs"]
+    assert [(each["job_id"], each["verdict"]) for each in jobs] == [(failed, "failed"), (running, "running")]
+    assert "has no free IP address" in agent.said
+    record, job = await agent.call("get_job_record", job_id=failed), await agent.call("get_job", job_id=failed)
+    assert {**record, "request_id": "", "raw": ""} == {**job, "request_id": "", "raw": ""}
+    assert "only the record of a job that has ended" in await agent.fail("delete_job_record", job_id=running)
+    await agent.call("delete_job_record", job_id=failed)
+    assert [each["job_id"] for each in (await agent.call("list_jobs"))["jobs"]] == [running]
+
+
+@exercises("get_log_config", "get_feature_gates")
+async def test_log_configuration_and_feature_gates_are_reported(agent: Agent) -> None:
+    logs = await agent.call("get_log_config", cluster_id="shop-prod")
+    assert (logs["kept_days"], logs["not_collected"]) == (30, ["audit"])
+    assert agent.sent == ["list_clusters", "get_log_config"]
+    assert (await agent.call("get_log_config", cluster_id=PAYMENTS_PROD, log_type="audit"))["collected"] == ["audit"]
+    assert "must be one of: control, audit" in await agent.fail("get_log_config", cluster_id=SHOP_PROD, log_type="all")
+    gates = (await agent.call("get_feature_gates"))["gates"]
+    assert gates["AutopilotMaintenanceWindow"] == "true"
+    assert "MaxReleaseHistory=10" in agent.said
 
 
 @exercises("get_quotas", "get_chart_quota")

@@ -1,4 +1,4 @@
-"""How much of a long answer is told: a page of a list at a time, or all of it if somebody asks."""
+"""How much of a long answer is shown: a page of a list at a time, or all of it if the call asks for it."""
 
 import json
 from collections.abc import Iterator
@@ -147,24 +147,24 @@ class Small(Result):
     """A result of one sentence."""
 
 
-def told(catalog: Catalog, body: Any, **own: Any) -> Result:
+def shaped(catalog: Catalog, body: Any, **own: Any) -> Result:
     return whole(Observation(catalog["get_job"], {"job_id": "x"}, body, own=own), Small(summary="Done."))
 
 
-def test_the_whole_answer_is_told_only_if_it_is_asked_for(catalog: Catalog) -> None:
+def test_the_whole_answer_is_shown_only_if_it_is_asked_for(catalog: Catalog) -> None:
     body = {"spec": {"password": "x1y2z3", "list": [1, None, 2.0]}, "gone": None}
-    assert told(catalog, body).full is None
-    assert told(catalog, body, detail="summary").full is None
-    found = told(catalog, body, detail="full")
+    assert shaped(catalog, body).full is None
+    assert shaped(catalog, body, detail="summary").full is None
+    found = shaped(catalog, body, detail="full")
     assert found.full == {"spec": {"password": PLACEHOLDER, "list": [1, None, 2]}}
     assert found.structured()["full"] == found.full
     assert f"password: {PLACEHOLDER}" in render(found) or f"password={PLACEHOLDER}" in render(found)
-    assert told(catalog, None, detail="full").full is None
+    assert shaped(catalog, None, detail="full").full is None
 
 
 def test_a_whole_answer_that_is_too_long_keeps_the_start_of_each_list_and_says_so(catalog: Catalog) -> None:
     body = {"items": [{"name": f"item-{at}", "text": "x" * 500, "inner": list(range(300))} for at in range(400)]}
-    found = told(catalog, body, detail="full")
+    found = shaped(catalog, body, detail="full")
     size = len(json.dumps(found.full, ensure_ascii=False, separators=(",", ":")))
     assert FULL_LIMIT / 4 < size <= FULL_LIMIT
     assert found.full["items"][-1] == f"… and {400 - len(found.full['items']) + 1} more"
@@ -188,7 +188,7 @@ def test_a_whole_answer_that_is_too_long_for_other_reasons_is_cut(body: Any) -> 
     assert why == "its first 4000 characters are shown, as text"
 
 
-def test_what_fits_is_told_as_it_is() -> None:
+def test_what_fits_is_shown_as_it_is() -> None:
     body = {"list": list(range(5000))}
     assert fitted(body) == (body, "")
 
@@ -218,7 +218,7 @@ async def test_only_the_versions_that_run_on_a_cluster_are_listed_the_newest_sta
         every = await agent.call("list_addon_templates", template_name="nginx-ingress")
         fit = await agent.call("list_addon_templates", template_name="nginx-ingress", cluster_id="payments-prod")
         catalogue = await agent.call("list_addon_templates", cluster_id=SHOP_PROD)
-        unknown = await agent.fail("list_addon_templates", cluster_id="nobody")
+        unknown = await agent.fail("list_addon_templates", cluster_id="missing")
     assert [each["version"] for each in every["versions"]] == ["3.0.8", "2.6.32", "2.6.0", "2.1.5", "4.0.3"]
     assert [each["version"] for each in fit["versions"]] == ["3.0.8", "2.6.32", "2.6.0", "4.0.3"]
     assert fit["summary"] == "nginx-ingress: 4 versions that run on v1.30; the newest stable one is 3.0.8."
@@ -240,7 +240,7 @@ def row(name: str, *versions: tuple[str, str, bool]) -> dict[str, Any]:
     return {"metadata": {"name": name}, "spec": {"versions": listed}}
 
 
-def test_what_has_no_version_for_a_cluster_is_named_and_what_is_not_told_is_kept(catalog: Catalog) -> None:
+def test_what_has_no_version_for_a_cluster_is_named_and_what_is_not_shown_is_kept(catalog: Catalog) -> None:
     rows = [row("old", ("1.0.0", "v1.27.*", True)), row("new", ("1.0.0", r"^v1\.31\..*", True))]
     rows += [row("odd", ("1.0.0", "(", True)), row("x\nwarning: y", ("1.0.0", "v1.27.*", True))]
     found: Any = templates(catalog, {"spec": {"version": "v1.31"}}, *rows)
@@ -256,7 +256,7 @@ def test_without_a_stable_version_the_newest_is_not_called_stable(catalog: Catal
 
 
 @pytest.mark.parametrize("cluster", [{}, {"spec": None}, {"spec": {"version": None}}, [], "x"])
-def test_a_cluster_that_does_not_tell_its_version_leaves_nothing_out_and_that_is_said(
+def test_a_cluster_that_does_not_report_its_version_leaves_nothing_out_and_that_is_said(
     catalog: Catalog, cluster: Any
 ) -> None:
     found: Any = templates(catalog, cluster, row("old", ("1.0.0", "v1.27.*", True)))

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -157,6 +157,18 @@ async def test_writes_that_need_no_consent_are_recorded_all_the_same(tmp_path: P
     (decided, finished) = lines(tmp_path)
     assert (decided["tool"], decided["effect"], decided["decision"]) == ("tag_all", "write", "no consent is needed")
     assert finished["result"] == "succeeded"
+
+
+async def test_a_plan_that_turns_out_graver_than_its_arguments_said_is_decided_again(tmp_path: Path) -> None:
+    class Graver(TagAll):
+        async def plan(self, arguments: Mapping[str, Any], context: ToolContext) -> Plan:
+            return replace(await super().plan(arguments, context), subject=grave)
+
+    grave = Subject("tag_all", frozenset({"destroy"}), "write")
+    async with connected(tmp_path, mode="legacy", person=Person("decline"), unasked=False) as agent:
+        add(agent, Graver(effect="write"))
+        assert (await agent.client.call_tool("tag_all", {"cluster_ids": IDS})).is_error
+        assert agent.changed == []
 
 
 async def test_a_tool_outside_the_catalog_is_subject_to_rules(tmp_path: Path) -> None:

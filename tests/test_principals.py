@@ -7,7 +7,7 @@ import pytest
 from agent import autopilot_on
 from simulation import simulate
 
-from ap_mcp.errors import DeniedByPolicy, ReadOnly, UnknownTool
+from ap_mcp.errors import ApprovalRequired, ConfirmationRequired, DeniedByPolicy, ReadOnly, UnknownTool
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.policy import Rule
 from ap_mcp.principals import Rights
@@ -88,3 +88,24 @@ async def test_next_calls_are_of_tools_that_the_principal_has(tmp_path: Path) ->
             proposed[caller.principal] = {call.tool for call in result.next}
         tools = server.view("reader").toolbox.tools
         assert proposed["reader"] == {name for name in proposed["owner"] if name in tools}
+
+
+async def test_consent_is_obtained_in_the_way_of_the_principal(tmp_path: Path) -> None:
+    class Off(Shared):
+        def rights_of(self, principal: str) -> Rights:
+            return replace(Autopilot.rights_of(self, principal), confirm="deny" if principal == "reader" else "token")
+
+    app = simulate()
+    made = autopilot_on(app, unasked=False, approvals_db=tmp_path / "approvals.db", approver_dir=tmp_path)
+    async with Off(made.settings, made.gateway._connect, simulated=True) as server:
+        with pytest.raises(ConfirmationRequired, match="switched guarded tools off"):
+            await server.call("delete_cluster", {"cluster_id": SEARCH_DEV}, caller=READER)
+        assert app.state.log == []
+        with pytest.raises(ApprovalRequired) as asked:
+            await server.call("delete_cluster", {"cluster_id": SEARCH_DEV}, caller=OWNER)
+        assert asked.value.token
+        taken = {
+            name: "confirmation_token" in server.view(name).toolbox.tools["delete_cluster"].input_schema["properties"]
+            for name in ("owner", "reader")
+        }
+        assert taken == {"owner": True, "reader": False}

@@ -28,7 +28,7 @@ lines = st.text("abcdefghij klmnopqrstuvwxyzäöü中文.,:;()'\"=\\", max_size=
 moments = st.integers(0, 10**6).map(lambda ago: f"{NOW - timedelta(seconds=ago):%Y-%m-%d %H:%M:%S.000000 +0000 UTC}")
 
 
-class Told:
+class Summary:
     """An answer as an agent has it: both forms of its summary, and the whole that `raw` leads to."""
 
     def __init__(self, tool: str, body: Any, **arguments: Any) -> None:
@@ -42,7 +42,7 @@ class Told:
         self.said = render(self.result)
         self.texts = list(_texts(self.structured))
 
-    def tells(self, fact: str) -> bool:
+    def says(self, fact: str) -> bool:
         """Say whether both forms of the summary hold a fact."""
         shown = one_line(fact)
         written = json.dumps(shown, ensure_ascii=False)[1:-1]
@@ -94,33 +94,33 @@ def unexplained(body: Mapping[str, Any]) -> list[tuple[str, str]]:
 @examples
 @given(jobs)
 def test_no_failed_step_of_a_job_is_lost(body: dict[str, Any]) -> None:
-    told = Told("get_job", body, job_id="job")
-    failed = unexplained(told.body)
-    shown = [(step["path"], step["reason"]) for step in told.structured["failed"]]
+    summary = Summary("get_job", body, job_id="job")
+    failed = unexplained(summary.body)
+    shown = [(step["path"], step["reason"]) for step in summary.structured["failed"]]
     assert not Counter(shown) - Counter(failed)
     assert len(shown) == min(len(failed), 20)
-    assert all(told.tells(path) and told.tells(reason) for path, reason in shown)
+    assert all(summary.says(path) and summary.says(reason) for path, reason in shown)
     if len(failed) > len(shown):
-        assert any(f"{len(failed)} steps failed" in warning for warning in told.result.warnings)
-    assert told.raw == told.body
+        assert any(f"{len(failed)} steps failed" in warning for warning in summary.result.warnings)
+    assert summary.raw == summary.body
 
 
 @examples
 @given(jobs)
-def test_a_phase_of_a_job_that_nobody_knows_is_told(body: dict[str, Any]) -> None:
-    told = Told("get_job", body, job_id="job")
-    odd = any(step["status"]["phase"] == "Aborted" for _, step in steps(told.body))
-    assert odd == any('"Aborted"' in warning for warning in told.result.warnings)
+def test_a_phase_of_a_job_that_is_not_known_is_reported(body: dict[str, Any]) -> None:
+    summary = Summary("get_job", body, job_id="job")
+    unknown = any(step["status"]["phase"] == "Aborted" for _, step in steps(summary.body))
+    assert unknown == any('"Aborted"' in warning for warning in summary.result.warnings)
 
 
 @pytest.mark.parametrize("depth", [3, 30, 60])
-def test_the_failed_step_of_a_job_of_any_depth_is_told_or_said_to_be_unread(depth: int) -> None:
+def test_the_failed_step_of_a_job_of_any_depth_is_reported_or_said_to_be_unread(depth: int) -> None:
     body = job("Failed", "Innermost", "the very cause", [])
     for _ in range(depth):
         body = job("Failed", "Layer", "something below failed", [body])
-    told = Told("get_job", body, job_id="job")
-    assert told.tells("the very cause") or told.tells("could not be read")
-    assert told.tells("the very cause") or depth > 30
+    summary = Summary("get_job", body, job_id="job")
+    assert summary.says("the very cause") or summary.says("could not be read")
+    assert summary.says("the very cause") or depth > 30
 
 
 # --- pre-upgrade checks -------------------------------------------------------------------------------------------
@@ -175,30 +175,30 @@ def found_in(body: Mapping[str, Any], phase: str) -> list[tuple[dict[str, Any], 
 @examples
 @given(checks())
 def test_every_failed_item_of_a_check_is_named_counted_and_on_its_side(body: dict[str, Any]) -> None:
-    told = Told("get_precheck", body, task_id="check")
-    failed = found_in(told.body, "Failed")
-    assert told.structured["failed"] == Counter(f"{each['group']} {each['level']}" for each, _ in failed)
-    assert [each["name"] for each, _ in failed if not told.tells(each["name"])] == []
-    also = {line.partition(" on ")[0] for line in told.structured["also_failed"]}
+    summary = Summary("get_precheck", body, task_id="check")
+    failed = found_in(summary.body, "Failed")
+    assert summary.structured["failed"] == Counter(f"{each['group']} {each['level']}" for each, _ in failed)
+    assert [each["name"] for each, _ in failed if not summary.says(each["name"])] == []
+    also = {line.partition(" on ")[0] for line in summary.structured["also_failed"]}
     for side, risky in (("blocking", False), ("risks", True)):
         named = {each["name"] for each, _ in failed if (each["kind"] == "Risk") == risky}
-        shown = {finding["name"] for finding in told.structured[side]}
+        shown = {finding["name"] for finding in summary.structured[side]}
         assert shown <= named <= shown | also
-    assert told.raw == told.body
+    assert summary.raw == summary.body
 
 
 @examples
 @given(checks())
-def test_a_check_with_few_findings_tells_every_reason_code_and_node(body: dict[str, Any]) -> None:
-    told = Told("get_precheck", body, task_id="check")
-    failed = found_in(told.body, "Failed")
-    if told.structured["also_failed"] or len(failed) > 16:
+def test_a_check_with_few_findings_shows_every_reason_code_and_node(body: dict[str, Any]) -> None:
+    summary = Summary("get_precheck", body, task_id="check")
+    failed = found_in(summary.body, "Failed")
+    if summary.structured["also_failed"] or len(failed) > 16:
         return
-    every = [*told.structured["blocking"], *told.structured["risks"]]
+    every = [*summary.structured["blocking"], *summary.structured["risks"]]
     assert sum(finding["count"] for finding in every) == len(failed)
     for each, node in failed:
         about = [finding for finding in every if finding["name"] == each["name"]]
-        assert told.tells(text(each["message"].partition(" on ")[0], 160))
+        assert summary.says(text(each["message"].partition(" on ")[0], 160))
         assert all(any(code in finding["why"] for finding in about) for code in each.get("errorCodes", []))
         places = [finding.get("where", "") for finding in about]
         assert not node or any(node in where or "more" in where or where.startswith("all ") for where in places)
@@ -206,9 +206,9 @@ def test_a_check_with_few_findings_tells_every_reason_code_and_node(body: dict[s
 
 @examples
 @given(checks())
-def test_an_item_in_a_phase_that_nobody_knows_is_named(body: dict[str, Any]) -> None:
-    told = Told("get_precheck", body, task_id="check")
-    assert all(told.tells(f'{each["name"]} "Timeout"') for each, _ in found_in(told.body, "Timeout"))
+def test_an_item_in_a_phase_that_is_not_known_is_named(body: dict[str, Any]) -> None:
+    summary = Summary("get_precheck", body, task_id="check")
+    assert all(summary.says(f'{each["name"]} "Timeout"') for each, _ in found_in(summary.body, "Timeout"))
 
 
 # --- lists --------------------------------------------------------------------------------------------------------
@@ -241,17 +241,17 @@ def tasks(draw: st.DrawFn) -> dict[str, Any]:
 )
 @examples
 @given(body=tasks())
-def test_a_list_of_tasks_tells_the_newest_and_counts_the_others(tool: str, field: str, body: dict[str, Any]) -> None:
-    told = Told(tool, body)
-    rows = sorted(told.body["items"], key=lambda row: str(row["metadata"]["creationTimestamp"]), reverse=True)
-    shown = told.structured[field]
-    assert (told.structured["shown"], told.structured["total"]) == (len(shown), len(rows))
+def test_a_list_of_tasks_shows_the_newest_and_counts_the_others(tool: str, field: str, body: dict[str, Any]) -> None:
+    summary = Summary(tool, body)
+    rows = sorted(summary.body["items"], key=lambda row: str(row["metadata"]["creationTimestamp"]), reverse=True)
+    shown = summary.structured[field]
+    assert (summary.structured["shown"], summary.structured["total"]) == (len(shown), len(rows))
     assert len(shown) == min(len(rows), 20)
     ids = {next(iter(line.values())) for line in shown}
     oldest = min((row["metadata"]["creationTimestamp"] for row in rows[: len(shown)]), default="")
     assert all(row["metadata"]["uid"] in ids for row in rows if row["metadata"]["creationTimestamp"] > oldest)
-    assert all(told.tells(each) for each in ids)
-    assert told.raw == told.body
+    assert all(summary.says(each) for each in ids)
+    assert summary.raw == summary.body
 
 
 @pytest.mark.parametrize(("tool", "field"), [("list_backups", "tasks"), ("list_upgrade_workflows", "workflows")])
@@ -282,36 +282,36 @@ def test_every_cluster_is_named_with_its_phase_and_those_in_trouble_say_why(draw
         }
         for number, (phase, why, born) in enumerate(drawn)
     ]
-    told = Told("list_clusters", {"items": rows})
-    assert told.structured["total"] == len(rows)
-    listed = {line["name"]: line for line in told.structured["clusters"]}
-    named = dict(line.split(" ")[:2] for line in told.structured["more"])
-    for row in told.body["items"]:
+    summary = Summary("list_clusters", {"items": rows})
+    assert summary.structured["total"] == len(rows)
+    listed = {line["name"]: line for line in summary.structured["clusters"]}
+    named = dict(line.split(" ")[:2] for line in summary.structured["more"])
+    for row in summary.body["items"]:
         name, phase = row["metadata"]["name"], row["status"]["phase"]
-        assert told.tells(name)
+        assert summary.says(name)
         assert (listed[name]["phase"] if name in listed else named[name]) == phase
         if phase in ("Error", "Unavailable") and name in listed:
             assert listed[name].get("problem", "") == text(row["status"]["message"])
-    assert told.raw == told.body
+    assert summary.raw == summary.body
 
 
 @examples
 @given(st.lists(st.tuples(st.sampled_from(["FAILED", "UNKNOWN", "DEPLOYED", "Odd"]), lines), max_size=60))
-def test_every_release_in_trouble_is_told_with_its_reason(drawn: list[Any]) -> None:
+def test_every_release_in_trouble_is_reported_with_its_reason(drawn: list[Any]) -> None:
     rows = [
         {"name": f"release-{number:02d}", "namespace": "default", "status": status, "status_description": why}
         for number, (status, why) in enumerate(drawn)
     ]
     if not rows:
         return
-    told = Told("list_releases", rows)
-    found = {line["name"]: line for line in told.structured["releases"]}
-    for row in told.body:
+    summary = Summary("list_releases", rows)
+    found = {line["name"]: line for line in summary.structured["releases"]}
+    for row in summary.body:
         assert found[row["name"]]["status"] == row["status"]
         if row["status"] != "DEPLOYED":
             assert found[row["name"]].get("problem", "") == text(row["status_description"])
-            assert told.tells(row["name"])
-    assert told.raw == told.body
+            assert summary.says(row["name"])
+    assert summary.raw == summary.body
 
 
 def _edited(values: dict[str, Any], way: tuple[str, ...], leaf: Any) -> dict[str, Any]:
@@ -342,15 +342,15 @@ def test_every_setting_that_changed_between_revisions_is_named(drawn: list[list[
             values = _edited(values, way, leaf)
         chart = {"chart_name": "shop", "chart_version": f"1.{version // 3}.0"}
         rows.append({"version": version, "status": "DEPLOYED", **chart, "values": json.dumps(values)})
-    told = Told("get_release_history", rows, namespace="default", name="shop")
-    found = {line["revision"]: " ".join(line["changes"]) for line in told.structured["revisions"]}
-    for before, after in pairwise(told.body):
+    summary = Summary("get_release_history", rows, namespace="default", name="shop")
+    found = {line["revision"]: " ".join(line["changes"]) for line in summary.structured["revisions"]}
+    for before, after in pairwise(summary.body):
         said = found[after["version"]]
         old, new = (dict(_leaves(json.loads(each["values"]))) for each in (before, after))
         assert [way for way in old.keys() | new.keys() if old.get(way) != new.get(way) and way not in said] == []
         assert (before["chart_version"] != after["chart_version"]) == ("chart_version: " in said)
         assert ("same chart and values as revision" in said) >= (before | {"version": 0} == after | {"version": 0})
-    assert told.raw == told.body
+    assert summary.raw == summary.body
 
 
 def _leaves(values: Mapping[str, Any], above: str = "values") -> Iterator[tuple[str, str]]:
@@ -363,7 +363,7 @@ def _leaves(values: Mapping[str, Any], above: str = "values") -> Iterator[tuple[
 
 @examples
 @given(st.lists(st.tuples(st.sampled_from(["abnormal", "installFailed", "running", "novel"]), lines), max_size=40))
-def test_every_addon_in_trouble_is_told_with_its_reason(drawn: list[Any]) -> None:
+def test_every_addon_in_trouble_is_reported_with_its_reason(drawn: list[Any]) -> None:
     rows = [
         {
             "metadata": {"uid": f"uid-{number:02d}"},
@@ -372,10 +372,10 @@ def test_every_addon_in_trouble_is_told_with_its_reason(drawn: list[Any]) -> Non
         }
         for number, (status, why) in enumerate(drawn)
     ]
-    told = Told("list_addons", {"items": rows})
-    found = {line["name"]: line for line in told.structured["addons"]}
-    for row in told.body["items"]:
+    summary = Summary("list_addons", {"items": rows})
+    found = {line["name"]: line for line in summary.structured["addons"]}
+    for row in summary.body["items"]:
         line = found[row["spec"]["addonTemplateName"]]
         assert line["status"] == row["status"]["status"]
         assert line["status"] == "running" or line.get("problem", "") == text(row["status"]["message"])
-    assert told.raw == told.body
+    assert summary.raw == summary.body

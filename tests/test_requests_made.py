@@ -7,6 +7,8 @@ import anyio
 import pytest
 from agent import Agent, connected
 from guarded import Person, account, guarded_account
+from mcp.client import ClientRequestContext
+from mcp_types import ElicitRequestParams, ElicitResult
 
 from ap_mcp.guard import policy
 from ap_mcp.simulator.constants import TEAM_SANDBOX
@@ -44,16 +46,25 @@ async def sent(
         return agent.sent
 
 
-async def test_typical_calls_make_no_request_more_than_they_need(prepared: tuple[Path, Any, Any]) -> None:
+@pytest.mark.parametrize("mode", ["auto", "legacy"])
+async def test_typical_calls_make_no_request_more_than_they_need(prepared: tuple[Path, Any, Any], mode: str) -> None:
     by_name = {"cluster_id": "team-sandbox"}
-    assert await sent(prepared, "list_clusters", {"status": "Available"}) == ["list_clusters"]
-    assert await sent(prepared, "get_cluster", {"cluster_id": TEAM_SANDBOX}) == ["get_cluster"]
-    assert await sent(prepared, "backup_cluster", by_name) == ["list_clusters", "backup_cluster"]
-    assert await sent(prepared, "delete_cluster", by_name) == ["list_clusters", *READS, *READS, "delete_cluster"]
-    assert await sent(prepared, "update_addon") == [*ADDON, *ADDON, "update_addon"]
-    assert await sent(prepared, "upgrade_cluster") == [*UPGRADE, *UPGRADE, "upgrade_cluster"]
-    assert await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}) == ["list_clusters", *ASSESSMENT]
-    assert await sent(prepared, "wait_for", {"kind": "cluster", "id": TEAM_SANDBOX}) == ["get_cluster"]
+    assert await sent(prepared, "list_clusters", {"status": "Available"}, mode=mode) == ["list_clusters"]
+    assert await sent(prepared, "get_cluster", {"cluster_id": TEAM_SANDBOX}, mode=mode) == ["get_cluster"]
+    assert await sent(prepared, "backup_cluster", by_name, mode=mode) == ["list_clusters", "backup_cluster"]
+    assert await sent(prepared, "delete_cluster", by_name, mode=mode) == [
+        "list_clusters",
+        *READS,
+        *READS,
+        "delete_cluster",
+    ]
+    assert await sent(prepared, "update_addon", mode=mode) == [*ADDON, *ADDON, "update_addon"]
+    assert await sent(prepared, "upgrade_cluster", mode=mode) == [*UPGRADE, *UPGRADE, "upgrade_cluster"]
+    assert await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}, mode=mode) == [
+        "list_clusters",
+        *ASSESSMENT,
+    ]
+    assert await sent(prepared, "wait_for", {"kind": "cluster", "id": TEAM_SANDBOX}, mode=mode) == ["get_cluster"]
 
 
 async def test_rules_about_clusters_cost_no_request_where_the_cluster_is_read_anyway(
@@ -72,6 +83,23 @@ async def test_rules_about_clusters_cost_no_request_where_the_cluster_is_read_an
     assert await sent(prepared, "get_cluster", {"cluster_id": TEAM_SANDBOX}, **ruled) == ["get_cluster"]
     assessed = await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}, **ruled)
     assert assessed == ["list_clusters", *ASSESSMENT]
+
+
+async def test_a_name_that_means_another_cluster_by_the_time_of_the_answer_is_searched_again(
+    prepared: tuple[Path, Any, Any],
+) -> None:
+    folder, state, _ = prepared
+
+    class Renaming(Person):
+        async def __call__(self, context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+            found = await super().__call__(context, params)
+            agent.world.table("clusters")[TEAM_SANDBOX]["metadata"] |= {"name": "another", "alias": "another"}
+            return found
+
+    async with connected(folder, app=account(state), person=Renaming(), unasked=False) as agent:
+        said = await agent.fail("delete_cluster", cluster_id="team-sandbox")
+        assert "No cluster is called" in said
+        assert agent.sent == ["list_clusters", *READS, "get_cluster", "list_clusters"]
 
 
 async def test_a_plain_read_is_decided_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

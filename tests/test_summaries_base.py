@@ -24,9 +24,10 @@ from ap_mcp.wording import age, plural, span
 
 NOW = datetime(2024, 6, 4, 13, 0, tzinfo=UTC)
 OPERATIONS = sorted(load_catalog())
-BUDGET = 12_000
+BYTES_OF_AN_OUTPUT_SCHEMA = 240
+"""What one takes on average."""
 
-ODD: list[Any] = [
+UNEXPECTED: list[Any] = [
     None,
     True,
     0,
@@ -69,7 +70,7 @@ def test_a_pointer_finds_its_value_or_the_default(pointer: str, found: object) -
 
 
 @pytest.mark.parametrize("body", [None, "text", 3, [], True])
-def test_a_pointer_into_anything_odd_is_the_default(body: object) -> None:
+def test_a_pointer_into_anything_unexpected_is_the_default(body: object) -> None:
     assert get(body, "/a/b") is None
     assert get(body, "") == body
     assert items(body) == []
@@ -197,12 +198,12 @@ def test_no_clock_breaks_the_reader(value: object) -> None:
         *((86_400, "1 d"), (187_200, "2 d 4 h"), (31_536_000, "365 d")),
     ],
 )
-def test_a_duration_is_told_in_its_two_largest_units(seconds: float, shown: str) -> None:
+def test_a_duration_is_written_in_its_two_largest_units(seconds: float, shown: str) -> None:
     assert span(seconds) == shown
     assert span(timedelta(seconds=seconds)) == shown
 
 
-def test_an_age_is_told_only_of_a_known_moment() -> None:
+def test_an_age_is_reported_only_of_a_known_moment() -> None:
     assert age(NOW - timedelta(hours=3), NOW) == "3 h"
     assert age(None, NOW) is None
 
@@ -222,12 +223,12 @@ def test_an_answer_never_holds_a_secret() -> None:
 
 
 def test_a_structured_result_leaves_out_what_is_absent_and_what_json_cannot_say() -> None:
-    class Odd(Result):
+    class Sample(Result):
         values: dict[str, Any]
 
-    result = Odd(summary="s", values={"a": None, "b": float("nan"), "c": ["\ud800", None], "d": 0, "e": []})
+    result = Sample(summary="s", values={"a": None, "b": float("nan"), "c": ["\ud800", None], "d": 0, "e": []})
     assert result.structured() == {"summary": "s", "values": {"c": ["?", None], "d": 0, "e": []}}
-    full = Odd(summary="s", values={}, warnings=["w"], next=[NextCall(tool="t", why="y")], request_id="r", raw="u")
+    full = Sample(summary="s", values={}, warnings=["w"], next=[NextCall(tool="t", why="y")], request_id="r", raw="u")
     assert full.structured() == {
         "summary": "s",
         "values": {},
@@ -253,7 +254,7 @@ def test_a_summariser_declares_a_result() -> None:
         summarises("odd")(nothing)  # type: ignore[type-var]
 
 
-def test_the_field_of_answers_nobody_understood_is_not_taken_by_others() -> None:
+def test_the_field_of_answers_that_were_not_understood_is_not_used_by_others() -> None:
     class Taken(Result):
         answer: int
 
@@ -261,7 +262,7 @@ def test_the_field_of_answers_nobody_understood_is_not_taken_by_others() -> None
         return Taken(summary="", answer=1)
 
     taken.__annotations__["return"] = Taken
-    with pytest.raises(TypeError, match="'answer' of 'odd' is kept"):
+    with pytest.raises(TypeError, match="'answer' of 'odd' is reserved"):
         summarises("odd")(taken)
 
 
@@ -298,18 +299,18 @@ def test_no_answer_is_lost(body: object, form: str) -> None:
     assert result.structured()["answer"]
 
 
-def test_a_summariser_that_stumbles_is_logged_without_values(
+def test_a_summariser_that_fails_is_logged_without_values(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def stumbles(answer: Observation) -> Result:
+    def fails(answer: Observation) -> Result:
         raise ValueError(f"cannot read {answer.body}")
 
-    monkeypatch.setattr("ap_mcp.summaries.summarisers", lambda: {"cluster": summarises("cluster")(stumbles)})
+    monkeypatch.setattr("ap_mcp.summaries.summarisers", lambda: {"cluster": summarises("cluster")(fails)})
     with caplog.at_level(logging.WARNING):
         result = summarise(answer_to("get_cluster", {"metadata": {"name": "private"}}))
     assert "in a form this tool does not know" in result.summary
     assert "private" in result.structured()["answer"]
-    assert caplog.messages[0].startswith("Summary cluster stumbled over get_cluster: ValueError in stumbles, line ")
+    assert caplog.messages[0].startswith("Summary cluster failed on get_cluster: ValueError in fails, line ")
     assert "private" not in caplog.text
 
 
@@ -331,7 +332,7 @@ def test_a_plain_answer_says_what_it_leaves_out() -> None:
     assert result.warnings == ["10 more values are only in the whole answer."]
 
 
-def test_plain_text_and_files_are_told_in_the_summary(catalog: Catalog) -> None:
+def test_plain_text_and_files_are_shown_in_the_summary(catalog: Catalog) -> None:
     assert plain(answer_to("delete_chart", "success")).summary == "Delete a chart: done."
     assert plain(answer_to("delete_chart", "later\n")).summary == 'Delete a chart: done. The service says "later".'
     file = SavedFile(path=Path("/files/a.tgz"), bytes=1, sha256="00")
@@ -354,7 +355,7 @@ def test_all_output_schemas_together_keep_their_budget(catalog: Catalog) -> None
     written = [
         f',"outputSchema":{json.dumps(output_schema(each.summary), separators=(",", ":"))}' for each in catalog.values()
     ]
-    assert sum(len(each.encode()) for each in written) <= BUDGET
+    assert sum(len(each.encode()) for each in written) <= BYTES_OF_AN_OUTPUT_SCHEMA * len(written)
 
 
 class Leaf(Part):
@@ -391,15 +392,15 @@ def test_an_object_inside_an_object_shows_no_names() -> None:
 
 
 def sampled(schema: Schema, operation: Operation, draw: st.DrawFn, depth: int = 0) -> Any:
-    """Draw a body that has the names of a response but, here and there, anything odd for a value."""
+    """Draw a body that has the names of a response but, here and there, anything unexpected for a value."""
     schema = operation.follow(schema)
     if depth > 7 or draw(st.integers(0, 11)) == 0:
-        return draw(st.sampled_from(ODD))
+        return draw(st.sampled_from(UNEXPECTED))
     kind = schema.get("type", "object" if "properties" in schema else "string")
     if kind == "object":
         names = [name for name in schema.get("properties", {}) if draw(st.integers(0, 3))]
         found = {name: sampled(schema["properties"][name], operation, draw, depth + 1) for name in names}
-        return found | ({"new": draw(st.sampled_from(ODD))} if draw(st.booleans()) else {})
+        return found | ({"new": draw(st.sampled_from(UNEXPECTED))} if draw(st.booleans()) else {})
     if kind == "array":
         return [sampled(schema.get("items", {}), operation, draw, depth + 1) for _ in range(draw(st.integers(0, 3)))]
     if kind in ("integer", "number"):

@@ -1,4 +1,4 @@
-"""What an agent is told about upgrades, backups and workflows."""
+"""What an agent reads about upgrades, backups and workflows."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -32,7 +32,7 @@ def task(phase: str, uid: str = "task-1", began: str = BEGAN, **more: Any) -> di
     }
 
 
-def test_an_accepted_upgrade_tells_its_task_and_both_versions(summed: Any) -> None:
+def test_an_accepted_upgrade_shows_its_task_and_both_versions(summed: Any) -> None:
     action = {"version": "v1.28.6-r0", "targetVersion": "v1.31.6-r0", "config": {}}
     result = summed("upgrade_cluster", {"metadata": {"uid": "task-1"}, "spec": {"clusterUpgradeAction": action}})
     assert isinstance(result, Upgrade)
@@ -52,7 +52,7 @@ def test_an_accepted_upgrade_tells_its_task_and_both_versions(summed: Any) -> No
         ("Dreaming", "Dreaming", "is Dreaming at 45 %", WAIT_FOR),
     ],
 )
-def test_a_task_tells_how_far_it_is_and_what_to_do(summed: Any, phase: str, verdict: str, said: str, tool: str) -> None:
+def test_a_task_says_how_far_it_is_and_what_to_do(summed: Any, phase: str, verdict: str, said: str, tool: str) -> None:
     result = summed("get_upgrade_task", task(phase), task_id="task-1")
     assert (result.verdict, result.progress) == (verdict, 45.0)
     assert said in result.summary
@@ -60,7 +60,7 @@ def test_a_task_tells_how_far_it_is_and_what_to_do(summed: Any, phase: str, verd
     assert (result.ended is None) == (verdict not in ("succeeded", "failed"))
 
 
-def test_a_failed_task_tells_what_the_service_says_about_it_as_data(summed: Any) -> None:
+def test_a_failed_task_quotes_what_the_service_says_about_it_as_data(summed: Any) -> None:
     body = task("Failed", spec={"items": {"step": "Etcd", "message": 'not "healthy"\nat all'}})
     result = summed("get_upgrade_task", body)
     assert result.details == {"step": "Etcd", "message": 'not "healthy" at all'}
@@ -83,7 +83,7 @@ def test_a_long_history_comes_in_pages(summed: Any) -> None:
 
 
 @pytest.mark.parametrize("body", [None, {}, ""])
-def test_a_retry_without_an_answer_tells_where_to_look(summed: Any, body: Any) -> None:
+def test_a_retry_without_an_answer_says_what_to_read(summed: Any, body: Any) -> None:
     result = summed("retry_upgrade", body)
     assert isinstance(result, Started)
     assert [call.tool for call in result.next] == ["list_upgrade_tasks"]
@@ -94,7 +94,7 @@ def test_the_latest_upgrade_is_waited_for_if_it_runs(summed: Any) -> None:
     assert (call.tool, call.arguments) == (WAIT_FOR, WAIT)
 
 
-def test_a_backup_tells_its_id(summed: Any) -> None:
+def test_a_backup_shows_its_id(summed: Any) -> None:
     result = summed("backup_cluster", {"uid": "b-1", "metadata": {"kind": "Snapshot"}})
     assert result.task_id == "b-1"
     assert [(call.tool, call.arguments) for call in result.next] == [
@@ -132,9 +132,7 @@ def test_upgrade_information_puts_the_version_together_and_proposes_an_assessmen
         ("Success", "succeeded", ["assess_upgrade"]),
     ],
 )
-def test_upgrade_information_tells_how_the_upgrade_stands(
-    summed: Any, phase: str, state: str, tools: list[str]
-) -> None:
+def test_upgrade_information_says_how_the_upgrade_stands(summed: Any, phase: str, state: str, tools: list[str]) -> None:
     result = summed("get_upgrade_info", info("v1.31.6-r0", phase=phase))
     assert result.upgrade == state
     assert ("Its upgrade" in result.summary) == (state != "succeeded")
@@ -197,7 +195,7 @@ def test_a_workflow_proposes_its_next_stage(summed: Any, phase: Any, statuses: A
 
 
 @pytest.mark.parametrize(
-    ("phase", "statuses", "told"),
+    ("phase", "statuses", "expected"),
     [
         ("Init", {}, (True, False, None)),
         ("Running", {"PreCheck": "Running"}, (False, False, "The workflow is running.")),
@@ -207,14 +205,14 @@ def test_a_workflow_proposes_its_next_stage(summed: Any, phase: Any, statuses: A
         ("Cancel", {}, (False, False, "The workflow was cancelled.")),
     ],
 )
-def test_a_workflow_tells_whether_it_can_be_cancelled_or_retried_and_why_not(
-    summed: Any, phase: str, statuses: Any, told: Any
+def test_a_workflow_says_whether_it_can_be_cancelled_or_retried_and_why_not(
+    summed: Any, phase: str, statuses: Any, expected: Any
 ) -> None:
     result = summed("cancel_upgrade_workflow", workflow(phase, **statuses))
-    assert (result.can_cancel, result.can_retry, result.why_not) == told
+    assert (result.can_cancel, result.can_retry, result.why_not) == expected
 
 
-def test_stages_tell_their_state_and_how_long_they_took(summed: Any) -> None:
+def test_stages_show_their_state_and_how_long_they_took(summed: Any) -> None:
     body = workflow("Running", PreCheck="Success", Cluster="Running")
     body["status"]["pointStatuses"][0] |= {"endTimeStamp": ENDED, "expireTimeStamp": ENDED}
     check, backup, upgrade, _ = summed("get_upgrade_workflow", body).stages
@@ -246,7 +244,7 @@ def test_workflows_are_listed_and_the_open_one_is_proposed(summed: Any) -> None:
 
 @pytest.mark.parametrize("operation", ["get_upgrade_task", "get_upgrade_workflow", "get_upgrade_info", "list_backups"])
 @pytest.mark.parametrize("body", [{}, {"status": []}, {"status": {"phase": {}}, "spec": 3}, {"items": {"status": 1}}])
-def test_odd_answers_are_still_told(summed: Any, operation: str, body: Any) -> None:
+def test_unexpected_answers_are_still_reported(summed: Any, operation: str, body: Any) -> None:
     result = summed(operation, body)
     assert result.summary
     assert not result.raw

@@ -1,4 +1,4 @@
-"""Waiting for what takes time: from the first look to the end, the deadline, or the loss of patience."""
+"""Waiting for what takes time: from the first read to the end, the deadline, or too many errors."""
 
 import json
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ import pytest
 import stamina
 from agent import connected
 from click.testing import CliRunner
-from waiting import Answered, answer, job_of, looks, waiting, watch
+from waiting import Answered, answer, job_of, reads, waiting, watch
 
 from ap_mcp.cli import main
 from ap_mcp.errors import CloudUnreachable, InvalidArguments, NotFound, PermissionDenied
@@ -36,16 +36,16 @@ def one_attempt() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_job_is_waited_for_to_its_end_and_told_like_get_job_tells_it(tmp_path: Path, mode: str) -> None:
+async def test_a_job_is_waited_for_to_its_end_and_reported_as_get_job_reports_it(tmp_path: Path, mode: str) -> None:
     async with waiting(tmp_path, mode=mode) as (agent, _):
         job_id = job_of(agent, ML_BATCH)
         ended = await agent.call(WAIT_FOR, kind="job", id=job_id, wait_s=600)
         assert (ended["ended"], ended["verdict"]) == (True, "succeeded")
         assert "The cluster is ready." in ended["summary"]
-        told = await agent.call("get_job", job_id=job_id)
-        assert (told["summary"], told["next"]) == (ended["summary"], ended["next"])
+        read = await agent.call("get_job", job_id=job_id)
+        assert (read["summary"], read["next"]) == (ended["summary"], ended["next"])
         common = {"summary", "next", "request_id", "raw", "warnings"}
-        assert ended["found"] == {name: value for name, value in told.items() if name not in common}
+        assert ended["found"] == {name: value for name, value in read.items() if name not in common}
         assert agent.changed == []
         assert ended["raw"]
 
@@ -55,45 +55,45 @@ async def test_a_failure_ends_the_wait_and_names_its_reason(tmp_path: Path) -> N
         ended = await agent.call(WAIT_FOR, kind="job", id=job_of(agent, LEGACY_IMPORT))
         assert (ended["ended"], ended["verdict"]) == (True, "failed")
         assert "has no free IP address" in agent.said
-        assert (looks(agent, "get_job"), glass.slept) == (1, [])
+        assert (reads(agent, "get_job"), glass.slept) == (1, [])
 
 
-async def test_looks_become_rarer_and_end_with_the_deadline(tmp_path: Path) -> None:
+async def test_reads_become_rarer_and_end_with_the_deadline(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         arguments = {"kind": "job", "id": job_of(agent, ML_BATCH), "wait_s": 40}
         ended = await agent.call(WAIT_FOR, **arguments)
         assert (ended["ended"], ended["verdict"], ended["waited"]) == (False, "running", "40 s")
         assert ended["summary"].startswith("Still running after 40 s; call wait_for again. CreateCluster is running")
         known = {**arguments, "cluster_id": ML_BATCH}
-        assert ended["next"] == [{"tool": WAIT_FOR, "arguments": known, "why": "waits on"}]
+        assert ended["next"] == [{"tool": WAIT_FOR, "arguments": known, "why": "waits longer"}]
         assert glass.slept[:4] == [2.5, 3.75, 5.625, 8.4375]
         assert max(glass.slept) <= 10
         assert sum(glass.slept) == 40
-        assert looks(agent, "get_job") == len(glass.slept) + 1
+        assert reads(agent, "get_job") == len(glass.slept) + 1
 
 
-async def test_no_time_means_one_look(tmp_path: Path) -> None:
+async def test_no_time_means_one_read(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         ended = await agent.call(WAIT_FOR, kind="cluster", id="ml-batch", wait_s=0)
         assert (ended["ended"], ended["found"]["phase"]) == (False, "Creating")
         assert (agent.sent, glass.slept) == (["list_clusters", "get_cluster"], [])
 
 
-async def test_progress_rises_and_says_what_the_last_look_showed(tmp_path: Path) -> None:
-    told: list[tuple[float, float | None, str | None]] = []
+async def test_progress_rises_and_says_what_the_last_read_showed(tmp_path: Path) -> None:
+    reported: list[tuple[float, float | None, str | None]] = []
 
-    async def tell(progress: float, total: float | None, message: str | None) -> None:
-        told.append((progress, total, message))
+    async def report(progress: float, total: float | None, message: str | None) -> None:
+        reported.append((progress, total, message))
 
     async with waiting(tmp_path) as (agent, _):
         arguments = {"kind": "job", "id": job_of(agent, ML_BATCH), "wait_s": 600}
-        result = await agent.client.call_tool(WAIT_FOR, arguments, progress_callback=tell)
+        result = await agent.client.call_tool(WAIT_FOR, arguments, progress_callback=report)
         assert not result.is_error
-    seconds = [progress for progress, _, _ in told]
+    seconds = [progress for progress, _, _ in reported]
     assert len(seconds) > 3
     assert seconds == sorted(set(seconds))
-    assert {total for _, total, _ in told} == {600}
-    assert all(message and message.startswith("CreateCluster is running: ") for _, _, message in told)
+    assert {total for _, total, _ in reported} == {600}
+    assert all(message and message.startswith("CreateCluster is running: ") for _, _, message in reported)
 
 
 async def test_every_kind_is_waited_for(tmp_path: Path) -> None:
@@ -164,7 +164,7 @@ async def test_what_stays_is_still_there_when_time_runs_out(tmp_path: Path) -> N
         assert ended["summary"].startswith(still)
 
 
-async def test_what_was_gone_before_is_told_with_a_doubt(tmp_path: Path) -> None:
+async def test_what_was_gone_before_is_reported_with_a_doubt(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         ended = await agent.call(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV, until="deleted")
         assert ended["verdict"] == "succeeded"
@@ -173,7 +173,7 @@ async def test_what_was_gone_before_is_told_with_a_doubt(tmp_path: Path) -> None
         assert "No cluster is called" in await agent.fail(WAIT_FOR, kind="cluster", id="serch-dev", until="deleted")
 
 
-async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: Path) -> None:
+async def test_what_does_not_exist_is_the_clouds_error_with_the_next_step(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         said = await agent.fail(WAIT_FOR, kind="addon", id=ANY_ID, cluster_id=SEARCH_DEV)
         assert said.startswith("get_addon failed: HTTP 404")
@@ -211,7 +211,7 @@ async def test_what_does_not_exist_is_the_clouds_error_with_a_way_out(tmp_path: 
         ({"kind": "node", "id": 7, "wait_s": -1}, {"kind": None, "id": None, "wait_s": "must be at least 0"}),
     ],
 )
-async def test_everything_wrong_with_a_call_is_told_at_once(
+async def test_everything_wrong_with_a_call_is_reported_at_once(
     tmp_path: Path, arguments: dict[str, Any], expected: dict[str, str | None]
 ) -> None:
     async with waiting(tmp_path) as (agent, _):
@@ -233,12 +233,12 @@ async def test_trouble_that_passes_is_endured(tmp_path: Path) -> None:
         assert glass.slept[:3] == [2.5, 3.75, 9]
 
 
-async def test_patience_with_trouble_ends(tmp_path: Path) -> None:
+async def test_a_wait_ends_after_too_many_failed_reads(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         agent.app.state.faults.inject("status", "get_cluster", times=None)
         said = await agent.fail(WAIT_FOR, kind="cluster", id=ML_BATCH, wait_s=600)
         assert said.startswith("get_cluster failed: HTTP 503")
-        assert looks(agent, "get_cluster") == watching.MOST_TROUBLES + 1
+        assert reads(agent, "get_cluster") == watching.MOST_TROUBLES + 1
 
 
 async def test_trouble_all_the_time_is_an_error_and_trouble_at_the_end_a_warning(tmp_path: Path) -> None:
@@ -246,8 +246,8 @@ async def test_trouble_all_the_time_is_an_error_and_trouble_at_the_end_a_warning
         faults = agent.app.state.faults
         faults.inject("status", "get_cluster")
         assert "HTTP 503" in await agent.fail(WAIT_FOR, kind="cluster", id=ML_BATCH, wait_s=0)
-        first_look = await agent.call(WAIT_FOR, kind="cluster", id=ML_BATCH, wait_s=0)
-        assert "warnings" not in first_look
+        first_read = await agent.call(WAIT_FOR, kind="cluster", id=ML_BATCH, wait_s=0)
+        assert "warnings" not in first_read
     cut = CloudUnreachable("https://x", "cut", may_have_arrived=False)
     ending = await watch([answer("Creating"), cut], seconds=2.5)
     assert ending.verdict == "running"
@@ -284,7 +284,7 @@ async def test_phases_of_a_deletion_mean_what_the_specs_say(status: str, until: 
     assert ending.verdict == verdict
 
 
-async def test_a_look_that_hangs_does_not_hold_the_answer_back(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_read_that_hangs_does_not_hold_the_answer_back(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(watching, "GRACE", 0.01)
     ending = await watch([answer("Creating"), None], seconds=2)
     assert (ending.verdict, ending.seen, ending.seconds) == ("running", answer("Creating"), 2)
@@ -297,7 +297,7 @@ async def test_an_unknown_phase_is_no_end() -> None:
 
 
 @pytest.mark.parametrize("mode", ["auto", "legacy"])
-async def test_a_cancelled_call_stops_looking(tmp_path: Path, mode: str) -> None:
+async def test_a_cancelled_call_stops_reading(tmp_path: Path, mode: str) -> None:
     asleep, stopped = anyio.Event(), anyio.Event()
 
     async def sleep(_: float) -> None:
@@ -315,7 +315,7 @@ async def test_a_cancelled_call_stops_looking(tmp_path: Path, mode: str) -> None
                 await asleep.wait()
                 group.cancel_scope.cancel()
             await stopped.wait()
-        assert looks(agent, "get_cluster") == 1
+        assert reads(agent, "get_cluster") == 1
 
 
 async def test_a_server_that_only_reads_waits_too(tmp_path: Path) -> None:
@@ -373,7 +373,7 @@ def test_every_argument_that_a_kind_needs_can_be_given(catalog: Catalog) -> None
         (("kind=addon", "id=x"), 2),
     ],
 )
-def test_a_script_can_tell_how_a_wait_ended(tmp_path: Path, pairs: tuple[str, ...], code: int) -> None:
+def test_a_script_learns_how_a_wait_ended(tmp_path: Path, pairs: tuple[str, ...], code: int) -> None:
     command = ["call", "--simulate", "--state", str(tmp_path / "state.json"), "--output", "json", WAIT_FOR, *pairs]
     ran = CliRunner().invoke(main, command)
     assert ran.exit_code == code, ran.output

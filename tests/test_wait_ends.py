@@ -1,4 +1,4 @@
-"""Where a wait ends that has no plain end: what is forgotten, what is not shown yet, what nobody drives on."""
+"""Where a wait ends that has no plain end: what is forgotten, what is not shown yet, what waits for a call."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import stamina
 from agent import Agent
-from waiting import Answered, answer, job_of, looks, waiting, watch
+from waiting import Answered, answer, job_of, reads, waiting, watch
 
 from ap_mcp.errors import NotFound
 from ap_mcp.simulator.addons import addons_of
@@ -38,7 +38,7 @@ def one_attempt() -> Iterator[None]:
 
 
 def forget_jobs(agent: Agent) -> None:
-    """Let the service know nothing of its jobs any more, though they go on."""
+    """Let the service forget its jobs, though they go on."""
     agent.app.state.faults.inject("status", "get_job", times=None, value=404)
 
 
@@ -59,7 +59,7 @@ async def test_a_job_that_vanishes_while_it_is_waited_for_gives_way_to_its_clust
             f'The job "{job_id}" is no longer known, so how it ended is not known; this is how its cluster is now.'
         )
         assert ended["summary"].startswith(f"{forgotten} ml-batch is Available")
-        assert (looks(agent, "get_job"), looks(agent, "get_cluster")) == (2, len(glass.slept))
+        assert (reads(agent, "get_job"), reads(agent, "get_cluster")) == (2, len(glass.slept))
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ async def test_a_job_that_vanishes_while_it_is_waited_for_gives_way_to_its_clust
         ("ml-batch", "running", "Creating"),
     ],
 )
-async def test_a_job_that_nobody_knows_is_judged_by_the_cluster_that_is_named(
+async def test_a_job_that_is_not_known_is_judged_by_the_cluster_that_is_named(
     tmp_path: Path, cluster: str, verdict: str, phase: str
 ) -> None:
     async with waiting(tmp_path) as (agent, glass):
@@ -83,7 +83,7 @@ async def test_a_job_that_nobody_knows_is_judged_by_the_cluster_that_is_named(
             assert ended["next"][0]["arguments"] == {**JOB, "cluster_id": ML_BATCH}
 
 
-async def test_a_deletion_ends_well_though_job_and_cluster_are_forgotten(tmp_path: Path) -> None:
+async def test_a_deletion_succeeds_though_job_and_cluster_are_forgotten(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         gone = await agent.call("delete_cluster", cluster_id="team-sandbox")
         (wait,) = gone["next"]
@@ -141,18 +141,18 @@ async def test_a_deletion_that_no_longer_goes_on_has_failed(seen: list[Any], ver
 
 
 @pytest.mark.parametrize("seen", [[NO_JOB], [job("CreateCluster"), NO_JOB]])
-async def test_if_job_and_cluster_are_gone_nobody_can_tell_how_it_ended(seen: list[Any]) -> None:
+async def test_if_job_and_cluster_are_gone_it_is_not_known_how_it_ended(seen: list[Any]) -> None:
     gone = NotFound(status=404, operation="get_job", code="CCE.01404001")
     with pytest.raises(NotFound) as caught:
         await watch([*seen[:-1], gone, NO_CLUSTER], kind="job", cluster_id=ML_BATCH)
     said = str(caught.value)
     assert said.startswith("get_job failed: HTTP 404")
-    assert f'The cluster "{ML_BATCH}" that it was about is gone too' in said
+    assert f'The cluster "{ML_BATCH}" that it was about does not exist either' in said
     assert "cannot be known" in said
     assert "list_clusters" in said
 
 
-async def test_a_job_without_a_cluster_is_an_error_that_tells_how_to_go_on(tmp_path: Path) -> None:
+async def test_a_job_without_a_cluster_is_an_error_that_says_how_to_go_on(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         for more in ({}, {"until": "deleted"}):
             said = await agent.fail(WAIT_FOR, **JOB, **more)
@@ -169,19 +169,19 @@ async def test_a_wait_that_goes_on_names_the_cluster_in_case_its_job_vanishes(tm
         assert ended["verdict"] == "running"
 
 
-async def test_a_wait_that_goes_on_tells_where_else_to_look(tmp_path: Path) -> None:
+async def test_a_wait_that_goes_on_says_what_else_to_read(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         status = agent.world.table("clusters")[SEARCH_DEV]["status"]
         status.update(phase="Upgrading", reason="UpgradeFailed", message="etcd is not healthy")
         wait = {"kind": "cluster", "id": "search-dev"}
         ended = await agent.call(WAIT_FOR, **wait, wait_s=0)
-        again, look = ended["next"]
+        again, read = ended["next"]
         assert (again["tool"], again["arguments"]) == (WAIT_FOR, wait)
-        assert (look["tool"], look["arguments"]) == ("list_upgrade_tasks", {"cluster_id": SEARCH_DEV})
-        assert "whether the upgrade has failed" in look["why"]
+        assert (read["tool"], read["arguments"]) == ("list_upgrade_tasks", {"cluster_id": SEARCH_DEV})
+        assert "whether the upgrade has failed" in read["why"]
 
 
-async def test_a_wrong_name_is_told_unless_its_cluster_may_be_deleted_by_now(tmp_path: Path) -> None:
+async def test_a_wrong_name_is_reported_unless_its_cluster_may_be_deleted_by_now(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         job_id = job_of(agent, LEGACY_IMPORT)
         assert "No cluster is called" in await agent.fail(WAIT_FOR, kind="job", id=job_id, cluster_id="legacy")
@@ -192,14 +192,14 @@ async def test_a_wrong_name_is_told_unless_its_cluster_may_be_deleted_by_now(tmp
         assert 'Its cluster cannot be read instead: No cluster is called "legacy".' in said
 
 
-async def test_rules_about_clusters_hold_for_the_look_at_the_cluster_of_a_job(tmp_path: Path) -> None:
+async def test_rules_about_clusters_hold_for_the_read_of_the_cluster_of_a_job(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text('[[rules]]\ndecision = "deny"\ntools = ["get_cluster"]\nclusters = ["ml-*"]\n')
     async with waiting(tmp_path, policy_file=policy) as (agent, glass):
         gone = await agent.call("delete_cluster", cluster_id="team-sandbox")
         glass.meanwhile = lambda: forget_jobs(agent)
         ended = await agent.call(WAIT_FOR, kind="job", id=gone["job_id"], wait_s=600)
-        assert (ended["verdict"], looks(agent, "get_job")) == ("succeeded", 2)
+        assert (ended["verdict"], reads(agent, "get_job")) == ("succeeded", 2)
         said = await agent.fail(WAIT_FOR, **JOB, cluster_id="ml-batch")
         assert "Its cluster cannot be read instead: Refused by policy" in said
 
@@ -207,7 +207,7 @@ async def test_rules_about_clusters_hold_for_the_look_at_the_cluster_of_a_job(tm
 # What the cloud does not show yet
 
 
-async def test_an_end_seen_right_after_a_change_is_looked_at_again(tmp_path: Path) -> None:
+async def test_an_end_seen_right_after_a_change_is_read_again(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         row = next(each for each in addons_of(agent.world, SEARCH_DEV) if each["metadata"]["name"] == "log-agent")
         which = {"cluster_id": SEARCH_DEV, "addon_id": row["metadata"]["uid"]}
@@ -220,15 +220,15 @@ async def test_an_end_seen_right_after_a_change_is_looked_at_again(tmp_path: Pat
         assert unsure["next"][0]["arguments"] == wait
 
         glass.meanwhile = lambda: row["status"].update(status="upgrading")
-        before = looks(agent, "get_addon")
+        before = reads(agent, "get_addon")
         ended = await agent.call(WAIT_FOR, **wait)
         assert (ended["verdict"], ended["found"]["status"]) == ("succeeded", "running")
-        assert looks(agent, "get_addon") - before >= 3
+        assert reads(agent, "get_addon") - before >= 3
 
         glass.time += MOMENT + 1
-        before = looks(agent, "get_addon")
+        before = reads(agent, "get_addon")
         assert (await agent.call(WAIT_FOR, **wait, wait_s=0))["ended"]
-        assert looks(agent, "get_addon") == before + 1
+        assert reads(agent, "get_addon") == before + 1
 
 
 @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ async def test_an_end_seen_right_after_a_change_is_looked_at_again(tmp_path: Pat
         ([NO_CLUSTER], "succeeded", 0),
     ],
 )
-async def test_two_looks_must_agree_after_a_change(seen: list[Any], verdict: str, slept: float) -> None:
+async def test_two_reads_must_agree_after_a_change(seen: list[Any], verdict: str, slept: float) -> None:
     ending = await watch(seen, changed=True, until="deleted" if len(seen) == 1 else "ended")
     assert (ending.verdict, ending.seconds, ending.stale) == (verdict, slept, False)
 
@@ -285,7 +285,7 @@ async def test_what_was_made_and_then_changed_is_no_exception(tmp_path: Path) ->
         assert glass.slept == []
 
 
-# What nobody drives on
+# What waits for a call
 
 
 async def test_a_workflow_in_which_nothing_runs_ends_the_wait_with_what_comes_next(tmp_path: Path) -> None:
@@ -296,7 +296,7 @@ async def test_a_workflow_in_which_nothing_runs_ends_the_wait_with_what_comes_ne
         wait = {"kind": "upgrade_workflow", "id": workflow["upgrade_workflow_id"], "cluster_id": CHECKOUT_STAGING}
         idle = await agent.call(WAIT_FOR, **wait)
         assert (idle["ended"], idle["verdict"], idle["found"]["verdict"]) == (False, "idle", "idle")
-        assert idle["summary"].startswith("Nothing is under way, so waiting on changes nothing: ")
+        assert idle["summary"].startswith("Nothing is under way, so waiting longer changes nothing: ")
         assert [each["tool"] for each in idle["next"]] == ["run_precheck"]
         assert glass.slept == []
 
@@ -306,7 +306,7 @@ async def test_a_workflow_in_which_nothing_runs_ends_the_wait_with_what_comes_ne
         assert glass.slept
 
 
-async def test_a_workflow_that_does_not_show_yet_what_was_started_is_looked_at_again(tmp_path: Path) -> None:
+async def test_a_workflow_that_does_not_show_yet_what_was_started_is_read_again(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, glass):
         workflow = await agent.call("create_upgrade_workflow", cluster_id="checkout-staging", target_version="v1.31")
         glass.time += MOMENT + 1

@@ -1,1 +1,1 @@
-"""Says whether a cluster can be upgraded now, what is in the way, and which calls to make."""
+"""Says whether a cluster can be upgraded now, what blocks it, and which calls to make."""

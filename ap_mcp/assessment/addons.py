@@ -77,9 +77,9 @@ def needs_template(addon: Any, target: str) -> bool:
     return runs_on(get(addon, "/status/currentVersion", {}), target) is not True
 
 
-def fitness_of(addons: Sequence[Any], seen: UpgradeReads) -> list[Fitness]:
+def fitness_of(addons: Sequence[Any], reads: UpgradeReads) -> list[Fitness]:
     """Judge the add-ons of a cluster, in the order of their names."""
-    judged = [_judged(each, seen.templates.get(template_name_of(each)), seen.way) for each in addons]
+    judged = [_judged(each, reads.templates.get(template_name_of(each)), reads.way) for each in addons]
     return sorted(judged, key=lambda each: (each.name, each.id))
 
 
@@ -94,13 +94,13 @@ def about_addons(
         found: by add-on, what the pre-upgrade check found about it.
         passed: the check has passed, so none of them blocks the upgrade.
     """
-    target = word(draft.seen.way.target)
+    target = word(draft.reads.way.target)
     place = draft.risks if passed else draft.blockers
     unfit = [each for each in addons if each.fits is False]
     unhealthy = [each for each in addons if each.fits is not False and not each.works]
     for each in unfit[:DETAILED]:
         also = "" if each.works else f" It is {_state(each)}."
-        said = f"Add-on {each.shown} does not run on {target}{_checked(each, found)}; {_cure(draft.seen, each)}{also}"
+        said = f"Add-on {each.shown} does not run on {target}{_checked(each, found)}; {_cure(draft.reads, each)}{also}"
         (draft.risks if each.cure == "along" else place).append(said)
         _add_fix(draft, each, passed=passed)
     if rest := [each.shown for each in unfit[DETAILED:]]:
@@ -169,15 +169,15 @@ def _order(release: Any) -> tuple[int, ...]:
     return order(text(get(release, "/version")))
 
 
-def _cure(seen: UpgradeReads, addon: Fitness) -> str:
+def _cure(reads: UpgradeReads, addon: Fitness) -> str:
     best = word(addon.best) + ("" if addon.stable else " (not marked as stable)")
     if addon.cure == "update":
-        return f"{best} runs on it and on {word(seen.now)}: update it first."
+        return f"{best} runs on it and on {word(reads.now)}: update it first."
     if addon.cure == "along":
-        return f"{best} does, but not on {word(seen.now)}: name it in addons of upgrade_cluster."
+        return f"{best} does, but not on {word(reads.now)}: name it in addons of upgrade_cluster."
     if addon.cure == "unread":
         return "which version does could not be read."
-    return "no newer version that does is known: ask its owner whether it can go."
+    return "no newer version that does is known: ask its owner whether it can be removed."
 
 
 def _add_fix(draft: AssessmentDraft, addon: Fitness, *, passed: bool) -> None:

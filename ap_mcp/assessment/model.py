@@ -38,7 +38,7 @@ class UpgradeReads:
 
     Attributes:
         cluster_id: the cluster.
-        wanted: the version somebody asked for; None for the newest that is offered.
+        wanted: the version that was asked for; None for the newest that is offered.
         now: the version it runs; empty if that is not reported.
         offered: the versions it can go to.
         upgrade_path: the versions to go through, the first of which is offered; empty if there is nothing to go to.
@@ -90,7 +90,7 @@ class AssessmentDraft:
         along: add-ons that the upgrade must take along, as upgrade_cluster takes them.
     """
 
-    seen: UpgradeReads
+    reads: UpgradeReads
     blockers: list[str] = field(default_factory=list)
     risks: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
@@ -99,11 +99,11 @@ class AssessmentDraft:
 
     def step(self, tool: str, why: str, **arguments: Any) -> bool:
         """Add a call on the cluster, if it can be made here; say whether that is so."""
-        return self.call(tool, why, cluster_id=self.seen.cluster_id, **arguments)
+        return self.call(tool, why, cluster_id=self.reads.cluster_id, **arguments)
 
     def call(self, tool: str, why: str, **arguments: Any) -> bool:
         """Add a call, if it can be made here and all it needs is known; say whether that is so."""
-        if tool in self.seen.absent or tool in self.seen.closed or "" in arguments.values():
+        if tool in self.reads.absent or tool in self.reads.closed or "" in arguments.values():
             return False
         self.steps.append(NextCall(tool=tool, arguments=arguments, why=why))
         return True

@@ -24,7 +24,7 @@ TITLE = "Assess an upgrade"
 DESCRIPTION = "Says whether a cluster can be upgraded now, what blocks it, and which calls to make, in order."
 CLUSTER, TARGET = "cluster_id", "target_version"
 FIRST = "get_cluster"
-"""Read before the others: without the cluster nothing can be said, and rules may go by its name and tags."""
+"""Read before the others: without the cluster nothing can be said, and rules may depend on its name and tags."""
 READS = (
     *("get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates", "list_prechecks"),
     *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
@@ -34,7 +34,7 @@ NEEDS = frozenset({"get_upgrade_info"})
 """Operations that must be offered for this to be."""
 
 Forbidden: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
-"""`await forbidden("run_precheck", {…})`: which rule does not let a call be made, whoever agrees; empty if none."""
+"""`await forbidden("run_precheck", {…})`: which rule refuses a call even if a person agrees; empty if none."""
 
 
 def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
@@ -61,8 +61,8 @@ async def assess(
     """Read, and say whether the upgrade can go ahead.
 
     Args:
-        arguments: `cluster_id`, and `target_version` if somebody asks for one.
-        read: reads from the cloud, if the policy lets it be asked.
+        arguments: `cluster_id`, and `target_version` if one is asked for.
+        read: reads from the cloud, if the policy allows that.
         now: the service's time, asked after the reads.
         forbidden: says whether a rule of the operator forbids a call.
         absent: tools that are not offered.
@@ -72,8 +72,8 @@ async def assess(
     """
     cluster_id, wanted = arguments[CLUSTER], arguments.get(TARGET, "").strip() or None
     cluster = mask(await read(FIRST, cluster_id=cluster_id))
-    looks = {each: (each, {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id}) for each in READS}
-    found, failed = await read_together(read, looks)
+    requests = {each: (each, {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id}) for each in READS}
+    found, failed = await read_together(read, requests)
     answers = {FIRST: cluster, **{name: mask(each) for name, each in found.items()}}
     troubles = {name: _briefly(failed[name]) for name in READS if name in failed}
     troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")

@@ -42,44 +42,45 @@ CHANGES = (UPGRADE, "run_precheck", "update_addon", "backup_cluster", "run_postc
 WHERE = 80
 """Characters that say where a check found something; get_precheck shows all."""
 SHORT = timedelta(minutes=10)
-"""A check that counts no longer than this may have expired when somebody has agreed to the upgrade."""
+"""A check that counts no longer than this may have expired when a person has agreed to the upgrade."""
 ACCEPTED = "skip_items only if a person accepts those risks; else fix them and leave it out"
 
 
 NOTHING_FOUND = Findings((), None, ())
 
 
-def assessment(seen: UpgradeReads) -> Assessment:
+def assessment(reads: UpgradeReads) -> Assessment:
     """Say whether an upgrade can go ahead, and which calls come next, in their order."""
-    draft = AssessmentDraft(seen)
+    draft = AssessmentDraft(reads)
     held = _about_cluster(draft)
-    if seen.upgrade_path:
-        judged = judge_checks(seen.listed(CHECKS), seen.way, seen.at)
+    if reads.upgrade_path:
+        judged = judge_checks(reads.listed(CHECKS), reads.way, reads.at)
         held = _about_unread(draft) or held
         held = _about_running_check(draft, judged) or held
         first = list(draft.steps)
         _about_way(draft, judged)
         draft.steps = first if held else draft.steps
     else:
-        _about_nowhere(draft)
-    if held and verdict(CLUSTER, phase_of(seen.cluster)) != DELETING:
-        draft.step("assess_upgrade", "Then assess again", **_target(seen))
-    decision = NOT_YET if draft.blockers else GO if seen.upgrade_path else UP_TO_DATE
-    gates = mapping(seen.answers.get("get_upgrade_feature_gates"), "/upgradeFeatureGates")
+        _about_no_target(draft)
+    if held and verdict(CLUSTER, phase_of(reads.cluster)) != DELETING:
+        draft.step("assess_upgrade", "Then assess again", **_target(reads))
+    is_missing = bool(reads.upgrade_path) and UPGRADE in reads.absent
+    decision = NOT_YET if draft.blockers else GO if reads.upgrade_path else UP_TO_DATE
+    gates = mapping(reads.answers.get("get_upgrade_feature_gates"), "/upgradeFeatureGates")
     return Assessment(
         summary=_said(draft, decision),
         verdict=decision,
-        cluster_id=seen.cluster_id,
-        name=text(get(seen.cluster, "/metadata/name")),
-        from_version=seen.now,
-        to_version=seen.upgrade_path[0] if seen.upgrade_path else None,
-        upgrade_path=list(seen.upgrade_path) if len(seen.upgrade_path) > 1 else [],
+        cluster_id=reads.cluster_id,
+        name=text(get(reads.cluster, "/metadata/name")),
+        from_version=reads.now,
+        to_version=reads.upgrade_path[0] if reads.upgrade_path else None,
+        upgrade_path=list(reads.upgrade_path) if len(reads.upgrade_path) > 1 else [],
         blockers=draft.blockers,
         risks=draft.risks,
         passed=draft.passed,
-        unknown=[f"{operation} could not be read: {why}." for operation, why in seen.errors.items()],
+        unknown=[f"{operation} could not be read: {why}." for operation, why in reads.errors.items()],
         gates=dict(list(gates.items())[:NAMED]),
-        warnings=[f"{UPGRADE} is not offered by this server."] if seen.upgrade_path and UPGRADE in seen.absent else [],
+        warnings=[f"{UPGRADE} is not offered by this server."] if is_missing else [],
         next=draft.steps,
     )
 
@@ -90,16 +91,16 @@ def unlisted(answers: Mapping[str, Any]) -> list[str]:
 
 
 def _said(draft: AssessmentDraft, decision: str) -> str:
-    seen = draft.seen
-    name = word(get(seen.cluster, "/metadata/name")) or word(seen.cluster_id)
+    reads = draft.reads
+    name = word(get(reads.cluster, "/metadata/name")) or word(reads.cluster_id)
     if decision == UP_TO_DATE:
-        more = f"It can go to {few([word(each) for each in seen.offered])}." if seen.offered else "Nothing is newer."
-        return f"Up to date: {name} runs {word(seen.now)}. {more}"
-    if not seen.upgrade_path:
+        more = f"It can go to {few([word(each) for each in reads.offered])}." if reads.offered else "Nothing is newer."
+        return f"Up to date: {name} runs {word(reads.now)}. {more}"
+    if not reads.upgrade_path:
         return f"Not yet: {name} cannot be upgraded. {draft.blockers[0]}"
-    way = f"{name} from {word(seen.now)} to {word(seen.upgrade_path[0])}"
-    steps = plural(len(seen.upgrade_path), "upgrade")
-    onward = f" {word(seen.upgrade_path[-1])} is {steps} away." if len(seen.upgrade_path) > 1 else ""
+    way = f"{name} from {word(reads.now)} to {word(reads.upgrade_path[0])}"
+    steps = plural(len(reads.upgrade_path), "upgrade")
+    onward = f" {word(reads.upgrade_path[-1])} is {steps} away." if len(reads.upgrade_path) > 1 else ""
     risks = f" {plural(len(draft.risks), 'risk')} to weigh." if draft.risks else ""
     if decision == GO:
         return f"Go: nothing blocks upgrading {way}.{risks}{onward}"
@@ -109,48 +110,48 @@ def _said(draft: AssessmentDraft, decision: str) -> str:
     return f"Not yet: {stands}{listed}.{risks}{onward}"
 
 
-def _target(seen: UpgradeReads) -> dict[str, str]:
-    return {"target_version": seen.wanted} if seen.wanted else {}
+def _target(reads: UpgradeReads) -> dict[str, str]:
+    return {"target_version": reads.wanted} if reads.wanted else {}
 
 
-def _about_nowhere(draft: AssessmentDraft) -> None:
-    """Say why there is no version to go to, if somebody asked for one or that is not known."""
-    seen = draft.seen
-    if not seen.now:
+def _about_no_target(draft: AssessmentDraft) -> None:
+    """Say why there is no version to go to, if one was asked for or that is not known."""
+    reads = draft.reads
+    if not reads.now:
         draft.blockers.append("Which version it runs, and what is offered to it, is not reported.")
         draft.step("get_upgrade_info", "What it says, or why it fails")
         return
-    wanted = seen.wanted or ""
-    if not wanted or wanted == seen.now or seen.now.startswith((f"{wanted}.", f"{wanted}-")):
+    wanted = reads.wanted or ""
+    if not wanted or wanted == reads.now or reads.now.startswith((f"{wanted}.", f"{wanted}-")):
         return
-    if order(wanted) and order(wanted) < order(seen.now):
-        draft.blockers.append(f"It runs {word(seen.now)}; there is no way back to {word(wanted)}.")
+    if order(wanted) and order(wanted) < order(reads.now):
+        draft.blockers.append(f"It runs {word(reads.now)}; it cannot go back to {word(wanted)}.")
         return
-    choice = few([word(each) for each in seen.offered]) or "nothing"
+    choice = few([word(each) for each in reads.offered]) or "nothing"
     draft.blockers.append(f"{word(wanted)} is not offered, and no way to it is known. Offered: {choice}.")
-    if meant := _meant(wanted, seen.offered):
+    if meant := _meant(wanted, reads.offered):
         draft.step("assess_upgrade", "If that is what is meant", target_version=meant)
-    elif seen.offered:
+    elif reads.offered:
         draft.step("assess_upgrade", "For the newest version that is offered")
 
 
 def _meant(wanted: str, offered: Sequence[str]) -> str | None:
-    """Return the offered version that somebody may have meant: `v1.31` by `1.31`, `v1.31.6-r0` by `v1.31.6`."""
+    """Return the offered version that may have been meant: `v1.31` by `1.31`, `v1.31.6-r0` by `v1.31.6`."""
     version = f"v{wanted.lower().removeprefix('v')}"
     patches = [each for each in offered if each.startswith(f"{version}-")]
     return resolve_target(version, offered) or max(patches, key=order, default=None)
 
 
 def _about_cluster(draft: AssessmentDraft) -> bool:
-    """Say whether the cluster is at rest; return whether something must end, or be fixed, before all else."""
-    seen, cluster = draft.seen, draft.seen.cluster
-    tasks, phase = seen.listed(TASKS), phase_of(cluster)
-    verdicts = upgrade_verdicts(tasks, seen.info)
+    """Say whether the cluster is idle; return whether something must end, or be fixed, before all else."""
+    reads, cluster = draft.reads, draft.reads.cluster
+    tasks, phase = reads.listed(TASKS), phase_of(cluster)
+    verdicts = upgrade_verdicts(tasks, reads.info)
     latest = id_of(tasks[-1]) if tasks else ""
     if busy := under_way(verdicts):
         draft.blockers.append(f"An upgrade {spoken(busy)}.")
         if busy != RUNNING or not draft.wait("upgrade_task", latest, "It must end first"):
-            draft.step("get_upgrade_task", "How it stands", task_id=latest) or draft.step(TASKS, "How it stands")
+            draft.step("get_upgrade_task", "Its state", task_id=latest) or draft.step(TASKS, "Its state")
         return True
     if not succeeded(CLUSTER, phase):
         why = get(cluster, "/status/message") or get(cluster, "/status/reason")
@@ -160,18 +161,18 @@ def _about_cluster(draft: AssessmentDraft) -> bool:
         draft.blockers.append(f"{opening} is {word(phase) if phase else 'in a phase that is not reported'}{because}.")
         _follow(draft, phase, failed)
         return True
-    if id_of(cluster).lower() != seen.cluster_id.lower() or not text(get(cluster, "/metadata/name")):
+    if id_of(cluster).lower() != reads.cluster_id.lower() or not text(get(cluster, "/metadata/name")):
         draft.blockers.append("What get_cluster answered does not name this cluster, so a person cannot agree to it.")
         draft.step("get_cluster", "What it says")
         return True
-    if TASKS not in seen.errors:
+    if TASKS not in reads.errors:
         draft.passed.append("The cluster is Available, and no upgrade is running.")
     return False
 
 
 def _follow(draft: AssessmentDraft, phase: str, failed_upgrade: str) -> None:
     """Add the calls that say why a cluster is not Available, and fix it if a retry may do that."""
-    job = text(get(draft.seen.cluster, "/status/jobID"))
+    job = text(get(draft.reads.cluster, "/status/jobID"))
     if failed_upgrade:
         draft.step("get_upgrade_task", "Why the last upgrade failed", task_id=failed_upgrade)
         draft.step("retry_upgrade", "Once the cause is fixed")
@@ -185,7 +186,7 @@ def _follow(draft: AssessmentDraft, phase: str, failed_upgrade: str) -> None:
 
 def _about_unread(draft: AssessmentDraft) -> bool:
     """Say which reads failed without which it is not known whether the upgrade is allowed; return whether some did."""
-    unread = [each for each in (TASKS, CHECKS) if each in draft.seen.errors]
+    unread = [each for each in (TASKS, CHECKS) if each in draft.reads.errors]
     for each in unread:
         draft.blockers.append(f"{each} could not be read, so it is not known whether the upgrade is allowed.")
         draft.step(each, "What it says, or why it fails")
@@ -196,17 +197,17 @@ def _about_running_check(draft: AssessmentDraft, judged: Judged) -> bool:
     """Say that a check for this upgrade is running, and return whether: what it finds decides what comes next."""
     if judged.state != RUNNING:
         return False
-    way = draft.seen.way
+    way = draft.reads.way
     between = f"from {word(way.now)} to {word(way.target)}"
     draft.blockers.append(f"The pre-upgrade check {between} is still running.")
-    draft.wait("precheck", id_of(judged.check), "It takes about a minute") or draft.step(CHECKS, "How it stands")
+    draft.wait("precheck", id_of(judged.check), "It takes about a minute") or draft.step(CHECKS, "Its state")
     return True
 
 
 def _about_workflows(draft: AssessmentDraft) -> None:
     """Say which upgrade workflows are open: their stages count for one target only."""
     rows = [
-        (workflow_verdict(text(get(each, "/status/phase"))), each) for each in reversed(draft.seen.listed(WORKFLOWS))
+        (workflow_verdict(text(get(each, "/status/phase"))), each) for each in reversed(draft.reads.listed(WORKFLOWS))
     ]
     open_ = [
         f"to {word(get(each, '/spec/targetVersion'))} {spoken(state)}"
@@ -220,17 +221,17 @@ def _about_workflows(draft: AssessmentDraft) -> None:
 
 def _about_way(draft: AssessmentDraft, judged: Judged) -> None:
     """Say what check, add-ons and backups say about the upgrade, and add the calls that lead to it."""
-    seen, way = draft.seen, draft.seen.way
+    reads, way = draft.reads, draft.reads.way
     _about_workflows(draft)
-    if UPGRADE in seen.closed:
-        draft.blockers.append(seen.closed[UPGRADE])
+    if UPGRADE in reads.closed:
+        draft.blockers.append(reads.closed[UPGRADE])
     check, passed = judged.check, judged.state == "passed"
     found = findings_of(check) if judged.state in ("passed", "not passed") else NOTHING_FOUND
-    addons = fitness_of(seen.listed(ADDONS), seen)
+    addons = fitness_of(reads.listed(ADDONS), reads)
     about_addons(draft, addons, _by_addon(found.every), passed=passed)
     if passed:
         _about_passed(draft, check, found)
-    elif CHECKS not in seen.errors and judged.state != RUNNING:
+    elif CHECKS not in reads.errors and judged.state != RUNNING:
         _about_check(draft, judged.state, check, found, addons)
     saved = _about_backups(draft)
     along = {"addons": draft.along} if draft.along else {}
@@ -238,14 +239,14 @@ def _about_way(draft: AssessmentDraft, judged: Judged) -> None:
     why = f"Once {' and '.join(first)}" if first else "The check has passed"
     if draft.step(UPGRADE, why, target_version=way.target, **along):
         draft.step("run_postcheck", "Once the upgrade has ended", from_version=way.now)
-        if len(seen.upgrade_path) > 1:
-            draft.step("assess_upgrade", "Then the way on", target_version=seen.upgrade_path[-1])
+        if len(reads.upgrade_path) > 1:
+            draft.step("assess_upgrade", "Then the next upgrade", target_version=reads.upgrade_path[-1])
 
 
 def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
     """Say how long a check that has passed counts, and which risks it leaves."""
     expires = moment(get(check, "/status/expireTimeStamp"))
-    left = expires - draft.seen.at if expires else timedelta()
+    left = expires - draft.reads.at if expires else timedelta()
     if left > SHORT:
         draft.passed.append(f"The pre-upgrade check has passed; it counts for another {span(left)}.")
     else:
@@ -258,12 +259,12 @@ def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
 
 def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings, addons: Sequence[Fitness]) -> None:
     """Say why no check allows the upgrade, and add the call that makes one."""
-    way, expires = draft.seen.way, moment(get(check, "/status/expireTimeStamp"))
+    way, expires = draft.reads.way, moment(get(check, "/status/expireTimeStamp"))
     between = f"from {word(way.now)} to {word(way.target)}"
     reasons = {
         "none": f"There is no pre-upgrade check {between}.",
         "undated": f"The pre-upgrade check {between} has passed, but does not say until when it counts.",
-        "expired": f"The pre-upgrade check {between} has passed, but expired {age(expires, draft.seen.at)} ago.",
+        "expired": f"The pre-upgrade check {between} has passed, but expired {age(expires, draft.reads.at)} ago.",
     }
     if state == "none" and check:
         why = quoted(get(check, "/status/message", "no reason given"))
@@ -274,7 +275,7 @@ def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings
     else:
         ended, since = verdict_of(text(get(check, "/status/phase"))), moment(get(check, "/metadata/creationTimestamp"))
         how = "did not pass" if ended == FAILED else spoken(ended)
-        ago = f", {age(since, draft.seen.at)} ago" if since else ""
+        ago = f", {age(since, draft.reads.at)} ago" if since else ""
         again = "run it again once that is fixed" if left else "run it again"
         draft.blockers.append(f"The pre-upgrade check {between} {how}{ago}: {again}.")
     if found.every:
@@ -333,19 +334,19 @@ def _findings(found: Sequence[Failure]) -> Iterator[str]:
 
 
 def _about_backups(draft: AssessmentDraft) -> bool:
-    """Say how old the latest backup is, and add the call that makes one; return whether there is one that will do."""
-    seen = draft.seen
-    rows = seen.listed(BACKUPS)
+    """Say how old the latest backup is, and add the call that makes one; return whether it is recent enough."""
+    reads = draft.reads
+    rows = reads.listed(BACKUPS)
     latest = latest_backup(rows)
     making = [id_of(each) for each in rows if verdict_of(text(get(each, "/status/phase")), BACKUP) == RUNNING]
-    if latest and seen.at - latest <= OLD_BACKUP:
-        draft.passed.append(f"The latest backup is {age(latest, seen.at)} old.")
+    if latest and reads.at - latest <= OLD_BACKUP:
+        draft.passed.append(f"The latest backup is {age(latest, reads.at)} old.")
         return True
     if making:
         draft.risks.append("A backup is still being made.")
-        draft.wait("backup", making[-1], "An upgrade has no way back")
+        draft.wait("backup", making[-1], "An upgrade cannot be undone")
         return False
-    if BACKUPS not in seen.errors:
-        draft.risks.append(f"The latest backup is {age(latest, seen.at)} old." if latest else "There is no backup.")
-    draft.step("backup_cluster", "An upgrade has no way back")
+    if BACKUPS not in reads.errors:
+        draft.risks.append(f"The latest backup is {age(latest, reads.at)} old." if latest else "There is no backup.")
+    draft.step("backup_cluster", "An upgrade cannot be undone")
     return False

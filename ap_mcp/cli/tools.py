@@ -57,7 +57,7 @@ def _described(tool: "Tool", operation: "Operation | None") -> str:
     if operation is not None:
         raised = operation.worst_effect
         effect = operation.effect + (f", {raised} with some arguments" if raised != operation.effect else "")
-        last = f"IAM action: {operation.permission}; API reference: {operation.reference}"
+        last = f"IAM action: {operation.permission or 'not documented'}; {_source(operation.reference)}"
     lines = [f"{tool.name}: {tool.title}", tool.description or "", f"effect: {effect}", "arguments:"]
     required = tool.input_schema.get("required", [])
     for name, schema in tool.input_schema["properties"].items():
@@ -67,3 +67,8 @@ def _described(tool: "Tool", operation: "Operation | None") -> str:
         about = f": {schema['description']}" if "description" in schema else ""
         lines.append(f"  {name} ({', '.join(facts)}){about}")
     return "\n".join([*lines, last])
+
+
+def _source(reference: str) -> str:
+    """Say where an operation is documented."""
+    return f"known from {reference} only" if reference.startswith("SDK ") else f"API reference: {reference}"

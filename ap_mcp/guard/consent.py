@@ -25,7 +25,7 @@ from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PATIENCE, QUESTION_LIFETIME, READING_TIME, TOKEN_LIFETIME
 from ap_mcp.guard.seal import Sealer, canonical
 from ap_mcp.guard.stores import ApprovalStore, OpenConsent
-from ap_mcp.specs import JSON
+from ap_mcp.specs import CLUSTER, JSON
 from ap_mcp.wording import in_quotes
 
 __all__ = ["AskBack", "Caller", "Confirmer", "Consent", "FormAnswer", "ReadAgain", "Request", "digest_of", "local_user"]
@@ -151,6 +151,15 @@ class Confirmer:
             return await self._while_waiting(request, caller, caller.push, read_again)
         return await self._elsewhere(request, caller, read_again)
 
+    def cluster_asked_about(self, caller: Caller) -> str | None:
+        """Return the id of the cluster that a question was about which comes back with its answer; None if none does.
+
+        It saves searching for the name once more. Consent does not rest on it: that is bound to the id.
+        """
+        sealed = self._unsealed(STATE, caller.state) or {}
+        cluster = sealed.get(CLUSTER) if sealed.get("principal") == caller.principal else None
+        return cluster if isinstance(cluster, str) else None
+
     async def _while_waiting(
         self,
         request: Request,
@@ -196,7 +205,8 @@ class Confirmer:
 
     async def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
         opened = await self._opened(bound, QUESTION_LIFETIME)
-        state = self.sealer.seal(STATE, {**bound, "id": opened.id, "round": number}, opened.expires)
+        about = {"id": opened.id, "round": number, CLUSTER: request.arguments.get(CLUSTER)}
+        state = self.sealer.seal(STATE, {**bound, **about}, opened.expires)
         return AskBack(message(request.impact, note), form(request.impact), state)
 
     async def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:

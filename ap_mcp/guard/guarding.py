@@ -3,7 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, to_thread
@@ -18,7 +18,7 @@ from ap_mcp.permits import Permit, digest_of
 
 if TYPE_CHECKING:
     from ap_mcp.guard.audit import AuditLog, Outcome
-    from ap_mcp.guard.consent import Confirmer, Consent, ReadAgain, Request
+    from ap_mcp.guard.consent import Confirmer, Consent, Mode, ReadAgain, Request
 
 DENY = "deny"
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
@@ -81,7 +81,7 @@ class Guard:
     """
 
     policy: Policy
-    mode: str
+    mode: "Mode"
     confirmer: "Callable[[], Confirmer]" = field(repr=False)
     audit: "Callable[[], AuditLog]" = field(repr=False)
     simulated: bool = False
@@ -105,13 +105,17 @@ class Guard:
             self._refuse_if_off(subject.tool, decision)
         return decision
 
+    def cluster_asked_about(self, caller: Caller) -> str | None:
+        """Return the id of the cluster of a question that comes back with its answer; None if none does."""
+        return self.confirmer().cluster_asked_about(caller) if caller.state is not None else None
+
     async def consent(
         self, decision: Decision, request: "Request", caller: Caller, read_again: "ReadAgain"
     ) -> "Consent | AskBack":
         """Return the consent that a call needs; one that a rule releases needs none of a person."""
         if isinstance(decision, Ask):
             self._refuse_if_off(request.tool, decision)
-            return await self.confirmer().confirm(request, caller, read_again)
+            return await replace(self.confirmer(), mode=self.mode).confirm(request, caller, read_again)
         rule = decision.rule if isinstance(decision, Allow) else None
         return guard.Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
 

@@ -10,7 +10,7 @@ from typing import Any
 from ap_mcp.masking.in_json import json_in
 from ap_mcp.masking.in_text import hide_in_text, hints_at_secrets, is_header_mode, is_quiet
 from ap_mcp.masking.in_yaml import PLACEHOLDER, is_open
-from ap_mcp.masking.names import names_a_count, names_a_secret, speaks_about
+from ap_mcp.masking.names import describes_a_secret, names_a_count, names_a_secret
 
 __all__ = ["PLACEHOLDER", "contains_placeholder", "mask", "mask_text"]
 
@@ -68,14 +68,14 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
     masked: dict[str, Any] = {}
     for key, each in found.items():
         name = str(key)
-        told = _shown_name(name, depth)  # what is left of a name that held a secret may announce one
+        kept_name = _shown_name(name, depth)  # what is left of a name that held a secret may announce one
         if is_secret and name in ("data", "stringData"):
             shown = _sealed(each, depth)
         elif lists_secrets and name == "items" and isinstance(each, list):
             shown = [_masked_object(item, depth + 1, is_secret=True) for item in each if isinstance(item, Mapping)]
         elif (
             names_a_secret(name)
-            or (told != name and names_a_secret(told))
+            or (kept_name != name and names_a_secret(kept_name))
             or (label and name in ("value", "Value") and names_a_secret(label))
         ):
             shown = _hidden(each, name, depth)
@@ -83,7 +83,7 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
             shown = PLACEHOLDER
         else:
             shown = _masked(each, depth)
-        masked[told] = shown
+        masked[kept_name] = shown
     return masked
 
 
@@ -130,7 +130,7 @@ def _masked_prose(text: str, depth: int) -> str:
     parts, done = [], 0
     for found in json_in(hidden):
         masked = _masked(found.data, depth + 1)
-        same = hidden[found.start : found.told] + ("…" if found.told < found.end else "")
+        same = hidden[found.start : found.read_to] + ("…" if found.read_to < found.end else "")
         parts += [hidden[done : found.start], same if masked == found.data else _compact(masked)]
         done = found.end
     return "".join([*parts, hidden[done:]])
@@ -167,8 +167,8 @@ def _hidden_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     masked: dict[str, Any] = {}
     for key, each in value.items():
         name = _shown_name(str(key), depth)
-        told = speaks_about(name) or (name == "key" and lists_files)
-        masked[name] = _masked(each, depth + 1) if told else _hidden(each, name, depth + 1)
+        is_fact = describes_a_secret(name) or (name == "key" and lists_files)
+        masked[name] = _masked(each, depth + 1) if is_fact else _hidden(each, name, depth + 1)
     return masked
 
 
@@ -185,7 +185,7 @@ def _sealed(value: Any, depth: int) -> Any:
 
 
 def _is_login(name: str, value: str) -> bool:
-    """Say whether a value is a header that lets somebody in, or user and password of a registry."""
+    """Say whether a value is a header that signs a caller in, or user and password of a registry."""
     if name.lower() in _HEADERS:
         return not (is_open(value) or is_header_mode(value))
     if name != "auth":

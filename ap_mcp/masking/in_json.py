@@ -15,10 +15,10 @@ _DECODER = json.JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A piece of a text, and the object or list that it stands for; of one that is cut off, `told` ends earlier."""
+    """A piece of a text, and the object or list in it; one that is cut off could be read only as far as `read_to`."""
 
     start: int
-    told: int
+    read_to: int
     end: int
     data: Any
 
@@ -26,7 +26,7 @@ class Found:
 def json_in(text: str) -> Iterator[Found]:
     """Yield the objects and lists in a text, those within others not by themselves.
 
-    What is cut off at the end of the text is told as far as it goes.
+    What is cut off at the end of the text is read as far as possible.
     """
     at, scanned = 0, 0
     for _ in range(_TRIES):
@@ -55,9 +55,9 @@ def _found(text: str, start: int) -> Found | int:
 
 
 def _found_cut(text: str, start: int) -> Found | None:
-    """Return what JSON that is cut off tells up to its last whole value; None if it is none."""
+    """Return what JSON that is cut off holds up to its last whole value; None if it is none."""
     inside: list[str] = []
-    told, missing = start, ""
+    read_to, missing = start, ""
     for step in _STEP.finditer(text, start):
         mark = step[0]
         if mark in _CLOSING:
@@ -65,8 +65,8 @@ def _found_cut(text: str, start: int) -> Found | None:
         elif mark in ("}", "]"):
             inside = inside[:-1]
         if mark[0] != '"':
-            told, missing = step.start() if mark == "," else step.end(), "".join(reversed(inside))
+            read_to, missing = step.start() if mark == "," else step.end(), "".join(reversed(inside))
     try:
-        return Found(start, told, len(text), json.loads(text[start:told] + missing))
+        return Found(start, read_to, len(text), json.loads(text[start:read_to] + missing))
     except (ValueError, RecursionError):
         return None

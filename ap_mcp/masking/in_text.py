@@ -1,6 +1,6 @@
 """Hides secrets inside text: key blocks, headers, URLs, assignments, YAML lines, tokens, base64 of any of these.
 
-Every pattern is linear: it starts at a boundary and its repetitions are bounded or end at the first odd character.
+Every pattern is linear: it starts at a boundary and its repetitions have a bound or end at the first other character.
 """
 
 import base64
@@ -15,7 +15,7 @@ from ap_mcp.masking.names import names_a_secret
 
 _ROUNDS = 4
 _LONG = 40
-# Texts without any of these hold no named secret; looking for them is far cheaper than the patterns.
+# Texts without any of these hold no named secret; searching for them is far cheaper than the patterns.
 _HINTS = (
     *("pass", "pwd", "secret", "token", "key", "cred", "auth", "cookie", "bearer", "basic", "sdk-hmac", "curl"),
     *("dockerc", "id_", "psk", "jwt"),
@@ -39,13 +39,13 @@ _SCHEME = re.compile(r"\b(?P<head>(?:Bearer|Basic)[ \t]{1,3})(?=\S{0,200}[0-9=_]
 _SIGNED = re.compile(r"(?P<head>SDK-HMAC-SHA256[ \t]{1,3})Access=[^\"'\r\n]{0,4000}")
 _URL = r"(?P<head>[A-Za-z][A-Za-z0-9+.-]{0,30}://"
 _USERINFO = re.compile(_URL + r"[^\s/?#@:\"'<>]{0,256}:)[^\s/?#\"'<>]{1,512}@")
-_ODD_USERINFO = re.compile(
+_UNESCAPED_USERINFO = re.compile(
     _URL + rf"[^\s/?#@:\"'<>]{{0,256}}:)(?!{PLACEHOLDER}@|\d{{1,5}}(?:[/?#]|$))[^\s\"'<>]{{1,128}}@"
 )
 _TOKEN_USER = re.compile(_URL + r")[^\s/?#@:\"'<>]{16,512}@")
 _DSN = re.compile(r"(?<![\w.-])(?P<head>[\w.-]{1,64}:)[^\s@\"']{1,256}(?P<tail>@(?:tcp|udp|unix)\()")
 _CURL = re.compile(r"(?P<head>(?<!\S)(?:-u|--user)[ =][\"']?[^\s:\"']{1,128}:)[^\s\"']+")
-_WELL_KNOWN = re.compile(
+_KNOWN_TOKEN = re.compile(
     r"(?<![\w+/-])(?:eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?|MII[A-Za-z0-9+/_-]{100,}={0,2}|gh[pousr]_[A-Za-z0-9]{30,}"
     r"|github_pat_\w{30,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])|AIza[\w-]{35})"
 )
@@ -111,7 +111,7 @@ def hide_in_text(text: str, within: Callable[[str], str]) -> str:
 
 
 def _hide_once(text: str, within: Callable[[str], str]) -> str:
-    text = _WELL_KNOWN.sub(PLACEHOLDER, text)
+    text = _KNOWN_TOKEN.sub(PLACEHOLDER, text)
     if "@" in text:
         text = _hide_in_urls(text)
     if hints_at_secrets(text):
@@ -134,7 +134,7 @@ def _hide_once(text: str, within: Callable[[str], str]) -> str:
 def hints_at_secrets(text: str) -> bool:
     """Say whether a text holds a part of any name that announces a secret."""
     lowered = text.lower()
-    for hint in _HINTS:  # every text comes by here, and a loop takes half of what any() does
+    for hint in _HINTS:  # every text passes here, and a loop takes half of what any() does
         if hint in lowered:
             return True
     if _KEY_PAIR.search(lowered):
@@ -148,7 +148,7 @@ def _hide_header(match: re.Match[str]) -> str:
 
 def _hide_in_urls(text: str) -> str:
     text = _USERINFO.sub(rf"\g<head>{PLACEHOLDER}@", text)
-    text = _ODD_USERINFO.sub(rf"\g<head>{PLACEHOLDER}@", text)
+    text = _UNESCAPED_USERINFO.sub(rf"\g<head>{PLACEHOLDER}@", text)
     text = _TOKEN_USER.sub(rf"\g<head>{PLACEHOLDER}@", text)
     return _DSN.sub(rf"\g<head>{PLACEHOLDER}\g<tail>", text)
 
@@ -192,8 +192,8 @@ def _value_after(name: re.Match[str], text: str, *, escaped: bool) -> re.Match[s
     if value is None:
         return None
     opens_container = name["sign"] == ":" and value[0][0] in "{[" and not value[0].startswith("{{")
-    tells_nothing = any(is_open(each.strip("\\\"'")) for each in (value[0], value[0].rstrip(",;)}]")))
-    return None if opens_container or tells_nothing else value
+    reveals_nothing = any(is_open(each.strip("\\\"'")) for each in (value[0], value[0].rstrip(",;)}]")))
+    return None if opens_container or reveals_nothing else value
 
 
 def _replaced(value: re.Match[str]) -> str:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator
 
-from ap_mcp.masking.names import names_a_secret, speaks_about
+from ap_mcp.masking.names import describes_a_secret, names_a_secret
 
 PLACEHOLDER = "«masked»"
 
@@ -18,7 +18,7 @@ _SECRET_KIND = re.compile(
 
 
 def is_open(value: str) -> bool:
-    """Say whether a value under a secret's name gives nothing away: empty, a switch, or a reference elsewhere."""
+    """Say whether a value under a secret's name reveals nothing: empty, a switch, or a reference elsewhere."""
     bare = value.strip()
     return bare.lower() in ("", "true", "false", "null", "none", "~") or _REFERENCE.fullmatch(bare) is not None
 
@@ -75,7 +75,7 @@ class _Lines:
         if _goes_on_below(value):
             self.below, self.drops, self.hides_all = column, False, sealed
             return line
-        if _bare(value) != PLACEHOLDER and _tells_nothing(value):
+        if _bare(value) != PLACEHOLDER and _reveals_nothing(value):
             return line
         self.below, self.drops = column, True
         return _with_placeholder(match, value)
@@ -93,8 +93,8 @@ class _Lines:
             bare = line.lstrip(" \t-")
             return line[: len(line) - len(bare)] + PLACEHOLDER if bare.strip("{}[], ") else line
         value = (match["value"] or "").strip()
-        told = not self.hides_all and speaks_about(match["key"].strip("\"'"))
-        return line if told or _goes_on_below(value) or _tells_nothing(value) else _with_placeholder(match, value)
+        is_fact = not self.hides_all and describes_a_secret(match["key"].strip("\"'"))
+        return line if is_fact or _goes_on_below(value) or _reveals_nothing(value) else _with_placeholder(match, value)
 
 
 def _bare(value: str) -> str:
@@ -105,7 +105,7 @@ def _goes_on_below(value: str) -> bool:
     return value in ("", "{", "[") or value.startswith("#")
 
 
-def _tells_nothing(value: str) -> bool:
+def _reveals_nothing(value: str) -> bool:
     return is_open(value) or is_open(_bare(value)) or value.rstrip(", ") in ("{}", "[]")
 
 

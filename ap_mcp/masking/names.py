@@ -1,4 +1,4 @@
-"""Knows which names announce a secret, and which only speak about one."""
+"""Knows which names announce a secret, and which only describe one."""
 
 import re
 from functools import lru_cache
@@ -78,7 +78,7 @@ def names_a_count(name: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def speaks_about(name: str) -> bool:
+def describes_a_secret(name: str) -> bool:
     """Say whether this name, found below a secret, holds a fact about it rather than a part of it."""
     words = words_of(name)
     return bool(words) and (words[-1] in _ABOUT or words[0] in _COUNTING)

@@ -1,1 +1,1 @@
-"""One reader for each fact of the vendor that more than one part of the package goes by."""
+"""One reader for each fact of the vendor that more than one part of the package uses."""

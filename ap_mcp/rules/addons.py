@@ -12,7 +12,7 @@ from ap_mcp.vendor import as_object, flag, get, items, number, strings, text
 _PATTERN_LIMIT, _VERSION_LIMIT = 200, 40
 _PATTERN = re.compile(r"(?:[\w.()|*+?^$\\-]|\[[\w-]+\])*", re.ASCII)
 _RISKY = re.compile(r"\)[*+]|(?:[^(]*\(){4}|(?:[^*+?]*[*+?]){5}")
-"""Repeated groups, many groups or many repetitions let a pattern run for ages; the service uses one of each."""
+"""Repeated groups, many groups or many repetitions let a pattern run very long; the service uses one of each."""
 _PATCHES, _RELEASES = range(41), range(12)
 """Patch versions of a minor one that stand for all of it."""
 
@@ -63,7 +63,7 @@ def why_no_rollback(addon: Any) -> str:
 
 
 def template_of(answer: Any, name: str) -> dict[str, Any] | None:
-    """Return the template of a name that list_addon_templates answered, without others of a like name; None if absent.
+    """Return the template of a name that list_addon_templates answered, without those of similar names; None if absent.
 
     A template that is listed in parts is put together.
     """

@@ -28,7 +28,7 @@ def tags_of(cluster: Any) -> dict[str, str]:
 
 
 def exact_tags(cluster: Any) -> dict[str, str]:
-    """Return a cluster's tags exactly as they are, for rules to go by.
+    """Return a cluster's tags exactly as they are, for rules to use.
 
     Raises:
         LookupError: some cannot be read, so that a rule might overlook one.

@@ -45,12 +45,12 @@ class Findings:
     Attributes:
         every: the failed items, folded, the gravest first.
         passed: how many items passed; None if the check reports no item.
-        odd: items in a phase that says neither.
+        unknown: items in a phase that says neither.
     """
 
     every: tuple[Failure, ...]
     passed: int | None
-    odd: tuple[str, ...]
+    unknown: tuple[str, ...]
 
     @property
     def blocking(self) -> list[Failure]:
@@ -68,7 +68,7 @@ def findings_of(check: Any) -> Findings:
     status = get(check, "/status", {})
     phases = [get(item, "/phase") for item, _ in checked_items(status)]
     passed = sum(succeeded(PRECHECK, each) for each in phases) if phases else None
-    return Findings(tuple(failures(status)), passed, tuple(odd_phases(status)))
+    return Findings(tuple(failures(status)), passed, tuple(unknown_phases(status)))
 
 
 def count_of(found: Iterable[Failure]) -> int:
@@ -107,10 +107,10 @@ def failures(status: Any) -> list[Failure]:
     return sorted(found, key=lambda each: (not each.blocks, SEVERITY.get(each.level, 1), each.name))
 
 
-def odd_phases(status: Any) -> list[str]:
-    """Name the items in a phase that the specs do not know of an item: whether they failed is not for us to guess."""
+def unknown_phases(status: Any) -> list[str]:
+    """Name the items in a phase that the specs do not know of an item: whether they failed is not guessed."""
     found = ((text(get(item, "/name")), text(get(item, "/phase"))) for item, _ in checked_items(status))
-    return list(dict.fromkeys(f"{word(name)} {quoted(phase)}" for name, phase in found if phase and _odd(phase)))
+    return list(dict.fromkeys(f"{word(name)} {quoted(phase)}" for name, phase in found if phase and _is_unknown(phase)))
 
 
 def counted(failures_: Iterable[Failure]) -> dict[str, int]:
@@ -133,11 +133,11 @@ def skippable(failures_: Iterable[Failure], already: Any) -> list[dict[str, Any]
 
 
 def _failed(phase: Any) -> bool:
-    return verdict(PRECHECK, phase) == FAILURE and not _odd(phase)
+    return verdict(PRECHECK, phase) == FAILURE and not _is_unknown(phase)
 
 
-def _odd(phase: Any) -> bool:
-    """Say whether a phase is none of an item; a check as a whole may break off, an item does not."""
+def _is_unknown(phase: Any) -> bool:
+    """Say whether the specs do not know a phase of an item; a check as a whole may break off, an item does not."""
     return verdict(PRECHECK, phase) is None or phases_of(PRECHECK).holds("broke_off", phase)
 
 

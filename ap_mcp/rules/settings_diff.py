@@ -115,12 +115,12 @@ def shown(value: Any) -> str:
 
 
 def starred(values: Any) -> list[str]:
-    """List the settings that hold only asterisks: a secret that somebody hid, which must not be sent as its value."""
+    """List the settings that hold only asterisks: a secret that was hidden, which must not be sent as its value."""
     return [_path(way) for way, value in _leaves((), values) if _is_starred(value)]
 
 
 def hidden_in_both(before: Any, after: Any) -> list[str]:
-    """List the settings that look the same only because what they hold, or what they are called, is masked in both."""
+    """List the settings that seem equal only because their content, or their name, is masked in both."""
     hidden = {way: value for way, value in _leaves((), before) if _is_hidden(way, value)}
     return [_path(way) for way, value in _leaves((), after) if way in hidden and _same(hidden[way], value)]
 

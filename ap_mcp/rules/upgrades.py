@@ -86,7 +86,7 @@ class Cancelling:
 
 
 def cancellable(workflow: Any, tasks: Iterable[Any] = ()) -> Cancelling:
-    """Say whether an upgrade workflow can be cancelled: the workflow and its upgrade must both be at rest.
+    """Say whether an upgrade workflow can be cancelled: the workflow and its upgrade must both be idle.
 
     The reference (4.3.17) forbids it for a workflow that is running, has succeeded or was cancelled, and while its
     upgrade is starting, queued, running or paused. A state that the specs do not know forbids it too.

@@ -13,7 +13,7 @@ UNTIL, ENDED, DELETED = "until", "ended", "deleted"
 """The argument of wait_for that says which end is meant, and its two values."""
 STARTED = "It takes a while: says when it has ended, and how"
 UNDER_WAY = "It is not done yet: says when it has ended, and how"
-LEAVING = "It takes a while: says when it is deleted"
+BEING_DELETED = "It takes a while: says when it is deleted"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ def wait_hint(operation: Operation, given: Mapping[str, Any], body: Any) -> Wait
     arguments = _arguments(operation, given, body)
     if arguments is None:
         return None
-    leaving = _is_leaving(wait, body, phase) if reads else _removes(operation, wait)
-    why = LEAVING if leaving else UNDER_WAY if reads else STARTED
-    return WaitHint({**arguments, **({UNTIL: DELETED} if leaving else {})}, why)
+    deleting = _is_being_deleted(wait, body, phase) if reads else _removes(operation, wait)
+    why = BEING_DELETED if deleting else UNDER_WAY if reads else STARTED
+    return WaitHint({**arguments, **({UNTIL: DELETED} if deleting else {})}, why)
 
 
 def how_to_wait(tool: str, body: Any, **arguments: str) -> str:
@@ -86,7 +86,7 @@ def _value(given: Mapping[str, Any], body: Any, place: str) -> Any:
     return get(body, place) if name == place else given.get(name)
 
 
-def _is_leaving(wait: Wait, body: Any, phase: str) -> bool:
+def _is_being_deleted(wait: Wait, body: Any, phase: str) -> bool:
     work = wait.resource
     return wait.verdict(phase) == DELETING or (work is not None and get(body, work.type_at) in work.deletion_types)
 

@@ -2,13 +2,24 @@
 
 from collections.abc import Callable
 
-from ap_mcp.simulator import addons, charts, clusters, iam, releases, tags_quotas, upgrades
+from ap_mcp.simulator import (
+    addons,
+    charts,
+    clusters,
+    configuration,
+    iam,
+    job_records,
+    maintenance,
+    releases,
+    tags_quotas,
+    upgrades,
+)
 from ap_mcp.simulator.registry import handler_of
 from ap_mcp.simulator.world import World
 
 __all__ = ["SEEDS", "SUBJECTS", "handler_of"]
 
-SUBJECTS = (clusters, addons, upgrades, charts, releases, tags_quotas)
+SUBJECTS = (clusters, configuration, job_records, addons, upgrades, maintenance, charts, releases, tags_quotas)
 
 SEEDS: tuple[Callable[[World], None], ...] = (
     iam.seed_iam,
@@ -17,5 +28,7 @@ SEEDS: tuple[Callable[[World], None], ...] = (
     upgrades.seed_upgrades,
     charts.seed_charts,
     releases.seed_releases,
+    maintenance.seed_maintenance,
+    configuration.seed_configuration,
 )
 """What fills a new world, in an order in which each finds what it refers to."""

@@ -56,7 +56,7 @@ def upgrade_cluster(world: World, request: SimulatedRequest) -> Row:
     if passed_check(world, cluster, target) is None:
         raise invalid(f"no passed and unexpired pre-upgrade check for {target}; run one first")
     _check_addons(world, cluster_id, action.get("addons", []), target)
-    task = _start(world, cluster, target, action.get("addons", []))
+    task = start_upgrade(world, cluster, target, action.get("addons", []))
     strategy = {"type": "inPlaceRollingUpdate", **copy.deepcopy(action["strategy"])}
     shown = {
         "version": cluster["_version"],
@@ -170,7 +170,8 @@ def _check_addons(world: World, cluster_id: str, wanted: Sequence[Mapping[str, A
             raise invalid(f"add-on {name} {version} does not run on {target}")
 
 
-def _start(world: World, cluster: Row, target: str, addons: Sequence[Mapping[str, Any]]) -> Row:
+def start_upgrade(world: World, cluster: Row, target: str, addons: Sequence[Mapping[str, Any]]) -> Row:
+    """Start the upgrade of a cluster and return its task."""
     cluster_id = cluster["metadata"]["uid"]
     spec = {"version": cluster["_version"], "targetVersion": target}
     status = {"phase": "Init", "progress": "0.00"}

@@ -79,16 +79,54 @@ class Fill:
 
 
 @dataclass(frozen=True, slots=True)
+class ListItem:
+    """The entry of a list that an argument names: where the list stands, and where an entry has its id."""
+
+    list: str
+    id: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
-    """The argument that names the thing acted on, and the operation that reads it."""
+    """The argument that names the thing acted on, and the operation that reads it.
+
+    Attributes:
+        argument: names the thing.
+        read: the operation that reads it.
+        item: which entry is the thing, if the read answers a list.
+        settings: where the settings that the request body replaces stand in the thing; None if it replaces none.
+        facts: what a person must see of the thing, as labels with pointers into it.
+    """
 
     argument: str
     read: str
+    item: ListItem | None = None
+    settings: str | None = None
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Consequence:
+    """What follows from a call, in sentences for the person who is asked.
+
+    Attributes:
+        condition: over the flat arguments; None if it always follows.
+        happens: what the call brings about, as one sentence; empty if that is said elsewhere.
+        goes: what goes away or changes with it.
+        stays: what stays and may keep costing.
+        unknown: what the API does not tell.
+    """
+
+    condition: Schema | None = None
+    happens: str = ""
+    goes: tuple[str, ...] = ()
+    stays: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """An argument that is not sent: what it names is read with another operation, for the summary to go by."""
+    """An argument that is not sent: what it names is read with another operation, for the summary to use."""
 
     argument: str
     operation: str
@@ -144,7 +182,7 @@ class Operation:
     """One documented operation, which is one tool; equal to itself only, so that what is made of it can be kept.
 
     Attributes:
-        changes: what rules go by and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
+        changes: what rules use and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
         limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
         answers_with_file: its answer goes to a file and never into the conversation.
     """
@@ -169,10 +207,11 @@ class Operation:
     summary: str
     answers_with_file: bool
     target: Target | None
+    consequences: tuple[Consequence, ...]
     reconcile: Reconcile | None
     deletion_options: Mapping[str, Mapping[str, Fate]]
     wait: Wait | None
-    permission: str
+    permission: str | None
     reference: str
     parameters: tuple[Schema, ...]
     body: Schema | None
@@ -360,11 +399,12 @@ def _operation(
             idempotent=ours["idempotent"],
             summary=ours["summary"],
             answers_with_file=ours.get("result") == "file",
-            target=Target(**ours["target"]) if "target" in ours else None,
+            target=_target(ours["target"]) if "target" in ours else None,
+            consequences=tuple(_consequence(each) for each in ours.get("consequences", ())),
             reconcile=Reconcile(**ours["reconcile"]) if "reconcile" in ours else None,
             deletion_options=_deletion_options(ours.get("deletion_options", {})),
             wait=read_wait(ours["wait"], waits) if "wait" in ours else None,
-            permission=ours["permission"],
+            permission=ours.get("permission"),
             reference=ours["reference"],
             parameters=tuple(_parameter(parameter, documents) for parameter in raw.get("parameters", ())),
             body=content[content_type]["schema"] if content else None,
@@ -411,3 +451,13 @@ def _deletion_options(value: Mapping[str, Any]) -> dict[str, dict[str, Fate]]:
 
 def _fill(pointer: str, value: Mapping[str, Any]) -> Fill:
     return Fill(pointer, value["operation"], value["arguments"], value["value"], value.get("merge", False))
+
+
+def _target(value: Mapping[str, Any]) -> Target:
+    item = {"item": ListItem(**value["item"])} if "item" in value else {}
+    return Target(**{**value, **item})
+
+
+def _consequence(value: Mapping[str, Any]) -> Consequence:
+    lines = {name: tuple(value.get(name, ())) for name in ("goes", "stays", "unknown")}
+    return Consequence(value.get("if"), value.get("happens", ""), **lines)

@@ -54,7 +54,7 @@ class Wait:
         success: phases that are a good end.
         failure: phases that are a bad one.
         transitional: phases in which something is under way that ends by itself.
-        idle: phases in which nothing is under way, and only another call brings things on.
+        idle: phases in which nothing is under way, and only another call changes that.
         deleting: phases of something that is being deleted.
         groups: further facts of the API that hold in some phases, by name.
         wording: how a phase is said after the name of the thing.

@@ -14,7 +14,10 @@ from ap_mcp.summaries import (
     checks,
     cluster_access,
     clusters,
+    configuration,
+    job_records,
     jobs,
+    maintenance,
     plain,
     quotas,
     releases,
@@ -34,7 +37,10 @@ MODULES = (
     checks,
     cluster_access,
     clusters,
+    configuration,
+    job_records,
     jobs,
+    maintenance,
     plain,
     quotas,
     releases,
@@ -72,7 +78,7 @@ def result_type(kind: str) -> type[Result]:
 
 
 def summarise(answer: Observation) -> Result:
-    """Shape an answer, and lead to the end of what it is about if that is still to come."""
+    """Shape an answer, and propose the wait for the end of what it is about, if that is still to come."""
     result = _shaped(answer)
     hint = wait_hint(answer.operation, answer.arguments, answer.body)
     if hint is None:
@@ -90,8 +96,8 @@ def _shaped(answer: Observation) -> Result:
         return plain.unread(answer, f"with {_form(answer.body)} where something else was expected")
     try:
         return whole(answer, summariser(answer))
-    except Exception as error:  # noqa: BLE001 - whatever stumbles over an odd answer, the answer itself must arrive
-        logger.warning("Summary %s stumbled over %s: %s", summariser.kind, answer.operation.id, _where(error))
+    except Exception as error:  # noqa: BLE001 - whatever fails on an unexpected answer, the answer itself must arrive
+        logger.warning("Summary %s failed on %s: %s", summariser.kind, answer.operation.id, _where(error))
         return plain.unread(answer, "in a form this tool does not know")
 
 

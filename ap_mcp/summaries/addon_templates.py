@@ -112,13 +112,13 @@ def _clusters(versions: Sequence[Any]) -> str:
     supports = [support for version in versions for support in items(version, "/supportVersions")]
     patterns = {pattern for support in supports for pattern in strings(support, "/clusterVersion")}
     minors: set[int] = set()
-    odd = set()
+    others = set()
     for pattern in patterns:
         if match := _MINORS.fullmatch(pattern):
             minors |= {int(minor) for minor in match["minors"].split("|")}
         else:
-            odd.add(pattern)
-    return ", ".join([*(f"v1.{minor}" for minor in sorted(minors)), *sorted(odd)]) or "not reported"
+            others.add(pattern)
+    return ", ".join([*(f"v1.{minor}" for minor in sorted(minors)), *sorted(others)]) or "not reported"
 
 
 def _templates_said(answer: Observation, lines: Sequence[TemplateLine], fits: str) -> str:

@@ -206,7 +206,7 @@ def _newest(versions: Sequence[str]) -> str | None:
 
 def _doubts(body: Any) -> Iterator[str]:
     if not isinstance(get(body, "/spec/values"), Mapping):
-        yield "The service did not report the current values: an update would put the others back to their defaults."
+        yield "The service did not report the current values: an update would reset the others to their defaults."
     yield from _stale_image(body)
 
 
@@ -217,7 +217,7 @@ def _stale_image(body: Any) -> Iterator[str]:
     if runs and wanted and runs != wanted:
         yield (
             f"values.basic.image_version is {quoted(runs)}, this version's own is {quoted(wanted)}: "
-            'update_addon with values {"basic": {"image_version": null}} puts it right.'
+            'update_addon with values {"basic": {"image_version": null}} corrects it.'
         )
 
 

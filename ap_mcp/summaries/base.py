@@ -1,12 +1,12 @@
-"""What every summary is made of: the answer, the result, and ways to read odd JSON without stumbling.
+"""What every summary is made of: the observation and the result.
 
-A summariser is a pure function from an `Answer` to its own kind of `Result`:
+A summariser is a pure function from an `Observation` to its own kind of `Result`:
 
     class QuotaList(Result):
         quotas: list[Quota]
 
     @summarises("quotas")
-    def quotas(answer: Answer) -> QuotaList:
+    def quotas(answer: Observation) -> QuotaList:
         found = [Quota(name=text(get(each, "/key"))) for each in items(answer.body, "/quotas")]
         return QuotaList(summary=f"{len(found)} quotas.", quotas=found)
 """
@@ -35,7 +35,7 @@ FULL_LIMIT = 48_000
 
 
 class Part(BaseModel):
-    """A piece of a result: small, flat, read-only, patient with numbers where text was expected."""
+    """A piece of a result: small, flat, read-only, accepting numbers where text was expected."""
 
     model_config = ConfigDict(frozen=True, coerce_numbers_to_str=True, defer_build=True)
 
@@ -71,7 +71,7 @@ R_co = TypeVar("R_co", bound=Result, covariant=True)
 
 @dataclass(frozen=True)
 class Observation:
-    """What the cloud said to one call; secrets in it are masked the moment it is made.
+    """What the cloud said to one call; secrets in it are masked when it is made.
 
     Args:
         operation: The operation that was called; its `summary` chooses the summariser.
@@ -127,7 +127,7 @@ def summarises(
         if not (isinstance(result, type) and issubclass(result, Result)):
             raise TypeError(f"Summariser {kind!r} needs a return annotation that is a Result.")
         if FALLBACK_FIELD in result.model_fields:
-            raise TypeError(f"The field {FALLBACK_FIELD!r} of {kind!r} is kept for answers that could not be read.")
+            raise TypeError(f"The field {FALLBACK_FIELD!r} of {kind!r} is reserved for answers that could not be read.")
         return Summariser(kind, function, accepts, result)
 
     return wrap

@@ -147,12 +147,12 @@ def chart_values(answer: Observation) -> ChartValues:
     found = loaded(get(answer.body, "/values", {}))
     values, left_out = within_limit(found if isinstance(found, dict) else {})
     count = len(values) + len(left_out)
-    odd = [] if isinstance(found, dict) else [f"The service answers {quoted(found)} where settings were expected."]
+    doubts = [] if isinstance(found, dict) else [f"The service answers {quoted(found)} where settings were expected."]
     return ChartValues(
         summary=f"The chart takes {plural(count, 'top-level setting')}.",
         values=values,
         left_out=left_out,
-        warnings=odd + too_large(left_out),
+        warnings=doubts + too_large(left_out),
     )
 
 

@@ -127,7 +127,7 @@ def postcheck(answer: Observation) -> Postcheck:
         task_id=text(get(answer.body, "/metadata/uid")),
         from_version=text(get(answer.body, "/spec/clusterVersion")) or None,
         to_version=text(get(answer.body, "/spec/targetVersion")) or None,
-        next=[] if state == "passed" else [call(answer, "get_upgrade_info", "How the upgrade itself stands")],
+        next=[] if state == "passed" else [call(answer, "get_upgrade_info", "The state of the upgrade itself")],
     )
 
 
@@ -178,8 +178,8 @@ def _doubts(body: Any, state: str, found: Findings) -> Iterator[str]:
         yield f"Although the check passed, {plural(count_of(found.every), 'item')} failed."
     if any(len(each.nodes) > NODE_IDS for each in found.risks):
         yield "skip_items without node_ids skip an item on every node."
-    if found.odd:
-        yield f"{plural(len(found.odd), 'item')} in a phase that is not known: {', '.join(found.odd)}."
+    if found.unknown:
+        yield f"{plural(len(found.unknown), 'item')} in a phase that is not known: {', '.join(found.unknown)}."
     if state == READY and get(body, "/spec/skippedCheckItemList"):
         yield "Passed with skipped items: their risks remain."
 

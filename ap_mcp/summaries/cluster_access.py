@@ -1,4 +1,4 @@
-"""Shapes answers about the ways into a cluster: its kubeconfig, its addresses, its door to the internet."""
+"""Shapes answers about how a cluster is reached: its kubeconfig, its addresses, its public address."""
 
 from datetime import timedelta
 from typing import Any
@@ -8,7 +8,7 @@ from ap_mcp.vendor import get, items, number, text, word, written
 
 
 class ClusterCertificate(Result):
-    """Where a kubeconfig was saved, and how long it opens the cluster."""
+    """Where a kubeconfig was saved, and how long it is valid."""
 
     file: str | None = None
     bytes: int | None = None
@@ -28,7 +28,7 @@ class ClusterAddresses(Result):
 
 @summarises("cluster_certificate")
 def cluster_certificate(answer: Observation) -> ClusterCertificate:
-    """Say where a kubeconfig lies; what is in it stays out of the conversation."""
+    """Say where a kubeconfig was saved; what is in it stays out of the conversation."""
     days = number(answer.arguments.get("duration_days"))
     expires = answer.now + timedelta(days=days) if days else None
     until = f"; it expires at {written(expires)}" if expires else ""
@@ -42,7 +42,7 @@ def cluster_certificate(answer: Observation) -> ClusterCertificate:
         sha256=file.sha256 if file else None,
         server=_server(answer.body, current) or None,
         expires=written(expires) if expires else None,
-        warnings=["Whoever reads this file controls the cluster until it expires."],
+        warnings=["Anyone with this file controls the cluster until it expires."],
     )
 
 

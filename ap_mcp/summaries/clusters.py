@@ -1,4 +1,4 @@
-"""Shapes answers about clusters: how they are, what a change has started, and the ways into them."""
+"""Shapes answers about clusters: how they are, what a change has started, and how they are reached."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -263,10 +263,12 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
 def _follow(state: ClusterState) -> list[NextCall]:
     """Say what to do about a cluster that is busy or broken."""
     if state.job_id and not succeeded(CLUSTER, state.phase):
-        why = "shows how that came about" if broken(CLUSTER, state.phase) else "shows how far it is"
+        why = "shows how that happened" if broken(CLUSTER, state.phase) else "shows how far it is"
         return [NextCall(tool="get_job", arguments={"job_id": state.job_id}, why=why)]
     if phases_of(CLUSTER).holds("upgrading", state.phase):
-        why = "says whether the upgrade has failed: then no wait brings it on" if state.problem else "shows the upgrade"
+        why = (
+            "says whether the upgrade has failed: then waiting does not help" if state.problem else "shows the upgrade"
+        )
         return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why=why)]
     return []
 

@@ -83,7 +83,7 @@ def _advice(failure: Failure) -> str:
     if get(source, "/deprecatedAPIRisks"):
         return "Move the clients to an API version that the target serves."
     if get(source, "/configurationRisks"):
-        return "Put the changed settings back."
+        return "Restore the changed settings."
     if failure.nodes or get(source, "/nodeRisks"):
         return "Fix the nodes."
     return "Fix the cause, then check again."

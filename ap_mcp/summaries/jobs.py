@@ -96,7 +96,7 @@ def job(answer: Observation) -> JobState:
         running=_few(running),
         elapsed=_elapsed(started, last if state != RUNNING else answer.now),
         stalled_since=written(stalled) if stalled else None,
-        warnings=[*_doubts(state, failed, stalled, answer.now), *_oddities(nodes)],
+        warnings=[*_doubts(state, failed, stalled, answer.now), *_not_understood(nodes)],
     )
     return shaped.model_copy(
         update={"summary": _sentence(shaped, f"{done} of {len(leaves)} done"), "next": _follow(shaped)}
@@ -104,7 +104,7 @@ def job(answer: Observation) -> JobState:
 
 
 def _walk(root: Any) -> Iterator[Node]:
-    """Yield a job and all its sub-jobs, parents first, without recursion: the depth is the service's to choose."""
+    """Yield a job and all its sub-jobs, parents first, without recursion: the service decides the depth."""
     waiting: list[tuple[Any, Node | None]] = [(root, None)]
     while waiting:
         body, parent = waiting.pop()
@@ -136,10 +136,10 @@ def _above(nodes: list[Node]) -> Iterator[Node]:
             above = above.parent
 
 
-def _oddities(nodes: list[Node]) -> Iterator[str]:
+def _not_understood(nodes: list[Node]) -> Iterator[str]:
     """Name the phases that the specs do not know with a step that is in each, and what could not be read."""
-    odd = {node.phase: node for node in reversed(nodes) if node.phase and verdict(JOB, node.phase) is None}
-    for phase, node in reversed(odd.items()):
+    unknown = {node.phase: node for node in reversed(nodes) if node.phase and verdict(JOB, node.phase) is None}
+    for phase, node in reversed(unknown.items()):
         yield f"{_way(node)} is in the phase {quoted(phase)}, which is not known."
     if unread := next((node for node in nodes if _hides_steps(node)), None):
         yield f"What lies below {_way(unread)} could not be read."

@@ -23,7 +23,7 @@ class Page(Generic[ItemT]):
     Attributes:
         items: what is shown.
         total: how many there are in all.
-        warnings: what to bear in mind about it.
+        warnings: about the page.
         next: the call for the page after it, if there is one.
     """
 
@@ -68,7 +68,7 @@ def paged(answer: Observation, every: Sequence[ItemT], size: int, key: Callable[
 
 
 def _distinct(keys: Sequence[str]) -> list[str]:
-    """Tell apart what has no name of its own by where it stands."""
+    """Name by its position what has no name of its own."""
     counted = Counter(keys)
     return [key if key and counted[key] == 1 else f"{key}#{place}" for place, key in enumerate(keys)]
 

@@ -182,7 +182,7 @@ def release_history(answer: Observation) -> ReleaseHistory:
 
 
 def _back(lines: list[RevisionLine]) -> list[NextCall]:
-    """Lead out of a broken revision, to the newest older one that is not."""
+    """Propose a rollback of a broken revision to the newest older one that is not broken."""
     good = next((line for line in lines[1:] if not broken(RELEASE, line.status)), None)
     if not lines or not broken(RELEASE, lines[0].status) or good is None or good.revision is None:
         return []

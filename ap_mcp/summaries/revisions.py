@@ -48,7 +48,7 @@ def read_revision(body: Any) -> Revision:
 
 
 def changes_of(revisions: Sequence[Revision]) -> list[list[str]]:
-    """Tell of each revision what differs from the one before it.
+    """Return, for each revision, what differs from the one before it.
 
     Args:
         revisions: the newest first; those without a number stand last.
@@ -61,7 +61,7 @@ def changes_of(revisions: Sequence[Revision]) -> list[list[str]]:
 
 
 def not_compared(revisions: Sequence[Revision]) -> list[str]:
-    """Warn of values that are masked, which may have changed without anybody seeing it here."""
+    """Warn of values that are masked, whose changes are not shown here."""
     numbered = [each for each in revisions if each.number is not None]
     found = {path for now, before in pairwise(numbered) for path in _hidden(before, now)}
     return [f"Masked values are not compared between revisions: {few(sorted(found))}."] if found else []

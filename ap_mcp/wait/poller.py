@@ -12,7 +12,7 @@ from ap_mcp.wait.targets import RUNNING, Order, WaitVerdict
 MOST_TROUBLES = 3
 """So many reads in a row may fail."""
 GRACE = 5.0
-"""Seconds a read may take beyond the deadline; clients give up on a call not much later."""
+"""Seconds a read may take beyond the deadline; clients end a call not much later."""
 GROWTH = 1.5
 GATEWAY = "APIGW."
 
@@ -41,8 +41,8 @@ class Ending(Generic[AnsweredT]):
         order: what was read last.
         seen: the last answer; None if the thing no longer exists.
         seconds: how long it took.
-        doubt: what to bear in mind about the result.
-        stale: it looks ended, but perhaps only because the cloud does not show yet what was changed a moment ago.
+        doubt: what makes the result uncertain.
+        stale: it seems ended, but perhaps only because the cloud does not show yet what was changed a moment ago.
     """
 
     order: Order
@@ -106,7 +106,7 @@ class Watch(Generic[AnsweredT]):
         return Ending(self.order, verdict, self.seen, passed, self.doubt, self.stale)
 
     async def _read(self, seconds: float) -> WaitVerdict:
-        """Read once; what may pass by itself is endured for a while."""
+        """Read once; a failure that may pass by itself is tolerated a few times."""
         self.doubt = "The last read took too long; this is what the one before it showed."
         with move_on_after(None if self.seen is None else max(GRACE, seconds)):
             try:
@@ -114,12 +114,12 @@ class Watch(Generic[AnsweredT]):
             except NotFound as error:
                 return self._absent(error)
             except (ServiceError, CloudUnreachable) as error:
-                return self._endured(error)
+                return self._tolerated(error)
             except CallRefused as refusal:
-                raise self._lost_for_good(refusal) from None
-            left = self.seen is not None and self.order.is_leaving(self.seen.body)
+                raise self._explained_refusal(refusal) from None
+            was_deleting = self.seen is not None and self.order.is_being_deleted(self.seen.body)
             self.seen, self.trouble, self.troubles, self.doubt, self.known = seen, None, 0, "", True
-            return self.order.verdict(seen.body, left=left)
+            return self.order.verdict(seen.body, was_deleting=was_deleting)
         return RUNNING
 
     def _believed(self, verdict: WaitVerdict) -> WaitVerdict:
@@ -131,7 +131,7 @@ class Watch(Generic[AnsweredT]):
 
     def _absent(self, error: NotFound) -> WaitVerdict:
         """Judge that there is no such thing: the end that was waited for, another thing to read, or an error."""
-        # Somebody else may miss something else: the sign-in its project, the gateway the whole API.
+        # Other things may be missing too: the sign-in may find no project, the gateway no such API.
         ours = error.operation == self.order.read.id
         if not ours or any(code.startswith(GATEWAY) for code in (error.code, error.other_code)):
             raise error
@@ -139,20 +139,20 @@ class Watch(Generic[AnsweredT]):
         if instead := self.order.instead(body):
             self.order, self.seen, self.trouble, self.lost = instead, None, None, error
             return RUNNING
-        if not self.order.until_deleted and not (self.lost and self.order.is_leaving(body)):
+        if not self.order.until_deleted and not (self.lost and self.order.is_being_deleted(body)):
             raise _explained(self.lost or error, self.order)
-        self.doubt = "" if self.known else "It was not there at the first read: if that is a surprise, check the id."
+        self.doubt = "" if self.known else "It was not there at the first read: if that is unexpected, check the id."
         self.seen, self.trouble = None, None
         return "succeeded"
 
-    def _lost_for_good(self, refusal: CallRefused) -> ApMcpError:
-        """Return why a read was refused; if it was to stand in for another, also why that was made."""
+    def _explained_refusal(self, refusal: CallRefused) -> ApMcpError:
+        """Return why a read was refused; if it replaced another read, also why that was needed."""
         if self.lost is None:
             return refusal
         self.lost.hint = f"{self.lost.hint} Its {self.order.waitable.kind} cannot be read instead: {refusal}"
         return self.lost
 
-    def _endured(self, error: ServiceError | CloudUnreachable) -> WaitVerdict:
+    def _tolerated(self, error: ServiceError | CloudUnreachable) -> WaitVerdict:
         """Count a failed read; raise what will not pass, or has happened too often."""
         passes = isinstance(error, CloudUnreachable) or error.may_pass
         self.trouble, self.troubles = error, self.troubles + 1
@@ -162,7 +162,7 @@ class Watch(Generic[AnsweredT]):
         return RUNNING
 
     def _asked_for(self) -> float:
-        """Return the seconds that the cloud wants to be left alone."""
+        """Return the seconds that the cloud asks to wait."""
         return (self.trouble.retry_after or 0.0) if isinstance(self.trouble, ServiceError) else 0.0
 
     def _message(self) -> str:
@@ -180,15 +180,15 @@ def _explained(error: NotFound, order: Order) -> NotFound:
     hint, about = "", order.waitable.about
     if order.instead_of is not None:
         hint = (
-            f"The {order.name} that it was about is gone too: whether it was deleted or never existed cannot be "
-            f"known. {order.waitable.lister} shows what there is."
+            f"The {order.name} that it was about does not exist either: whether it was deleted or never existed cannot "
+            f"be known. {order.waitable.lister} shows what there is."
         )
     elif about is not None:
         hint = (
             f"A {order.waitable.kind} is forgotten some time after its end: give {' and '.join(about.names)} to "
             f"learn how its {about.kind} is, or read it with {about.read.id} or {about.lister}."
         )
-    elif order.waitable.can_go:
+    elif order.waitable.can_be_deleted:
         hint = 'To wait until something is deleted, give until="deleted".'
     error.hint = f"{error.hint} {hint}".strip()
     return error

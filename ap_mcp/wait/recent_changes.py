@@ -27,7 +27,7 @@ class RecentChange:
     made: str
 
     def concerns(self, read: Operation, arguments: Mapping[str, Any]) -> bool:
-        """Say whether a read is of what was changed, or at something of the same subject in it."""
+        """Say whether a read is of what was changed, or of something of the same subject in it."""
         near = read.id == self.read or read.subject == self.subject
         return near and self.named.items() <= arguments.items()
 

@@ -54,24 +54,24 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
 
 
 def _opening(ending: Ending[Any], took: str) -> str:
-    """Say what there is to say before what the reading tool says: nothing about an end."""
+    """Return what stands before the words of the reading tool; empty at a plain end."""
     if ending.verdict == "idle":
-        return "Nothing is under way, so waiting on changes nothing: what comes next is a call of yours. "
+        return "Nothing is under way, so waiting longer changes nothing: what comes next is a call of yours. "
     if ending.verdict != RUNNING:
         return "It was not deleted. " if ending.verdict == "failed" and ending.order.until_deleted else ""
     if ending.stale:
         return "Perhaps not over: it was changed a moment ago, which may not show yet; call wait_for again. "
     if not ending.order.until_deleted:
         return f"Still running after {took}; call wait_for again. "
-    leaves = ending.seen is not None and ending.order.is_leaving(ending.seen.body)
-    return f"Still there after {took}{'' if leaves else ', and not shown as being deleted'}; call wait_for again. "
+    deleting = ending.seen is not None and ending.order.is_being_deleted(ending.seen.body)
+    return f"Still there after {took}{'' if deleting else ', and not shown as being deleted'}; call wait_for again. "
 
 
 def _again(order: Order, ending: Ending[Any]) -> NextCall:
-    """Return the call that waits on; it holds what was learned about a thing that may be forgotten by then."""
+    """Return the call that waits longer; it holds what was read about a thing that may be forgotten by then."""
     arguments = {name: value for name, value in order.given.items() if name != "wait_s" or value}
     body = ending.seen.body if ending.order is order and ending.seen is not None else None
     instead = ending.order if ending.order is not order else order.instead(body)
     if instead is not None:
         arguments |= instead.arguments | ({UNTIL: DELETED} if instead.until_deleted else {})
-    return NextCall(tool=WAIT_FOR, arguments=arguments, why="waits on")
+    return NextCall(tool=WAIT_FOR, arguments=arguments, why="waits longer")

@@ -36,7 +36,7 @@ class Waitable:
         read: the operation that reads it.
         wait: what its phases mean.
         removal: what they mean while it is being deleted, if the specs say so.
-        can_go: there is an operation that deletes it, or what it is about.
+        can_be_deleted: there is an operation that deletes it, or what it is about.
         lister: the operation that lists such things, if there is one.
         about: what it is about, if it may be forgotten before it is read.
     """
@@ -45,7 +45,7 @@ class Waitable:
     read: Operation
     wait: Wait
     removal: Wait | None
-    can_go: bool
+    can_be_deleted: bool
     lister: str = ""
     about: "Waitable | None" = None
 
@@ -95,7 +95,7 @@ class Order:
 
     @property
     def until_deleted(self) -> bool:
-        """Whether the end is that it no longer exists; of a job, it is what the job is about that shall go."""
+        """Whether the end is that it no longer exists; of a job, it is what the job is about that must be deleted."""
         return self._asks_for_deletion and self.waitable.about is None
 
     @property
@@ -151,21 +151,21 @@ class Order:
             raise CallRefused(f"{self.read.id} shows no {self.waitable.kind} {in_quotes(self.id)}. It shows: {ids}.")
         return _replaced(body, tokens(item.list), kept)
 
-    def verdict(self, body: Any, *, left: bool = False) -> WaitVerdict:
+    def verdict(self, body: Any, *, was_deleting: bool = False) -> WaitVerdict:
         """Judge an answer by the phase in it; an unknown phase is no end.
 
         Args:
             body: the answer.
-            left: an answer before it showed the thing while it was being deleted.
+            was_deleting: an answer before it showed the thing while it was being deleted.
         """
         wait, removal = self.waitable.wait, self.waitable.removal
         phase = get(body, wait.phase_at)
         if not self.until_deleted or removal is not None:
             return _judged(removal if self.until_deleted and removal else wait, phase)
-        # A deletion that is forgotten, or no longer goes on, has ended: what is at rest then has stayed.
-        return "failed" if (left or self.instead_of) and wait.ends(phase) else RUNNING
+        # A deletion that is forgotten, or no longer goes on, has ended: what is idle then was not deleted.
+        return "failed" if (was_deleting or self.instead_of) and wait.ends(phase) else RUNNING
 
-    def is_leaving(self, body: Any) -> bool:
+    def is_being_deleted(self, body: Any) -> bool:
         """Say whether an answer shows the thing while it is being deleted."""
         return self.waitable.wait.verdict(get(body, self.waitable.wait.phase_at)) == DELETING
 
@@ -206,8 +206,8 @@ def misfits(known: Mapping[str, Waitable], arguments: Mapping[str, Any]) -> Iter
             yield Problem(name, f"is required for kind {kind}")
         if name not in (*waitable.parents, *waitable.optional) and name in arguments:
             yield Problem(name, f"must not be given for kind {kind}")
-    if arguments.get(UNTIL) == DELETED and not waitable.can_go:
-        can = ", ".join(each.kind for each in known.values() if each.can_go)
+    if arguments.get(UNTIL) == DELETED and not waitable.can_be_deleted:
+        can = ", ".join(each.kind for each in known.values() if each.can_be_deleted)
         yield Problem(UNTIL, f"must not be {DELETED} for kind {kind}, which cannot be deleted; for these it may: {can}")
 
 
@@ -216,15 +216,15 @@ def _waitable(kind: str, read: Operation, catalog: Catalog) -> Waitable:
     if wait is None:
         raise ValueError(f"{read.id} has no wait of its own")
     removals = [each.wait for each in catalog.deletions_of(read.id)]
-    telling = (each for each in removals if each is not None and each.operation == read.id)
+    ends = (each for each in removals if each is not None and each.operation == read.id)
     about = None
     if wait.resource is not None:
         resource = catalog[wait.resource.operation]
         about = _waitable(resource.awaited_as or resource.id, resource, catalog)
     above = read.path.rpartition("/")[0]
     lister = next((each.id for each in catalog.values() if each.method == "GET" and each.path == above), "")
-    can_go = bool(removals) or (about is not None and about.can_go)
-    return Waitable(kind, read, wait, next(telling, None), can_go, lister, about)
+    can_be_deleted = bool(removals) or (about is not None and about.can_be_deleted)
+    return Waitable(kind, read, wait, next(ends, None), can_be_deleted, lister, about)
 
 
 def _id_at(body: Any, place: str) -> str:

@@ -56,7 +56,7 @@ class Agent:
 
     @property
     def changed(self) -> list[str]:
-        """Operations among them that are more than a look."""
+        """Operations among them that are more than a read."""
         return [request.operation for request in self.app.state.log if request.method != "GET"]
 
     async def run(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
@@ -68,7 +68,7 @@ class Agent:
         if result.is_error:
             assert result.structured_content is None
         else:
-            # That it fits the schema which clients were shown has been checked by the client, or the call had raised.
+            # That it fits the schema which clients were shown has been checked by the client, else the call raises.
             assert isinstance(result.structured_content, dict)
             assert self.said.startswith(result.structured_content["summary"])
             self.done.add(tool)
@@ -109,7 +109,7 @@ def autopilot_on(
         environment: variables in place of those that hold the simulator's keys.
         transport: in place of the one that leads into the simulator.
         clock: `sleep` and `now`, in place of real time, for waiting.
-        unasked: nobody's consent is needed.
+        unasked: no consent is needed.
         settings: beyond, or instead of, those that point at the simulator.
     """
     found = exports(ENDPOINT)
@@ -179,7 +179,7 @@ async def connected(
         async with autopilot, client:
             yield Agent(client, served, autopilot)
     except BaseExceptionGroup as group:
-        # What fails in a test fails inside the client's task groups; wrapped in them, nobody finds it.
+        # What fails in a test fails inside the client's task groups; wrapped in them, it is hard to find.
         raise _innermost(group) from None
     assert served.state.violations == []
 

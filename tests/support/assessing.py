@@ -90,7 +90,7 @@ class Scene:
         return found
 
     async def refusal(self, target: str, **more: Any) -> str:
-        """Why the guard refuses the upgrade without asking anybody; empty if it would ask."""
+        """Why the guard refuses the upgrade without asking a person; empty if it would ask."""
         arguments = {"cluster_id": self.cluster_id, "target_version": target, **more}
         case = Case(load_catalog()["upgrade_cluster"], arguments, "destroy", self.read, self.world.now)
         try:

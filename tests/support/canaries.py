@@ -1,4 +1,4 @@
-"""Plants secrets wherever the cloud or a caller can have one, and looks for them in whatever leaves."""
+"""Plants secrets wherever the cloud or a caller can have one, and searches for them in whatever leaves."""
 
 import base64
 import json
@@ -13,6 +13,7 @@ import yaml
 from agent import Agent, text_of
 from mcp_types import CallToolResult, ResourceLink, TextResourceContents
 
+from ap_mcp.schemas import is_required
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import PAYMENTS_API
@@ -27,6 +28,7 @@ from ap_mcp.simulator.constants import (
     TEAM_SANDBOX,
     VPC_ID,
 )
+from ap_mcp.specs import Operation, load_catalog
 
 MARK = "c4naryC4nary"
 """In every planted secret, and in nothing else."""
@@ -150,7 +152,7 @@ class Planter:
 
 @dataclass
 class Meddling(httpx.AsyncBaseTransport):
-    """Leads into a simulator, and changes its good answers on their way back.
+    """Leads into a simulator, and changes its good answers.
 
     Attributes:
         change: makes another answer of one, always the same of the same.
@@ -178,61 +180,74 @@ class Meddling(httpx.AsyncBaseTransport):
 def harmless_calls(state: Mapping[str, Any], folder: Path) -> dict[str, dict[str, Any]]:
     """Return good calls of the tools that are never guarded, on the account of `guarded_account`.
 
+    An operation that takes only what `usual_arguments` knows needs no line of its own.
+
     Args:
         state: of the account.
         folder: charts to upload go there.
     """
     tables = state["tables"]
-    addon = next(uid for uid, row in tables["addons"].items() if row["spec"]["clusterID"] == SEARCH_DEV)
-    workflow = next(iter(tables["upgrade_workflows"].values()))
     (folder / CHART).write_bytes(
         build_chart("canary", {"Chart.yaml": "apiVersion: v2\nname: canary\nversion: 1.0.0\n"})
     )
-    shop, release = {"cluster_id": SHOP_PROD}, {"cluster_id": PAYMENTS_PROD, "namespace": "payments"}
-    search, api = {"cluster_id": SEARCH_DEV}, {"chart_id": PAYMENTS_API}
-    task = next(row for row in tables["upgrade_tasks"].values() if row["status"]["phase"] == "Failed")
-    check = next(row for row in tables["prechecks"].values() if row["spec"]["clusterID"] == SHOP_PROD)
-    subnets = {"vpc_id": VPC_ID, "subnet_id": HOST_SUBNET_ID, "eni_subnet_ids": list(SUBNET_IDS[:1])}
-    return {
+    usual = usual_arguments(tables)
+    of_search, at_payments = {"cluster_id": SEARCH_DEV}, {"cluster_id": PAYMENTS_PROD}
+    release = {**at_payments, "namespace": "payments", "name": "payments-api"}
+    workflow = next(iter(tables["upgrade_workflows"].values()))["spec"]["clusterID"]
+    subnets: dict[str, Any] = {"vpc_id": VPC_ID, "subnet_id": HOST_SUBNET_ID, "eni_subnet_ids": list(SUBNET_IDS[:1])}
+    special: dict[str, dict[str, Any]] = {
         "list_clusters": {"with_addons": True},
-        "get_cluster": {**shop, "with_addons": True},
-        "get_job": {"job_id": tables["clusters"][LEGACY_IMPORT]["status"]["jobID"]},
-        "get_cluster_endpoints": search,
-        "list_addons": search,
-        "get_addon": {**search, "addon_id": addon},
+        "get_cluster": {"cluster_id": SHOP_PROD, "with_addons": True},
+        "get_cluster_endpoints": of_search,
+        "list_addons": of_search,
+        "get_addon": {**of_search, "addon_id": usual["addon_id"]},
         "list_addon_templates": {"template_name": "log-agent"},
-        "get_upgrade_info": shop,
-        "list_upgrade_paths": {},
-        "get_upgrade_feature_gates": {},
-        "get_precheck": {**shop, "task_id": check["metadata"]["uid"]},
-        "list_prechecks": shop,
-        "get_upgrade_task": {"cluster_id": PAYMENTS_PROD, "task_id": task["metadata"]["uid"]},
-        "list_upgrade_tasks": {"cluster_id": PAYMENTS_PROD},
-        "get_upgrade_workflow": {
-            "cluster_id": workflow["spec"]["clusterID"],
-            "upgrade_workflow_id": workflow["metadata"]["uid"],
-        },
-        "list_upgrade_workflows": {"cluster_id": workflow["spec"]["clusterID"]},
-        "list_backups": shop,
-        "get_quotas": {},
-        "get_chart_quota": {},
-        "list_charts": {},
-        "get_chart": api,
-        "get_chart_values": api,
-        "download_chart": api,
-        "list_releases": release,
-        "get_release": {**release, "name": "payments-api"},
-        "get_release_history": {**release, "name": "payments-api"},
-        "assess_upgrade": {"cluster_id": SHOP_PROD},
-        "wait_for": {"kind": "job", "id": tables["clusters"][LEGACY_IMPORT]["status"]["jobID"], "wait_s": 0},
+        "get_upgrade_task": {**at_payments, "task_id": _failed_upgrade(tables)},
+        "list_upgrade_tasks": at_payments,
+        "get_upgrade_workflow": {"cluster_id": workflow, "upgrade_workflow_id": usual["upgrade_workflow_id"]},
+        "list_upgrade_workflows": {"cluster_id": workflow},
+        "list_releases": {name: release[name] for name in ("cluster_id", "namespace")},
+        "get_release": release,
+        "get_release_history": release,
         "create_cluster": {"name": "canary-one", **subnets},
         "install_addon": {"cluster_id": TEAM_SANDBOX, "template_name": "log-agent"},
-        "run_precheck": {**shop, "target_version": "v1.29.13-r0"},
-        "backup_cluster": search,
+        "run_precheck": {"cluster_id": SHOP_PROD, "target_version": "v1.29.13-r0"},
+        "backup_cluster": of_search,
         "run_postcheck": {"cluster_id": CHECKOUT_STAGING},
         "create_upgrade_workflow": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31"},
+        "delete_maintenance_window": at_payments,
         "add_cluster_tags": {"cluster_id": TEAM_SANDBOX, "tags": {"team": "canaries"}},
     }
+    composed: dict[str, dict[str, Any]] = {
+        "assess_upgrade": {"cluster_id": SHOP_PROD},
+        "wait_for": {"kind": "job", "id": usual["job_id"], "wait_s": 0},
+    }
+    harmless = [each for each in load_catalog().values() if not each.guarded]
+    return composed | {each.id: special.get(each.id) or _usual_call(each, usual) for each in harmless}
+
+
+def usual_arguments(tables: Mapping[str, Any]) -> dict[str, str]:
+    """Return, by the name of an argument, what an operation can be called with that needs nothing particular."""
+    addon = next(uid for uid, row in tables["addons"].items() if row["spec"]["clusterID"] == SEARCH_DEV)
+    check = next(uid for uid, row in tables["prechecks"].items() if row["spec"]["clusterID"] == SHOP_PROD)
+    return {
+        "cluster_id": SHOP_PROD,
+        "chart_id": PAYMENTS_API,
+        "job_id": tables["clusters"][LEGACY_IMPORT]["status"]["jobID"],
+        "addon_id": addon,
+        "task_id": check,
+        "upgrade_workflow_id": next(iter(tables["upgrade_workflows"])),
+    }
+
+
+def _usual_call(operation: Operation, usual: Mapping[str, str]) -> dict[str, Any]:
+    needed = [name for name, argument in operation.arguments.items() if is_required(operation, argument)]
+    assert set(needed) <= usual.keys(), f"give harmless_calls a good call of {operation.id}"
+    return {name: usual[name] for name in needed}
+
+
+def _failed_upgrade(tables: Mapping[str, Any]) -> str:
+    return next(str(uid) for uid, row in tables["upgrade_tasks"].items() if row["status"]["phase"] == "Failed")
 
 
 async def leaving(agent: Agent, result: CallToolResult) -> str:
@@ -245,28 +260,28 @@ async def leaving(agent: Agent, result: CallToolResult) -> str:
     return "\n".join(parts)
 
 
-class Lookout:
-    """Remembers where a secret was seen.
+class Leaks:
+    """Remembers where a secret was found.
 
     Attributes:
         also: further secrets, such as tokens that were issued.
     """
 
     def __init__(self) -> None:
-        self.leaks: dict[str, list[str]] = {}
+        self.found: dict[str, list[str]] = {}
         self.also: set[bytes] = set()
 
-    def look(self, where: str, *everything: str | bytes) -> None:
-        """Look for secrets."""
+    def check(self, where: str, *everything: str | bytes) -> None:
+        """Search for secrets."""
         for data in everything:
-            if found := secrets_found(data, *self.also):
-                self.leaks.setdefault(where, []).extend(found)
+            if secrets := secrets_found(data, *self.also):
+                self.found.setdefault(where, []).extend(secrets)
 
-    def look_below(self, folder: Path, except_for: Collection[str] = ()) -> None:
-        """Look into all files below a folder, but not into those that are made for secrets."""
+    def check_below(self, folder: Path, except_for: Collection[str] = ()) -> None:
+        """Search all files below a folder, but not those that are made for secrets."""
         for path in folder.rglob("*"):
             if path.is_file() and not {path.name, path.parent.name} & set(except_for):
-                self.look(str(path.relative_to(folder)), path.read_bytes())
+                self.check(str(path.relative_to(folder)), path.read_bytes())
 
 
 @dataclass
@@ -301,31 +316,33 @@ def refusals(request: httpx.Request = NOTHING) -> list[tuple[int, Any]]:
     """Return status and body of all errors that repeat a request, and hold further secrets."""
     planter = Planter()
     sent = "\n".join(f"{name}: {value}" for name, value in request.headers.items())
-    told = f"cannot accept {request.method} {request.url} with\n{sent}\n\n{request.content.decode('utf-8', 'replace')}"
+    echoed = (
+        f"cannot accept {request.method} {request.url} with\n{sent}\n\n{request.content.decode('utf-8', 'replace')}"
+    )
     prose = "\n".join(form(planter.secret()) for form in IN_TEXT)
     line = " ".join(form(planter.secret()) for form in IN_TEXT)
     objects = [form(planter.secret()) for form in IN_OBJECT]
     cut = json.dumps({"items": [*objects, *objects]})
     return [
-        (400, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": prose, "error_code": line}),
+        (400, {"errorCode": "CCE.01400001", "errorMessage": echoed, "reason": prose, "error_code": line}),
         (403, {"error_code": "APIGW.0302", "error_msg": prose, "request_id": line}),
-        (401, {"error": {"code": 401, "message": told, "title": line}}),
+        (401, {"error": {"code": 401, "message": echoed, "title": line}}),
         (
             500,
             {
                 "kind": "Status",
                 "status": "Failure",
                 "code": 500,
-                "message": f"{told} {json.dumps(objects)}",
-                "reason": told,
+                "message": f"{echoed} {json.dumps(objects)}",
+                "reason": echoed,
             },
         ),
         (404, {"message": {"headers": dict(request.headers), "objects": objects}}),
         (409, {"unknown": objects}),
-        (502, f"<html><title>Bad Gateway {line}</title><body>{told} {prose}</body></html>"),
-        (429, told + prose),
-        (200, {"errorCode": "CCE.01400001", "errorMessage": told, "reason": line}),
+        (502, f"<html><title>Bad Gateway {line}</title><body>{echoed} {prose}</body></html>"),
+        (429, echoed + prose),
+        (200, {"errorCode": "CCE.01400001", "errorMessage": echoed, "reason": line}),
         (200, cut[: -len(MARK)]),
         (200, cut[: len(cut) // 2]),
-        (302, f"{told} {cut}"),
+        (302, f"{echoed} {cut}"),
     ]

@@ -14,7 +14,7 @@ import anyio
 import pytest
 from agent import Agent, connected, text_of
 from approving import ALICE
-from guarded import guarded_account
+from guarded import OTHERWISE, guarded_account
 from mcp.client.session import ElicitationFnT
 from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from simulation import simulate
@@ -25,8 +25,7 @@ from ap_mcp.guard.keys import APPROVERS_FILE, Approver, sign
 from ap_mcp.protocol import QUESTION
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
-from ap_mcp.simulator.chart_seed import PAYMENTS_API
-from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SEARCH_DEV, SUBNET_IDS
+from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SEARCH_DEV
 from ap_mcp.simulator.upgrade_state import UPGRADES, WORKFLOWS
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import load_catalog
@@ -231,28 +230,14 @@ def scene_of(prepared: Prepared, tool: str, mode: str, folder: Path) -> Scene:
 def another_call(scene: Scene) -> dict[str, Any]:
     """Return the arguments of another call of the same tool that a person could be asked about too."""
     world, given = scene.world, scene.arguments
-    different: dict[str, dict[str, Any]] = {
-        "update_cluster": {"eni_subnet_ids": [SUBNET_IDS[0]]},
-        "delete_cluster": {"delete_obs": "skip"},
-        "get_cluster_certificate": {"cluster_id": SEARCH_DEV},
-        "set_cluster_public_access": {"cluster_id": SEARCH_DEV},
-        "delete_cluster_tags": {"keys": ["team"]},
-        "update_addon": {"values": {"flavor": {"replicas": 5}}},
-        "delete_addon": {"addon_id": addon_in(world, SEARCH_DEV, "dew-provider")["metadata"]["uid"]},
-        "upgrade_cluster": {"batch_size": 20},
-        "upload_chart": {"skip_lint": True},
-        "update_chart": {"skip_lint": True},
-        "delete_chart": {"chart_id": PAYMENTS_API},
-        "create_release": {"no_hooks": True},
-        "update_release": {"recreate": True},
-        "delete_release": {"namespace": "search", "name": "search-api"},
-    }
     made = {
+        "delete_addon": _another_addon,
         "rollback_addon": _another_rollback,
         "retry_upgrade": _another_failure,
         "cancel_upgrade_workflow": _another_workflow,
+        "delete_job_record": _another_job,
     }
-    more = made[scene.tool](world) if scene.tool in made else different[scene.tool]
+    more = made[scene.tool](world) if scene.tool in made else OTHERWISE[scene.tool]
     scene.begin()
     return {**given, **more}
 
@@ -265,12 +250,18 @@ def touch(scene: Scene, number: int = 0) -> None:
     else:
         for chart in scene.world.table("charts").values():
             chart["update_at"] = f"2025-06-01T00:00:{number:02}Z"
+        for job in scene.world.table("jobs").values():
+            job["status"]["reason"] = f"changed {number}"
     scene.begin()
 
 
 def addon_in(world: World, cluster_id: str, name: str) -> dict[str, Any]:
     row: dict[str, Any] = next(each for each in addons_of(world, cluster_id) if each["metadata"]["name"] == name)
     return row
+
+
+def _another_addon(world: World) -> dict[str, Any]:
+    return {"addon_id": addon_in(world, SEARCH_DEV, "dew-provider")["metadata"]["uid"]}
 
 
 def _another_rollback(world: World) -> dict[str, Any]:
@@ -288,6 +279,11 @@ def _another_failure(world: World) -> dict[str, Any]:
 def _another_workflow(world: World) -> dict[str, Any]:
     opened = next(each for each in world.table(WORKFLOWS).values() if get(each, "/status/phase") == "Init")
     return {"upgrade_workflow_id": _copy(world, WORKFLOWS, opened)}
+
+
+def _another_job(world: World) -> dict[str, Any]:
+    failed = next(each for each in world.table("jobs").values() if get(each, "/status/phase") == "Failed")
+    return {"job_id": _copy(world, "jobs", failed)}
 
 
 def _copy(world: World, table: str, row: Mapping[str, Any], **changes: Any) -> str:

@@ -14,11 +14,23 @@ from ap_mcp.guard.consent import FIELD
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.archives import build_chart
-from ap_mcp.simulator.chart_seed import REDIS
-from ap_mcp.simulator.constants import CHECKOUT_STAGING, EIP_ID, PAYMENTS_PROD, SEARCH_DEV, SUBNET_IDS, TEAM_SANDBOX
+from ap_mcp.simulator.chart_seed import PAYMENTS_API, REDIS
+from ap_mcp.simulator.constants import (
+    CHECKOUT_STAGING,
+    EIP_ID,
+    LEGACY_IMPORT,
+    PAYMENTS_PROD,
+    SEARCH_DEV,
+    SHOP_PROD,
+    SUBNET_IDS,
+    TEAM_SANDBOX,
+)
+from ap_mcp.simulator.maintenance import PLANS
 from ap_mcp.simulator.world import World
 
 RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "default", "name": "query-cache"}
+SANDBOX = {"cluster_id": TEAM_SANDBOX}
+WINDOW: dict[str, Any] = {"weekdays": "Sunday", "start_time": "03:30", "duration_hours": 2, "upgrade_scope": "patch"}
 CHART = "redis-18.6.1.tgz"
 SECRET = "hunter22-of-the-release"
 _FILES = {
@@ -30,6 +42,53 @@ _LONG_ENOUGH = 300
 _made: list[tuple[dict[str, Any], dict[str, dict[str, Any]]]] = []
 """The account and the calls, once some test has needed them."""
 Action: TypeAlias = Literal["accept", "decline", "cancel"]
+
+
+CALLS: dict[str, dict[str, Any]] = {
+    "update_cluster": {**SANDBOX, "eni_subnet_ids": [SUBNET_IDS[-1]]},
+    "delete_cluster": {**SANDBOX, "delete_obs": "try"},
+    "get_cluster_certificate": {**SANDBOX, "duration_days": 1},
+    "set_cluster_public_access": {**SANDBOX, "action": "bind", "eip_id": EIP_ID},
+    "delete_cluster_tags": {"cluster_id": SEARCH_DEV, "keys": ["env"]},
+    "upgrade_cluster": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31", "batch_size": 10},
+    "retry_upgrade": {"cluster_id": PAYMENTS_PROD},
+    "create_maintenance_window": {**SANDBOX, **WINDOW},
+    "update_maintenance_window": {"cluster_id": SHOP_PROD, **WINDOW},
+    "upload_chart": {"chart_path": CHART, "override": True},
+    "update_chart": {"chart_id": REDIS, "chart_path": CHART, "override": True},
+    "delete_chart": {"chart_id": REDIS},
+    "create_release": {**RELEASE, "chart_id": REDIS, "version": "18.6.1", "replace": True},
+    "update_release": {
+        **RELEASE,
+        "action": "upgrade",
+        "chart_id": REDIS,
+        "values": {"replicas": 9, "auth": {"password": SECRET}},
+    },
+    "delete_release": RELEASE,
+}
+"""A good call of each guarded tool that needs no id which only the account knows."""
+OTHERWISE: dict[str, dict[str, Any]] = {
+    "update_cluster": {"eni_subnet_ids": [SUBNET_IDS[0]]},
+    "delete_cluster": {"delete_obs": "skip"},
+    "get_cluster_certificate": {"cluster_id": SEARCH_DEV},
+    "set_cluster_public_access": {"cluster_id": SEARCH_DEV},
+    "delete_cluster_tags": {"keys": ["team"]},
+    "update_addon": {"values": {"flavor": {"replicas": 5}}},
+    "upgrade_cluster": {"batch_size": 20},
+    "create_maintenance_window": {"duration_hours": 6},
+    "update_maintenance_window": {"start_time": "04:00"},
+    "update_upgrade_plan": {"not_before": "2025-07-14T05:00:00Z"},
+    "upload_chart": {"skip_lint": True},
+    "update_chart": {"skip_lint": True},
+    "delete_chart": {"chart_id": PAYMENTS_API},
+    "create_release": {"no_hooks": True},
+    "update_release": {"recreate": True},
+    "delete_release": {"namespace": "search", "name": "search-api"},
+}
+"""What makes of the good call of a guarded tool another one, which a person could also be asked about.
+
+Where that takes more than other arguments, `another_call` of `consenting.py` sees to it.
+"""
 
 
 async def guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -53,30 +112,19 @@ async def _guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, di
         await agent.call("update_addon", **which, target_version="1.7.1")
         agent.world.advance(_LONG_ENOUGH)
         state = agent.world.to_json()
-    sandbox = {"cluster_id": TEAM_SANDBOX}
-    return state, {
-        "update_cluster": {**sandbox, "eni_subnet_ids": [SUBNET_IDS[-1]]},
-        "delete_cluster": {**sandbox, "delete_obs": "try"},
-        "get_cluster_certificate": {**sandbox, "duration_days": 1},
-        "set_cluster_public_access": {**sandbox, "action": "bind", "eip_id": EIP_ID},
-        "delete_cluster_tags": {"cluster_id": SEARCH_DEV, "keys": ["env"]},
+        plan = next(row for row in agent.world.table(PLANS).values() if row["_clusterID"] == SHOP_PROD)
+        failed_job = agent.world.table("clusters")[LEGACY_IMPORT]["status"]["jobID"]
+    return state, CALLS | {
         "update_addon": {**which, "values": {"flavor": {"replicas": 3}, "auth": {"password": SECRET}}},
         "delete_addon": which,
         "rollback_addon": which,
-        "upgrade_cluster": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31", "batch_size": 10},
-        "retry_upgrade": {"cluster_id": PAYMENTS_PROD},
-        "cancel_upgrade_workflow": {"cluster_id": SEARCH_DEV, "upgrade_workflow_id": workflow["upgrade_workflow_id"]},
-        "upload_chart": {"chart_path": CHART, "override": True},
-        "update_chart": {"chart_id": REDIS, "chart_path": CHART, "override": True},
-        "delete_chart": {"chart_id": REDIS},
-        "create_release": {**RELEASE, "chart_id": REDIS, "version": "18.6.1", "replace": True},
-        "update_release": {
-            **RELEASE,
-            "action": "upgrade",
-            "chart_id": REDIS,
-            "values": {"replicas": 9, "auth": {"password": SECRET}},
+        "update_upgrade_plan": {
+            "cluster_id": SHOP_PROD,
+            "upgrade_plan_id": plan["metadata"]["uid"],
+            "not_before": plan["spec"]["notBeforeDeadline"].replace("T01", "T00"),
         },
-        "delete_release": RELEASE,
+        "delete_job_record": {"job_id": failed_job},
+        "cancel_upgrade_workflow": {"cluster_id": SEARCH_DEV, "upgrade_workflow_id": workflow["upgrade_workflow_id"]},
     }
 
 

@@ -1,4 +1,4 @@
-"""An account as large as they get, made by the simulator, for what must stay small and must not lose a fact."""
+"""A very large account, made by the simulator, for what must stay small and must not lose a fact."""
 
 from collections.abc import Iterator, Mapping
 from datetime import timedelta

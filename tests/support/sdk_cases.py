@@ -193,6 +193,22 @@ CLUSTERS = (
         {"cluster_id": CLUSTER},
         lambda v3: v3.ShowAutopilotClusterEndpointsRequest(cluster_id=CLUSTER),
     ),
+    plain("list_jobs", "ListAutopilotJobs"),
+    plain("get_job_record", "GetAutopilotOneJob", job_id=ODD),
+    plain("delete_job_record", "DeleteAutopilotJob", job_id=OTHER),
+    Case(
+        "get_log_config",
+        "minimal",
+        {"cluster_id": CLUSTER},
+        lambda v3: v3.ShowAutopilotClusterConfigRequest(cluster_id=CLUSTER),
+    ),
+    Case(
+        "get_log_config",
+        "everything",
+        {"cluster_id": CLUSTER, "log_type": "system-addon"},
+        lambda v3: v3.ShowAutopilotClusterConfigRequest(cluster_id=CLUSTER, type="system-addon"),
+    ),
+    plain("get_feature_gates", "ShowAutopilotFeatureGates"),
 )
 
 TAGS_AND_QUOTAS = (

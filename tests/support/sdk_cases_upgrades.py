@@ -166,6 +166,13 @@ ADDONS = (
     ),
 )
 
+
+def _window(v3: Any) -> Any:
+    return v3.MaintenanceWindow(
+        weekly_period="Friday,Saturday", start_time="02:00", duration_hours=4, upgrade_scope="patch"
+    )
+
+
 UPGRADES = (
     Case(
         "upgrade_cluster",
@@ -285,6 +292,61 @@ UPGRADES = (
             body=v3.UpgradeWorkFlowUpdateRequestBody(
                 status=v3.UpgradeWorkFlowUpdateRequestBodyStatus(phase=v3.WorkFlowPhase.CANCEL)
             ),
+        ),
+    ),
+    plain("get_maintenance_window", "ShowAutopilotMaintenanceWindow", cluster_id=CLUSTER),
+    plain("delete_maintenance_window", "DeleteAutopilotMaintenanceWindow", cluster_id=CLUSTER),
+    Case(
+        "create_maintenance_window",
+        "minimal",
+        {"cluster_id": CLUSTER, "weekdays": "Friday", "start_time": "02:00", "duration_hours": 4},
+        lambda v3: v3.CreateAutopilotMaintenanceWindowRequest(
+            cluster_id=CLUSTER,
+            body=v3.MaintenanceWindow(weekly_period="Friday", start_time="02:00", duration_hours=4),
+        ),
+    ),
+    Case(
+        "create_maintenance_window",
+        "everything",
+        {
+            "cluster_id": CLUSTER,
+            "weekdays": "Friday,Saturday",
+            "start_time": "02:00",
+            "duration_hours": 4,
+            "upgrade_scope": "patch",
+        },
+        lambda v3: v3.CreateAutopilotMaintenanceWindowRequest(cluster_id=CLUSTER, body=_window(v3)),
+    ),
+    Case(
+        "update_maintenance_window",
+        "minimal, the rest as it stands",
+        {"cluster_id": CLUSTER, "upgrade_scope": "patch"},
+        lambda v3: v3.UpdateAutopilotMaintenanceWindowRequest(cluster_id=CLUSTER, body=_window(v3)),
+        answers={
+            "get_maintenance_window": {"weekly_period": "Friday,Saturday", "start_time": "02:00", "duration_hours": 4}
+        },
+    ),
+    Case(
+        "update_maintenance_window",
+        "everything",
+        {
+            "cluster_id": CLUSTER,
+            "weekdays": "Friday,Saturday",
+            "start_time": "02:00",
+            "duration_hours": 4,
+            "upgrade_scope": "patch",
+        },
+        lambda v3: v3.UpdateAutopilotMaintenanceWindowRequest(cluster_id=CLUSTER, body=_window(v3)),
+    ),
+    plain("list_upgrade_plans", "ListAutopilotUpgradePlans", cluster_id=CLUSTER),
+    Case(
+        "update_upgrade_plan",
+        "everything",
+        {"cluster_id": CLUSTER, "upgrade_plan_id": OTHER, "not_before": "2026-07-11T02:00:00Z"},
+        lambda v3: v3.UpdateAutopilotUpgradePlanRequest(
+            cluster_id=CLUSTER,
+            upgrade_plan_id=OTHER,
+            body=v3.DelayUpgradePlanRequestBody(not_before="2026-07-11T02:00:00Z"),
         ),
     ),
 )

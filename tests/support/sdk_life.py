@@ -98,6 +98,8 @@ def a_cluster_is_created_by_a_job(life: Life) -> None:
     assert (job.spec.cluster_uid, job.spec.type) == (life.cluster_id, "CreateCluster")
     part = sdk.call("get_job", job_id=job.spec.sub_jobs[0].metadata.uid)
     assert (part.spec.type, part.status.phase) == ("PrepareNetwork", "Initializing")
+    refused = sdk.fail("delete_job_record", job_id=life.job_id)
+    assert "only the record of a job that has ended can be deleted" in refused.error_msg
 
 
 def it_becomes_available(life: Life) -> None:
@@ -179,6 +181,40 @@ def addons_come_change_and_go(life: Life) -> None:
     assert life.call("get_addon", id=uid).status.status == "deleting"
     sdk.world.advance(60)
     assert sdk.fail("get_addon", id=uid).status_code == 404
+
+
+def its_maintenance_window_opens_moves_and_closes(life: Life) -> None:
+    v3 = life.models
+    assert life.sdk.fail("get_maintenance_window", cluster_id=life.cluster_id).status_code == 404
+    window = {"weekly_period": "Monday,Friday", "start_time": "22:30", "duration_hours": 2, "upgrade_scope": "patch"}
+    made = life.call("create_maintenance_window", body=v3.MaintenanceWindow(**window))
+    assert made.to_json_object() == life.call("get_maintenance_window").to_json_object() == window
+    again = life.sdk.fail("create_maintenance_window", cluster_id=life.cluster_id, body=v3.MaintenanceWindow(**window))
+    assert (again.status_code, again.error_code) == (409, "CCE.01409001")
+    assert not life.call("list_upgrade_plans").items, "it runs the newest patch version"
+    moved = {**window, "start_time": "23:00"}
+    assert life.call("update_maintenance_window", body=v3.MaintenanceWindow(**moved)).start_time == "23:00"
+    assert life.call("delete_maintenance_window").to_json_object() == moved
+    assert life.sdk.fail("delete_maintenance_window", cluster_id=life.cluster_id).status_code == 404
+
+
+def a_planned_upgrade_of_another_cluster_is_delayed(life: Life) -> None:
+    sdk, v3 = life.sdk, life.models
+    here = {"cluster_id": constants.PAYMENTS_PROD}
+    (plan,) = sdk.call("list_upgrade_plans", **here).items
+    later = plan.spec.not_before_deadline.replace("T02", "T01")
+    which = {**here, "upgrade_plan_id": plan.metadata.uid}
+    body = v3.DelayUpgradePlanRequestBody(not_before=later)
+    assert sdk.call("update_upgrade_plan", **which, body=body).spec.not_before == later
+    too_late = v3.DelayUpgradePlanRequestBody(not_before=plan.spec.not_before_deadline)
+    assert "must be before notBeforeDeadline" in sdk.fail("update_upgrade_plan", **which, body=too_late).error_msg
+
+
+def its_log_configuration_and_the_feature_gates_are_read(life: Life) -> None:
+    config = life.call("get_log_config", type="audit")
+    assert [(each.name, each.enable) for each in config.log_configs] == [("audit", False)]
+    assert len(life.call("get_log_config").log_configs) > 1
+    assert life.sdk.call("get_feature_gates").spec["AutopilotMaintenanceWindow"] is True
 
 
 def an_upgrade_is_prepared(life: Life) -> None:
@@ -328,6 +364,18 @@ def the_cluster_is_deleted_and_forgotten(life: Life) -> None:
     assert life.sdk.call("get_quotas").quotas[0].used == life.clusters_before
 
 
+def the_records_of_its_jobs_are_read_and_one_is_removed(life: Life) -> None:
+    sdk = life.sdk
+    records = {each.metadata.uid: each for each in sdk.call("list_jobs").body}
+    mine = [uid for uid, each in records.items() if each.spec.clusteruid == life.cluster_id]
+    assert [records[uid].spec.type for uid in mine] == ["CreateCluster", "DeleteCluster"]
+    step = records[life.job_id].spec.subjobs[0]
+    assert sdk.call("get_job_record", job_id=step.metadata.uid).status.completion_time == step.status.completion_time
+    sdk.call("delete_job_record", job_id=life.job_id)
+    assert sdk.fail("get_job_record", job_id=life.job_id).status_code == 404
+    assert sdk.fail("get_job", job_id=life.job_id).status_code == 404
+
+
 def _open_workflow(life: Life, source: str, target: str) -> Any:
     v3 = life.models
     spec = v3.WorkFlowSpec(cluster_id=life.cluster_id, cluster_version=source, target_version=target)
@@ -351,6 +399,9 @@ CHAPTERS: tuple[Chapter, ...] = (
     it_is_changed_and_tagged,
     it_is_reached_from_outside,
     addons_come_change_and_go,
+    its_maintenance_window_opens_moves_and_closes,
+    a_planned_upgrade_of_another_cluster_is_delayed,
+    its_log_configuration_and_the_feature_gates_are_read,
     an_upgrade_is_prepared,
     an_upgrade_fails_and_is_retried,
     the_upgrade_is_checked_and_the_next_one_called_off,
@@ -358,4 +409,5 @@ CHAPTERS: tuple[Chapter, ...] = (
     a_release_is_installed_upgraded_and_rolled_back,
     release_and_chart_are_removed,
     the_cluster_is_deleted_and_forgotten,
+    the_records_of_its_jobs_are_read_and_one_is_removed,
 )

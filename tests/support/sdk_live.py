@@ -16,6 +16,7 @@ from ap_mcp.simulator import constants
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.serving import running
 from ap_mcp.simulator.world import World
+from ap_mcp.specs import load_catalog
 
 NULLS = re.compile(r"\.(spec\.values|status\.(targetVersions|currentVersion\.supportVersions)): null")
 """What an add-on answers as null; the reference shows it so, and the SDK reads it as nothing."""
@@ -63,6 +64,16 @@ class LiveSdk:
         assert [said for said in found if not NULLS.search(said)] == []
         return answer
 
+    def call_if_there(self, operation: str, **parameters: Any) -> None:
+        """Call an operation that reads; not every cluster has what it reads."""
+        from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
+
+        try:
+            self.call(operation, **parameters)
+        except ClientRequestException as error:
+            if error.status_code != 404:
+                raise
+
     def fail(self, operation: str, **parameters: Any) -> Any:
         """Call an operation that must be refused; return what the SDK raises."""
         from huaweicloudsdkcore.exceptions.exceptions import ClientRequestException
@@ -93,12 +104,15 @@ class LiveSdk:
 @contextmanager
 def live_sdk(app: Simulator | None = None, **settings: Any) -> Iterator[LiveSdk]:
     """Serve a simulator and point the SDK at it."""
+    from huaweicloudsdkcce.v3 import ListAutopilotUpgradePlansResponse
     from huaweicloudsdkcore.auth.credentials import Credentials
 
     served = app or simulate()
     with running(served) as base_url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
         patch.setattr(Credentials, "_CACHE", {})  # projects that it looked up before
+        # The kind of this answer is List, and the SDK's list types read a lone entry too.
+        patch.setitem(ListAutopilotUpgradePlansResponse.openapi_types, "items", "list[UpgradePlan]")
         sdk = LiveSdk(served, base_url, **settings)
         try:
             yield sdk
@@ -108,30 +122,38 @@ def live_sdk(app: Simulator | None = None, **settings: Any) -> Iterator[LiveSdk]
 
 
 def read_everything(sdk: LiveSdk) -> None:
-    """Read all there is to read in the account."""
+    """Read all there is to read in the account; a read that needs a cluster or nothing is found in the specs."""
+    for operation in reads_with():
+        sdk.call(operation)
     for cluster in sdk.call("list_clusters", detail="true").items:
         _read_cluster(sdk, cluster)
     for chart in sdk.call("list_charts").body:
-        sdk.call("get_chart", chart_id=chart.id)
-        sdk.call("get_chart_values", chart_id=chart.id)
-        sdk.call("download_chart", chart_id=chart.id)
-    for operation in (
-        "get_chart_quota",
-        "get_quotas",
-        "get_upgrade_feature_gates",
-        "list_addon_templates",
-        "list_upgrade_paths",
-    ):
-        sdk.call(operation)
+        for operation in reads_with("chart_id"):
+            sdk.call(operation, chart_id=chart.id)
+    _read_records(sdk)
+
+
+def _read_records(sdk: LiveSdk) -> None:
+    """Read the record of each job."""
+    for job in sdk.call("list_jobs").body:
+        sdk.call("get_job_record", job_id=job.metadata.uid)
+
+
+def reads_with(*parameters: str) -> list[str]:
+    """Return the operations that only read and need exactly these parameters."""
+    return [
+        each.id
+        for each in load_catalog().values()
+        if each.method == "GET"
+        and {it["name"] for it in each.parameters if it.get("required")} - {"project_id"} == set(parameters)
+    ]
 
 
 def _read_cluster(sdk: LiveSdk, cluster: Any) -> None:
     """Read all there is to read about a cluster."""
     here = {"cluster_id": cluster.metadata.uid}
-    sdk.call("get_cluster", **here)
-    sdk.call("get_cluster_endpoints", **here)
-    sdk.call("get_upgrade_info", **here)
-    sdk.call("list_backups", **here)
+    for operation in reads_with("cluster_id"):
+        sdk.call_if_there(operation, **here)
     if cluster.status.job_id:
         _read_job(sdk, cluster.status.job_id)
     for addon in sdk.call("list_addons", **here).items:

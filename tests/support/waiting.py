@@ -1,4 +1,4 @@
-"""Waits in a test: time that passes only while somebody sleeps, and looks that show what the test wants seen."""
+"""Waits in a test: time that passes only during a sleep, and reads that show what the test gives."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -19,13 +19,13 @@ from ap_mcp.wait import Ending, Order, Watch, say_nothing, waitables
 
 @dataclass
 class Hourglass:
-    """Time that passes only while somebody sleeps, and then also in the simulated account."""
+    """Time that passes only during a sleep, and then also in the simulated account."""
 
     world: World | None = None
     time: float = 1000.0
     slept: list[float] = field(default_factory=list)
     meanwhile: Callable[[], object] | None = None
-    """What happens while somebody sleeps next."""
+    """What happens during the next sleep."""
 
     async def sleep(self, seconds: float) -> None:
         self.slept.append(seconds)
@@ -54,13 +54,13 @@ def job_of(agent: Agent, cluster_id: str) -> str:
     return str(agent.world.table("clusters")[cluster_id]["status"]["jobID"])
 
 
-def looks(agent: Agent, operation: str) -> int:
+def reads(agent: Agent, operation: str) -> int:
     return agent.sent.count(operation)
 
 
 @dataclass(frozen=True)
 class Answered:
-    """What a look brings."""
+    """What a read brings."""
 
     body: Any
 
@@ -77,12 +77,12 @@ async def watch(
     changed: bool = False,
     **given: Any,
 ) -> Ending[Answered]:
-    """Wait for something that is seen like this, look by look; at None a look never ends."""
+    """Wait for something that each read shows like this; at None a read never ends."""
     glass = Hourglass()
     waitable = waitables(load_catalog().values(), load_catalog())[kind]
     coming = iter(answers)
 
-    async def look(_: Order) -> Answered:
+    async def read(_: Order) -> Answered:
         found = next(coming)
         if found is None:
             await anyio.sleep_forever()
@@ -91,9 +91,9 @@ async def watch(
         assert found is not None
         return found
 
-    def tell(_: Order, seen: Answered) -> str:
+    def describe(_: Order, seen: Answered) -> str:
         return str(seen)
 
     order = Order(waitable, {"kind": kind, "id": ML_BATCH, "wait_s": seconds, **given})
     report: Callable[[float, float, str], Awaitable[None]] = say_nothing
-    return await Watch(order, look, tell, glass.sleep, glass.now, report, changed).run()
+    return await Watch(order, read, describe, glass.sleep, glass.now, report, changed).run()

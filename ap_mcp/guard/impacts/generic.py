@@ -1,16 +1,35 @@
-"""The impact of an operation that has no builder of its own: what it acts on, and with which arguments."""
+"""The impact of an operation that has no builder of its own, from what the spec says about it.
+
+`target` names the thing and the read that shows it, `consequences` say what follows from the call. Where the request
+body replaces settings of the thing, each one that changes is shown before and after, as long as it is.
+"""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
-from ap_mcp.guard.impacts.base import CLUSTER, Case, Impact, ImpactDraft, about_cluster, gather, must_belong, read
+from ap_mcp.arguments import meets
+from ap_mcp.binding import bind
+from ap_mcp.guard.impacts.base import (
+    CLUSTER,
+    Answers,
+    Case,
+    Impact,
+    ImpactDraft,
+    Read,
+    about_cluster,
+    gather,
+    must_belong,
+    read,
+    refused,
+)
+from ap_mcp.guard.impacts.before_after import about_settings, pieces
 from ap_mcp.masking import mask
-from ap_mcp.vendor import get, text, word
-from ap_mcp.wording import clean
+from ap_mcp.specs import Consequence, load_catalog
+from ap_mcp.vendor import get, items, text, word
 
 CLUSTER_READ = "get_cluster"
-ARGUMENT_LIMIT = 200
 DOES = {
     "read": "reads only",
     "write": "changes things or starts to cost money",
@@ -18,6 +37,7 @@ DOES = {
     "destroy": "removes something for good, or cannot be undone",
     "secret": "hands out credentials",
 }
+NOTHING_SAID = "what else this may touch: nothing more is known about this operation"
 _NAMES = ("/metadata/name", "/spec/addonTemplateName", "/name", "/metadata/uid", "/id")
 _OWNERS = ("/spec/clusterID", "/cluster_id")
 _PHASES = ("/status/phase", "/status/status", "/status")
@@ -25,54 +45,126 @@ _VERSIONS = ("/spec/version", "/version", "/chart_version")
 
 
 async def generic(case: Case) -> Impact:
-    """Say what is acted on, from the read that the spec names, and with which arguments."""
-    target = case.operation.target
-    reads = {}
-    if case.cluster_id:
-        reads["cluster"] = read(CLUSTER_READ, cluster_id=case.cluster_id)
-    if target and target.argument != CLUSTER:
-        reads["thing"] = read(target.read, **{name: case.arguments[name] for name in _needed(case)})
+    """Say what is acted on, what changes there and what follows, from the reads and sentences that the spec names."""
+    reads = _reads(case)
     answers = await gather(case, **reads)
     cluster = answers.needed("cluster") if "cluster" in reads else None
-    thing = answers.needed("thing") if "thing" in reads else None
-    title = case.operation.title
-    name = _name(case, thing if thing is not None else cluster)
-    draft = ImpactDraft(case, name, f"{title}: {DOES.get(case.effect, 'needs care')}.")
+    thing = _thing(case, answers.needed("thing")) if "thing" in reads else None
+    found = _following(case)
+    draft = ImpactDraft(case, _name(case, thing, cluster), _sentence(case, found))
     if thing is not None:
         _about(draft, thing)
     if cluster is not None:
         about_cluster(draft, cluster, whole=thing is None)
+    if target := case.operation.target:
+        seen = cluster if thing is None else thing
+        for label, pointer in target.facts.items():
+            _fact(draft, label, get(seen, pointer))
+        if target.settings is not None:
+            about_settings(draft, target, seen, _sent(case, reads, answers))
     _about_arguments(draft)
-    draft.unknown.append("what else this may touch: nothing more is known about this operation")
+    for each in found:
+        draft.goes += each.goes
+        draft.stays += each.stays
+        draft.unknown += each.unknown
+    if not found:
+        draft.unknown.append(NOTHING_SAID)
     return draft.impact()
 
 
-def _needed(case: Case) -> Iterator[str]:
-    """Yield the arguments of the call that the read of its target takes too."""
-    read = case.operation.target.read if case.operation.target else ""
-    taken = {CLUSTER, case.operation.target.argument if case.operation.target else "", "namespace"}
-    yield from (name for name in case.arguments if name in taken and read)
+def _reads(case: Case) -> dict[str, Read]:
+    """Return the reads to make, each once: the cluster, the thing in it, and what the request is filled in with."""
+    reads = {}
+    target = case.operation.target
+    if case.cluster_id:
+        reads["cluster"] = read(CLUSTER_READ, cluster_id=case.cluster_id)
+    if target and not (target.read == CLUSTER_READ and case.cluster_id):
+        taken = load_catalog()[target.read].arguments
+        reads["thing"] = read(target.read, **{name: value for name, value in case.arguments.items() if name in taken})
+    if target and target.settings is not None:
+        for source in _fills(case).values():
+            if source not in reads.values():
+                reads[f"fill {len(reads)}"] = source
+    return reads
 
 
-def _name(case: Case, thing: Any) -> str:
-    names = (text(get(thing, pointer)) for pointer in _NAMES)
-    return next((each for each in names if each), text(case.arguments.get("name")) or case.operation.id)
+def _fills(case: Case) -> dict[str, Read]:
+    """Return the read that each fill of the request takes its value from, by the pointer of the fill."""
+    return {
+        fill.pointer: read(
+            fill.operation,
+            **{name: case.arguments[place.removeprefix("$arguments.")] for name, place in fill.arguments.items()},
+        )
+        for fill in case.operation.fill
+    }
+
+
+def _sent(case: Case, reads: Mapping[str, Read], answers: Answers) -> Any:
+    """Return the JSON that the call would send."""
+    sources = _fills(case)
+    filled = {}
+    for fill in case.operation.fill:
+        name = next(name for name, made in reads.items() if made == sources[fill.pointer])
+        with suppress(LookupError):  # The gateway refuses the call if the caller gave no value for it either.
+            filled[fill.pointer] = fill.take(answers.needed(name))
+    body = bind(case.operation, case.arguments, project_id="-", filled=filled).body
+    return json.loads(body) if body else {}
+
+
+def _thing(case: Case, body: Any) -> Any:
+    """Return what was read, or the entry of it that the call names.
+
+    Raises:
+        CallRefused: the list has no such entry.
+    """
+    target = case.operation.target
+    if target is None or target.item is None:
+        return body
+    wanted = case.arguments[target.argument]
+    entry = next((each for each in items(body, target.item.list) if get(each, target.item.id) == wanted), None)
+    if entry is None:
+        raise refused(f"{target.read} shows no {target.argument} {word(wanted)}", f"{target.read} shows what there is.")
+    return entry
+
+
+def _following(case: Case) -> list[Consequence]:
+    every = case.operation.consequences
+    return [each for each in every if each.condition is None or meets(each.condition, case.arguments)]
+
+
+def _sentence(case: Case, found: list[Consequence]) -> str:
+    does = f"{case.operation.title}: {DOES.get(case.effect, 'needs care')}."
+    return " ".join([does, *(each.happens for each in found if each.happens)])
+
+
+def _name(case: Case, thing: Any, cluster: Any) -> str:
+    """Return the name of the thing; of one without a name, that of its cluster."""
+    named = (text(get(body, pointer)) for body in (thing, cluster) if body is not None for pointer in _NAMES)
+    return next((each for each in named if each), text(case.arguments.get("name")) or case.operation.id)
 
 
 def _about(draft: ImpactDraft, thing: Any) -> None:
+    """Note what the thing is, and check that it is part of the cluster that the call names."""
     for pointer in _OWNERS:
         if draft.case.cluster_id and get(thing, pointer) is not None:
             must_belong(draft.case, thing, pointer, "target")
     for label, pointers in (("name", _NAMES), ("version", _VERSIONS), ("phase", _PHASES)):
-        value = next((each for pointer in pointers if isinstance(each := get(thing, pointer), str)), "")
-        if value:
-            draft.fact(label, word(value))
-            draft.stable[label] = text(value)
+        said = next((each for pointer in pointers if isinstance(each := get(thing, pointer), str)), "")
+        _fact(draft, label, said)
+
+
+def _fact(draft: ImpactDraft, label: str, value: Any) -> None:
+    shown = text(value)
+    draft.fact(label, word(mask({label: shown})[label]) if shown else None)
+    if shown:
+        draft.stable[label] = shown
 
 
 def _about_arguments(draft: ImpactDraft) -> None:
-    """Note the arguments of the call, secrets masked."""
-    shown = mask({name: value for name, value in draft.case.arguments.items() if name != CLUSTER})
-    for name, value in shown.items():
-        given = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        draft.fact(f"argument {name}", word(clean(given, ARGUMENT_LIMIT)))
+    """Note with which arguments it is called, secrets masked; changed settings are shown already."""
+    operation = draft.case.operation
+    replaces = operation.target is not None and operation.target.settings is not None
+    for name, value in mask({name: each for name, each in draft.case.arguments.items() if name != CLUSTER}).items():
+        if not (replaces and all(place.startswith("/") for place in operation.arguments[name].places)):
+            for part, piece in pieces(value):
+                draft.fact(f"argument {name}{part}", piece)

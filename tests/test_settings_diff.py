@@ -1,4 +1,4 @@
-"""How two sets of settings are compared, and what is told of it."""
+"""How two sets of settings are compared, and what is reported of it."""
 
 from typing import Any
 
@@ -44,7 +44,7 @@ def test_asterisks_are_found_at_any_depth() -> None:
     assert settings_diff.starred({"a": {"b": "***"}, "c": ["*****", "x"], "d": "**", "e": "* * *"}) == ["a.b", "c.0"]
 
 
-def test_an_object_that_comes_or_goes_is_told_key_by_key() -> None:
+def test_an_object_that_comes_or_goes_is_reported_key_by_key() -> None:
     whole = {"image": {"tag": "v2", "pull": {"secret": "x", "always": True}}, "none": {}}
     assert settings_diff.lines(settings_diff.changes({}, whole)) == [
         "image.pull.always: new, true",

@@ -49,7 +49,7 @@ async def test_an_addon_that_does_not_run_on_the_target_is_updated_first(shop: S
     assert f"Add-ons that run on {NEXT_MINOR}: cie-collector, coredns, metrics-server." in found.passed
 
 
-async def test_an_addon_that_a_check_found_is_told_once_and_named_by_its_item(shop: Scene) -> None:
+async def test_an_addon_that_a_check_found_is_reported_once_and_named_by_its_item(shop: Scene) -> None:
     found = await shop.assess("v1.29")
     assert len([each for each in found.blockers if "nginx-ingress" in each]) == 1
     assert "(check item AddonVersionLimit)" in found.blockers[0]
@@ -63,7 +63,7 @@ async def test_an_addon_that_a_check_found_is_told_once_and_named_by_its_item(sh
         ({"v2_2_0": "28|30", "v3_0_0": "28|30!"}, "2.2.0 runs on it and on v1.28.6-r0: update it first."),
         ({"v3_0_0": "28|30!"}, "3.0.0 (not marked as stable) runs on it and on v1.28.6-r0"),
         ({"v2_1_0": "28|30", "v1_9_9": "30"}, "no newer version that does is known"),
-        ({}, "no newer version that does is known: ask its owner whether it can go."),
+        ({}, "no newer version that does is known: ask its owner whether it can be removed."),
     ],
 )
 async def test_the_newest_stable_version_that_runs_on_both_is_proposed(
@@ -99,7 +99,7 @@ async def test_an_addon_without_a_version_for_both_is_named_in_the_upgrade_itsel
     assert await shop.refusal(NEXT_MINOR, addons=upgrade["addons"]) == ""
 
 
-async def test_an_addon_whose_template_cannot_be_read_is_told_so(shop: Scene) -> None:
+async def test_an_addon_whose_template_cannot_be_read_is_reported_so(shop: Scene) -> None:
     shop.failing["list_addon_templates"] = failure(500, "CCE.01500001")
     found = await shop.assess("v1.30")
     assert found.risks[0].startswith(f"Whether these add-ons run on {NEXT_MINOR} is not known: cie-collector 3.11.0,")
@@ -118,7 +118,7 @@ async def test_an_addon_whose_template_cannot_be_read_is_told_so(shop: Scene) ->
         ("", "is in no state that is reported.", "get_addon"),
     ],
 )
-async def test_an_addon_that_is_not_well_stands_in_the_way_of_a_check(status: str, said: str, tool: str) -> None:
+async def test_an_unhealthy_addon_blocks_a_check(status: str, said: str, tool: str) -> None:
     scene = Scene()
     scene.addon()["status"]["status"] = status
     found = await scene.assess()
@@ -130,7 +130,7 @@ async def test_an_addon_that_is_not_well_stands_in_the_way_of_a_check(status: st
     assert (passed.verdict, passed.risks[0]) == ("go", found.blockers[0])
 
 
-async def test_an_addon_that_is_not_well_is_told_once_though_the_check_found_it_too() -> None:
+async def test_an_unhealthy_addon_is_reported_once_though_the_check_found_it_too() -> None:
     scene = Scene()
     scene.addon()["status"]["status"] = "abnormal"
     risk = {"addonRisks": [{"addonTemplateName": "coredns"}]}
@@ -147,7 +147,7 @@ async def test_an_addon_that_is_not_well_is_told_once_though_the_check_found_it_
     ("status", "calls"),
     [("upgrading", ["wait_for", "update_addon", "wait_for"]), ("abnormal", ["get_addon", "update_addon", "wait_for"])],
 )
-async def test_an_addon_that_is_neither_well_nor_fit_is_looked_at_before_it_is_updated(
+async def test_an_addon_that_is_neither_healthy_nor_fit_is_read_before_it_is_updated(
     shop: Scene, status: str, calls: list[str]
 ) -> None:
     shop.addon("nginx-ingress")["status"]["status"] = status
@@ -161,7 +161,7 @@ async def test_an_addon_that_could_not_be_installed_is_not_updated(shop: Scene) 
     assert "update_addon" not in tools(await shop.assess("v1.30"))
 
 
-async def test_what_was_mended_since_the_check_is_told_and_the_check_run_again(shop: Scene) -> None:
+async def test_what_was_fixed_since_the_check_is_reported_and_the_check_run_again(shop: Scene) -> None:
     facts_of(shop.world, SHOP_PROD).clear()
     shop.check("v1.29.13-r0", ago=60)
     row = shop.addon("nginx-ingress")
@@ -174,10 +174,10 @@ async def test_what_was_mended_since_the_check_is_told_and_the_check_run_again(s
     assert len(found.blockers) == 1
     assert found.blockers[0].endswith(": run it again.")
     row["status"]["status"] = "abnormal"
-    assert not [each for each in (await shop.assess("v1.29")).passed if "mended" in each]
+    assert not [each for each in (await shop.assess("v1.29")).passed if "fixed" in each]
 
 
-async def test_of_many_addons_that_do_not_fit_or_are_not_well_each_is_named() -> None:
+async def test_of_many_addons_that_do_not_fit_or_are_unhealthy_each_is_named() -> None:
     scene = Scene()
     names = [f"addon-{number}" for number in range(9)]
     scene.bend("list_addons", "/items", [addon_row(name) for name in names])

@@ -1,4 +1,4 @@
-"""What an assessment of an upgrade says where something cannot be read, is odd, hostile, forbidden or very large."""
+"""What an assessment of an upgrade says where parts are missing, unexpected, hostile, forbidden or very large."""
 
 import json
 from functools import partial
@@ -29,17 +29,17 @@ DECIDING = ("get_upgrade_info", "list_prechecks", "list_upgrade_tasks")
 ASIDE = ("list_upgrade_paths", "get_upgrade_feature_gates", "list_backups", "list_addons", "list_upgrade_workflows")
 LISTS = ("list_prechecks", "list_upgrade_tasks", "list_backups", "list_addons", "list_upgrade_workflows")
 READ = ("get_cluster", *DECIDING, *ASIDE, "list_addon_templates")
-ODD: tuple[Any, ...] = (None, "nothing", 7, [], {}, {"items": None}, {"items": "x"}, {"items": {"a": 1}})
-ODD += ({"items": [None, "x", 3, {}]}, {"items": [{"metadata": None, "spec": "x", "status": []}]})
-ODD += (
+UNEXPECTED: tuple[Any, ...] = (None, "nothing", 7, [], {}, {"items": None}, {"items": "x"}, {"items": {"a": 1}})
+UNEXPECTED += ({"items": [None, "x", 3, {}]}, {"items": [{"metadata": None, "spec": "x", "status": []}]})
+UNEXPECTED += (
     {"spec": [], "status": "x", "metadata": 7},
     {"spec": {"versionInfo": {"release": 7, "targetVersions": "v1.31"}}},
 )
 
 
-def instead(odd: Any, _body: Any) -> Any:
-    """Answer with something odd."""
-    return odd
+def instead(unexpected: Any, _body: Any) -> Any:
+    """Answer with something unexpected."""
+    return unexpected
 
 
 @pytest.fixture
@@ -77,14 +77,14 @@ async def test_an_old_or_missing_backup_is_a_risk_and_made_before_the_upgrade(
         assert "The latest backup is 1 h old." in found.passed
 
 
-async def test_an_open_workflow_is_told_and_one_that_is_over_is_not(ready: Scene) -> None:
+async def test_an_open_workflow_is_reported_and_one_that_is_over_is_not(ready: Scene) -> None:
     for phase in ("Pending", "Success", "Cancel", "Odd"):
         new_workflow(ready.world, ready.row, TARGET)["status"]["phase"] = phase
     found = await ready.assess()
     assert found.verdict == "go"
     [risk] = found.risks
-    told = f"one to {TARGET} is Odd, one to {TARGET} has stopped"
-    assert risk == f"Of its upgrade workflows, {told}: list_upgrade_workflows shows them."
+    listed = f"one to {TARGET} is Odd, one to {TARGET} has stopped"
+    assert risk == f"Of its upgrade workflows, {listed}: list_upgrade_workflows shows them."
 
 
 @pytest.mark.parametrize("operation", [*DECIDING, *ASIDE])
@@ -97,7 +97,7 @@ async def test_an_open_workflow_is_told_and_one_that_is_over_is_not(ready: Scene
         (CallRefused("no"), "a rule of the operator forbids it"),
     ],
 )
-async def test_what_could_not_be_read_is_said_and_never_let_go_if_it_decides(
+async def test_what_could_not_be_read_is_said_and_blocks_if_it_decides(
     ready: Scene, operation: str, error: ApMcpError, said: str
 ) -> None:
     ready.failing[operation] = error
@@ -110,7 +110,7 @@ async def test_what_could_not_be_read_is_said_and_never_let_go_if_it_decides(
     assert not [each for each in found.passed if operation == "list_upgrade_tasks" and "no upgrade is running" in each]
 
 
-async def test_a_backup_is_made_if_nobody_knows_whether_there_is_one(ready: Scene) -> None:
+async def test_a_backup_is_made_if_it_is_not_known_whether_there_is_one(ready: Scene) -> None:
     ready.failing["list_backups"] = failure(500)
     found = await ready.assess()
     assert tools(found)[0] == "backup_cluster"
@@ -125,23 +125,23 @@ async def test_a_cluster_that_cannot_be_read_is_no_assessment_but_an_error(ready
 
 
 @pytest.mark.parametrize("operation", ["get_cluster", *DECIDING, *ASIDE, "list_addon_templates"])
-async def test_odd_answers_never_break_an_assessment(ready: Scene, operation: str) -> None:
-    for odd in ODD:
-        ready.bent[operation] = partial(instead, odd)
+async def test_unexpected_answers_never_break_an_assessment(ready: Scene, operation: str) -> None:
+    for unexpected in UNEXPECTED:
+        ready.bent[operation] = partial(instead, unexpected)
         found = await ready.assess("v1.31")
         if operation in ("get_cluster", "get_upgrade_info") or (operation == "list_prechecks"):
             assert found.verdict != "go"
-        if operation in LISTS and odd in (None, "nothing", 7, {"items": "x"}, {"items": {"a": 1}}):
+        if operation in LISTS and unexpected in (None, "nothing", 7, {"items": "x"}, {"items": {"a": 1}}):
             assert f"{operation} could not be read: the answer is no list." in found.unknown
 
 
-async def test_nothing_at_all_that_is_told_is_not_yet() -> None:
-    for odd in ODD:
-        scene = Scene(bent=dict.fromkeys((*DECIDING, *ASIDE, "get_cluster"), partial(instead, odd)))
+async def test_nothing_at_all_that_is_reported_is_not_yet() -> None:
+    for unexpected in UNEXPECTED:
+        scene = Scene(bent=dict.fromkeys((*DECIDING, *ASIDE, "get_cluster"), partial(instead, unexpected)))
         assert (await scene.assess()).verdict == "not_yet"
 
 
-async def test_a_rule_that_forbids_the_upgrade_stands_in_its_way(tmp_path: Path) -> None:
+async def test_a_rule_that_forbids_the_upgrade_blocks_it(tmp_path: Path) -> None:
     rules = tmp_path / "policy.toml"
     rules.write_text(
         'rules = [{decision = "deny", clusters = ["*-staging"], reason = "Not here."},\n'
@@ -163,7 +163,7 @@ async def test_a_rule_that_forbids_the_upgrade_stands_in_its_way(tmp_path: Path)
     assert f"list_addons could not be read: {asked}." in found["unknown"]
 
 
-async def test_rules_that_go_by_the_cluster_cost_no_further_look_at_it(tmp_path: Path) -> None:
+async def test_rules_that_go_by_the_cluster_cost_no_further_read_of_it(tmp_path: Path) -> None:
     rules = tmp_path / "policy.toml"
     rules.write_text('rules = [{decision = "deny", clusters = ["*-prod"], tags = {env = "prod"}}]\n')
     async with connected(tmp_path, policy_file=rules) as agent:
@@ -205,22 +205,22 @@ def test_an_assessment_is_offered_with_the_upgrades(toolsets: tuple[str, ...], o
     assert (ASSESS_UPGRADE in names) == offered
 
 
-async def test_a_cluster_goes_by_name_alias_or_id_and_an_unknown_one_is_told_with_those_that_are(
+async def test_a_cluster_goes_by_name_alias_or_id_and_an_unknown_one_is_reported_with_those_that_are(
     tmp_path: Path,
 ) -> None:
     async with connected(tmp_path, app=fresh()) as agent:
         agent.world.table("clusters")[PAYMENTS_PROD]["metadata"]["alias"] = "Pay"
         for name in ("payments-prod", "Pay", PAYMENTS_PROD.upper()):
             assert (await agent.call("assess_upgrade", cluster_id=name))["cluster_id"] == PAYMENTS_PROD
-        assert "No cluster is called" in await agent.fail("assess_upgrade", cluster_id="nobody")
+        assert "No cluster is called" in await agent.fail("assess_upgrade", cluster_id="missing")
         for row in agent.world.table("clusters").values():
             row["metadata"]["alias"] = "twin"
         assert "7 clusters are called" in await agent.fail("assess_upgrade", cluster_id="twin")
-        nobody = "5a9f2b1e-3c1d-11ef-8a6b-0255ac100bff"
-        assert "get_cluster failed: HTTP 404" in await agent.fail("assess_upgrade", cluster_id=nobody)
+        absent = "5a9f2b1e-3c1d-11ef-8a6b-0255ac100bff"
+        assert "get_cluster failed: HTTP 404" in await agent.fail("assess_upgrade", cluster_id=absent)
 
 
-async def test_wrong_arguments_are_all_told_at_once_and_nothing_is_read(tmp_path: Path) -> None:
+async def test_wrong_arguments_are_all_reported_at_once_and_nothing_is_read(tmp_path: Path) -> None:
     async with connected(tmp_path, app=fresh()) as agent:
         said = await agent.fail("assess_upgrade", target_version=1.31, target="v1.31")
         for part in ("target: is no argument", "did you mean target_version?", "cluster_id: is required"):

@@ -33,7 +33,7 @@ GOOD_CHECK: dict[str, Any] = {
     "created": 10,
 }
 GOOD_CHECK |= {"expires": 30, "iso": False}
-ODD_CHECKS: dict[str, Sequence[Any]] = {
+UNEXPECTED_CHECKS: dict[str, Sequence[Any]] = {
     "phase": ("Failed", "Error", "Running", "Init", "Odd", None),
     "target": ("v1.31", NEXT_MINOR, "", None),
     "source": ("v1.29", "v1.28.6-r0", None),
@@ -43,16 +43,16 @@ ODD_CHECKS: dict[str, Sequence[Any]] = {
     "iso": (True,),
 }
 GOOD_TASK: dict[str, Any] = {"phase": "Success", "created": 10}
-ODD_TASKS: dict[str, Sequence[Any]] = {
+UNEXPECTED_TASKS: dict[str, Sequence[Any]] = {
     "phase": ("Failed", "Running", "Pause", "", None, "Odd"),
     "created": (10, 20, 10.0001, None, "soon"),
 }
 AS_IT_IS = "as it is"
-ODD_LISTS: tuple[Any, ...] = (None, "nothing", {"metadata": {}}, 7, [None, "x", 3])
+UNEXPECTED_LISTS: tuple[Any, ...] = (None, "nothing", {"metadata": {}}, 7, [None, "x", 3])
 GOOD: dict[str, Any] = {"wanted": "v1.31", "phase": "Available", "name": "checkout-staging", "uid": CHECKOUT_STAGING}
 GOOD |= {"status": AS_IT_IS, "release": "v1.29.8", "targets": [NEXT_MINOR, TARGET], "list_prechecks": AS_IT_IS}
 GOOD |= {"list_upgrade_tasks": AS_IT_IS, "fails": "", "addon": "running", "addon_version": "1.30.29"}
-ODD: dict[str, Sequence[Any]] = {
+UNEXPECTED: dict[str, Sequence[Any]] = {
     "wanted": (TARGET, None, NEXT_MINOR, "v1.33", "v1.29", "", "latest"),
     "phase": ("Upgrading", "Error", "", None),
     "name": ("", None, "\u200b"),
@@ -60,25 +60,27 @@ ODD: dict[str, Sequence[Any]] = {
     "status": (None, "", "Success", "Failed", "Running", "Odd"),
     "release": (None, "", "v1.29"),
     "targets": ([], None, [""], TARGET, ["v1.31"], [TARGET, "v1.31.10-r0"], "v1.31"),
-    "list_prechecks": ODD_LISTS,
-    "list_upgrade_tasks": ODD_LISTS,
+    "list_prechecks": UNEXPECTED_LISTS,
+    "list_upgrade_tasks": UNEXPECTED_LISTS,
     "fails": ("list_prechecks", "list_upgrade_tasks", "get_upgrade_info", "list_addons", "list_backups"),
     "addon": ("abnormal", "upgrading", None),
     "addon_version": ("1.28.4", "0.0.1", None),
 }
 
 
-def mostly(good: Mapping[str, Any], odd: Mapping[str, Sequence[Any]], most: int) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw something good in which some things are odd."""
-    change = st.sampled_from([(name, value) for name, values in odd.items() for value in values])
+def mostly(
+    good: Mapping[str, Any], others: Mapping[str, Sequence[Any]], most: int
+) -> st.SearchStrategy[dict[str, Any]]:
+    """Draw something good in which some values are replaced by others."""
+    change = st.sampled_from([(name, value) for name, values in others.items() for value in values])
     return st.lists(change, max_size=most).map(lambda changes: {**good, **dict(changes)})
 
 
 STATE = st.builds(
     lambda cluster, checks, tasks: {**cluster, "checks": checks, "tasks": tasks},
-    mostly(GOOD, ODD, 2),
-    st.lists(mostly(GOOD_CHECK, ODD_CHECKS, 2), min_size=1, max_size=3),
-    st.lists(mostly(GOOD_TASK, ODD_TASKS, 1), max_size=2),
+    mostly(GOOD, UNEXPECTED, 2),
+    st.lists(mostly(GOOD_CHECK, UNEXPECTED_CHECKS, 2), min_size=1, max_size=3),
+    st.lists(mostly(GOOD_TASK, UNEXPECTED_TASKS, 1), max_size=2),
 )
 
 
@@ -124,22 +126,22 @@ def _before(minutes: Any) -> Any:
     return -minutes if isinstance(minutes, int | float) else minutes
 
 
-@pytest.mark.parametrize("field", sorted(ODD))
-async def test_one_oddity_decides_for_the_assessment_as_it_does_for_the_guard(field: str) -> None:
-    for value in ODD[field]:
+@pytest.mark.parametrize("field", sorted(UNEXPECTED))
+async def test_one_unexpected_value_decides_for_the_assessment_as_it_does_for_the_guard(field: str) -> None:
+    for value in UNEXPECTED[field]:
         await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [GOOD_TASK], field: value})
 
 
-async def test_one_odd_check_or_upgrade_decides_for_the_assessment_as_it_does_for_the_guard() -> None:
+async def test_one_unexpected_check_or_upgrade_decides_for_the_assessment_as_it_does_for_the_guard() -> None:
     assert await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": []}) == "go"
-    for field, value in [(field, value) for field, values in ODD_CHECKS.items() for value in values]:
-        odd = {**GOOD_CHECK, field: value}
-        await _agree({**GOOD, "checks": [odd], "tasks": []})
-        await _agree({**GOOD, "checks": [{**GOOD_CHECK, "phase": "Failed"}, odd], "tasks": []})
-    for field, value in [(field, value) for field, values in ODD_TASKS.items() for value in values]:
-        odd = {**GOOD_TASK, field: value}
-        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [odd]})
-        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [odd, {**GOOD_TASK, "phase": "Running"}]})
+    for field, value in [(field, value) for field, values in UNEXPECTED_CHECKS.items() for value in values]:
+        unexpected = {**GOOD_CHECK, field: value}
+        await _agree({**GOOD, "checks": [unexpected], "tasks": []})
+        await _agree({**GOOD, "checks": [{**GOOD_CHECK, "phase": "Failed"}, unexpected], "tasks": []})
+    for field, value in [(field, value) for field, values in UNEXPECTED_TASKS.items() for value in values]:
+        unexpected = {**GOOD_TASK, field: value}
+        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [unexpected]})
+        await _agree({**GOOD, "checks": [GOOD_CHECK], "tasks": [unexpected, {**GOOD_TASK, "phase": "Running"}]})
 
 
 def test_an_assessment_says_go_exactly_when_the_guard_does_not_refuse_the_upgrade() -> None:

@@ -1,4 +1,4 @@
-"""What an assessment of an upgrade says of a cluster: what stands in the way, what is risky, what comes next."""
+"""What an assessment of an upgrade says of a cluster: what blocks it, what is risky, what comes next."""
 
 from pathlib import Path
 from typing import Any
@@ -49,19 +49,19 @@ async def test_the_newest_cluster_is_up_to_date(target: str | None) -> None:
     assert found.summary == "Up to date: team-sandbox runs v1.31.6-r0. Nothing is newer."
 
 
-async def test_a_version_that_runs_already_is_up_to_date_and_what_else_is_offered_is_told() -> None:
+async def test_a_version_that_runs_already_is_up_to_date_and_what_else_is_offered_is_reported() -> None:
     found = await Scene().assess(NOW)
     assert found.verdict == "up_to_date"
     assert found.summary.endswith(f"It can go to v1.29.13-r0, v1.30.10-r0, {TARGET}.")
 
 
-async def test_there_is_no_way_back_to_an_older_version() -> None:
+async def test_a_cluster_cannot_go_back_to_an_older_version() -> None:
     found = await Scene().assess("v1.28")
-    assert found.blockers == [f"It runs {NOW}; there is no way back to v1.28."]
+    assert found.blockers == [f"It runs {NOW}; it cannot go back to v1.28."]
     assert (found.verdict, found.next) == ("not_yet", [])
 
 
-async def test_a_version_that_cannot_be_reached_is_told_with_those_that_can() -> None:
+async def test_a_version_that_cannot_be_reached_is_reported_with_those_that_can() -> None:
     found = await Scene().assess("v1.99")
     assert found.summary.startswith("Not yet: checkout-staging cannot be upgraded. v1.99 is not offered")
     assert found.blockers[0].endswith(f"Offered: v1.29.13-r0, v1.30.10-r0, {TARGET}.")
@@ -104,7 +104,7 @@ PATHS = [
 ]
 
 
-async def test_a_running_upgrade_is_waited_for_and_then_looked_at_again() -> None:
+async def test_a_running_upgrade_is_waited_for_and_then_read_again() -> None:
     scene = Scene()
     task = scene.upgrade("Running")
     scene.row["status"]["phase"] = "Upgrading"
@@ -117,7 +117,7 @@ async def test_a_running_upgrade_is_waited_for_and_then_looked_at_again() -> Non
 
 
 @pytest.mark.parametrize(("phase", "said"), [("Pause", "is paused"), ("Dreaming", "is Dreaming"), ("", "is unknown")])
-async def test_an_upgrade_that_does_not_move_is_looked_at(phase: str, said: str) -> None:
+async def test_an_upgrade_that_does_not_move_is_read(phase: str, said: str) -> None:
     scene = Scene()
     task = scene.upgrade(phase)
     found = await scene.assess()
@@ -125,28 +125,28 @@ async def test_an_upgrade_that_does_not_move_is_looked_at(phase: str, said: str)
     assert step(found, "get_upgrade_task") == {"task_id": task}
 
 
-async def test_an_upgrade_that_only_the_info_knows_of_is_looked_for_in_the_list() -> None:
+async def test_an_upgrade_that_only_the_info_knows_of_is_searched_in_the_list() -> None:
     scene = Scene()
     scene.bend("get_upgrade_info", "/status/phase", "Running")
     found = await scene.assess()
     assert tools(found) == ["list_upgrade_tasks", "assess_upgrade"]
 
 
-async def test_a_failed_upgrade_is_looked_at_before_it_is_tried_again_with_a_person_asked(tmp_path: Path) -> None:
+async def test_a_failed_upgrade_is_read_before_it_is_tried_again_with_a_person_asked(tmp_path: Path) -> None:
     scene = Scene(world=(app := fresh()).state.world)
     scene.check()
     task = scene.upgrade("Failed")
     scene.row["status"] = {"phase": "Upgrading", "reason": "UpgradeFailed", "message": "etcd is not healthy"}
     async with connected(tmp_path, app=app) as agent:
         found = await agent.call("assess_upgrade", cluster_id="checkout-staging")
-    told = 'The last upgrade failed, and the cluster is Upgrading: "etcd is not healthy".'
-    assert told in found["blockers"]
+    blocker = 'The last upgrade failed, and the cluster is Upgrading: "etcd is not healthy".'
+    assert blocker in found["blockers"]
     assert [each["tool"] for each in found["next"]] == ["get_upgrade_task", "retry_upgrade", "assess_upgrade"]
     assert found["next"][0]["arguments"]["task_id"] == task
     assert found["next"][1]["why"] == "Once the cause is fixed (a person is asked first)"
 
 
-async def test_an_upgrade_that_failed_and_was_given_up_stands_in_nobodys_way() -> None:
+async def test_an_upgrade_that_failed_and_was_given_up_blocks_nothing() -> None:
     scene = Scene()
     scene.upgrade("Failed")
     scene.check()
@@ -168,7 +168,7 @@ async def test_a_cluster_that_is_being_made_is_waited_for_and_a_broken_one_says_
     assert "has no free IP address" in broken.blockers[0]
 
 
-async def test_a_cluster_in_a_phase_nobody_knows_is_looked_at() -> None:
+async def test_a_cluster_in_a_phase_that_is_not_known_is_read() -> None:
     scene = Scene()
     scene.row["status"] = {"phase": None}
     found = await scene.assess()
@@ -194,7 +194,7 @@ async def test_a_running_check_is_waited_for() -> None:
     assert step(found, "wait_for") == {"kind": "precheck", "id": check["metadata"]["uid"]}
 
 
-async def test_what_a_check_found_stands_in_the_way_or_is_a_risk() -> None:
+async def test_what_a_check_found_blocks_or_is_a_risk() -> None:
     scene = Scene()
     failed_check(scene, BLOCKING, RISKY)
     found = await scene.assess()

@@ -40,7 +40,7 @@ def test_a_value_under_the_name_of_a_secret_is_masked(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", HARMLESS_NAMES)
-def test_a_name_that_only_speaks_about_secrets_is_left_alone(name: str) -> None:
+def test_a_name_that_only_describes_secrets_is_left_alone(name: str) -> None:
     assert not names_a_secret(name)
     assert mask({name: "shown"}) == {name: "shown"}
 
@@ -48,7 +48,7 @@ def test_a_name_that_only_speaks_about_secrets_is_left_alone(name: str) -> None:
 @pytest.mark.parametrize(
     "value", ["", None, True, False, "false", "${DB_PASSWORD}", "$(TOKEN)", "{{ .Values.password }}"]
 )
-def test_a_value_that_tells_nothing_is_shown(value: object) -> None:
+def test_a_value_that_reveals_nothing_is_shown(value: object) -> None:
     assert mask({"password": value}) == {"password": value}
 
 
@@ -185,7 +185,7 @@ def test_json_in_text_stays_json_and_a_repeated_key_hides_nothing() -> None:
         f'broken "user: b\\qb\\npassword: {SECRET}\\n"',
         f"cut off \\npassword: {SECRET} two\\nuser: bob",
     ],
-    ids=["double quotes", "single quotes", "odd escapes", "no quotes"],
+    ids=["double quotes", "single quotes", "unusual escapes", "no quotes"],
 )
 def test_lines_written_out_in_a_quoted_text_are_read_as_lines(text: str) -> None:
     masked = mask_text(text)

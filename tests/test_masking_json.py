@@ -29,7 +29,7 @@ def test_json_within_prose_is_masked_as_data(data: object) -> None:
 
 
 @pytest.mark.parametrize("data", WITH_SECRETS)
-def test_json_that_is_cut_off_anywhere_tells_nothing_of_a_secret(data: object) -> None:
+def test_json_that_is_cut_off_anywhere_reveals_nothing_of_a_secret(data: object) -> None:
     whole = json.dumps({"token name": "a secret", "items": [data, data]})
     for end in range(len(whole)):
         for head in ("", "refused: "):
@@ -38,7 +38,7 @@ def test_json_that_is_cut_off_anywhere_tells_nothing_of_a_secret(data: object) -
             assert mask_text(shown) == shown
 
 
-def test_what_is_told_before_the_cut_stays() -> None:
+def test_what_stands_before_the_cut_stays() -> None:
     shown = mask_text('{"phase": "Failed", "token": "abc", "node": {"name": "n1", "args": ["--password", "hun')
     assert shown == f'{{"phase": "Failed", "token": "{PLACEHOLDER}", "node": {{"name": "n1", "args": ["--password"…'
     shown = mask_text('{"phase": "Failed", "kind": "Secret", "data": {"a": "abc", "b": "hun')
@@ -56,12 +56,12 @@ def test_what_is_told_before_the_cut_stays() -> None:
         "",
     ],
 )
-def test_what_only_looks_like_json_is_left_alone(text: str) -> None:
+def test_what_only_resembles_json_is_left_alone(text: str) -> None:
     assert [found.data for found in json_in(text) if found.data not in ([], {}, ["token"])] == []
     mask_text(text)
 
 
-def test_a_text_full_of_brackets_is_done_with_quickly() -> None:
+def test_a_text_full_of_brackets_is_masked_quickly() -> None:
     began = time.perf_counter()
     for text in ("{" * 200_000, '{"a":' * 20_000, "[1," * 50_000, '{"secret": "' + "x" * 200_000):
         mask_text(f"secret {text}")

@@ -1,0 +1,158 @@
+"""Shapes maintenance windows, and the upgrades that the service plans for them."""
+
+from datetime import UTC, datetime
+from types import NoneType
+from typing import Any
+
+from pydantic import Field
+
+from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
+from ap_mcp.summaries.pages import paged
+from ap_mcp.summaries.upgrade_common import LISTED, call
+from ap_mcp.vendor import get, items, moment, number, stamp, text, word
+
+FAR = datetime.max.replace(tzinfo=UTC)
+
+
+class MaintenanceWindow(Result):
+    """The weekly hours in which the service may upgrade a cluster by itself, in UTC."""
+
+    weekdays: list[str] = Field(default_factory=list)
+    start_time: str = ""
+    duration_hours: int | None = None
+    upgrade_scope: str | None = None
+
+
+class Planned(Part):
+    """An upgrade that the service has planned."""
+
+    upgrade_plan_id: str
+    from_version: str = ""
+    to_version: str = ""
+    status: str = ""
+    not_before: str | None = None
+    not_after: str | None = None
+    deadline: str | None = None
+
+
+class PlanList(Result):
+    """The planned upgrades of a cluster, the next one first."""
+
+    plans: list[Planned] = Field(default_factory=list)
+    shown: int = 0
+    total: int = 0
+
+
+class Plan(Result):
+    """A planned upgrade."""
+
+    plan: Planned | None = None
+
+
+@summarises("maintenance_window")
+def maintenance_window(answer: Observation) -> MaintenanceWindow:
+    """Say when the service may upgrade the cluster by itself."""
+    window = _window(answer.body)
+    return window.model_copy(
+        update={
+            "summary": f"The service may upgrade the cluster by itself {_hours(window)}.",
+            "next": [call(answer, "list_upgrade_plans", "Shows what it has planned")],
+        }
+    )
+
+
+@summarises("maintenance_window_deletion", accepts=dict | NoneType)
+def maintenance_window_deletion(answer: Observation) -> MaintenanceWindow:
+    """Say which window is gone."""
+    window = _window(answer.body)
+    was = f" It might {_hours(window)}." if window.weekdays else ""
+    return window.model_copy(
+        update={
+            "summary": f"The service no longer upgrades the cluster by itself.{was}",
+            "next": [call(answer, "list_upgrade_plans", "Shows whether an upgrade is still planned")],
+        }
+    )
+
+
+@summarises("upgrade_plans")
+def upgrade_plans(answer: Observation) -> PlanList:
+    """List planned upgrades, the next one first; a lone plan in the place of the list counts as a list of one."""
+    every = [_planned(each) for each in sorted(items(answer.body, "/items"), key=_start)]
+    page = paged(answer, every, LISTED, lambda plan: plan.upgrade_plan_id)
+    ahead = [plan for plan in every if plan.to_version and (moment(plan.not_before) or FAR) > answer.now]
+    checks = [
+        call(answer, "assess_upgrade", "Says whether the planned upgrade can succeed", target_version=plan.to_version)
+        for plan in ahead[:1]
+    ]
+    return PlanList(
+        summary=_said(every, ahead),
+        plans=page.items,
+        shown=page.shown,
+        total=page.total,
+        warnings=page.warnings,
+        next=[*(checks if CURSOR not in answer.own else []), *page.next],
+    )
+
+
+@summarises("upgrade_plan")
+def upgrade_plan(answer: Observation) -> Plan:
+    """Say when a planned upgrade starts now."""
+    plan = _planned(answer.body)
+    return Plan(
+        summary=f"The upgrade {_way(plan)} starts {_when(plan)}.",
+        plan=plan,
+        next=[call(answer, "list_upgrade_plans", "Shows all planned upgrades")],
+    )
+
+
+def _window(body: Any) -> MaintenanceWindow:
+    hours = number(get(body, "/duration_hours"))
+    days = text(get(body, "/weekly_period")).split(",")
+    return MaintenanceWindow(
+        summary="",
+        weekdays=[day.strip() for day in days if day.strip()],
+        start_time=text(get(body, "/start_time")),
+        duration_hours=int(hours) if hours is not None else None,
+        upgrade_scope=text(get(body, "/upgrade_scope")) or None,
+    )
+
+
+def _hours(window: MaintenanceWindow) -> str:
+    days = " and ".join(word(day) for day in window.weekdays) or "days that the service does not name"
+    start = f" from {word(window.start_time)} UTC" if window.start_time else ""
+    return f"on {days}{start}" + (f" for {window.duration_hours} h" if window.duration_hours is not None else "")
+
+
+def _start(body: Any) -> datetime:
+    return moment(get(body, "/spec/notBefore")) or FAR
+
+
+def _planned(body: Any) -> Planned:
+    return Planned(
+        upgrade_plan_id=text(get(body, "/metadata/uid")),
+        from_version=text(get(body, "/spec/clusterVersion")),
+        to_version=text(get(body, "/spec/targetVersion")),
+        status=text(get(body, "/status/phase")),
+        not_before=stamp(get(body, "/spec/notBefore")),
+        not_after=stamp(get(body, "/spec/notAfter")),
+        deadline=stamp(get(body, "/spec/notBeforeDeadline")),
+    )
+
+
+def _said(every: list[Planned], ahead: list[Planned]) -> str:
+    if not every:
+        return "No upgrade is planned."
+    others = len(every) - len(ahead)
+    past = f" {others} of the plans are not ahead any more." if others else ""
+    if not ahead:
+        return f"No upgrade is ahead.{past}"
+    return f"{len(ahead)} planned: {_way(ahead[0])}, {_when(ahead[0])}.{past}"
+
+
+def _way(plan: Planned) -> str:
+    return f"from {word(plan.from_version) or '?'} to {word(plan.to_version) or '?'}"
+
+
+def _when(plan: Planned) -> str:
+    latest = f", at the latest {word(plan.not_after)}" if plan.not_after else ""
+    return f"{word(plan.not_before) if plan.not_before else 'at an unknown time'} or later{latest}"
