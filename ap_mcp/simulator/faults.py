@@ -1,4 +1,4 @@
-"""Trouble on purpose: which requests are throttled, delayed, broken, cut off or lose their answer."""
+"""Fault injection: which requests are throttled, delayed, broken, cut off or lose their answer."""
 
 import threading
 from collections.abc import Iterable, Mapping

@@ -21,7 +21,7 @@ Query = Sequence[tuple[str, str]]
 
 
 def simulate(world: World | None = None, **settings: Any) -> Simulator:
-    """Make a simulator whose cut connections look to httpx like those of a socket."""
+    """Make a simulator whose cut connections are to httpx like those of a socket."""
     settings.setdefault("connection_lost", httpx.RemoteProtocolError)
     return build_app(world or fresh_world(), **settings)
 
