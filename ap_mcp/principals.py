@@ -7,7 +7,8 @@ from ap_mcp.guard.guarding import Guard
 from ap_mcp.guard.policy import Policy
 from ap_mcp.guard.policy_file import load_policy
 from ap_mcp.settings import Confirm, Settings
-from ap_mcp.toolbox import Toolbox
+from ap_mcp.specs import load_catalog
+from ap_mcp.toolbox import Toolbox, known_to_rules
 
 
 @dataclass(frozen=True)
@@ -57,5 +58,6 @@ def rights_from(settings: Settings, *, ask: bool = True) -> Rights:
     Raises:
         SettingsError: the policy file is wrong.
     """
-    policy = replace(load_policy(settings.policy_file, settings), ask=ask)
+    known = None if settings.policy_file is None else known_to_rules(load_catalog())
+    policy = replace(load_policy(settings.policy_file, settings, known), ask=ask)
     return Rights(policy, tuple(settings.toolsets), settings.confirm)

@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import UTC, datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
 
@@ -85,7 +84,7 @@ class Autopilot:
         from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
 
         store = LocalStore(self.settings.approvals_db)
-        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, self._approvers, _wall)
+        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, self._approvers)
 
     @cached_property
     def audit(self) -> "guard.AuditLog":
@@ -212,7 +211,3 @@ class Autopilot:
         )
         shield = Guard(rights.policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated)
         return View(rights, tools, shield, finishing)
-
-
-def _wall() -> datetime:
-    return datetime.now(UTC)

@@ -11,6 +11,7 @@ from mcp_types import ToolAnnotations
 
 from ap_mcp import wait
 from ap_mcp.errors import ReadOnly, UnknownTool
+from ap_mcp.guard.subject import ToolScope, scope_of
 from ap_mcp.operation_tools import OperationTool
 from ap_mcp.output_schemas import result_schema
 from ap_mcp.plans import Tool
@@ -104,6 +105,13 @@ def toolbox(
     tools: list[Tool] = [OperationTool(operation, catalog, confirm) for operation in operations.values()]
     tools += offered(operations, catalog, clocks or Clocks.stopped(catalog))
     return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only)
+
+
+def known_to_rules(catalog: Catalog) -> dict[str, ToolScope]:
+    """Return all tools that the operator's rules may name, offered or not, with what their calls can be."""
+    operations = {operation.id: scope_of(operation) for operation in catalog.values()}
+    others = {name: tool for name, tool in toolbox(catalog).tools.items() if name not in operations}
+    return operations | {name: ToolScope(frozenset({tool.effect}), on_cluster=False) for name, tool in others.items()}
 
 
 def kinds_awaited(operations: Mapping[str, Operation], catalog: Catalog) -> frozenset[str]:

@@ -41,17 +41,17 @@ finishing: cloud errors files gateway guard response_store settings specs summar
 plans: binding cloud errors finishing guard masking reads specs summaries
 operation_tools: arguments binding cloud errors files guard plans reads schemas specs summaries
 read_tools: arguments assessment cloud errors guard plans specs summaries wait
-toolbox: errors operation_tools output_schemas plans read_tools specs wait
+toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: guard masking plans reads specs
 dry_runs: binding masking specs summaries
-principals: finishing guard settings toolbox
+principals: finishing guard settings specs toolbox
 server: cloud dry_runs errors finishing gateway guard masking plans principals proposals read_tools reads
     response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 protocol: __init__ assessment errors guard prompts rendering server summaries wait
 simulator: cloud errors schemas specs
-cli: __init__ arguments cloud credentials errors guard lint masking protocol rendering rules schemas server settings
+cli: __init__ arguments cloud credentials errors guard lint masking plans protocol rendering rules schemas server settings
     simulator specs state summaries toolbox vendor wait wording
 __main__: cli
 __init__:

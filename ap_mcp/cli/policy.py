@@ -11,8 +11,8 @@ if TYPE_CHECKING:
     from ap_mcp.guard.facts import ClusterFacts
     from ap_mcp.guard.policy import Explanation, Policy, Verdict
     from ap_mcp.guard.subject import Subject
+    from ap_mcp.plans import Tool
     from ap_mcp.server import Autopilot
-    from ap_mcp.specs import Operation
 
 TEMPLATE = """\
 # What agents may do. Name this file in AP_MCP_POLICY_FILE, or as policy_file in ap-mcp.toml.
@@ -102,50 +102,44 @@ async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: 
     from ap_mcp.cli.call import chosen_autopilot, typed_arguments
     from ap_mcp.guard import policy as guard
     from ap_mcp.guard.policy_file import load_policy
-    from ap_mcp.schemas import input_schema
+    from ap_mcp.toolbox import known_to_rules
 
     with ExitStack() as stack:
         autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
         log_to_stderr(autopilot.settings.log_level)
         async with autopilot:
-            operation = _find(autopilot, tool)
-            arguments = typed_arguments(input_schema(operation)["properties"], pairs, {})
-            _check(operation, arguments)
-            rules = load_policy(autopilot.settings.policy_file, autopilot.settings)
-            subject = await _subject(autopilot, operation, arguments, rules)
+            found = _find(autopilot, tool)
+            arguments = typed_arguments(found.input_schema["properties"], pairs, {})
+            _check(found, arguments)
+            known = known_to_rules(autopilot.catalog)
+            rules = load_policy(autopilot.settings.policy_file, autopilot.settings, known)
+            subject = await _subject(autopilot, found, arguments, rules)
             explanation = guard.explain(subject, rules)
-        click.echo("\n".join(_lines(autopilot, operation, rules, subject, explanation)))
+        click.echo("\n".join(_lines(autopilot, rules, subject, explanation)))
 
 
-def _find(autopilot: "Autopilot", tool: str) -> "Operation":
+def _find(autopilot: "Autopilot", name: str) -> "Tool":
     """Return a tool, also one that the toolsets or read-only leave out: the rules hold for it too."""
-    from difflib import get_close_matches
+    from ap_mcp.toolbox import toolbox
 
-    from ap_mcp.errors import UnknownTool
-
-    if tool not in autopilot.catalog:
-        raise UnknownTool(tool, get_close_matches(tool, autopilot.catalog, n=3))
-    return autopilot.catalog[tool]
+    return toolbox(autopilot.catalog).find(name)
 
 
-def _check(operation: "Operation", arguments: dict[str, Any]) -> None:
+def _check(tool: "Tool", arguments: dict[str, Any]) -> None:
     """Refuse wrong arguments; missing ones do not matter as long as no rule wants them."""
     from ap_mcp.arguments import check_against
-    from ap_mcp.schemas import checked_schema
 
-    schema = {key: value for key, value in checked_schema(operation).items() if key != "required"}
-    check_against(operation.id, schema, arguments)
+    schema = {key: value for key, value in tool.input_schema.items() if key != "required"}
+    check_against(tool.name, schema, arguments)
 
 
-async def _subject(
-    autopilot: "Autopilot", operation: "Operation", arguments: dict[str, Any], rules: "Policy"
-) -> "Subject":
+async def _subject(autopilot: "Autopilot", tool: "Tool", arguments: dict[str, Any], rules: "Policy") -> "Subject":
     """Return the call as rules see it; its cluster, however it is named, is read if a rule goes by its name or tags."""
     from ap_mcp.guard.policy import needs_cluster
-    from ap_mcp.guard.subject import subject_of, with_facts
+    from ap_mcp.guard.subject import with_facts
     from ap_mcp.specs import CLUSTER
 
-    subject = subject_of(operation, arguments)
+    subject = tool.subject(arguments)
     if CLUSTER not in arguments or not needs_cluster(subject, rules):
         return subject
     reads = autopilot.reads(autopilot.view())
@@ -153,25 +147,24 @@ async def _subject(
     return with_facts(subject, named, await reads.facts(named))
 
 
-def _lines(
-    autopilot: "Autopilot", operation: "Operation", rules: "Policy", subject: "Subject", explanation: "Explanation"
-) -> "list[str]":
+def _lines(autopilot: "Autopilot", rules: "Policy", subject: "Subject", explanation: "Explanation") -> "list[str]":
     from ap_mcp.guard.policy import Refuse
     from ap_mcp.guard.policy_file import doubts
+    from ap_mcp.toolbox import known_to_rules
 
-    lines = [f"{operation.id}: {_outcome(explanation, autopilot.settings.confirm)}", f"why: {explanation.because}"]
-    raised = f", raised from {operation.effect}: {explanation.raised}" if explanation.raised else ""
+    lines = [f"{subject.tool}: {_outcome(explanation, autopilot.settings.confirm)}", f"why: {explanation.because}"]
+    raised = f", raised from {subject.stated}: {explanation.raised}" if explanation.raised else ""
     lines += [f"effect: {explanation.effect}{raised}"] if explanation.effect else []
     lines += [f"cluster: {_cluster(subject.cluster)}"] if subject.cluster else []
     if isinstance(explanation.decision, Refuse):
         lines.append(f"an agent gets: {explanation.decision.error.render()}")
-    if operation.id not in autopilot.view().toolbox.operations:
+    if subject.tool not in autopilot.view().toolbox.tools:
         lines.append("the server does not offer this tool: toolsets or read-only leave it out")
     if autopilot.settings.policy_file is None:
         lines.append("rules: none, no policy file is set; `ap-mcp policy template` prints one to start from")
     else:
         lines += ["rules:", *(f"  {_verdict(each)}" for each in explanation.verdicts)]
-    return lines + [f"warning: {doubt}" for doubt in doubts(rules)]
+    return lines + [f"warning: {doubt}" for doubt in doubts(rules, known_to_rules(autopilot.catalog))]
 
 
 def _outcome(explanation: "Explanation", confirm: str) -> str:

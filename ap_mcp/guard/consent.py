@@ -22,7 +22,14 @@ from ap_mcp.guard.approval_requests import Question, call_digest, new_code
 from ap_mcp.guard.approvals import Approvers, approval_in, waiting_in
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
 from ap_mcp.guard.impacts.base import Impact
-from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PATIENCE, QUESTION_LIFETIME, READING_TIME, TOKEN_LIFETIME
+from ap_mcp.guard.lifetimes import (
+    APPROVAL_LIFETIME,
+    PATIENCE,
+    QUESTION_LIFETIME,
+    READING_TIME,
+    TOKEN_LIFETIME,
+    wall_clock,
+)
 from ap_mcp.guard.seal import Sealer, canonical
 from ap_mcp.guard.stores import ApprovalStore, OpenConsent
 from ap_mcp.specs import CLUSTER, JSON
@@ -125,7 +132,7 @@ class Confirmer:
     sealer: Sealer
     store: ApprovalStore
     approvers: Approvers
-    now: Callable[[], datetime]
+    now: Callable[[], datetime] = wall_clock
     patience: float = PATIENCE
 
     async def confirm(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:

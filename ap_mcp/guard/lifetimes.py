@@ -1,6 +1,6 @@
 """How long questions, consents and what is kept about them live, and how many may be open: all of it in one place."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 QUESTION_LIFETIME = timedelta(minutes=5)
 """Of a form between two legs of a call, from asking to its answer."""
@@ -20,3 +20,8 @@ CLOCK_SLACK = timedelta(minutes=2)
 """How far the clock may have gone back, as clocks do that are set right."""
 OPEN_LIMIT = 100
 """How many questions of one principal may wait elsewhere at once, and how many forms and tokens may be open."""
+
+
+def wall_clock() -> datetime:
+    """Return the time of this machine."""
+    return datetime.now(UTC)

@@ -6,19 +6,24 @@ from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Protocol, cast, get_args
+from types import MappingProxyType
+from typing import Any, Protocol, TypeAlias, cast, get_args
 
 from ap_mcp.errors import SettingsError
 from ap_mcp.guard.policy import ApproverRule, Choice, Policy, Rule
-from ap_mcp.guard.subject import possible_effects
-from ap_mcp.specs import CLUSTER, EFFECTS, GUARDED, Operation, load_catalog
+from ap_mcp.guard.subject import ToolScope, scope_of
+from ap_mcp.specs import EFFECTS, GUARDED, load_catalog
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
-RULES = "rules"
+RULES, TOOLS = "rules", "tools"
 REASON_LIMIT = 300
 _GLOB = re.compile(r"[*?\[]")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SETTINGS = frozenset({"read_only", "toolsets", "confirm", "max_kubeconfig_days"})
+
+
+Known: TypeAlias = Mapping[str, ToolScope]
+"""Tools by name, with what their calls can be."""
 
 
 class Limits(Protocol):
@@ -33,8 +38,13 @@ class Limits(Protocol):
         """The longest life of a kubeconfig."""
 
 
-def load_policy(path: Path | None, settings: Limits) -> Policy:
+def load_policy(path: Path | None, settings: Limits, known: Known | None = None) -> Policy:
     """Return the policy of a file, or of the settings alone if there is none.
+
+    Args:
+        path: of the file.
+        settings: what else is part of a policy.
+        known: the tools that rules may name; the operations if not given.
 
     Raises:
         SettingsError: the file cannot be read, or names every mistake in it.
@@ -42,12 +52,17 @@ def load_policy(path: Path | None, settings: Limits) -> Policy:
     return Policy(
         read_only=settings.read_only,
         max_kubeconfig_days=settings.max_kubeconfig_days,
-        rules=() if path is None else _rules_in(path),
+        rules=() if path is None else _rules_in(path, known),
     )
 
 
-def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
+def parse_rules(text: str, name: str, known: Known | None = None) -> tuple[Rule, ...]:
     """Return the rules of a policy file's text; `name` is what they say they come from.
+
+    Args:
+        text: TOML.
+        name: of the file.
+        known: the tools that rules may name; the operations if not given.
 
     Raises:
         SettingsError: names every mistake.
@@ -63,7 +78,7 @@ def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
         problems.append("it holds no rules: start each with a line [[rules]]")
         tables = []
     for number, table in enumerate(tables, 1):
-        rule, wrong = _rule(table, f"{name} rule {number}")
+        rule, wrong = _rule(table, f"{name} rule {number}", known or operations())
         problems += [f"rule {number}: {each}" for each in wrong]
         rules += [rule] if rule else []
     if problems:
@@ -71,19 +86,24 @@ def parse_rules(text: str, name: str) -> tuple[Rule, ...]:
     return tuple(rules)
 
 
-def doubts(policy: Policy) -> tuple[str, ...]:
+def operations() -> Known:
+    """Return the operations, as rules may name them."""
+    return {operation.id: scope_of(operation) for operation in load_catalog().values()}
+
+
+def doubts(policy: Policy, known: Known | None = None) -> tuple[str, ...]:
     """Return what is suspicious about the rules: those that never matter, or that release more than they seem to."""
-    return tuple(f"{rule.source} {doubt}" for rule in policy.rules for doubt in _doubts(rule))
+    return tuple(f"{rule.source} {doubt}" for rule in policy.rules for doubt in _doubts(rule, known or operations()))
 
 
-def _rules_in(path: Path) -> tuple[Rule, ...]:
+def _rules_in(path: Path, known: Known | None) -> tuple[Rule, ...]:
     try:
         text = path.read_bytes().decode("utf-8")
     except OSError as error:
         raise SettingsError(f"The policy {path} cannot be read: {error.strerror}") from None
     except UnicodeDecodeError:
         raise SettingsError(f"The policy {path} cannot be read: it is no UTF-8 text") from None
-    return parse_rules(text, path.name)
+    return parse_rules(text, path.name, known)
 
 
 def _wrong(name: str, problems: list[str]) -> SettingsError:
@@ -97,7 +117,7 @@ def _stray(key: str) -> str:
     return f"{in_quotes(key, NAME_LIMIT)} is unknown here; a policy holds {RULES} only, each after a line [[rules]]"
 
 
-def _rule(table: Mapping[str, Any], source: str) -> tuple[Rule | None, list[str]]:
+def _rule(table: Mapping[str, Any], source: str, known: Known) -> tuple[Rule | None, list[str]]:
     """Return the rule of a table, or None and what is wrong with it."""
     given: dict[str, Any] = {}
     problems = []
@@ -106,7 +126,7 @@ def _rule(table: Mapping[str, Any], source: str) -> tuple[Rule | None, list[str]
             problems.append(f"{in_quotes(key, NAME_LIMIT)} is unknown; {_meant(key, _READERS)}")
             continue
         try:
-            given[key] = _READERS[key](value)
+            given[key] = _tools(value, known) if key == TOOLS else _READERS[key](value)
         except ValueError as error:
             problems.append(f"{key} {error}")
     if "decision" not in table:
@@ -140,9 +160,8 @@ def _effects(value: Any) -> tuple[str, ...]:
     return tuple(_one_of(each, EFFECTS) for each in _texts(value, '["destroy"]'))
 
 
-def _tools(value: Any) -> tuple[str, ...]:
+def _tools(value: Any, known: Known = MappingProxyType({})) -> tuple[str, ...]:
     globs = _texts(value, '["delete_*"]')
-    known = load_catalog()
     unknown = [
         f"names {in_quotes(glob, NAME_LIMIT)}, which is no tool; {_meant(glob, known)}"
         for glob in globs
@@ -184,7 +203,7 @@ def _reason(value: Any) -> str:
 
 _READERS: Mapping[str, Callable[[Any], Any]] = {
     "decision": _decision,
-    "tools": _tools,
+    TOOLS: _tools,
     "clusters": _clusters,
     "tags": _tags,
     "effects": _effects,
@@ -226,9 +245,9 @@ def _meant(name: str, known: Mapping[str, Any]) -> str:
     )
 
 
-def _doubts(rule: Rule) -> Iterator[str]:
-    tools = [tool for tool in load_catalog().values() if _names(rule, tool)]
-    bound = [tool for tool in tools if CLUSTER in tool.arguments]
+def _doubts(rule: Rule, known: Known) -> Iterator[str]:
+    tools = [scope for name, scope in known.items() if _names(rule, name)]
+    bound = [tool for tool in tools if tool.on_cluster]
     if not tools:
         yield "never matches: its tools fit no tool"
     elif rule.decision == "allow" and not rule.covered:
@@ -243,12 +262,12 @@ def _doubts(rule: Rule) -> Iterator[str]:
         yield f"releases {released} on every cluster, production too: clusters or tags would narrow it"
 
 
-def _names(rule: Rule, tool: Operation) -> bool:
-    return any(fnmatchcase(tool.id, glob.casefold()) for glob in rule.tools)
+def _names(rule: Rule, tool: str) -> bool:
+    return any(fnmatchcase(tool, glob.casefold()) for glob in rule.tools)
 
 
-def _reaches(rule: Rule, tool: Operation) -> bool:
-    return bool(rule.covered & possible_effects(tool))
+def _reaches(rule: Rule, tool: ToolScope) -> bool:
+    return bool(rule.covered & tool.effects)
 
 
 def _anywhere(rule: Rule) -> bool:

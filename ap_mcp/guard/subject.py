@@ -77,10 +77,19 @@ def subject_of(operation: Operation, arguments: Mapping[str, Any], facts: Facts 
     return subject if facts is None else with_facts(subject, arguments.get(CLUSTER), facts)
 
 
-def possible_effects(operation: Operation) -> frozenset[Effect]:
-    """Return every effect that a call of an operation can have, whatever its arguments and the rules are."""
-    found = {operation.effect, *(rule.effect for rule in operation.effect_when)}
-    return frozenset(found | ({"disrupt"} if operation.changes else set()))
+@dataclass(frozen=True, slots=True)
+class ToolScope:
+    """What calls of a tool can be, whatever their arguments are: their effects, and whether they act on a cluster."""
+
+    effects: frozenset[Effect]
+    on_cluster: bool
+
+
+def scope_of(operation: Operation) -> ToolScope:
+    """Return what calls of an operation can be."""
+    raised: set[Effect] = {"disrupt"} if operation.changes else set()
+    found = {operation.effect, *(rule.effect for rule in operation.effect_when), *raised}
+    return ToolScope(frozenset(found), CLUSTER in operation.arguments)
 
 
 def with_facts(subject: Subject, named: Any, facts: Facts) -> Subject:

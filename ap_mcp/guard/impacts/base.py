@@ -24,7 +24,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, ServiceError
-from ap_mcp.masking import mask
+from ap_mcp.masking import mask, mask_text
 from ap_mcp.parallel_reads import Reader, read_together
 from ap_mcp.rules.clusters import tags_of
 from ap_mcp.specs import Effect, Operation
@@ -328,7 +328,7 @@ def about_cluster(draft: ImpactDraft, cluster: Any, *, whole: bool = True) -> No
     if uid.lower() != draft.case.cluster_id.lower():
         raise refused(f"cluster {word(draft.case.cluster_id)} was asked for, and {word(uid) or 'none'} was answered")
     name, alias, tags = text(get(cluster, "/metadata/name")), text(get(cluster, "/metadata/alias")), tags_of(cluster)
-    also = f" (alias {word(alias)})" if alias not in ("", name) else ""
+    also = f" (alias {shown_alias(alias)})" if alias not in ("", name) else ""
     stands = word(phase) if phase else "of unknown phase"
     draft.fact("cluster", f"{name_of(cluster)}{also}, {stands}, id {word(uid)}")
     if whole:
@@ -339,6 +339,11 @@ def about_cluster(draft: ImpactDraft, cluster: Any, *, whole: bool = True) -> No
         draft.warnings.append(f"The cluster looks like production: {sign}.")
     seen = {"id": uid, "name": name, "alias": alias, "version": version, "phase": phase, "tags": tags}
     draft.stable["cluster"] = seen
+
+
+def shown_alias(alias: str) -> str:
+    """Return an alias, fit to be shown: anybody may choose it, so it may hold a secret."""
+    return word(mask_text(alias))
 
 
 def production_sign(cluster: Any) -> str:
