@@ -172,7 +172,7 @@ async def test_projects_are_found_by_the_regions_name(caller: Caller, name: str,
     assert [project["id"] for project in answer.json()["projects"]] == [constants.PROJECT_ID] * count
 
 
-async def test_projects_are_not_listed_for_strangers(caller: Caller) -> None:
+async def test_projects_are_not_listed_without_credentials(caller: Caller) -> None:
     assert (await caller.send_as_is("GET", "/v3/projects", headers={})).status_code == 401
 
 

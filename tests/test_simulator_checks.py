@@ -38,13 +38,13 @@ def staging(caller: Caller) -> Upgrader:
 async def test_a_check_goes_through_its_groups_one_after_the_other(staging: Upgrader) -> None:
     started = (await staging.start_check()).json()
     assert (started["status"]["phase"], list(started["metadata"])) == ("Init", ["uid"])
-    seen = []
+    phases = []
     for seconds in (0, 4, 12, 8, 14):
         staging.world.advance(seconds)
         status = (await staging.read(f"operation/precheck/tasks/{started['metadata']['uid']}"))["status"]
         groups = [status[group]["phase"] for group in ("clusterCheckStatus", "addonCheckStatus", "nodeCheckStatus")]
-        seen.append((status["phase"], *groups))
-    assert seen == [
+        phases.append((status["phase"], *groups))
+    assert phases == [
         ("Init", "Init", "Init", "Init"),
         ("Running", "Running", "Init", "Init"),
         ("Running", "Success", "Running", "Init"),

@@ -264,7 +264,7 @@ async def test_an_update_changes_only_what_it_names(cloud: Caller) -> None:
         (constants.SEARCH_DEV, {"spec": {"eniNetwork": {"subnets": [{"subnetID": "x"}]}}}, 400),
         (constants.SEARCH_DEV, {"spec": {"description": "a" * 201}}, 400),
         (constants.LEGACY_IMPORT, {"spec": {"description": "still broken"}}, 400),
-        ("7be01c34-41aa-11ef-9c02-000000000000", {"spec": {"description": "nobody"}}, 404),
+        ("7be01c34-41aa-11ef-9c02-000000000000", {"spec": {"description": "missing"}}, 404),
     ],
 )
 async def test_an_update_that_cannot_be_is_refused(

@@ -108,7 +108,7 @@ async def test_a_delayed_request_is_answered_in_the_end(caller: Caller) -> None:
     assert (await caller.send("GET", CHARTS)).status_code == 503
 
 
-async def test_a_delay_can_outlast_a_clients_patience() -> None:
+async def test_a_delay_can_outlast_a_clients_timeout() -> None:
     app = simulate(faults=Faults([Fault("delay", value=0.3)]))
     with running(app) as url:
         async with Caller(app, url) as caller:
@@ -117,7 +117,7 @@ async def test_a_delay_can_outlast_a_clients_patience() -> None:
                 await caller.send("GET", CHARTS)
 
 
-async def test_only_matching_operations_suffer_and_faults_can_be_cleared(caller: Caller) -> None:
+async def test_only_matching_operations_are_affected_and_faults_can_be_cleared(caller: Caller) -> None:
     caller.app.state.faults.inject("status", "*_addon*", times=None)
     assert (await caller.send("GET", CHARTS)).status_code == 200
     addons = ("/autopilot/v3/addons", (("cluster_id", constants.SEARCH_DEV),))
@@ -127,7 +127,7 @@ async def test_only_matching_operations_suffer_and_faults_can_be_cleared(caller:
     assert (await caller.send("GET", addons[0], query=addons[1])).status_code == 200
 
 
-async def test_faults_strike_iam_too(caller: Caller) -> None:
+async def test_faults_affect_iam_too(caller: Caller) -> None:
     caller.app.state.faults.inject("status", "iam_list_projects")
     assert (await caller.send("GET", "/v3/projects")).status_code == 503
 
@@ -141,11 +141,11 @@ async def test_a_socketless_cut_without_a_library_is_a_connection_reset() -> Non
 
 def test_faults_can_be_written_as_text() -> None:
     faults = Faults.parse("throttle:create_*:2:5, lost:install_addon,delay:*:*:0.2,html")
-    assert faults.strike("create_cluster") == (Fault("delay", "*", None, 0.2), Fault("throttle", "create_*", 2, 5))
-    assert faults.strike("create_cluster")[1] == Fault("throttle", "create_*", 1, 5)
-    assert [fault.kind for fault in faults.strike("create_cluster")] == ["delay", "html"]
-    assert [fault.kind for fault in faults.strike("install_addon")] == ["delay", "lost"]
-    assert [fault.kind for fault in faults.strike("install_addon")] == ["delay"]
+    assert faults.take("create_cluster") == (Fault("delay", "*", None, 0.2), Fault("throttle", "create_*", 2, 5))
+    assert faults.take("create_cluster")[1] == Fault("throttle", "create_*", 1, 5)
+    assert [fault.kind for fault in faults.take("create_cluster")] == ["delay", "html"]
+    assert [fault.kind for fault in faults.take("install_addon")] == ["delay", "lost"]
+    assert [fault.kind for fault in faults.take("install_addon")] == ["delay"]
 
 
 @pytest.mark.parametrize("text", ["explode", "lost:*:0", "lost:*:-1", "lost:*:x", "delay:*:1:x", "lost:a:1:2:3"])
@@ -156,8 +156,8 @@ def test_a_fault_that_cannot_be_read_is_named(text: str) -> None:
 
 
 def test_faults_can_come_from_the_environment() -> None:
-    assert Faults.from_environment({}).strike("get_job") == ()
-    assert Faults.from_environment({"AP_MCP_SIMULATOR_FAULTS": "lost"}).strike("get_job") == (Fault("lost"),)
+    assert Faults.from_environment({}).take("get_job") == ()
+    assert Faults.from_environment({"AP_MCP_SIMULATOR_FAULTS": "lost"}).take("get_job") == (Fault("lost"),)
     with pytest.raises(SettingsError, match="AP_MCP_SIMULATOR_FAULTS: cannot read the fault"):
         Faults.from_environment({"AP_MCP_SIMULATOR_FAULTS": "explode"})
 

@@ -166,18 +166,18 @@ async def test_a_chart_whose_schema_is_unusable_cannot_be_installed_and_fetches_
     cloud: Tools, schema: str
 ) -> None:
     files = {
-        "Chart.yaml": "apiVersion: v2\nname: odd\nversion: 1.0.0\n",
+        "Chart.yaml": "apiVersion: v2\nname: unusable\nversion: 1.0.0\n",
         "values.yaml": "a: 1\n",
         "values.schema.json": schema,
         "templates/a.yaml": "kind: Pod\n",
     }
-    content = FilePart("odd-1.0.0.tgz", build_chart("odd", files))
+    content = FilePart("unusable-1.0.0.tgz", build_chart("unusable", files))
     chart = (await cloud("upload_chart", chart_path=content)).json()
     answer = await cloud(
         "create_release", **{**INSTALL, "chart_id": chart["id"], "version": "1.0.0", "values": {"name": "x"}}
     )
     assert refused(answer) == (400, "CCE.02400001")
-    assert "values.schema.json of odd cannot be used" in reason(answer)
+    assert "values.schema.json of unusable cannot be used" in reason(answer)
 
 
 async def test_an_upgrade_makes_a_new_revision_and_keeps_the_old_one(cloud: Tools) -> None:

@@ -63,15 +63,15 @@ async def test_an_unknown_route_is_a_404_in_json(caller: Caller, method: str, pa
 async def test_a_path_value_is_decoded_once_and_never_changes_the_route(
     caller: Caller, answering: Callable[[str, Any], None], value: str
 ) -> None:
-    seen: list[str] = []
+    received: list[str] = []
 
     def values(request: SimulatedRequest) -> Answer:
-        seen.append(request.path["chart_id"])
+        received.append(request.path["chart_id"])
         return Answer({"values": {}})
 
     answering("get_chart_values", values)
     answer = await caller.send("GET", f"{CHARTS}/{segment(value)}/values")
-    assert (answer.status_code, seen) == (200, [value])
+    assert (answer.status_code, received) == (200, [value])
 
 
 @pytest.mark.parametrize("path", [f"{CHARTS}/%2E%2E/values", f"{CHARTS}/%2e", f"{CHARTS}/%FF"])
@@ -200,16 +200,16 @@ async def test_a_wrong_form_is_refused(caller: Caller, body: bytes, said: str) -
 
 
 async def test_a_form_reaches_its_handler_parsed(caller: Caller, answering: Callable[[str, Any], None]) -> None:
-    seen: list[Any] = []
+    received: list[Any] = []
 
     def upload(request: SimulatedRequest) -> Answer:
-        seen.append(request.body)
+        received.append(request.body)
         return Answer(empty=True)
 
     answering("upload_chart", upload)
     body = form(("parameters", None, b'{"override": true}'), ("content", "web.tgz", b"\x00\xff\r\n"))
     assert (await caller.send("POST", CHARTS, body, headers=MULTIPART)).status_code == 201
-    assert seen == [{"parameters": {"override": True}, "content": b"\x00\xff\r\n", "filename": "web.tgz"}]
+    assert received == [{"parameters": {"override": True}, "content": b"\x00\xff\r\n", "filename": "web.tgz"}]
 
 
 async def test_an_answer_that_does_not_fit_the_spec_is_a_500_and_recorded(

@@ -171,7 +171,7 @@ def test_the_comparison_sees_what_the_sdk_reads_otherwise(sdk: LiveSdk) -> None:
         ("get_upgrade_task", {"cluster_id": constants.SHOP_PROD, "task_id": NOWHERE}),
         ("get_addon", {"id": NOWHERE}),
         ("get_chart", {"chart_id": NOWHERE}),
-        ("delete_release", {"cluster_id": constants.SEARCH_DEV, "namespace": "search", "name": "nobody"}),
+        ("delete_release", {"cluster_id": constants.SEARCH_DEV, "namespace": "search", "name": "missing"}),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -223,7 +223,7 @@ def test_a_taken_name_is_a_409_to_the_sdk(sdk: LiveSdk) -> None:
     ("keys", "status", "code", "said"),
     [
         ((constants.ACCESS_KEY, "not-the-secret", constants.PROJECT_ID), 401, "APIGW.0301", "signature"),
-        (("NOBODY", constants.SECRET_KEY, constants.PROJECT_ID), 401, "APIGW.0301", "AK does not exist"),
+        (("UNKNOWN", constants.SECRET_KEY, constants.PROJECT_ID), 401, "APIGW.0301", "AK does not exist"),
         ((constants.ACCESS_KEY, constants.SECRET_KEY, "0" * 32), 403, "APIGW.0302", "project"),
     ],
 )

@@ -94,13 +94,13 @@ async def test_an_upgrade_goes_from_init_to_success_and_the_cluster_with_it(stag
     action = started.json()["spec"]["clusterUpgradeAction"]
     assert (action["version"], action["targetVersion"]) == ("v1.29.8-r0", "v1.31.6-r0")
     assert staging.row["status"]["phase"] == "Upgrading"
-    seen = []
+    shown = []
     for seconds in (0, 2, 3, 20, 25, 25, 20, 15):
         staging.world.advance(seconds)
         status = (await staging.task(started))["status"]
-        seen.append((status["phase"], status["progress"]))
-    assert [phase for phase, _ in seen] == ["Init", "Queuing", *["Running"] * 5, "Success"]
-    assert [float(progress) for _, progress in seen] == sorted(float(progress) for _, progress in seen)
+        shown.append((status["phase"], status["progress"]))
+    assert [phase for phase, _ in shown] == ["Init", "Queuing", *["Running"] * 5, "Success"]
+    assert [float(progress) for _, progress in shown] == sorted(float(progress) for _, progress in shown)
     assert (staging.row["_version"], staging.row["spec"]["version"]) == ("v1.31.6-r0", "v1.31")
     assert staging.row["spec"]["extendParam"]["upgradefrom"] == "v1.29.8-r0"
     assert staging.row["status"]["phase"] == "Available"

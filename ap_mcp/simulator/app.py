@@ -120,7 +120,7 @@ class Simulator:
         try:
             match = self._match(scope)
             name = match.route.name
-            fault = await self._strike(name)
+            fault = await self._take_faults(name)
             if fault is not None and fault.kind in _INSTEAD:
                 return _INSTEAD[fault.kind](fault, request_id), name, None
             sent = await self._handle(match, scope, receive)
@@ -141,9 +141,9 @@ class Simulator:
             raise GatewayRefusal(404, "APIGW.0101", "The API does not exist or has not been published")
         return match
 
-    async def _strike(self, name: str) -> Fault | None:
+    async def _take_faults(self, name: str) -> Fault | None:
         other = None
-        for fault in self.state.faults.strike(name):
+        for fault in self.state.faults.take(name):
             if fault.kind == "delay":
                 await anyio.sleep(fault.amount)
             else:

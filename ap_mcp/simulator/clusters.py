@@ -210,9 +210,9 @@ def _network(spec: Mapping[str, Any]) -> Network:
 
 
 def _check_subnets(subnets: list[str]) -> None:
-    strangers = [subnet for subnet in subnets if not _UUID.fullmatch(subnet)]
-    if strangers:
-        reason = f"not in the VPC: {', '.join(map(repr, strangers))}"
+    unknown = [subnet for subnet in subnets if not _UUID.fullmatch(subnet)]
+    if unknown:
+        reason = f"not in the VPC: {', '.join(map(repr, unknown))}"
         raise SimulatedError(400, "CCE.01400002", "Subnet not found in the VPC", reason=reason)
 
 

@@ -50,5 +50,5 @@ def seed_configuration(world: World) -> None:
 
 
 @reacts_to("cluster.deleted")
-def _forget(world: World, *, cluster_id: str, **_: object) -> None:
+def _remove(world: World, *, cluster_id: str, **_: object) -> None:
     world.table(TABLE).pop(cluster_id, None)

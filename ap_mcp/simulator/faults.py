@@ -86,7 +86,7 @@ class Faults:
         with self._lock:
             self._rules.clear()
 
-    def strike(self, operation: str) -> tuple[Fault, ...]:
+    def take(self, operation: str) -> tuple[Fault, ...]:
         """Return what happens to a request now: every delay that matches, then at most one other fault."""
         with self._lock:
             matching = [rule for rule in self._rules if fnmatchcase(operation, rule.operation)]

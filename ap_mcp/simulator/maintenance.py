@@ -114,7 +114,7 @@ def _due(world: World, *, plan_id: str, not_before: str) -> None:
 
 
 @reacts_to("cluster.deleted")
-def _forget(world: World, *, cluster_id: str, **_: Any) -> None:
+def _remove(world: World, *, cluster_id: str, **_: Any) -> None:
     world.table(WINDOWS).pop(cluster_id, None)
     for plan in of_cluster(world, PLANS, cluster_id):
         del world.table(PLANS)[plan["metadata"]["uid"]]
@@ -134,8 +134,8 @@ def _set(world: World, cluster: Row, window: Mapping[str, Any]) -> Row:
         SimulatedError: 400 if it is none.
     """
     days = window["weekly_period"].split(",")
-    if strange := [day for day in days if day not in DAYS]:
-        raise invalid(f"weekly_period: {', '.join(map(repr, strange))} is no day; days are {', '.join(DAYS)}")
+    if unknown := [day for day in days if day not in DAYS]:
+        raise invalid(f"weekly_period: {', '.join(map(repr, unknown))} is no day; days are {', '.join(DAYS)}")
     if len(set(days)) < len(days):
         raise invalid("weekly_period: a day is given twice")
     if not _TIME.fullmatch(window["start_time"]):

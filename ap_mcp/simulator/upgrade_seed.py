@@ -28,7 +28,7 @@ DEPRECATED = [
 
 
 def seed_upgrades(world: World) -> None:
-    """Give the seeded clusters a past and, some of them, obstacles."""
+    """Give the seeded clusters a history and, some of them, findings."""
     for cluster_id, (prefix, count) in NODES.items():
         facts_of(world, cluster_id)["nodes"] = make_nodes(f"autopilot-{prefix}", count)
     old = facts_of(world, SHOP_PROD)

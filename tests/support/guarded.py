@@ -148,7 +148,7 @@ async def _prepare_upgrades(agent: Agent) -> None:
 
 
 class Person:
-    """Sits at the client: reads what a form says, and types what it asks for, or something else."""
+    """Acts for the person at the client: reads what a form says, and types what it asks for, or something else."""
 
     def __init__(self, action: Action = "accept", typed: str | None = None) -> None:
         self.action = action
