@@ -51,7 +51,7 @@ server: cloud dry_runs errors finishing gateway guard masking plans principals p
 prompts: errors wording
 protocol: __init__ assessment errors guard prompts rendering server summaries wait
 simulator: cloud errors schemas specs
-cli: __init__ arguments cloud credentials errors guard lint masking plans protocol rendering rules schemas server settings
+cli: __init__ arguments cloud credentials errors guard lint masking plans protocol rendering rules server settings
     simulator specs state summaries toolbox vendor wait wording
 __main__: cli
 __init__:
