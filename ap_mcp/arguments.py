@@ -97,6 +97,23 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InvalidArguments(unique[:MOST_PROBLEMS])
 
 
+def exact(schema: Schema, value: Any) -> Any:
+    """Return a value as it is sent: 7.0 where the schema wants an integer is 7, for rules and people to see the same.
+
+    Args:
+        schema: of the value, self-contained.
+        value: one that fits it.
+    """
+    if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [exact(schema.get("items", {}), each) for each in value]
+    if isinstance(value, Mapping):
+        properties = schema.get("properties", {})
+        return {name: exact(properties.get(name, {}), each) for name, each in value.items()}
+    return value
+
+
 def meets(condition: Schema, arguments: Mapping[str, Any]) -> bool:
     """Say whether flat arguments meet a condition of the spec (`effectWhen`, the `if` of `constraints`)."""
     return bool(_validator(json.dumps(condition)).is_valid(dict(arguments)))

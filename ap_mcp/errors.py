@@ -238,18 +238,31 @@ class CloudUnreachable(ApMcpError):
 
 
 class PartlyDone(ApMcpError):
-    """A call of several requests that stopped at the first failure; says what was done before it."""
+    """A call of several requests that stopped at the first failure; says what was done, and what may have been.
 
-    def __init__(self, tool: str, steps: Sequence[str], done: int, error: ApMcpError) -> None:
+    Args:
+        tool: what was called.
+        steps: what each request does.
+        done: how many succeeded.
+        error: how the next one ended.
+        warnings: what else must be known of those that succeeded.
+    """
+
+    def __init__(
+        self, tool: str, steps: Sequence[str], done: int, error: ApMcpError, warnings: Sequence[str] = ()
+    ) -> None:
         self.done = done
         self.error = error
-        finished = "".join(f"\n- done: {step}" for step in steps[:done])
-        left = "".join(f"\n- not done: {step}" for step in steps[done:])
-        super().__init__(f"{tool} stopped after {done} of its requests; what was done stays.{finished}{left}")
+        self.warnings = tuple(warnings)
+        unclear = "may be done, read it before you repeat it" if may_have_happened(error) else "not done"
+        states = ["done"] * done + [unclear] + ["not done"] * len(steps)
+        lines = "".join(f"\n- {state}: {step}" for state, step in zip(states, steps, strict=False))
+        super().__init__(f"{tool} stopped after {done} of its requests; what was done stays.{lines}")
 
     def render(self) -> str:
         """Return what was done, and why it went no further."""
-        return f"{self}\n{self.error.render()}"
+        warnings = "".join(f"\nWarning: {each}" for each in self.warnings)
+        return f"{self}{warnings}\nThe request that ended it: {self.error.render()}"
 
 
 class ServiceError(ApMcpError):
@@ -334,3 +347,10 @@ class Unavailable(ServiceError):
 
 class BadAnswer(ServiceError):
     """What came back is no answer of the API."""
+
+
+def may_have_happened(error: ApMcpError) -> bool:
+    """Say whether a request that ended in an error may have had its effect all the same."""
+    if isinstance(error, CloudUnreachable):
+        return error.may_have_arrived
+    return isinstance(error, Unavailable | BadAnswer)

@@ -116,7 +116,10 @@ class Gateway:
 def is_read(operation: Operation, call: HttpCall) -> bool:
     """Say whether a request only reads: by what the spec says of its operation, and only if it is a request of that."""
     same = call.operation_id == operation.id and call.method == operation.method
-    return operation.worst_effect == "read" and same and _template(operation.path).fullmatch(call.path) is not None
+    if operation.worst_effect != "read" or not same or _template(operation.path).fullmatch(call.path) is None:
+        return False
+    headers = all(operation.parameter("header", name) for name in call.headers)
+    return headers and (call.body is None or operation.body is not None)
 
 
 @cache

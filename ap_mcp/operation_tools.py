@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from ap_mcp import guard
-from ap_mcp.arguments import check_arguments
+from ap_mcp.arguments import check_arguments, exact
 from ap_mcp.binding import FilePart
 from ap_mcp.errors import ApMcpError, CloudUnreachable, QuotaExceeded
 from ap_mcp.files import read_upload
 from ap_mcp.guard.subject import Subject, subject_of
 from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
-from ap_mcp.schemas import argument_schema, input_schema, nodes_at
+from ap_mcp.schemas import argument_schema, checked_schema, input_schema, nodes_at
 from ap_mcp.specs import FILE, Catalog, Effect, Operation
 from ap_mcp.summaries import Result, result_type
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
@@ -140,8 +140,9 @@ class OperationTool:
         )
 
     def _sent(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of the operation, without those of ours."""
-        return {name: value for name, value in arguments.items() if name in self.operation.arguments}
+        """Return the arguments of the operation, as they are sent, without those of ours."""
+        given = {name: value for name, value in arguments.items() if name in self.operation.arguments}
+        return dict(exact(checked_schema(self.operation), given))
 
     def _context_schema(self, name: str) -> dict[str, Any]:
         context = next(each for each in self.operation.context if each.argument == name)

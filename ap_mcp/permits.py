@@ -18,10 +18,18 @@ Kind: TypeAlias = Literal["call", "sign_in", "dry_run"]
 """call: of a tool, decided by the guard. sign_in: tokens and temporary keys. dry_run: the server changes nothing."""
 
 
+DRY_RUN = ("dryRun", "All")
+"""The query parameter by which a Kubernetes API server changes nothing."""
+
+
 def digest_of(call: HttpCall) -> str:
-    """Return the digest of a request, in hex: everything that is sent but its host, its signature and its project."""
+    """Return the digest of a request, in hex: all of it but its host, its signature and its project.
+
+    Whether it may be sent again belongs to it: a permit is for one effect, not for one attempt.
+    """
     parts = [
         *(call.operation_id, call.method, call.path, call.query, sorted(call.headers.items()), call.content_type),
+        *(call.idempotent, call.accepts),
         None if call.body is None else sha256(call.body).hexdigest(),
     ]
     return sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
@@ -53,6 +61,8 @@ class Permit:
         """
         if self.kind not in kinds:
             raise NotPermitted(call.operation_id, f"the permit is for {self.kind}")
+        if self.kind == "dry_run" and DRY_RUN not in call.query:
+            raise NotPermitted(call.operation_id, "the permit is for a dry run, and the request is none")
         if self.digest != digest_of(call):
             raise NotPermitted(call.operation_id, "the permit is for another request")
         with self._lock:

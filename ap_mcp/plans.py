@@ -89,6 +89,17 @@ class Plan:
     token: str | None = field(default=None, repr=False)
 
 
+    def __post_init__(self) -> None:
+        if (self.draft is None) != (self.finish is None):
+            raise TypeError(f"{self.subject.tool}: a plan that sends something says what came of it, and no other does")
+
+    async def finished(self, responses: "Sequence[CloudResponse]") -> Result:
+        """Return the result of what was answered to the requests."""
+        if self.finish is None:
+            raise TypeError(f"{self.subject.tool} sends nothing")
+        return await self.finish(responses)
+
+
 @dataclass(frozen=True, slots=True)
 class ToolContext:
     """What a tool may use for one call.

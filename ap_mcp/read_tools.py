@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
 
 
+CLUSTER_KIND = "cluster"
+"""The kind of thing whose id, for wait_for, is that of a cluster."""
+
+
 @dataclass(frozen=True)
 class ReadTool:
     """A tool that makes several reads and gives one answer; `wait_for` and `assess_upgrade` are such tools.
@@ -25,6 +29,7 @@ class ReadTool:
     Attributes:
         run: `await run(arguments, context)` reads with `context.reads` and returns the result.
         in_path: arguments that become a part of a path.
+        cluster_of: returns the cluster that a call is about, so that rules about clusters apply; None if none.
         misfits: finds what is wrong with arguments although it fits the schema.
     """
 
@@ -36,6 +41,7 @@ class ReadTool:
     result: type[Result]
     run: Callable[[Mapping[str, Any], ToolContext], Awaitable[Result]]
     in_path: Sequence[str] = ()
+    cluster_of: Callable[[Mapping[str, Any]], Any] = lambda given: given.get(CLUSTER)
     misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda _: ()
     effect: Effect = "read"
     idempotent: bool = True
@@ -50,9 +56,10 @@ class ReadTool:
         check_against(self.name, self.input_schema, arguments, in_path=self.in_path, more=more)
         refuse_placeholders(arguments)
 
-    def subject(self, _: Mapping[str, Any]) -> Subject:
-        """Return a call as rules see it: a read; what it reads is decided about read by read."""
-        return Subject(self.name, frozenset({self.effect}), self.effect)
+    def subject(self, arguments: Mapping[str, Any]) -> Subject:
+        """Return a call as rules see it: a read; what it reads is decided about read by read as well."""
+        on_cluster = self.cluster_of(arguments) is not None
+        return Subject(self.name, frozenset({self.effect}), self.effect, on_cluster=on_cluster)
 
     def tries(self, _: Mapping[str, Any]) -> bool:
         """Say whether a call only asks what would happen: a read never does."""
@@ -64,7 +71,8 @@ class ReadTool:
         async def answer() -> Result:
             return await self.run(arguments, context)
 
-        return Plan(self.subject(arguments), arguments, answer=answer)
+        about = {**arguments, CLUSTER: self.cluster_of(arguments)}
+        return Plan(self.subject(arguments), about, answer=answer)
 
 
 @dataclass(frozen=True)
@@ -128,6 +136,7 @@ def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTo
         result=wait.Waited,
         run=run,
         in_path=wait.PLACES,
+        cluster_of=lambda given: given["id"] if given.get("kind") == CLUSTER_KIND else given.get(CLUSTER),
         misfits=lambda arguments: list(wait.misfits(waitables, arguments)),
     )
 

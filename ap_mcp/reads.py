@@ -36,7 +36,7 @@ LIST_CLUSTERS, GET_QUOTAS = "list_clusters", "get_quotas"
 QUOTA_SECONDS = 5.0
 RECONCILE_SECONDS = 15.0
 MOST_NAMED = 10
-ASKED_ABOUT = "A rule of the operator wants a person asked before each read of this kind: call the tool itself."
+ASKED_ABOUT = "A rule of the operator wants a person asked before {0}, so no other tool may use it: call {0} by itself."
 
 
 @dataclass(slots=True)
@@ -79,14 +79,15 @@ class Reads:
 
         Args:
             subject: the call.
-            cluster: the id of the cluster that it names.
+            cluster: the cluster that it names, by its id or name.
 
         Raises:
             CallRefused: it may not be made; no consent allows it.
             NotFound: there is no such cluster.
         """
         if needs_cluster(subject, self._policy):
-            subject = with_facts(subject, cluster, await self.facts(str(cluster)))
+            named = (await self.resolve({CLUSTER: cluster}))[CLUSTER]
+            subject = with_facts(subject, named, await self.facts(str(named)))
         decision = decide(subject, self._policy)
         if isinstance(decision, Refuse):
             raise decision.error
@@ -116,7 +117,7 @@ class Reads:
         """
         decision = await self.decided(subject_of(operation, arguments), arguments.get(CLUSTER))
         if isinstance(decision, Ask):
-            raise ConfirmationRequired(operation.id, decision.effect, ASKED_ABOUT)
+            raise ConfirmationRequired(operation.id, decision.effect, ASKED_ABOUT.format(operation.id))
 
     async def response(
         self, operation: Operation, arguments: Mapping[str, Any], *, fresh: bool = False

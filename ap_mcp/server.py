@@ -22,7 +22,7 @@ from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
 from ap_mcp.principals import Rights, View, rights_from
 from ap_mcp.proposals import Proposal
 from ap_mcp.read_tools import Clocks
-from ap_mcp.reads import ASKED_ABOUT, Reads
+from ap_mcp.reads import Reads
 from ap_mcp.response_store import LocalResponseStore
 from ap_mcp.settings import Settings
 from ap_mcp.specs import CLUSTER, GUARDED, load_catalog
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient, CloudResponse
 
 LOCAL = Caller("local")
+NOT_ASKED_ABOUT = "A rule of the operator wants a person asked about it, which works for single reads only: call those."
 
 
 class Autopilot:
@@ -145,7 +146,7 @@ class Autopilot:
         tool.check(arguments)
         subject = tool.subject(arguments)
         decision = view.guard.decided_at_once(subject, trying=tool.tries(arguments))
-        reads = self.reads(view, view.guard.cluster_asked_about(caller))
+        reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
         plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
         if decision is None or plan.subject != subject:
             decision = await reads.decided(plan.subject, plan.arguments.get(CLUSTER))
@@ -158,9 +159,9 @@ class Autopilot:
         self, view: View, plan: Plan, decision: Decision, reads: Reads, caller: Caller
     ) -> Cleared | Result | AskBack:
         """Return the requests that may go out; or what would, if the call only asks; or what to ask a person."""
-        if plan.draft is None:
+        if plan.draft is None:  # a tool of several reads, about which a rule wants to ask
             effect = decision.effect if isinstance(decision, Ask) else plan.subject.stated
-            raise ConfirmationRequired(plan.subject.tool, effect, ASKED_ABOUT)
+            raise ConfirmationRequired(plan.subject.tool, effect, NOT_ASKED_ABOUT)
         effect = effect_of(plan.subject, view.rights.policy)
         if isinstance(decision, Allow) and effect not in GUARDED and not plan.trying:
             draft = await plan.draft(reads, None)
@@ -175,7 +176,7 @@ class Autopilot:
     async def _sent(self, view: View, plan: Plan, cleared: Cleared, caller: Caller) -> Result:
         """Send requests in order, each with a permit and between two lines of the audit; stop at the first failure."""
         responses: list[CloudResponse] = []
-        unrecorded = []
+        unrecorded: list[str] = []
         for call in cleared.calls:
             try:
                 async with view.guard.sending(cleared, call, caller) as sending:
@@ -184,13 +185,11 @@ class Autopilot:
             except ApMcpError as error:
                 await plan.explain(error)
                 if responses:
-                    raise PartlyDone(cleared.tool, cleared.steps, len(responses), error) from error
+                    raise PartlyDone(cleared.tool, cleared.steps, len(responses), error, unrecorded) from error
                 raise
             responses.append(response)
             unrecorded += [sending.unrecorded] if sending.unrecorded else []
-        if plan.finish is None:
-            raise TypeError(f"{cleared.tool} sends something and does not say what came of it")
-        result = await plan.finish(responses)
+        result = await plan.finished(responses)
         return result.model_copy(update={"warnings": [*result.warnings, *unrecorded]}) if unrecorded else result
 
     def _view(self, rights: Rights) -> View:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
-from anyio import move_on_after
+from anyio import CancelScope, move_on_after
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined
@@ -158,13 +158,14 @@ class Confirmer:
             return await self._while_waiting(request, caller, caller.push, read_again)
         return await self._elsewhere(request, caller, read_again)
 
-    def cluster_asked_about(self, caller: Caller) -> str | None:
+    def cluster_asked_about(self, caller: Caller, tool: str) -> str | None:
         """Return the id of the cluster that a question was about which comes back with its answer; None if none does.
 
         It saves searching for the name once more. Consent does not rest on it: that is bound to the id.
         """
         sealed = self._unsealed(STATE, caller.state) or {}
-        cluster = sealed.get(CLUSTER) if sealed.get("principal") == caller.principal else None
+        same = sealed.get("principal") == caller.principal and sealed.get("tool") == tool
+        cluster = sealed.get(CLUSTER) if same else None
         return cluster if isinstance(cluster, str) else None
 
     async def _while_waiting(
@@ -183,8 +184,11 @@ class Confirmer:
             if refusal := _refusal(request, answer):
                 await self._taken(opened.id, opened.digest)
                 raise refusal
-            fresh = await read_again(None)
-            taken = await self._taken(opened.id, opened.digest)
+            try:
+                fresh = await read_again(None)
+            finally:
+                with CancelScope(shield=True):
+                    taken = await self._taken(opened.id, opened.digest)
             if fresh.other_approver:
                 return await self._elsewhere(fresh, caller, read_again)
             same = hmac.compare_digest(fresh.fingerprint(), request.fingerprint())

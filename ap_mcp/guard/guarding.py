@@ -10,7 +10,7 @@ from anyio import CancelScope, to_thread
 
 from ap_mcp import guard
 from ap_mcp.binding import HttpCall
-from ap_mcp.errors import ApMcpError, AuditFailed, CloudUnreachable, ConfirmationRequired
+from ap_mcp.errors import ApMcpError, AuditFailed, ConfirmationRequired, ReadOnly, may_have_happened
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.policy import Allow, Ask, Decision, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject
@@ -105,9 +105,9 @@ class Guard:
             self._refuse_if_off(subject.tool, decision)
         return decision
 
-    def cluster_asked_about(self, caller: Caller) -> str | None:
-        """Return the id of the cluster of a question that comes back with its answer; None if none does."""
-        return self.confirmer().cluster_asked_about(caller) if caller.state is not None else None
+    def cluster_asked_about(self, caller: Caller, tool: str) -> str | None:
+        """Return the id of the cluster of a question about a tool that comes back with its answer; None if none does."""
+        return self.confirmer().cluster_asked_about(caller, tool) if caller.state is not None else None
 
     async def consent(
         self, decision: Decision, request: "Request", caller: Caller, read_again: "ReadAgain"
@@ -126,6 +126,8 @@ class Guard:
         Raises:
             AuditFailed: the first line could not be written.
         """
+        if self.policy.read_only and cleared.effect != "read":
+            raise ReadOnly(cleared.tool)
         with CancelScope(shield=True):
             number = await to_thread.run_sync(self.audit().decided, self._entry(cleared, call, caller))
         sending = Sending(
@@ -188,5 +190,6 @@ def cleared_by(consent: "Consent") -> Cleared:
 
 def _ending(error: ApMcpError) -> "Outcome":
     """Say whether a request that ended in an error may have taken effect."""
-    lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
-    return guard.Outcome("unknown" if lost else "failed", getattr(error, "request_id", ""), error.render())
+    return guard.Outcome(
+        "unknown" if may_have_happened(error) else "failed", getattr(error, "request_id", ""), error.render()
+    )

@@ -8,6 +8,7 @@ from typing import Any
 from ap_mcp.guard.impacts import addons, charts, clusters, releases, upgrades
 from ap_mcp.guard.impacts.base import Case, Impact, ImpactOf
 from ap_mcp.guard.impacts.generic import generic
+from ap_mcp.guard.impacts.reading import reading
 
 __all__ = ["MODULES", "build_impact", "builders"]
 
@@ -41,5 +42,7 @@ async def build_impact(case: Case) -> Impact:
         CallRefused: no person needs to be asked: it would fail, or breaks a rule.
         ServiceError: the target itself could not be read; likewise `CloudUnreachable`.
     """
+    if case.operation.worst_effect == "read":
+        return await reading(case)
     builder = builders().get(case.operation.id)
     return await (generic(case) if builder is None else builder(case))

@@ -1,0 +1,17 @@
+"""The impact of a read that a rule wants a person asked about: nothing is read for it, or the question would answer it."""
+
+from ap_mcp.guard.impacts.base import CLUSTER, Case, Impact, ImpactDraft
+from ap_mcp.guard.impacts.before_after import pieces
+from ap_mcp.masking import mask
+from ap_mcp.vendor import text, word
+
+
+async def reading(case: Case) -> Impact:
+    """Say what would be read, by the arguments of the call."""
+    given = [case.arguments.get(CLUSTER), *(case.arguments.get(name) for name in case.operation.arguments)]
+    name = next((text(each) for each in given if isinstance(each, str) and each), case.operation.id)
+    draft = ImpactDraft(case, name, f"{case.operation.title}: only reads; the answer goes to the agent.")
+    for argument, value in mask(dict(case.arguments)).items():
+        for part, piece in pieces(value):
+            draft.fact(f"argument {argument}{part}", word(piece))
+    return draft.impact()
