@@ -425,7 +425,16 @@ def test_an_operation_is_added_in_the_five_steps_told(tmp_path: Path, catalog: C
     chosen += " or method_of_its_own or same_fields or says_itself or table_of_guarded or every_tool_is_watched"
     files = [
         f"tests/test_{name}.py"
-        for name in ("operations", "binding_sdk", "tool_snapshots", "specs", "impact", "server", "canaries", "consent")
+        for name in (
+            "operations",
+            "binding_sdk",
+            "tool_snapshots",
+            "specs",
+            "impacts_base",
+            "server",
+            "canaries",
+            "consent",
+        )
     ]
     run([*pytest_, *files, "-k", chosen], tmp_path)
 
