@@ -94,8 +94,8 @@ def test_booleans_are_words_in_a_query(bound: Bound) -> None:
 
 
 def test_a_query_keeps_the_values_as_they_are(bound: Bound) -> None:
-    unusual = "a&b=c d+e%20é#"
-    assert bound("list_addon_templates", {"template_name": unusual}).query == (("addon_template_name", unusual),)
+    reserved = "a&b=c d+e%20é#"
+    assert bound("list_addon_templates", {"template_name": reserved}).query == (("addon_template_name", reserved),)
     assert bound("list_addon_templates", {"template_name": ""}).query == (("addon_template_name", ""),)
 
 

@@ -1,4 +1,4 @@
-"""The documents cannot lie: what a program can check in them is checked, and what can be run is run."""
+"""The documents are true: what a program can check in them is checked, and what can be run is run."""
 
 import json
 import os
@@ -149,19 +149,19 @@ def run(arguments: list[str], folder: Path, **environment: str) -> str:
 
 def test_every_setting_is_in_the_readme_and_every_one_named_is_a_setting() -> None:
     known = {f"AP_MCP_{name.upper()}" for name in Settings.model_fields} | _NOT_FIELDS
-    told = {name for row in rows(README, "## Settings") for name in OURS.findall(row[0])}
-    assert known - told == {"AP_MCP_AUTH_TOKEN"}  # a credential, told with the others
+    documented = {name for row in rows(README, "## Settings") for name in OURS.findall(row[0])}
+    assert known - documented == {"AP_MCP_AUTH_TOKEN"}  # a credential, listed with the others
     assert "`AP_MCP_AUTH_TOKEN`" in README
     for name, text in TEXTS.items():
         assert set(OURS.findall(text)) <= known, name
 
 
-def test_defaults_are_those_told() -> None:
-    told = {row[0].strip("`"): row[2].strip("`") for row in rows(README, "## Settings")}
+def test_defaults_are_those_documented() -> None:
+    documented = {row[0].strip("`"): row[2].strip("`") for row in rows(README, "## Settings")}
     for name in ("read_only", "confirm", "max_kubeconfig_days", "timeout", "log_level", "toolsets"):
         default = Settings.model_fields[name].default
         plain = ",".join(default) if isinstance(default, tuple) else f"{default:g}" if name == "timeout" else default
-        assert told[f"AP_MCP_{name.upper()}"] == str(plain).lower(), name
+        assert documented[f"AP_MCP_{name.upper()}"] == str(plain).lower(), name
 
 
 def test_every_variable_of_other_programs_that_is_read_is_in_the_readme_and_no_other() -> None:
@@ -169,7 +169,7 @@ def test_every_variable_of_other_programs_that_is_read_is_in_the_readme_and_no_o
     assert read == set(BORROWED.findall(README))
 
 
-def test_credentials_are_looked_for_in_the_order_told(tmp_path: Path) -> None:
+def test_credentials_are_searched_in_the_documented_order(tmp_path: Path) -> None:
     file = tmp_path / "credentials"
     file.write_text("[basic]\nak = A\nsk = S\n")
     places = (
@@ -209,7 +209,7 @@ def test_the_generated_parts_are_current() -> None:
     assert filled(README) == README, "run: ap-mcp docs --write"
 
 
-def test_the_numbers_told_are_right(catalog: Catalog) -> None:
+def test_the_numbers_given_are_right(catalog: Catalog) -> None:
     newer = sum(each.reference.startswith("SDK ") for each in catalog.values())
     for text in (README, CHANGELOG):
         assert f"the {len(catalog) - newer} documented" in text
@@ -220,14 +220,14 @@ def test_the_numbers_told_are_right(catalog: Catalog) -> None:
 
 
 def test_the_effects_are_those_there_are() -> None:
-    told = {row[0].strip("`"): row[2] for row in rows(README, "## Safety")}
-    assert tuple(told) == EFFECTS
-    assert {effect for effect, now in told.items() if now == "a person is asked"} == GUARDED
+    documented = {row[0].strip("`"): row[2] for row in rows(README, "## Safety")}
+    assert tuple(documented) == EFFECTS
+    assert {effect for effect, now in documented.items() if now == "a person is asked"} == GUARDED
 
 
-def test_the_ways_to_have_consent_are_those_there_are() -> None:
-    told = [row[0].split()[0].strip("`") for row in rows(README, "### How a person is asked")]
-    assert told == list(get_args(Confirm))
+def test_the_ways_to_obtain_consent_are_those_there_are() -> None:
+    documented = [row[0].split()[0].strip("`") for row in rows(README, "### How a person is asked")]
+    assert documented == list(get_args(Confirm))
     in_words = {3: "three", 5: "five", 15: "fifteen"}
     assert TOKEN_LIFETIME == QUESTION_LIFETIME
     minutes, longer = (in_words[each // timedelta(minutes=1)] for each in (QUESTION_LIFETIME, APPROVAL_LIFETIME))
@@ -235,7 +235,7 @@ def test_the_ways_to_have_consent_are_those_there_are() -> None:
     assert f"{in_words[MOST_ROUNDS]} times at most" in README
 
 
-def test_the_policy_told_makes_production_untouchable(catalog: Catalog) -> None:
+def test_the_policy_shown_makes_production_untouchable(catalog: Catalog) -> None:
     (block,) = (block for block in BLOCKS if block.language == "toml" and block.document == "README.md")
     assert len(block.text.splitlines()) <= 6  # five, and a line that says where they go
     policy = Policy(rules=parse_rules(block.text, "policy.toml"))
@@ -253,11 +253,11 @@ def test_the_policy_told_makes_production_untouchable(catalog: Catalog) -> None:
         assert not isinstance(elsewhere, Refuse)
 
 
-def test_every_fault_is_told_with_its_usual_value() -> None:
-    told = {row[0].strip("`"): row[2] for row in rows(README, "### Trouble on purpose")}
-    assert set(told) == set(KINDS)
+def test_every_fault_is_documented_with_its_usual_value() -> None:
+    documented = {row[0].strip("`"): row[2] for row in rows(README, "### Fault injection")}
+    assert set(documented) == set(KINDS)
     for kind, value in _DEFAULT_VALUES.items():
-        assert f"{value:g} if not given" in told[kind]
+        assert f"{value:g} if not given" in documented[kind]
 
 
 @pytest.mark.parametrize("block", SHELL, ids=str)
@@ -355,8 +355,8 @@ def test_the_layer_map_is_the_one_that_is_enforced() -> None:
 
 
 def test_arguments_given_as_examples_exist(catalog: Catalog) -> None:
-    told = [row[1] for row in rows(CONTRIBUTING, "How an argument finds its place")]
-    named = [found for cell in told for found in re.findall(r'^`(\w+)`: `"(\w+)"', cell)]
+    documented = [row[1] for row in rows(CONTRIBUTING, "How an argument finds its place")]
+    named = [found for cell in documented for found in re.findall(r'^`(\w+)`: `"(\w+)"', cell)]
     assert len(named) >= 6
     assert [(tool, argument) for tool, argument in named if argument not in catalog[tool].arguments] == []
     assert catalog["run_precheck"].fill
@@ -385,7 +385,7 @@ async def test_the_read_tool_of_the_example_works(tmp_path: Path) -> None:
 
 
 def insert(tree: Path, path: str, where: str, text: str) -> None:
-    """Do what CONTRIBUTING tells to do with one block of its example."""
+    """Insert one block of the example of CONTRIBUTING where it belongs."""
     file = tree / path
     before = file.read_text(encoding="utf-8")
     if file.suffix == ".json":
@@ -403,7 +403,7 @@ def insert(tree: Path, path: str, where: str, text: str) -> None:
     file.write_text(after, encoding="utf-8")
 
 
-def test_an_operation_is_added_in_the_five_steps_told(tmp_path: Path, catalog: Catalog) -> None:
+def test_an_operation_is_added_in_the_five_steps(tmp_path: Path, catalog: Catalog) -> None:
     for folder in ("ap_mcp", "tool_specs", "tests"):
         shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".*"))
     for name in ("README.md", "pyproject.toml"):
@@ -413,8 +413,8 @@ def test_an_operation_is_added_in_the_five_steps_told(tmp_path: Path, catalog: C
     for path, where, text in examples:
         insert(tmp_path, path, where, text)
     pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
-    told = ("specs check --write", "tools update_log_config", "docs --write")
-    shown = run([sys.executable, "-c", ONE_AFTER_THE_OTHER, *told], tmp_path)
+    steps = ("specs check --write", "tools update_log_config", "docs --write")
+    shown = run([sys.executable, "-c", ONE_AFTER_THE_OTHER, *steps], tmp_path)
     assert f"{len(catalog) + 1} operations, nothing wrong" in shown
     assert "kept_days (integer)" in shown
     assert "IAM action: not documented; known from SDK 3.1.219 only" in shown

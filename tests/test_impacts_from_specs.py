@@ -38,7 +38,7 @@ async def test_a_changed_window_shows_each_setting_before_and_after_and_those_le
     assert scoped.fingerprint() != impact.fingerprint()
 
 
-async def test_a_window_that_is_not_there_ends_the_call_before_anybody_is_asked() -> None:
+async def test_a_missing_window_ends_the_call_before_a_person_is_asked() -> None:
     async with judge() as cloud:
         error = await cloud.failure("update_maintenance_window", cluster_id=SEARCH_DEV, start_time="04:30")
     assert "HTTP 404" in str(error)

@@ -66,7 +66,7 @@ def addon(agent: Agent, cluster_id: str, name: str) -> dict[str, Any]:
 
 
 def private(folder: Path, path: str) -> bytes:
-    """Read a file that a tool has saved; nobody but its owner may."""
+    """Read a file that a tool has saved; only its owner may."""
     saved = Path(path)
     assert saved.parent == folder
     assert saved.stat().st_mode & 0o777 == 0o600
@@ -264,7 +264,7 @@ async def test_an_addon_is_upgraded_with_its_values_kept_then_rolled_back_then_d
 
 
 @exercises("get_upgrade_info", "list_upgrade_paths", "get_upgrade_feature_gates")
-async def test_what_a_cluster_can_be_upgraded_to_is_told(agent: Agent) -> None:
+async def test_the_upgrade_targets_of_a_cluster_are_reported(agent: Agent) -> None:
     info = await agent.call("get_upgrade_info", cluster_id="checkout-staging")
     assert info["version"] == "v1.29.8-r0"
     assert info["targets"][-1].startswith("v1.31")
@@ -429,7 +429,7 @@ async def test_log_configuration_and_feature_gates_are_reported(agent: Agent) ->
 
 
 @exercises("get_quotas", "get_chart_quota")
-async def test_quotas_are_told(agent: Agent) -> None:
+async def test_quotas_are_reported(agent: Agent) -> None:
     quota = (await agent.call("get_quotas"))["quotas"][0]
     assert (quota["used"], quota["limit"], quota["left"]) == (7, 20, 13)
     assert "7 of 20 clusters used" in agent.said
@@ -516,17 +516,17 @@ async def test_a_release_is_upgraded_and_rolled_back_and_its_history_kept(agent:
     agent.world.advance(60)
     assert release(agent, **which)["chart_version"] == "1.9.0"
     history = await agent.call("get_release_history", **which)
-    told = {each["revision"]: each["changes"] for each in history["revisions"]}
-    assert list(told) == [8, 7, 6, 5, 4, 3, 2, 1]
-    assert told[6] == ['values.database.password: a secret becomes ""', "values.replicas: 6 becomes 9"]
-    assert told[7] == [
+    changes = {each["revision"]: each["changes"] for each in history["revisions"]}
+    assert list(changes) == [8, 7, 6, 5, 4, 3, 2, 1]
+    assert changes[6] == ['values.database.password: a secret becomes ""', "values.replicas: 6 becomes 9"]
+    assert changes[7] == [
         'chart_version: "1.9.0" becomes "1.8.2"',
         'values.audit.level: new, "full"',
         'values.image.tag: "1.9.0" becomes "1.8.3"',
     ]
-    assert told[8][:2] == ["same chart and values as revision 6", 'chart_version: "1.8.2" becomes "1.9.0"']
-    assert 'values.audit.level: "full" is no longer set' in told[8]
-    assert all(line in agent.said for lines in told.values() for line in lines)
+    assert changes[8][:2] == ["same chart and values as revision 6", 'chart_version: "1.8.2" becomes "1.9.0"']
+    assert 'values.audit.level: "full" is no longer set' in changes[8]
+    assert all(line in agent.said for lines in changes.values() for line in lines)
     assert "Rollback to 6" in agent.said
 
 

@@ -1,4 +1,4 @@
-"""Whom the simulator lets in: signatures, their age, temporary keys, tokens, projects."""
+"""Which requests the simulator accepts: signatures, their age, temporary keys, tokens, projects."""
 
 import json
 from collections.abc import AsyncIterator
@@ -37,7 +37,7 @@ def token_request(**changes: str) -> dict[str, Any]:
     return {"auth": {"identity": identity, "scope": {"project": {"name": given["project"]}}}}
 
 
-async def test_a_signed_request_is_let_in_and_logged(caller: Caller) -> None:
+async def test_a_signed_request_is_accepted_and_logged(caller: Caller) -> None:
     answer = await caller.send("GET", CHARTS)
     assert answer.status_code == 200
     assert len(answer.headers["X-Request-Id"]) == 32
@@ -73,12 +73,12 @@ async def test_wrong_keys_are_refused(caller: Caller, credentials: SimulatedCred
     assert constants.SECRET_KEY not in answer.text
 
 
-async def test_temporary_keys_are_let_in_with_their_token(caller: Caller) -> None:
+async def test_temporary_keys_are_accepted_with_their_token(caller: Caller) -> None:
     assert (await caller.send("GET", CHARTS, credentials=TEMPORARY_CREDENTIALS)).status_code == 200
 
 
 @pytest.mark.parametrize(("minutes", "status"), [(-16, 401), (-14, 200), (14, 200), (16, 401)])
-async def test_a_signature_is_good_for_fifteen_minutes_either_way(caller: Caller, minutes: int, status: int) -> None:
+async def test_a_signature_is_valid_for_fifteen_minutes_either_way(caller: Caller, minutes: int, status: int) -> None:
     answer = await caller.send("GET", CHARTS, date=datetime.now(UTC) + timedelta(minutes=minutes))
     assert answer.status_code == status
 
@@ -113,7 +113,7 @@ async def test_a_header_that_was_tampered_with_is_refused(caller: Caller, header
     ],
     ids=["method", "path", "query", "body"],
 )
-async def test_a_signature_is_good_for_one_request_only(
+async def test_a_signature_is_valid_for_one_request_only(
     caller: Caller, method: str, path: str, query: tuple[tuple[str, str], ...], body: bytes
 ) -> None:
     headers = signed_headers("GET", f"{CHARTS}/a")

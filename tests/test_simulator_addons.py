@@ -106,9 +106,7 @@ async def test_a_list_leaves_the_values_out_and_a_read_has_them(caller: Caller) 
     assert (await read(caller, addon))["spec"]["values"]["flavor"]["replicas"] == 2
 
 
-async def test_an_addon_of_shop_prod_stands_in_the_way_of_an_upgrade_until_it_is_new_enough(
-    caller: Caller, world: World
-) -> None:
+async def test_an_addon_of_shop_prod_blocks_an_upgrade_until_it_is_new_enough(caller: Caller, world: World) -> None:
     blocking = unfit_addons(world, SHOP_PROD, "v1.30.10-r0")
     assert [(row["metadata"]["name"], row["spec"]["version"]) for row in blocking] == [("nginx-ingress", "2.1.5")]
     addon = (await listed(caller, SHOP_PROD))["nginx-ingress"]

@@ -283,7 +283,7 @@ def test_yaml_that_holds_itself_or_nests_without_end_is_refused() -> None:
             load_yaml(text.encode(), "values.yaml")
 
 
-def test_yaml_too_large_is_refused_and_dates_and_odd_keys_become_json() -> None:
+def test_yaml_too_large_is_refused_and_dates_and_unusual_keys_become_json() -> None:
     with pytest.raises(BadArchive, match="larger than"):
         load_yaml(b"a: " + b"x" * 300_000, "values.yaml")
     assert load_yaml(b"since: 2024-05-01\n2: two\ntrue: yes\n", "values.yaml") == {

@@ -62,7 +62,7 @@ async def test_a_passed_check_counts_for_an_hour_and_a_failed_one_has_no_expiry(
     assert "expireTimeStamp" not in (await shop.check())["status"]
 
 
-async def test_shop_prod_is_held_up_by_an_addon_a_deprecated_api_and_three_nodes(shop: Upgrader) -> None:
+async def test_shop_prod_is_blocked_by_an_addon_a_deprecated_api_and_three_nodes(shop: Upgrader) -> None:
     check = await shop.check()
     assert check["status"]["phase"] == "Failed"
     assert failed_items(check) == [
@@ -108,7 +108,7 @@ async def test_an_exception_cannot_be_skipped(shop: Upgrader) -> None:
     assert ("AddonVersionLimit", "") in failed_items(check)
 
 
-async def test_an_addon_in_trouble_holds_up_any_upgrade(caller: Caller) -> None:
+async def test_an_unhealthy_addon_blocks_any_upgrade(caller: Caller) -> None:
     check = await Upgrader(caller, constants.SEARCH_DEV).check("v1.30")
     assert [name for name, _ in failed_items(check)] == ["AddonLimit"]
 
@@ -131,7 +131,7 @@ async def test_a_cluster_that_is_not_available_is_not_checked(caller: Caller) ->
     refused(await Upgrader(caller, constants.ML_BATCH).start_check(), 400, "CCE.01400001", "Creating")
 
 
-async def test_a_check_is_broken_off_when_its_cluster_goes_away(staging: Upgrader) -> None:
+async def test_a_check_ends_when_its_cluster_is_deleted(staging: Upgrader) -> None:
     await staging.start_check()
     staging.row["status"]["phase"] = "Deleting"
     staging.world.advance(CHECK_SECONDS)
@@ -180,7 +180,7 @@ def test_an_item_skipped_without_nodes_is_skipped_on_every_node() -> None:
     assert Skips([some, {"name": RISKY}, more]).cover(item, "c")
 
 
-async def test_a_post_check_passes_only_a_well_cluster_of_the_version_asked_about(
+async def test_a_post_check_passes_only_a_healthy_cluster_of_the_requested_version(
     staging: Upgrader, caller: Caller
 ) -> None:
     assert (await staging.post_check())["status"] == {"phase": "Success"}

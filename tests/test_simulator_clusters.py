@@ -1,4 +1,4 @@
-"""The simulated clusters: their lives, their jobs, and the ways into them."""
+"""The simulated clusters: their life cycle, their jobs, and access to them."""
 
 import base64
 import json

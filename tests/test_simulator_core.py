@@ -35,16 +35,16 @@ def world() -> World:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, Row]]:
-    """What each event named `told` carried, with the seconds since the start."""
+def fired(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, Row]]:
+    """What each event named `fired` carried, with the seconds since the start."""
     monkeypatch.setattr(events, "_REACTIONS", {name: [*known] for name, known in events._REACTIONS.items()})
-    heard: list[tuple[float, Row]] = []
+    payloads: list[tuple[float, Row]] = []
 
-    @reacts_to("told")
-    def _told(world: World, **payload: Any) -> None:
-        heard.append(((world.now() - FIRST_MOMENT).total_seconds(), payload))
+    @reacts_to("fired")
+    def _record(world: World, **payload: Any) -> None:
+        payloads.append(((world.now() - FIRST_MOMENT).total_seconds(), payload))
 
-    return heard
+    return payloads
 
 
 def phases(job: Row) -> dict[str, str]:
@@ -71,37 +71,37 @@ def test_timestamps_can_be_read_back_in_both_forms(world: World) -> None:
     assert parse_timestamp(world.timestamp()) == parse_timestamp(world.iso_timestamp()) == world.now()
 
 
-def test_due_events_run_in_order_each_at_its_own_moment(world: World, told: list[Any]) -> None:
-    world.schedule(30, "told", what="late")
-    world.schedule(10, "told", what="early")
-    world.schedule(10, "told", what="same time, scheduled later")
+def test_due_events_run_in_order_each_at_its_own_moment(world: World, fired: list[Any]) -> None:
+    world.schedule(30, "fired", what="late")
+    world.schedule(10, "fired", what="early")
+    world.schedule(10, "fired", what="same time, scheduled later")
     world.advance(20)
-    assert told == [(10, {"what": "early"}), (10, {"what": "same time, scheduled later"})]
+    assert fired == [(10, {"what": "early"}), (10, {"what": "same time, scheduled later"})]
     world.advance_until_idle()
-    assert told[-1] == (30, {"what": "late"})
+    assert fired[-1] == (30, {"what": "late"})
 
 
-def test_an_event_scheduled_by_an_event_runs_in_the_same_advance_if_it_is_due(world: World, told: list[Any]) -> None:
+def test_an_event_scheduled_by_an_event_runs_in_the_same_advance_if_it_is_due(world: World, fired: list[Any]) -> None:
     @reacts_to("chain")
     def _chain(world: World, left: int) -> None:
         if left:
             world.schedule(5, "chain", left=left - 1)
         else:
-            world.fire("told")
+            world.fire("fired")
 
     world.schedule(5, "chain", left=3)
     world.advance(20)
-    assert told == [(20, {})]
+    assert fired == [(20, {})]
 
 
-def test_an_event_nobody_reacts_to_is_refused_when_it_is_scheduled(world: World) -> None:
+def test_an_event_without_a_reaction_is_refused_when_it_is_scheduled(world: World) -> None:
     with pytest.raises(LookupError, match="nothing reacts to the event 'mistyped'"):
         world.schedule(1, "mistyped")
 
 
-def test_an_event_in_the_past_is_refused(world: World, told: list[Any]) -> None:
+def test_an_event_in_the_past_is_refused(world: World, fired: list[Any]) -> None:
     with pytest.raises(ValueError, match="cannot be scheduled 1 s ago"):
-        world.schedule(-1, "told")
+        world.schedule(-1, "fired")
 
 
 def test_time_never_goes_back() -> None:
@@ -123,12 +123,12 @@ def test_a_world_on_real_time_is_not_advanced_by_hand() -> None:
         World(ScaledClock(1)).advance(1)
 
 
-def test_a_saved_world_goes_on_as_the_original_would(world: World, told: list[Any]) -> None:
+def test_a_saved_world_goes_on_as_the_original_would(world: World, fired: list[Any]) -> None:
     world.table("things")["a"] = {"n": 1}
-    world.schedule(10, "told", n=1)
+    world.schedule(10, "fired", n=1)
     copy = World.from_json(json.loads(json.dumps(world.to_json())))
     copy.advance(10)
-    assert told == [(10, {"n": 1})]
+    assert fired == [(10, {"n": 1})]
     assert copy.table("things") == {"a": {"n": 1}}
     assert copy.table("things")["a"] is not world.table("things")["a"]
     again = World.from_json(world.to_json())
@@ -141,8 +141,8 @@ def test_a_damaged_state_is_refused(world: World, change: Row) -> None:
         World.from_json(world.to_json() | change)
 
 
-def test_a_job_runs_its_steps_one_after_the_other_and_then_succeeds(world: World, told: list[Any]) -> None:
-    job_id = start_job(world, "CreateCluster", CLUSTER, STEPS, on_success="told", payload={"cluster_id": "c"})
+def test_a_job_runs_its_steps_one_after_the_other_and_then_succeeds(world: World, fired: list[Any]) -> None:
+    job_id = start_job(world, "CreateCluster", CLUSTER, STEPS, on_success="fired", payload={"cluster_id": "c"})
     assert set(phases(find_job(world, job_id)).values()) == {"Initializing"}
     world.advance(2 + 10)
     assert phases(find_job(world, job_id)) == {
@@ -158,15 +158,21 @@ def test_a_job_runs_its_steps_one_after_the_other_and_then_succeeds(world: World
     assert unfinished_jobs(world, CLUSTER["metadata"]["uid"])
     world.advance(20)
     assert set(phases(find_job(world, job_id)).values()) == {"Success"}
-    assert told == [(67, {"job_id": job_id, "cluster_id": "c"})]
+    assert fired == [(67, {"job_id": job_id, "cluster_id": "c"})]
     assert not unfinished_jobs(world, CLUSTER["metadata"]["uid"])
 
 
 def test_a_failing_step_fails_its_parents_with_its_reason_and_leaves_the_rest_undone(
-    world: World, told: list[Any]
+    world: World, fired: list[Any]
 ) -> None:
     job_id = start_job(
-        world, "CreateCluster", CLUSTER, STEPS, on_failure="told", fails_at="InstallMaster", reason="no addresses left"
+        world,
+        "CreateCluster",
+        CLUSTER,
+        STEPS,
+        on_failure="fired",
+        fails_at="InstallMaster",
+        reason="no addresses left",
     )
     world.advance_until_idle()
     job = find_job(world, job_id)
@@ -179,19 +185,19 @@ def test_a_failing_step_fails_its_parents_with_its_reason_and_leaves_the_rest_un
         "InstallAddons": "Initializing",
     }
     assert job["status"]["reason"] == "no addresses left"
-    assert told == [(42, {"job_id": job_id})]
+    assert fired == [(42, {"job_id": job_id})]
 
 
-def test_a_job_can_be_failed_at_what_it_is_doing(world: World, told: list[Any]) -> None:
-    job_id = start_job(world, "CreateCluster", CLUSTER, STEPS, on_failure="told")
+def test_a_job_can_be_failed_at_what_it_is_doing(world: World, fired: list[Any]) -> None:
+    job_id = start_job(world, "CreateCluster", CLUSTER, STEPS, on_failure="fired")
     world.advance(5)
     fail_running_step(world, job_id, "interrupted")
     world.advance_until_idle()
     assert phases(find_job(world, job_id))["CreateNetwork"] == "Failed"
-    assert told == [(5, {"job_id": job_id})]
+    assert fired == [(5, {"job_id": job_id})]
 
 
-def test_a_job_shows_when_it_last_moved(world: World) -> None:
+def test_a_job_shows_when_it_last_changed(world: World) -> None:
     job_id = start_job(world, "CreateCluster", CLUSTER, STEPS)
     world.advance(2 + 10 + 30 + 5)
     job = find_job(world, job_id)
@@ -219,40 +225,48 @@ def test_a_job_with_no_steps_or_an_unknown_failing_step_is_refused(world: World)
     assert not world.table("jobs")
 
 
-def test_a_field_moves_through_its_values_and_then_tells(world: World, told: list[Any]) -> None:
+def test_a_field_moves_through_its_values_and_then_fires_an_event(world: World, fired: list[Any]) -> None:
     row = world.table("things").setdefault("a", {"metadata": {"updateTimestamp": "2025-06-02T07:00:00Z"}})
-    move(world, "things", "a", "/status/phase", [(0, "Creating"), (10, "Available")], then="told", payload={"id": "a"})
+    move(
+        world,
+        "things",
+        "a",
+        "/status/phase",
+        [(0, "Creating"), (10, "Available")],
+        then="fired",
+        payload={"id": "a"},
+    )
     world.advance(5)
     assert row["status"]["phase"] == "Creating"
     world.advance(5)
     assert row["status"]["phase"] == "Available"
     assert row["metadata"]["updateTimestamp"] == "2025-06-02T08:00:10Z"
-    assert told == [(10, {"id": "a"})]
+    assert fired == [(10, {"id": "a"})]
 
 
-def test_a_later_move_replaces_an_earlier_one_of_the_same_field(world: World, told: list[Any]) -> None:
+def test_a_later_move_replaces_an_earlier_one_of_the_same_field(world: World, fired: list[Any]) -> None:
     row = world.table("things").setdefault("a", {})
-    move(world, "things", "a", "/phase", [(10, "Available")], then="told")
+    move(world, "things", "a", "/phase", [(10, "Available")], then="fired")
     move(world, "things", "a", "/phase", [(5, "Deleting")])
     world.advance_until_idle()
-    assert (row["phase"], told) == ("Deleting", [])
+    assert (row["phase"], fired) == ("Deleting", [])
 
 
-def test_a_move_ends_with_its_row_or_when_stopped(world: World, told: list[Any]) -> None:
+def test_a_move_ends_with_its_row_or_when_stopped(world: World, fired: list[Any]) -> None:
     things = world.table("things")
     things.update({"gone": {}, "stopped": {}})
     for key in ("gone", "stopped"):
-        move(world, "things", key, "/phase", [(10, "Available")], then="told")
+        move(world, "things", key, "/phase", [(10, "Available")], then="fired")
     del things["gone"]
     stop_moving(world, "things", "stopped", "/phase")
     world.advance_until_idle()
-    assert (things["stopped"].get("phase"), told) == (None, [])
+    assert (things["stopped"].get("phase"), fired) == (None, [])
 
 
 def test_a_second_handler_or_reaction_of_the_same_name_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_HANDLERS", {})
     monkeypatch.setattr(events, "_REACTIONS", {})
-    decorators: list[Callable[[Any], Any]] = [handles("list_charts"), reacts_to("told")]
+    decorators: list[Callable[[Any], Any]] = [handles("list_charts"), reacts_to("fired")]
     for decorate in decorators:
         decorate(phases)
         with pytest.raises(ValueError, match=r"already has a handler|registered twice"):
@@ -281,22 +295,22 @@ def test_the_seeded_account_is_the_same_in_every_run() -> None:
     assert seeded_world(seed=3).to_json() == seeded_world(seed=3).to_json()
 
 
-def test_a_kept_world_remembers_and_lives_on_between_runs(tmp_path: Path, told: list[Any]) -> None:
+def test_a_stored_world_keeps_its_state_and_goes_on_between_runs(tmp_path: Path, fired: list[Any]) -> None:
     path = tmp_path / "new folder" / "world.json"
     with kept_world(path) as world:
         world.table("things")["a"] = {"n": 1}
-        world.schedule(3600, "told")
+        world.schedule(3600, "fired")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     state = json.loads(path.read_text())
     state["saved_at"] = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
     path.write_text(json.dumps(state))
     with kept_world(path) as world:
         assert world.table("things") == {"a": {"n": 1}}
-        assert len(told) == 1
+        assert len(fired) == 1
     assert sorted(file.name for file in path.parent.iterdir()) == ["world.json", "world.json.lock"]
 
 
-def test_a_kept_world_is_saved_also_when_its_user_fails(tmp_path: Path) -> None:
+def test_a_stored_world_is_saved_also_when_its_user_fails(tmp_path: Path) -> None:
     path = tmp_path / "world.json"
 
     def run_and_fail() -> None:
@@ -326,7 +340,7 @@ def test_a_place_that_cannot_hold_the_state_is_named(tmp_path: Path) -> None:
         pytest.fail("a world was opened inside a file")
 
 
-def test_a_failed_save_leaves_the_old_state_and_no_debris(tmp_path: Path) -> None:
+def test_a_failed_save_leaves_the_old_state_and_no_other_file(tmp_path: Path) -> None:
     path = tmp_path / "world.json"
     with kept_world(path):
         pass

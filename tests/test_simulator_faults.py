@@ -1,4 +1,4 @@
-"""Trouble on purpose, in-process and over a socket; and the simulator as a server."""
+"""Fault injection, in-process and over a socket; and the simulator as a server."""
 
 import json
 import signal
@@ -48,7 +48,7 @@ async def tag(caller: Caller) -> httpx.Response:
     return await caller.send("POST", caller.project + TAGS, NEW_TAG)
 
 
-async def test_a_throttled_request_is_told_when_to_come_back_and_does_nothing(caller: Caller) -> None:
+async def test_a_throttled_request_does_nothing_and_says_when_to_try_again(caller: Caller) -> None:
     caller.app.state.faults.inject("throttle", "add_*", value=7)
     answer = await tag(caller)
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "7")
@@ -63,7 +63,7 @@ async def test_throttling_may_leave_the_time_open(caller: Caller) -> None:
     assert "Retry-After" not in (await caller.send("GET", CHARTS)).headers
 
 
-async def test_a_failing_service_answers_its_status_as_often_as_told(caller: Caller) -> None:
+async def test_a_failing_service_answers_its_status_as_often_as_configured(caller: Caller) -> None:
     caller.app.state.faults.inject("status", times=2, value=500)
     statuses = [(await tag(caller)).status_code for _ in range(3)]
     assert statuses == [500, 500, 204]

@@ -149,7 +149,7 @@ async def test_an_installation_that_cannot_work_is_refused_with_its_reason(
     assert len(cloud.world.table("releases")) == 4
 
 
-async def test_values_are_held_against_the_chart_s_own_schema(cloud: Tools) -> None:
+async def test_values_are_checked_by_the_chart_s_own_schema(cloud: Tools) -> None:
     install = {**INSTALL, "chart_id": PAYMENTS_API, "version": "1.9.0", "values": {"replicas": 0}}
     answer = await cloud("create_release", **install)
     assert refused(answer) == (400, "CCE.02400001")
@@ -231,7 +231,7 @@ async def test_a_rollback_brings_back_chart_and_values_as_a_new_revision(cloud: 
     assert (after["status"], after["status_description"]) == ("DEPLOYED", "Rollback to 1")
 
 
-async def test_a_rollback_to_a_revision_nobody_knows_is_refused(cloud: Tools) -> None:
+async def test_a_rollback_to_an_unknown_revision_is_refused(cloud: Tools) -> None:
     answer = await cloud("update_release", **{**ROLLBACK, "revision": 9})
     assert refused(answer) == (404, "CCE.02404001")
     without = {key: value for key, value in ROLLBACK.items() if key != "revision"}

@@ -1,4 +1,4 @@
-"""What the simulator does with the path, query, body and answer of a request that was let in."""
+"""What the simulator does with the path, query, body and answer of a request that was accepted."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
@@ -212,7 +212,7 @@ async def test_a_form_reaches_its_handler_parsed(caller: Caller, answering: Call
     assert seen == [{"parameters": {"override": True}, "content": b"\x00\xff\r\n", "filename": "web.tgz"}]
 
 
-async def test_an_answer_that_does_not_fit_the_spec_is_a_500_and_remembered(
+async def test_an_answer_that_does_not_fit_the_spec_is_a_500_and_recorded(
     caller: Caller, answering: Callable[[str, Any], None]
 ) -> None:
     answering("list_charts", [{"id": 7, "colour": "red"}])
@@ -236,7 +236,7 @@ async def test_a_lenient_simulator_sends_what_its_handler_answers(answering: Cal
         assert (await caller.send("GET", CHARTS)).json() == [{"colour": "red"}]
 
 
-async def test_a_handler_that_breaks_is_a_500_and_the_simulator_lives_on(
+async def test_a_handler_that_breaks_is_a_500_and_the_simulator_goes_on(
     caller: Caller, answering: Callable[[str, Any], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     answering("list_charts", KeyError("oops"))

@@ -97,7 +97,7 @@ def test_the_sdk_knows_how_things_go_wrong() -> None:
 
 
 @pytest.mark.parametrize(("how", "code"), [(signal.SIGINT, 0), (signal.SIGTERM, -signal.SIGTERM)])
-def test_the_command_serves_an_sdk_that_lives_in_its_environment(
+def test_the_command_serves_an_sdk_that_runs_in_its_environment(
     monkeypatch: pytest.MonkeyPatch, how: signal.Signals, code: int
 ) -> None:
     from huaweicloudsdkcce import v3
@@ -113,9 +113,9 @@ def test_the_command_serves_an_sdk_that_lives_in_its_environment(
         assert {each.metadata.name for each in listed} == set(constants.CLUSTER_NAMES.values())
         start = v3.CreateAutopilotClusterMasterSnapshotRequest(cluster_id=constants.TEAM_SANDBOX)
         client.create_autopilot_cluster_master_snapshot(start)
-        look = v3.ListAutopilotClusterMasterSnapshotTasksRequest(cluster_id=constants.TEAM_SANDBOX)
+        request = v3.ListAutopilotClusterMasterSnapshotTasksRequest(cluster_id=constants.TEAM_SANDBOX)
         deadline = monotonic() + LONGEST_SECONDS / 2
-        while client.list_autopilot_cluster_master_snapshot_tasks(look).items[0].status.phase != "Success":
+        while client.list_autopilot_cluster_master_snapshot_tasks(request).items[0].status.phase != "Success":
             assert monotonic() < deadline, "half a minute of the simulated account takes too long"
         client.close()
         client.get_http_client().executor.shutdown()
@@ -227,7 +227,7 @@ def test_a_taken_name_is_a_409_to_the_sdk(sdk: LiveSdk) -> None:
         ((constants.ACCESS_KEY, constants.SECRET_KEY, "0" * 32), 403, "APIGW.0302", "project"),
     ],
 )
-def test_who_may_not_enter_is_told_so_by_the_sdk(keys: tuple[str, ...], status: int, code: str, said: str) -> None:
+def test_a_refused_caller_gets_an_error_of_the_sdk(keys: tuple[str, ...], status: int, code: str, said: str) -> None:
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
 
     with live_sdk(credentials=BasicCredentials(*keys)) as sdk:
@@ -236,7 +236,7 @@ def test_who_may_not_enter_is_told_so_by_the_sdk(keys: tuple[str, ...], status: 
         assert said in error.error_msg
 
 
-def test_temporary_keys_are_as_good() -> None:
+def test_temporary_keys_are_accepted() -> None:
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
 
     keys = BasicCredentials(constants.TEMPORARY_ACCESS_KEY, constants.TEMPORARY_SECRET_KEY)
@@ -245,7 +245,7 @@ def test_temporary_keys_are_as_good() -> None:
         assert sdk.called == {"iam_list_projects", "list_clusters"}
 
 
-def test_a_project_that_cannot_be_looked_up_stops_the_sdk_at_its_start() -> None:
+def test_a_project_that_cannot_be_found_stops_the_sdk_at_its_start() -> None:
     from huaweicloudsdkcore.auth.credentials import BasicCredentials
     from huaweicloudsdkcore.exceptions.exceptions import SdkException
 
@@ -263,7 +263,7 @@ def test_a_project_that_cannot_be_looked_up_stops_the_sdk_at_its_start() -> None
         ("status:get_quotas:1:503", "ServerResponseException", 503),
     ],
 )
-def test_trouble_reaches_the_sdk_as_what_it_is(fault: str, kind: str, status: int) -> None:
+def test_an_injected_fault_reaches_the_sdk_unchanged(fault: str, kind: str, status: int) -> None:
     from huaweicloudsdkcore.exceptions import exceptions
 
     with live_sdk(simulate(faults=Faults.parse(fault))) as sdk:

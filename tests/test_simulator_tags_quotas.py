@@ -40,7 +40,7 @@ async def test_adding_tags_keeps_the_others_and_overwrites_equal_keys(cloud: Cal
         assert await tags_of(cloud) == {"cost center": "", "env": "test", "team": "search"}
 
 
-async def test_deleting_tags_does_not_mind_keys_that_are_not_there(cloud: Caller) -> None:
+async def test_deleting_tags_accepts_keys_that_are_not_there(cloud: Caller) -> None:
     for _ in range(2):
         answer = await tag(cloud, "delete", [{"key": "env"}, {"key": "never-there"}])
         assert (answer.status_code, answer.content) == (204, b"")

@@ -1,4 +1,4 @@
-"""Decides whether a request may enter: AK/SK signature, clock, security token, IAM token, project."""
+"""Decides whether a request is admitted: AK/SK signature, clock, security token, IAM token, project."""
 
 import hmac
 from collections.abc import Callable, Mapping, Sequence
@@ -58,12 +58,12 @@ class Received:
 
 
 def wall_clock() -> datetime:
-    """Tell the real time, which dates signatures and tokens even when the world runs faster."""
+    """Return the real time, which dates signatures and tokens even when the world runs faster."""
     return datetime.now(UTC)
 
 
 class Gate:
-    """Lets in who proves to be somebody, and says which project they act for."""
+    """Admits callers who prove their identity, and says which project they act for."""
 
     def __init__(self, world: World, accepted: Sequence[SimulatedCredentials], wall: WallClock) -> None:
         self._world = world

@@ -103,7 +103,7 @@ PRODUCTS: tuple[Product, ...] = (
             Release("1.28.6", "27|28|29|30", "2024-02-19", "Answers health checks while it reloads its configuration"),
             Release("1.29.4", "27|28|29|30|31", "2024-06-03", "Runs on v1.29, v1.30 and v1.31"),
             Release("1.30.6", "28|29|30|31|32", "2024-09-11", "Runs on v1.32 and uses less memory for its cache"),
-            Release("1.30.29", "28|29|30|31|32", "2025-03-04", "Mends security holes of the base image"),
+            Release("1.30.29", "28|29|30|31|32", "2025-03-04", "Fixes security holes of the base image"),
         ),
         components=(Component("coredns", 1000, 2048),),
         basic={"cluster_ip": "10.247.3.10", "image_version": "{version}"},
@@ -310,7 +310,7 @@ PRODUCTS: tuple[Product, ...] = (
         about_zh="监控数据可视化面板",
         releases=(
             Release("1.3.0", "27|28|29|30", "2024-05-06", "First version for Autopilot clusters"),
-            Release("1.3.4", "28|29|30|31|32", "2025-01-06", "Mends security holes of the base image"),
+            Release("1.3.4", "28|29|30|31|32", "2025-01-06", "Fixes security holes of the base image"),
         ),
         components=(Component("grafana", 500, 1024),),
         custom={

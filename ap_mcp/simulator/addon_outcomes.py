@@ -22,7 +22,7 @@ class Outcome:
 
 
 def outcome_of(action: Literal["install", "upgrade"], name: str, values: Mapping[str, Any]) -> Outcome:
-    """Say how an add-on ends up with these values."""
+    """Say in which state an add-on ends with these values."""
     reason = f"addon {action} failed"
     if message := _mistake(name, values):
         return Outcome(_FAILED[action], reason, message)

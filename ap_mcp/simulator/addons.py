@@ -26,7 +26,7 @@ ADDONS = "03"
 
 INSTALL_SECONDS, UPGRADE_SECONDS, ROLLBACK_SECONDS, DELETE_SECONDS = 25, 30, 20, 10
 STANDARD = ("coredns", "metrics-server")
-"""What every cluster gets without asking."""
+"""What every cluster gets by default."""
 
 SETTLED = ("running", "available", "abnormal", "upgradeFailed", "rollbackFailed")
 """States from which an add-on can be upgraded or rolled back."""
@@ -228,7 +228,7 @@ def _gone(world: World, addon_id: str) -> None:
 def _place(
     world: World, cluster: Row, name: str, version: str | None = None, values: Mapping[str, Any] | None = None
 ) -> None:
-    """Put an add-on into a cluster in the state that it would end up in."""
+    """Put an add-on into a cluster in the state in which it would end."""
     name, version = _installable(name, version, cluster["spec"]["version"])
     row = _new_row(world, cluster, name, version, values or {})
     outcome = outcome_of("install", name, row["spec"]["values"])
@@ -302,7 +302,7 @@ def _effective(cluster: Row, name: str, version: str, values: Mapping[str, Any])
 
 
 def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Row:
-    """Merge objects at every depth; anything else that is sent replaces what lies below."""
+    """Merge objects at every depth; anything else that is sent replaces the value it meets."""
     merged = dict(below)
     for key, value in above.items():
         lower = below.get(key)
@@ -315,8 +315,8 @@ def _laid_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> Row:
 
 def _settle_later(world: World, row: Row, seconds: float, outcome: Outcome, changes: Mapping[str, Any]) -> None:
     touch(world, row)
-    told = {"Reason": outcome.reason, "message": outcome.message, **changes}
-    payload = {"addon_id": row["metadata"]["uid"], "changes": told}
+    changed = {"Reason": outcome.reason, "message": outcome.message, **changes}
+    payload = {"addon_id": row["metadata"]["uid"], "changes": changed}
     status = [(seconds, outcome.status)]
     move(world, "addons", row["metadata"]["uid"], "/status/status", status, then="addon.settled", payload=payload)
 

@@ -50,7 +50,7 @@ class LoggedRequest:
 
 @dataclass(slots=True)
 class State:
-    """What tests and servers may look at while the application runs."""
+    """What tests and servers may read while the application runs."""
 
     world: World
     faults: Faults
@@ -111,7 +111,7 @@ class Simulator:
         await send({"type": "http.response.body", "body": body})
 
     def _date(self, sent: Sent) -> str:
-        """Date an answer: a good one by the account's clock, a refusal by the one that judges signatures."""
+        """Date an answer: a good one by the account's clock, a refusal by the one that checks signatures."""
         return format_datetime(self.state.world.now() if sent.status < 400 else self._wall(), usegmt=True)
 
     async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> tuple[Sent, str, Fault | None]:
@@ -260,7 +260,7 @@ def _check_request(
 
 
 def _service(operation: Operation) -> str:
-    """Return the two digits by which error codes tell the services apart."""
+    """Return the two digits by which error codes distinguish the services."""
     return {"charts": "02", "addons": "03"}.get(operation.subject, "01")
 
 

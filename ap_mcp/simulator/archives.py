@@ -116,7 +116,7 @@ def load_yaml(content: bytes, where: str) -> Any:
 
 
 def _refuse_deep(content: bytes, where: str) -> None:
-    """Look at the nesting before anything recurses into it: the fast loader would crash the process."""
+    """Check the nesting before anything recurses into it: the fast loader would crash the process."""
     depth = 0
     for event in yaml.parse(content, Loader=_Loader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -226,7 +226,7 @@ def _chart_yaml(files: Mapping[str, bytes]) -> dict[str, Any]:
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise BadArchive("Chart.yaml: name must be lower-case letters, digits and hyphens, 64 at most")
     if not isinstance(version, str) or not _VERSION.fullmatch(version):
-        raise BadArchive("Chart.yaml: version must be a text like '1.2.3'; put it in quotes if it looks like a number")
+        raise BadArchive("Chart.yaml: version must be a text like '1.2.3'; in quotes if it could be a number")
     return chart
 
 

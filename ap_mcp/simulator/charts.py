@@ -51,7 +51,7 @@ def get_chart(world: World, request: SimulatedRequest) -> Row:
 
 @handles("get_chart_values")
 def get_chart_values(world: World, request: SimulatedRequest) -> Answer:
-    """Answer the content of a chart's `values.yaml`, whose keys may look like anything."""
+    """Answer the content of a chart's `values.yaml`, whose keys may have any form."""
     return Answer({"values": find_chart(world, request.path["chart_id"])["_values"]}, verbatim=True)
 
 
@@ -64,7 +64,7 @@ def get_chart_quota(world: World, _request: SimulatedRequest) -> Row:
 
 @handles("download_chart")
 def download_chart(world: World, request: SimulatedRequest) -> Answer:
-    """Answer the very bytes that were uploaded."""
+    """Answer the same bytes that were uploaded."""
     row = find_chart(world, request.path["chart_id"])
     disposition = f'attachment; filename="{row["chart_url"]}"'
     return Answer(base64.b64decode(row["_archive"]), headers={"Content-Disposition": disposition}, media_type=FILE)
@@ -101,7 +101,7 @@ def update_chart(world: World, request: SimulatedRequest) -> Row:
 
 @handles("delete_chart")
 def delete_chart(world: World, request: SimulatedRequest) -> str:
-    """Forget a chart; releases made from it live on."""
+    """Delete a chart; releases made from it stay."""
     row = find_chart(world, request.path["chart_id"])
     del world.table("charts")[row["id"]]
     return "success"

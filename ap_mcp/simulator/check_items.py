@@ -1,4 +1,4 @@
-"""What a pre-upgrade check looks at, and what it finds in a cluster as it is now."""
+"""What a pre-upgrade check covers, and what it finds in a cluster as it is now."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

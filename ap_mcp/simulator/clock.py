@@ -5,25 +5,25 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 FIRST_MOMENT = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
-"""Where a manual clock starts: a quiet Monday morning, so that tests can write times down."""
+"""Where a manual clock starts: a Monday morning, so that tests can state times."""
 
 
 class Clock(Protocol):
-    """Anything that can tell the simulated time."""
+    """Anything that gives the simulated time."""
 
     def now(self) -> datetime:
-        """Tell the time, always aware of its zone and never going back."""
+        """Return the time, always with its zone and never earlier than before."""
         ...
 
 
 class ManualClock:
-    """A clock that moves only when told to."""
+    """A clock that moves only on request."""
 
     def __init__(self, start: datetime = FIRST_MOMENT) -> None:
         self._now = start
 
     def now(self) -> datetime:
-        """Tell the time it was last set to."""
+        """Return the time it was last set to."""
         return self._now
 
     def advance(self, seconds: float) -> None:
@@ -44,7 +44,7 @@ class ScaledClock:
         self._origin = time.monotonic()
 
     def now(self) -> datetime:
-        """Tell the scaled time."""
+        """Return the scaled time."""
         return self._start + timedelta(seconds=(time.monotonic() - self._origin) * self.speed)
 
 

@@ -47,7 +47,7 @@ class Network:
 
 @dataclass(frozen=True, slots=True)
 class Blueprint:
-    """What somebody decides about a cluster before it is built; `version` is the full one, with its patch."""
+    """What is decided about a cluster before it is built; `version` is the full one, with its patch."""
 
     name: str
     version: str
@@ -62,7 +62,7 @@ class Blueprint:
 
 
 def new_row(world: World, plan: Blueprint, *, uid: str = "", created: datetime | None = None) -> Row:
-    """Put a new cluster into the world, still in no phase at all, and return its row."""
+    """Put a new cluster into the world, still without a phase, and return its row."""
     uid = uid or world.new_id()
     born = world.timestamp(created)
     row: Row = {
@@ -91,7 +91,7 @@ def new_row(world: World, plan: Blueprint, *, uid: str = "", created: datetime |
 
 
 def set_version(row: Row, version: str, platform: str = "") -> None:
-    """Let a cluster have a version (`v1.31.6-r0`); what it was before is added to its history."""
+    """Set the version of a cluster (`v1.31.6-r0`); the one before is added to its history."""
     spec, before = row["spec"], row["_version"]
     history = [entry for entry in spec["extendParam"]["upgradefrom"].split(",") if entry]
     spec["extendParam"]["upgradefrom"] = ",".join([*history, before])

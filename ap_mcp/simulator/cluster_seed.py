@@ -30,7 +30,7 @@ NO_ADDRESS = f"subnet {FULL_SUBNET_ID} has no free IP address; add a larger subn
 
 @dataclass(frozen=True, slots=True)
 class Seed:
-    """A cluster of the account before anybody touches it."""
+    """A cluster of the account before any request."""
 
     uid: str
     version: str

@@ -36,8 +36,8 @@ __all__ = ["available_cluster", "cluster_access", "find_cluster", "seed_clusters
 
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MESSAGES = {
-    "CreateFailed": "The cluster could not be created. Look at its job, delete the cluster and create it again.",
-    "DeleteFailed": "The cluster could not be deleted. Look at its job, mend what is in the way and delete again.",
+    "CreateFailed": "The cluster could not be created. Read its job, delete the cluster and create it again.",
+    "DeleteFailed": "The cluster could not be deleted. Read its job, fix what prevents the deletion and delete again.",
 }
 
 

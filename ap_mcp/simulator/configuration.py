@@ -19,7 +19,7 @@ GATES = {
     "ImageCache": {"enabled": False, "reason": "not in this region"},
     "MaxReleaseHistory": 10,
 }
-"""Features of the region, with values of every type, for the service promises none."""
+"""Features of the region, with values of every type, as the service guarantees none."""
 
 
 @handles("get_log_config")

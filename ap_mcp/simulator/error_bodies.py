@@ -1,4 +1,4 @@
-"""The bodies of errors, in the shapes the gateway, IAM and the service really send."""
+"""The bodies of errors, in the forms that the gateway, IAM and the service send."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _OLDER_CODES = {400: "CCE_CM.0004", 404: "CCE_CM.0003"}
 
 
 class GatewayRefusal(Exception):
-    """The API gateway said no before any service saw the request."""
+    """The API gateway refused the request before any service received it."""
 
     def __init__(self, status: int, code: str, message: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(f"{status} {code}: {message}")
@@ -24,7 +24,7 @@ class GatewayRefusal(Exception):
 
 
 class IdentityRefusal(Exception):
-    """IAM said no."""
+    """IAM refused the request."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(f"{status}: {message}")

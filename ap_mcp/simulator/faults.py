@@ -1,4 +1,4 @@
-"""Trouble on purpose: which requests are throttled, delayed, broken, cut off or lose their answer."""
+"""Fault injection: which requests are throttled, delayed, broken, cut off or lose their answer."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ VARIABLE = "AP_MCP_SIMULATOR_FAULTS"
 Kind = Literal["throttle", "status", "html", "delay", "cut", "lost", "cut_json"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 EXECUTED: frozenset[Kind] = frozenset({"cut", "lost", "cut_json"})
-"""Faults that strike after the request was carried out, so that only its answer suffers."""
+"""Faults that affect only the answer: the request was carried out before."""
 
 _DEFAULT_VALUES: dict[Kind, float] = {"throttle": 1, "status": 503, "html": 502, "delay": 0.05}
 
@@ -87,7 +87,7 @@ class Faults:
             self._rules.clear()
 
     def strike(self, operation: str) -> tuple[Fault, ...]:
-        """Return what befalls a request now: every delay that matches, then at most one other fault."""
+        """Return what happens to a request now: every delay that matches, then at most one other fault."""
         with self._lock:
             matching = [rule for rule in self._rules if fnmatchcase(operation, rule.operation)]
             others = [rule for rule in matching if rule.kind != "delay"][:1]

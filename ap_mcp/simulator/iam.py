@@ -35,7 +35,7 @@ def seed_iam(world: World) -> None:
 
 
 def create_token(world: World, body: Any, now: datetime) -> Sent:
-    """Exchange a password for a token of one project, good for 24 hours of real time.
+    """Exchange a password for a token of one project, valid for 24 hours of real time.
 
     Raises:
         IdentityRefusal: 400 for a malformed request, 401 for a wrong name, password or project.

@@ -133,7 +133,7 @@ def move(
 
 
 def stop_moving(world: World, table: str, key: str, pointer: str) -> None:
-    """Forget what was still to happen to a field."""
+    """Cancel the changes of a field that are still to come."""
     world.table(table)[key].get("_moves", {}).pop(pointer, None)
 
 

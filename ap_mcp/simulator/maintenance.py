@@ -74,7 +74,7 @@ def delete_maintenance_window(world: World, request: SimulatedRequest) -> Row:
 
 @handles("list_upgrade_plans")
 def list_upgrade_plans(world: World, request: SimulatedRequest) -> Row:
-    """List the upgrades of a cluster that wait, run or have been made by the service."""
+    """List the upgrades of a cluster that wait, run or were made by the service."""
     cluster = find_cluster(world, request.path["cluster_id"])
     return {"kind": "List", "apiVersion": "v3", "items": list(_current(world, cluster))}
 

@@ -78,12 +78,12 @@ def list_prechecks(world: World, request: SimulatedRequest) -> Row:
 
 @handles("run_postcheck")
 def run_postcheck(world: World, request: SimulatedRequest) -> Row:
-    """Say at once whether a cluster is well after its last upgrade."""
+    """Say at once whether a cluster is healthy after its last upgrade."""
     cluster = find_cluster(world, request.path["cluster_id"])
     wanted = request.body["spec"]
     check_cluster_id(wanted, cluster)
     cluster_id = cluster["metadata"]["uid"]
-    phase = "Success" if _is_well(world, cluster, wanted) else "Failed"
+    phase = "Success" if _is_healthy(world, cluster, wanted) else "Failed"
     post_id = world.new_id()
     track(world, cluster_id, "PostCheck", post_id, phase)
     return {
@@ -169,7 +169,7 @@ def _step(world: World, check_id: str, group: int) -> None:
 
 
 def _examine(world: World, check: Row, group: int) -> None:
-    """Look at one group of items as the cluster is now."""
+    """Check one group of items as the cluster is now."""
     skips = Skips(check["spec"].get("skippedCheckItemList", []))
     cluster_id, target = check["_clusterID"], check["spec"]["targetVersion"]
     if GROUPS[group] == "nodeCheckStatus":
@@ -177,8 +177,8 @@ def _examine(world: World, check: Row, group: int) -> None:
         bad = any(failed(node["itemsStatus"]) for node in nodes)
         found = {"nodeStageStatus": nodes} if nodes else {}
     else:
-        look = cluster_results if GROUPS[group] == "clusterCheckStatus" else addon_results
-        items = look(world, cluster_id, target, skips)
+        results = cluster_results if GROUPS[group] == "clusterCheckStatus" else addon_results
+        items = results(world, cluster_id, target, skips)
         bad, found = failed(items), {"itemsStatus": items}
     check["status"][GROUPS[group]] = {"phase": "Failed" if bad else "Success", **found}
 
@@ -191,7 +191,7 @@ def _conclude(world: World, check: Row, ended: datetime) -> None:
         status["expireTimeStamp"] = world.timestamp(ended + LASTS)
 
 
-def _is_well(world: World, cluster: Row, wanted: Mapping[str, Any]) -> bool:
+def _is_healthy(world: World, cluster: Row, wanted: Mapping[str, Any]) -> bool:
     upgrades = of_cluster(world, UPGRADES, cluster["metadata"]["uid"])
     return (
         cluster["status"]["phase"] == "Available"

@@ -117,7 +117,7 @@ def update_release(world: World, request: SimulatedRequest) -> Row:
 
 @handles("delete_release")
 def delete_release(world: World, request: SimulatedRequest) -> str:
-    """Start to remove a release; once that is done nobody knows it any more."""
+    """Start to remove a release; once that is done it is not known any more."""
     row = _release(world, request)
     if row["status"] != "DELETING":
         _enter(world, row, "DELETING", "Deletion in progress")
@@ -227,7 +227,7 @@ def _installed(chart: Row, overrides: Mapping[str, Any]) -> Row:
 
 
 def merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """Lay values over a chart's defaults: maps merge, null removes, anything else replaces."""
+    """Merge values over a chart's defaults: maps merge, null removes, anything else replaces."""
     result = copy.deepcopy(dict(defaults))
     for key, value in overrides.items():
         base = result.get(key)
@@ -241,7 +241,7 @@ def merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
 
 
 def _verify(chart: Row, values: Mapping[str, Any]) -> None:
-    """Hold values against the chart's own schema, which may not fetch anything."""
+    """Check values by the chart's own schema, which may not fetch anything."""
     schema = chart["_schema"]
     if schema is None:
         return

@@ -1,4 +1,4 @@
-"""Makes the believable account that the simulator starts with, and keeps a world in a file between runs."""
+"""Makes the realistic account that the simulator starts with, and keeps a world in a file between runs."""
 
 import contextlib
 import json

@@ -24,7 +24,7 @@ def add_cluster_tags(world: World, request: SimulatedRequest) -> None:
 
 @handles("delete_cluster_tags")
 def delete_cluster_tags(world: World, request: SimulatedRequest) -> None:
-    """Remove tags; a key that is not there is as good as removed."""
+    """Remove tags; a key that is not there is no error."""
     row = find_cluster(world, request.path["cluster_id"])
     gone = {tag["key"] for tag in request.body["tags"]}
     _set_tags(world, row, {key: value for key, value in _tags(row).items() if key not in gone})
@@ -43,7 +43,7 @@ def _tags(row: Row) -> dict[str, str]:
 
 
 def _set_tags(world: World, row: Row, tags: dict[str, str]) -> None:
-    """Store tags in the order of their keys; none at all leaves no trace."""
+    """Store tags in the order of their keys; if there are none, store nothing."""
     row["spec"].pop("clusterTags", None)
     if tags:
         row["spec"]["clusterTags"] = [{"key": key, "value": tags[key]} for key in sorted(tags)]

@@ -12,7 +12,7 @@ from ap_mcp.simulator.world import Row, World
 
 NODES = {SHOP_PROD: ("shop", 6), PAYMENTS_PROD: ("payments", 4), CHECKOUT_STAGING: ("checkout", 3)}
 RISKY_NODES = 3
-"""How many of the old cluster's nodes have something to say about an upgrade."""
+"""How many of the old cluster's nodes have findings about an upgrade."""
 DEPRECATED = [
     {
         "url": "/apis/flowcontrol.apiserver.k8s.io/v1beta2/flowschemas",

@@ -243,7 +243,7 @@ def _move_addon(world: World, row: Row, addon: Mapping[str, Any]) -> None:
 
 @reacts_to("upgrade.given_up")
 def _give_up(world: World, task_id: str) -> None:
-    """Leave a failed upgrade behind: the cluster goes on with the version it had."""
+    """Leave a failed upgrade behind: the cluster keeps its version."""
     task = world.table(UPGRADES)[task_id]
     task["_givenUp"] = True
     cluster = world.table("clusters")[task["_clusterID"]]

@@ -1,4 +1,4 @@
-"""Holds requests and answers against the specs, strictly, and names every place that does not fit."""
+"""Compares requests and answers with the specs, strictly, and names every place that does not fit."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping

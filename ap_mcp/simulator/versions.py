@@ -24,7 +24,7 @@ def short(version: str) -> str:
 
 
 def resolve(version: str | None) -> str | None:
-    """Return the full version that a wish (`v1.31`, `v1.31.4-r0`, none at all) means; None if there is none."""
+    """Return the full version that a requested one (`v1.31`, `v1.31.4-r0`, or none) means; None if there is none."""
     if not version:
         return next(iter(NEWEST_PATCHES.values()))
     known = {*NEWEST_PATCHES.values(), *OLDER_PATCHES}

@@ -101,7 +101,7 @@ def track(
         world: where it happens.
         cluster_id: whose workflow it is.
         stage: which stage.
-        task_id: what runs in it; a task the workflow has not seen yet takes the place of an earlier one.
+        task_id: what runs in it; a task that is new to the workflow takes the place of an earlier one.
         status: of the task.
         target: version the task is about, given when it starts; another than the workflow's does not concern it.
         expires: when the result of a check ends to count.

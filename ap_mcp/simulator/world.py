@@ -47,7 +47,7 @@ class World:
         return self._tables.setdefault(name, {})
 
     def now(self) -> datetime:
-        """Tell the simulated time of the request or event that is being handled."""
+        """Return the simulated time of the request or event that is being handled."""
         return self._now
 
     def timestamp(self, moment: datetime | None = None) -> str:
@@ -59,7 +59,7 @@ class World:
         return short_timestamp(moment or self._now)
 
     def new_id(self) -> str:
-        """Make an id that looks like the vendor's: a version 1 UUID, the same in every run with the same seed."""
+        """Make an id in the vendor's form: a version 1 UUID, the same in every run with the same seed."""
         ticks = (self._now - _UUID_EPOCH) // timedelta(microseconds=1) * 10 + next(self._sequence)
         node = 0x0255AC100000 | self.random.getrandbits(16)
         fields = (

@@ -95,7 +95,7 @@ async def guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dic
     """Bring an account into a state in which every guarded call would go through.
 
     Returns:
-        The state, for `account`; and arguments by tool. The chart to upload lies below `tmp_path`.
+        The state, for `account`; and arguments by tool. The chart to upload is below `tmp_path`.
     """
     (tmp_path / CHART).write_bytes(build_chart("redis", _FILES))
     if not _made:
@@ -148,7 +148,7 @@ async def _prepare_upgrades(agent: Agent) -> None:
 
 
 class Person:
-    """Sits at the client: reads what a form says, and types what the form asks for, or something else."""
+    """Sits at the client: reads what a form says, and types what it asks for, or something else."""
 
     def __init__(self, action: Action = "accept", typed: str | None = None) -> None:
         self.action = action

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sdk_cases_upgrades import ADDONS, UPGRADES
-from sdk_oracle import CLUSTER, ODD, OTHER, VALUES, Case, form_file, packed, plain
+from sdk_oracle import CLUSTER, OTHER, RESERVED, VALUES, Case, form_file, packed, plain
 
 VPC, SUBNET = "2f1d6a0c-9b3e-4f57-8c41-6d0a9e7b5c10", "a041c2d8-75c6-4093-8b8b-46d293e76087"
 ENI, ENI2 = "4c8b7e92-1f60-4a3d-9b25-e07c3d81fa21", "c5d0f1a3-7e24-4b96-8d13-92ab60e47f58"
@@ -167,7 +167,12 @@ CLUSTERS = (
         lambda v3: v3.CreateAutopilotKubernetesClusterCertRequest(cluster_id=CLUSTER, body=v3.CertDuration(duration=7)),
     ),
     Case("get_job", "everything", {"job_id": OTHER}, lambda v3: v3.ShowAutopilotJobRequest(job_id=OTHER)),
-    Case("get_job", "an id made to hurt", {"job_id": ODD}, lambda v3: v3.ShowAutopilotJobRequest(job_id=ODD)),
+    Case(
+        "get_job",
+        "an id to be encoded",
+        {"job_id": RESERVED},
+        lambda v3: v3.ShowAutopilotJobRequest(job_id=RESERVED),
+    ),
     Case(
         "set_cluster_public_access",
         "unbind",
@@ -194,7 +199,7 @@ CLUSTERS = (
         lambda v3: v3.ShowAutopilotClusterEndpointsRequest(cluster_id=CLUSTER),
     ),
     plain("list_jobs", "ListAutopilotJobs"),
-    plain("get_job_record", "GetAutopilotOneJob", job_id=ODD),
+    plain("get_job_record", "GetAutopilotOneJob", job_id=RESERVED),
     plain("delete_job_record", "DeleteAutopilotJob", job_id=OTHER),
     Case(
         "get_log_config",
@@ -346,7 +351,7 @@ CHARTS = (
             ),
         ),
     ),
-    plain("get_release", "ShowAutopilotRelease", cluster_id=CLUSTER, namespace="default", name=ODD),
+    plain("get_release", "ShowAutopilotRelease", cluster_id=CLUSTER, namespace="default", name=RESERVED),
     Case(
         "update_release",
         "upgrade",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from sdk_oracle import CLUSTER, ODD, OTHER, VALUES, Case, plain
+from sdk_oracle import CLUSTER, OTHER, RESERVED, VALUES, Case, plain
 
 UPGRADE_INFO = {"get_upgrade_info": {"spec": {"versionInfo": {"release": "v1.28.6", "patch": "r0"}}}}
 ADDON = {
@@ -98,8 +98,8 @@ ADDONS = (
     Case(
         "list_addon_templates",
         "a name made to hurt",
-        {"template_name": ODD},
-        lambda v3: v3.ListAutopilotAddonTemplatesRequest(addon_template_name=ODD),
+        {"template_name": RESERVED},
+        lambda v3: v3.ListAutopilotAddonTemplatesRequest(addon_template_name=RESERVED),
     ),
     Case(
         "get_addon",

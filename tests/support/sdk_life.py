@@ -1,4 +1,4 @@
-"""The life of one cluster, told in chapters that each go on where the one before ended, all through the SDK."""
+"""The life cycle of one cluster in chapters, each of which continues the one before, all through the SDK."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -21,10 +21,10 @@ NAMESPACE, RELEASE = "visitors", "guestbook"
 
 @dataclass
 class Life:
-    """How far the story has come, and what its later chapters need to know."""
+    """How many chapters are done, and what later ones need to know."""
 
     sdk: LiveSdk
-    told: int = 0
+    done: int = 0
     broken: str = ""
     """The chapter that went wrong; nothing can follow it."""
     clusters_before: int = 0
@@ -34,13 +34,13 @@ class Life:
     chart_id: str = ""
 
     def reach(self, chapter: "Chapter") -> None:
-        """Tell the story up to and including a chapter, unless that was done before."""
-        while self.told <= CHAPTERS.index(chapter):
-            assert not self.broken, f"the story broke off: {self.broken}"
-            self.broken = CHAPTERS[self.told].__name__
-            CHAPTERS[self.told](self)
+        """Carry out all chapters up to and including one, unless that was done before."""
+        while self.done <= CHAPTERS.index(chapter):
+            assert not self.broken, f"a chapter failed: {self.broken}"
+            self.broken = CHAPTERS[self.done].__name__
+            CHAPTERS[self.done](self)
             self.broken = ""
-            self.told += 1
+            self.done += 1
 
     @property
     def models(self) -> Any:
@@ -50,15 +50,15 @@ class Life:
         """Call an operation on the cluster."""
         return self.sdk.call(operation, cluster_id=self.cluster_id, **parameters)
 
-    def watch(self, look: Callable[[], str], *, seconds: float) -> list[str]:
-        """Look, let time pass and look again until what is seen is final; return all that was seen, each once."""
-        seen = [look()]
+    def watch(self, read: Callable[[], str], *, seconds: float) -> list[str]:
+        """Read, let time pass and read again until the value is final; return all values, each once."""
+        values = [read()]
         for _ in range(60):
-            if seen[-1] in {"Success", "Failed", "Error"}:
+            if values[-1] in {"Success", "Failed", "Error"}:
                 break
             self.sdk.world.advance(seconds)
-            seen.append(look())
-        return list(dict.fromkeys(seen))
+            values.append(read())
+        return list(dict.fromkeys(values))
 
     def watch_job(self, job_id: str) -> list[str]:
         """Follow a job to its end."""

@@ -1,4 +1,4 @@
-"""The official SDK on a served simulator; every answer it gets is held against its own models."""
+"""The official SDK on a served simulator; every answer it gets is compared with its own models."""
 
 import json
 import re
@@ -25,7 +25,7 @@ NULLS = re.compile(r"\.(spec\.values|status\.(targetVersions|currentVersion\.sup
 class LiveSdk:
     """The SDK's client, called by the names of our operations.
 
-    The credentials are those of the account and know no project: that is looked up in IAM, unless others are given.
+    The credentials are those of the account and know no project: that is read from IAM, unless others are given.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class LiveSdk:
         return error
 
     def close(self) -> None:
-        """Let go of connections and threads."""
+        """Close connections and threads."""
         self.client.close()
         self.client.get_http_client().executor.shutdown()
 
@@ -110,7 +110,7 @@ def live_sdk(app: Simulator | None = None, **settings: Any) -> Iterator[LiveSdk]
     served = app or simulate()
     with running(served) as base_url, pytest.MonkeyPatch.context() as patch:
         patch.setenv("NO_PROXY", "127.0.0.1")
-        patch.setattr(Credentials, "_CACHE", {})  # projects that it looked up before
+        patch.setattr(Credentials, "_CACHE", {})  # projects that it found before
         # The kind of this answer is List, and the SDK's list types read a lone entry too.
         patch.setitem(ListAutopilotUpgradePlansResponse.openapi_types, "items", "list[UpgradePlan]")
         sdk = LiveSdk(served, base_url, **settings)

@@ -1,4 +1,4 @@
-"""Holds a raw answer against the model the official SDK has of it, and against what the SDK made of it."""
+"""Compares a raw answer with the model the official SDK has of it, and with what the SDK made of it."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -109,4 +109,4 @@ _FITS: dict[str, Callable[[Any], bool]] = {
     "date": _is_date,
     "object": lambda _: True,
 }
-"""Tells whether JSON is of one of the SDK's simple types."""
+"""Says whether JSON is of one of the SDK's simple types."""

@@ -17,7 +17,7 @@ PROJECT = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
 HOST = "cce.oracle.test"
 CLUSTER = "8b2c1d4e-5f60-4a7b-9c8d-0e1f2a3b4c5d"
 OTHER = "5d4c3b2a-1f0e-4d8c-8b7a-605f4e3d2c1b"
-ODD = "a b/../c%2f..;d?e#é~+&=\u4e2d\u0007"
+RESERVED = "a b/../c%2f..;d?e#é~+&=\u4e2d\u0007"
 VALUES: dict[str, Any] = {
     "replicas": 2,
     "ratio": 0.5,
@@ -118,7 +118,7 @@ class Sdk:
         return found
 
     def close(self) -> None:
-        """Release the SDK's threads."""
+        """End the SDK's threads."""
         self.client.close()
         self.client.get_http_client().executor.shutdown()
 
@@ -180,7 +180,7 @@ def differences(ours: Wire, theirs: Wire) -> dict[str, str]:
 
 
 def form_file(name: str, content: bytes) -> Any:
-    """Return a file for the SDK's multipart bodies; it takes only what behaves like a file opened for reading."""
+    """Return a file for the SDK's multipart bodies; it takes only a file opened for reading, or its like."""
     from huaweicloudsdkcore.http.formdata import FormFile
 
     class Archive(BytesIO):

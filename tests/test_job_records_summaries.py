@@ -77,7 +77,7 @@ def test_many_jobs_come_in_pages_and_none_is_lost(summed: Any) -> None:
 @pytest.mark.parametrize(
     ("body", "total"), [([], 0), ([None, "x", 7], 0), ([{}], 1), (record("a", "Success"), 1), ([{"status": "x"}], 1)]
 )
-def test_odd_lists_are_still_reported(summed: Any, body: Any, total: int) -> None:
+def test_malformed_lists_are_still_reported(summed: Any, body: Any, total: int) -> None:
     assert summed("list_jobs", body).total == total
 
 
@@ -96,5 +96,5 @@ def test_a_record_is_reported_as_get_job_reports_the_job(summed: Any) -> None:
 @pytest.mark.parametrize(
     "body", [{}, {"spec": None}, {"spec": 1, "status": []}, {"spec": {"subjobs": "x"}, "status": {}}]
 )
-def test_odd_records_are_still_reported(summed: Any, body: Any) -> None:
+def test_malformed_records_are_still_reported(summed: Any, body: Any) -> None:
     assert isinstance(summed("get_job_record", body), JobState)
