@@ -392,7 +392,7 @@ def test_an_operation_is_added_in_the_five_steps_told(tmp_path: Path, catalog: C
     assert len(examples) == 6
     for path, where, text in examples:
         insert(tmp_path, path, where, text)
-    pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--assert=plain"]
     told = ("specs check --write", "tools get_log_config", "docs --write")
     shown = run([sys.executable, "-c", ONE_AFTER_THE_OTHER, *told], tmp_path)
     assert f"{len(catalog) + 1} operations, nothing wrong" in shown
