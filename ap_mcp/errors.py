@@ -353,4 +353,5 @@ def may_have_happened(error: ApMcpError) -> bool:
     """Say whether a request that ended in an error may have had its effect all the same."""
     if isinstance(error, CloudUnreachable):
         return error.may_have_arrived
-    return isinstance(error, Unavailable | BadAnswer)
+    # A gateway in between may give up on a request that the service goes on with.
+    return isinstance(error, ServiceError) and (error.status < 400 or error.status == 408 or error.status >= 500)

@@ -88,7 +88,6 @@ class Plan:
     takes_token: bool = False
     token: str | None = field(default=None, repr=False)
 
-
     def __post_init__(self) -> None:
         if (self.draft is None) != (self.finish is None):
             raise TypeError(f"{self.subject.tool}: a plan that sends something says what came of it, and no other does")

@@ -26,7 +26,7 @@ PATHS = sorted(name for name, operation in load_catalog().items() if "{" in oper
 MOST_IN_A_PATH = 4
 """Values of a call that become parts of its path."""
 PROPERTY = settings(
-    max_examples=15,
+    max_examples=settings().max_examples // 4,
     deadline=None,
     suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
 )

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from approving import ALICE
-from consenting import Prepared, Scene, Scenes, addon_in, answer_to, checked_refusal, leg, question_of
+from consenting import Prepared, Scene, Scenes, addon_in, answer_to, checked_refusal, leg, question_of, text_in
 from guarded import CHART, Person
 from mcp_types import CallToolResult
 
@@ -268,8 +268,46 @@ async def test_a_rule_that_asks_about_a_read_holds_for_waiting_too(scene_for: Sc
     scene = scene_for("delete_cluster")
     async with scene.connect(policy_file=path) as agent:
         said = await agent.fail("wait_for", kind="cluster", id=TEAM_SANDBOX, wait_s=1)
-    assert "A rule of the operator wants a person asked before each read" in checked_refusal(said)
+    assert "A rule of the operator wants a person asked before get_cluster" in checked_refusal(said)
     assert scene.app.state.log == []
+
+
+async def test_a_rule_of_a_cluster_holds_for_waiting_too(scene_for: Scenes, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rules]]\ndecision = "deny"\ntools = ["wait_for"]\nclusters = ["team-*"]\n')
+    scene = scene_for("delete_cluster")
+    async with scene.connect(policy_file=path) as agent:
+        for named in (TEAM_SANDBOX, "team-sandbox"):
+            assert "wait_for on cluster" in await agent.fail("wait_for", kind="cluster", id=named, wait_s=0)
+        await agent.call("wait_for", kind="cluster", id=SEARCH_DEV, wait_s=0)
+
+
+async def test_a_question_of_one_tool_does_not_help_to_name_a_cluster_for_another(
+    scene_for: Scenes, tmp_path: Path
+) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rules]]\ndecision = "deny"\ntools = ["list_clusters"]\n')
+    scene = scene_for("delete_cluster", "auto")
+    async with scene.connect(Person()) as agent:
+        asked = await question_of(agent, scene)
+    async with scene.connect(Person(), policy_file=path) as agent:
+        tags = {"cluster_id": "team-sandbox", "tags": {"a": "b"}}
+        result = await leg(agent, scene, tool="add_cluster_tags", arguments=tags, **answer_to(asked))
+        assert "list_clusters is denied" in text_in(result)
+
+
+async def test_a_read_that_a_rule_asks_about_is_asked_about_and_then_made(scene_for: Scenes, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rules]]\ndecision = "ask"\ntools = ["get_*"]\n')
+    scene = scene_for("delete_cluster", "legacy")
+    person = Person()
+    async with scene.connect(person, policy_file=path) as agent:
+        await agent.call("get_cluster", cluster_id=TEAM_SANDBOX)
+        await agent.call("get_log_config", cluster_id=TEAM_SANDBOX)
+        assert len(person.read) == 2
+        person.action = "decline"
+        await agent.fail("get_cluster", cluster_id=TEAM_SANDBOX)
+        assert agent.sent == ["get_cluster", "get_log_config"]
 
 
 async def test_a_token_is_offered_only_by_tools_that_take_one(scene_for: Scenes, tmp_path: Path) -> None:

@@ -256,13 +256,18 @@ async def test_a_call_that_is_cancelled_under_way_is_recorded_as_of_unknown_outc
 
 
 @pytest.mark.parametrize(
-    ("fault", "result"), [("lost", "unknown"), ("cut", "unknown"), ("status", "failed"), ("html", "failed")]
+    ("fault", "value", "result"),
+    [
+        *(("lost", None, "unknown"), ("cut", None, "unknown"), ("cut_json", None, "unknown")),
+        *(("status", 503, "unknown"), ("html", 502, "unknown"), ("status", 500, "unknown")),
+        *(("status", 409, "failed"), ("html", 403, "failed")),
+    ],
 )
 async def test_what_became_of_a_call_is_recorded_as_far_as_it_is_known(
-    scene_for: Scenes, fault: Any, result: str
+    scene_for: Scenes, fault: Any, value: int | None, result: str
 ) -> None:
     scene = scene_for("rollback_addon")
-    scene.app.state.faults.inject(fault, scene.tool)
+    scene.app.state.faults.inject(fault, scene.tool, value=value)
     async with scene.connect(Person()) as agent:
         assert (await agent.run(scene.tool, scene.arguments)).is_error
     scene.sent.append(scene.tool)

@@ -1,5 +1,6 @@
 """The demo runs its story to the end, asks its person, leaves nothing behind, and fails when a step does."""
 
+import io
 import os
 import re
 import subprocess
@@ -7,7 +8,12 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
+import anyio
+import click
 import pytest
+from agent import connected
+from rich.console import Console
+from simulation import simulate
 
 from ap_mcp.cli import main
 
@@ -85,32 +91,34 @@ def test_a_blocked_upgrade_is_assessed_fixed_checked_again_agreed_to_and_waited_
         assert found, f"{each!r} is missing; before it: {before[-500:]}"
 
 
-def failing(home: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> str:
-    """Run the demo in this process, with what a test changed in it; return why it ended before its end."""
+def test_a_step_that_goes_wrong_ends_it_with_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
     for name in [name for name in os.environ if name.startswith(("AP_MCP_", "XDG_"))]:
         monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(DEMO, "VERSION", "v9.99")
     with pytest.raises(SystemExit) as ended:
         main(["demo"])
     assert ended.value.code == 1
     shown, why = capfd.readouterr()
     assert "Done" not in shown
-    return why
-
-
-def test_a_step_that_goes_wrong_ends_it_with_an_error(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(DEMO, "VERSION", "v9.99")
-    why = failing(tmp_path, monkeypatch, capfd)
     assert "create_cluster failed" in why
     assert "Traceback" not in why
 
 
-def test_a_person_who_declines_where_they_should_agree_ends_it_too(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(DEMO.Person, "agrees", property(lambda _: False, lambda *_: None), raising=False)
-    why = failing(tmp_path, monkeypatch, capfd)
-    assert "get_cluster_certificate failed:" in why
-    assert "The person who was asked said no." in why
+@pytest.mark.anyio
+async def test_a_person_who_declines_where_they_should_agree_is_such_a_step(tmp_path: Path) -> None:
+    app = simulate()
+
+    async def sleep(seconds: float) -> None:
+        app.state.world.advance(seconds * DEMO.SPEED)
+        await anyio.lowlevel.checkpoint()
+
+    clock = {"sleep": sleep, "now": lambda: app.state.world.now().timestamp() / DEMO.SPEED}
+    console = Console(file=io.StringIO())
+    person = DEMO.Person(console, agrees=False)
+    async with connected(tmp_path, app=app, person=person, clock=clock, unasked=False) as agent:
+        with pytest.raises(click.ClickException, match=r"get_cluster_certificate failed:\n.*who was asked said no\."):
+            await DEMO.Story(agent.client, console, tmp_path, person).tell()
+    assert person.asked == 1

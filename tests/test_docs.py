@@ -412,7 +412,7 @@ def test_an_operation_is_added_in_the_five_steps(tmp_path: Path, catalog: Catalo
     assert len(examples) == 8
     for path, where, text in examples:
         insert(tmp_path, path, where, text)
-    pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider"]
+    pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--assert=plain"]
     steps = ("specs check --write", "tools update_log_config", "docs --write")
     shown = run([sys.executable, "-c", ONE_AFTER_THE_OTHER, *steps], tmp_path)
     assert f"{len(catalog) + 1} operations, nothing wrong" in shown

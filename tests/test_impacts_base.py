@@ -362,7 +362,7 @@ async def test_the_generic_impact_of_a_part_checks_whose_it_is() -> None:
         case.read,
         lambda: NOW,
     )
-    assert (await build_impact(renamed)).name == "payments"
+    assert (await build_impact(renamed)).name == PAYMENTS_PROD  # a read that a rule asks about: nothing is read first
     with pytest.raises(CallRefused, match=f"belongs to cluster {SHOP_PROD}"):
         await generic(Case(cancelling, renamed.arguments, "disrupt", case.read, lambda: NOW))
     workflow["spec"] = {"clusterID": PAYMENTS_PROD}

@@ -12,7 +12,7 @@ from agent import Agent, connected
 from guarded import Person
 
 from ap_mcp.binding import bind
-from ap_mcp.errors import CallRefused, ConfirmationRequired, InvalidArguments, PartlyDone, Problem
+from ap_mcp.errors import AuditFailed, CallRefused, ConfirmationRequired, InvalidArguments, PartlyDone, Problem
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.subject import Subject
 from ap_mcp.plans import Draft, Plan, ToolContext
@@ -119,14 +119,45 @@ async def test_writes_stop_at_the_first_failure_and_say_what_was_done(tmp_path: 
     assert [line["result"] for line in lines(tmp_path) if line["event"] == "finished"] == ["succeeded", "failed"]
 
 
-async def failing_at_second(agent: Agent, ids: list[str]) -> None:
+async def test_a_write_of_unknown_outcome_is_not_called_undone(tmp_path: Path) -> None:
+    async with connected(tmp_path) as agent:
+        add(agent, TagAll())
+        with pytest.raises(PartlyDone) as caught:
+            await failing_at_second(agent, IDS, "lost", None)
+        said = caught.value.render()
+        assert "\n- may be done, read it before you repeat it: tag team-sandbox\n- not done: tag shop-prod" in said
+    assert [line["result"] for line in lines(tmp_path) if line["event"] == "finished"] == ["succeeded", "unknown"]
+
+
+async def test_what_could_not_be_recorded_of_earlier_writes_is_said_with_a_later_failure(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with connected(tmp_path) as agent:
+        add(agent, TagAll())
+        log, count = agent.autopilot.audit, 0
+        finished = type(log).finished
+
+        def failing(self: Any, number: int, outcome: Any) -> None:
+            nonlocal count
+            count += 1
+            if count == 1:
+                raise AuditFailed("The audit log cannot be written.")
+            finished(self, number, outcome)
+
+        monkeypatch.setattr(type(log), "finished", failing)
+        with pytest.raises(PartlyDone) as caught:
+            await failing_at_second(agent, IDS)
+        assert "\nWarning: The audit log cannot be written." in caught.value.render()
+
+
+async def failing_at_second(agent: Agent, ids: list[str], fault: Any = "html", value: int | None = 403) -> None:
     original, count = agent.autopilot.gateway.send, 0
 
     async def send(call: Any, permit: Any = None) -> Any:
         nonlocal count
         count += call.operation_id == "add_cluster_tags"
         if count == 2 and call.operation_id == "add_cluster_tags":
-            agent.app.state.faults.inject("html", "add_cluster_tags", value=403)
+            agent.app.state.faults.inject(fault, "add_cluster_tags", times=None, value=value)
         return await original(call, permit)
 
     agent.autopilot.gateway.send = send  # type: ignore[method-assign]
@@ -209,6 +240,12 @@ async def test_a_tool_of_several_reads_needs_a_function_and_nothing_else(tmp_pat
         add(agent, tool)
         with pytest.raises(CallRefused, match="list_releases is denied"):
             await agent.autopilot.call("count_things", {CLUSTER: SEARCH_DEV})
+    path.write_text('[[rules]]\ndecision = "deny"\ntools = ["count_*"]\nclusters = ["search-*"]\n')
+    async with connected(tmp_path, policy_file=path) as agent:
+        add(agent, tool)
+        with pytest.raises(CallRefused, match='count_things on cluster "search-dev" is denied'):
+            await agent.autopilot.call("count_things", {CLUSTER: "search-dev"})
+        await agent.autopilot.call("count_things", {CLUSTER: "shop-prod"})
     path.write_text('[[rules]]\ndecision = "ask"\ntools = ["count_*"]\n')
     async with connected(tmp_path, policy_file=path, unasked=False) as agent:
         add(agent, tool)

@@ -8,6 +8,8 @@ import pytest
 from ap_mcp.errors import SettingsError
 from ap_mcp.guard.policy import Policy, Rule
 from ap_mcp.guard.policy_file import doubts, load_policy, parse_rules
+from ap_mcp.specs import Catalog
+from ap_mcp.toolbox import known_to_rules
 
 
 @dataclass(frozen=True)
@@ -244,3 +246,12 @@ def test_a_rule_that_cannot_matter_or_lets_much_go_is_doubted(doubted: Rule, say
 )
 def test_a_sound_rule_is_not_doubted(sound: Rule) -> None:
     assert doubts(Policy(rules=(sound,))) == ()
+
+
+def test_rules_may_name_any_tool_and_are_doubted_by_what_calls_of_it_can_be(catalog: Catalog) -> None:
+    known = known_to_rules(catalog)
+    for tool in ("wait_for", "assess_upgrade", "wait_*", "delete_cluster"):
+        rules = parse_rules(f'[[rules]]\ndecision = "deny"\ntools = ["{tool}"]\n', "p", known)
+        assert doubts(Policy(rules=rules), known) == ()
+    with pytest.raises(SettingsError, match="did you mean wait_for"):
+        parse_rules('[[rules]]\ndecision = "deny"\ntools = ["wait_fro"]\n', "p", known)

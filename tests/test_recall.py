@@ -21,7 +21,9 @@ from ap_mcp.vendor import text
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 CLUSTER = {"cluster_id": "5a9f2b1e-3c1d-11ef-8a6b-0255ac100b01"}
 
-examples = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+examples = settings(
+    max_examples=settings().max_examples // 3, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 names = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=30)
 reasons = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
 lines = st.text("abcdefghij klmnopqrstuvwxyzäöü中文.,:;()'\"=\\", max_size=120)

@@ -159,24 +159,23 @@ async def a_person_says_no(connected: Client, person: Person) -> None:
     assert shown.structured_content["phase"] == "Available"
 
 
-async def test_flags_reach_the_server_and_a_client_that_cannot_ask_reads_how_a_person_approves(tmp_path: Path) -> None:
-    async with client(tmp_path, "auto", "--confirm", "human", "--toolsets", "clusters") as connected:
-        assert "get_quotas" not in {tool.name for tool in (await connected.list_tools()).tools}
-        refused = await connected.call_tool("delete_cluster", {"cluster_id": TEAM_SANDBOX})
-        assert refused.is_error
-        assert text_of(refused).startswith("approval_required: nothing was sent.")
-
-
 async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_with_its_client(tmp_path: Path) -> None:
-    async with process(tmp_path, *SIMULATED) as started:
+    async with process(tmp_path, *SIMULATED, "--toolsets", "clusters,charts") as started:
         pipe = Pipe(started)
         assert (await pipe.ask(1, "initialize", HELLO))["result"]["serverInfo"]["name"] == "ap-mcp"
         await pipe.say('{"jsonrpc":"2.0","method":"notifications/initialized"}')
         for garbage in ("no json", '{"half":', "[]", '{"jsonrpc":"2.0"}', "[" * 5000, '"\\ud800"', "NaN", ""):
             await pipe.say(garbage)
-        for number, tool in enumerate(("list_charts", "no_such_tool", "get_upgrade_feature_gates"), start=2):
+        offered = {tool["name"] for tool in (await pipe.ask(2, "tools/list", {}))["result"]["tools"]}
+        assert {"list_charts", "delete_cluster"} < offered
+        assert "get_quotas" not in offered
+        for number, tool in enumerate(("list_charts", "no_such_tool", "list_clusters"), start=3):
             answer = await pipe.ask(number, "tools/call", {"name": tool, "arguments": {}})
             assert answer["result"].get("isError", False) == (tool == "no_such_tool")
+        wanted = {"name": "delete_cluster", "arguments": {"cluster_id": TEAM_SANDBOX}}
+        refused = (await pipe.ask(8, "tools/call", wanted))["result"]
+        assert refused["isError"]
+        assert refused["content"][0]["text"].startswith("approval_required: nothing was sent.")
         assert (await pipe.ask(9, "no/such/method", {}))["error"]["code"] == -32601
         await pipe.stdin.aclose()
         for line in (await pipe.rest()).splitlines():

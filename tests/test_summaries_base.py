@@ -411,7 +411,7 @@ def sampled(schema: Schema, operation: Operation, draw: st.DrawFn, depth: int = 
     return draw(st.sampled_from([*examples, "text", "v1.31", "2024-06-04 12:49:28 +0000 UTC", "{}", '{"a": 1}']))
 
 
-DRAWN = 8
+DRAWN = settings().max_examples // 5
 """Answers that are drawn for each operation."""
 
 

@@ -19,6 +19,9 @@ from ap_mcp.binding import HttpCall, bind
 from ap_mcp.cloud.auth import SIGN_IN_REQUESTS, sign_in_permit
 from ap_mcp.errors import NotPermitted, ReadOnly
 from ap_mcp.gateway import Gateway
+from ap_mcp.guard.callers import Caller
+from ap_mcp.guard.guarding import Cleared
+from ap_mcp.guard.policy import Policy
 from ap_mcp.permits import Permit, digest_of
 from ap_mcp.server import Autopilot
 from ap_mcp.simulator.access import SIMULATED_CREDENTIALS
@@ -96,6 +99,8 @@ FORGERIES = [
     replace(DELETION, operation_id="get_cluster", method="GET", path=f"{DELETION.path}/clustercert"),
     replace(DELETION, operation_id="get_cluster", path=DELETION.path),
     replace(DELETION, operation_id="sign_in"),
+    replace(requested("get_cluster", cluster_id=TEAM_SANDBOX), headers={"X-HTTP-Method-Override": "DELETE"}),
+    replace(requested("get_cluster", cluster_id=TEAM_SANDBOX), body=b"{}"),
     replace(DELETION, operation_id="format_cloud", method="GET"),
 ]
 
@@ -117,7 +122,9 @@ async def test_a_permit_lets_out_one_request_once() -> None:
         for wrong in (
             Permit("call", digest_of(requested("delete_cluster", cluster_id=SEARCH_DEV))),
             Permit("call", digest_of(replace(DELETION, query=(("delete_obs", "true"),)))),
+            Permit("call", digest_of(replace(DELETION, idempotent=not DELETION.idempotent))),
             Permit("sign_in", digest_of(DELETION)),
+            Permit("dry_run", digest_of(DELETION)),
         ):
             with pytest.raises(NotPermitted):
                 await autopilot.gateway.send(DELETION, wrong)
@@ -126,6 +133,24 @@ async def test_a_permit_lets_out_one_request_once() -> None:
         with pytest.raises(NotPermitted, match="used before"):
             await autopilot.gateway.send(DELETION, permit)
     assert [each.operation for each in app.state.log] == ["delete_cluster"]
+
+
+def test_a_permit_of_a_dry_run_is_for_requests_that_say_so() -> None:
+    trial = replace(DELETION, query=(("dryRun", "All"),))
+    Permit("dry_run", digest_of(trial)).spend(trial, "dry_run")
+    with pytest.raises(NotPermitted, match="dry run"):
+        Permit("dry_run", digest_of(DELETION)).spend(DELETION, "dry_run")
+
+
+@pytest.mark.anyio
+async def test_the_guard_of_a_principal_that_only_reads_makes_no_permit(tmp_path: Path) -> None:
+    async with autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl") as autopilot:
+        reading = replace(autopilot.view().guard, policy=Policy(read_only=True))
+        cleared = Cleared("delete_cluster", {}, "destroy", (DELETION,))
+        with pytest.raises(ReadOnly):
+            async with reading.sending(cleared, DELETION, Caller("reader")):
+                raise AssertionError("a permit was made")
+    assert not (tmp_path / "audit.jsonl").exists()
 
 
 @pytest.mark.anyio

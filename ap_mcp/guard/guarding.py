@@ -17,7 +17,7 @@ from ap_mcp.guard.subject import Subject
 from ap_mcp.permits import Permit, digest_of
 
 if TYPE_CHECKING:
-    from ap_mcp.guard.audit import AuditLog, Outcome
+    from ap_mcp.guard.audit import AuditLog, Ending, Outcome
     from ap_mcp.guard.consent import Confirmer, Consent, Mode, ReadAgain, Request
 
 DENY = "deny"
@@ -106,7 +106,7 @@ class Guard:
         return decision
 
     def cluster_asked_about(self, caller: Caller, tool: str) -> str | None:
-        """Return the id of the cluster of a question about a tool that comes back with its answer; None if none does."""
+        """Return the id of the cluster that a returning question of a tool was about; None if none returns."""
         return self.confirmer().cluster_asked_about(caller, tool) if caller.state is not None else None
 
     async def consent(
@@ -190,6 +190,5 @@ def cleared_by(consent: "Consent") -> Cleared:
 
 def _ending(error: ApMcpError) -> "Outcome":
     """Say whether a request that ended in an error may have taken effect."""
-    return guard.Outcome(
-        "unknown" if may_have_happened(error) else "failed", getattr(error, "request_id", ""), error.render()
-    )
+    ending: Ending = "unknown" if may_have_happened(error) else "failed"
+    return guard.Outcome(ending, getattr(error, "request_id", ""), error.render())

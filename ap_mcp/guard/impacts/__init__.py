@@ -42,7 +42,7 @@ async def build_impact(case: Case) -> Impact:
         CallRefused: no person needs to be asked: it would fail, or breaks a rule.
         ServiceError: the target itself could not be read; likewise `CloudUnreachable`.
     """
-    if case.operation.worst_effect == "read":
+    if case.effect == "read":
         return await reading(case)
     builder = builders().get(case.operation.id)
     return await (generic(case) if builder is None else builder(case))

@@ -1,4 +1,4 @@
-"""The impact of a read that a rule wants a person asked about: nothing is read for it, or the question would answer it."""
+"""The impact of a read that a rule wants a person asked about; nothing is read for it, or that would be the answer."""
 
 from ap_mcp.guard.impacts.base import CLUSTER, Case, Impact, ImpactDraft
 from ap_mcp.guard.impacts.before_after import pieces
