@@ -5,12 +5,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
+from ap_mcp.arguments import check_against
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApMcpError, InvalidArguments, Problem
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.subject import Subject
 from ap_mcp.masking import contains_placeholder
-from ap_mcp.specs import Effect
+from ap_mcp.specs import CLUSTER, Effect
 from ap_mcp.summaries import Result
 
 if TYPE_CHECKING:
@@ -170,6 +171,62 @@ class Tool(Protocol):
         Raises:
             CallRefused: a name fits nothing, a file cannot be read, and the like.
         """
+
+
+@dataclass(frozen=True)
+class ReadTool:
+    """A tool that makes several reads and gives one answer; `wait_for` and `assess_upgrade` are such tools.
+
+    Attributes:
+        toolsets: the toolsets that hold it; `essential` is one.
+        needs: operations that must be offered for it to be.
+        run: `await run(arguments, context)` reads with `context.reads` and returns the result.
+        in_path: arguments that become a part of a path.
+        cluster_of: returns the cluster that a call is about, so that rules about clusters apply; None if none.
+        misfits: finds what is wrong with arguments although it fits the schema.
+    """
+
+    name: str
+    title: str
+    description: str
+    toolsets: frozenset[str]
+    input_schema: dict[str, Any]
+    result: type[Result]
+    run: Callable[[Mapping[str, Any], ToolContext], Awaitable[Result]]
+    needs: frozenset[str] = frozenset()
+    in_path: Sequence[str] = ()
+    cluster_of: Callable[[Mapping[str, Any]], Any] = lambda given: given.get(CLUSTER)
+    misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda _: ()
+    effect: Effect = "read"
+    idempotent: bool = True
+
+    def check(self, arguments: Mapping[str, Any]) -> None:
+        """Check the arguments of a call.
+
+        Raises:
+            InvalidArguments: with every problem found.
+        """
+        more = self.misfits(arguments)
+        check_against(self.name, self.input_schema, arguments, in_path=self.in_path, more=more)
+        refuse_placeholders(arguments)
+
+    def subject(self, arguments: Mapping[str, Any]) -> Subject:
+        """Return a call as rules see it: a read; what it reads is decided about read by read as well."""
+        on_cluster = self.cluster_of(arguments) is not None
+        return Subject(self.name, frozenset({self.effect}), self.effect, on_cluster=on_cluster)
+
+    def tries(self, _: Mapping[str, Any]) -> bool:
+        """Say whether a call only asks what would happen: a read never does."""
+        return False
+
+    async def plan(self, arguments: Mapping[str, Any], context: ToolContext) -> Plan:
+        """Return a plan that only reads."""
+
+        async def answer() -> Result:
+            return await self.run(arguments, context)
+
+        about = {**arguments, CLUSTER: self.cluster_of(arguments)}
+        return Plan(self.subject(arguments), about, answer=answer)
 
 
 def refuse_placeholders(arguments: Mapping[str, Any]) -> None:

@@ -1,16 +1,15 @@
 """Tools that are no operation: several reads made into one answer, each of which the policy must let pass."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from ap_mcp import wait
-from ap_mcp.arguments import check_against, check_arguments
+from ap_mcp.arguments import check_arguments
 from ap_mcp.assessment import reads as assess
-from ap_mcp.errors import CallRefused, ClusterNotFound, Problem
-from ap_mcp.guard.subject import Subject
-from ap_mcp.plans import Plan, ToolContext, refuse_placeholders
-from ap_mcp.specs import CLUSTER, Catalog, Effect, Operation
+from ap_mcp.errors import CallRefused, ClusterNotFound
+from ap_mcp.plans import ReadTool, ToolContext
+from ap_mcp.specs import CLUSTER, Catalog, Operation
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.wait import WAIT_FOR
 
@@ -20,59 +19,6 @@ if TYPE_CHECKING:
 
 CLUSTER_KIND = "cluster"
 """The kind of thing whose id, for wait_for, is that of a cluster."""
-
-
-@dataclass(frozen=True)
-class ReadTool:
-    """A tool that makes several reads and gives one answer; `wait_for` and `assess_upgrade` are such tools.
-
-    Attributes:
-        run: `await run(arguments, context)` reads with `context.reads` and returns the result.
-        in_path: arguments that become a part of a path.
-        cluster_of: returns the cluster that a call is about, so that rules about clusters apply; None if none.
-        misfits: finds what is wrong with arguments although it fits the schema.
-    """
-
-    name: str
-    title: str
-    description: str
-    toolsets: frozenset[str]
-    input_schema: dict[str, Any]
-    result: type[Result]
-    run: Callable[[Mapping[str, Any], ToolContext], Awaitable[Result]]
-    in_path: Sequence[str] = ()
-    cluster_of: Callable[[Mapping[str, Any]], Any] = lambda given: given.get(CLUSTER)
-    misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda _: ()
-    effect: Effect = "read"
-    idempotent: bool = True
-
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Check the arguments of a call.
-
-        Raises:
-            InvalidArguments: with every problem found.
-        """
-        more = self.misfits(arguments)
-        check_against(self.name, self.input_schema, arguments, in_path=self.in_path, more=more)
-        refuse_placeholders(arguments)
-
-    def subject(self, arguments: Mapping[str, Any]) -> Subject:
-        """Return a call as rules see it: a read; what it reads is decided about read by read as well."""
-        on_cluster = self.cluster_of(arguments) is not None
-        return Subject(self.name, frozenset({self.effect}), self.effect, on_cluster=on_cluster)
-
-    def tries(self, _: Mapping[str, Any]) -> bool:
-        """Say whether a call only asks what would happen: a read never does."""
-        return False
-
-    async def plan(self, arguments: Mapping[str, Any], context: ToolContext) -> Plan:
-        """Return a plan that only reads."""
-
-        async def answer() -> Result:
-            return await self.run(arguments, context)
-
-        about = {**arguments, CLUSTER: self.cluster_of(arguments)}
-        return Plan(self.subject(arguments), about, answer=answer)
 
 
 @dataclass(frozen=True)
@@ -101,12 +47,14 @@ def offered(operations: Mapping[str, Operation], catalog: Catalog, clocks: Clock
         catalog: all operations.
         clocks: how time passes.
     """
-    found = []
-    if waitables := wait.waitables(operations.values(), catalog):
-        found.append(_wait_tool(waitables, clocks))
-    if operations.keys() >= assess.NEEDS:
-        found.append(_assess_tool(operations))
-    return found
+    waitables = wait.waitables(operations.values(), catalog)
+    waiting = [_wait_tool(waitables, clocks)] if waitables else []
+    return [*waiting, *(tool for tool in read_tools(catalog) if operations.keys() >= tool.needs)]
+
+
+def read_tools(catalog: Catalog) -> tuple[ReadTool, ...]:
+    """Return the read tools that are the same wherever they are offered."""
+    return (assess_tool(catalog),)
 
 
 def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTool:
@@ -131,7 +79,7 @@ def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTo
         name=WAIT_FOR,
         title=wait.TITLE,
         description=wait.DESCRIPTION,
-        toolsets=frozenset({"every one with something to wait for"}),
+        toolsets=frozenset({"essential", *(each.read.subject for each in waitables.values())}),
         input_schema=wait.wait_schema(waitables),
         result=wait.Waited,
         run=run,
@@ -141,16 +89,16 @@ def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTo
     )
 
 
-def _assess_tool(operations: Mapping[str, Operation]) -> ReadTool:
+def assess_tool(catalog: Catalog) -> ReadTool:
     """Return `assess_upgrade`: all that a person would read before an upgrade."""
 
     async def run(arguments: Mapping[str, Any], context: ToolContext) -> Result:
         reads = context.reads
 
         async def forbidden(tool: str, given: Mapping[str, Any]) -> str:
-            return await reads.refusal(reads.catalog[tool], given)
+            return await reads.refusal(catalog[tool], given)
 
-        absent = frozenset(reads.catalog) - operations.keys()
+        absent = frozenset(catalog) - context.finishing.operations.keys()
         wanted = await reads.resolve(arguments)
         found = await assess.assess(wanted, reads.read, reads.now, forbidden=forbidden, absent=absent)
         return context.finishing.advised(found)
@@ -160,9 +108,10 @@ def _assess_tool(operations: Mapping[str, Operation]) -> ReadTool:
         title=assess.TITLE,
         description=assess.DESCRIPTION,
         toolsets=frozenset({"upgrades", "essential"}),
-        input_schema=assess.input_schema(operations),
+        input_schema=assess.input_schema(catalog),
         result=assess.Assessment,
         run=run,
+        needs=assess.NEEDS,
         in_path=(CLUSTER,),
     )
 

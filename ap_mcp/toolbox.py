@@ -103,7 +103,9 @@ def toolbox(
     """
     operations = {operation.id: operation for operation in select(catalog, toolsets, read_only=read_only)}
     tools: list[Tool] = [OperationTool(operation, catalog, confirm) for operation in operations.values()]
-    tools += offered(operations, catalog, clocks or Clocks.stopped(catalog))
+    wanted = frozenset(toolsets)
+    reading = offered(operations, catalog, clocks or Clocks.stopped(catalog))
+    tools += [tool for tool in reading if ALL in wanted or tool.toolsets & wanted]
     return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only)
 
 

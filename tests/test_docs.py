@@ -1,5 +1,6 @@
 """The documents are true: what a program can check in them is checked, and what can be run is run."""
 
+import importlib
 import json
 import os
 import re
@@ -21,7 +22,7 @@ from agent import connected
 from deciding import decide
 from test_layers import MAY_IMPORT
 
-from ap_mcp import __version__
+from ap_mcp import __version__, read_tools
 from ap_mcp.cli import main
 from ap_mcp.cli.docs import filled
 from ap_mcp.credentials import find_credentials
@@ -32,7 +33,7 @@ from ap_mcp.guard.policy import Policy, Refuse
 from ap_mcp.guard.policy_file import parse_rules
 from ap_mcp.settings import _NOT_FIELDS, Confirm, Settings
 from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
-from ap_mcp.specs import EFFECTS, GUARDED, Catalog
+from ap_mcp.specs import EFFECTS, GUARDED, Catalog, load_catalog
 from ap_mcp.toolbox import PRESET, toolbox
 
 ROOT = Path(__file__).parents[1]
@@ -370,18 +371,29 @@ def test_code_shown_as_an_example_stands_in_the_tree(path: str, text: str) -> No
 
 
 @pytest.mark.anyio
-async def test_the_read_tool_of_the_example_works(tmp_path: Path) -> None:
-    (text,) = re.findall(r"<!-- read tool -->\n```python\n(.*?)\n```", CONTRIBUTING, re.DOTALL)
-    made: dict[str, Any] = {"__name__": "example"}
-    exec(text, made)  # noqa: S102 - our own text
+async def test_the_read_tool_of_the_example_works_as_a_module_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((name, text),) = re.findall(r"<!-- read tool: (\w+) -->\n```python\n(.*?)\n```", CONTRIBUTING, re.DOTALL)
+    (tmp_path / f"{name}.py").write_text(text + "\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    tool = importlib.import_module(name).COUNT_CONTENTS
+    others = read_tools.read_tools(load_catalog())
+    monkeypatch.setattr(read_tools, "read_tools", lambda _: (*others, tool))
     async with connected(tmp_path) as agent:
-        tools: Any = agent.autopilot.view().toolbox.tools
-        tools["count_contents"] = made["COUNT_CONTENTS"]
-        counted = (await agent.client.call_tool("count_contents", {"cluster_id": "search-dev"})).structured_content
+        shown = {each.name for each in (await agent.client.list_tools()).tools}
+        assert "count_contents" in shown
+        counted = await agent.call("count_contents", cluster_id="search-dev")
         assert counted == {"summary": "4 add-ons and 2 releases.", "addons": 4, "releases": 2}
         assert agent.sent == ["list_clusters", "list_addons", "list_releases"]
-        wrong = await agent.client.call_tool("count_contents", {"cluster": "search-dev"})
-        assert "did you mean cluster_id?" in wrong.model_dump_json()
+        assert "did you mean cluster_id?" in await agent.fail("count_contents", cluster="search-dev")
+    for toolsets, is_offered in (
+        (("clusters",), False),
+        (("clusters", "addons", "charts"), True),
+        (("charts",), False),
+    ):
+        box = toolbox(load_catalog(), toolsets)
+        assert ("count_contents" in box.tools) == is_offered
 
 
 def insert(tree: Path, path: str, where: str, text: str) -> None:

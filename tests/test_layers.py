@@ -38,9 +38,9 @@ state: errors guard vendor wording
 gateway: binding cloud errors masking permits specs
 reads: cloud errors gateway guard specs summaries vendor wording
 finishing: cloud errors files gateway guard response_store settings specs summaries wait
-plans: binding cloud errors finishing guard masking reads specs summaries
+plans: arguments binding cloud errors finishing guard masking reads specs summaries
 operation_tools: arguments binding cloud errors files guard plans reads schemas specs summaries
-read_tools: arguments assessment cloud errors guard plans specs summaries wait
+read_tools: arguments assessment cloud errors plans specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: guard masking plans reads specs
 dry_runs: binding masking specs summaries

@@ -15,8 +15,7 @@ from ap_mcp.binding import bind
 from ap_mcp.errors import AuditFailed, CallRefused, ConfirmationRequired, InvalidArguments, PartlyDone, Problem
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.subject import Subject
-from ap_mcp.plans import Draft, Plan, ToolContext
-from ap_mcp.read_tools import ReadTool
+from ap_mcp.plans import Draft, Plan, ReadTool, ToolContext
 from ap_mcp.reads import Reads
 from ap_mcp.simulator.access import SIMULATED_CREDENTIALS
 from ap_mcp.simulator.constants import SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX

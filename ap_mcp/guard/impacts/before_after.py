@@ -4,6 +4,7 @@ A value is never cut: one that is too long for a line goes on in the next.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -44,10 +45,28 @@ def about_settings(draft: ImpactDraft, target: Target, thing: Any, sent: Any) ->
 
 
 def pieces(value: Any) -> list[tuple[str, str]]:
-    """Return a masked value in pieces that fit into a line, and which piece each is if there are several."""
+    """Return a masked value in pieces that fit into a line, and which piece each is if there are several.
+
+    Each of several pieces is in quotation marks of its own, so that none can be taken for words of ours.
+    """
     written = value if isinstance(value, str) and is_plain(value) else _written(value)
-    found = [written[start : start + CHUNK] for start in range(0, len(written), CHUNK)]
-    return [(f" ({number} of {len(found)})" if found[1:] else "", each) for number, each in enumerate(found, 1)]
+    if len(written) <= CHUNK:
+        return [("", written)] if written else []
+    found = [f'"{"".join(each)}"' for each in _in_chunks(value if isinstance(value, str) else written)]
+    return [(f" ({number} of {len(found)})", each) for number, each in enumerate(found, 1)]
+
+
+def _in_chunks(text: str) -> Iterator[list[str]]:
+    """Yield the characters of a text as JSON has them inside of quotation marks, as many as fit into a line."""
+    chunk: list[str] = []
+    size = 0
+    for written in (_quoted_json(char)[1:-1] for char in text):
+        if size + len(written) > CHUNK:
+            yield chunk
+            chunk, size = [], 0
+        chunk.append(written)
+        size += len(written)
+    yield chunk
 
 
 def _change(change: SettingChange, before: Any, after: Any) -> Iterator[str]:
@@ -66,7 +85,13 @@ def _written(value: Any) -> str:
     """Return a masked value as it is, whatever its length."""
     if value is ABSENT:
         return "not set"
-    return "a secret" if value == PLACEHOLDER else json.dumps(value, ensure_ascii=False, default=str)
+    return "a secret" if value == PLACEHOLDER else _quoted_json(value)
+
+
+def _quoted_json(value: Any) -> str:
+    """Return JSON in which a quotation mark always begins or ends a text; one inside of a text is written by number."""
+    written = json.dumps(value, ensure_ascii=False, default=str)
+    return re.sub(r"\\(.)", lambda found: "\\u0022" if found[1] == '"' else found[0], written)
 
 
 def _shown(values: Mapping[str, Any], way: tuple[str, ...]) -> Any:
