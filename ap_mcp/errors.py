@@ -122,11 +122,16 @@ class InvalidArguments(CallRefused):
 class UnknownTool(CallRefused):
     """No tool has this name, or the chosen toolsets leave it out."""
 
-    def __init__(self, name: str, suggestions: Sequence[str] = ()) -> None:
+    def __init__(self, name: str, suggestions: Sequence[str] = (), *, left_out: bool = False) -> None:
         self.name = name
         self.suggestions = tuple(suggestions)
-        nearest = f" Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else ""
-        super().__init__(f"There is no tool {in_quotes(name, NAME_LIMIT)} here.{nearest}")
+        if left_out:
+            super().__init__(f"{name} is not offered here: the chosen toolsets leave it out. Nothing was sent.")
+            return
+        nearest = (
+            f"Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else "The list of tools shows all."
+        )
+        super().__init__(f"There is no tool {in_quotes(name, NAME_LIMIT)} here. {nearest}")
 
 
 class ReadOnly(CallRefused):
@@ -136,7 +141,7 @@ class ReadOnly(CallRefused):
         self.operation = operation
         super().__init__(
             f"Refused: {operation} would change something and this server is read-only. Nothing was sent. "
-            "The operator can lift this with AP_MCP_READ_ONLY=false."
+            "The operator can lift this: without --read-only, and with AP_MCP_READ_ONLY=false."
         )
 
 

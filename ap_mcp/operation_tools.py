@@ -112,7 +112,7 @@ class OperationTool:
         """Return a call as rules see it before anything is read."""
         return subject_of(self.operation, self._sent(arguments))
 
-    def tries(self, arguments: Mapping[str, Any]) -> bool:
+    def is_dry_run(self, arguments: Mapping[str, Any]) -> bool:
         """Say whether a call only asks what would happen."""
         return bool(arguments.get(DRY_RUN))
 
@@ -134,7 +134,7 @@ class OperationTool:
             finish=call.finish,
             explain=call.explain,
             files={name: part.content for name, part in files.items()},
-            trying=self.tries(arguments),
+            dry_run=self.is_dry_run(arguments),
             takes_token=self.operation.guarded,
             token=arguments.get(TOKEN),
         )

@@ -73,7 +73,7 @@ class Plan:
         finish: makes the result of what was answered to the requests.
         explain: adds to an error what helps, before it is reported.
         files: content of the files that arguments name: a consent is bound to it.
-        trying: show what would happen and send nothing.
+        dry_run: show what would happen and send nothing.
         takes_token: the tool has an argument for the consent that the model itself carries.
         token: the consent that the model itself carries.
     """
@@ -85,7 +85,7 @@ class Plan:
     finish: "Callable[[Sequence[CloudResponse]], Awaitable[Result]] | None" = None
     explain: Callable[[ApMcpError], Awaitable[None]] = _nothing_to_add
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
-    trying: bool = False
+    dry_run: bool = False
     takes_token: bool = False
     token: str | None = field(default=None, repr=False)
 
@@ -162,7 +162,7 @@ class Tool(Protocol):
     def subject(self, arguments: Mapping[str, Any]) -> Subject:
         """Return a call as rules see it before anything is read."""
 
-    def tries(self, arguments: Mapping[str, Any]) -> bool:
+    def is_dry_run(self, arguments: Mapping[str, Any]) -> bool:
         """Say whether a call only asks what would happen."""
 
     async def plan(self, arguments: Mapping[str, Any], context: ToolContext) -> Plan:
@@ -215,7 +215,7 @@ class ReadTool:
         on_cluster = self.cluster_of(arguments) is not None
         return Subject(self.name, frozenset({self.effect}), self.effect, on_cluster=on_cluster)
 
-    def tries(self, _: Mapping[str, Any]) -> bool:
+    def is_dry_run(self, _: Mapping[str, Any]) -> bool:
         """Say whether a call only asks what would happen: a read never does."""
         return False
 

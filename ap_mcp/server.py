@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
-from ap_mcp.dry_runs import dry_run
+from ap_mcp.dry_runs import dry_run as shown_only
 from ap_mcp.errors import ApMcpError, ConfirmationRequired, PartlyDone
 from ap_mcp.finishing import Finishing
 from ap_mcp.gateway import Gateway
@@ -145,7 +145,7 @@ class Autopilot:
         tool = view.toolbox.find(name)
         tool.check(arguments)
         subject = tool.subject(arguments)
-        decision = view.guard.decided_at_once(subject, trying=tool.tries(arguments))
+        decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
         reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
         plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
         if decision is None or plan.subject != subject:
@@ -163,13 +163,13 @@ class Autopilot:
             effect = decision.effect if isinstance(decision, Ask) else plan.subject.stated
             raise ConfirmationRequired(plan.subject.tool, effect, NOT_ASKED_ABOUT)
         effect = effect_of(plan.subject, view.rights.policy)
-        if isinstance(decision, Allow) and effect not in GUARDED and not plan.trying:
+        if isinstance(decision, Allow) and effect not in GUARDED and not plan.dry_run:
             draft = await plan.draft(reads, None)
             return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, draft.calls, draft.steps)
         proposal = Proposal(plan, plan.draft, effect, decision, reads)
         request = await proposal.request()
-        if plan.trying:
-            return dry_run(request.impact.structured(), request.calls)
+        if plan.dry_run:
+            return shown_only(request.impact.structured(), request.calls)
         consent = await view.guard.consent(decision, request, caller, proposal.read_again)
         return consent if isinstance(consent, AskBack) else cleared_by(consent)
 
@@ -208,5 +208,5 @@ class Autopilot:
             kept=self.kept,
             recent=self.clocks.recent,
         )
-        shield = Guard(rights.policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated)
-        return View(rights, tools, shield, finishing)
+        guarding = Guard(rights.policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated)
+        return View(rights, tools, guarding, finishing)

@@ -81,7 +81,7 @@ class Toolbox:
             return self.tools[name]
         if self.read_only and name in self.catalog and self.catalog[name].worst_effect != "read":
             raise ReadOnly(name)
-        raise UnknownTool(name, get_close_matches(name, self.tools, n=3))
+        raise UnknownTool(name, get_close_matches(name, self.tools, n=3), left_out=name in self.catalog)
 
 
 def toolbox(

@@ -132,7 +132,7 @@ def test_the_simulated_account_is_kept_between_calls(tmp_path: Path) -> None:
     assert "kept" not in other["tags"]
     assert (tmp_path / ".local/state/ap-mcp/simulator.json").is_file()
     (tmp_path / "other.json").write_text("{}")
-    refused(call("list_clusters", "--state", "other.json"), 2, "other.json", "delete it to start afresh")
+    refused(call("list_clusters", "--state", "other.json"), 2, "other.json", "choose another file, or remove it")
 
 
 def test_values_are_json_only_where_the_argument_is_no_string() -> None:

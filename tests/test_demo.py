@@ -120,5 +120,5 @@ async def test_a_person_who_declines_where_they_should_agree_is_such_a_step(tmp_
     person = DEMO.Person(console, agrees=False)
     async with connected(tmp_path, app=app, person=person, clock=clock, unasked=False) as agent:
         with pytest.raises(click.ClickException, match=r"get_cluster_certificate failed:\n.*who was asked said no\."):
-            await DEMO.Story(agent.client, console, tmp_path, person).tell()
+            await DEMO.Story(agent.client, console, tmp_path, person).run()
     assert person.asked == 1

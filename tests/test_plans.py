@@ -55,7 +55,7 @@ class TagAll:
     def subject(self, _: Mapping[str, Any]) -> Subject:
         return Subject(self.name, frozenset({self.effect}), self.effect)
 
-    def tries(self, arguments: Mapping[str, Any]) -> bool:
+    def is_dry_run(self, arguments: Mapping[str, Any]) -> bool:
         return bool(arguments.get("dry_run"))
 
     async def plan(self, arguments: Mapping[str, Any], _: ToolContext) -> Plan:
@@ -73,7 +73,7 @@ class TagAll:
         async def finish(responses: "Sequence[CloudResponse]") -> Result:
             return Tagged(summary=f"{len(responses)} clusters tagged.", count=len(responses))
 
-        return Plan(self.subject(arguments), arguments, draft=draft, finish=finish, trying=self.tries(arguments))
+        return Plan(self.subject(arguments), arguments, draft=draft, finish=finish, dry_run=self.is_dry_run(arguments))
 
 
 def add(agent: Agent, tool: Any) -> None:

@@ -328,7 +328,7 @@ def test_a_stored_world_is_saved_also_when_its_user_fails(tmp_path: Path) -> Non
 def test_a_damaged_file_is_refused_with_what_to_do_and_left_alone(tmp_path: Path, content: str) -> None:
     path = tmp_path / "world.json"
     path.write_text(content)
-    with pytest.raises(SettingsError, match="delete it to start afresh"), kept_world(path):
+    with pytest.raises(SettingsError, match="choose another file, or remove it"), kept_world(path):
         pytest.fail("a damaged file was opened")
     assert path.read_text() == content
 

@@ -1,4 +1,4 @@
-"""`ap-mcp audit`: read the record of guarded calls, and check that it is intact."""
+"""`ap-mcp audit`: read the record of calls that are not reads, and check that it is intact."""
 
 import json
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ log_option = click.option("--log", metavar="PATH", help="Another log than that o
 
 @click.group()
 def audit() -> None:
-    """Read and check the record of guarded calls."""
+    """Read and check the record of calls that are not reads."""
 
 
 @audit.command()
@@ -53,7 +53,7 @@ def verify(log: str | None) -> None:
 @log_option
 @exits
 def show(last: int, *, as_json: bool, log: str | None) -> None:
-    """Show the last guarded calls, oldest first, and what became of them."""
+    """Show the last calls that were no reads, oldest first, and what became of them."""
     found = _log(log)
     calls = found.calls()[-last:]
     if as_json:

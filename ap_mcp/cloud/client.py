@@ -132,7 +132,10 @@ class CloudClient:
     async def _find_project(self) -> str:
         name = self._credentials.project_name or self._settings.region
         if not name:
-            raise SettingsError("No project: set HUAWEICLOUD_SDK_PROJECT_ID, or AP_MCP_REGION to find it by its name.")
+            raise SettingsError(
+                "No project: set AP_MCP_REGION, by which the endpoint and the project are found; "
+                "HUAWEICLOUD_SDK_PROJECT_ID names another one of that region."
+            )
         call = HttpCall(FIND_PROJECT, "GET", PROJECTS_PATH, query=(("name", name),), idempotent=True)
         reply = await self._send_to_iam(call, self._auth, sign_in_permit(call))
         listed = reply.body.get("projects") if isinstance(reply.body, dict) else None

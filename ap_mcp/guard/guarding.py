@@ -86,12 +86,12 @@ class Guard:
     audit: "Callable[[], AuditLog]" = field(repr=False)
     simulated: bool = False
 
-    def decided_at_once(self, subject: Subject, *, trying: bool) -> Decision | None:
+    def decided_at_once(self, subject: Subject, *, dry_run: bool) -> Decision | None:
         """Decide about a call before anything is read; None if that takes the facts of its cluster.
 
         Args:
             subject: the call.
-            trying: it only asks what would happen.
+            dry_run: it only asks what would happen.
 
         Raises:
             CallRefused: no consent allows it.
@@ -101,7 +101,7 @@ class Guard:
         decision = decide(subject, self.policy)
         if isinstance(decision, Refuse):
             raise decision.error
-        if isinstance(decision, Ask) and not trying:
+        if isinstance(decision, Ask) and not dry_run:
             self._refuse_if_off(subject.tool, decision)
         return decision
 

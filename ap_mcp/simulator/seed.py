@@ -69,7 +69,8 @@ def _load(path: Path, speed: float) -> World:
         saved = datetime.fromisoformat(state["world"]["now"])
         return World.from_json(state["world"], ScaledClock(speed, saved + away * speed))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise SettingsError(f"{path} holds no simulator state this version reads: delete it to start afresh") from error
+        advice = "choose another file, or remove it if it is one of the simulator's"
+        raise SettingsError(f"{path} holds no simulator state that this version reads: {advice}") from error
 
 
 @contextlib.contextmanager

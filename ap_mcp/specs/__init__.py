@@ -114,7 +114,7 @@ class Consequence:
         happens: what the call brings about, as one sentence; empty if that is said elsewhere.
         goes: what goes away or changes with it.
         stays: what stays and may keep costing.
-        unknown: what the API does not tell.
+        unknown: what the API does not say.
     """
 
     condition: Schema | None = None
