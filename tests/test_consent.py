@@ -11,6 +11,7 @@ from agent import Agent
 from consenting import (
     ANOTHER,
     DENYING,
+    KINDS,
     TOOLS,
     Prepared,
     Scene,
@@ -18,13 +19,16 @@ from consenting import (
     answer_to,
     as_somebody_else,
     checked_refusal,
-    in_2025,
     in_2026,
     in_both_eras,
-    in_one_era,
+    is_part_of_cluster,
     leg,
     message_of,
     name_in,
+    of_each_kind,
+    of_each_kind_in_2025,
+    of_each_kind_in_2026,
+    of_each_kind_in_both_eras,
     on_parts_of_clusters,
     policy,
     question_of,
@@ -36,9 +40,11 @@ from guarded import Action, Person
 from mcp_types import ElicitResult, InputRequiredResult
 
 from ap_mcp.guard.consent import CHANGED, FIELD
+from ap_mcp.guard.impacts import builders
 from ap_mcp.guard.lifetimes import QUESTION_LIFETIME
 from ap_mcp.operation_tools import TOKEN
 from ap_mcp.simulator.constants import TEAM_SANDBOX
+from ap_mcp.specs import CLUSTER, GUARDED, MULTIPART, Catalog
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -64,7 +70,7 @@ async def test_a_client_without_forms_gets_a_code_and_nothing_is_sent(scene: Sce
             assert ("confirmation_token=" in agent.said) == (confirm == "token")
 
 
-@in_both_eras
+@of_each_kind_in_both_eras
 async def test_mode_deny_refuses_whoever_would_agree(scene: Scene) -> None:
     person = Person()
     async with scene.connect(person, confirm="deny") as agent:
@@ -74,7 +80,7 @@ async def test_mode_deny_refuses_whoever_would_agree(scene: Scene) -> None:
     assert person.read == []
 
 
-@in_one_era
+@of_each_kind
 async def test_in_mode_approval_a_form_is_not_even_shown(scene: Scene) -> None:
     person = Person()
     async with scene.connect(person, confirm="approval") as agent:
@@ -95,7 +101,7 @@ async def test_a_person_who_does_not_agree_is_obeyed(scene: Scene) -> None:
     assert len(person.read) == 2
 
 
-@in_both_eras
+@of_each_kind_in_both_eras
 async def test_any_other_name_than_the_very_one_is_no_consent(scene: Scene) -> None:
     person = Person(typed="yes")
     async with scene.connect(person) as agent:
@@ -105,7 +111,7 @@ async def test_any_other_name_than_the_very_one_is_no_consent(scene: Scene) -> N
             assert f'The name typed was not "{name}"' in await scene.refused(agent)
 
 
-@in_both_eras
+@of_each_kind_in_both_eras
 async def test_a_form_sent_back_empty_or_filled_in_otherwise_is_no_consent(scene: Scene) -> None:
     contents: list[Any] = [None, {"confirm": True}]
     if scene.mode == "auto":
@@ -121,7 +127,7 @@ async def test_a_form_sent_back_empty_or_filled_in_otherwise_is_no_consent(scene
             contents.pop()
 
 
-@in_2025
+@of_each_kind_in_2025
 async def test_a_person_who_takes_too_long_has_not_agreed(scene: Scene) -> None:
     left = []
 
@@ -138,7 +144,7 @@ async def test_a_person_who_takes_too_long_has_not_agreed(scene: Scene) -> None:
     assert left == ["the form"]
 
 
-@in_2025
+@of_each_kind_in_2025
 async def test_what_changes_while_a_person_reads_is_asked_about_again_and_three_times_at_most(scene: Scene) -> None:
     person = Person()
 
@@ -163,7 +169,7 @@ async def test_what_changes_between_two_legs_is_asked_about_again_and_three_time
         assert "changed every time" in checked_refusal(text_in(await leg(agent, scene, **answer_to(asked))))
 
 
-@in_2026
+@of_each_kind_in_2026
 async def test_a_state_that_was_not_made_for_this_very_call_only_asks_again(
     scene: Scene, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -194,7 +200,7 @@ async def test_a_state_that_was_not_made_for_this_very_call_only_asks_again(
         await question_of(agent, scene, **mine)
 
 
-@in_2026
+@of_each_kind_in_2026
 async def test_an_answer_is_used_up_by_whatever_it_says(scene: Scene) -> None:
     async with scene.connect(Person()) as agent:
         asked = await question_of(agent, scene)
@@ -203,7 +209,7 @@ async def test_an_answer_is_used_up_by_whatever_it_says(scene: Scene) -> None:
         assert "was used before" in checked_refusal(text_in(await leg(agent, scene, **answer_to(asked))))
 
 
-@in_2026
+@of_each_kind_in_2026
 async def test_an_answered_state_works_once(scene: Scene) -> None:
     async with scene.connect(Person()) as agent:
         yes = answer_to(await question_of(agent, scene))
@@ -253,14 +259,26 @@ async def test_with_a_form_filled_in_exactly_one_request_goes_out_and_it_is_on_r
     assert len(person.read) == 1
 
 
-@in_both_eras
+@of_each_kind_in_both_eras
 async def test_with_an_approval_exactly_one_request_goes_out_and_it_is_on_record(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         scene.decide(await scene.waits(agent))
         await goes_out_once(scene, agent, "approval")
 
 
-@in_both_eras
+@of_each_kind_in_both_eras
 async def test_with_a_token_exactly_one_request_goes_out_and_it_is_on_record(scene: Scene) -> None:
     async with scene.connect(confirm="token") as agent:
         await goes_out_once(scene, agent, "token", **{TOKEN: await scene.token(agent)})
+
+
+def test_a_tool_of_each_kind_is_among_those_that_stand_for_the_others(catalog: Catalog) -> None:
+    kinds = [catalog[name] for name in KINDS]
+    assert {each.worst_effect for each in kinds} == GUARDED
+    assert any(each.effect_when for each in kinds)
+    assert any(each.fill for each in kinds)
+    assert any(each.content_type == MULTIPART for each in kinds)
+    assert any(each.answers_with_file for each in kinds)
+    assert any(each.id not in builders() for each in kinds)
+    assert {CLUSTER in each.arguments for each in kinds} == {True, False}
+    assert any(is_part_of_cluster(name) for name in KINDS)

@@ -15,6 +15,7 @@ from consenting import (
     another_call,
     as_somebody_else,
     in_one_era,
+    of_each_kind,
     policy,
     tampered,
     touch,
@@ -64,7 +65,7 @@ def put_back(scene: Scene, tables: dict[str, Any]) -> None:
 # Tokens
 
 
-@in_one_era
+@of_each_kind
 async def test_a_token_is_unknown_outside_mode_token(scene: Scene) -> None:
     async with scene.connect(confirm="token") as agent:
         token = await scene.token(agent)
@@ -73,7 +74,7 @@ async def test_a_token_is_unknown_outside_mode_token(scene: Scene) -> None:
             assert "confirmation_token: is no argument" in await scene.refused(agent, confirmation_token=token)
 
 
-@in_one_era
+@of_each_kind
 async def test_a_token_that_was_not_made_for_this_very_call_is_worth_nothing(
     scene: Scene, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -95,7 +96,7 @@ async def test_a_token_that_was_not_made_for_this_very_call_is_worth_nothing(
         assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=mine)
 
 
-@in_one_era
+@of_each_kind
 async def test_a_token_for_things_as_they_were_is_worth_nothing_once_they_change(scene: Scene) -> None:
     async with scene.connect(confirm="token") as agent:
         token = await scene.token(agent)
@@ -103,7 +104,7 @@ async def test_a_token_for_things_as_they_were_is_worth_nothing_once_they_change
         assert "confirmation_token is unknown" in await scene.refused(agent, confirmation_token=token)
 
 
-@in_one_era
+@of_each_kind
 async def test_a_token_works_once_also_on_another_server_of_the_same_user(scene: Scene) -> None:
     async with scene.connect(confirm="token") as agent:
         token = await scene.token(agent)
@@ -114,7 +115,7 @@ async def test_a_token_works_once_also_on_another_server_of_the_same_user(scene:
         assert (await agent.run(scene.tool, {**scene.arguments, TOKEN: token})).is_error
 
 
-@in_one_era
+@of_each_kind
 async def test_where_somebody_else_must_approve_neither_form_nor_token_counts(scene: Scene) -> None:
     person = Person()
     async with scene.connect(confirm="token") as agent:
@@ -130,7 +131,7 @@ async def test_where_somebody_else_must_approve_neither_form_nor_token_counts(sc
 # Approvals
 
 
-@in_one_era
+@of_each_kind
 async def test_an_approval_that_was_declined_holds_until_it_expires(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         question = await scene.waits(agent)
@@ -165,7 +166,7 @@ async def test_an_approval_counts_in_its_time_for_its_call_for_its_user_and_for_
         assert (await scene.waits(agent)).code != question.code
 
 
-@in_one_era
+@of_each_kind
 async def test_what_somebody_writes_into_the_store_is_no_approval(scene: Scene) -> None:
     other = another_call(scene)
     async with scene.connect(confirm="approval") as agent:
@@ -183,7 +184,7 @@ async def test_what_somebody_writes_into_the_store_is_no_approval(scene: Scene) 
         assert (await scene.waits(agent)).code != approved.code
 
 
-@in_one_era
+@of_each_kind
 async def test_an_approval_of_another_text_than_the_true_one_does_not_count(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         for changes in (
@@ -199,7 +200,7 @@ async def test_an_approval_of_another_text_than_the_true_one_does_not_count(scen
             assert (await scene.waits(agent)).code != question.code
 
 
-@in_one_era
+@of_each_kind
 async def test_a_decision_counts_only_with_the_key_of_an_approver_the_server_knew_at_its_start(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         question = await scene.waits(agent)
@@ -212,7 +213,7 @@ async def test_a_decision_counts_only_with_the_key_of_an_approver_the_server_kne
         assert (await scene.waits(agent)).code not in (question.code, again.code)
 
 
-@in_one_era
+@of_each_kind
 async def test_a_wrong_passphrase_signs_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
     folder = scene.folder / "approver"
@@ -226,7 +227,7 @@ async def test_a_wrong_passphrase_signs_nothing(scene: Scene, monkeypatch: pytes
         await scene.done(agent)
 
 
-@in_one_era
+@of_each_kind
 async def test_who_asks_cannot_approve_where_somebody_else_must(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     as_somebody_else(monkeypatch, "Alice")
     async with scene.connect(confirm="approval", policy_file=policy(scene, OTHER)) as agent:
@@ -244,7 +245,7 @@ async def test_who_asks_cannot_approve_where_somebody_else_must(scene: Scene, mo
         assert (await scene.waits(agent)).code != question.code
 
 
-@in_one_era
+@of_each_kind
 async def test_an_approval_works_once_also_on_another_server_of_the_same_user(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         question = await scene.waits(agent)

@@ -33,6 +33,17 @@ from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.vendor import get
 
 TOOLS = sorted(each.id for each in load_catalog().values() if each.guarded)
+KINDS = (
+    "cancel_upgrade_workflow",  # on a part of a cluster, by an impact of its own
+    "create_maintenance_window",  # by an impact from the spec
+    "create_release",  # graver by its arguments
+    "delete_cluster",  # for good
+    "delete_job_record",  # on no cluster
+    "get_cluster_certificate",  # secret, the answer goes to a file
+    "update_addon",  # filled in from what is there
+    "upload_chart",  # with a local file
+)
+"""One guarded tool of each kind: where only the channel is tested, the others would go the same way."""
 ERAS = ("auto", "legacy")
 DENYING = '[[rules]]\ndecision = "deny"\ntools = ["{tool}"]\n'
 OTHER = '[[rules]]\ndecision = "ask"\napprover = "other"\ntools = ["{tool}"]\n'
@@ -172,6 +183,10 @@ in_2026 = scenes(*itertools.product(TOOLS, ["auto"]))
 in_2025 = scenes(*itertools.product(TOOLS, ["legacy"]))
 in_one_era = scenes(*zip(TOOLS, itertools.cycle(ERAS), strict=False))
 """For what is no matter of the protocol: half of the tools in the one era, half in the other."""
+of_each_kind_in_both_eras = scenes(*itertools.product(KINDS, ERAS))
+of_each_kind_in_2026 = scenes(*itertools.product(KINDS, ["auto"]))
+of_each_kind_in_2025 = scenes(*itertools.product(KINDS, ["legacy"]))
+of_each_kind = scenes(*zip(KINDS, itertools.cycle(ERAS), strict=False))
 on_parts_of_clusters = scenes(*itertools.product(filter(is_part_of_cluster, TOOLS), ERAS))
 
 
