@@ -31,7 +31,7 @@ from ap_mcp.summaries.addon_templates import TemplateList
 from ap_mcp.summaries.checks import Precheck, PrecheckList
 from ap_mcp.summaries.clusters import ClusterDeletion
 from ap_mcp.summaries.upgrade_workflows import Workflow
-from ap_mcp.vendor import get, stamp
+from ap_mcp.vendor import dated, get, stamp
 from ap_mcp.wait import Order, waitables
 
 pytestmark = pytest.mark.anyio
@@ -415,3 +415,19 @@ def test_the_answer_to_a_deletion_is_judged_the_same_way_everywhere(tool: str, b
 def test_every_time_of_the_cloud_has_one_form_in_answers(written: Any, read: str | None) -> None:
     assert stamp(written) == read
     assert get({"at": read}, "/at") == read
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("2025-06-01 09:15:30.5 +0800 CST", "2025-06-01T01:15:30Z"),
+        (" 2025-06-01T01:15:30Z ", "2025-06-01T01:15:30Z"),
+        ("2025-06-01 01:15:30 node lost", "2025-06-01 01:15:30 node lost"),
+        ("1717459200", "1717459200"),
+        (4, "4"),
+        ("02:00", "02:00"),
+        (None, ""),
+    ],
+)
+def test_a_fact_is_written_as_a_time_only_if_it_is_nothing_else(value: Any, said: str) -> None:
+    assert dated(value) == said
