@@ -157,13 +157,13 @@ def _complete_object(operation: Operation, node: Schema, draft: Any) -> Any:
 
 
 def _spread(argument: Argument, value: Any) -> Any:
-    """Turn a flat map or a list of flat objects into the list the API wants."""
+    """Turn a flat map or a list of flat objects into the list the API wants, a list of texts into one text."""
     if argument.entries:
         key, content = tokens(argument.entries["key"]), tokens(argument.entries["value"])
         return [_put(_put({}, key, name), content, item) for name, item in value.items()]
     if argument.items:
         return [_item(argument.items, item) for item in value]
-    return value
+    return argument.joined.join(value) if argument.joined else value
 
 
 def _item(places: Mapping[str, str], flat: Mapping[str, Any]) -> Any:

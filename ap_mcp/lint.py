@@ -318,8 +318,21 @@ def _target_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         if target.item:
             thing = f"{target.item.list}/0"
             yield from _outside(read, thing + target.item.id, "target")
-        for pointer in (*target.facts.values(), *_settings(operation, target)):
+        phase = [target.ended.phase_at] if target.ended else []
+        for pointer in (*target.facts.values(), *phase, *_settings(operation, target)):
             yield from _outside(read, thing + pointer, "target")
+    yield from _condition_problems(catalog, operation, target)
+
+
+def _condition_problems(catalog: Catalog, operation: Operation, target: Target) -> Iterator[str]:
+    """Check what the thing must be like, or the call is refused."""
+    for name, label in target.before.items():
+        if name not in operation.arguments or _type_of(operation, name) != "string":
+            yield f"target: before: {name} is no argument that is a text"
+        if label not in target.facts:
+            yield f"target: before: {label!r} is none of the facts"
+    if target.ended and target.ended.kind not in catalog.waits:
+        yield f"target: ended: nothing is waited for as {target.ended.kind}"
 
 
 def _settings(operation: Operation, target: Target) -> Iterator[str]:

@@ -75,6 +75,10 @@ def argument_schema(operation: Operation, argument: Argument) -> dict[str, Any]:
         shown = _map_schema(operation, leaf, argument.entries)
     elif argument.items:
         shown = _list_schema(operation, leaf, argument.items)
+    elif argument.joined:
+        whole = _shown(operation, leaf)
+        shown = {"type": "array", **{key: whole[key] for key in ("description",) if key in whole}}
+        shown["items"] = {"type": "string"}
     else:
         shown = _shown(operation, leaf)
     if "*" in tokens(argument.places[0]):

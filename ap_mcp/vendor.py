@@ -150,6 +150,17 @@ def written(at: datetime) -> str:
     return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
 
 
+def dated(value: Any) -> str:
+    """Return a value of the cloud as text, and one that is nothing but a date with a clock time as `stamp` does.
+
+    Unlike that it takes no number for a time, and leaves a sentence that begins with a time as it is.
+    """
+    match = _CLOCK.match(value.strip()) if isinstance(value, str) else None
+    if match is None or value.strip()[match.end() :].strip() not in ("", *_ZONES):
+        return text(value)
+    return stamp(value) or ""
+
+
 def stamp(value: Any) -> str | None:
     """Return a time of the cloud in the form of all answers; what is no time stays as it is, nothing is None."""
     found = moment(value)

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,17 +21,17 @@ from ap_mcp.rules.addons import runs_on, why_no_rollback
 from ap_mcp.rules.clusters import exact_tags, tags_of
 from ap_mcp.rules.deletion import chosen
 from ap_mcp.rules.findings import count_of, counted, findings_of
-from ap_mcp.rules.phases import ADDON, CLUSTER, RELEASE, UPGRADE, WORKFLOW, phases_of
+from ap_mcp.rules.phases import ADDON, CLUSTER, PRECHECK, RELEASE, UPGRADE, WORKFLOW, phases_of
 from ap_mcp.rules.upgrades import cancellable
 from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, load_catalog
 from ap_mcp.specs.waits import PHASE_VERDICTS
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.addon_templates import TemplateList
-from ap_mcp.summaries.checks import Precheck
+from ap_mcp.summaries.checks import Precheck, PrecheckList
 from ap_mcp.summaries.clusters import ClusterDeletion
 from ap_mcp.summaries.upgrade_workflows import Workflow
-from ap_mcp.vendor import get, stamp
+from ap_mcp.vendor import dated, get, stamp
 from ap_mcp.wait import Order, waitables
 
 pytestmark = pytest.mark.anyio
@@ -315,6 +316,48 @@ async def test_a_check_that_passed_with_findings_names_them_alike_in_question_an
     read = shown("get_precheck", check, cluster_id=scene.cluster_id)
     assert "1 item failed" in " ".join(read.warnings)
     assert any("NodeDiskCheck" in each for each in (await scene.assess(TARGET)).risks)
+    said = 'Whether 1 item passed is not known: NodeDiskCheck "Dreaming".'
+    assert said in read.warnings
+    assert any(said in each for each in (await scene.assess(TARGET)).risks)
+    assert f"Although the check passed: {said}" in (await scene.impact(TARGET)).warnings
+
+
+@pytest.mark.parametrize("expires", ["later", "earlier", None, "soon"])
+@pytest.mark.parametrize("phase", phases(PRECHECK))
+async def test_a_check_leads_to_an_upgrade_exactly_where_the_guard_allows_it(phase: str, expires: str | None) -> None:
+    scene = Scene()
+    check = scene.check(phase=phase)
+    times = {"later": check["status"]["expireTimeStamp"], "earlier": check["metadata"]["creationTimestamp"]}
+    check["status"]["expireTimeStamp"] = times.get(expires or "", expires)
+    observed = Observation(
+        load_catalog()["get_precheck"], {"cluster_id": scene.cluster_id}, check, now=scene.world.now()
+    )
+    read = summarise(observed)
+    assert isinstance(read, Precheck)
+    listed = summarise(replace(observed, operation=load_catalog()["list_prechecks"], body={"items": [check]}))
+    assert isinstance(listed, PrecheckList)
+    allowed = await scene.refusal(TARGET) == ""
+    assert allowed == (phases_of(PRECHECK).verdict(phase) == "success" and expires == "later")
+    assert ("upgrade_cluster" in [each.tool for each in read.next]) == allowed
+    assert (read.verdict == "ready") == (listed.checks[0].verdict == "ready") == allowed
+    assert ((await scene.assess(TARGET)).verdict == "go") == allowed
+
+
+@pytest.mark.parametrize("phase", ["Error", "Running", UNKNOWN, None])
+async def test_a_failed_check_with_an_item_of_unknown_result_is_blocked_for_summary_and_assessment(phase: Any) -> None:
+    item = {"name": "NodeDiskCheck", "kind": "Risk", "group": "NodeCheck", "level": "Warning", "phase": "Failed"}
+    scene = Scene()
+    check = scene.check(phase="Failed")
+    other = {**item, "name": "KernelCheck", "phase": phase}
+    check["status"]["clusterCheckStatus"] = {"phase": "Failed", "itemsStatus": [item, other]}
+    read = shown("get_precheck", check, cluster_id=scene.cluster_id)
+    assert isinstance(read, Precheck)
+    assert read.verdict == "blocked"
+    assessed = await scene.assess(TARGET)
+    assert any("Whether 1 item passed is not known: KernelCheck" in each for each in assessed.blockers)
+    proposed = [each for each in [*read.next, *assessed.next] if each.tool == "run_precheck"]
+    assert [each.arguments.get("skip_items") for each in proposed] == [None, None]
+    assert await scene.refusal(TARGET)
 
 
 def test_tags_are_the_same_for_rules_questions_and_answers() -> None:
@@ -372,3 +415,19 @@ def test_the_answer_to_a_deletion_is_judged_the_same_way_everywhere(tool: str, b
 def test_every_time_of_the_cloud_has_one_form_in_answers(written: Any, read: str | None) -> None:
     assert stamp(written) == read
     assert get({"at": read}, "/at") == read
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ("2025-06-01 09:15:30.5 +0800 CST", "2025-06-01T01:15:30Z"),
+        (" 2025-06-01T01:15:30Z ", "2025-06-01T01:15:30Z"),
+        ("2025-06-01 01:15:30 node lost", "2025-06-01 01:15:30 node lost"),
+        ("1717459200", "1717459200"),
+        (4, "4"),
+        ("02:00", "02:00"),
+        (None, ""),
+    ],
+)
+def test_a_fact_is_written_as_a_time_only_if_it_is_nothing_else(value: Any, said: str) -> None:
+    assert dated(value) == said

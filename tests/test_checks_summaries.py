@@ -139,7 +139,41 @@ def test_error_codes_are_reported_once_each(summed: Any) -> None:
 def test_a_phase_that_is_not_known_is_reported_and_not_guessed(summed: Any) -> None:
     result = summed("get_precheck", check("Failed", item("A"), item("B", phase="Timeout")))
     assert [finding.name for finding in result.blocking] == ["A"]
-    assert result.warnings == ['1 item in a phase that is not known: B "Timeout".']
+    assert result.warnings == ['Whether 1 item passed is not known: B "Timeout".']
+    assert result.next[-1].tool == "run_precheck"
+
+
+@pytest.mark.parametrize(("phase", "said"), [("Error", '"Error"'), ("Running", '"Running"'), (None, "in no phase")])
+def test_a_failed_check_whose_items_are_not_all_known_is_not_ready_with_risks(
+    summed: Any, phase: Any, said: str
+) -> None:
+    result = summed("get_precheck", check("Failed", item("A", kind="Risk"), item("B", phase=phase)))
+    assert result.verdict == "blocked"
+    assert "Blocked: the result of 1 item must be found out" in result.summary
+    assert result.warnings == [f"Whether 1 item passed is not known: B {said}."]
+    assert ["skip_items" in call.arguments for call in result.next] == [False]
+
+
+def test_items_that_have_not_ended_are_no_matter_while_their_check_runs(summed: Any) -> None:
+    assert summed("get_precheck", check("Running", item("A", phase="Running"), item("B", phase="Init"))).warnings == []
+
+
+@pytest.mark.parametrize("expires", [None, "", 0, "soon"])
+def test_a_passed_check_without_an_expiry_does_not_lead_to_an_upgrade(summed: Any, expires: Any) -> None:
+    body = check("Success", expireTimeStamp=expires)
+    result = summed("get_precheck", body)
+    assert result.verdict == "undated"
+    assert "passed, but does not say until when it counts: run it again" in result.summary
+    assert [call.tool for call in result.next] == ["run_precheck"]
+    listed = summed("list_prechecks", {"items": [body]})
+    assert [line.verdict for line in listed.checks] == ["undated"]
+    assert listed.summary.endswith("for v1.31.6-r0, passed, but does not say until when it counts.")
+
+
+def test_a_passed_check_that_is_for_no_known_upgrade_does_not_lead_to_one(summed: Any) -> None:
+    body = check("Success", expireTimeStamp=LATER)
+    del body["spec"]["clusterVersion"]
+    assert [call.tool for call in summed("get_precheck", body).next] == ["assess_upgrade"]
 
 
 def test_findings_folded_by_name_keep_their_levels(summed: Any) -> None:
@@ -188,7 +222,9 @@ def test_a_pass_with_skipped_items_is_no_clean_bill(summed: Any) -> None:
 
 
 def test_a_failed_check_without_a_failed_item_and_a_pass_with_one_are_doubted(summed: Any) -> None:
-    assert "no failed item" in summed("get_precheck", check("Failed")).warnings[0]
+    without = summed("get_precheck", check("Failed"))
+    assert "no failed item" in without.warnings[0]
+    assert "0 item" not in without.summary
     assert "1 item failed" in summed("get_precheck", check("Success", item("A"))).warnings[0]
 
 

@@ -7,11 +7,11 @@ import pytest
 from agent import connected
 from impacts import facts, judge
 
-from ap_mcp.simulator.constants import LEGACY_IMPORT, PAYMENTS_PROD, SEARCH_DEV
+from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV
 
 pytestmark = pytest.mark.anyio
 
-WINDOW: dict[str, Any] = {"weekdays": "Friday", "start_time": "02:00", "duration_hours": 4}
+WINDOW: dict[str, Any] = {"weekdays": ["Friday"], "start_time": "02:00", "duration_hours": 4}
 
 
 async def test_a_new_window_is_said_to_let_the_service_upgrade_by_itself() -> None:
@@ -19,7 +19,7 @@ async def test_a_new_window_is_said_to_let_the_service_upgrade_by_itself() -> No
         impact = await cloud.impact("create_maintenance_window", cluster_id=SEARCH_DEV, **WINDOW)
     assert (impact.name, impact.effect) == ("search-dev", "disrupt")
     assert "From then on the service upgrades the cluster by itself in these hours." in impact.sentence
-    assert facts(impact)["argument weekdays"] == "Friday"
+    assert facts(impact)["argument weekdays"] == '["Friday"]'
     assert "control of when new patch versions are installed" in impact.goes
     assert any("pre-upgrade check" in line for line in impact.unknown)
     assert cloud.read == ["get_cluster"]
@@ -57,6 +57,57 @@ async def test_a_delayed_upgrade_shows_its_versions_and_both_starts_and_must_be_
     assert f'notBefore: "{before}" becomes "2025-07-14T02:00:00Z"' in impact.goes
     assert impact.name == plan["metadata"]["name"]
     assert f"list_upgrade_plans shows no upgrade_plan_id {plan['metadata']['uid']}" in refused
+
+
+@pytest.mark.parametrize("start", ["deadline", "2099-01-01T00:00:00+08:00"])
+async def test_a_planned_upgrade_is_not_moved_to_its_deadline_or_later(start: str) -> None:
+    async with judge() as cloud:
+        (plan,) = (await cloud.send("list_upgrade_plans", cluster_id=PAYMENTS_PROD))["items"]
+        deadline = plan["spec"]["notBeforeDeadline"]
+        which = {"cluster_id": PAYMENTS_PROD, "upgrade_plan_id": plan["metadata"]["uid"]}
+        wanted = deadline if start == "deadline" else start
+        refused = await cloud.refusal("update_upgrade_plan", **which, not_before=wanted)
+        assert f"must be before the deadline for the start, {deadline}" in refused
+        earlier = await cloud.impact("update_upgrade_plan", **which, not_before="2025-06-20T02:00:00Z")
+        strange = await cloud.impact("update_upgrade_plan", **which, not_before="next week")
+    assert any(line.startswith("with an earlier start: time for a backup") for line in earlier.goes)
+    assert 'becomes "next week"' in " ".join(strange.goes)
+
+
+@pytest.mark.parametrize("phase", ["Initializing", "Running"])
+async def test_the_record_of_a_job_that_runs_is_not_removed(phase: str) -> None:
+    async with judge() as cloud:
+        job = cloud.row(ML_BATCH)["status"]["jobID"]
+        cloud.bent["get_job_record"] = lambda body: {**body, "status": {"status": phase}}
+        refused = await cloud.refusal("delete_job_record", job_id=job)
+    assert f"job {job} is {phase}; delete_job_record acts only on one that has ended" in refused
+    assert f'wait_for(kind="job", id="{job}"' in refused
+
+
+async def test_the_times_among_the_facts_have_the_one_form_of_all_answers() -> None:
+    async with judge() as cloud:
+        job = cloud.row(LEGACY_IMPORT)["status"]["jobID"]
+        said = {"completionTime": "2025-06-01 09:15:30.5 +0800 CST", "reason": "2025-06-01 01:15:30 etcd failed"}
+        cloud.bent["get_job_record"] = lambda body: {**body, "status": {"status": "Failed", **said}}
+        shown = facts(await cloud.impact("delete_job_record", job_id=job))
+    assert shown["ended"] == "2025-06-01T01:15:30Z"
+    assert shown["reason"] == '"2025-06-01 01:15:30 etcd failed"'
+
+
+@pytest.mark.parametrize("other", [{"metadata": {"uid": "another"}}, {"id": "another"}])
+async def test_a_thing_that_says_it_is_another_one_is_not_acted_on(other: dict[str, Any]) -> None:
+    async with judge() as cloud:
+        job = cloud.row(LEGACY_IMPORT)["status"]["jobID"]
+        cloud.bent["get_job_record"] = lambda body: {**body, "metadata": {}, **other}
+        refused = await cloud.refusal("delete_job_record", job_id=job)
+    assert f"job_id {job} was asked for, and another was answered" in refused
+
+
+async def test_a_thing_that_reports_no_name_goes_by_what_the_call_names_it() -> None:
+    async with judge() as cloud:
+        job = cloud.row(LEGACY_IMPORT)["status"]["jobID"]
+        cloud.bent["get_job_record"] = lambda body: {**body, "metadata": None}
+        assert (await cloud.impact("delete_job_record", job_id=job)).name == job
 
 
 async def test_a_removed_record_shows_which_job_it_was_and_why_it_failed() -> None:

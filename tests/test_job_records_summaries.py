@@ -75,10 +75,35 @@ def test_many_jobs_come_in_pages_and_none_is_lost(summed: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("body", "total"), [([], 0), ([None, "x", 7], 0), ([{}], 1), (record("a", "Success"), 1), ([{"status": "x"}], 1)]
+    ("body", "total"),
+    [
+        ([], 0),
+        ([None, "x", 7], 0),
+        ([{}], 1),
+        ([{"status": "x"}], 1),
+        ({}, 0),
+        ({"items": None}, 0),
+        ({"items": [record("a", "Success")]}, 1),
+        ({"items": record("a", "Success")}, 1),
+    ],
 )
 def test_malformed_lists_are_still_reported(summed: Any, body: Any, total: int) -> None:
-    assert summed("list_jobs", body).total == total
+    listed = summed("list_jobs", body)
+    assert (listed.total, len(listed.jobs)) == (total, total)
+
+
+def test_an_object_that_is_no_list_is_shown_as_it_came_and_counted_as_no_job(summed: Any) -> None:
+    result = summed("list_jobs", record("a", "Success"))
+    assert not isinstance(result, JobList)
+    assert "shop-a" in str(result.structured())
+
+
+@pytest.mark.parametrize("phase", ["Success", "Failed", "Running", "Initializing", "Dreaming", ""])
+def test_a_job_stands_in_a_list_as_it_does_alone(summed: Any, phase: str) -> None:
+    listed, alone = summed("list_jobs", [record("a", phase)]), summed("get_job_record", record("a", phase))
+    assert listed.jobs[0].verdict == alone.verdict
+    known = phase not in ("Dreaming", "")
+    assert bool(listed.warnings) != known
 
 
 def test_a_record_is_reported_as_get_job_reports_the_job(summed: Any) -> None:

@@ -134,6 +134,22 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
             "target: /mood is not in the answer of get_cluster",
         ),
         (lambda op: ours(op)["target"].update(item={"list": "/items", "id": "/id"}), "target: /items/0/id is not in"),
+        (
+            lambda op: ours(op)["target"].update(before={"delete_net": "deadline"}),
+            "target: before: 'deadline' is none of the facts",
+        ),
+        (
+            lambda op: ours(op)["target"].update(before={"mood": "deadline"}),
+            "target: before: mood is no argument that is a text",
+        ),
+        (
+            lambda op: ours(op)["target"].update(ended={"kind": "mood", "phase_at": "/status/phase"}),
+            "target: ended: nothing is waited for as mood",
+        ),
+        (
+            lambda op: ours(op)["target"].update(ended={"kind": "cluster", "phase_at": "/mood"}),
+            "target: /mood is not in the answer of get_cluster",
+        ),
         (lambda op: ours(op)["target"].update(settings=""), "target: it sends no JSON that could replace settings"),
         (lambda op: ours(op).update(consequences=[]), "consequences"),
         (lambda op: ours(op).update(consequences=[{"if": {"required": ["cluster_id"]}}]), "consequences[0]"),

@@ -79,11 +79,51 @@ def test_planned_upgrades_are_reported_the_next_one_first(summed: Any) -> None:
     assert [each.upgrade_plan_id for each in result.plans] == ["p0", "p1", "p2"]
     assert result.summary == (
         "2 planned: from v1.30.4-r2 to v1.30.10-r0, 2025-07-04T02:00:00Z or later, at the latest"
-        " 2025-09-01T02:00:00Z. 1 of the plans are not ahead any more."
+        " 2025-09-01T02:00:00Z. 1 plan is over."
     )
     assert [(call.tool, call.arguments["target_version"]) for call in result.next] == [
         ("assess_upgrade", "v1.30.10-r0")
     ]
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "phase", "standing"),
+    [
+        ("2025-06-02T08:00:01Z", "2025-06-09T08:00:00Z", "Pending", "ahead"),
+        ("2025-06-02T08:00:00Z", "2025-06-09T08:00:00Z", "Pending", "due"),
+        ("2025-06-01T08:00:00Z", "2025-06-02T08:00:00Z", "", "due"),
+        ("2025-06-01T08:00:00Z", "2025-06-09T08:00:00Z", "Running", "due"),
+        ("2025-06-01T08:00:00Z", None, "Dreaming", "due"),
+        ("2025-06-01T08:00:00Z", "2025-06-02T07:59:59Z", "Pending", "over"),
+        ("2025-06-01T08:00:00Z", "2025-06-09T08:00:00Z", "Success", "over"),
+        ("2025-06-01T08:00:00Z", "2025-06-09T08:00:00Z", "Failed", "over"),
+        ("2025-06-05T08:00:00Z", "2025-06-09T08:00:00Z", "Expired", "over"),
+        ("2025-06-05T08:00:00Z", "2025-06-09T08:00:00Z", "Cancelled", "over"),
+        (None, "2025-06-09T08:00:00Z", "", "ahead"),
+        ("soon", None, "", "ahead"),
+    ],
+)
+def test_a_plan_is_due_from_the_start_of_its_window_until_the_end_of_it_or_of_the_upgrade(
+    summed: Any, start: Any, end: Any, phase: str, standing: str
+) -> None:
+    body = plan("p1", start, phase=phase)
+    body["spec"]["notAfter"] = end
+    result = summed("list_upgrade_plans", {"items": [body]})
+    assert result.plans[0].standing == standing
+    assert (result.summary == "No upgrade is ahead. 1 plan is over.") == (standing == "over")
+    assert ("may start any minute or has started" in result.summary) == (standing == "due")
+    proposed = {"due": ["assess_upgrade", "list_upgrade_tasks"], "ahead": ["assess_upgrade"], "over": []}
+    assert [call.tool for call in result.next] == proposed[standing]
+
+
+def test_a_plan_that_is_due_is_reported_before_those_ahead(summed: Any) -> None:
+    due, later = plan("p1", "2025-06-01T02:00:00Z", phase="Pending"), plan("p2", "2025-07-04T02:00:00Z")
+    result = summed("list_upgrade_plans", {"items": [later, due]})
+    assert result.summary == (
+        "1 due: from v1.30.4-r2 to v1.30.10-r0 may start any minute or has started, at the latest"
+        " 2025-09-01T02:00:00Z. 1 planned: from v1.30.4-r2 to v1.30.10-r0, 2025-07-04T02:00:00Z or later, at the"
+        " latest 2025-09-01T02:00:00Z."
+    )
 
 
 def test_a_lone_plan_in_the_place_of_the_list_is_a_list_of_one(summed: Any) -> None:

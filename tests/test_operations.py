@@ -366,7 +366,7 @@ async def test_a_maintenance_window_is_opened_moved_and_closed(agent: Agent) -> 
     this = {"cluster_id": SEARCH_DEV}
     assert "does not exist" in await agent.fail("get_maintenance_window", **this)
     assert "does not exist" in await agent.fail("update_maintenance_window", **this, start_time="04:00")
-    hours = {"weekdays": "Friday,Saturday", "start_time": "02:00", "duration_hours": 4}
+    hours = {"weekdays": ["Friday", "Saturday"], "start_time": "02:00", "duration_hours": 4}
     made = await agent.call("create_maintenance_window", **this, **hours)
     assert (made["weekdays"], made["start_time"], made["duration_hours"]) == (["Friday", "Saturday"], "02:00", 4)
     assert "by itself on Friday and Saturday from 02:00 UTC for 4 h" in agent.said
@@ -378,22 +378,31 @@ async def test_a_maintenance_window_is_opened_moved_and_closed(agent: Agent) -> 
     assert (await agent.call("get_maintenance_window", **this))["start_time"] == "05:00"
     said = await agent.fail("update_maintenance_window", **this)
     assert "weekdays" in said
-    assert "weekdays" in await agent.fail("update_maintenance_window", **this, weekdays="friday")
+    for days, why in (
+        (["friday"], "must be one of: Monday, Tuesday"),
+        (["Someday"], "must be one of: Monday, Tuesday"),
+        (["Friday", "Friday"], "must not hold the same value twice"),
+        ([], "at least 1 entries"),
+        ("Friday,Saturday", "must be an array"),
+    ):
+        assert why in await agent.fail("update_maintenance_window", **this, weekdays=days)
+    assert "must be at least 1" in await agent.fail("update_maintenance_window", **this, duration_hours=0)
     await agent.call("delete_maintenance_window", **this)
     assert "no longer upgrades the cluster by itself" in agent.said
     assert SEARCH_DEV not in agent.world.table("maintenance_windows")
 
 
 @exercises("list_upgrade_plans", "update_upgrade_plan")
-async def test_an_upgrade_that_the_service_has_planned_is_delayed(agent: Agent) -> None:
+async def test_an_upgrade_that_the_service_has_planned_is_moved(agent: Agent) -> None:
     this = {"cluster_id": PAYMENTS_PROD}
     (plan,) = (await agent.call("list_upgrade_plans", **this))["plans"]
     assert (plan["from_version"], plan["to_version"]) == ("v1.30.4-r2", "v1.30.10-r0")
     assert plan["not_before"] in agent.said
     which = {**this, "upgrade_plan_id": plan["upgrade_plan_id"]}
-    assert "must be before notBeforeDeadline" in await agent.fail(
+    assert "must be before the deadline for the start" in await agent.fail(
         "update_upgrade_plan", **which, not_before=plan["deadline"]
     )
+    assert "update_upgrade_plan" not in agent.sent
     later = plan["deadline"].replace("T02", "T01")
     moved = await agent.call("update_upgrade_plan", **which, not_before=later)
     assert moved["plan"]["not_before"] == later
@@ -411,7 +420,7 @@ async def test_jobs_are_listed_and_the_record_of_one_is_read_and_removed(agent: 
     assert "has no free IP address" in agent.said
     record, job = await agent.call("get_job_record", job_id=failed), await agent.call("get_job", job_id=failed)
     assert {**record, "request_id": "", "raw": ""} == {**job, "request_id": "", "raw": ""}
-    assert "only the record of a job that has ended" in await agent.fail("delete_job_record", job_id=running)
+    assert "acts only on one that has ended" in await agent.fail("delete_job_record", job_id=running)
     await agent.call("delete_job_record", job_id=failed)
     assert [each["job_id"] for each in (await agent.call("list_jobs"))["jobs"]] == [running]
 

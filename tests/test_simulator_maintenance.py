@@ -164,3 +164,7 @@ async def test_a_job_record_is_the_job_in_lower_case(cloud: Caller, world: World
     assert failed["status"]["completionTime"] == job["metadata"]["updateTimestamp"]
     (waiting,) = (each for each in records if each is not failed)
     assert waiting["status"] == {"status": "Initializing", "reason": ""}
+    path = f"{cloud.project.replace('/v3/', '/v2/')}/jobs/{waiting['metadata']['uid']}"
+    refused = await cloud.send("DELETE", path)
+    assert refused.status_code == 400
+    assert "only the record of a job that has ended can be deleted" in refused.text

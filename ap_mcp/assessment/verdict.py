@@ -8,7 +8,7 @@ from ap_mcp.assessment.addons import LIST as ADDONS
 from ap_mcp.assessment.addons import Fitness, about_addons, fitness_of
 from ap_mcp.assessment.model import DETAILED, Assessment, AssessmentDraft, UpgradeReads, id_of
 from ap_mcp.rules.clusters import phase_of
-from ap_mcp.rules.findings import Failure, Findings, findings_of, skippable
+from ap_mcp.rules.findings import Failure, Findings, findings_of, not_known, skippable
 from ap_mcp.rules.phases import BACKUP, CLUSTER, broken, succeeded, verdict
 from ap_mcp.rules.upgrades import (
     CANCELLED,
@@ -255,6 +255,7 @@ def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
     if skipped:
         draft.risks.append(f"The check skipped these risks, which remain: {few([word(each) for each in skipped])}.")
     draft.risks += [f"Although the check passed, it found {line}" for line in _findings(found.every)]
+    draft.risks += [f"Although the check passed: {not_known(found)}"] if found.unknown else []
 
 
 def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings, addons: Sequence[Fitness]) -> None:
@@ -277,10 +278,11 @@ def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings
         how = "did not pass" if ended == FAILED else spoken(ended)
         ago = f", {age(since, draft.reads.at)} ago" if since else ""
         again = "run it again once that is fixed" if left else "run it again"
+        draft.blockers += [f"The check failed. {not_known(found)}"] if found.unknown else []
         draft.blockers.append(f"The pre-upgrade check {between} {how}{ago}: {again}.")
-    if found.every:
+    if found.every or found.unknown:
         draft.step("get_precheck", "All that it found", task_id=id_of(check))
-    skip = [] if left else skippable(found.every, get(check, "/spec/skippedCheckItemList", []))
+    skip = [] if left or found.unknown else skippable(found.every, get(check, "/spec/skippedCheckItemList", []))
     skip = skip if len(skip) <= NAMED else []
     why = ACCEPTED if skip else "Without a passed check an upgrade is refused"
     draft.step("run_precheck", why, target_version=way.target, **({"skip_items": skip} if skip else {}))

@@ -8,6 +8,7 @@ from typing import Any
 from ap_mcp.rules.phases import PRECHECK, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import FAILURE
 from ap_mcp.vendor import get, items, quoted, strings, text, word
+from ap_mcp.wording import few, plural
 
 DETAILED = 8
 """Findings of a kind that are shown in full; of the others only the names."""
@@ -45,7 +46,7 @@ class Findings:
     Attributes:
         every: the failed items, folded, the gravest first.
         passed: how many items passed; None if the check reports no item.
-        unknown: items in a phase that says neither.
+        unknown: items of which it is not known whether they passed, with their phases.
     """
 
     every: tuple[Failure, ...]
@@ -108,9 +109,26 @@ def failures(status: Any) -> list[Failure]:
 
 
 def unknown_phases(status: Any) -> list[str]:
-    """Name the items in a phase that the specs do not know of an item: whether they failed is not guessed."""
+    """Name the items of which it is not known whether they passed: that is not guessed.
+
+    The specs do not know the phase of such an item, or the check has ended and the item has not.
+    """
+    ended = phases_of(PRECHECK).ends(get(status, "/phase"))
     found = ((text(get(item, "/name")), text(get(item, "/phase"))) for item, _ in checked_items(status))
-    return list(dict.fromkeys(f"{word(name)} {quoted(phase)}" for name, phase in found if phase and _is_unknown(phase)))
+    return list(
+        dict.fromkeys(
+            f"{word(name)} {quoted(phase) if phase else 'in no phase'}"
+            for name, phase in found
+            if (phase and _is_unknown(phase)) or (ended and not phases_of(PRECHECK).ends(phase))
+        )
+    )
+
+
+def not_known(found: Findings) -> str:
+    """Return a sentence that names the items of which it is not known whether they passed; empty if there are none."""
+    if not found.unknown:
+        return ""
+    return f"Whether {plural(len(found.unknown), 'item')} passed is not known: {few(found.unknown)}."
 
 
 def counted(failures_: Iterable[Failure]) -> dict[str, int]:

@@ -29,6 +29,7 @@ _SENTENCES = {
     FAILED: "has failed",
     CANCELLED: "was cancelled",
     STOPPED: "has stopped",
+    "undated": "passed, but does not say until when it counts",
 }
 _PLAIN = frozenset({RUNNING, PAUSED, WAITING, UNKNOWN, "ready", "ready_with_risks", "blocked", "error", "expired"})
 
@@ -186,13 +187,18 @@ def judge_checks(checks: Iterable[Any], way: Way, at: datetime) -> Judged:
         broken: Mapping[str, Any] = max((each for each in every if _is_for(each, way)), key=began, default={})
         return Judged("none", broken, tuple(sorted({_aim(each) for each in every if _passed(each)})))
     newest = max(fitting, key=began)
-    if not _passed(newest):
-        running = verdict_of(text(get(newest, "/status/phase")), PRECHECK) == RUNNING
-        return Judged(RUNNING if running else "not passed", newest)
-    expires = moment(get(newest, "/status/expireTimeStamp"))
+    return Judged(state_of_check(newest, at), newest)
+
+
+def state_of_check(check: Any, at: datetime) -> CheckState:
+    """Say whether a single check allows the upgrade it is for: it has passed, and counts until a later moment."""
+    if not _passed(check):
+        running = verdict_of(text(get(check, "/status/phase")), PRECHECK) == RUNNING
+        return RUNNING if running else "not passed"
+    expires = moment(get(check, "/status/expireTimeStamp"))
     if expires is None:
-        return Judged("undated", newest)
-    return Judged("expired" if expires <= at else "passed", newest)
+        return "undated"
+    return "expired" if expires <= at else "passed"
 
 
 def _is_for(check: Any, way: Way) -> bool:

@@ -44,6 +44,7 @@ class Argument:
     description: str | None = None
     schema: Schema = field(default_factory=dict)
     required: bool | None = None
+    joined: str | None = None
 
     @property
     def path_parameter(self) -> str | None:
@@ -87,6 +88,14 @@ class ListItem:
 
 
 @dataclass(frozen=True, slots=True)
+class MustHaveEnded:
+    """Where the phase of a thing stands that a call may act on only once it has ended, and what kind of phase it is."""
+
+    kind: str
+    phase_at: str
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """The argument that names the thing acted on, and the operation that reads it.
 
@@ -96,6 +105,8 @@ class Target:
         item: which entry is the thing, if the read answers a list.
         settings: where the settings that the request body replaces stand in the thing; None if it replaces none.
         facts: what a person must see of the thing, as labels with pointers into it.
+        before: arguments that are times, each with the label of the fact before which it must be.
+        ended: the phase that says whether the thing is under way, if it must not be.
     """
 
     argument: str
@@ -103,6 +114,8 @@ class Target:
     item: ListItem | None = None
     settings: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
+    before: Mapping[str, str] = field(default_factory=dict)
+    ended: MustHaveEnded | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -442,6 +455,7 @@ def _argument(name: str, value: str | Mapping[str, Any]) -> Argument:
         description=value.get("description"),
         schema=value.get("schema", {}),
         required=value.get("required"),
+        joined=value.get("joined"),
     )
 
 
@@ -455,7 +469,8 @@ def _fill(pointer: str, value: Mapping[str, Any]) -> Fill:
 
 def _target(value: Mapping[str, Any]) -> Target:
     item = {"item": ListItem(**value["item"])} if "item" in value else {}
-    return Target(**{**value, **item})
+    ended = {"ended": MustHaveEnded(**value["ended"])} if "ended" in value else {}
+    return Target(**{**value, **item, **ended})
 
 
 def _consequence(value: Mapping[str, Any]) -> Consequence:

@@ -1,14 +1,14 @@
 """Shapes answers about the checks before and after a cluster upgrade."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.rules.findings import NODE_IDS, Findings, count_of, counted, findings_of, skippable
+from ap_mcp.rules.findings import NODE_IDS, Findings, count_of, counted, findings_of, not_known, skippable
 from ap_mcp.rules.phases import PRECHECK, phases_of, verdict
-from ap_mcp.rules.upgrades import RUNNING, UNKNOWN, spoken
-from ap_mcp.specs.waits import FAILURE, SUCCESS, TRANSITIONAL
+from ap_mcp.rules.upgrades import RUNNING, UNKNOWN, CheckState, spoken, state_of_check
+from ap_mcp.specs.waits import FAILURE, SUCCESS
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.findings import Finding, named, shown
 from ap_mcp.summaries.upgrade_common import call, history_page, read_or_wait
@@ -16,6 +16,9 @@ from ap_mcp.vendor import get, items, moment, quoted, stamp, text, word
 from ap_mcp.wording import plural, span
 
 READY, RISKY, BLOCKED, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "error", "expired"
+UNDATED = "undated"
+"""It passed, but does not say until when it counts: an upgrade on the strength of it is refused."""
+_VERDICTS: Mapping[CheckState, str] = {"passed": READY, "undated": UNDATED, "expired": EXPIRED, RUNNING: RUNNING}
 
 
 class Precheck(Result):
@@ -132,16 +135,14 @@ def postcheck(answer: Observation) -> Postcheck:
 
 
 def _check_verdict(answer: Observation, body: Any, found: Findings) -> str:
+    if state := _VERDICTS.get(state_of_check(body, answer.now)):
+        return state
     phase = text(get(body, "/status/phase"))
-    known = verdict(PRECHECK, phase)
-    if known == SUCCESS:
-        expires = moment(get(body, "/status/expireTimeStamp"))
-        return EXPIRED if expires is not None and expires <= answer.now else READY
-    if known == FAILURE:
-        if phases_of(PRECHECK).holds("broke_off", phase):
-            return ERROR
-        return RISKY if found.risks and not found.blocking else BLOCKED
-    return RUNNING if known == TRANSITIONAL else phase or UNKNOWN
+    if verdict(PRECHECK, phase) != FAILURE:
+        return phase or UNKNOWN
+    if phases_of(PRECHECK).holds("broke_off", phase):
+        return ERROR
+    return RISKY if found.risks and not found.blocking and not found.unknown else BLOCKED
 
 
 def _postcheck_verdict(phase: str) -> str:
@@ -159,27 +160,37 @@ def _said(answer: Observation, state: str, found: Findings) -> str:
     skip = plural(count_of(found.risks), "risk")
     also = f" {skip} could be skipped." if found.risks else ""
     why = quoted(get(body, "/status/message", "no reason given"))
-    blocking = plural(count_of(found.blocking), "item")
+    them = "it" if count_of(found.risks) == 1 else "them"
     sentences = {
         READY: f"Ready: nothing blocks an upgrade from {way}.{counts}",
-        RISKY: f"Ready but for {skip}: fix them, or run the check from {way} again with skip_items.",
-        BLOCKED: f"Blocked: {blocking} must be fixed before an upgrade from {way}.{also}",
+        RISKY: f"Ready but for {skip}: fix {them}, or run the check from {way} again with skip_items.",
+        BLOCKED: f"Blocked: {_obstacle(found)} before an upgrade from {way}.{also}",
         RUNNING: f"The check from {way} is still running.",
         EXPIRED: f"The check from {way} passed, but has expired: run it again before the upgrade.",
+        UNDATED: f"The check from {way} {spoken(UNDATED)}: run it again, an upgrade is refused without that.",
         ERROR: f"The check from {way} could not be completed: {why}.",
     }
     return sentences.get(state, f"The check from {way} is in the unknown state {quoted(state)}.")
 
 
+def _obstacle(found: Findings) -> str:
+    """Return what must be done about a check that failed and cannot be passed by skipping risks."""
+    if found.blocking:
+        return f"{plural(count_of(found.blocking), 'item')} must be fixed"
+    if found.unknown:
+        return f"the result of {plural(len(found.unknown), 'item')} must be found out"
+    return "the check failed without a finding and must be run again"
+
+
 def _doubts(body: Any, state: str, found: Findings) -> Iterator[str]:
-    if state == BLOCKED and not found.every:
+    if state == BLOCKED and not found.every and not found.unknown:
         yield "The check failed, but reports no failed item; see the raw answer."
-    if state in (READY, EXPIRED) and found.every:
+    if state in (READY, UNDATED, EXPIRED) and found.every:
         yield f"Although the check passed, {plural(count_of(found.every), 'item')} failed."
     if any(len(each.nodes) > NODE_IDS for each in found.risks):
         yield "skip_items without node_ids skip an item on every node."
     if found.unknown:
-        yield f"{plural(len(found.unknown), 'item')} in a phase that is not known: {', '.join(found.unknown)}."
+        yield not_known(found)
     if state == READY and get(body, "/spec/skippedCheckItemList"):
         yield "Passed with skipped items: their risks remain."
 
@@ -187,6 +198,8 @@ def _doubts(body: Any, state: str, found: Findings) -> Iterator[str]:
 def _next(answer: Observation, state: str, found: Findings, skip_items: list[dict[str, Any]]) -> list[NextCall]:
     body = answer.body
     target = {"target_version": text(get(body, "/spec/targetVersion"))}
+    if state == READY and not all(get(body, f"/spec/{key}") for key in ("clusterVersion", "targetVersion")):
+        return [call(answer, "assess_upgrade", "The check does not say for which upgrade it is")]
     if state == READY:
         backup = call(answer, "backup_cluster", "An upgrade cannot be undone")
         return [backup, call(answer, "upgrade_cluster", "The check has passed", **target)]
@@ -195,7 +208,9 @@ def _next(answer: Observation, state: str, found: Findings, skip_items: list[dic
     again = call(answer, "run_precheck", "Once that is fixed", **target)
     if state == BLOCKED and any(get(each.source, "/addonRisks") for each in found.every):
         return [call(answer, "assess_upgrade", "What fixes it", **target), again]
-    return [again] if state in (BLOCKED, EXPIRED, ERROR) else []
+    if state in (UNDATED, EXPIRED):
+        return [call(answer, "run_precheck", "An upgrade is refused without a check that counts", **target)]
+    return [again] if state in (BLOCKED, ERROR) else []
 
 
 def _check_line(answer: Observation, body: Any) -> PrecheckLine:

@@ -7,16 +7,17 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules import phases
+from ap_mcp.rules.phases import JOB
 from ap_mcp.rules.upgrades import FAILED, RUNNING, SUCCEEDED
 from ap_mcp.rules.wait_hints import UNDER_WAY, WAIT_FOR
-from ap_mcp.specs import load_catalog
-from ap_mcp.specs.waits import Wait
+from ap_mcp.specs.waits import FAILURE
 from ap_mcp.summaries import jobs
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import created
-from ap_mcp.vendor import get, items, moment, stamp, text
-from ap_mcp.wording import plural
+from ap_mcp.vendor import get, items, moment, quoted, stamp, text
+from ap_mcp.wording import few, plural
 
 GET_JOB = "get_job"
 SHOWN = 40
@@ -56,9 +57,8 @@ class JobList(Result):
 @summarises("job_records", accepts=list | dict)
 def job_records(answer: Observation) -> JobList:
     """List jobs, a line each."""
-    wait = _wait()
-    found = sorted(items(answer.body), key=lambda body: moment(created(body)) or LONGEST_AGO, reverse=True)
-    every = sorted((_line(body, wait) for body in found), key=lambda line: _ORDER.index(line.verdict))
+    found = sorted(_listed(answer.body), key=lambda body: moment(created(body)) or LONGEST_AGO, reverse=True)
+    every = sorted((_line(body) for body in found), key=lambda line: _ORDER.index(line.verdict))
     page = paged(answer, every, SHOWN, lambda line: line.job_id)
     counts = [f"{count} {verdict}" for verdict in _ORDER if (count := _count(every, verdict))]
     return JobList(
@@ -66,7 +66,7 @@ def job_records(answer: Observation) -> JobList:
         jobs=page.items,
         shown=page.shown,
         total=page.total,
-        warnings=page.warnings,
+        warnings=[*_not_understood(found), *page.warnings],
         next=[*(_looks(every) if CURSOR not in answer.own else []), *page.next],
     )
 
@@ -77,18 +77,28 @@ def job_record(answer: Observation) -> jobs.JobState:
     return jobs.job(replace(answer, body=_renamed(answer.body)))
 
 
-def _wait() -> Wait:
-    """Return what the specs say about the phases of a job; a record has the same."""
-    wait = load_catalog()[GET_JOB].wait
-    if wait is None:
-        raise LookupError(f"{GET_JOB} does not say how a job ends")
-    return wait
+def _listed(body: Any) -> list[dict[str, Any]]:
+    """Return the records of an answer: of a list, or of an object with a list in `items`.
+
+    Raises:
+        LookupError: it is an object that holds something else, which is no job that could be counted.
+    """
+    if isinstance(body, dict) and body and "items" not in body:
+        raise LookupError("the answer is no list of jobs")
+    return items(body, "/items") if isinstance(body, dict) else items(body)
 
 
-def _line(body: Any, wait: Wait) -> JobLine:
-    phase = _phase(body)
-    verdict = FAILED if phase in wait.failure else SUCCEEDED if phase in wait.success else RUNNING
-    why = next(_reasons(body, wait), "") if verdict == FAILED else ""
+def _not_understood(found: list[dict[str, Any]]) -> Iterator[str]:
+    """Say which phases the specs do not know, as such a job counts as running."""
+    unknown = [body for body in found if phases.verdict(JOB, _phase(body)) is None]
+    if unknown:
+        said = few(sorted({quoted(_phase(body)) if _phase(body) else "none" for body in unknown}))
+        yield f"{plural(len(unknown), 'job')} in a phase that is not known, counted as running: {said}."
+
+
+def _line(body: Any) -> JobLine:
+    verdict = jobs.verdict_on(_phase(body))
+    why = next(_reasons(body), "") if verdict == FAILED else ""
     return JobLine(
         job_id=text(get(body, "/metadata/uid")),
         verdict=verdict,
@@ -105,11 +115,11 @@ def _phase(body: Any) -> str:
     return text(get(body, "/status/status", get(body, "/status/phase")))
 
 
-def _reasons(body: Any, wait: Wait) -> Iterator[str]:
+def _reasons(body: Any) -> Iterator[str]:
     """Yield why a job failed, the reason of the innermost failed step first."""
     for child in items(body, "/spec/subjobs"):
-        if _phase(child) in wait.failure:
-            yield from _reasons(child, wait)
+        if phases.verdict(JOB, _phase(child)) == FAILURE:
+            yield from _reasons(child)
     if reason := text(get(body, "/status/reason")):
         yield reason
 

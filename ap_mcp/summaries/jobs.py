@@ -78,7 +78,7 @@ def job(answer: Observation) -> JobState:
     nodes = list(_walk(answer.body))
     leaves = [node for node in nodes if node.leaf]
     done = sum(succeeded(JOB, node.phase) for node in leaves)
-    state = _VERDICTS.get(verdict(JOB, nodes[0].phase), RUNNING)
+    state = verdict_on(nodes[0].phase)
     failed = _failures(nodes)
     running = [node.name for node in leaves if phases_of(JOB).holds("running", node.phase)]
     times = [at for node in nodes if (at := moment(get(node.body, "/metadata/updateTimestamp")))]
@@ -101,6 +101,11 @@ def job(answer: Observation) -> JobState:
     return shaped.model_copy(
         update={"summary": _sentence(shaped, f"{done} of {len(leaves)} done"), "next": _follow(shaped)}
     )
+
+
+def verdict_on(phase: str) -> JobVerdict:
+    """Return how a job stands by its phase; one whose phase says no end counts as running."""
+    return _VERDICTS.get(verdict(JOB, phase), RUNNING)
 
 
 def _walk(root: Any) -> Iterator[Node]:

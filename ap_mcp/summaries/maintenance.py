@@ -6,10 +6,12 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules.upgrade_plans import plan_state
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import LISTED, call
 from ap_mcp.vendor import get, items, moment, number, stamp, text, word
+from ap_mcp.wording import plural
 
 FAR = datetime.max.replace(tzinfo=UTC)
 
@@ -30,6 +32,7 @@ class Planned(Part):
     from_version: str = ""
     to_version: str = ""
     status: str = ""
+    standing: str = ""
     not_before: str | None = None
     not_after: str | None = None
     deadline: str | None = None
@@ -77,15 +80,17 @@ def maintenance_window_deletion(answer: Observation) -> MaintenanceWindow:
 @summarises("upgrade_plans")
 def upgrade_plans(answer: Observation) -> PlanList:
     """List planned upgrades, the next one first; a lone plan in the place of the list counts as a list of one."""
-    every = [_planned(each) for each in sorted(items(answer.body, "/items"), key=_start)]
+    every = [_planned(each, answer.now) for each in sorted(items(answer.body, "/items"), key=_start)]
     page = paged(answer, every, LISTED, lambda plan: plan.upgrade_plan_id)
-    ahead = [plan for plan in every if plan.to_version and (moment(plan.not_before) or FAR) > answer.now]
+    due, ahead = ([plan for plan in every if plan.standing == standing] for standing in ("due", "ahead"))
     checks = [
         call(answer, "assess_upgrade", "Says whether the planned upgrade can succeed", target_version=plan.to_version)
-        for plan in ahead[:1]
+        for plan in [each for each in (*due, *ahead) if each.to_version][:1]
     ]
+    if due:
+        checks.append(call(answer, "list_upgrade_tasks", "Shows whether it has started"))
     return PlanList(
-        summary=_said(every, ahead),
+        summary=_said(every, due, ahead),
         plans=page.items,
         shown=page.shown,
         total=page.total,
@@ -97,7 +102,7 @@ def upgrade_plans(answer: Observation) -> PlanList:
 @summarises("upgrade_plan")
 def upgrade_plan(answer: Observation) -> Plan:
     """Say when a planned upgrade starts now."""
-    plan = _planned(answer.body)
+    plan = _planned(answer.body, answer.now)
     return Plan(
         summary=f"The upgrade {_way(plan)} starts {_when(plan)}.",
         plan=plan,
@@ -127,26 +132,31 @@ def _start(body: Any) -> datetime:
     return moment(get(body, "/spec/notBefore")) or FAR
 
 
-def _planned(body: Any) -> Planned:
+def _planned(body: Any, at: datetime) -> Planned:
     return Planned(
         upgrade_plan_id=text(get(body, "/metadata/uid")),
         from_version=text(get(body, "/spec/clusterVersion")),
         to_version=text(get(body, "/spec/targetVersion")),
         status=text(get(body, "/status/phase")),
+        standing=plan_state(body, at),
         not_before=stamp(get(body, "/spec/notBefore")),
         not_after=stamp(get(body, "/spec/notAfter")),
         deadline=stamp(get(body, "/spec/notBeforeDeadline")),
     )
 
 
-def _said(every: list[Planned], ahead: list[Planned]) -> str:
+def _said(every: list[Planned], due: list[Planned], ahead: list[Planned]) -> str:
     if not every:
         return "No upgrade is planned."
-    others = len(every) - len(ahead)
-    past = f" {others} of the plans are not ahead any more." if others else ""
-    if not ahead:
-        return f"No upgrade is ahead.{past}"
-    return f"{len(ahead)} planned: {_way(ahead[0])}, {_when(ahead[0])}.{past}"
+    said = [] if due or ahead else ["No upgrade is ahead."]
+    if due:
+        latest = f", at the latest {word(due[0].not_after)}" if due[0].not_after else ""
+        said.append(f"{len(due)} due: {_way(due[0])} may start any minute or has started{latest}.")
+    if ahead:
+        said.append(f"{len(ahead)} planned: {_way(ahead[0])}, {_when(ahead[0])}.")
+    if over := len(every) - len(due) - len(ahead):
+        said.append(f"{plural(over, 'plan')} {'is' if over == 1 else 'are'} over.")
+    return " ".join(said)
 
 
 def _way(plan: Planned) -> str:

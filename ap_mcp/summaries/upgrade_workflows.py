@@ -173,11 +173,14 @@ def _next(answer: Observation, line: WorkflowLine) -> list[NextCall]:
     body, target = answer.body, {"target_version": line.to_version}
     if _stage_verdict(body, CHECK_STAGE) != SUCCEEDED:
         return [call(answer, "run_precheck", "First stage", **target)]
+    expires = moment(get(stage_of(body, CHECK_STAGE), "/expireTimeStamp"))
     upgrade = _stage_verdict(body, UPGRADE_STAGE)
     if upgrade == FAILED:
         return [call(answer, "retry_upgrade", "Once the cause is fixed")]
     if upgrade == SUCCEEDED:
         return [call(answer, "run_postcheck", "Last stage")]
+    if expires is not None and expires <= answer.now:
+        return [call(answer, "run_precheck", "The check has expired", **target)]
     saved = _stage_verdict(body, BACKUP_STAGE) == SUCCEEDED
     backup = [] if saved else [call(answer, "backup_cluster", "An upgrade cannot be undone")]
     return [*backup, call(answer, "upgrade_cluster", "The check has passed", **target)]

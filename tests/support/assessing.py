@@ -14,7 +14,7 @@ from ap_mcp.assessment.model import Assessment
 from ap_mcp.assessment.reads import assess
 from ap_mcp.errors import ApMcpError, CloudUnreachable, PermissionDenied, ServiceError
 from ap_mcp.guard.impacts import build_impact
-from ap_mcp.guard.impacts.base import Case
+from ap_mcp.guard.impacts.base import Case, Impact
 from ap_mcp.rendering import render
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
@@ -91,13 +91,18 @@ class Scene:
 
     async def refusal(self, target: str, **more: Any) -> str:
         """Why the guard refuses the upgrade without asking a person; empty if it would ask."""
-        arguments = {"cluster_id": self.cluster_id, "target_version": target, **more}
-        case = Case(load_catalog()["upgrade_cluster"], arguments, "destroy", self.read, self.world.now)
         try:
-            await build_impact(case)
+            await self.impact(target, **more)
         except ApMcpError as error:
             return error.render() or "refused"
         return ""
+
+    async def impact(self, target: str, **more: Any) -> Impact:
+        """What the guard would ask a person about the upgrade."""
+        arguments = {"cluster_id": self.cluster_id, "target_version": target, **more}
+        return await build_impact(
+            Case(load_catalog()["upgrade_cluster"], arguments, "destroy", self.read, self.world.now)
+        )
 
     def check(self, target: str = TARGET, ago: float = 10, **status: Any) -> Row:
         """Put a pre-upgrade check into the past that ended some minutes ago; its row."""

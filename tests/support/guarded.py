@@ -30,7 +30,7 @@ from ap_mcp.simulator.world import World
 
 RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "default", "name": "query-cache"}
 SANDBOX = {"cluster_id": TEAM_SANDBOX}
-WINDOW: dict[str, Any] = {"weekdays": "Sunday", "start_time": "03:30", "duration_hours": 2, "upgrade_scope": "patch"}
+WINDOW: dict[str, Any] = {"weekdays": ["Sunday"], "start_time": "03:30", "duration_hours": 2, "upgrade_scope": "patch"}
 CHART = "redis-18.6.1.tgz"
 SECRET = "hunter22-of-the-release"
 _FILES = {

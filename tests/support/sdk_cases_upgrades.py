@@ -299,7 +299,7 @@ UPGRADES = (
     Case(
         "create_maintenance_window",
         "minimal",
-        {"cluster_id": CLUSTER, "weekdays": "Friday", "start_time": "02:00", "duration_hours": 4},
+        {"cluster_id": CLUSTER, "weekdays": ["Friday"], "start_time": "02:00", "duration_hours": 4},
         lambda v3: v3.CreateAutopilotMaintenanceWindowRequest(
             cluster_id=CLUSTER,
             body=v3.MaintenanceWindow(weekly_period="Friday", start_time="02:00", duration_hours=4),
@@ -310,7 +310,7 @@ UPGRADES = (
         "everything",
         {
             "cluster_id": CLUSTER,
-            "weekdays": "Friday,Saturday",
+            "weekdays": ["Friday", "Saturday"],
             "start_time": "02:00",
             "duration_hours": 4,
             "upgrade_scope": "patch",
@@ -331,7 +331,7 @@ UPGRADES = (
         "everything",
         {
             "cluster_id": CLUSTER,
-            "weekdays": "Friday,Saturday",
+            "weekdays": ["Friday", "Saturday"],
             "start_time": "02:00",
             "duration_hours": 4,
             "upgrade_scope": "patch",

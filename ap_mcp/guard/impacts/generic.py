@@ -26,8 +26,10 @@ from ap_mcp.guard.impacts.base import (
 )
 from ap_mcp.guard.impacts.before_after import about_settings, pieces
 from ap_mcp.masking import mask
+from ap_mcp.rules.phases import phases_of
+from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs import Consequence, load_catalog
-from ap_mcp.vendor import get, items, text, word
+from ap_mcp.vendor import dated, get, items, moment, text, word, written
 
 CLUSTER_READ = "get_cluster"
 DOES = {
@@ -39,6 +41,8 @@ DOES = {
 }
 NOTHING_SAID = "what else this may touch: nothing more is known about this operation"
 _NAMES = ("/metadata/name", "/spec/addonTemplateName", "/name", "/metadata/uid", "/id")
+_IDS = ("/metadata/uid", "/id")
+_OWN_NAMES = ("/metadata/name", "/name")
 _OWNERS = ("/spec/clusterID", "/cluster_id")
 _PHASES = ("/status/phase", "/status/status", "/status")
 _VERSIONS = ("/spec/version", "/version", "/chart_version")
@@ -50,6 +54,10 @@ async def generic(case: Case) -> Impact:
     answers = await gather(case, **reads)
     cluster = answers.needed("cluster") if "cluster" in reads else None
     thing = _thing(case, answers.needed("thing")) if "thing" in reads else None
+    seen = cluster if thing is None else thing
+    _must_be_asked_for(case, thing)
+    _must_have_ended(case, seen)
+    _must_be_before(case, seen)
     found = _following(case)
     draft = ImpactDraft(case, _name(case, thing, cluster), _sentence(case, found))
     if thing is not None:
@@ -57,7 +65,6 @@ async def generic(case: Case) -> Impact:
     if cluster is not None:
         about_cluster(draft, cluster, whole=thing is None)
     if target := case.operation.target:
-        seen = cluster if thing is None else thing
         for label, pointer in target.facts.items():
             _fact(draft, label, get(seen, pointer))
         if target.settings is not None:
@@ -127,6 +134,60 @@ def _thing(case: Case, body: Any) -> Any:
     return entry
 
 
+def _must_be_asked_for(case: Case, thing: Any) -> None:
+    """Refuse a call if what was read for it says that it is another thing than the call names.
+
+    Raises:
+        CallRefused: naming both.
+    """
+    target = case.operation.target
+    if target is None or target.item is not None or target.argument == CLUSTER:
+        return
+    wanted = str(case.arguments.get(target.argument, ""))
+    places = _IDS if target.argument.endswith("_id") else _OWN_NAMES
+    reported = [text(each) for pointer in places if isinstance(each := get(thing, pointer), str) and each]
+    if reported and wanted.casefold() not in [each.casefold() for each in reported]:
+        raise refused(f"{target.argument} {word(wanted)} was asked for, and {word(reported[0])} was answered")
+
+
+def _must_have_ended(case: Case, thing: Any) -> None:
+    """Refuse a call on something that is still under way, where the spec says that it must have ended.
+
+    Raises:
+        CallRefused: naming the phase, and how to follow it.
+    """
+    target = case.operation.target
+    if target is None or target.ended is None:
+        return
+    phase, wait = get(thing, target.ended.phase_at), phases_of(target.ended.kind)
+    if not wait.under_way(phase):
+        return
+    given = {name: str(case.arguments[name]) for name in wait.argument if name in case.arguments}
+    after = how_to_wait(wait.operation, _standing_at(wait.phase_at, phase), **given)
+    what = f"{target.ended.kind.replace('_', ' ')} {word(case.arguments[target.argument])}"
+    raise refused(f"{what} is {word(phase)}; {case.operation.id} acts only on one that has ended", after)
+
+
+def _must_be_before(case: Case, thing: Any) -> None:
+    """Refuse a time that is not before the one that the thing allows; what is no time is left to the service.
+
+    Raises:
+        CallRefused: naming both times.
+    """
+    target = case.operation.target
+    for name, label in target.before.items() if target else ():
+        given, limit = moment(case.arguments.get(name)), moment(get(thing, target.facts[label] if target else ""))
+        if given is not None and limit is not None and given >= limit:
+            raise refused(f"{name} {written(given)} must be before the {label}, {written(limit)}")
+
+
+def _standing_at(pointer: str, value: Any) -> Any:
+    """Return an object in which a value stands at a JSON pointer."""
+    for step in reversed(pointer.split("/")[1:]):
+        value = {step: value}
+    return value
+
+
 def _following(case: Case) -> list[Consequence]:
     every = case.operation.consequences
     return [each for each in every if each.condition is None or meets(each.condition, case.arguments)]
@@ -138,9 +199,16 @@ def _sentence(case: Case, found: list[Consequence]) -> str:
 
 
 def _name(case: Case, thing: Any, cluster: Any) -> str:
-    """Return the name of the thing; of one without a name, that of its cluster."""
-    named = (text(get(body, pointer)) for body in (thing, cluster) if body is not None for pointer in _NAMES)
-    return next((each for each in named if each), text(case.arguments.get("name")) or case.operation.id)
+    """Return the name of the thing; of one without a name that of its cluster, else what the call names it by.
+
+    Only a call that names nothing at all, as one that creates something without a name, goes by its operation.
+    """
+    target = case.operation.target
+    given = [target.argument] if target else []
+    given += ["name", *(each for each, argument in case.operation.arguments.items() if argument.path_parameter)]
+    named = [text(get(body, pointer)) for body in (thing, cluster) if body is not None for pointer in _NAMES]
+    named += [text(case.arguments.get(each)) for each in given]
+    return next((each for each in named if each), case.operation.id)
 
 
 def _about(draft: ImpactDraft, thing: Any) -> None:
@@ -154,7 +222,7 @@ def _about(draft: ImpactDraft, thing: Any) -> None:
 
 
 def _fact(draft: ImpactDraft, label: str, value: Any) -> None:
-    shown = text(value)
+    shown = dated(value)
     draft.fact(label, word(mask({label: shown})[label]) if shown else None)
     if shown:
         draft.stable[label] = shown

@@ -20,7 +20,7 @@ from ap_mcp.guard.impacts.precheck import passed_check
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
 from ap_mcp.masking import mask
 from ap_mcp.rules.clusters import phase_of
-from ap_mcp.rules.findings import findings_of
+from ap_mcp.rules.findings import findings_of, not_known
 from ap_mcp.rules.phases import BACKUP, CLUSTER, WORKFLOW, phases_of, succeeded
 from ap_mcp.rules.upgrades import (
     FAILED,
@@ -212,10 +212,14 @@ def _about_check(draft: ImpactDraft, check: Any) -> None:
     for item, nodes in sorted(skipped.items()):
         where = f" on {plural(len(nodes), 'node')}" if nodes else ""
         draft.warnings.append(f"The check skipped {word(item)}{where}: that risk remains.")
-    found = sorted({each.name for each in findings_of(check).every})
-    if found:
-        draft.warnings.append(f"Although the check passed, these items failed: {few([word(each) for each in found])}.")
-    draft.stable["check"] = {"id": text(get(check, "/metadata/uid")), "skipped": skipped, "failed": found}
+    found = findings_of(check)
+    failed = sorted({each.name for each in found.every})
+    if failed:
+        draft.warnings.append(f"Although the check passed, these items failed: {few([word(each) for each in failed])}.")
+    if found.unknown:
+        draft.warnings.append(f"Although the check passed: {not_known(found)}")
+    seen = {"id": text(get(check, "/metadata/uid")), "skipped": skipped, "failed": failed}
+    draft.stable["check"] = {**seen, "no_result": sorted(found.unknown)}
 
 
 def _about_backups(draft: ImpactDraft, answers: Answers) -> None:
