@@ -8,7 +8,7 @@ from typing import Any
 from ap_mcp.rules.phases import PRECHECK, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import FAILURE
 from ap_mcp.vendor import get, items, quoted, strings, text, word
-from ap_mcp.wording import few, plural
+from ap_mcp.wording import NAMED, few, plural
 
 DETAILED = 8
 """Findings of a kind that are shown in full; of the others only the names."""
@@ -124,11 +124,16 @@ def unknown_phases(status: Any) -> list[str]:
     )
 
 
-def not_known(found: Findings) -> str:
-    """Return a sentence that names the items of which it is not known whether they passed; empty if there are none."""
+def not_known(found: Findings, most: int = NAMED) -> str:
+    """Return a sentence that names the items of which it is not known whether they passed; empty if there are none.
+
+    Args:
+        found: what a check found.
+        most: how many are named before the rest is counted.
+    """
     if not found.unknown:
         return ""
-    return f"Whether {plural(len(found.unknown), 'item')} passed is not known: {few(found.unknown)}."
+    return f"Whether {plural(len(found.unknown), 'item')} passed is not known: {few(found.unknown, most)}."
 
 
 def counted(failures_: Iterable[Failure]) -> dict[str, int]:

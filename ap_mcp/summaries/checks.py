@@ -190,7 +190,7 @@ def _doubts(body: Any, state: str, found: Findings) -> Iterator[str]:
     if any(len(each.nodes) > NODE_IDS for each in found.risks):
         yield "skip_items without node_ids skip an item on every node."
     if found.unknown:
-        yield not_known(found)
+        yield not_known(found, most=len(found.unknown))
     if state == READY and get(body, "/spec/skippedCheckItemList"):
         yield "Passed with skipped items: their risks remain."
 
