@@ -20,7 +20,6 @@ from consenting import (
     as_somebody_else,
     checked_refusal,
     in_2026,
-    in_both_eras,
     is_part_of_cluster,
     leg,
     message_of,
@@ -35,6 +34,7 @@ from consenting import (
     tampered,
     text_in,
     touch,
+    with_every_tool,
 )
 from guarded import Action, Person
 from mcp_types import ElicitResult, InputRequiredResult
@@ -60,7 +60,7 @@ def test_there_is_a_call_for_every_guarded_tool_and_each_needs_consent(prepared:
 # The person cannot be asked
 
 
-@in_both_eras
+@with_every_tool
 async def test_a_client_without_forms_gets_a_code_and_nothing_is_sent(scene: Scene) -> None:
     for confirm in WITHOUT_FORMS:
         async with scene.connect(confirm=confirm) as agent:
@@ -91,7 +91,7 @@ async def test_in_mode_approval_a_form_is_not_even_shown(scene: Scene) -> None:
 # Forms
 
 
-@in_both_eras
+@with_every_tool
 async def test_a_person_who_does_not_agree_is_obeyed(scene: Scene) -> None:
     person = Person()
     refusals: tuple[tuple[Action, str], ...] = (("decline", "said no"), ("cancel", "did not answer"))
@@ -251,7 +251,7 @@ async def goes_out_once(scene: Scene, agent: Agent, channel: str, **given: Any) 
     assert call.finished["result"] == "succeeded"
 
 
-@in_both_eras
+@with_every_tool
 async def test_with_a_form_filled_in_exactly_one_request_goes_out_and_it_is_on_record(scene: Scene) -> None:
     person = Person()
     async with scene.connect(person) as agent:

@@ -1,6 +1,7 @@
 """Who may import whom: this map is the architecture, and the test keeps it true."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -69,10 +70,17 @@ def layers(text: str) -> dict[str, set[str]]:
 MAY_IMPORT = layers(LAYERS)
 
 
+@cache
+def imports_in(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
+    """The imports of a module, wherever they stand."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return tuple(node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
 def imported(path: Path) -> set[str]:
     """Names of the package's own modules that `path` imports, at any depth."""
     names: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in imports_in(path):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -85,7 +93,7 @@ def modules_that_import(prefix: str) -> set[str]:
     """Paths of our modules that import a module whose name starts with `prefix`."""
     found = set()
     for path in PACKAGE.rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in imports_in(path):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             if any(name == prefix or name.startswith(f"{prefix}.") for name in names):

@@ -2,8 +2,8 @@
 
 import ast
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -37,12 +37,16 @@ PROJECT = SIMULATED_CREDENTIALS.project_id
 # What the package's own code can reach
 
 
-def code() -> Iterator[tuple[str, ast.AST]]:
+@cache
+def code() -> tuple[tuple[str, ast.AST], ...]:
     """Every node of every module but the simulator's, with the module's path."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        name = path.relative_to(PACKAGE).as_posix()
-        if not name.startswith("simulator/"):
-            yield from ((name, node) for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))))
+    modules = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
+    return tuple(
+        (name, node)
+        for name, path in modules.items()
+        if not name.startswith("simulator/")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    )
 
 
 def calls_of(*names: str) -> set[str]:
@@ -243,6 +247,9 @@ PLAIN: dict[str, dict[str, Any]] = {
     "wait_for": {"kind": "cluster", "id": "search-dev", "wait_s": 0},
 }
 GUARDED = sorted(each.id for each in load_catalog().values() if each.guarded)
+CASES = settings().max_examples // 3
+"""Sequences that are drawn: each is a session of its own."""
+fewer = settings(deadline=None, max_examples=CASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 steps = st.builds(
     Step,
     st.sampled_from([*PLAIN, *GUARDED]),
@@ -258,7 +265,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
     return folder, *anyio.run(guarded_account, folder)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    max_examples=settings.default.max_examples // 3,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
 @given(
     st.lists(steps, min_size=1, max_size=5),
     st.sampled_from(["auto", "legacy"]),
