@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
@@ -16,7 +16,7 @@ from ap_mcp.files import read_upload
 from ap_mcp.guard.subject import Subject, subject_of
 from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
 from ap_mcp.schemas import argument_schema, checked_schema, input_schema, nodes_at
-from ap_mcp.specs import FILE, Catalog, Effect, Operation
+from ap_mcp.specs import FILE, Effect, Operation, load_catalog
 from ap_mcp.summaries import Result, result_type
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
 
@@ -39,12 +39,10 @@ class OperationTool:
 
     Attributes:
         operation: what it calls.
-        catalog: all operations.
         confirm: how consent is obtained; only with `token` the model may carry one.
     """
 
     operation: Operation
-    catalog: Catalog
     confirm: str = "human"
 
     @property
@@ -84,20 +82,8 @@ class OperationTool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """The schema of the operation's arguments and of ours."""
-        schema = input_schema(self.operation)
-        schema["properties"] |= self.own_schemas()
-        return schema
-
-    def own_schemas(self) -> dict[str, dict[str, Any]]:
-        """Return the arguments of ours that it takes beside those of the operation, each with its schema."""
-        found = {each.argument: self._context_schema(each.argument) for each in self.operation.context}
-        found |= {name: dict(OPTIONS[name]) for name in self.operation.options}
-        if self.operation.guarded:
-            found[DRY_RUN] = {"type": "boolean", "description": "Only show"}
-        if self.operation.guarded and self.confirm == "token":
-            found[TOKEN] = {"type": "string", "description": "From approval_required"}
-        return found
+        """The schema of the operation's arguments and of ours; made once per process, so it is not to be changed."""
+        return _input_schema(self.operation, self.confirm)
 
     def check(self, arguments: Mapping[str, Any]) -> None:
         """Check the arguments of a call.
@@ -105,7 +91,7 @@ class OperationTool:
         Raises:
             InvalidArguments: with every problem found.
         """
-        check_arguments(self.operation, arguments, own=self.own_schemas())
+        check_arguments(self.operation, arguments, own=_own_schemas(self.operation, self.confirm))
         refuse_placeholders(arguments)
 
     def subject(self, arguments: Mapping[str, Any]) -> Subject:
@@ -144,12 +130,6 @@ class OperationTool:
         given = {name: value for name, value in arguments.items() if name in self.operation.arguments}
         return dict(exact(checked_schema(self.operation), given))
 
-    def _context_schema(self, name: str) -> dict[str, Any]:
-        context = next(each for each in self.operation.context if each.argument == name)
-        read = self.catalog[context.operation]
-        schema = argument_schema(read, read.arguments[name])
-        return {**schema, "description": context.description} if context.description else schema
-
     async def _files(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, FilePart]:
         """Read the local files that arguments name, before anything is sent."""
         parts = {}
@@ -159,6 +139,31 @@ class OperationTool:
                 upload = await to_thread.run_sync(read)
                 parts[name] = FilePart(upload.filename, upload.content)
         return parts
+
+
+@cache
+def _input_schema(operation: Operation, confirm: str) -> dict[str, Any]:
+    schema = input_schema(operation)
+    return {**schema, "properties": {**schema["properties"], **_own_schemas(operation, confirm)}}
+
+
+@cache
+def _own_schemas(operation: Operation, confirm: str) -> dict[str, dict[str, Any]]:
+    """Return the arguments of ours that a tool takes beside those of its operation, each with its schema."""
+    found = {each.argument: _context_schema(operation, each.argument) for each in operation.context}
+    found |= {name: dict(OPTIONS[name]) for name in operation.options}
+    if operation.guarded:
+        found[DRY_RUN] = {"type": "boolean", "description": "Only show"}
+    if operation.guarded and confirm == "token":
+        found[TOKEN] = {"type": "string", "description": "From approval_required"}
+    return found
+
+
+def _context_schema(operation: Operation, name: str) -> dict[str, Any]:
+    context = next(each for each in operation.context if each.argument == name)
+    read = load_catalog()[context.operation]
+    schema = argument_schema(read, read.arguments[name])
+    return {**schema, "description": context.description} if context.description else schema
 
 
 def _same(at: datetime) -> datetime:

@@ -102,7 +102,7 @@ def toolbox(
         clocks: how time passes for tools that wait; they can be shown without, but not called.
     """
     operations = {operation.id: operation for operation in select(catalog, toolsets, read_only=read_only)}
-    tools: list[Tool] = [OperationTool(operation, catalog, confirm) for operation in operations.values()]
+    tools: list[Tool] = [OperationTool(operation, confirm) for operation in operations.values()]
     wanted = frozenset(toolsets)
     reading = offered(operations, catalog, clocks or Clocks.stopped(catalog))
     tools += [tool for tool in reading if ALL in wanted or tool.toolsets & wanted]

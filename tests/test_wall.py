@@ -247,7 +247,10 @@ PLAIN: dict[str, dict[str, Any]] = {
     "wait_for": {"kind": "cluster", "id": "search-dev", "wait_s": 0},
 }
 GUARDED = sorted(each.id for each in load_catalog().values() if each.guarded)
-CASES = settings().max_examples // 3
+CASES = getattr(settings.default, "max_examples", 100) // 3
+"""Sequences that are drawn: each is a session of its own."""
+fewer = settings(deadline=None, max_examples=CASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
+CASES = getattr(settings.default, "max_examples", 100) // 3
 """Sequences that are drawn: each is a session of its own."""
 fewer = settings(deadline=None, max_examples=CASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 steps = st.builds(
@@ -265,11 +268,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, Any]:
     return folder, *anyio.run(guarded_account, folder)
 
 
-@settings(
-    deadline=None,
-    max_examples=settings.default.max_examples // 3,
-    suppress_health_check=[HealthCheck.function_scoped_fixture],
-)
+@fewer
 @given(
     st.lists(steps, min_size=1, max_size=5),
     st.sampled_from(["auto", "legacy"]),

@@ -298,7 +298,11 @@ class Catalog(Mapping[str, Operation]):
 
     def deletions_of(self, read: str) -> list[Operation]:
         """Return the operations that delete what an operation reads."""
-        return [each for each in self.values() if each.deletes and each.target and each.target.read == read]
+        return [each for each in self._deletions if each.target and each.target.read == read]
+
+    @cached_property
+    def _deletions(self) -> tuple[Operation, ...]:
+        return tuple(each for each in self.values() if each.deletes)
 
     def __repr__(self) -> str:
         return f"<Catalog of {len(self)} operations>"
