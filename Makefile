@@ -12,13 +12,13 @@ help: ## show this list
 demo: $(STAMP) ## watch an agent build, repair, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
-test: $(STAMP) ## run all tests, on every core; then those that measure time, alone
-	$(BIN)/pytest -n auto --dist loadfile
+test: $(STAMP) ## run all tests: first those that measure time, alone, then the others on every core
 	$(BIN)/pytest -m serial
+	$(BIN)/pytest -n auto --dist loadfile
 
 cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
 	$(BIN)/pytest -m serial
+	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
 
 thorough: $(STAMP) ## run the tests that draw their cases, with many more of them, and others each time
 	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n auto --dist loadfile -m hypothesis
