@@ -318,8 +318,8 @@ def _target_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
         if target.item:
             thing = f"{target.item.list}/0"
             yield from _outside(read, thing + target.item.id, "target")
-        phase = [target.ended.phase_at] if target.ended else []
-        for pointer in (*target.facts.values(), *phase, *_settings(operation, target)):
+        more = [each for each in (target.cluster, target.ended and target.ended.phase_at) if each]
+        for pointer in (*target.facts.values(), *more, *_settings(operation, target)):
             yield from _outside(read, thing + pointer, "target")
     yield from _condition_problems(catalog, operation, target)
 
@@ -331,6 +331,8 @@ def _condition_problems(catalog: Catalog, operation: Operation, target: Target) 
             yield f"target: before: {name} is no argument that is a text"
         if label not in target.facts:
             yield f"target: before: {label!r} is none of the facts"
+    if target.cluster and CLUSTER in operation.arguments:
+        yield f"target: cluster: {CLUSTER} names it already"
     if target.ended and target.ended.kind not in catalog.waits:
         yield f"target: ended: nothing is waited for as {target.ended.kind}"
 

@@ -19,6 +19,7 @@ from ap_mcp.schemas import argument_schema, checked_schema, input_schema, nodes_
 from ap_mcp.specs import FILE, Effect, Operation, load_catalog
 from ap_mcp.summaries import Result, result_type
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
+from ap_mcp.vendor import get, text
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -119,6 +120,7 @@ class OperationTool:
             draft=call.draft,
             finish=call.finish,
             explain=call.explain,
+            cluster=call.cluster if self.operation.target and self.operation.target.cluster else None,
             files={name: part.content for name, part in files.items()},
             dry_run=self.is_dry_run(arguments),
             takes_token=self.operation.guarded,
@@ -212,6 +214,15 @@ class _Call:
         lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
         if lost and made and all(name in self.sent for name in made.match):
             error.found = await reads.reconcile(made, self.sent)  # type: ignore[attr-defined]
+
+    async def cluster(self, reads: "Reads") -> str:
+        """Read which cluster the thing is about that the call acts on; empty if it is about none."""
+        target = self.operation.target
+        if target is None or target.cluster is None:
+            return ""
+        taken = reads.catalog[target.read].arguments
+        thing = await reads.read(target.read, **{name: value for name, value in self.sent.items() if name in taken})
+        return text(get(thing, target.cluster))
 
     async def _beside(self) -> dict[str, Any]:
         """Read what arguments of ours name, for the summary to go by."""

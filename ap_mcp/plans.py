@@ -72,6 +72,7 @@ class Plan:
             asked about it. None: such a call cannot be asked about.
         finish: makes the result of what was answered to the requests.
         explain: adds to an error what helps, before it is reported.
+        cluster: reads which cluster it is about, if no argument names it.
         files: content of the files that arguments name: a consent is bound to it.
         dry_run: show what would happen and send nothing.
         takes_token: the tool has an argument for the consent that the model itself carries.
@@ -84,6 +85,7 @@ class Plan:
     draft: Drafter | None = None
     finish: "Callable[[Sequence[CloudResponse]], Awaitable[Result]] | None" = None
     explain: Callable[[ApMcpError], Awaitable[None]] = _nothing_to_add
+    cluster: "Callable[[Reads], Awaitable[Any]] | None" = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     dry_run: bool = False
     takes_token: bool = False
@@ -92,6 +94,10 @@ class Plan:
     def __post_init__(self) -> None:
         if (self.draft is None) != (self.finish is None):
             raise TypeError(f"{self.subject.tool}: a plan that sends something says what came of it, and no other does")
+
+    async def cluster_named(self, reads: "Reads") -> Any:
+        """Return the cluster that the call is about, by its id or name; None if it is about none."""
+        return self.arguments.get(CLUSTER) if self.cluster is None else await self.cluster(reads)
 
     async def finished(self, responses: "Sequence[CloudResponse]") -> Result:
         """Return the result of what was answered to the requests."""

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from ap_mcp import guard
 from ap_mcp.guard.policy import Ask, Decision
 from ap_mcp.masking import mask
 from ap_mcp.plans import Drafter, Plan
 from ap_mcp.reads import Reads
-from ap_mcp.specs import CLUSTER, Effect
+from ap_mcp.specs import Effect
 
 
 @dataclass
@@ -63,5 +64,5 @@ class Proposal:
         """
         if at is None:
             self.reads = self.reads.anew()
-            self.decision = await self.reads.decided(self.plan.subject, self.plan.arguments.get(CLUSTER))
+            self.decision = await self.reads.decided(self.plan.subject, partial(self.plan.cluster_named, self.reads))
         return await self.request(at)

@@ -79,15 +79,17 @@ class Reads:
 
         Args:
             subject: the call.
-            cluster: the cluster that it names, by its id or name.
+            cluster: the cluster that it is about, by its id or name, or what finds it; asked only if a rule goes by it.
 
         Raises:
             CallRefused: it may not be made; no consent allows it.
             NotFound: there is no such cluster.
         """
         if needs_cluster(subject, self._policy):
-            named = (await self.resolve({CLUSTER: cluster}))[CLUSTER]
-            subject = with_facts(subject, named, await self.facts(str(named)))
+            found = await cluster() if callable(cluster) else cluster
+            named = (await self.resolve({CLUSTER: found}))[CLUSTER]
+            facts = await self.facts(str(named)) if named else Facts(problem="the call is about no cluster")
+            subject = with_facts(subject, named, facts)
         decision = decide(subject, self._policy)
         if isinstance(decision, Refuse):
             raise decision.error

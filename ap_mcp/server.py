@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import current_time, sleep
@@ -25,7 +25,7 @@ from ap_mcp.read_tools import Clocks
 from ap_mcp.reads import Reads
 from ap_mcp.response_store import LocalResponseStore
 from ap_mcp.settings import Settings
-from ap_mcp.specs import CLUSTER, GUARDED, load_catalog
+from ap_mcp.specs import GUARDED, load_catalog
 from ap_mcp.summaries import Result
 from ap_mcp.toolbox import kinds_awaited, toolbox
 
@@ -149,7 +149,7 @@ class Autopilot:
         reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
         plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
         if decision is None or plan.subject != subject:
-            decision = await reads.decided(plan.subject, plan.arguments.get(CLUSTER))
+            decision = await reads.decided(plan.subject, partial(plan.cluster_named, reads))
         if plan.answer is not None and isinstance(decision, Allow):
             return await plan.answer()
         cleared = await self._cleared(view, plan, decision, reads, caller)

@@ -310,6 +310,25 @@ async def test_a_read_that_a_rule_asks_about_is_asked_about_and_then_made(scene_
         assert agent.sent == ["get_cluster", "get_log_config"]
 
 
+async def test_a_rule_of_a_cluster_holds_for_the_records_of_its_jobs(scene_for: Scenes, tmp_path: Path) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text('[[rules]]\ndecision = "deny"\nclusters = ["legacy-*"]\n')
+    scene = scene_for("delete_job_record", "legacy")
+    person = Person()
+    async with scene.connect(person, policy_file=path) as agent:
+        assert 'on cluster "legacy-import" is denied' in await scene.refused(agent)
+        assert person.read == []
+    path.write_text('[[rules]]\ndecision = "deny"\nclusters = ["shop-*"]\n')
+    async with scene.connect(person, policy_file=path) as agent:
+        scene.world.table("clusters")[LEGACY_IMPORT]["metadata"]["name"] = "shop-new"
+        scene.begin()
+        assert 'on cluster "shop-new" is denied' in await scene.refused(agent)
+        scene.world.table("clusters")[LEGACY_IMPORT]["metadata"]["name"] = "another"
+        scene.begin()
+        await scene.done(agent)
+    assert len(person.read) == 1
+
+
 async def test_a_token_is_offered_only_by_tools_that_take_one(scene_for: Scenes, tmp_path: Path) -> None:
     path = tmp_path / "policy.toml"
     path.write_text('[[rules]]\ndecision = "ask"\ntools = ["install_addon"]\n')

@@ -40,7 +40,7 @@ gateway: binding cloud errors masking permits specs
 reads: cloud errors gateway guard specs summaries vendor wording
 finishing: cloud errors files gateway guard response_store settings specs summaries wait
 plans: arguments binding cloud errors finishing guard masking reads specs summaries
-operation_tools: arguments binding cloud errors files guard plans reads schemas specs summaries
+operation_tools: arguments binding cloud errors files guard plans reads schemas specs summaries vendor
 read_tools: arguments assessment cloud errors plans specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: guard masking plans reads specs

@@ -150,6 +150,7 @@ def test_the_shipped_documents_pass(folder: Path) -> None:
             lambda op: ours(op)["target"].update(ended={"kind": "cluster", "phase_at": "/mood"}),
             "target: /mood is not in the answer of get_cluster",
         ),
+        (lambda op: ours(op)["target"].update(cluster="/metadata/uid"), "target: cluster: cluster_id names it already"),
         (lambda op: ours(op)["target"].update(settings=""), "target: it sends no JSON that could replace settings"),
         (lambda op: ours(op).update(consequences=[]), "consequences"),
         (lambda op: ours(op).update(consequences=[{"if": {"required": ["cluster_id"]}}]), "consequences[0]"),

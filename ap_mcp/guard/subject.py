@@ -68,7 +68,7 @@ def subject_of(operation: Operation, arguments: Mapping[str, Any], facts: Facts 
         tool=operation.id,
         effects=frozenset({operation.effect, *raised}),
         stated=operation.effect,
-        on_cluster=CLUSTER in operation.arguments,
+        on_cluster=operation.on_cluster,
         problem="its facts were not read" if CLUSTER in arguments else f"the call has no {CLUSTER}",
         changed_tags=frozenset(str(key) for key in (keys if isinstance(keys, Iterable) else ())),
         changes_alias=operation.changes.get("cluster_alias", "") in arguments,
@@ -89,7 +89,7 @@ def scope_of(operation: Operation) -> ToolScope:
     """Return what calls of an operation can be."""
     raised: set[Effect] = {"disrupt"} if operation.changes else set()
     found = {operation.effect, *(rule.effect for rule in operation.effect_when), *raised}
-    return ToolScope(frozenset(found), CLUSTER in operation.arguments)
+    return ToolScope(frozenset(found), operation.on_cluster)
 
 
 def with_facts(subject: Subject, named: Any, facts: Facts) -> Subject:

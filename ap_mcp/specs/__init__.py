@@ -102,6 +102,7 @@ class Target:
     Attributes:
         argument: names the thing.
         read: the operation that reads it.
+        cluster: where its answer has the id of the cluster that the thing is about, if no argument names one.
         item: which entry is the thing, if the read answers a list.
         settings: where the settings that the request body replaces stand in the thing; None if it replaces none.
         facts: what a person must see of the thing, as labels with pointers into it.
@@ -111,6 +112,7 @@ class Target:
 
     argument: str
     read: str
+    cluster: str | None = None
     item: ListItem | None = None
     settings: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
@@ -249,6 +251,11 @@ class Operation:
     def awaited_as(self) -> str | None:
         """The kind of thing one can wait for by reading with this operation; None if its answers show no end."""
         return self.wait.kind if self.wait is not None and self.wait.operation == self.id else None
+
+    @property
+    def on_cluster(self) -> bool:
+        """Whether it acts on a cluster: one that an argument names, or that the thing it acts on is about."""
+        return CLUSTER in self.arguments or (self.target is not None and self.target.cluster is not None)
 
     @property
     def deletes(self) -> bool:
