@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from types import MappingProxyType
 from typing import Literal, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
@@ -17,8 +16,6 @@ from ap_mcp.wording import in_quotes
 Approvers: TypeAlias = Mapping[str, Ed25519PublicKey]
 """The public keys whose signatures count, by name; pinned when the program started."""
 State: TypeAlias = Literal["pending", "approved", "declined", "expired", "spent", "worthless"]
-
-NO_APPROVERS: Approvers = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)

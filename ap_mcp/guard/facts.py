@@ -36,7 +36,6 @@ class Facts:
     problem: str | None = None
 
 
-NOTHING_READ = Facts()
 FACTS_READ = "get_cluster"
 """The operation that reads them."""
 

@@ -69,7 +69,6 @@ PLACEMENT = {
     "tolerations_key": "",
     "tolerations_operator": "Exists",
 }
-MONITORING_PARTS = ("adapter", "kubeStateMetrics", "prometheusOperator", "prometheusServer")
 SERVER_BLOCK = {
     "plugins": [
         {"name": "bind", "parameters": "{$POD_IP}"},

@@ -11,8 +11,6 @@ from ap_mcp.errors import SettingsError
 VARIABLE = "AP_MCP_SIMULATOR_FAULTS"
 Kind = Literal["throttle", "status", "html", "delay", "cut", "lost", "cut_json"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-EXECUTED: frozenset[Kind] = frozenset({"cut", "lost", "cut_json"})
-"""Faults that affect only the answer: the request was carried out before."""
 
 _DEFAULT_VALUES: dict[Kind, float] = {"throttle": 1, "status": 503, "html": 502, "delay": 0.05}
 
