@@ -16,7 +16,7 @@ from ap_mcp.files import read_upload
 from ap_mcp.guard.subject import Subject, subject_of
 from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
 from ap_mcp.schemas import argument_schema, checked_schema, input_schema, nodes_at
-from ap_mcp.specs import FILE, Effect, Operation, load_catalog
+from ap_mcp.specs import FILE, Context, Effect, Operation, load_catalog
 from ap_mcp.summaries import Result, result_type
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
 from ap_mcp.vendor import get, text
@@ -152,7 +152,7 @@ def _input_schema(operation: Operation, confirm: str) -> dict[str, Any]:
 @cache
 def _own_schemas(operation: Operation, confirm: str) -> dict[str, dict[str, Any]]:
     """Return the arguments of ours that a tool takes beside those of its operation, each with its schema."""
-    found = {each.argument: _context_schema(operation, each.argument) for each in operation.context}
+    found = {each.argument: _context_schema(each) for each in operation.context}
     found |= {name: dict(OPTIONS[name]) for name in operation.options}
     if operation.guarded:
         found[DRY_RUN] = {"type": "boolean", "description": "Only show"}
@@ -161,10 +161,9 @@ def _own_schemas(operation: Operation, confirm: str) -> dict[str, dict[str, Any]
     return found
 
 
-def _context_schema(operation: Operation, name: str) -> dict[str, Any]:
-    context = next(each for each in operation.context if each.argument == name)
+def _context_schema(context: Context) -> dict[str, Any]:
     read = load_catalog()[context.operation]
-    schema = argument_schema(read, read.arguments[name])
+    schema = argument_schema(read, read.arguments[context.argument])
     return {**schema, "description": context.description} if context.description else schema
 
 
