@@ -2,27 +2,25 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from pydantic import Field
 
 from ap_mcp.rules import phases
 from ap_mcp.rules.phases import JOB
-from ap_mcp.rules.upgrades import FAILED, RUNNING, SUCCEEDED
+from ap_mcp.rules.upgrades import FAILED, RUNNING, SUCCEEDED, began
 from ap_mcp.rules.wait_hints import UNDER_WAY, WAIT_FOR
 from ap_mcp.specs.waits import FAILURE
 from ap_mcp.summaries import jobs
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import created
-from ap_mcp.vendor import get, items, moment, quoted, stamp, text
+from ap_mcp.vendor import get, items, quoted, stamp, text
 from ap_mcp.wording import few, plural
 
 GET_JOB = "get_job"
 SHOWN = 40
 """Jobs on one page."""
-LONGEST_AGO = datetime.min.replace(tzinfo=UTC)
 _NAMES = {
     "clusteruid": "clusterUID",
     "resourceid": "resourceID",
@@ -57,7 +55,7 @@ class JobList(Result):
 @summarises("job_records", accepts=list | dict)
 def job_records(answer: Observation) -> JobList:
     """List jobs, a line each."""
-    found = sorted(_listed(answer.body), key=lambda body: moment(created(body)) or LONGEST_AGO, reverse=True)
+    found = sorted(_listed(answer.body), key=began, reverse=True)
     every = sorted((_line(body) for body in found), key=lambda line: _ORDER.index(line.verdict))
     page = paged(answer, every, SHOWN, lambda line: line.job_id)
     counts = [f"{count} {verdict}" for verdict in _ORDER if (count := _count(every, verdict))]
