@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from ap_mcp.summaries.base import Observation, Result, summarises
+from ap_mcp.summaries.upgrades import FeatureGates
 from ap_mcp.vendor import flag, get, items, mapping, number, text, word
 from ap_mcp.wording import few, plural
 
@@ -13,12 +14,6 @@ class LogConfig(Result):
     kept_days: int | None = None
     collected: list[str] = Field(default_factory=list)
     not_collected: list[str] = Field(default_factory=list)
-
-
-class FeatureGates(Result):
-    """Features of the service, and the value of each."""
-
-    gates: dict[str, str] = Field(default_factory=dict)
 
 
 @summarises("log_config")

@@ -10,11 +10,8 @@ from ap_mcp.rules.upgrades import FAILED, PAUSED, RUNNING, SUCCEEDED, spoken, ve
 from ap_mcp.rules.versions import offered_to, runs_now
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.upgrade_common import call, created, history_page, read_or_wait, took
-from ap_mcp.summaries.upgrade_workflows import upgrade_workflow, upgrade_workflows
 from ap_mcp.vendor import flattened, get, items, mapping, number, quoted, stamp, strings, text, word
 from ap_mcp.wording import plural
-
-__all__ = ["upgrade_workflow", "upgrade_workflows"]
 
 
 class Upgrade(Result):
@@ -85,7 +82,7 @@ class UpgradePaths(Result):
 
 
 class FeatureGates(Result):
-    """Upgrade features by name."""
+    """Features by name, with the value of each."""
 
     gates: dict[str, str] = Field(default_factory=dict)
 
@@ -113,9 +110,8 @@ def upgrade_task(answer: Observation) -> Upgrade:
     body = answer.body
     line = _task_line(body, UPGRADE)
     details = flattened(get(body, "/spec/items", {}))
-    ended = line.ended if line.verdict in (SUCCEEDED, FAILED) else None
     start = get(body, "/metadata/creationTimestamp")
-    spent = took(start, get(body, "/status/completionTime")) if ended else took(start, answer.now.isoformat())
+    spent = took(start, get(body, "/status/completionTime")) if line.ended else took(start, answer.now.isoformat())
     next_ = {
         FAILED: [call(answer, "retry_upgrade", "Once the cause is fixed")],
         SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is healthy")],
@@ -128,7 +124,7 @@ def upgrade_task(answer: Observation) -> Upgrade:
         from_version=line.from_version or "",
         to_version=line.to_version or "",
         started=line.started,
-        ended=ended,
+        ended=line.ended,
         took=spent,
         details=details,
         next=next_.get(line.verdict, []),
