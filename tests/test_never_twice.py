@@ -2,7 +2,7 @@
 
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -132,29 +132,49 @@ def returning(state: str | None) -> Caller:
     return Caller("ivan", can_return=True, returned=NAMED if state else None, state=state)
 
 
+def play(
+    servers: Servers,
+    steps: list[Step],
+    call: Callable[[int, str | None], Awaitable[Any]],
+    proof_in: Callable[[Any], str | None],
+) -> None:
+    """Ask and answer as the steps say; each call that went out used one proof of consent, and no two the same.
+
+    Args:
+        servers: asked, and what happens to their file.
+        steps: what happens, in order.
+        call: makes the call on a server, with a proof of consent or without.
+        proof_in: what a caller who was asked may come back with.
+    """
+
+    async def run() -> None:
+        proofs: list[str] = []
+        used: list[str] = []
+        for what, number in steps:
+            given = proofs[number % len(proofs)] if what == "answer" and proofs else None
+            if given or what == "ask":
+                result = await call(number, given)
+                if isinstance(result, Consent):
+                    assert given
+                    used.append(given)
+                elif not isinstance(result, ConsentDeclined):
+                    proof = proof_in(result)
+                    assert proof
+                    proofs.append(proof)
+            servers.happens(what, number)
+        assert len(set(used)) == len(used) == servers.sent == len(servers.handed_out)
+
+    anyio.run(run)
+
+
 @enough
 @example(steps=RESTORED)
 @given(steps=steps)
 def test_an_answer_between_two_legs_lets_one_call_through_whatever_happens_to_the_store(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
 ) -> None:
-    async def play() -> None:
-        servers = Servers(tmp_path_factory.mktemp("servers"), "human")
-        states: list[str] = []
-        used: list[str] = []
-        for what, number in steps:
-            state = states[number % len(states)] if what == "answer" and states else None
-            if state or what == "ask":
-                result = await servers.call(number, returning(state))
-                if isinstance(result, Consent):
-                    assert state
-                    used.append(state)
-                elif not isinstance(result, ConsentDeclined):
-                    states.append(result.state)
-            servers.happens(what, number)
-        assert len(set(used)) == len(used) == servers.sent == len(servers.handed_out)
-
-    anyio.run(play)
+    servers = Servers(tmp_path_factory.mktemp("servers"), "human")
+    play(servers, steps, lambda number, state: servers.call(number, returning(state)), lambda asked: asked.state)
 
 
 @enough
@@ -163,24 +183,8 @@ def test_an_answer_between_two_legs_lets_one_call_through_whatever_happens_to_th
 def test_a_token_lets_one_call_through_whatever_happens_to_the_store(
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
 ) -> None:
-    async def play() -> None:
-        servers = Servers(tmp_path_factory.mktemp("servers"), "token")
-        tokens: list[str] = []
-        used: list[str] = []
-        for what, number in steps:
-            token = tokens[number % len(tokens)] if what == "answer" and tokens else None
-            if token or what == "ask":
-                result = await servers.call(number, token=token)
-                if isinstance(result, Consent):
-                    assert token
-                    used.append(token)
-                elif isinstance(result, ApprovalRequired):
-                    assert result.token
-                    tokens.append(result.token)
-            servers.happens(what, number)
-        assert len(set(used)) == len(used) == servers.sent == len(servers.handed_out)
-
-    anyio.run(play)
+    servers = Servers(tmp_path_factory.mktemp("servers"), "token")
+    play(servers, steps, lambda number, token: servers.call(number, token=token), lambda asked: asked.token)
 
 
 @enough
