@@ -1,9 +1,9 @@
-"""Checks the arguments of a call against the spec and says everything that is wrong at once."""
+"""Reads the arguments of a call as they are meant, checks them, and says everything that is wrong at once."""
 
 import json
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache
 from typing import Any
@@ -35,7 +35,7 @@ SURROGATE = re.compile("[\ud800-\udfff]")
 
 def check_arguments(
     operation: Operation, arguments: Mapping[str, Any], *, own: Mapping[str, Schema] | None = None
-) -> None:
+) -> dict[str, Any]:
     """Check the arguments of a call against everything the spec says.
 
     Args:
@@ -43,15 +43,19 @@ def check_arguments(
         arguments: what was given.
         own: arguments of the tool that are none of the operation, each with its schema.
 
+    Returns:
+        The arguments as they are `meant`.
+
     Raises:
         InvalidArguments: with every problem found, so that one more call is enough to fix it.
     """
     in_path = [name for name, argument in operation.arguments.items() if argument.path_parameter]
     schema = checked_schema(operation)
     schema["properties"] |= own or {}
-    check_against(operation.id, schema, arguments, in_path=in_path)
+    wanted = check_against(operation.id, schema, arguments, in_path=in_path)
     if operation.constraints:
-        _refuse(list(_broken_constraints(operation, arguments)))
+        _refuse(list(_broken_constraints(operation, wanted)))
+    return wanted
 
 
 def check_against(
@@ -60,8 +64,8 @@ def check_against(
     arguments: Mapping[str, Any],
     *,
     in_path: Sequence[str] = (),
-    more: Iterable[Problem] = (),
-) -> None:
+    misfits: Callable[[Mapping[str, Any]], Iterable[Problem]] = lambda _: (),
+) -> dict[str, Any]:
     """Check the arguments of a call of any tool against a schema, which may say more than the one that is shown.
 
     Args:
@@ -69,11 +73,15 @@ def check_against(
         schema: an object whose properties are the arguments; objects inside a list refuse unknown fields too.
         arguments: what was given.
         in_path: arguments that become a part of a path.
-        more: problems that no schema can express.
+        misfits: finds problems that no schema can express.
+
+    Returns:
+        The arguments as they are `meant`.
 
     Raises:
         InvalidArguments: with every problem found.
     """
+    arguments = meant(schema, arguments)
     problems = [
         Problem(each, f"is no argument of {name}; {_known(each, schema)}")
         for each in arguments
@@ -81,14 +89,15 @@ def check_against(
     ]
     # Unknown arguments are reported above, with suggestions.
     checker = _validator(json.dumps({**schema, "additionalProperties": True}))
-    problems += [problem for error in checker.iter_errors(dict(arguments)) for problem in _problems(error)]
+    problems += [problem for error in checker.iter_errors(arguments) for problem in _problems(error)]
     problems += _unsendable(arguments, "")
     problems += [
         Problem(each, "must not be empty, '.' or '..'")
         for each in in_path
         if str(arguments.get(each, "-")) in {"", ".", ".."}
     ]
-    _refuse([*problems, *more])
+    _refuse([*problems, *misfits(arguments)])
+    return arguments
 
 
 def _refuse(problems: Sequence[Problem]) -> None:
@@ -97,21 +106,60 @@ def _refuse(problems: Sequence[Problem]) -> None:
         raise InvalidArguments(unique[:MOST_PROBLEMS])
 
 
-def exact(schema: Schema, value: Any) -> Any:
-    """Return a value as it is sent: 7.0 where the schema wants an integer is 7, for rules and people to see the same.
+def meant(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as their sender means them, so that checks, rules, people and the cloud see the same.
+
+    Many clients send null for what they leave out, and some send JSON as text. Null for an argument that is not
+    required is left out, which holds for the named fields of an object as well, and not for the entries of a map, where
+    null is a value. A text is read where the schema wants no string and it is JSON of exactly the type that is wanted.
+    7.0 is 7 where an integer is wanted, as in JSON Schema.
 
     Args:
-        schema: of the value, self-contained.
-        value: one that fits it.
+        schema: an object whose properties are the arguments.
+        arguments: what was given, right or wrong.
     """
-    if schema.get("type") == "integer" and isinstance(value, float) and value.is_integer():
+    properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+    required, rest = schema.get("required", ()), others if isinstance(others, Mapping) else {}
+    return {
+        name: _meant(properties.get(name, rest), value)
+        for name, value in arguments.items()
+        if value is not None or name not in properties or name in required
+    }
+
+
+def _meant(schema: Schema, value: Any) -> Any:
+    wanted = schema.get("type")
+    if isinstance(value, str) and wanted not in {None, "string"}:
+        value = _read(value, wanted)
+    if wanted == "integer" and isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, list):
-        return [exact(schema.get("items", {}), each) for each in value]
-    if isinstance(value, Mapping):
-        properties = schema.get("properties", {})
-        return {name: exact(properties.get(name, {}), each) for name, each in value.items()}
+    if wanted == "array" and isinstance(value, list):
+        return [_meant(schema.get("items", {}), each) for each in value]
+    if wanted == "object" and isinstance(value, Mapping):
+        return meant(schema, value)
     return value
+
+
+def _read(text: str, wanted: Any) -> Any:
+    """Return what a JSON text holds if that is of a type; else the text itself, which the check then refuses."""
+    try:
+        found = json.loads(text, object_pairs_hook=_unique, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError):
+        return text
+    kind = _json_type(found)
+    whole = kind == "number" and wanted == "integer" and found.is_integer()
+    return found if whole or wanted in {kind, "number" if kind == "integer" else kind} else text
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return found
+
+
+def _refuse_constant(name: str) -> Any:
+    raise ValueError(f"{name} is not JSON")
 
 
 def meets(condition: Schema, arguments: Mapping[str, Any]) -> bool:
@@ -179,6 +227,8 @@ def _unsendable(value: Any, name: str, depth: int = 0) -> Iterator[Problem]:
 def _said(error: Any) -> str:
     """Say in our words what a value must be; the value itself is not repeated, it may be a secret."""
     rule, wanted = error.validator, error.validator_value
+    if rule == "not":
+        return str(wanted.get("description", "is not allowed"))
     if rule == "type":
         return f"must be {_article(wanted)}, not {_article(_json_type(error.instance))}"
     if rule == "enum":

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ap_mcp.errors import SpecError
+from ap_mcp.patterns import untakable
 from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
 from ap_mcp.specs import (
     CLUSTER,
@@ -223,6 +224,7 @@ def _place_problems(operation: Operation, argument: Argument) -> Iterator[str]:
         yield f"shows {sorted(bad)}, which several hosts reject"
     if not isinstance(shown.get("type"), str):
         yield "has no single type"
+    yield from (f"{problem}, which hosts on llama.cpp refuse" for problem in untakable(shown))
 
 
 def _keywords(node: Any) -> set[str]:

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from ap_mcp import guard
-from ap_mcp.arguments import check_arguments, exact
+from ap_mcp.arguments import check_arguments
 from ap_mcp.binding import FilePart
 from ap_mcp.errors import ApMcpError, CloudUnreachable, QuotaExceeded
 from ap_mcp.files import read_upload
 from ap_mcp.guard.subject import Subject, subject_of
 from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
-from ap_mcp.schemas import argument_schema, checked_schema, input_schema, nodes_at
+from ap_mcp.schemas import argument_schema, input_schema, nodes_at
 from ap_mcp.specs import FILE, Context, Effect, Operation, load_catalog
 from ap_mcp.summaries import Result, result_type
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
@@ -86,14 +86,15 @@ class OperationTool:
         """The schema of the operation's arguments and of ours; made once per process, so it is not to be changed."""
         return _input_schema(self.operation, self.confirm)
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Check the arguments of a call.
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call as they are meant.
 
         Raises:
             InvalidArguments: with every problem found.
         """
-        check_arguments(self.operation, arguments, own=_own_schemas(self.operation, self.confirm))
-        refuse_placeholders(arguments)
+        wanted = check_arguments(self.operation, arguments, own=_own_schemas(self.operation, self.confirm))
+        refuse_placeholders(wanted)
+        return wanted
 
     def subject(self, arguments: Mapping[str, Any]) -> Subject:
         """Return a call as rules see it before anything is read."""
@@ -128,9 +129,8 @@ class OperationTool:
         )
 
     def _sent(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of the operation, as they are sent, without those of ours."""
-        given = {name: value for name, value in arguments.items() if name in self.operation.arguments}
-        return dict(exact(checked_schema(self.operation), given))
+        """Return the arguments of the operation, without those of ours."""
+        return {name: value for name, value in arguments.items() if name in self.operation.arguments}
 
     async def _files(self, arguments: Mapping[str, Any], context: ToolContext) -> dict[str, FilePart]:
         """Read the local files that arguments name, before anything is sent."""

@@ -158,8 +158,8 @@ class Tool(Protocol):
     def result(self) -> type[Result]:
         """The type of its results."""
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Check the arguments of a call.
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call as they are meant; everything else takes these.
 
         Raises:
             InvalidArguments: with every problem found.
@@ -206,15 +206,15 @@ class ReadTool:
     effect: Effect = "read"
     idempotent: bool = True
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
-        """Check the arguments of a call.
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of a call as they are meant.
 
         Raises:
             InvalidArguments: with every problem found.
         """
-        more = self.misfits(arguments)
-        check_against(self.name, self.input_schema, arguments, in_path=self.in_path, more=more)
-        refuse_placeholders(arguments)
+        wanted = check_against(self.name, self.input_schema, arguments, in_path=self.in_path, misfits=self.misfits)
+        refuse_placeholders(wanted)
+        return wanted
 
     def subject(self, arguments: Mapping[str, Any]) -> Subject:
         """Return a call as rules see it: a read; what it reads is decided about read by read as well."""

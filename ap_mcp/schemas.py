@@ -24,6 +24,8 @@ SHOWN = (
     "minProperties",
     "maxProperties",
 )
+CHECKED = ("not", "propertyNames")
+"""What is checked and not shown: several hosts reject it."""
 ARRAY_KEYWORDS = ("minItems", "maxItems", "uniqueItems")
 MAP_KEYWORDS = {"minItems": "minProperties", "maxItems": "maxProperties"}
 MOST_KEPT = 256
@@ -40,35 +42,38 @@ def input_schema(operation: Operation) -> dict[str, Any]:
 
 
 def checked_schema(operation: Operation) -> dict[str, Any]:
-    """Return the input schema with what is checked but not shown: the form of a map's keys; shared as that one is."""
+    """Return the input schema with what is checked but not shown, the form of a map's keys too; shared likewise."""
     made = _checked_schema(operation)
     return {**made, "properties": dict(made["properties"])}
 
 
 @lru_cache(MOST_KEPT)
 def _input_schema(operation: Operation) -> dict[str, Any]:
+    return _as_shown(_whole_schema(operation))
+
+
+@lru_cache(MOST_KEPT)
+def _checked_schema(operation: Operation) -> dict[str, Any]:
+    return strict(operation, _whole_schema(operation))
+
+
+def _whole_schema(operation: Operation) -> dict[str, Any]:
     required = [name for name, argument in operation.arguments.items() if is_required(operation, argument)]
     return {
         "type": "object",
-        "properties": {name: argument_schema(operation, value) for name, value in operation.arguments.items()},
+        "properties": {name: _whole_argument(operation, value) for name, value in operation.arguments.items()},
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }
 
 
-@lru_cache(MOST_KEPT)
-def _checked_schema(operation: Operation) -> dict[str, Any]:
-    schema = input_schema(operation)
-    for name, argument in operation.arguments.items():
-        if argument.entries:
-            leaf = nodes_at(operation, argument.places[0])[-1]
-            keys = _shown(operation, walk(operation, leaf, argument.entries["key"])[-1])
-            schema["properties"][name] = {**schema["properties"][name], "propertyNames": keys}
-    return strict(operation, schema)
-
-
 def argument_schema(operation: Operation, argument: Argument) -> dict[str, Any]:
-    """Return the schema of one argument: that of its first place, with the argument's own overrides."""
+    """Return the schema of one argument as it is shown: that of its first place, with the argument's own overrides."""
+    return _as_shown(_whole_argument(operation, argument))
+
+
+def _whole_argument(operation: Operation, argument: Argument) -> dict[str, Any]:
+    """Return the schema of one argument, with what is only checked."""
     nodes = nodes_at(operation, argument.places[0])
     leaf = nodes[-1]
     if argument.entries:
@@ -189,7 +194,8 @@ def _closed(operation: Operation, node: Any, definitions: dict[str, Any]) -> Any
 def _map_schema(operation: Operation, leaf: Schema, entries: Mapping[str, str]) -> dict[str, Any]:
     value = _shown(operation, walk(operation, leaf, entries["value"])[-1])
     value.pop("description", None)
-    return {"type": "object", "additionalProperties": value}
+    keys = _shown(operation, walk(operation, leaf, entries["key"])[-1])
+    return {"type": "object", "propertyNames": keys, "additionalProperties": value}
 
 
 def _list_schema(operation: Operation, leaf: Schema, items: Mapping[str, str]) -> dict[str, Any]:
@@ -217,13 +223,13 @@ def _inner_schema(operation: Operation, leaf: Schema, argument: Argument) -> dic
 
 
 def _shown(operation: Operation, node: Schema) -> dict[str, Any]:
-    """Copy what a client needs of a schema, deeply, without references."""
+    """Copy what a client needs of a schema, and what is only checked, deeply, without references."""
     node = operation.follow(node)
     if node.get("contentMediaType") == FILE:
         return {"type": "string", "minLength": 1, **{key: node[key] for key in ("description",) if key in node}}
     if "contentSchema" in node:
         node = {**operation.follow(node["contentSchema"]), **{k: node[k] for k in ("description",) if k in node}}
-    shown = {key: node[key] for key in SHOWN if key in node}
+    shown = {key: node[key] for key in (*SHOWN, *CHECKED) if key in node}
     if "items" in node:
         shown["items"] = _shown(operation, node["items"])
     if "properties" in node:
@@ -239,7 +245,18 @@ def _shown(operation: Operation, node: Schema) -> dict[str, Any]:
 
 def _ordered(shown: dict[str, Any]) -> dict[str, Any]:
     rest = ("items", "properties", "required", "additionalProperties")
-    return {key: shown[key] for key in (*SHOWN, *rest) if key in shown}
+    return {key: shown[key] for key in (*SHOWN, *CHECKED, *rest) if key in shown}
+
+
+def _as_shown(schema: dict[str, Any]) -> dict[str, Any]:
+    """Copy a schema without what is only checked."""
+    shown = {key: value for key, value in schema.items() if key not in CHECKED}
+    for key in ("items", "additionalProperties"):
+        if isinstance(shown.get(key), dict):
+            shown[key] = _as_shown(shown[key])
+    if "properties" in shown:
+        shown["properties"] = {name: _as_shown(child) for name, child in shown["properties"].items()}
+    return shown
 
 
 def _unwrapped(operation: Operation, node: Schema) -> Schema:

@@ -143,7 +143,7 @@ class Autopilot:
         """Run one tool: the whole sequence."""
         view = self.view(caller.principal)
         tool = view.toolbox.find(name)
-        tool.check(arguments)
+        arguments = tool.checked(arguments)
         subject = tool.subject(arguments)
         decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
         reads = self.reads(view, view.guard.cluster_asked_about(caller, name))

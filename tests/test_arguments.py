@@ -77,10 +77,22 @@ def test_a_line_break_does_not_slip_past_the_end_of_a_pattern(catalog: Catalog) 
 
 
 def test_keys_and_size_of_a_map_are_checked_like_the_list_it_becomes(catalog: Catalog) -> None:
-    wrong_key = {"cluster_id": "web", "tags": {"_sys_owner": "x"}}
+    wrong_key = {"cluster_id": "web", "tags": {"a<b": "x"}}
     assert problems(catalog, "add_cluster_tags", wrong_key)["tags"].startswith("each key must match")
     none = {"cluster_id": "web", "tags": {}}
     assert problems(catalog, "add_cluster_tags", none) == {"tags": "must have at least 1 entries, not 0"}
+
+
+@pytest.mark.parametrize("key", ["_sys_owner", " a", "a "])
+def test_a_tag_key_that_the_service_keeps_or_would_refuse_is_named(catalog: Catalog, key: str) -> None:
+    why = "each key must neither begin with _sys_, which is kept for the service, nor begin or end with a blank"
+    assert problems(catalog, "add_cluster_tags", {"cluster_id": "web", "tags": {key: "x"}}) == {"tags": why}
+    assert problems(catalog, "create_cluster", {**CREATE, "tags": {key: "x"}}) == {"tags": why}
+
+
+def test_a_tag_key_that_the_service_keeps_is_not_deleted(catalog: Catalog) -> None:
+    found = problems(catalog, "delete_cluster_tags", {"cluster_id": "web", "keys": ["env", "_sys_owner"]})
+    assert found == {"keys.1": "must not begin with _sys_: the service keeps such tags"}
 
 
 def test_what_no_json_can_carry_is_refused(catalog: Catalog) -> None:

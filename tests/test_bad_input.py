@@ -22,7 +22,7 @@ pytestmark = pytest.mark.anyio
 
 ANY_ID = "3d7c0a52-5c1e-11ef-9a41-0255ac100d01"
 RELEASE = {"cluster_id": TEAM_SANDBOX, "namespace": "default", "name": "cache", "chart_id": REDIS, "version": "18.6.1"}
-WRONG = {"string": 7, "integer": "7", "boolean": "yes", "array": "x", "object": [1]}
+WRONG = {"string": 7, "integer": "seven", "boolean": "yes", "array": "x", "object": [1]}
 """For each type a value of another."""
 FITTING = ("v1.31", "abcd", "Friday")
 """For each pattern of a spec a text that fits it."""
@@ -53,7 +53,7 @@ def out_of_range(schema: Mapping[str, Any]) -> Iterator[Any]:
         "enum": lambda _: "neither",
         "minimum": lambda least: least - 1,
         "maximum": lambda most: most + 1,
-        "pattern": lambda wanted: next(each for each in ("<?>\n", "_sys_x") if not re.search(wanted, each)),
+        "pattern": lambda wanted: next(each for each in ("<?>\n", "") if not re.search(wanted, each)),
         "minLength": lambda _: "",
         "maxLength": lambda most: "a" * (most + 1),
         "minItems": lambda _: [],
@@ -90,8 +90,9 @@ async def test_a_value_of_another_type_is_refused_by_every_tool(tmp_path: Path, 
     async with unharmed(tmp_path) as agent:
         for name, operation in catalog.items():
             for argument, schema in input_schema(operation)["properties"].items():
-                for wrong in (WRONG[schema["type"]], None):
-                    said = await agent.fail(name, **required(operation) | {argument: wrong})
+                needed = required(operation)
+                for wrong in (WRONG[schema["type"]], *([None] if argument in needed else [])):
+                    said = await agent.fail(name, **needed | {argument: wrong})
                     assert re.search(rf"- {argument}: must be an? {schema['type']}, not an? ", said), (name, said)
         assert agent.sent == []
 

@@ -58,7 +58,7 @@ class Busy(Person):
 # Arguments that are checked as one thing and bound as another
 
 
-@pytest.mark.parametrize("dodge", [1, 1.0, "true", "True", "1", [True], {"a": True}, None])
+@pytest.mark.parametrize("dodge", [1, 1.0, "True", "1", "yes", '"true"', [True], {"a": True}])
 async def test_what_only_resembles_yes_replaces_nothing_unasked(scene_for: Scenes, dodge: Any) -> None:
     for tool, name in (("create_release", "replace"), ("upload_chart", "override"), ("update_chart", "override")):
         scene = scene_for(tool, **{name: dodge})
@@ -66,11 +66,20 @@ async def test_what_only_resembles_yes_replaces_nothing_unasked(scene_for: Scene
             assert f"{name}: must be a boolean" in await scene.refused(agent)
 
 
-@pytest.mark.parametrize("dodge", [None, "", [], {}, "x", [None], [[SUBNET_IDS[0]]]])
+@pytest.mark.parametrize("dodge", ["true", " true\n"])
+async def test_yes_as_text_is_yes_before_it_is_decided_whether_to_ask(scene_for: Scenes, dodge: str) -> None:
+    for tool, name in (("create_release", "replace"), ("upload_chart", "override"), ("update_chart", "override")):
+        scene = scene_for(tool, **{name: dodge})
+        async with scene.connect() as agent:
+            assert "approval_required" in await scene.refused(agent)
+
+
+@pytest.mark.parametrize("dodge", ["", [], {}, "x", "[]", "[null]", [None], [[SUBNET_IDS[0]]], f'["{SUBNET_IDS[0]}"]'])
 async def test_no_spelling_of_new_subnets_goes_out_unasked(scene_for: Scenes, dodge: Any) -> None:
     scene = scene_for("update_cluster", alias="harmless", eni_subnet_ids=dodge)
     async with scene.connect() as agent:
-        assert "eni_subnet_ids" in await scene.refused(agent)
+        said = await scene.refused(agent)
+        assert "eni_subnet_ids" in said or "approval_required" in said
 
 
 async def test_other_spellings_of_a_name_of_an_argument_are_no_arguments(scene_for: Scenes) -> None:
@@ -91,7 +100,7 @@ async def test_other_spellings_of_a_name_of_an_argument_are_no_arguments(scene_f
 
 
 async def test_a_life_longer_than_allowed_is_refused_however_it_is_written(scene_for: Scenes) -> None:
-    for days in (2, 2.0, "1", True, -1, 0, 1e9, None):
+    for days in (2, 2.0, "2", "2.0", True, "true", -1, 0, 1e9):
         scene = scene_for("get_cluster_certificate", duration_days=days)
         async with scene.connect(Person()) as agent:
             assert "duration_days" in await scene.refused(agent)
@@ -342,13 +351,23 @@ async def test_a_token_is_offered_only_by_tools_that_take_one(scene_for: Scenes,
 # Dry runs
 
 
-@pytest.mark.parametrize("dodge", [1, "true", "yes", None, [], 0, "false"])
+@pytest.mark.parametrize("dodge", [1, "True", "yes", "", "null", [], 0])
 async def test_only_true_is_a_dry_run_and_anything_else_that_resembles_it_is_refused(
     scene_for: Scenes, dodge: Any
 ) -> None:
     scene = scene_for("delete_cluster")
     async with scene.connect(Person()) as agent:
         assert "dry_run: must be a boolean" in await scene.refused(agent, dry_run=dodge)
+
+
+async def test_a_dry_run_that_is_left_out_as_null_or_given_as_text_is_what_it_says(scene_for: Scenes) -> None:
+    scene = scene_for("delete_cluster")
+    async with scene.connect() as agent:
+        for not_wanted in (None, "false"):
+            assert "approval_required" in await scene.refused(agent, dry_run=not_wanted)
+        shown = await agent.call(scene.tool, **scene.arguments, dry_run="true")
+        assert shown["summary"].startswith("Dry run: nothing was sent")
+        assert scene.changes == []
 
 
 async def test_a_dry_run_uses_no_consent_up_and_asks_no_person(scene_for: Scenes) -> None:

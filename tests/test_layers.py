@@ -17,7 +17,8 @@ vendor: masking wording
 specs: errors
 schemas: specs
 arguments: errors schemas specs
-lint: errors schemas specs
+patterns:
+lint: errors patterns schemas specs
 settings: errors specs wording
 credentials: errors settings
 files: errors wording

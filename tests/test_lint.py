@@ -57,6 +57,15 @@ def follows(operation: dict[str, Any], **consequence: Any) -> None:
     ours(operation)["consequences"] = [consequence]
 
 
+def test_a_pattern_that_some_hosts_refuse_is_found(folder: Path) -> None:
+    def edit(operation: dict[str, Any]) -> None:
+        ours(operation)["arguments"]["job_id"] = {"to": "$request.path.job_id", "schema": {"pattern": r"^\d+$"}}
+
+    assert change(folder, JOB, "get", edit) == [
+        r"get_job: argument job_id: pattern ^\d+$ has the escape \d, which hosts on llama.cpp refuse"
+    ]
+
+
 def test_an_operation_that_only_the_sdk_knows_may_lack_its_permission(folder: Path) -> None:
     def newer(operation: dict[str, Any]) -> None:
         ours(operation).pop("permission")

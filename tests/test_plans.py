@@ -48,9 +48,10 @@ class TagAll:
     result: type[Result] = Tagged
     input_schema: dict[str, Any] = field(default_factory=lambda: {"type": "object", "properties": {"cluster_ids": {}}})
 
-    def check(self, arguments: Mapping[str, Any]) -> None:
+    def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         if not isinstance(arguments.get("cluster_ids"), list):
             raise InvalidArguments([Problem("cluster_ids", "is required")])
+        return dict(arguments)
 
     def subject(self, _: Mapping[str, Any]) -> Subject:
         return Subject(self.name, frozenset({self.effect}), self.effect)

@@ -11,7 +11,18 @@ from ap_mcp.schemas import input_schema, nodes_at, strict
 from ap_mcp.specs import Catalog, load_catalog
 
 NAMES = sorted(load_catalog())
-REJECTED_BY_HOSTS = {"oneOf", "anyOf", "allOf", "not", "if", "$ref", "$defs", "readOnly", "contentMediaType"}
+REJECTED_BY_HOSTS = {
+    "oneOf",
+    "anyOf",
+    "allOf",
+    "not",
+    "if",
+    "$ref",
+    "$defs",
+    "propertyNames",
+    "readOnly",
+    "contentMediaType",
+}
 
 
 def nodes(schema: Any) -> Iterator[dict[str, Any]]:

@@ -109,8 +109,7 @@ async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: 
         log_to_stderr(autopilot.settings.log_level)
         async with autopilot:
             found = _find(autopilot, tool)
-            arguments = typed_arguments(found.input_schema["properties"], pairs, {})
-            _check(found, arguments)
+            arguments = _checked(found, typed_arguments(found.input_schema["properties"], pairs, {}))
             known = known_to_rules(autopilot.catalog)
             rules = load_policy(autopilot.settings.policy_file, autopilot.settings, known)
             subject = await _subject(autopilot, found, arguments, rules)
@@ -125,12 +124,12 @@ def _find(autopilot: "Autopilot", name: str) -> "Tool":
     return toolbox(autopilot.catalog).find(name)
 
 
-def _check(tool: "Tool", arguments: dict[str, Any]) -> None:
-    """Refuse wrong arguments; missing ones do not matter as long as no rule wants them."""
+def _checked(tool: "Tool", arguments: dict[str, Any]) -> dict[str, Any]:
+    """Return arguments as they are meant; wrong ones are refused, missing ones matter only if a rule wants them."""
     from ap_mcp.arguments import check_against
 
     schema = {key: value for key, value in tool.input_schema.items() if key != "required"}
-    check_against(tool.name, schema, arguments)
+    return check_against(tool.name, schema, arguments)
 
 
 async def _subject(autopilot: "Autopilot", tool: "Tool", arguments: dict[str, Any], rules: "Policy") -> "Subject":

@@ -13,14 +13,14 @@ from ap_mcp.specs import Operation, Schema
 
 def arguments_of(operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
     """Draw arguments that pass the check."""
-    return _values(checked_schema(operation)).filter(lambda drawn: _passes(operation, drawn))
+    return values_of(checked_schema(operation)).filter(lambda drawn: _passes(operation, drawn))
 
 
 def filled_of(operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
     """Draw what the reads of an operation's `fill` could answer."""
     assert operation.body is not None
     leaves = {fill.pointer: walk(operation, operation.body, fill.pointer)[-1] for fill in operation.fill}
-    return st.fixed_dictionaries({pointer: _values(leaf) for pointer, leaf in leaves.items()})
+    return st.fixed_dictionaries({pointer: values_of(leaf) for pointer, leaf in leaves.items()})
 
 
 def _passes(operation: Operation, arguments: Mapping[str, Any]) -> bool:
@@ -31,14 +31,14 @@ def _passes(operation: Operation, arguments: Mapping[str, Any]) -> bool:
     return True
 
 
-def _values(schema: Schema) -> st.SearchStrategy[Any]:
+def values_of(schema: Schema) -> st.SearchStrategy[Any]:
     if "enum" in schema:
         return st.sampled_from(schema["enum"])
     if schema["type"] == "object":
         return _objects(schema)
     if schema["type"] == "array":
         most = min(schema.get("maxItems", 4), 4)
-        return st.lists(_values(schema["items"]), min_size=schema.get("minItems", 0), max_size=most)
+        return st.lists(values_of(schema["items"]), min_size=schema.get("minItems", 0), max_size=most)
     if schema["type"] == "string":
         return _texts(schema)
     if schema["type"] == "integer":
@@ -57,12 +57,12 @@ def _texts(schema: Schema) -> st.SearchStrategy[str]:
 
 def _objects(schema: Schema) -> st.SearchStrategy[Any]:
     if "properties" in schema:
-        drawn = {name: _values(child) for name, child in schema["properties"].items()}
+        drawn = {name: values_of(child) for name, child in schema["properties"].items()}
         needed = {name: drawn.pop(name) for name in schema.get("required", ())}
         return st.fixed_dictionaries(needed, optional=drawn)
     inner = schema.get("additionalProperties", True)
-    values = _values(inner) if isinstance(inner, Mapping) else _JSON
-    keys = _values(schema.get("propertyNames", {"type": "string"}))
+    values = values_of(inner) if isinstance(inner, Mapping) else _JSON
+    keys = values_of(schema.get("propertyNames", {"type": "string"}))
     return st.dictionaries(keys, values, min_size=schema.get("minProperties", 0), max_size=4)
 
 
