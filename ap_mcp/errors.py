@@ -38,6 +38,8 @@ from dataclasses import dataclass
 from ap_mcp.wording import MESSAGE_LIMIT, NAME_LIMIT, clean, in_quotes, is_plain
 
 KEPT_LIMIT = 20_000
+SAID_LIMIT, ENCODED_LIMIT, _BRIEF = 2000, 4000, 300
+"""Characters that are shown of a text of the service, of an encoded one, and of one that stands among other things."""
 
 _EFFECTS = {
     "write": "changes things or starts to cost money",
@@ -277,9 +279,10 @@ class ServiceError(ApMcpError):
         status: int,
         operation: str,
         code: str = "",
-        other_code: str = "",
-        message: str = "",
+        other_codes: Sequence[str] = (),
+        texts: Sequence[str] = (),
         reason: str = "",
+        encoded: str = "",
         request_id: str = "",
         hint: str = "",
         retry_after: float | None = None,
@@ -290,34 +293,53 @@ class ServiceError(ApMcpError):
         self.hint = hint
         self.retry_after = retry_after
         self.may_pass = may_pass
-        self._said = {
-            "code": code,
-            "other_code": other_code,
-            "message": message,
-            "reason": reason,
-            "request_id": request_id,
-        }
+        self._said: tuple[str, ...] = (code, reason, request_id, encoded)
+        self._texts, self._other_codes = tuple(texts), tuple(other_codes)
         self.rewrite(lambda same: same)
         super().__init__()
 
     def rewrite(self, change: Callable[[str], str]) -> None:
         """Change every text of the service, as masking does; before it is cleaned or cut, which can hide a secret."""
-        self._said = {name: change(text[:KEPT_LIMIT]) for name, text in self._said.items()}
-        self.code, self.other_code, self.message, self.reason, self.request_id = (
-            clean(text, KEPT_LIMIT) for text in self._said.values()
-        )
+        self._said = tuple(change(_kept(text)) for text in self._said)
+        self._texts = tuple(change(_kept(text)) for text in self._texts)
+        self._other_codes = tuple(change(_kept(text)) for text in self._other_codes)
+        self.code, self.reason, self.request_id, self.encoded = (clean(text, KEPT_LIMIT) for text in self._said)
+        self.texts = tuple(shown for text in self._texts if (shown := clean(text, KEPT_LIMIT)))
+        self.other_codes = tuple(shown for text in self._other_codes if (shown := clean(text, KEPT_LIMIT)))
+
+    @property
+    def message(self) -> str:
+        """The most specific text of the service; empty if it says nothing."""
+        return self.texts[0] if self.texts else ""
+
+    def brief(self) -> str:
+        """Return in one line what the service answered: status, code, and its most specific text."""
+        code = f" {_word(self.code)}" if self.code else ""
+        return f"HTTP {self.status}{code}{' ' + in_quotes(self.message, _BRIEF) if self.message else ''}"
 
     def __str__(self) -> str:
-        codes = _word(self.code) + (f" ({_word(self.other_code)})" if self.other_code else "")
+        others = f" ({', '.join(_word(each) for each in self.other_codes)})" if self.other_codes else ""
         reason = f"reason {_word(self.reason, MESSAGE_LIMIT)}" if self.reason else ""
-        head = [f"{self.operation} failed: HTTP {self.status}", codes, reason]
+        head = [f"{self.operation} failed: HTTP {self.status}", f"{_word(self.code)}{others}", reason]
+        share = min(SAID_LIMIT, max(2 * SAID_LIMIT // max(len(self.texts), 1), NAME_LIMIT))
+        texts = "; ".join(dict.fromkeys(in_quotes(each, share) for each in self.texts))
         lines = [
             ", ".join(part for part in head if part),
-            f"The service says: {in_quotes(self.message)}" if self.message else "",
+            f"The service says: {texts}" if texts else "",
             self.hint,
+            f"Encoded reason, which an administrator can decode in IAM: {in_quotes(self.encoded, ENCODED_LIMIT)}"
+            if self.encoded
+            else "",
             f"Request id: {_word(self.request_id)}" if self.request_id else "",
         ]
         return "\n".join(line for line in lines if line)
+
+
+def _kept(text: str) -> str:
+    """Return a text of bounded length: of a longer one head and tail, without half a word, perhaps of a secret."""
+    if len(text) <= 2 * KEPT_LIMIT:
+        return text
+    return f"{text[:KEPT_LIMIT]} … {text[-KEPT_LIMIT:].partition(' ')[2]}"
 
 
 class AuthenticationFailed(ServiceError):

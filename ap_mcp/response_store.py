@@ -75,8 +75,9 @@ def kept_text(answer: Observation, limit: int = TEXT_LIMIT) -> str | None:
     text = _json(answer.body)
     if len(text) <= limit:
         return text
-    note = f"Cut: the first {limit} of {len(text)} characters follow, as text. Narrow the call down to see the rest."
-    return _json({"note": note, "start": text[:limit]})
+    half = limit // 2
+    note = f"Cut: {half} characters of the start and of the end follow, as text, of {len(text)}. Narrow the call down."
+    return _json({"note": note, "start": text[:half], "end": text[-half:]})
 
 
 def _json(value: Any) -> str:

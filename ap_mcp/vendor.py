@@ -3,14 +3,17 @@
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from ap_mcp.masking import mask
-from ap_mcp.wording import ANSI, clean, in_quotes, is_plain
+from ap_mcp.service_texts import codes_of, texts_of
+from ap_mcp.wording import ANSI, NAME_LIMIT, clean, in_quotes, is_plain
 
 TEXT_LIMIT = 300
+SAID_LIMIT = 1200
+"""Characters of all that the service says about one failure."""
 _DEPTH = 6
 _CLOCK = re.compile(
     r"(?P<day>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?:[.,](?P<fraction>\d{1,12}))?"
@@ -81,13 +84,37 @@ def text(value: Any, limit: int = TEXT_LIMIT) -> str:
         return ""
     if isinstance(value, bool | dict | list):
         value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    head = str(value)[: 20 * limit + 1000]
-    return clean(ANSI.sub("", head), limit)
+    return clean(ANSI.sub("", str(value)), limit)
 
 
 def quoted(value: Any, limit: int = TEXT_LIMIT) -> str:
     """Return a text of the cloud in quotation marks, secrets masked, for use inside a sentence of ours."""
     return in_quotes(text(mask(value), limit), limit)
+
+
+def said(thing: Any, limit: int = SAID_LIMIT, leave_out: Collection[str] = ()) -> str:
+    """Return all that the service says about a failure: each distinct text once, the most specific first, and codes.
+
+    Args:
+        thing: an object of the cloud, or the part of it that says how it is.
+        limit: characters in all; each text has its share, with head and tail.
+        leave_out: names of fields that say something else.
+    """
+    return joined([each.text for each in texts_of(thing, limit // 2, leave_out)], codes_of(thing, leave_out), limit)
+
+
+def because(problem: str | None) -> str:
+    """Return a sentence, after a blank, with what `said` found; empty if that is nothing."""
+    return f" The service says {quoted(problem, 2 * SAID_LIMIT)}." if problem else ""
+
+
+def joined(texts: Sequence[str], codes: Sequence[str], limit: int = SAID_LIMIT) -> str:
+    """Return texts of the cloud as one, each cut to its share of `limit`, with the codes that stand in none of them."""
+    share = max(limit // max(len(texts), 1) - 2, NAME_LIMIT)
+    lines = [text(each.strip().rstrip("."), share) if len(texts) > 1 else text(each, share) for each in texts]
+    line = "; ".join(dict.fromkeys(each for each in lines if each))
+    new = [shown for code in codes if (shown := text(code, NAME_LIMIT)) not in line]
+    return f"{line} (code {', '.join(new)})".lstrip() if new else line
 
 
 def word(value: Any) -> str:

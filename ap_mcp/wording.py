@@ -9,16 +9,47 @@ MESSAGE_LIMIT = 600
 NAME_LIMIT = 120
 NAMED = 12
 """Things of a kind that are named before the rest is counted."""
+_SHORT, _ENOUGH = 80, 10
+"""Below so many characters a cut is marked by one sign; of a text that is so many times too long the middle is not
+looked at."""
 ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
+_CUT = re.compile(r" … \d+ characters … ")
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
-    """Return one line of foreign text without control, bidirectional or invisible characters, cut at `limit`."""
+    """Return one line of foreign text without control, bidirectional or invisible characters, cut as `ends` does."""
+    room = _ENOUGH * limit + 1000
+    if len(text) <= 2 * room:
+        return ends(_line(text), limit)
+    head, tail = _line(text[:room]), _line(text[-room:])
+    return _joined(head, tail, len(text) - 2 * room + len(head) + len(tail), limit)
+
+
+def ends(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters: of a longer one head and tail, for causes stand at either end."""
+    return text if len(text) <= limit else _joined(text, text, len(text), limit)
+
+
+def is_cut(text: str) -> bool:
+    """Say whether a text shows that a part of it is left out."""
+    return _CUT.search(text) is not None
+
+
+def _joined(head: str, tail: str, length: int, limit: int) -> str:
+    """Return the start of one text and the end of another, and how much is left out between them."""
+    mark = f" … {length} characters … "
+    if limit < _SHORT:
+        mark = "…"
+    room = max(limit - len(mark), 0)
+    first, last = head[: room - room // 2].rstrip(), tail[len(tail) - room // 2 :].lstrip()
+    return first + mark.replace(str(length), str(length - len(first) - len(last))) + last
+
+
+def _line(text: str) -> str:
     # Most texts hold no such character, and then there is no need to check each.
     kept = text if text.isprintable() else "".join(map(_visible, text))
-    line = " ".join(kept.split())
-    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    return " ".join(kept.split())
 
 
 def _visible(char: str) -> str:

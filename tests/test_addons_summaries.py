@@ -118,7 +118,7 @@ def test_what_is_not_done_yet_is_waited_for(summed: Any, status: str, more: dict
 
 def test_a_failure_is_reported_with_the_words_of_the_service_in_quotation_marks(summed: Any) -> None:
     result = summed("get_addon", instance("abnormal", Reason="ImagePullBackOff", message='pull "x"\x1b[31m denied'))
-    assert result.problem == "\"pull 'x' denied\""
+    assert result.problem == "\"pull 'x' denied; ImagePullBackOff\""
     assert "does not work" in result.summary
 
 

@@ -103,7 +103,7 @@ async def test_an_addon_whose_template_cannot_be_read_is_reported_so(shop: Scene
     shop.failing["list_addon_templates"] = failure(500, "CCE.01500001")
     found = await shop.assess("v1.30")
     assert found.risks[0].startswith(f"Whether these add-ons run on {NEXT_MINOR} is not known: cie-collector 3.11.0,")
-    assert "list_addon_templates of nginx-ingress could not be read: HTTP 500 CCE.01500001." in found.unknown
+    assert 'list_addon_templates of nginx-ingress could not be read: HTTP 500 CCE.01500001 "no".' in found.unknown
     shop.bend("list_addons", "/items", [addon_row("nginx-ingress")])
     found = await shop.assess("v1.30")
     assert found.blockers[0].endswith("does not run on v1.30.10-r0; which version does could not be read.")

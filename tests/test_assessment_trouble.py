@@ -91,8 +91,8 @@ async def test_an_open_workflow_is_reported_and_one_that_is_over_is_not(ready: S
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (failure(403), "HTTP 403 CCE.01403001"),
-        (failure(500, ""), "HTTP 500"),
+        (failure(403), 'HTTP 403 CCE.01403001 "no"'),
+        (failure(500, ""), 'HTTP 500 "no"'),
         (failure(0), "no answer came"),
         (CallRefused("no"), "a rule of the operator forbids it"),
     ],

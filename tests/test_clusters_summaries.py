@@ -256,6 +256,44 @@ def test_a_failed_parent_that_hides_its_step_is_reported_itself(catalog: Catalog
     assert [(step.path, step.reason) for step in result.failed] == [("CreateCluster > Install", "timed out")]
 
 
+def test_a_failed_step_without_a_reason_has_that_of_the_nearest_job_above_it(catalog: Catalog) -> None:
+    parent = tree("Failed", leaf("Inner", "Failed", ""), type_="Install", reason="VPC.0104 quota exceeded")
+    body = tree("Failed", parent, reason="step Install failed")
+    body["status"]["message"] = "creation was rolled back"
+    result = shape(catalog, "get_job", body, job_id="job-1")
+    assert [(step.path, step.reason) for step in result.failed] == [
+        ("CreateCluster > Install > Inner", "VPC.0104 quota exceeded (the reason of Install)")
+    ]
+    assert [(step.path, step.reason) for step in result.above] == [
+        ("CreateCluster", "creation was rolled back; step Install failed")
+    ]
+    del parent["status"]["reason"], body["status"]["reason"], body["status"]["message"]
+    assert shape(catalog, "get_job", body, job_id="job-1").failed[0].reason == "no reason given"
+
+
+def test_a_long_reason_keeps_its_cause_at_the_end_and_leads_to_the_whole_answer(catalog: Catalog) -> None:
+    reason = "step failed " + "error calling include " * 200 + "the host is required"
+    result = shape(catalog, "get_job", tree("Failed", leaf("Render", "Failed", reason)), job_id="job-1")
+    assert result.failed[0].reason.endswith("the host is required")
+    assert len(result.failed[0].reason) <= 1300
+    assert "the host is required" in result.summary
+    assert result.next[0].model_dump() == {
+        "tool": "get_job",
+        "arguments": {"job_id": "job-1", "detail": "full"},
+        "why": "shows what is cut here",
+    }
+
+
+def test_a_cluster_says_all_that_the_service_says(catalog: Catalog) -> None:
+    body = {"metadata": {"uid": UID, "name": "web"}, "status": {"phase": "Error", "errorCode": "CCE.1"}}
+    body["status"] |= {"reason": "ELB.8902 quota exceeded", "message": "failed at CreateELB"}
+    result = shape(catalog, "get_cluster", body)
+    assert result.problem == "failed at CreateELB; ELB.8902 quota exceeded (code CCE.1)"
+    assert 'The service says "failed at CreateELB; ELB.8902 quota exceeded (code CCE.1)".' in result.summary
+    listed = shape(catalog, "list_clusters", {"items": [body]})
+    assert listed.clusters[0].problem == result.problem
+
+
 def test_a_finished_job_says_so_and_mentions_what_failed_on_the_way(catalog: Catalog) -> None:
     body = tree(
         "Success", leaf("DeleteEniPorts", "Failed", "busy"), leaf("Uninstall", "Success"), type_="DeleteCluster"

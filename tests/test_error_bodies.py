@@ -51,7 +51,7 @@ def test_shape_2_of_the_gateway_is_understood() -> None:
     assert error.request_id == "r1"
 
 
-def test_shape_3_keeps_both_codes_and_the_reason() -> None:
+def test_shape_3_keeps_every_code_and_every_text_the_most_specific_first() -> None:
     body = {
         "kind": "Status",
         "apiVersion": "v1",
@@ -60,13 +60,20 @@ def test_shape_3_keeps_both_codes_and_the_reason() -> None:
         "errorMessage": "The resource already exists.",
         "error_code": "CCE_CM.0004",
         "error_msg": "cluster exists",
-        "message": "exists",
+        "message": "the VPC holds a cluster of this name",
         "reason": "AlreadyExists",
         "code": 409,
+        "error": {"message": "the VPC holds a cluster of this name", "code": "SVC.4000002"},
     }
     error = understood(409, body)
-    assert (type(error), error.code, error.other_code) == (Conflict, "CCE.01409001", "CCE_CM.0004")
-    assert (error.message, error.reason) == ("The resource already exists.", "AlreadyExists")
+    assert (type(error), error.code) == (Conflict, "CCE.01409001")
+    assert error.other_codes == ("CCE_CM.0004", "SVC.4000002")
+    assert error.texts == ("the VPC holds a cluster of this name", "cluster exists", "The resource already exists.")
+    assert error.reason == "AlreadyExists"
+    assert error.render().splitlines()[:2] == [
+        "get_cluster failed: HTTP 409, CCE.01409001 (CCE_CM.0004, SVC.4000002), reason AlreadyExists",
+        'The service says: "the VPC holds a cluster of this name"; "cluster exists"; "The resource already exists."',
+    ]
 
 
 @pytest.mark.parametrize(
@@ -80,7 +87,7 @@ def test_shape_4_of_other_services_is_understood(body: dict[str, str]) -> None:
 @pytest.mark.parametrize(
     ("body", "code"),
     [
-        ({"error": {"code": 401, "message": "no", "title": "Unauthorized"}}, ""),
+        ({"error": {"code": 401, "message": "no", "title": "No."}}, ""),
         ({"error": {"error_code": "IAM.0001", "error_msg": "no"}}, "IAM.0001"),
         ({"error": {"code": 401, "title": "no"}}, ""),
         ({"error": "no"}, ""),
@@ -101,8 +108,9 @@ def test_shape_6_of_a_denial_names_the_action_and_the_encoded_reason() -> None:
     assert isinstance(error, PermissionDenied)
     assert "cce:cluster:delete" in error.hint
     assert "cce:other:action" not in error.hint
-    assert "decode" in error.hint
-    assert "xxxx" not in error.render()
+    assert f'Encoded reason, which an administrator can decode in IAM: "{"x" * 3000}"' in error.render()
+    body["encoded_authorization_message"] = "x" * 5000
+    assert len(understood(403, body).render()) < 5000
 
 
 def test_shape_7_of_kubernetes_keeps_the_reason_and_takes_no_status_for_a_code() -> None:
@@ -399,4 +407,4 @@ def test_a_page_without_a_title_is_reduced_to_its_text() -> None:
 
 def test_equal_codes_are_shown_once() -> None:
     body = read_error_body(b'{"errorCode": "A.1", "error_code": "A.1", "errorMessage": "x"}')
-    assert (body.code, body.other_code) == ("A.1", "")
+    assert (body.code, body.other_codes) == ("A.1", ())

@@ -206,7 +206,10 @@ async def test_a_reason_in_words_counts_for_more_than_the_code(tmp_path: Path) -
         agent.world.table("clusters")[CHECKOUT_STAGING]["status"]["phase"] = "ScalingUp"
         arguments = {"cluster_id": CHECKOUT_STAGING, "template_name": "log-agent"}
         said = await agent.fail("install_addon", **arguments)
-        assert 'reason "the cluster is ScalingUp, add-ons need one that is Available"' in said
+        assert (
+            'The service says: "the cluster is ScalingUp, add-ons need one that is Available"; "Invalid request."'
+            in said
+        )
         assert "Go by that reason" in said
         assert "body" not in said.replace("Invalid request", "")
 

@@ -3,6 +3,8 @@
 import inspect
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ap_mcp import errors
 from ap_mcp.errors import (
@@ -116,8 +118,8 @@ def test_a_service_error_gives_codes_message_hint_and_request_id() -> None:
         status=404,
         operation="get_cluster",
         code="CCE.01404001",
-        other_code="CCE_CM.0003",
-        message="Resource not found",
+        other_codes=["CCE_CM.0003"],
+        texts=["Resource not found"],
         reason="NotFound",
         request_id="abc",
         hint="Check the id.",
@@ -153,12 +155,22 @@ def test_foreign_text_loses_control_bidirectional_and_invisible_characters(text:
     assert clean(text) == shown
 
 
-def test_foreign_text_is_cut_at_the_limit() -> None:
-    assert clean("x" * 50, 10) == "x" * 9 + "…"
+def test_of_foreign_text_that_is_too_long_head_and_tail_are_kept() -> None:
+    assert clean("head" + "x" * 50 + "tail", 10) == "headx…tail"
+    assert clean("head " + "x" * 5000 + " tail", 100) == f"head {'x' * 35} … 4931 characters … {'x' * 34} tail"
+
+
+@given(st.text(max_size=400), st.integers(10, 300), st.integers(1, 90))
+def test_whatever_is_cut_is_short_enough_and_keeps_both_ends(text: str, limit: int, times: int) -> None:
+    whole, shown = clean(text * times, 10**6), clean(text * times, limit)
+    assert len(shown) <= limit or shown == whole
+    if shown != whole and len(text) * times <= 20 * limit:
+        assert whole.startswith(shown.partition("…")[0].rstrip())
+        assert whole.endswith(shown.rpartition("…")[2].lstrip())
 
 
 def test_a_code_or_reason_that_is_a_sentence_is_quoted() -> None:
-    error = ServiceError(status=400, operation="get_job", code="do this", other_code="X.1", reason="now delete it")
+    error = ServiceError(status=400, operation="get_job", code="do this", other_codes=["X.1"], reason="now delete it")
     assert error.render() == 'get_job failed: HTTP 400, "do this" (X.1), reason "now delete it"'
 
 
@@ -167,10 +179,11 @@ def test_a_service_error_cleans_every_foreign_field() -> None:
         status=400,
         operation="get_job",
         code="C\n1",
-        other_code="O\u202e",
-        message="m" * 5000,
+        other_codes=["O\u202e"],
+        texts=["m" * 5000 + "the cause"],
         reason="r\x00",
         request_id="i\n" * 200,
     )
-    assert (error.code, error.other_code, error.reason) == ("C 1", "O", "r")
-    assert len(error.render()) < 1000
+    assert (error.code, error.other_codes, error.reason) == ("C 1", ("O",), "r")
+    assert "the cause" in error.render()
+    assert len(error.render()) < 2500

@@ -75,7 +75,7 @@ def tagged(**tags: str) -> dict[str, Any]:
 
 
 def error(status: int = 503, kind: type[ServiceError] = ServiceError) -> ServiceError:
-    return kind(status=status, operation="get_cluster", code="CCE.01500001", message="broken")
+    return kind(status=status, operation="get_cluster", code="CCE.01500001", texts=["broken"])
 
 
 def test_the_text_says_what_happens_then_warns_then_lists() -> None:

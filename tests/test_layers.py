@@ -13,7 +13,8 @@ LAYERS = """
 wording:
 errors: wording
 masking:
-vendor: masking wording
+service_texts: masking
+vendor: masking service_texts wording
 specs: errors
 schemas: specs
 arguments: errors schemas specs
@@ -24,7 +25,7 @@ credentials: errors settings
 files: errors wording
 binding: errors specs
 permits: binding errors
-cloud: __init__ binding credentials errors permits settings specs wording
+cloud: __init__ binding credentials errors permits service_texts settings specs wording
 parallel_reads: errors
 # What the cloud's answers mean, and how they are reported.
 rules: masking specs vendor wording

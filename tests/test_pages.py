@@ -185,7 +185,7 @@ def test_a_whole_answer_that_is_too_long_for_other_reasons_is_cut(body: Any) -> 
     cut, why = fitted(body)
     assert isinstance(cut, str)
     assert len(cut) == 4000
-    assert why == "its first 4000 characters are shown, as text"
+    assert why == "4000 characters of its start and its end are shown, as text"
 
 
 def test_what_fits_is_shown_as_it_is() -> None:

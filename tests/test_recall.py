@@ -16,7 +16,7 @@ from ap_mcp.rendering import one_line, render
 from ap_mcp.response_store import kept_text
 from ap_mcp.specs import load_catalog
 from ap_mcp.summaries import Observation, Result, summarise
-from ap_mcp.vendor import text
+from ap_mcp.vendor import said, text
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 CLUSTER = {"cluster_id": "5a9f2b1e-3c1d-11ef-8a6b-0255ac100b01"}
@@ -86,7 +86,7 @@ def steps(body: Mapping[str, Any], above: tuple[str, ...] = ()) -> Iterator[tupl
 def unexplained(body: Mapping[str, Any]) -> list[tuple[str, str]]:
     """List the way to and the reason of each failed step below which nothing failed."""
     return [
-        (path, text(step["status"]["reason"]) or "no reason given")
+        (path, said(step["status"], 900))
         for path, step in steps(body)
         if step["status"]["phase"] == "Failed"
         and not any(below["status"]["phase"] == "Failed" for _, below in list(steps(step))[1:])
@@ -95,13 +95,20 @@ def unexplained(body: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 @examples
 @given(jobs)
-def test_no_failed_step_of_a_job_is_lost(body: dict[str, Any]) -> None:
+def test_no_failed_step_of_a_job_is_lost_and_no_reason_that_differs(body: dict[str, Any]) -> None:
     summary = Summary("get_job", body, job_id="job")
     failed = unexplained(summary.body)
     shown = [(step["path"], step["reason"]) for step in summary.structured["failed"]]
-    assert not Counter(shown) - Counter(failed)
+    assert not Counter(path for path, _ in shown) - Counter(path for path, _ in failed)
+    assert all(any(path == way and why[:20] in reason for way, why in failed) for path, reason in shown)
     assert len(shown) == min(len(failed), 20)
     assert all(summary.says(path) and summary.says(reason) for path, reason in shown)
+    told = " ".join(each["reason"] for each in (*summary.structured["failed"], *summary.structured["above"])).lower()
+    reasons_of_failures = [
+        said(step["status"], 900) for path, step in steps(summary.body) if step["status"]["phase"] == "Failed"
+    ]
+    if len(failed) <= 6:
+        assert [each for each in reasons_of_failures if each[:20].lower() not in told] == []
     if len(failed) > len(shown):
         assert any(f"{len(failed)} steps failed" in warning for warning in summary.result.warnings)
     assert summary.raw == summary.body

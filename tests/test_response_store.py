@@ -77,8 +77,8 @@ async def test_the_oldest_answers_go_first_when_they_are_too_large_together() ->
 
 def test_an_answer_that_is_too_long_is_cut_and_says_so_in_json() -> None:
     cut = json.loads(kept_text(answered({"items": ["x" * 100]}), limit=50) or "")
-    assert len(cut["start"]) == 50
-    assert cut["note"].startswith("Cut: the first 50 of 114 characters")
+    assert (len(cut["start"]), len(cut["end"])) == (25, 25)
+    assert cut["note"].startswith("Cut: 25 characters of the start and of the end follow, as text, of 114.")
 
 
 async def test_an_answer_larger_than_the_whole_store_leaves_the_others_alone() -> None:

@@ -102,8 +102,8 @@ def test_a_secret_that_comes_or_goes_is_reported_without_its_value() -> None:
     assert history(*rows).warnings == []
 
 
-def test_long_values_that_begin_alike_are_reported_to_change() -> None:
-    rows = [revision(number, {"config": "x" * 100 + str(number)}) for number in (1, 2)]
+def test_long_values_that_begin_and_end_alike_are_reported_to_change() -> None:
+    rows = [revision(number, {"config": "x" * 100 + str(number) + "x" * 100}) for number in (1, 2)]
     assert reported(*rows)[0] == ["values.config: changes"]
 
 

@@ -85,7 +85,7 @@ def linked(kind: bytes) -> bytes:
 
 
 def reason(response: httpx.Response) -> str:
-    return str(response.json()["reason"])
+    return str(response.json()["message"])
 
 
 async def test_the_seed_account_lists_its_charts_newest_first(charts: Tools) -> None:

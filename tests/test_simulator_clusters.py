@@ -74,7 +74,7 @@ async def certificate(cloud: Caller, cluster: str, days: int) -> Any:
 
 
 def reason_of(response: Any) -> str:
-    return str(response.json()["reason"])
+    return str(response.json()["message"])
 
 
 def pem(encoded: str) -> bytes:

@@ -40,7 +40,7 @@ def refused(answer: httpx.Response) -> tuple[int, str]:
 
 
 def reason(answer: httpx.Response) -> str:
-    return str(answer.json()["reason"])
+    return str(answer.json()["message"])
 
 
 async def test_the_seed_account_runs_releases_in_two_clusters(cloud: Tools) -> None:

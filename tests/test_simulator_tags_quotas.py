@@ -55,7 +55,7 @@ async def test_a_cluster_holds_twenty_tags_and_no_more(cloud: Caller) -> None:
     assert (await tag(cloud, "create", fits)).status_code == 204
     refused = await tag(cloud, "create", [{"key": "one-more", "value": "v"}])
     assert (refused.status_code, refused.json()["errorCode"]) == (400, "CCE.01400001")
-    assert "21 tags" in refused.json()["reason"]
+    assert "21 tags" in refused.json()["message"]
     assert (await tag(cloud, "create", [{"key": "k0", "value": "new"}])).status_code == 204
 
 

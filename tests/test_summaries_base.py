@@ -100,7 +100,7 @@ def test_lists_are_read_whatever_stands_in_them() -> None:
         (3, "3"),
         (True, "true"),
         ({"a": [1]}, '{"a":[1]}'),
-        ("x" * 400, "x" * 299 + "…"),
+        ("x" * 200 + "y" * 200, "x" * 140 + " … 120 characters … " + "y" * 140),
     ],
 )
 def test_text_of_the_cloud_becomes_one_harmless_line(value: object, shown: str) -> None:

@@ -129,7 +129,7 @@ async def _templates(
 
 def _briefly(error: ApMcpError) -> str:
     if isinstance(error, ServiceError):
-        return f"HTTP {error.status} {word(error.code) if error.code else ''}".strip()
+        return error.brief()
     if isinstance(error, ConfirmationRequired):
         return "a rule of the operator wants a person asked before each read"
     return "a rule of the operator forbids it" if isinstance(error, CallRefused) else "no answer came"

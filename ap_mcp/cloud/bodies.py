@@ -6,12 +6,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ap_mcp.errors import SAID_LIMIT
+from ap_mcp.service_texts import codes_of, own_codes, texts_of
+
 HIDDEN = "***"
 _EXCERPT = 20_000
 _SHORTEST_SECRET = 6
-_DOCUMENTED, _OTHER = "errorCode", "error_code"
+_ENCODED = "encoded_authorization_message"
 _MESSAGES = ("errorMessage", "error_msg", "errorMsg", "message", "title", "error_description", "detail")
-_NO_ERROR = {"", "0", "200", "success", "ok"}
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
@@ -23,12 +25,18 @@ class ErrorBody:
     """What an error body says, as far as it says it."""
 
     code: str = ""
-    other_code: str = ""
-    message: str = ""
+    other_codes: tuple[str, ...] = ()
+    texts: tuple[str, ...] = ()
+    names_the_cause: bool = False
     reason: str = ""
     request_id: str = ""
     denied_action: str = ""
-    is_encoded: bool = False
+    encoded: str = ""
+
+    @property
+    def message(self) -> str:
+        """All that it says, as one text to search in."""
+        return "\n".join(self.texts)
 
 
 def parse_json(content: bytes) -> Any:
@@ -57,10 +65,8 @@ def read_error_body(content: bytes) -> ErrorBody:
     try:
         document = parse_json(content)
     except ValueError:
-        return ErrorBody(message=_plain(content))
-    if not isinstance(document, Mapping):
-        return ErrorBody(message=_plain(content))
-    return _from_document(document)
+        return _of_text(_plain(content))
+    return _from_document(document) or _of_text(_plain(content))
 
 
 def holds_error(document: Any) -> bool:
@@ -70,9 +76,9 @@ def holds_error(document: Any) -> bool:
     if document.get("kind") == "Status" and document.get("status") == "Failure":
         return True
     inner = document.get("error")
-    if isinstance(inner, Mapping) and (document.keys() <= {"error", "request_id"} or _codes(inner)):
+    if isinstance(inner, Mapping) and (document.keys() <= {"error", "request_id"} or own_codes(inner)):
         return True
-    return bool(_codes(document)) and any(_text(document.get(name)) for name in _MESSAGES)
+    return bool(own_codes(document)) and any(_text(document.get(name)) for name in _MESSAGES)
 
 
 def hide(text: str, secrets: Iterable[str]) -> str:
@@ -86,32 +92,37 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def _from_document(document: Mapping[str, Any]) -> ErrorBody:
-    inner = document.get("error")
-    flat: Mapping[str, Any] = {**document, **inner} if isinstance(inner, Mapping) else document
-    codes = _codes(flat)
-    message = next((text for name in _MESSAGES if (text := _text(flat.get(name)))), "")
-    if not message:
-        message = inner if isinstance(inner, str) else json.dumps(document, ensure_ascii=False)
-    action = _ACTION.search(message)
+def _of_text(text: str) -> ErrorBody:
+    return ErrorBody(texts=(text,) if text else ())
+
+
+def _from_document(document: Any) -> ErrorBody | None:
+    """Return what JSON says; None if it is no object and says nothing."""
+    own: Mapping[str, Any] = document if isinstance(document, Mapping) else {}
+    inner = own.get("error")
+    flat: Mapping[str, Any] = {**own, **inner} if isinstance(inner, Mapping) else own
+    said = texts_of(document, SAID_LIMIT, (_ENCODED,)) if isinstance(document, Mapping | list) else []
+    word = _text(flat.get("reason")).strip()
+    reason = "" if " " in word else word
+    shown = [each for each in said if each.text.strip() != reason]
+    if not isinstance(document, Mapping) and not any(each.names_the_cause for each in shown):
+        return None
+    codes = codes_of(document, (_ENCODED,))
+    action = next((found for each in shown if (found := _ACTION.search(each.text))), None)
     return ErrorBody(
         code=codes[0] if codes else "",
-        other_code=codes[1] if len(codes) > 1 else "",
-        message=message,
-        reason=_text(flat.get("reason")),
+        other_codes=tuple(codes[1:]),
+        texts=tuple(each.text for each in shown) or (() if reason else (_dense(document),)),
+        names_the_cause=any(each.names_the_cause for each in shown),
+        reason=reason,
         request_id=_text(flat.get("request_id")) or _text(flat.get("requestId")),
         denied_action=action.group() if action else "",
-        is_encoded=bool(flat.get("encoded_authorization_message")),
+        encoded=_text(flat.get(_ENCODED)),
     )
 
 
-def _codes(document: Mapping[str, Any]) -> list[str]:
-    """Return the vendor's codes, the documented one first; a bare HTTP status is no code."""
-    found = [_text(document.get(name)) for name in (_DOCUMENTED, _OTHER)]
-    generic = _text(document.get("code"))
-    if not any(found) and not re.fullmatch(r"\d{3}", generic):
-        found.append(generic)
-    return list(dict.fromkeys(code for code in found if code.lower() not in _NO_ERROR))
+def _dense(document: Any) -> str:
+    return json.dumps(document, ensure_ascii=False)
 
 
 def _text(value: Any) -> str:
@@ -124,7 +135,9 @@ def _text(value: Any) -> str:
 
 def _plain(content: bytes) -> str:
     """Return the readable part of a page or a text."""
-    text = content[:_EXCERPT].decode("utf-8", errors="replace")
+    if len(content) > 2 * _EXCERPT:
+        content = content[:_EXCERPT] + b" ... " + content[-_EXCERPT:]
+    text = content.decode("utf-8", errors="replace")
     if not is_html(content):
         return text
     title = _TITLE.search(text)

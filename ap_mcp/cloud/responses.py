@@ -55,9 +55,9 @@ class CatalogueEntry:
     kind: str = ""
     reasoned: "CatalogueEntry | None" = None
 
-    def given(self, reason: str) -> "CatalogueEntry":
-        """Return what it means if the service gives a reason in words: then that says more than the code."""
-        return self.reasoned if self.reasoned and " " in reason.strip() else self
+    def given(self, *, names_the_cause: bool) -> "CatalogueEntry":
+        """Return what it means if the service names the cause in words: then that says more than the code."""
+        return self.reasoned if self.reasoned and names_the_cause else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +124,7 @@ def service_error(
     catalogue = catalogue or load_error_catalogue()
     headers = {name.lower(): value for name, value in headers.items()}
     body = read_error_body(content)
-    entry = catalogue.entry(status, body.code, body.other_code).given(body.reason)
+    entry = catalogue.entry(status, body.code, *body.other_codes).given(names_the_cause=body.names_the_cause)
     kind = _kind(status, entry, html=is_html(content, _media_type(headers)))
     retry_after = _retry_after(headers.get("retry-after", ""), now or datetime.now(UTC))
     hints = [
@@ -139,9 +139,10 @@ def service_error(
         status=status,
         operation=operation_id,
         code=body.code,
-        other_code=body.other_code,
-        message=body.message,
+        other_codes=body.other_codes,
+        texts=body.texts,
         reason=body.reason,
+        encoded=body.encoded,
         request_id=request_id_of(headers) or body.request_id,
         hint=" ".join(hint for hint in hints if hint),
         retry_after=retry_after,
@@ -228,9 +229,10 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
         status=status,
         operation=call.operation_id,
         code=body.code,
-        other_code=body.other_code,
-        message=body.message,
+        other_codes=body.other_codes,
+        texts=body.texts,
         reason=body.reason,
+        encoded=body.encoded,
         request_id=request_id_of(headers) or body.request_id,
         hint=f"{what} {after}",
     )
@@ -240,9 +242,7 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
 
 def _denial(body: ErrorBody, permission: str | None) -> str:
     action = body.denied_action or permission
-    needed = f"Needed is the IAM action {action}: an administrator can grant it." if action else ""
-    encoded = "The full reason came encoded; an administrator can decode it in IAM." if body.is_encoded else ""
-    return f"{needed} {encoded}".strip()
+    return f"Needed is the IAM action {action}: an administrator can grant it." if action else ""
 
 
 def _repeat(status: int, entry: CatalogueEntry, retry_after: float | None, *, may_repeat: bool) -> str:

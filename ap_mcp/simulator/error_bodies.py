@@ -83,9 +83,9 @@ def _status_body(error: SimulatedError) -> dict[str, Any]:
         "status": "Failure",
         "code": error.status,
         "errorCode": error.code,
-        "errorMessage": error.message,
+        "errorMessage": f"{error.message}.",
         "error_code": _OLDER_CODES.get(error.status, error.code),
         "error_msg": error.message,
-        "message": f"{error.message}: {error.reason}" if error.reason else error.message,
-        "reason": error.reason,
+        "message": error.reason or error.message,
+        "reason": HTTPStatus(error.status).phrase.title().replace(" ", ""),
     }

@@ -20,13 +20,15 @@ from ap_mcp.rules.phases import ADDON, broken, described, under_way
 from ap_mcp.rules.versions import order
 from ap_mcp.summaries.addon_templates import addon_templates
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import as_object, flag, get, items, quoted, strings, text, word
+from ap_mcp.vendor import SAID_LIMIT, as_object, because, flag, get, items, quoted, said, strings, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
 
 INJECTED = "systemAutoInject"
 NOT_REPORTED = "not reported"
+_VERSIONS = ("currentVersion", "targetVersions")
+"""Fields of a status that describe versions, not how the add-on is."""
 
 
 class AddonLine(Part):
@@ -110,13 +112,13 @@ def addon(answer: Observation) -> AddonState:
     previous = text(get(body, "/status/previousVersion"))
     going = f" It can go to {word(_newest(targets))}." if targets else ""
     return AddonState(
-        summary=f"{_what(line)} {_doing(line.status)}.{_because(line)}{going}",
+        summary=f"{_what(line)} {_doing(line.status)}.{because(line.problem)}{going}",
         id=line.id,
         name=line.name,
         cluster_id=text(get(body, "/spec/clusterID")),
         version=line.version,
         status=line.status,
-        problem=quoted(line.problem) if line.problem else None,
+        problem=quoted(line.problem, 2 * SAID_LIMIT) if line.problem else None,
         size=size_line(get(body, "/spec/values/flavor")) or None,
         changed_values=_changed(body),
         settings=sorted(f"custom.{text(key)}" for key in as_object(get(body, "/spec/values/custom"))),
@@ -135,7 +137,7 @@ def addon_change(answer: Observation) -> AddonChange:
     previous = text(get(answer.body, "/status/previousVersion"))
     before = f" It was {word(previous)} before." if previous and previous != line.version else ""
     return AddonChange(
-        summary=f"{_what(line)} {_doing(line.status)}.{before}{_because(line)}",
+        summary=f"{_what(line)} {_doing(line.status)}.{before}{because(line.problem)}",
         id=line.id,
         name=line.name,
         version=line.version,
@@ -158,7 +160,6 @@ def addon_deletion(answer: Observation) -> AddonDeletion:
 
 def _addon_line(body: Any) -> AddonLine:
     status = state_of(body) or NOT_REPORTED
-    said = [text(get(body, f"/status/{key}")) for key in ("message", "Reason", "reason")]
     fine = runs_in_full(status) or under_way(ADDON, status)
     return AddonLine(
         id=text(get(body, "/metadata/uid")),
@@ -166,7 +167,7 @@ def _addon_line(body: Any) -> AddonLine:
         version=text(get(body, "/spec/version")),
         status=status,
         upgrade_to=_newest(_targets(body)),
-        problem=None if fine else next((each for each in said if each), None),
+        problem=None if fine else said(get(body, "/status"), leave_out=_VERSIONS) or None,
     )
 
 
@@ -190,10 +191,6 @@ def _stated(status: str) -> str:
 
 def _what(line: AddonLine) -> str:
     return " ".join(word(each) for each in (line.name, line.version) if each)
-
-
-def _because(line: AddonLine) -> str:
-    return f" The service says {quoted(line.problem)}." if line.problem else ""
 
 
 def _targets(body: Any) -> list[str]:

@@ -23,10 +23,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from ap_mcp.files import SavedFile
 from ap_mcp.masking import mask
 from ap_mcp.specs import Operation
-from ap_mcp.wording import visible
+from ap_mcp.wording import ends, visible
 
 LONGEST = 16_000
-"""Characters of any one text in an answer; of a longer one the start is shown, and how long it is."""
+"""Characters of any one text in an answer; of a longer one head and tail are shown, and how much is left out."""
 FALLBACK_FIELD = "answer"
 CURSOR, DETAIL, FULL = "cursor", "detail", "full"
 """Arguments of ours that choose how much of an answer is shown."""
@@ -148,7 +148,7 @@ def sendable(value: Any, longest: int | None = None) -> Any:
         return int(value)
     if isinstance(value, str):
         shown = visible(value)
-        return shown if longest is None or len(shown) <= longest else f"{shown[:longest]}… ({len(shown)} characters)"
+        return shown if longest is None else ends(shown, longest)
     return value
 
 

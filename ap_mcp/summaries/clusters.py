@@ -12,7 +12,22 @@ from ap_mcp.rules.phases import CLUSTER, broken, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import IDLE
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
-from ap_mcp.vendor import flag, get, items, loaded, moment, quoted, stamp, strings, text, word
+from ap_mcp.vendor import (
+    SAID_LIMIT,
+    TEXT_LIMIT,
+    because,
+    flag,
+    get,
+    items,
+    loaded,
+    moment,
+    quoted,
+    said,
+    stamp,
+    strings,
+    text,
+    word,
+)
 from ap_mcp.wording import age, plural
 
 SHOWN, WARNED = 100, 3
@@ -124,12 +139,11 @@ def cluster_list(answer: Observation) -> ClusterList:
 def cluster(answer: Observation) -> ClusterState:
     """Show one cluster."""
     state = _state(answer)
-    because = f" The service says {quoted(state.problem)}." if state.problem else ""
     more = ", ".join(filter(None, (state.version and word(state.version), state.age and f"{state.age} old")))
     stands = word(state.phase) if state.phase else "in a phase that is not reported"
     return state.model_copy(
         update={
-            "summary": f"{word(state.name)} is {stands}{': ' + more if more else ''}.{because}",
+            "summary": f"{word(state.name)} is {stands}{': ' + more if more else ''}.{because(state.problem)}",
             "warnings": list(_doubts(answer.body, state)),
             "next": _follow(state),
         }
@@ -140,7 +154,7 @@ def cluster(answer: Observation) -> ClusterState:
 def cluster_update(answer: Observation) -> ClusterChange:
     """Show what of a cluster was changed."""
     body = answer.body
-    changed = [said for name, said in _CHANGEABLE.items() if name in answer.arguments]
+    changed = [what for name, what in _CHANGEABLE.items() if name in answer.arguments]
     return ClusterChange(
         summary=f"Changed {' and '.join(changed) or 'nothing'} of {word(_name(body))}.",
         cluster_id=text(get(body, "/metadata/uid")) or text(answer.arguments.get("cluster_id")),
@@ -202,7 +216,7 @@ def _cluster_line(answer: Observation, body: Any) -> ClusterLine:
         age=age(moment(get(body, "/metadata/creationTimestamp")), answer.now),
         tags=tags or None,
         addons=", ".join(_addons(body)) or None,
-        problem=_problem(body),
+        problem=_problem(body, TEXT_LIMIT),
     )
 
 
@@ -288,9 +302,8 @@ def _name(body: Any) -> str:
     return text(get(body, "/metadata/name")) or "cluster"
 
 
-def _problem(body: Any) -> str | None:
-    said = [text(get(body, "/status/message")), text(get(body, "/status/reason"))]
-    return next((each for each in said if each), None)
+def _problem(body: Any, limit: int = SAID_LIMIT) -> str | None:
+    return said(get(body, "/status"), limit) or None
 
 
 def _said(body: Any, pointer: str) -> str | None:

@@ -15,7 +15,7 @@ from ap_mcp.summaries import jobs
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import created
-from ap_mcp.vendor import get, items, quoted, stamp, text
+from ap_mcp.vendor import TEXT_LIMIT, get, items, quoted, said, stamp, text
 from ap_mcp.wording import few, plural
 
 GET_JOB = "get_job"
@@ -96,7 +96,7 @@ def _not_understood(found: list[dict[str, Any]]) -> Iterator[str]:
 
 def _line(body: Any) -> JobLine:
     verdict = jobs.verdict_on(_phase(body))
-    why = next(_reasons(body), "") if verdict == FAILED else ""
+    why = _why(body) if verdict == FAILED else ""
     return JobLine(
         job_id=text(get(body, "/metadata/uid")),
         verdict=verdict,
@@ -113,13 +113,12 @@ def _phase(body: Any) -> str:
     return text(get(body, "/status/status", get(body, "/status/phase")))
 
 
-def _reasons(body: Any) -> Iterator[str]:
-    """Yield why a job failed, the reason of the innermost failed step first."""
+def _why(body: Any) -> str:
+    """Return why a job failed: what its innermost failed step says, else what the nearest job above that says."""
     for child in items(body, "/spec/subjobs"):
-        if phases.verdict(JOB, _phase(child)) == FAILURE:
-            yield from _reasons(child)
-    if reason := text(get(body, "/status/reason")):
-        yield reason
+        if phases.verdict(JOB, _phase(child)) == FAILURE and (why := _why(child)):
+            return why
+    return said(body, TEXT_LIMIT, ("metadata", "spec"))
 
 
 def _count(every: list[JobLine], verdict: str) -> int:

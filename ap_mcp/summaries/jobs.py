@@ -9,8 +9,9 @@ from pydantic import Field
 
 from ap_mcp.rules.phases import JOB, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import FAILURE, SUCCESS, PhaseVerdict
-from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import get, items, moment, quoted, text, word, written
+from ap_mcp.summaries.base import DETAIL, FULL, NextCall, Observation, Part, Result, summarises
+from ap_mcp.summaries.pages import in_full, whole_answer
+from ap_mcp.vendor import SAID_LIMIT, TEXT_LIMIT, get, items, moment, quoted, said, text, word, written
 from ap_mcp.wording import plural, span
 
 JobVerdict = Literal["running", "succeeded", "failed"]
@@ -19,6 +20,8 @@ _VERDICTS: dict[PhaseVerdict | None, JobVerdict] = {SUCCESS: "succeeded", FAILUR
 NO_REASON = "no reason given"
 FAILURES_SHOWN = 20
 RUNNING_SHOWN = 10
+_ROOM = 6000
+"""Characters of all reasons together; each has at least those of any other text."""
 QUIET_SECONDS = 900
 """A running job that nothing has moved for so long is worth a warning."""
 _SENTENCES = {
@@ -37,7 +40,7 @@ class FailedStep(Part):
 
 
 class JobState(Result):
-    """How far a job is; the step that failed comes first."""
+    """How far a job is; the step that failed comes first, then what the jobs above it say beside that."""
 
     job_id: str = ""
     type: str = ""
@@ -45,6 +48,7 @@ class JobState(Result):
     verdict: JobVerdict = RUNNING
     percent: int = 0
     failed: list[FailedStep] = Field(default_factory=list)
+    above: list[FailedStep] = Field(default_factory=list)
     running: list[str] = Field(default_factory=list)
     elapsed: str | None = None
     stalled_since: str | None = None
@@ -79,7 +83,7 @@ def job(answer: Observation) -> JobState:
     leaves = [node for node in nodes if node.leaf]
     done = sum(succeeded(JOB, node.phase) for node in leaves)
     state = verdict_on(nodes[0].phase)
-    failed = _failures(nodes)
+    failed, above = _failures(nodes)
     running = [node.name for node in leaves if phases_of(JOB).holds("running", node.phase)]
     times = [at for node in nodes if (at := moment(get(node.body, "/metadata/updateTimestamp")))]
     started = moment(get(answer.body, "/metadata/creationTimestamp"))
@@ -93,13 +97,17 @@ def job(answer: Observation) -> JobState:
         verdict=state,
         percent=100 if state == "succeeded" else 100 * done // len(leaves),
         failed=failed[:FAILURES_SHOWN],
+        above=above[:FAILURES_SHOWN],
         running=_few(running),
         elapsed=_elapsed(started, last if state != RUNNING else answer.now),
         stalled_since=written(stalled) if stalled else None,
         warnings=[*_doubts(state, failed, stalled, answer.now), *_not_understood(nodes)],
     )
+    rest = in_full(answer, *(each.reason for each in (*shaped.failed, *shaped.above)))
+    if len(failed) > FAILURES_SHOWN and not rest and answer.own.get(DETAIL) != FULL:
+        rest = [whole_answer(answer, "shows every step")]
     return shaped.model_copy(
-        update={"summary": _sentence(shaped, f"{done} of {len(leaves)} done"), "next": _follow(shaped)}
+        update={"summary": _sentence(shaped, f"{done} of {len(leaves)} done"), "next": [*rest, *_follow(shaped)]}
     )
 
 
@@ -119,18 +127,38 @@ def _walk(root: Any) -> Iterator[Node]:
         waiting += [(child, node) for child in reversed(children)]
 
 
-def _failures(nodes: list[Node]) -> list[FailedStep]:
-    """List what failed at the ends of the tree; a parent only if none of its own steps says more."""
+def _failures(nodes: list[Node]) -> tuple[list[FailedStep], list[FailedStep]]:
+    """List what failed at the ends of the tree, and what the jobs above say beside that.
+
+    A job above stands among the ends only if none of its own steps failed. An end that gives no reason has that of the
+    nearest job above it which gives one.
+    """
     failed = [node for node in nodes if verdict(JOB, node.phase) == FAILURE]
     explained = set(_above(failed))
-    return [
-        FailedStep(
-            path=_way(node),
-            reason=text(get(node.body, "/status/reason")) or NO_REASON,
-        )
-        for node in failed
-        if node not in explained
+    ends = [node for node in failed if node not in explained]
+    room = min(max(_ROOM // max(len(ends), 1), TEXT_LIMIT), SAID_LIMIT)
+    steps = [FailedStep(path=_way(node), reason=_reason(node, room)) for node in ends]
+    told = "\n".join(each.reason for each in steps).lower()
+    above = [
+        FailedStep(path=_way(node), reason=reason)
+        for node in reversed(nodes)
+        if node in explained and (reason := _says(node, room)) and reason.lower() not in told
     ]
+    return steps, above
+
+
+def _reason(node: Node, room: int) -> str:
+    """Return why a step failed, by its own words or those of the nearest job above it."""
+    if own := _says(node, room):
+        return own
+    for above in _above([node]):
+        if inherited := _says(above, room):
+            return f"{inherited} (the reason of {above.name})"
+    return NO_REASON
+
+
+def _says(node: Node, room: int) -> str:
+    return said(node.body, room, ("metadata", "spec"))
 
 
 def _above(nodes: list[Node]) -> Iterator[Node]:
@@ -175,13 +203,13 @@ def _sentence(state: JobState, steps: str) -> str:
 
 
 def _first(step: FailedStep) -> str:
-    why = step.reason if step.reason == NO_REASON else quoted(step.reason.rstrip("."))
+    why = step.reason if step.reason == NO_REASON else quoted(step.reason.rstrip("."), SAID_LIMIT)
     return f"{step.path.split(' > ')[-1]}: {why}"
 
 
 def _doubts(state: str, failed: list[FailedStep], stalled: datetime | None, now: datetime) -> Iterator[str]:
     if len(failed) > FAILURES_SHOWN:
-        yield f"{len(failed)} steps failed; the first {FAILURES_SHOWN} are shown, the whole answer has all."
+        yield f"{len(failed)} steps failed; the first {FAILURES_SHOWN} are shown."
     if state == "succeeded" and failed:
         yield f"{plural(len(failed), 'step')} failed and did not stop the job: what they were to remove may be left."
     if stalled is not None:

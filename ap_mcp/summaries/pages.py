@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, NextCall, Observation, Result, sendable
-from ap_mcp.wording import plural
+from ap_mcp.wording import ends, is_cut, plural
 
 AS_TEXT = 4000
 """Characters shown of an answer that is too long for other reasons than its lists."""
@@ -73,6 +73,24 @@ def _distinct(keys: Sequence[str]) -> list[str]:
     return [key if key and counted[key] == 1 else f"{key}#{place}" for place, key in enumerate(keys)]
 
 
+def in_full(answer: Observation, *texts: str) -> list[NextCall]:
+    """Return the call that shows everything, if a text had to be cut and the call did not ask for everything already.
+
+    Args:
+        answer: to the call.
+        texts: as they are shown.
+    """
+    if DETAIL not in answer.operation.options or answer.own.get(DETAIL) == FULL or not any(map(is_cut, texts)):
+        return []
+    return [whole_answer(answer, "shows what is cut here")]
+
+
+def whole_answer(answer: Observation, why: str) -> NextCall:
+    """Return the same call for the whole answer."""
+    given = {name: value for name, value in answer.arguments.items() if value is not None}
+    return NextCall(tool=answer.operation.id, arguments={**given, DETAIL: FULL}, why=why)
+
+
 def whole(answer: Observation, result: Result) -> Result:
     """Return a result with the whole answer of the cloud beside it, if the call asks for it."""
     if answer.own.get(DETAIL) != FULL or answer.file is not None or answer.body is None:
@@ -93,7 +111,7 @@ def fitted(body: Any, limit: int = FULL_LIMIT) -> tuple[Any, str]:
         cut = _cut(body, length)
         if _size(cut) <= limit:
             return cut, f"of each list the first {plural(length, 'entry', 'entries')} are shown"
-    return _dense(body)[:AS_TEXT], f"its first {AS_TEXT} characters are shown, as text"
+    return ends(_dense(body), AS_TEXT), f"{AS_TEXT} characters of its start and its end are shown, as text"
 
 
 def _cut(value: Any, length: int) -> Any:

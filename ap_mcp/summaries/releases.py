@@ -12,12 +12,14 @@ from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, s
 from ap_mcp.summaries.charts import too_large, within_limit
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
-from ap_mcp.vendor import get, items, loaded, number, quoted, stamp, text, word
+from ap_mcp.vendor import because, get, items, loaded, number, said, stamp, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["release", "release_change", "release_deletion", "release_history", "release_list"]
 
 NOT_REPORTED = "not reported"
+_SAYING = ("status_description", "message", "reason", "error")
+"""Fields that say how a release is; its description says what was done."""
 SHOWN = 100
 """Releases on one page."""
 _SUPERSEDED = "SUPERSEDED"
@@ -121,7 +123,7 @@ def release(answer: Observation) -> ReleaseState:
     values, left_out = within_limit(found if isinstance(found, dict) else {})
     description = text(get(body, "/description"))
     return ReleaseState(
-        summary=f"{_standing(line)}{_because(line)}",
+        summary=f"{_standing(line)}{because(line.problem)}",
         name=line.name,
         namespace=line.namespace,
         cluster_id=text(get(body, "/cluster_id")),
@@ -143,7 +145,7 @@ def release_change(answer: Observation) -> ReleaseChange:
     line = _release_line(answer.body)
     checked = answer.arguments.get("check_only") is True
     return ReleaseChange(
-        summary=_checked(line) if checked else f"{_standing(line)}{_because(line)}",
+        summary=_checked(line) if checked else f"{_standing(line)}{because(line.problem)}",
         name=line.name,
         namespace=line.namespace,
         status="" if checked else line.status,
@@ -200,7 +202,7 @@ def _flat(body: Any) -> list[dict[str, Any]]:
 
 def _release_line(body: Any) -> ReleaseLine:
     status = text(get(body, "/status")) or NOT_REPORTED
-    said = text(get(body, "/status_description"))
+    problem = said({key: get(body, f"/{key}") for key in _SAYING})
     return ReleaseLine(
         namespace=text(get(body, "/namespace")),
         name=text(get(body, "/name")),
@@ -208,7 +210,7 @@ def _release_line(body: Any) -> ReleaseLine:
         chart=_chart(body),
         revision=_count(get(body, "/version")),
         changed=stamp(get(body, "/update_at")),
-        problem=said if said and not (succeeded(RELEASE, status) or under_way(RELEASE, status)) else None,
+        problem=problem if problem and not (succeeded(RELEASE, status) or under_way(RELEASE, status)) else None,
     )
 
 
@@ -219,13 +221,13 @@ def _newness(body: Any) -> float:
 
 def _revision(body: Any, changes: list[str]) -> RevisionLine:
     line = _release_line(body)
-    said = dict.fromkeys(text(get(body, key)) for key in ("/description", "/status_description"))
+    notes = dict.fromkeys(text(get(body, key)) for key in ("/description", "/status_description"))
     return RevisionLine(
         revision=line.revision,
         status=line.status,
         chart=line.chart,
         changed=line.changed,
-        note="; ".join(filter(None, said)) or None,
+        note="; ".join(filter(None, notes)) or None,
         changes=changes,
     )
 
@@ -263,10 +265,6 @@ def _standing(line: ReleaseLine) -> str:
     chart = f" ({line.chart})" if line.chart else ""
     revision = f", revision {line.revision}" if line.revision is not None else ""
     return f"{_title(line.namespace, line.name)}{chart}{revision} {_doing(line.status)}."
-
-
-def _because(line: ReleaseLine) -> str:
-    return f" The service says {quoted(line.problem)}." if line.problem else ""
 
 
 def _checked(line: ReleaseLine) -> str:

@@ -133,7 +133,7 @@ class Watch(Generic[AnsweredT]):
         """Judge that there is no such thing: the end that was waited for, another thing to read, or an error."""
         # Other things may be missing too: the sign-in may find no project, the gateway no such API.
         ours = error.operation == self.order.read.id
-        if not ours or any(code.startswith(GATEWAY) for code in (error.code, error.other_code)):
+        if not ours or any(code.startswith(GATEWAY) for code in (error.code, *error.other_codes)):
             raise error
         body = self.seen.body if self.seen is not None else None
         if instead := self.order.instead(body):
@@ -195,4 +195,6 @@ def _explained(error: NotFound, order: Order) -> NotFound:
 
 
 def _first_line(error: ApMcpError) -> str:
+    if isinstance(error, ServiceError):
+        return f"{error.operation}: {error.brief()}"
     return str(error).partition("\n")[0].rstrip(".")

@@ -149,7 +149,7 @@ def failure(status: int, code: str = "CCE.01403001") -> ApMcpError:
     if not status:
         return CloudUnreachable("http://127.0.0.1:1", "timed out", may_have_arrived=False)
     kind = PermissionDenied if status == 403 else ServiceError
-    return kind(status=status, operation="a read", code=code, message="no")
+    return kind(status=status, operation="a read", code=code, texts=["no"])
 
 
 def tools(found: Assessment) -> list[str]:

@@ -117,4 +117,4 @@ def refused(answer: httpx.Response, status: int, code: str, *said: str) -> None:
     """Check that the service said no, and why."""
     assert answer.status_code == status, answer.text
     assert answer.json()["errorCode"] == code
-    assert all(part in answer.json()["reason"] for part in said), answer.text
+    assert all(part in answer.json()["message"] for part in said), answer.text

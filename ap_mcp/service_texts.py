@@ -1,0 +1,207 @@
+"""What the service says about a failure: every distinct text of an answer, the most specific first, and every code.
+
+Several services answer as one: the documented words of a code stand beside those that name the cause, under names that
+differ, in objects and lists of errors, and as JSON within a text. Whatever is read here is shown, so nothing is lost.
+"""
+
+import json
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, TypeAlias
+
+from ap_mcp.masking.names import names_a_secret
+
+MOST_TEXTS = 40
+"""Texts of one answer that are kept; an answer that says more than this repeats itself."""
+_MOST_VALUES, _COMPARED = 20_000, 200
+_DEEPEST_JSON = 4
+_CAUSE, _REASON, _MESSAGE, _DOCUMENTED, _GENERIC, _WORD = range(6)
+"""How specific a text is, by the name it stands under: what names the cause first, then the words of a code; a single
+word comes after all of them."""
+_RANKS = {
+    **dict.fromkeys(
+        ("message", "messages", "msg", "errorMsg", "detail", "details", "cause", "causes", "error", "errors"), _CAUSE
+    ),
+    **dict.fromkeys(
+        ("description", "error_description", "status_description", "statusDescription", "explanation"), _CAUSE
+    ),
+    **dict.fromkeys(("reason", "reasons", "failReason", "fail_reason", "failureReason", "error_reason"), _REASON),
+    **dict.fromkeys(("errorReason", "failure_reason", "statusReason", "status_reason"), _REASON),
+    **dict.fromkeys(("error_msg", "err_msg", "errMsg", "faultstring", "failureMessage", "failure_message"), _MESSAGE),
+    **dict.fromkeys(("errorMessage", "error_message", "statusMessage", "status_message"), _DOCUMENTED),
+    "title": _GENERIC,
+}
+_BY_NAME = {name.lower(): rank for name, rank in _RANKS.items()}
+_CODES = {"errorcode": 0, "error_code": 1, "errcode": 2, "err_code": 2, "errorcodes": 2, "error_codes": 2, "code": 3}
+"""Names of the vendor's codes, the documented one first."""
+_NO_CODE = frozenset({"", "0", "200", "success", "ok"})
+_HTTP_STATUS = re.compile(r"[1-5]\d\d")
+_GENERIC_WORDS = frozenset(
+    {
+        *(each.phrase.lower() for each in HTTPStatus),
+        *("invalid request", "request is invalid", "request body invalid", "resource not found", "internal error"),
+        *("unknown error", "operation failed", "request failed", "system error", "no permission", "access denied"),
+        *("the resource already exists", "resource already exists"),
+    }
+)
+
+_Found: TypeAlias = tuple[Any, int | None, int, str]
+"""A value, how specific it is as a text (None if its name says that it is none), its depth, and its field."""
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text of the service; `names_the_cause` unless it only says in other words what a code or a status says."""
+
+    text: str
+    names_the_cause: bool
+
+
+def texts_of(thing: Any, whole: int, leave_out: Collection[str] = ()) -> list[Said]:
+    """Return every distinct text of an answer, or of a part of one, the most specific first.
+
+    Args:
+        thing: JSON; a text counts as one that names the cause.
+        whole: characters of a text that are shown whole; what is contained in a longer one is not dropped.
+        leave_out: names of fields that are read elsewhere, at any depth.
+    """
+    found = sorted(_Reader(frozenset(leave_out)).read(thing), key=lambda each: each[:2])
+    kept: dict[str, tuple[str, int]] = {}
+    for rank, _, text in found:
+        kept.setdefault(_bare(text), (text, rank))
+    kept.pop("", None)
+    by_length = sorted(list(kept)[:_COMPARED], key=len)
+    repeated = {
+        each
+        for place, each in enumerate(by_length)
+        for longer in by_length[place + 1 :]
+        if len(kept[longer][0]) <= whole and each in longer
+    }
+    said = [Said(text, rank < _MESSAGE) for bare, (text, rank) in kept.items() if bare not in repeated]
+    left = len(said) - MOST_TEXTS
+    return [*said[:MOST_TEXTS], *([Said(f"and {left} more texts", names_the_cause=False)] if left > 0 else [])]
+
+
+def codes_of(thing: Any, leave_out: Collection[str] = ()) -> list[str]:
+    """Return every code of the vendor in an answer, the documented one first; a bare HTTP status is none."""
+    reader = _Reader(frozenset(leave_out))
+    list(reader.read(thing))
+    return list(dict.fromkeys(code for _, code in sorted(reader.codes, key=lambda each: each[0])))
+
+
+def own_codes(document: Mapping[str, Any]) -> list[str]:
+    """Return the codes that stand in an object itself."""
+    return [code for name, value in document.items() if (code := _code(name, value))]
+
+
+class _Reader:
+    """Goes through JSON without recursion, for the service decides the depth; collects codes on the way."""
+
+    def __init__(self, leave_out: frozenset[str], inside: int = 0) -> None:
+        self.codes: list[tuple[int, str]] = []
+        self._leave_out = leave_out
+        self._inside = inside
+
+    def read(self, thing: Any) -> Iterator[tuple[int, int, str]]:
+        """Yield every text with how specific it is and how far up it stands."""
+        waiting: list[_Found] = [(thing, _CAUSE, 0, "")]
+        for _ in range(_MOST_VALUES):
+            if not waiting:
+                return
+            value, rank, depth, about = waiting.pop()
+            if isinstance(value, Mapping):
+                inner = self._fields(value, depth)
+            elif isinstance(value, list):
+                inner = [(each, rank, depth + 1, about) for each in value]
+            else:
+                yield from self._scalar(value, rank, depth, about)
+                continue
+            if rank is not None and depth and not _says(value):
+                yield from self._ranked(_dense(value), rank, depth, about)
+            waiting += reversed(inner)
+
+    def _fields(self, value: Mapping[Any, Any], depth: int) -> list[_Found]:
+        """Return what stands in an object; what is no text by its name may still hold some."""
+        fields: list[_Found] = []
+        field = value.get("field")
+        about = field if isinstance(field, str) else ""
+        for name, each in value.items():
+            key = str(name)
+            if key in self._leave_out or names_a_secret(key):
+                continue
+            for code in each if isinstance(each, list) else [each]:
+                if shown := _code(key, code):
+                    self.codes.append((_CODES[key.lower()], shown))
+            rank = _RANKS.get(key, _BY_NAME.get(key.lower()))
+            fields.append((each, rank, depth + 1, about))
+        return fields
+
+    def _scalar(self, value: Any, rank: int | None, depth: int, about: str) -> Iterator[tuple[int, int, str]]:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            value = str(value) if rank is not None else ""
+        if not isinstance(value, str) or not value.strip():
+            return
+        if value.lstrip()[:1] in ("{", "[") and self._inside < _DEEPEST_JSON:
+            try:
+                document = json.loads(value)
+            except (ValueError, RecursionError):
+                document = None
+            if isinstance(document, dict | list):
+                inner = _Reader(self._leave_out, self._inside + 1)
+                found = list(inner.read(document))
+                self.codes += inner.codes
+                if found:
+                    yield from ((each, up - depth, text) for each, up, text in found)
+                    return
+        if rank is not None:
+            yield from self._ranked(value, rank, depth, about)
+
+    @staticmethod
+    def _ranked(text: str, rank: int, depth: int, about: str) -> Iterator[tuple[int, int, str]]:
+        bare = _bare(text)
+        if bare in _GENERIC_WORDS:
+            rank = max(rank, _GENERIC)
+        elif " " not in bare:
+            rank += _WORD
+        elif about and about not in text:
+            text = f"{about}: {text}"
+        yield rank, -depth, text
+
+
+def _says(value: Any) -> bool:
+    """Say whether an object or a list, which stands where a text is expected, holds texts, codes or nothing."""
+    waiting = [value]
+    for _ in range(_MOST_VALUES):
+        if not waiting:
+            break
+        each = waiting.pop()
+        if isinstance(each, Mapping):
+            if any(str(name).lower() in _BY_NAME or str(name).lower() in _CODES for name in each):
+                return True
+            waiting += each.values()
+        elif isinstance(each, list):
+            waiting += each
+        elif isinstance(each, str) and isinstance(value, list) and each.strip():
+            return True
+    return not value
+
+
+def _code(name: str, value: Any) -> str:
+    key = str(name).lower()
+    if key not in _CODES or isinstance(value, bool) or not isinstance(value, str | int):
+        return ""
+    code = str(value).strip()
+    if code.lower() in _NO_CODE or names_a_secret(str(name)):
+        return ""
+    return "" if key == "code" and _HTTP_STATUS.fullmatch(code) else code
+
+
+def _bare(text: str) -> str:
+    """Return a text by which it is compared: without case, and what stands around the words."""
+    return " ".join(text.lower().split()).strip(" .!;")
+
+
+def _dense(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)

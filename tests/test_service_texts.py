@@ -1,0 +1,120 @@
+"""Every distinct text of the service about a failure is shown, once, the most specific first, with head and tail."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ap_mcp.cloud.responses import service_error
+from ap_mcp.errors import SAID_LIMIT, ServiceError
+from ap_mcp.service_texts import codes_of, texts_of
+from ap_mcp.vendor import said
+
+NAMES = ["errorMessage", "error_msg", "errorMsg", "message", "Message", "reason", "Reason", "error_message"]
+NAMES += ["error_description", "detail", "details", "msg", "title", "errorReason", "errors", "cause"]
+WORDS = ["quota", "subnet", "VPC.0104", "is", "full", "for", "cluster", "shop-prod", "in", "use", "not", "found"]
+SENTENCES = st.lists(st.sampled_from(WORDS), min_size=3, max_size=9, unique=True).map(" ".join)
+LONG = st.tuples(SENTENCES, SENTENCES).map(lambda both: f"{both[0]} {'at com.huawei.cce.Step ' * 300}{both[1]}")
+VALUES = SENTENCES | LONG
+
+
+def nested(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    texts = st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1, max_size=3)
+    holder = st.sampled_from(["error", "status", "details", "causes", "response", "errors", "body"])
+    below = st.dictionaries(holder, inner | st.lists(inner, min_size=1, max_size=2) | inner.map(json.dumps), max_size=2)
+    return st.tuples(texts, below).map(lambda both: {**both[0], **both[1]})
+
+
+BODIES = st.recursive(st.dictionaries(st.sampled_from(NAMES), VALUES, min_size=1, max_size=3), nested, max_leaves=4)
+
+
+def texts_in(body: Any) -> set[str]:
+    """All texts under known names, read in the plainest way."""
+    if isinstance(body, str):
+        try:
+            return texts_in(json.loads(body))
+        except ValueError:
+            return {body}
+    return set().union(*map(texts_in, body.values() if isinstance(body, dict) else body))
+
+
+def is_shown(text: str, rendered: str, share: int) -> bool:
+    """Whether a text, or so much of its head and tail as it has a share, can be read."""
+    whole = " ".join(text.split())
+    end = min(share // 2 - 30, len(whole))
+    return whole.lower() in rendered.lower() or (whole[:end] in rendered and whole[-end:] in rendered)
+
+
+@given(BODIES)
+def test_every_text_of_an_error_is_rendered_whatever_its_shape_and_none_twice(body: dict[str, Any]) -> None:
+    texts = texts_in(body)
+    rendered = service_error(400, {}, json.dumps(body).encode(), "create_cluster").render()
+    lost = [each for each in texts if not is_shown(each, rendered, min(SAID_LIMIT, 2 * SAID_LIMIT // len(texts)))]
+    assert lost == []
+    for each in texts:
+        assert rendered.count(f'"{each}"') <= 1
+
+
+@given(BODIES)
+def test_every_text_of_a_status_is_said(status: dict[str, Any]) -> None:
+    texts = texts_in(status)
+    shown = said(status, 4000)
+    assert [each for each in texts if not is_shown(each, shown, 4000 // len(texts))] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "texts"),
+    [
+        ({"errorMessage": "Invalid request.", "message": "no custom values"}, ["no custom values", "Invalid request."]),
+        ({"reason": "ELB.8902 quota exceeded", "message": "at CreateELB"}, ["at CreateELB", "ELB.8902 quota exceeded"]),
+        ({"Reason": "pull failed", "reason": "PULL FAILED.", "message": "x: pull failed"}, ["x: pull failed"]),
+        ({"message": '{"error": {"message": "in JSON", "title": "Oh"}}'}, ["in JSON", "Oh"]),
+        ({"error": {"errors": [{"message": "first"}, {"message": "second one"}]}}, ["second one", "first"]),
+        ({"errors": ["one thing", "another thing"]}, ["one thing", "another thing"]),
+        ({"details": {"causes": [{"field": "spec.replicas", "message": "must be positive"}]}},
+         ["spec.replicas: must be positive"]),
+        ({"message": "No", "detail": {"limit": 5}}, ["No", '{"limit":5}']),
+        ({"error": {"code": "X.1"}, "message": "so it is"}, ["so it is"]),
+        ({"message": "so it is", "secret": {"message": "hunter2"}}, ["so it is"]),
+        ({"message": None, "reason": True, "detail": ""}, []),
+        ({"message": 7}, ["7"]),
+        ("bare text", ["bare text"]),
+    ],
+)  # fmt: skip
+def test_texts_are_gathered_from_all_places_and_put_in_order(body: Any, texts: list[str]) -> None:
+    assert [each.text for each in texts_of(body, 600)] == texts
+
+
+def test_a_text_that_a_cut_one_contains_is_not_dropped() -> None:
+    long = "x" * 900 + " the cause " + "y" * 900
+    assert [each.text for each in texts_of({"message": long, "reason": "the cause"}, 600)] == [long, "the cause"]
+
+
+def test_more_texts_than_anybody_reads_are_counted() -> None:
+    found = texts_of({"errors": [f"thing {number} is wrong" for number in range(100)]}, 600)
+    assert (len(found), found[-1].text) == (41, "and 60 more texts")
+
+
+def test_every_code_is_kept_the_documented_one_first() -> None:
+    body = {"code": 400, "error_code": "CCE_CM.0004", "errorCode": "CCE.01400001", "error": {"code": "SVC.4000002"}}
+    assert codes_of(body) == ["CCE.01400001", "CCE_CM.0004", "SVC.4000002"]
+    assert codes_of({"message": '{"error_code": "VPC.0104"}', "errorCodes": ["A", "B"]}) == ["VPC.0104", "A", "B"]
+
+
+def test_what_is_said_names_the_codes_that_no_text_holds() -> None:
+    status = {"message": "quota exceeded: VPC.0104", "errorCode": "CCE.1", "error_code": "VPC.0104"}
+    assert said(status) == "quota exceeded: VPC.0104 (code CCE.1)"
+
+
+def test_nesting_beyond_reason_is_no_trouble() -> None:
+    body: Any = {"message": "deep down"}
+    for _ in range(5000):
+        body = {"error": body}
+    assert [each.text for each in texts_of(body, 600)] == ["deep down"]
+
+
+def test_a_brief_error_has_its_most_specific_text() -> None:
+    error = ServiceError(status=400, operation="x", code="A.1", texts=["the cause", "Invalid request."])
+    assert error.brief() == 'HTTP 400 A.1 "the cause"'
