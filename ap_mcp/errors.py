@@ -32,7 +32,8 @@ ApMcpError
     └── BadAnswer                   no answer of the API: HTML, cut off, a redirect, an error sent as a success
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from ap_mcp.wording import MESSAGE_LIMIT, NAME_LIMIT, clean, in_quotes, is_plain
@@ -55,11 +56,25 @@ def _word(text: str, limit: int = NAME_LIMIT) -> str:
 
 
 class ApMcpError(Exception):
-    """Anything this package raises on purpose."""
+    """Anything this package raises on purpose.
+
+    Attributes:
+        before: what was wanted, if this is the error of something on the way to it.
+        found: what a look showed since, where the request may have taken effect.
+        after_lost: an earlier attempt at the request may have taken effect, for its answer was lost.
+        unclear: a request that is more than a read may have taken effect.
+        settled: what became of the request was looked for: it is not sent again.
+    """
+
+    before = ""
+    found = ""
+    after_lost = False
+    unclear = False
+    settled = False
 
     def render(self) -> str:
         """Return the text a model or a person reads."""
-        return str(self)
+        return f"{self.before} {self}\n{self.found}".strip()
 
 
 class SpecError(ApMcpError):
@@ -217,29 +232,23 @@ class FileRefused(CallRefused):
 
 
 class CloudUnreachable(ApMcpError):
-    """No usable answer came back; `may_have_arrived` says whether the request may have taken effect.
-
-    `found` says what a later read showed, if there was one.
-    """
-
-    found = ""
+    """No usable answer came back; `may_have_arrived` says whether the request may have taken effect."""
 
     def __init__(self, endpoint: str, reason: str, *, may_have_arrived: bool, operation: str = "") -> None:
         self.endpoint = endpoint
         self.reason = reason
         self.may_have_arrived = may_have_arrived
         self.operation = operation
-        what = f"{operation}: no answer" if operation else "No answer"
+        super().__init__()
+
+    def __str__(self) -> str:
+        what = f"{self.operation}: no answer" if self.operation else "No answer"
         after = (
             "The request may have reached the service and taken effect. Read what exists now before you send it again."
-            if may_have_arrived
+            if self.may_have_arrived or self.after_lost
             else "Nothing was changed. Check the network, the region and AP_MCP_ENDPOINT, then try again."
         )
-        super().__init__(f"{what} from {endpoint} ({clean(reason)}). {after}")
-
-    def render(self) -> str:
-        """Return the text, and what was read since."""
-        return f"{self}\n{self.found}".rstrip()
+        return f"{what} from {self.endpoint} ({clean(self.reason)}). {after}"
 
 
 class PartlyDone(ApMcpError):
@@ -320,13 +329,17 @@ class ServiceError(ApMcpError):
     def __str__(self) -> str:
         others = f" ({', '.join(_word(each) for each in self.other_codes)})" if self.other_codes else ""
         reason = f"reason {_word(self.reason, MESSAGE_LIMIT)}" if self.reason else ""
-        head = [f"{self.operation} failed: HTTP {self.status}", f"{_word(self.code)}{others}", reason]
+        # A 500 of the service itself says that it failed; whether at the beginning or at the end, it does not say.
+        unclear = self.unclear and (self.after_lost or self.status != 500)
+        ended = "may have been carried out" if unclear else "failed"
+        first = "its first answer was lost, the repeat got " if self.after_lost and self.unclear else ""
+        head = [f"{self.operation} {ended}: {first}HTTP {self.status}", f"{_word(self.code)}{others}", reason]
         share = min(SAID_LIMIT, max(2 * SAID_LIMIT // max(len(self.texts), 1), NAME_LIMIT))
         texts = "; ".join(dict.fromkeys(in_quotes(each, share) for each in self.texts))
         lines = [
             ", ".join(part for part in head if part),
             f"The service says: {texts}" if texts else "",
-            self.hint,
+            "" if first else self.hint,
             f"Encoded reason, which an administrator can decode in IAM: {in_quotes(self.encoded, ENCODED_LIMIT)}"
             if self.encoded
             else "",
@@ -376,7 +389,28 @@ class BadAnswer(ServiceError):
 
 def may_have_happened(error: ApMcpError) -> bool:
     """Say whether a request that ended in an error may have had its effect all the same."""
+    if error.after_lost:
+        return True
     if isinstance(error, CloudUnreachable):
         return error.may_have_arrived
     # A gateway in between may give up on a request that the service goes on with.
     return isinstance(error, ServiceError) and (error.status < 400 or error.status == 408 or error.status >= 500)
+
+
+@contextmanager
+def on_the_way_to(tool: str, *, sends: bool) -> Iterator[None]:
+    """Say of an error for which call it is, if it is that of something on the way to it, such as a read.
+
+    Args:
+        tool: what is called.
+        sends: the call is more than a read, and nothing of it is sent in here.
+    """
+    try:
+        yield
+    except (CloudUnreachable, ServiceError) as error:
+        if error.operation != tool:
+            error.before = f"{tool}: {'nothing was sent, for ' if sends else ''}a read on the way to it failed."
+        raise
+    except ApprovalsUnusable as error:
+        error.before = f"{tool}: nothing was sent."
+        raise

@@ -14,7 +14,7 @@ from anyio import Lock
 from ap_mcp.binding import FilePart, HttpCall, bind
 from ap_mcp.errors import NotPermitted, ReadOnly, ServiceError
 from ap_mcp.masking import mask_text
-from ap_mcp.permits import Permit
+from ap_mcp.permits import MayRepeat, Permit, never
 from ap_mcp.specs import Catalog, Operation
 
 if TYPE_CHECKING:
@@ -28,6 +28,9 @@ class Gateway:
         catalog: all operations, also those that no tool is offered for.
         connect: makes the cloud client; not called before the first request.
         read_only: nothing but reads leaves, with or without a permit.
+
+    Attributes:
+        knows_time: an answer has come that said what time it is there.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class Gateway:
         self._connecting = Lock()
         self._stack = AsyncExitStack()
         self._ahead = timedelta()
+        self.knows_time = False
 
     def now(self) -> datetime:
         """Return the service's time by its last answer: ages must not depend on this machine's clock."""
@@ -76,8 +80,16 @@ class Gateway:
         """
         return await self.send(await self.bound(operation, arguments))
 
-    async def send(self, call: HttpCall, permit: Permit | None = None) -> "CloudResponse":
+    async def send(
+        self, call: HttpCall, permit: Permit | None = None, may_repeat: MayRepeat | None = None
+    ) -> "CloudResponse":
         """Send a request, if it is a read or its permit is given, which is used up.
+
+        Args:
+            call: the request.
+            permit: for it; it is for one effect, so repeats after a lost answer pass with it if `may_repeat` lets them.
+            may_repeat: asked before the request is sent again although it may have taken effect. Without it nothing
+                but a read is.
 
         Raises:
             NotPermitted: it is no read, and the permit is missing, used, or for another request.
@@ -88,9 +100,10 @@ class Gateway:
         self._admit(call, permit)
         cloud = await self._client()
         with _masking_errors():
-            response = await cloud.send(call)
+            response = await (cloud.send(call) if permit is None else cloud.send(call, may_repeat or never))
         try:
             self._ahead = parsedate_to_datetime(response.headers["date"]).astimezone(UTC) - datetime.now(UTC)
+            self.knows_time = True
         except (KeyError, ValueError):
             self._ahead = timedelta()
         return replace(response, request_id=mask_text(response.request_id))

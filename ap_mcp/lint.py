@@ -29,7 +29,8 @@ from ap_mcp.specs.waits import ENTRY, PHASE_VERDICTS, Wait
 
 EXTENSION_ORDER = (
     *("effect", "effectWhen", "changes", "limits", "arguments", "unsupported", "fill", "context", "constraints"),
-    *("idempotent", "summary", "result", "options", "target", "consequences", "reconcile", "deletion_options"),
+    *("idempotent", "summary", "result", "options", "target", "consequences", "reconcile", "done"),
+    *("deletion_options",),
     *("wait", "permission", "reference", "note"),
 )
 KEY_ORDER = (
@@ -154,6 +155,7 @@ def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
         _consequence_problems(operation),
         _source_problems(operation),
         _reconcile_problems(catalog, operation),
+        _done_problems(operation),
         _deletion_problems(operation),
         _wait_problems(catalog, operation),
     )
@@ -385,12 +387,21 @@ def _reconcile_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
     if not (made := operation.reconcile):
         return
     yield from _missing_arguments(catalog, made.operation, set(operation.arguments), "reconcile")
-    yield from _stray_arguments(operation, {name: f"$arguments.{name}" for name in made.match}, "reconcile")
+    named = (*made.match, *made.fits)
+    yield from _stray_arguments(operation, {name: f"$arguments.{name}" for name in named}, "reconcile")
     if operation.idempotent:
         yield f"reconcile: {operation.id} may be sent again anyway"
+    if made.match and made.fits:
+        yield "reconcile: fits is for what has no name to match"
     if read := catalog.get(made.operation):
-        for pointer in (*made.match.values(), made.id, made.created_at):
+        for pointer in (*made.match.values(), *made.fits.values(), made.id, made.created_at):
             yield from _outside(read, f"{made.list}/0{pointer}", "reconcile")
+
+
+def _done_problems(operation: Operation) -> Iterator[str]:
+    """Check that there is something to read that shows whether a call was carried out."""
+    if operation.done is not None and operation.target is None:
+        yield "done: there is no target that could show it"
 
 
 def _deletion_problems(operation: Operation) -> Iterator[str]:

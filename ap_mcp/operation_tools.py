@@ -9,11 +9,13 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from ap_mcp import guard
+from ap_mcp.aftermath import Aftermath
 from ap_mcp.arguments import check_arguments
 from ap_mcp.binding import FilePart
-from ap_mcp.errors import ApMcpError, CloudUnreachable, QuotaExceeded
+from ap_mcp.errors import ApMcpError, QuotaExceeded
 from ap_mcp.files import read_upload
 from ap_mcp.guard.subject import Subject, subject_of
+from ap_mcp.lost_answers import Look, Sent
 from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
 from ap_mcp.schemas import argument_schema, input_schema, nodes_at
 from ap_mcp.specs import FILE, Context, Effect, Operation, load_catalog
@@ -121,6 +123,7 @@ class OperationTool:
             draft=call.draft,
             finish=call.finish,
             explain=call.explain,
+            look=call.look,
             cluster=call.cluster if self.operation.target and self.operation.target.cluster else None,
             files={name: part.content for name, part in files.items()},
             dry_run=self.is_dry_run(arguments),
@@ -191,10 +194,9 @@ class _Call:
         """Return the request, and what it would do if `effect` is given."""
         sent, impact = dict(self.sent), None
         if effect is not None:
-            contents = {name: part.content for name, part in self.files.items()}
             clock = reads.now if at is None else partial(_same, at)
             impact = await guard.build_impact(
-                guard.Case(self.operation, self.sent, effect, reads.read, clock, contents)
+                guard.Case(self.operation, self.sent, effect, reads.read, clock, self._contents())
             )
             sent |= impact.settled
         filled = await reads.fills(self.operation, sent)
@@ -202,17 +204,24 @@ class _Call:
         return Draft((call,), impact)
 
     async def finish(self, responses: "Sequence[CloudResponse]") -> Result:
-        """Say what was answered to the request."""
-        return await self._shaped(responses[0], {})
+        """Say what was answered to the request; or what was found of it, if the answer was lost."""
+        response = responses[0]
+        if response.found and response.body is None:
+            return result_type(self.operation.summary)(summary=response.found)
+        result = await self._shaped(response, {})
+        return result.model_copy(update={"summary": f"{response.found} {result.summary}"}) if response.found else result
+
+    def _contents(self) -> dict[str, bytes]:
+        return {name: part.content for name, part in self.files.items()}
 
     async def explain(self, error: ApMcpError) -> None:
-        """Add the quotas to an error about one; if something may have been created, whether it exists."""
-        reads, made = self.context.reads, self.operation.reconcile
+        """Add the quotas to an error about one."""
         if isinstance(error, QuotaExceeded):
-            error.hint = f"{error.hint} {await reads.quotas()}".strip()
-        lost = isinstance(error, CloudUnreachable) and error.may_have_arrived
-        if lost and made and all(name in self.sent for name in made.match):
-            error.found = await reads.reconcile(made, self.sent)  # type: ignore[attr-defined]
+            error.hint = f"{error.hint} {await self.context.reads.quotas()}".strip()
+
+    async def look(self, sent: Sent) -> Look:
+        """Look for what became of the request, by what the spec says of that."""
+        return await Aftermath(self.operation, self.sent, self.context.reads.anew(), self._contents()).look(sent)
 
     async def cluster(self, reads: "Reads") -> str:
         """Read which cluster the thing is about that the call acts on; empty if it is about none."""

@@ -6,20 +6,34 @@ call was decided, agreed to and recorded; the sign-in of the cloud client makes 
 """
 
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import sha256
 from threading import Lock
 from typing import Literal, TypeAlias
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.errors import NotPermitted
+from ap_mcp.errors import ApMcpError, NotPermitted
 
 Kind: TypeAlias = Literal["call", "sign_in", "dry_run"]
 """call: of a tool, decided by the guard. sign_in: tokens and temporary keys. dry_run: the server changes nothing."""
 
 
+MayRepeat: TypeAlias = Callable[[ApMcpError], Awaitable[bool]]
+"""Is asked, after a request that may have taken effect, whether it may be sent again now, given how it ended."""
+
 DRY_RUN = ("dryRun", "All")
 """The query parameter by which a Kubernetes API server changes nothing."""
+
+
+async def always(_: ApMcpError) -> bool:
+    """Let a read be made again."""
+    return True
+
+
+async def never(_: ApMcpError) -> bool:
+    """Let nothing be sent again that may have taken effect."""
+    return False
 
 
 def digest_of(call: HttpCall) -> str:

@@ -10,6 +10,7 @@ from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApMcpError, InvalidArguments, Problem
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.subject import Subject
+from ap_mcp.lost_answers import Look, Sent, look_nowhere
 from ap_mcp.masking import contains_placeholder
 from ap_mcp.specs import CLUSTER, Effect
 from ap_mcp.summaries import Result
@@ -72,6 +73,7 @@ class Plan:
             asked about it. None: such a call cannot be asked about.
         finish: makes the result of what was answered to the requests.
         explain: adds to an error what helps, before it is reported.
+        look: finds out what became of a request whose answer was lost.
         cluster: reads which cluster it is about, if no argument names it.
         files: content of the files that arguments name: a consent is bound to it.
         dry_run: show what would happen and send nothing.
@@ -85,6 +87,7 @@ class Plan:
     draft: Drafter | None = None
     finish: "Callable[[Sequence[CloudResponse]], Awaitable[Result]] | None" = None
     explain: Callable[[ApMcpError], Awaitable[None]] = _nothing_to_add
+    look: Callable[[Sent], Awaitable[Look]] = look_nowhere
     cluster: "Callable[[Reads], Awaitable[Any]] | None" = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     dry_run: bool = False

@@ -23,10 +23,10 @@ from ap_mcp.gateway import Gateway
 from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject, subject_of, with_facts
-from ap_mcp.specs import CLUSTER, Catalog, Operation, Reconcile
+from ap_mcp.specs import CLUSTER, Catalog, Operation
 from ap_mcp.summaries import Observation, summarise
-from ap_mcp.vendor import get, items, moment, quoted, word
-from ap_mcp.wording import age, few
+from ap_mcp.vendor import get, items, quoted, word
+from ap_mcp.wording import few
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 LIST_CLUSTERS, GET_QUOTAS = "list_clusters", "get_quotas"
 QUOTA_SECONDS = 5.0
-RECONCILE_SECONDS = 15.0
 MOST_NAMED = 10
 ASKED_ABOUT = "A rule of the operator wants a person asked before {0}, so no other tool may use it: call {0} by itself."
 
@@ -222,21 +221,6 @@ class Reads:
             filled[fill.pointer] = value
         return filled
 
-    async def reconcile(self, made: Reconcile, arguments: Mapping[str, Any]) -> str:
-        """Say whether something that was perhaps created is listed; nothing is sent again."""
-        wanted = {pointer: arguments[name] for name, pointer in made.match.items()}
-        what = " and ".join(f"{name} {word(arguments[name])}" for name in made.match)
-        read = self.catalog[made.operation]
-        given = {name: arguments[name] for name in read.arguments if name in arguments and name not in made.match}
-        with move_on_after(RECONCILE_SECONDS), suppress(ApMcpError):
-            rows = items((await self.response(read, given, fresh=True)).body, made.list)
-            found = [row for row in rows if all(get(row, pointer) == value for pointer, value in wanted.items())]
-            shown = "; ".join(_created(row, made, self.now()) for row in found[:MOST_NAMED])
-            if found:
-                return f"{read.id} shows now, with {what}: {shown}. If that is what you wanted, do not send it again."
-            return f"{read.id} shows nothing with {what} yet: call it again in a while before you send it again."
-        return f"{read.id} could not be read either: call it before you send it again."
-
     async def quotas(self) -> str:
         """Return what the quotas are now, for an error about one; empty if they cannot be read, or not at once."""
         read = self.catalog[GET_QUOTAS]
@@ -260,11 +244,6 @@ def _named_like(wanted: str, clusters: Sequence[Any]) -> str:
     if near:
         return f"Did you mean {' or '.join(map(word, near[:MOST_NAMED]))}?"
     return f"There are: {few([word(each) for each in names], MOST_NAMED)}."
-
-
-def _created(row: Any, made: Reconcile, now: datetime) -> str:
-    since = age(moment(get(row, made.created_at)), now)
-    return f"{word(get(row, made.id))}{f', created {since} ago' if since else ''}"
 
 
 def _choice(cluster: Any) -> str:

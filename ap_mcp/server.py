@@ -9,7 +9,7 @@ from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
 from ap_mcp.dry_runs import dry_run as shown_only
-from ap_mcp.errors import ApMcpError, ConfirmationRequired, PartlyDone
+from ap_mcp.errors import ApMcpError, ConfirmationRequired, PartlyDone, on_the_way_to
 from ap_mcp.finishing import Finishing
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
@@ -17,6 +17,7 @@ from ap_mcp.guard.guarding import Cleared, Guard, cleared_by
 from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
 from ap_mcp.guard.private_files import APPROVERS_FILE
 from ap_mcp.guard.stores import Limits, ResponseStore, Unlimited
+from ap_mcp.lost_answers import Sent, deliver
 from ap_mcp.masking import mask
 from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
 from ap_mcp.principals import Rights, View, rights_from
@@ -143,16 +144,17 @@ class Autopilot:
         """Run one tool: the whole sequence."""
         view = self.view(caller.principal)
         tool = view.toolbox.find(name)
-        arguments = tool.checked(arguments)
-        subject = tool.subject(arguments)
-        decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
-        reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
-        plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
-        if decision is None or plan.subject != subject:
-            decision = await reads.decided(plan.subject, partial(plan.cluster_named, reads))
-        if plan.answer is not None and isinstance(decision, Allow):
-            return await plan.answer()
-        cleared = await self._cleared(view, plan, decision, reads, caller)
+        with on_the_way_to(name, sends=tool.effect != "read"):
+            arguments = tool.checked(arguments)
+            subject = tool.subject(arguments)
+            decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
+            reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
+            plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
+            if decision is None or plan.subject != subject:
+                decision = await reads.decided(plan.subject, partial(plan.cluster_named, reads))
+            if plan.answer is not None and isinstance(decision, Allow):
+                return await plan.answer()
+            cleared = await self._cleared(view, plan, decision, reads, caller)
         return cleared if isinstance(cleared, AskBack | Result) else await self._sent(view, plan, cleared, caller)
 
     async def _cleared(
@@ -179,9 +181,9 @@ class Autopilot:
         unrecorded: list[str] = []
         for call in cleared.calls:
             try:
+                sent = Sent(call, self.gateway.now(), cleared.effect, cleared.impact, self.gateway.knows_time)
                 async with view.guard.sending(cleared, call, caller) as sending:
-                    response = await self.gateway.send(call, sending.permit)
-                    sending.succeeded(response.request_id)
+                    response = await deliver(self.gateway, sent, sending, plan.look)
             except ApMcpError as error:
                 await plan.explain(error)
                 if responses:

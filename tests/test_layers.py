@@ -40,15 +40,18 @@ guard: arguments binding errors masking parallel_reads permits rules specs vendo
 state: errors guard vendor wording
 gateway: binding cloud errors masking permits specs
 reads: cloud errors gateway guard specs summaries vendor wording
+lost_answers: binding cloud errors gateway guard specs
+aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard response_store settings specs summaries wait
-plans: arguments binding cloud errors finishing guard masking reads specs summaries
-operation_tools: arguments binding cloud errors files guard plans reads schemas specs summaries vendor
+plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
+operation_tools: aftermath arguments binding cloud errors files guard lost_answers plans reads schemas specs summaries
+    vendor
 read_tools: arguments assessment cloud errors plans specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: finishing guard settings specs toolbox
-server: cloud dry_runs errors finishing gateway guard masking plans principals proposals read_tools reads
+server: cloud dry_runs errors finishing gateway guard lost_answers masking plans principals proposals read_tools reads
     response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording

@@ -153,12 +153,12 @@ async def test_what_could_not_be_recorded_of_earlier_writes_is_said_with_a_later
 async def failing_at_second(agent: Agent, ids: list[str], fault: Any = "html", value: int | None = 403) -> None:
     original, count = agent.autopilot.gateway.send, 0
 
-    async def send(call: Any, permit: Any = None) -> Any:
+    async def send(call: Any, permit: Any = None, may_repeat: Any = None) -> Any:
         nonlocal count
         count += call.operation_id == "add_cluster_tags"
         if count == 2 and call.operation_id == "add_cluster_tags":
             agent.app.state.faults.inject(fault, "add_cluster_tags", times=None, value=value)
-        return await original(call, permit)
+        return await original(call, permit, may_repeat)
 
     agent.autopilot.gateway.send = send  # type: ignore[method-assign]
     await agent.autopilot.call("tag_all", {"cluster_ids": ids})

@@ -33,8 +33,16 @@ from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
 from ap_mcp.cloud.retry import attempts
 from ap_mcp.cloud.signing import encode_query
 from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
-from ap_mcp.errors import BadAnswer, CloudUnreachable, InvalidArguments, Problem, SettingsError
-from ap_mcp.permits import Permit
+from ap_mcp.errors import (
+    ApMcpError,
+    BadAnswer,
+    CloudUnreachable,
+    InvalidArguments,
+    Problem,
+    SettingsError,
+    may_have_happened,
+)
+from ap_mcp.permits import MayRepeat, Permit, always
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE
 from ap_mcp.wording import in_quotes
@@ -63,6 +71,7 @@ class CloudResponse:
         body: parsed JSON, text, bytes, or None where no body is due.
         content: the body as it came.
         sent_again: how many times the request went out beyond the first.
+        found: how it is known that the request was carried out, if its answer was lost: then this is no answer to it.
     """
 
     status: int
@@ -71,6 +80,7 @@ class CloudResponse:
     content: bytes = field(repr=False)
     request_id: str = ""
     sent_again: int = 0
+    found: str = ""
 
 
 class CloudClient:
@@ -105,8 +115,12 @@ class CloudClient:
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
 
-    async def send(self, call: HttpCall) -> CloudResponse:
+    async def send(self, call: HttpCall, may_repeat: MayRepeat = always) -> CloudResponse:
         """Send a request to CCE and return its answer; the gateway has made sure that it may leave.
+
+        Args:
+            call: the request.
+            may_repeat: asked before it is sent again although it may have taken effect; False ends the attempts.
 
         Raises:
             ServiceError: the service said no, or what came is no answer.
@@ -116,7 +130,7 @@ class CloudClient:
         endpoint = self._settings.endpoint
         if endpoint is None:
             raise SettingsError("No endpoint: set AP_MCP_REGION, for instance AP_MCP_REGION=ap-southeast-1.")
-        return await self._send(call, endpoint, self._auth, {"X-Project-Id": await self.project_id()})
+        return await self._send(call, endpoint, self._auth, {"X-Project-Id": await self.project_id()}, may_repeat)
 
     async def project_id(self) -> str:
         """Return the id of the project: the given one, or found in IAM by its name, once.
@@ -154,12 +168,27 @@ class CloudClient:
         return await self._send(call, self._iam_endpoint(), auth)
 
     async def _send(
-        self, call: HttpCall, endpoint: str, auth: CloudAuth | None, headers: Mapping[str, str] | None = None
+        self,
+        call: HttpCall,
+        endpoint: str,
+        auth: CloudAuth | None,
+        headers: Mapping[str, str] | None = None,
+        may_repeat: MayRepeat = always,
     ) -> CloudResponse:
+        lost: ApMcpError | None = None
         async for attempt in attempts(call):
             with attempt:
+                if lost is not None and not await may_repeat(lost):
+                    lost.settled = True
+                    raise lost
                 request = _request(call, endpoint, headers or {})
-                return await self._exchange(call, endpoint, request, auth, attempt.num - 1)
+                try:
+                    return await self._exchange(call, endpoint, request, auth, attempt.num - 1)
+                except ApMcpError as error:
+                    error.after_lost = lost is not None
+                    if may_have_happened(error):
+                        lost = error
+                    raise
         raise AssertionError("attempts end with a reply or an error")
 
     async def _exchange(

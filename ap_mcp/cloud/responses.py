@@ -27,6 +27,7 @@ from ap_mcp.errors import (
 from ap_mcp.specs import FILE, JSON, specs_folder
 from ap_mcp.wording import NAME_LIMIT, clean
 
+_REFUSED = "An error came under the status of a success."
 LARGEST_SKEW = timedelta(minutes=5)
 QUOTA = "quota"
 _BY_STATUS: Mapping[int, type[ServiceError]] = {
@@ -169,7 +170,7 @@ def read_answer(
     may_be_json = media_type.endswith("json") or content[:1] == b"{"
     document = _parsed(content) if may_be_json or call.accepts == JSON else None
     if holds_error(document):
-        raise bad("An error came under the status of a success.")
+        raise bad(_REFUSED)
     if call.accepts == JSON:
         if not isinstance(document, dict | list):
             what = "The answer is empty." if not content else "The answer is no JSON, or cut off."
@@ -220,11 +221,10 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
 ) -> BadAnswer:
     """Build the error for a 2xx that is no answer; a change may have been made nevertheless."""
     body = read_error_body(content)
-    after = (
-        "Something between this machine and the API may have answered: check AP_MCP_ENDPOINT and the network."
-        if call.method == "GET"
-        else "The change was probably made: read what exists now before you send it again."
-    )
+    likely = "most likely not" if what == _REFUSED else "probably"
+    after = f"The change was {likely} made: read what exists now before you send it again."
+    if call.method == "GET":
+        after = "Something between this machine and the API may have answered: check AP_MCP_ENDPOINT and the network."
     error = BadAnswer(
         status=status,
         operation=call.operation_id,

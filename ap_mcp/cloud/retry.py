@@ -20,10 +20,10 @@ def send_again(error: Exception, call: HttpCall) -> bool | float:
     """Say whether `call` may be sent again after `error`, and after how many seconds if the service named them.
 
     What surely never arrived, or was refused before anything was done, may be sent again whatever it is. What may have
-    taken effect is sent again only if doing it twice does no harm. An error of another operation, such as the
-    sign-in before the call, used its own attempts.
+    taken effect is sent again only if doing it twice does no harm, and the client has first asked `MayRepeat`. An error
+    of another operation, such as the sign-in before the call, used its own attempts.
     """
-    if getattr(error, "operation", None) != call.operation_id:
+    if getattr(error, "operation", None) != call.operation_id or getattr(error, "settled", False):
         return False
     if isinstance(error, CloudUnreachable):
         return call.idempotent or not error.may_have_arrived

@@ -15,6 +15,7 @@ from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.policy import Allow, Ask, Decision, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject
 from ap_mcp.permits import Permit, digest_of
+from ap_mcp.specs import Effect
 
 if TYPE_CHECKING:
     from ap_mcp.guard.audit import AuditLog, Ending, Outcome
@@ -45,7 +46,7 @@ class Cleared:
 
     tool: str
     arguments: Mapping[str, Any]
-    effect: str
+    effect: Effect
     calls: tuple[HttpCall, ...] = field(repr=False)
     steps: tuple[str, ...] = ()
     target: str = ""
@@ -63,9 +64,9 @@ class Sending:
     outcome: "Outcome"
     unrecorded: str = ""
 
-    def succeeded(self, request_id: str) -> None:
-        """Note that the request did what it should."""
-        self.outcome = guard.Outcome("succeeded", request_id=request_id)
+    def succeeded(self, request_id: str, found: str = "") -> None:
+        """Note that the request did what it should; `found` says how that is known if its answer was lost."""
+        self.outcome = guard.Outcome("succeeded", request_id, found)
 
 
 @dataclass(frozen=True)

@@ -124,6 +124,8 @@ class Simulator:
             if fault is not None and fault.kind in _INSTEAD:
                 return _INSTEAD[fault.kind](fault, request_id), name, None
             sent = await self._handle(match, scope, receive)
+            if fault is not None and fault.kind in _AFTERWARDS:
+                sent = _AFTERWARDS[fault.kind](fault, sent)
         except (GatewayRefusal, IdentityRefusal, SimulatedError) as error:
             sent = refusal_answer(error, request_id)
         except Exception as error:
@@ -304,6 +306,12 @@ def _status(fault: Fault, request_id: str) -> Sent:
 
 _INSTEAD: dict[str, Callable[[Fault, str], Sent]] = {"html": _html, "throttle": _throttle, "status": _status}
 """Faults that answer instead of the operation, which is not carried out."""
+
+_AFTERWARDS: dict[str, Callable[[Fault, Sent], Sent]] = {
+    "done_html": lambda fault, _: _html(fault, ""),
+    "done_empty": lambda _, sent: Sent(sent.status, b"", sent.media_type, sent.headers),
+}
+"""Faults that hide the answer of an operation that was carried out."""
 
 
 async def _lifespan(receive: Receive, send: Send) -> None:

@@ -9,10 +9,10 @@ from typing import Literal, Self, get_args
 from ap_mcp.errors import SettingsError
 
 VARIABLE = "AP_MCP_SIMULATOR_FAULTS"
-Kind = Literal["throttle", "status", "html", "delay", "cut", "lost", "cut_json"]
+Kind = Literal["throttle", "status", "html", "delay", "cut", "lost", "cut_json", "done_html", "done_empty"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
-_DEFAULT_VALUES: dict[Kind, float] = {"throttle": 1, "status": 503, "html": 502, "delay": 0.05}
+_DEFAULT_VALUES: dict[Kind, float] = {"throttle": 1, "status": 503, "html": 502, "delay": 0.05, "done_html": 504}
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Fault:
     | cut | the request is handled; the connection ends in the middle of the answer | |
     | lost | the request is handled; the connection ends before any answer | |
     | cut_json | the request is handled; the answer is complete HTTP around half a JSON text | |
+    | done_html | the request is handled; a gateway that gave up first answers a page | its status, 504 if not given |
+    | done_empty | the request is handled; the answer has its status and no body | |
     """
 
     kind: Kind

@@ -105,6 +105,7 @@ class Target:
         cluster: where its answer has the id of the cluster that the thing is about, if no argument names one.
         item: which entry is the thing, if the read answers a list.
         settings: where the settings that the request body replaces stand in the thing; None if it replaces none.
+        created_at: where a thing that goes by a name says when it was created, which another one of that name does not.
         facts: what a person must see of the thing, as labels with pointers into it.
         before: arguments that are times, each with the label of the fact before which it must be.
         ended: the phase that says whether the thing is under way, if it must not be.
@@ -115,6 +116,7 @@ class Target:
     cluster: str | None = None
     item: ListItem | None = None
     settings: str | None = None
+    created_at: str | None = None
     facts: Mapping[str, str] = field(default_factory=dict)
     before: Mapping[str, str] = field(default_factory=dict)
     ended: MustHaveEnded | None = None
@@ -155,16 +157,19 @@ class Reconcile:
     Attributes:
         operation: lists such things.
         list: where the list stands in its answer.
-        match: arguments of the call, and where an entry has the same value.
         id: where an entry has its id.
         created_at: where it says when it was created.
+        match: arguments of the call, and where an entry has the same value; empty: what is created has no name, so
+            what was created since the call was sent may be it.
+        fits: arguments that are versions, and where such an entry has a version that must fit.
     """
 
     operation: str
     list: str
-    match: Mapping[str, str]
     id: str
     created_at: str
+    match: Mapping[str, str] = field(default_factory=dict)
+    fits: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +204,7 @@ class Operation:
     Attributes:
         changes: what rules use and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
         limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
+        done: a JSON Schema of what `target` reads, which it meets once the call was carried out.
         answers_with_file: its answer goes to a file and never into the conversation.
     """
 
@@ -224,6 +230,7 @@ class Operation:
     target: Target | None
     consequences: tuple[Consequence, ...]
     reconcile: Reconcile | None
+    done: Schema | None
     deletion_options: Mapping[str, Mapping[str, Fate]]
     wait: Wait | None
     permission: str | None
@@ -426,6 +433,7 @@ def _operation(
             target=_target(ours["target"]) if "target" in ours else None,
             consequences=tuple(_consequence(each) for each in ours.get("consequences", ())),
             reconcile=Reconcile(**ours["reconcile"]) if "reconcile" in ours else None,
+            done=ours.get("done"),
             deletion_options=_deletion_options(ours.get("deletion_options", {})),
             wait=read_wait(ours["wait"], waits) if "wait" in ours else None,
             permission=ours.get("permission"),

@@ -1,14 +1,18 @@
 """The impacts of guarded operations: an operation's name leads to the builder that knows what matters about it."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import cache
 from types import MappingProxyType
 from typing import Any
 
+from ap_mcp.errors import ApMcpError
 from ap_mcp.guard.impacts import addons, charts, clusters, releases, upgrades
 from ap_mcp.guard.impacts.base import Case, Impact, ImpactOf
 from ap_mcp.guard.impacts.generic import generic
 from ap_mcp.guard.impacts.reading import reading
+from ap_mcp.specs import load_catalog
+from ap_mcp.vendor import get, text
 
 __all__ = ["MODULES", "build_impact", "builders"]
 
@@ -45,4 +49,17 @@ async def build_impact(case: Case) -> Impact:
     if case.effect == "read":
         return await reading(case)
     builder = builders().get(case.operation.id)
-    return await (generic(case) if builder is None else builder(case))
+    return await _of_this_one(case, await (generic(case) if builder is None else builder(case)))
+
+
+async def _of_this_one(case: Case, impact: Impact) -> Impact:
+    """Bind an impact to the very thing that has the name now: another one of that name was created at another time."""
+    target = case.operation.target
+    if target is None or target.created_at is None:
+        return impact
+    taken = load_catalog()[target.read].arguments
+    try:
+        thing = await case.read(target.read, **{name: value for name, value in case.arguments.items() if name in taken})
+    except ApMcpError:
+        return impact
+    return replace(impact, stable={**impact.stable, "created": text(get(thing, target.created_at))})

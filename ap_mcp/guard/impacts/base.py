@@ -89,7 +89,7 @@ class Impact:
     """
 
     operation: str
-    effect: str
+    effect: Effect
     name: str
     sentence: str
     facts: tuple[tuple[str, str], ...] = ()
