@@ -398,17 +398,18 @@ def may_have_happened(error: ApMcpError) -> bool:
 
 
 @contextmanager
-def on_the_way_to(tool: str, *, sends: bool) -> Iterator[None]:
+def on_the_way_to(tool: str, *, sends: bool, composed: bool) -> Iterator[None]:
     """Say of an error for which call it is, if it is that of something on the way to it, such as a read.
 
     Args:
         tool: what is called.
         sends: the call is more than a read, and nothing of it is sent in here.
+        composed: it has no request of its own: what it reads is what was asked for.
     """
     try:
         yield
     except (CloudUnreachable, ServiceError) as error:
-        if error.operation != tool:
+        if error.operation != tool and (sends or not composed):
             error.before = f"{tool}: {'nothing was sent, for ' if sends else ''}a read on the way to it failed."
         raise
     except ApprovalsUnusable as error:

@@ -144,7 +144,7 @@ class Autopilot:
         """Run one tool: the whole sequence."""
         view = self.view(caller.principal)
         tool = view.toolbox.find(name)
-        with on_the_way_to(name, sends=tool.effect != "read"):
+        with on_the_way_to(name, sends=tool.effect != "read", composed=name not in self.catalog):
             arguments = tool.checked(arguments)
             subject = tool.subject(arguments)
             decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))

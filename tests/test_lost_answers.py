@@ -255,8 +255,10 @@ async def test_the_error_of_a_read_on_the_way_names_the_call(tmp_path: Path) -> 
         assert said.startswith(
             "delete_cluster: nothing was sent, for a read on the way to it failed. get_cluster failed"
         )
-        said = await agent.fail("assess_upgrade", cluster_id=SEARCH_DEV)
-        assert said.startswith("assess_upgrade: a read on the way to it failed. get_cluster failed")
+        agent.app.state.faults.inject("status", "list_clusters", times=None, value=403)
+        said = await agent.fail("list_addons", cluster_id="search-dev")
+        assert said.startswith("list_addons: a read on the way to it failed. list_clusters failed")
+        assert (await agent.fail("assess_upgrade", cluster_id=SEARCH_DEV)).startswith("get_cluster failed")
         assert (await agent.fail("get_cluster", cluster_id=SEARCH_DEV)).startswith("get_cluster failed")
 
 
