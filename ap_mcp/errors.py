@@ -10,6 +10,7 @@ ApMcpError
 ├── PartlyDone                      some requests of a call succeeded, the next one did not
 ├── CallRefused                     nothing was sent and the model can fix it
 │   ├── InvalidArguments            every problem of a call at once
+│   ├── TooManyCalls                more at once than one principal may make; says when to make it again
 │   ├── UnknownTool                 no such tool; close names are suggested
 │   ├── ReadOnly                    this server only reads
 │   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
@@ -112,6 +113,23 @@ class NotPermitted(ApMcpError):
 
 class CallRefused(ApMcpError):
     """A call that was not sent, for a reason the caller can fix."""
+
+
+class TooManyCalls(CallRefused):
+    """A call beyond those that one principal may have at once.
+
+    Args:
+        calls: how many there are.
+        retry_after: seconds after which one may be over.
+    """
+
+    def __init__(self, calls: int, retry_after: float) -> None:
+        said = "1 call is" if calls == 1 else f"{calls} calls are"
+        super().__init__(
+            f"Refused: {said} under way for you, and no more are taken at once. Nothing was sent. "
+            f"Make this call again when some of them have ended, in about {retry_after:g} s."
+        )
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True)

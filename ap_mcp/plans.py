@@ -1,6 +1,7 @@
 """The one form of tool: what a client is shown of it, and what a call of it will do."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
@@ -22,10 +23,10 @@ if TYPE_CHECKING:
     from ap_mcp.reads import Reads
 
 Report: TypeAlias = Callable[[float, float, str], Awaitable[None]]
-"""Is given how many seconds have passed, of how many, and what was read last."""
+"""Is given how far the call is, of how much, and what was read last."""
 
 
-async def report_nothing(_passed: float, _total: float, _message: str) -> None:
+async def report_nothing(_progress: float, _total: float, _message: str) -> None:
     """Report to no one."""
 
 
@@ -118,12 +119,14 @@ class ToolContext:
         finishing: makes results fit for the caller.
         caller: who calls.
         report: takes progress.
+        rest: what a call is inside of while it only waits, so that others may work.
     """
 
     reads: "Reads"
     finishing: "Finishing"
     caller: Caller
     report: Report = report_nothing
+    rest: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
 
 class Tool(Protocol):

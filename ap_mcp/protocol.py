@@ -1,34 +1,53 @@
 """Serves an `Autopilot` over the Model Context Protocol, in both of its eras."""
 
 import logging
-import sys
 from collections.abc import Collection
-from contextlib import redirect_stdout
+from contextlib import suppress
 from functools import partial
 from traceback import format_tb
 from typing import Any
 
 import mcp_types as types
 from mcp.server import CacheHint, Server, ServerRequestContext
+from mcp.server.caching import CacheableMethod
 from mcp.shared.exceptions import MCPError
-from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 
 from ap_mcp import __version__, prompts
 from ap_mcp.assessment.reads import ASSESS_UPGRADE
+from ap_mcp.completion import completed
 from ap_mcp.errors import ApMcpError, CallRefused
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
+from ap_mcp.guard.limits import MOST_BESIDE
 from ap_mcp.rendering import render
 from ap_mcp.server import Autopilot
+from ap_mcp.stdio import serve
 from ap_mcp.summaries import Result
 from ap_mcp.wait import WAIT_FOR
 
 FRESH_MS = 3_600_000
 QUESTION = "consent"
+SPARE = 16
+"""Requests that may be under way beside the most calls of one principal, so that these never keep out the others."""
+LINKS_SINCE = "2025-06-18"
+"""The first protocol version that has links to resources in answers; clients of older ones refuse the whole answer."""
+RESOURCE_NOT_FOUND = -32002
+"""What versions before 2026-07-28 call it; since then it is a wrong parameter like any other."""
+DESCRIPTION = "Operates Huawei Cloud CCE Autopilot clusters"
+WEBSITE = "https://www.huaweicloud.com/intl/en-us/product/cce.html"
 HINTS = {
     WAIT_FOR: "wait_for follows what takes time; when it says running, call it again.",
     ASSESS_UPGRADE: "assess_upgrade comes before any upgrade.",
 }
 """What is said of tools that are no operation, where they are offered."""
+
+OF_A_PRINCIPAL: tuple[CacheableMethod, ...] = ("server/discover", "tools/list", "prompts/list", "resources/read")
+OF_EVERYBODY: tuple[CacheableMethod, ...] = ("resources/list", "resources/templates/list")
+CACHE_HINTS: dict[CacheableMethod, CacheHint] = {
+    **dict.fromkeys(OF_A_PRINCIPAL, CacheHint(FRESH_MS, "private")),
+    **dict.fromkeys(OF_EVERYBODY, CacheHint(FRESH_MS, "public")),
+}
+"""How long answers stay true: until the server is started anew. What depends on the principal is theirs alone."""
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +66,8 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
     tools = autopilot.view(principal).toolbox.shown
     schemas = {tool.name: tool.input_schema for tool in tools}
 
-    async def list_tools(_: ServerRequestContext[Any], __: Any) -> types.ListToolsResult:
+    async def list_tools(_: ServerRequestContext[Any], params: Any) -> types.ListToolsResult:
+        _only_page(params)
         return types.ListToolsResult(tools=tools)
 
     async def call_tool(
@@ -63,22 +83,25 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
             return _failed(
                 f"{params.name}: an error in ap-mcp itself; its log says more. Read what exists before you repeat it."
             )
-        return _question(result) if isinstance(result, AskBack) else _succeeded(result)
+        return _question(result) if isinstance(result, AskBack) else _succeeded(result, ctx.protocol_version)
 
-    async def list_resources(_: ServerRequestContext[Any], __: Any) -> types.ListResourcesResult:
+    async def list_resources(_: ServerRequestContext[Any], params: Any) -> types.ListResourcesResult:
+        _only_page(params)
         return types.ListResourcesResult(resources=[])
 
-    async def list_templates(_: ServerRequestContext[Any], __: Any) -> types.ListResourceTemplatesResult:
+    async def list_templates(_: ServerRequestContext[Any], params: Any) -> types.ListResourceTemplatesResult:
+        _only_page(params)
         return types.ListResourceTemplatesResult(resource_templates=[RAW_ANSWERS])
 
     async def read_resource(
-        _: ServerRequestContext[Any], params: types.ReadResourceRequestParams
+        ctx: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
         kept = await autopilot.kept.read(principal, uri)
         if kept is None:
             why = "no answer is kept there: only recent ones are; call the tool again"
-            raise MCPError(code=types.INVALID_PARAMS, message=f"Resource not found: {why}", data={"uri": uri})
+            code = types.INVALID_PARAMS if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else RESOURCE_NOT_FOUND
+            raise MCPError(code=code, message=f"Resource not found: {why}", data={"uri": uri})
         contents = types.TextResourceContents(uri=uri, mime_type="application/json", text=kept)
         return types.ReadResourceResult(contents=[contents])
 
@@ -86,6 +109,8 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         "ap-mcp",
         version=__version__ + ("+simulated" if autopilot.simulated else ""),
         title="CCE Autopilot" + (" (simulated)" if autopilot.simulated else ""),
+        description=DESCRIPTION + (" that are simulated" if autopilot.simulated else ""),
+        website_url=WEBSITE,
         instructions=instructions(autopilot),
         on_list_tools=list_tools,
         on_call_tool=call_tool,
@@ -94,7 +119,8 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         on_read_resource=read_resource,
         on_list_prompts=partial(_list_prompts, schemas),
         on_get_prompt=partial(_get_prompt, schemas),
-        cache_hints=dict.fromkeys(("tools/list", "prompts/list"), CacheHint(FRESH_MS, "private")),
+        on_completion=partial(_complete, autopilot, principal, schemas),
+        cache_hints=CACHE_HINTS,
         get_tool_input_schema=schemas.get,
     )
 
@@ -133,16 +159,12 @@ def instructions(autopilot: Autopilot) -> str:
 
 async def serve_stdio(autopilot: Autopilot) -> None:
     """Serve one client on standard input and output until it leaves."""
-    from mcp.server.stdio import stdio_server  # noqa: PLC0415
-
-    server = build_server(autopilot)
-    async with autopilot, stdio_server() as (reader, writer):
-        # Inside the transport, or it would take stderr for its pipe; a stray print must not reach the client.
-        with redirect_stdout(sys.stderr):
-            await server.run(reader, writer, server.create_initialization_options())
+    async with autopilot:
+        await serve(build_server(autopilot), autopilot.settings.calls_at_once + MOST_BESIDE + SPARE)
 
 
-async def _list_prompts(tools: Collection[str], _: ServerRequestContext[Any], __: Any) -> types.ListPromptsResult:
+async def _list_prompts(tools: Collection[str], _: ServerRequestContext[Any], params: Any) -> types.ListPromptsResult:
+    _only_page(params)
     return types.ListPromptsResult(prompts=prompts.list_prompts(tools))
 
 
@@ -153,6 +175,44 @@ async def _get_prompt(
         return prompts.get_prompt(params.name, params.arguments or {}, tools)
     except CallRefused as refused:
         raise MCPError(code=types.INVALID_PARAMS, message=str(refused)) from None
+
+
+async def _complete(
+    autopilot: Autopilot,
+    principal: str,
+    tools: Collection[str],
+    _: ServerRequestContext[Any],
+    params: types.CompleteRequestParams,
+) -> types.CompleteResult:
+    values, total = list[str](), 0
+    if _is_completable(params, tools):
+        given = params.context.arguments if params.context else None
+        with suppress(CallRefused):
+            async with autopilot.limits.admit(principal):
+                reads = autopilot.reads(autopilot.view(principal))
+                values, total = await completed(reads, params.argument.name, params.argument.value, given or {})
+    return types.CompleteResult(completion=types.Completion(values=values, total=total, has_more=total > len(values)))
+
+
+def _only_page(params: types.PaginatedRequestParams | None) -> None:
+    """Refuse a cursor: every list is whole, so none was ever given out."""
+    if params is not None and params.cursor is not None:
+        raise MCPError(code=types.INVALID_PARAMS, message="There is no such cursor: this list has one page")
+
+
+def _is_completable(params: types.CompleteRequestParams, tools: Collection[str]) -> bool:
+    """Say whether a value is of a prompt, not of a resource; what does not exist at all is refused."""
+    if isinstance(params.ref, types.PromptReference):
+        offered = {prompt.name: prompt for prompt in prompts.list_prompts(tools)}
+        named = [each.name for each in offered[params.ref.name].arguments or ()] if params.ref.name in offered else []
+        if params.argument.name not in named:
+            raise MCPError(
+                code=types.INVALID_PARAMS, message="There is no such prompt here, or it has no such argument"
+            )
+        return True
+    if params.ref.uri != RAW_ANSWERS.uri_template:
+        raise MCPError(code=types.INVALID_PARAMS, message="There is no such resource template here")
+    return False
 
 
 def _shows_forms(ctx: ServerRequestContext[Any]) -> bool:
@@ -179,9 +239,10 @@ def _question(asked: AskBack) -> types.InputRequiredResult:
     return types.InputRequiredResult(input_requests={QUESTION: request}, request_state=asked.state)
 
 
-def _succeeded(result: Result) -> types.CallToolResult:
+def _succeeded(result: Result, version: str) -> types.CallToolResult:
     content: list[types.ContentBlock] = [types.TextContent(text=render(result))]
-    if result.raw:
+    # The text names the whole answer as well.
+    if result.raw and is_version_at_least(version, LINKS_SINCE):
         content.append(types.ResourceLink(uri=result.raw, name="raw-answer", mime_type="application/json"))
     return types.CallToolResult(content=content, structured_content=result.structured())
 

@@ -66,7 +66,12 @@ def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTo
         wanted = await polls.prepare(order)
         await polls.foresee(order.instead())
         changed = clocks.recent.concerns(order, wanted)
-        watch = wait.Watch(order, polls.poll, polls.describe, clocks.sleep, clocks.now, context.report, changed)
+
+        async def sleep(seconds: float) -> None:
+            async with context.rest():
+                await clocks.sleep(seconds)
+
+        watch = wait.Watch(order, polls.poll, polls.describe, sleep, clocks.now, context.report, changed)
         ending = await watch.run()
         result = None
         if ending.seen is not None:
@@ -165,10 +170,11 @@ class _Polls:
         await self.foresee(order.instead(response.body))
         return replace(response, body=order.narrowed(response.body))
 
-    def describe(self, order: wait.Order, response: "CloudResponse") -> str:
-        """Say in a sentence what a read showed."""
+    def describe(self, order: wait.Order, response: "CloudResponse") -> wait.Shown:
+        """Say in a sentence what a read showed, and how far the thing is."""
         observation = Observation(order.read, self.arguments(order), response.body, now=self.context.reads.now())
-        return summarise(observation).summary
+        found = summarise(observation)
+        return wait.Shown(found.summary, found.share)
 
 
 async def _about(context: ToolContext, waitable: wait.Waitable, arguments: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -14,9 +14,10 @@ from ap_mcp.finishing import Finishing
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.guarding import Cleared, Guard, cleared_by
+from ap_mcp.guard.limits import LocalLimits
 from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
 from ap_mcp.guard.private_files import APPROVERS_FILE
-from ap_mcp.guard.stores import Limits, ResponseStore, Unlimited
+from ap_mcp.guard.stores import Limits, ResponseStore, Turn
 from ap_mcp.lost_answers import Sent, deliver
 from ap_mcp.masking import mask
 from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
@@ -72,7 +73,7 @@ class Autopilot:
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
         self._rights = rights_from(settings, ask=not unasked)
         self._views: list[View] = []
-        self.limits: Limits = Unlimited()
+        self.limits: Limits = LocalLimits(settings.calls_at_once)
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,10 +138,12 @@ class Autopilot:
         Raises:
             ApMcpError: refused (`CallRefused`), said no (`ServiceError`), or not reached (`CloudUnreachable`).
         """
-        async with self.limits.admit(caller.principal):
-            return await self._run(name, arguments, caller, report)
+        async with self.limits.admit(caller.principal) as turn:
+            return await self._run(name, arguments, caller.resting(turn.rest), report, turn)
 
-    async def _run(self, name: str, arguments: Mapping[str, Any], caller: Caller, report: Report) -> Result | AskBack:
+    async def _run(
+        self, name: str, arguments: Mapping[str, Any], caller: Caller, report: Report, turn: Turn
+    ) -> Result | AskBack:
         """Run one tool: the whole sequence."""
         view = self.view(caller.principal)
         tool = view.toolbox.find(name)
@@ -149,7 +152,7 @@ class Autopilot:
             subject = tool.subject(arguments)
             decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
             reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
-            plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report))
+            plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report, turn.rest))
             if decision is None or plan.subject != subject:
                 decision = await reads.decided(plan.subject, partial(plan.cluster_named, reads))
             if plan.answer is not None and isinstance(decision, Allow):

@@ -201,6 +201,7 @@ class Settings(BaseSettings):
     state_key: SecretStr | None = None
     redis_url: SecretStr | None = None
     timeout: Annotated[float, Field(ge=1, le=600)] = 30.0
+    calls_at_once: Annotated[int, Field(ge=1, le=64)] = 16
     max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1
     proxy: SecretStr | None = None
     ca_file: Annotated[Path, AfterValidator(_existing_file)] | None = None

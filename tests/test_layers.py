@@ -55,7 +55,10 @@ server: cloud dry_runs errors finishing gateway guard lost_answers masking plans
     response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
-protocol: __init__ assessment errors guard prompts rendering server summaries wait
+stdio:
+completion: errors reads rules specs vendor wording
+protocol: __init__ assessment completion errors guard prompts rendering server
+    stdio summaries wait
 simulator: cloud errors schemas specs
 cli: __init__ arguments cloud credentials errors guard lint masking plans protocol rendering rules server settings
     simulator specs state summaries toolbox vendor wait wording

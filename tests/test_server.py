@@ -116,7 +116,7 @@ async def test_what_is_not_there_is_a_protocol_error_for_resources_and_a_tool_er
         for uri in ("autopilot://responses/nothing", "autopilot://elsewhere/1", "file:///etc/passwd"):
             with pytest.raises(MCPError, match="Resource not found") as caught:
                 await agent.client.read_resource(uri)
-            assert caught.value.error.code == INVALID_PARAMS
+            assert caught.value.error.code == (-32002 if mode == "legacy" else INVALID_PARAMS)
         assert agent.sent == []
 
 

@@ -1,6 +1,7 @@
 """Waiting for what takes time: from the first read to the end, the deadline, or too many errors."""
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,7 @@ async def test_no_time_means_one_read(tmp_path: Path) -> None:
         assert (agent.sent, glass.slept) == (["list_clusters", "get_cluster"], [])
 
 
-async def test_progress_rises_and_says_what_the_last_read_showed(tmp_path: Path) -> None:
+async def test_progress_is_the_share_of_the_job_and_says_what_the_last_read_showed(tmp_path: Path) -> None:
     reported: list[tuple[float, float | None, str | None]] = []
 
     async def report(progress: float, total: float | None, message: str | None) -> None:
@@ -89,11 +90,39 @@ async def test_progress_rises_and_says_what_the_last_read_showed(tmp_path: Path)
         arguments = {"kind": "job", "id": job_of(agent, ML_BATCH), "wait_s": 600}
         result = await agent.client.call_tool(WAIT_FOR, arguments, progress_callback=report)
         assert not result.is_error
-    seconds = [progress for progress, _, _ in reported]
-    assert len(seconds) > 3
-    assert seconds == sorted(set(seconds))
-    assert {total for _, total, _ in reported} == {600}
+    shares = [progress for progress, _, _ in reported]
+    assert len(shares) > 3
+    assert shares == sorted(set(shares))
+    assert {total for _, total, _ in reported} == {100}
+    said = [int(re.search(r"is running: (\d+)%", message or "")[1]) for _, _, message in reported]  # type: ignore[index]
+    assert [int(share) for share in shares] == said
+    assert said[-1] > said[0]
     assert all(message and message.startswith("CreateCluster is running: ") for _, _, message in reported)
+
+
+@pytest.mark.parametrize(
+    ("percents", "wanted"),
+    [
+        ((10, 40, 90), [10, 40, 90]),
+        ((50, 50, 50), [50, 50.001, 50.002]),
+        ((50, 20, 60), [50, 50.001, 60]),
+        ((None, None, None), [0, 0.001, 0.002]),
+        ((None, 30, None), [0, 30, 30.001]),
+        ((100, 100, 250), [99, 99.001, 99.002]),
+    ],
+)
+async def test_progress_grows_with_every_report_whatever_the_cloud_says(
+    percents: tuple[int | None, ...], wanted: list[float]
+) -> None:
+    reported: list[float] = []
+
+    async def report(progress: float, total: float, _: str) -> None:
+        reported.append(progress)
+        assert total == 100
+
+    seen = [Answered({"status": {"phase": "Creating"}, "percent": percent}) for percent in (*percents, 0)]
+    await watch([*seen], seconds=11.875, report=report)
+    assert reported == wanted
 
 
 async def test_every_kind_is_waited_for(tmp_path: Path) -> None:

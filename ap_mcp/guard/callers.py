@@ -2,7 +2,8 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 
@@ -31,6 +32,18 @@ class Caller:
     can_return: bool = False
     returned: FormAnswer | None = None
     state: str | None = None
+
+    def resting(self, rest: Callable[[], AbstractAsyncContextManager[None]]) -> "Caller":
+        """Return a caller whose call is inside of `rest()` while a person is asked."""
+        show = self.push
+        if show is None:
+            return self
+
+        async def push(message: str, schema: dict[str, Any]) -> FormAnswer:
+            async with rest():
+                return await show(message, schema)
+
+        return replace(self, push=push)
 
 
 @dataclass(frozen=True, slots=True)

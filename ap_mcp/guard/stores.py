@@ -5,8 +5,8 @@ leaves the server, and the one that takes it away may send. A store that lost it
 person be asked again; no loss lets a consent be used twice.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
@@ -96,22 +96,19 @@ class ResponseStore(Protocol):
         """Return a kept answer; None if it is gone, never was, or belongs to another principal."""
 
 
+class Turn(Protocol):
+    """The right of one call to work now."""
+
+    def rest(self) -> AbstractAsyncContextManager[None]:
+        """Return what a call is inside of while it only waits, for time to pass or for a person: others may work."""
+
+
 class Limits(Protocol):
     """How much one principal may do at once."""
 
-    def admit(self, principal: str) -> AbstractAsyncContextManager[None]:
+    def admit(self, principal: str) -> AbstractAsyncContextManager[Turn]:
         """Return what a call runs inside of.
 
         Raises:
             CallRefused: when it is entered, if the principal has too many calls.
         """
-
-
-class Unlimited:
-    """Limits of a server with one user: none."""
-
-    @asynccontextmanager
-    async def admit(self, principal: str) -> AsyncIterator[None]:
-        """Admit everybody."""
-        del principal
-        yield

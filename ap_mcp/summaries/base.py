@@ -58,6 +58,11 @@ class Result(Part):
     request_id: str | None = None
     raw: str | None = None
 
+    @property
+    def share(self) -> float | None:
+        """How far the thing is, in percent; None if that is not known."""
+        return None
+
     def structured(self) -> dict[str, Any]:
         """Return the result as JSON for the structured half of an answer; what is absent or empty is left out."""
         dumped = sendable(self.model_dump(exclude_none=True), LONGEST)

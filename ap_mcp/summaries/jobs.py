@@ -53,6 +53,11 @@ class JobState(Result):
     elapsed: str | None = None
     stalled_since: str | None = None
 
+    @property
+    def share(self) -> float:
+        """How far the job is, in percent."""
+        return self.percent
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Node:

@@ -27,6 +27,11 @@ class Upgrade(Result):
     took: str | None = None
     details: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
+    @property
+    def share(self) -> float | None:
+        """How far the upgrade is, in percent, as the service reports it."""
+        return self.progress
+
 
 class Started(Result):
     """Something that was started and can be followed."""

@@ -1,7 +1,7 @@
 """Waits for what the cloud does in its own time: reads, and reads again, by what the specs say about phases."""
 
 from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
-from ap_mcp.wait.poller import Ending, Now, Report, Sleep, Watch, say_nothing
+from ap_mcp.wait.poller import Ending, Now, Report, Shown, Sleep, Watch, say_nothing
 from ap_mcp.wait.recent_changes import Recent
 from ap_mcp.wait.result import Waited, waited
 from ap_mcp.wait.targets import DESCRIPTION, PLACES, TITLE, Order, ReadKey, Waitable, misfits, wait_schema, waitables
@@ -19,6 +19,7 @@ __all__ = [
     "ReadKey",
     "Recent",
     "Report",
+    "Shown",
     "Sleep",
     "Waitable",
     "Waited",

@@ -19,7 +19,11 @@ GATEWAY = "APIGW."
 Sleep: TypeAlias = Callable[[float], Awaitable[None]]
 Now: TypeAlias = Callable[[], float]
 Report: TypeAlias = Callable[[float, float, str], Awaitable[None]]
-"""Is given how many seconds have passed, of how many, and what the last read showed."""
+"""Is given how far the thing is, of how much, and what the last read showed."""
+WHOLE = 100.0
+"""Progress is a share of this, in percent: not of the time to wait, which says nothing about the thing."""
+LEAST_STEP = 0.001
+"""By how much progress grows although the cloud reports none: it must grow with every report."""
 
 
 class Answered(Protocol):
@@ -31,6 +35,14 @@ class Answered(Protocol):
 
 
 AnsweredT = TypeVar("AnsweredT", bound=Answered)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a read showed: in a sentence, and how far the thing is, in percent, if the cloud reports it."""
+
+    sentence: str
+    percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +72,13 @@ class Watch(Generic[AnsweredT]):
     Attributes:
         order: what is waited for.
         read: reads once.
-        describe: says in a sentence what an answer shows.
+        describe: says what an answer shows.
         changed: it was changed a moment ago, so the first answer may be older than that.
     """
 
     order: Order
     read: Callable[[Order], Awaitable[AnsweredT]]
-    describe: Callable[[Order, AnsweredT], str]
+    describe: Callable[[Order, AnsweredT], Shown]
     sleep: Sleep
     now: Now
     report: Report
@@ -78,6 +90,7 @@ class Watch(Generic[AnsweredT]):
     known: bool = False
     lost: NotFound | None = None
     stale: bool = False
+    progress: float = -LEAST_STEP
 
     async def run(self) -> Ending[AnsweredT]:
         """Wait.
@@ -98,7 +111,7 @@ class Watch(Generic[AnsweredT]):
                 break
             if passed > reported:
                 reported = passed
-                await self.report(passed, self.order.seconds, self._message())
+                await self._report()
             await self.sleep(min(max(pause, self._asked_for()), left))
             pause = min(pause * GROWTH, longest)
         if self.trouble is not None and self.seen is None:
@@ -165,13 +178,17 @@ class Watch(Generic[AnsweredT]):
         """Return the seconds that the cloud asks to wait."""
         return (self.trouble.retry_after or 0.0) if isinstance(self.trouble, ServiceError) else 0.0
 
-    def _message(self) -> str:
-        if self.trouble is not None:
-            return _first_line(self.trouble)
-        return self.describe(self.order, self.seen) if self.seen is not None else ""
+    async def _report(self) -> None:
+        """Report how far the thing is; what is not over is never reported as whole."""
+        shown = Shown(_first_line(self.trouble)) if self.trouble is not None else Shown("")
+        if self.trouble is None and self.seen is not None:
+            shown = self.describe(self.order, self.seen)
+        grown = round(self.progress + LEAST_STEP, 3)
+        self.progress = max(min(shown.percent or 0.0, WHOLE - 1), grown)
+        await self.report(self.progress, WHOLE, shown.sentence)
 
 
-async def say_nothing(_passed: float, _total: float, _message: str) -> None:
+async def say_nothing(_progress: float, _total: float, _message: str) -> None:
     """Report nothing."""
 
 

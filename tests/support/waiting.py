@@ -1,6 +1,6 @@
 """Waits in a test: time that passes only during a sleep, and reads that show what the test gives."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +14,7 @@ from ap_mcp.errors import ApMcpError
 from ap_mcp.simulator.constants import ML_BATCH
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import load_catalog
-from ap_mcp.wait import Ending, Order, Watch, say_nothing, waitables
+from ap_mcp.wait import Ending, Order, Report, Shown, Watch, say_nothing, waitables
 
 
 @dataclass
@@ -75,6 +75,7 @@ async def watch(
     kind: str = "cluster",
     seconds: float = 50,
     changed: bool = False,
+    report: Report = say_nothing,
     **given: Any,
 ) -> Ending[Answered]:
     """Wait for something that each read shows like this; at None a read never ends."""
@@ -91,9 +92,8 @@ async def watch(
         assert found is not None
         return found
 
-    def describe(_: Order, seen: Answered) -> str:
-        return str(seen)
+    def describe(_: Order, seen: Answered) -> Shown:
+        return Shown(str(seen), seen.body.get("percent") if isinstance(seen.body, dict) else None)
 
     order = Order(waitable, {"kind": kind, "id": ML_BATCH, "wait_s": seconds, **given})
-    report: Callable[[float, float, str], Awaitable[None]] = say_nothing
     return await Watch(order, read, describe, glass.sleep, glass.now, report, changed).run()
