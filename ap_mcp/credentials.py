@@ -11,7 +11,8 @@ from typing import TypeAlias
 from pydantic import SecretStr
 
 from ap_mcp.errors import SettingsError
-from ap_mcp.settings import check_iam_endpoint
+from ap_mcp.private_files import read_own_text
+from ap_mcp.settings import check_iam_endpoint, variable, warn_of_placeholders
 
 METADATA_ENDPOINT = "http://169.254.169.254"
 FILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
@@ -64,6 +65,36 @@ class Credentials:
     project_name: str | None = None
     domain_id: str | None = None
     iam_endpoint: str | None = None
+    token_source: str = ""
+
+    @property
+    def advice(self) -> str:
+        """What the operator should check when the service does not accept who calls; shows no value."""
+        identity = self.identity
+        if isinstance(identity, GivenToken):
+            return (
+                f"The token of {self.source} is sent as it is: it ends 24 hours after it was issued and is not renewed "
+                "here. Set a fresh one, or use an access key."
+            )
+        if isinstance(identity, Password):
+            return f"The token is obtained with {self.source}: check them, and that this user may use the API."
+        if isinstance(identity, Agency):
+            return "Requests are signed with temporary keys of this cloud server's agency: check that it still exists."
+        if identity.security_token is not None:
+            return (
+                f"Requests are signed with the temporary keys of {self.source}, with {self.token_source}: all end "
+                "together, after a day at most. Set fresh ones together, or use a permanent key."
+            )
+        return f"Requests are signed with {self.source}: check both.{_mixed_up(identity)}"
+
+
+def _mixed_up(key: AccessKey) -> str:
+    """Ask whether access key and secret key are swapped, if they have that form: the secret one is twice as long."""
+    secret = key.secret_key.get_secret_value()
+    if key.access_key == secret:
+        return " They hold the same value."
+    is_swapped = len(key.access_key) > len(secret)
+    return " Are they swapped? The access key (AK) is the shorter one." if is_swapped else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +112,11 @@ _PAIRS = (
 )
 _TOKEN = "AP_MCP_AUTH_TOKEN"  # noqa: S105 - the name of a variable
 _USER = ("HW_USER_NAME", "HW_PASSWORD", "HW_DOMAIN_NAME")
+_PROJECT_ID, _PROJECT_NAME, _DOMAIN_ID = "HUAWEICLOUD_SDK_PROJECT_ID", "HW_PROJECT_NAME", "HUAWEICLOUD_SDK_DOMAIN_ID"
+_VARIABLES = (
+    *(name for pair in _PAIRS for name in (pair.access, pair.secret, pair.token)),
+    *(_TOKEN, *_USER, _PROJECT_ID, _PROJECT_NAME, _DOMAIN_ID, FILE_VARIABLE),
+)
 
 
 def find_credentials(environ: Mapping[str, str] | None = None) -> Credentials:
@@ -89,16 +125,20 @@ def find_credentials(environ: Mapping[str, str] | None = None) -> Credentials:
     Raises:
         SettingsError: a place holds one half of a pair, or the credentials file cannot be read.
     """
-    values = {name: value.strip() for name, value in (os.environ if environ is None else environ).items()}
+    environ = os.environ if environ is None else environ
+    warn_of_placeholders(_VARIABLES, environ)
+    values = {name: variable(name, environ) for name in _VARIABLES}
     found = _from_variables(values) or _from_file(_file_path(values))
     identity, source, extras = found or (Agency(_places(values)), "agency of the cloud server", {})
+    tokens = {f"{pair.access} and {pair.secret}": pair.token for pair in _PAIRS}
     return Credentials(
         identity=identity,
         source=source,
-        project_id=values.get("HUAWEICLOUD_SDK_PROJECT_ID") or extras.get("project_id") or None,
-        project_name=values.get("HW_PROJECT_NAME") or None,
-        domain_id=values.get("HUAWEICLOUD_SDK_DOMAIN_ID") or None,
+        project_id=values.get(_PROJECT_ID) or extras.get("project_id") or None,
+        project_name=values.get(_PROJECT_NAME) or None,
+        domain_id=values.get(_DOMAIN_ID) or None,
         iam_endpoint=_iam_endpoint(extras.get("iam_endpoint", ""), source),
+        token_source=tokens.get(source, "its security_token"),
     )
 
 
@@ -125,11 +165,12 @@ def _from_variables(values: Mapping[str, str]) -> _Found | None:
 def _from_file(path: Path) -> _Found | None:
     parser = configparser.ConfigParser(interpolation=None)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_own_text(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeError) as error:
-        raise SettingsError(f"Credentials file {path} cannot be read ({type(error).__name__}).") from None
+        reason = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+        raise SettingsError(f"Credentials file {path} cannot be used: {reason}.") from None
     try:
         parser.read_string(text)
     except configparser.Error as error:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ap_mcp.errors import FileRefused
+from ap_mcp.private_files import check_own_folder, make_folders
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 NAME_LENGTH = 100
@@ -51,17 +52,18 @@ def save_result(folder: Path, suggested_name: str, data: bytes) -> SavedFile:
     Nothing is overwritten, and the name appears only once the whole content is on disk.
 
     Raises:
-        FileRefused: the folder cannot be made or written.
+        FileRefused: the folder cannot be made or written, or others could change what lies in it.
     """
     name = safe_name(suggested_name)
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folders(folder)
+        check_own_folder(folder)
         path = _save(folder.resolve(), name, data)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise FileRefused(
             f"The result could not be saved in {folder}: {reason}. Nothing was left half written. "
-            "Free the folder, or choose another one with AP_MCP_FILES_DIR."
+            "Correct the folder, or choose another one with AP_MCP_FILES_DIR."
         ) from None
     return SavedFile(path, len(data), hashlib.sha256(data).hexdigest())
 

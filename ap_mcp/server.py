@@ -1,5 +1,6 @@
 """Runs tools: tool → arguments checked → plan → guard → consent → permit → gateway → result, in that order, here."""
 
+import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from functools import cached_property, partial
@@ -16,12 +17,12 @@ from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.guarding import Cleared, Guard, cleared_by
 from ap_mcp.guard.limits import LocalLimits
 from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
-from ap_mcp.guard.private_files import APPROVERS_FILE
 from ap_mcp.guard.stores import Limits, ResponseStore, Turn
 from ap_mcp.lost_answers import Sent, deliver
 from ap_mcp.masking import mask
 from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
 from ap_mcp.principals import Rights, View, rights_from
+from ap_mcp.private_files import APPROVERS_FILE
 from ap_mcp.proposals import Proposal
 from ap_mcp.read_tools import Clocks
 from ap_mcp.reads import Reads
@@ -33,6 +34,8 @@ from ap_mcp.toolbox import kinds_awaited, toolbox
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient, CloudResponse
+
+logger = logging.getLogger(__name__)
 
 LOCAL = Caller("local")
 NOT_ASKED_ABOUT = "A rule of the operator wants a person asked about it, which works for single reads only: call those."
@@ -138,8 +141,15 @@ class Autopilot:
         Raises:
             ApMcpError: refused (`CallRefused`), said no (`ServiceError`), or not reached (`CloudUnreachable`).
         """
-        async with self.limits.admit(caller.principal) as turn:
-            return await self._run(name, arguments, caller.resting(turn.rest), report, turn)
+        logger.debug("%r called by %r through %r", name, caller.principal, caller.client)
+        try:
+            async with self.limits.admit(caller.principal) as turn:
+                outcome = await self._run(name, arguments, caller.resting(turn.rest), report, turn)
+        except ApMcpError as error:
+            logger.debug("%r ended as %s", name, type(error).__name__)
+            raise
+        logger.debug("%r ended as %s", name, type(outcome).__name__)
+        return outcome
 
     async def _run(
         self, name: str, arguments: Mapping[str, Any], caller: Caller, report: Report, turn: Turn

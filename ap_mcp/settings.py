@@ -2,9 +2,11 @@
 
 import ipaddress
 import json
+import logging
 import os
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -23,6 +25,7 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
+    EnvSettingsSource,
     InitSettingsSource,
     NoDecode,
     PydanticBaseSettingsSource,
@@ -30,6 +33,7 @@ from pydantic_settings import (
 )
 
 from ap_mcp.errors import SettingsError
+from ap_mcp.private_files import read_own_text
 from ap_mcp.specs import SUBJECTS, specs_folder
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
@@ -44,6 +48,14 @@ GLOBAL_IAM = "https://iam.myhuaweicloud.com"
 _NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR_FAULTS"})
 # What other programs of the same user already set, in the order they are read.
 _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
+
+_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.IGNORECASE)
+_PORT = re.compile(r"[0-9]{1,5}")
+_PLACEHOLDER = re.compile(r"\s*\$\{[^{}]*\}\s*")
+# What ends the host of a web address, or cannot stand in one: in a password it must be percent-encoded.
+_NOT_IN_PASSWORD = re.compile(r"[/?#\\\[\]\s\x00-\x1f\x7f]")
+
+logger = logging.getLogger(__name__)
 
 Confirm: TypeAlias = Literal["human", "approval", "token", "deny"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
@@ -60,6 +72,30 @@ def regions() -> Mapping[str, Mapping[str, str | None]]:
     return found
 
 
+def is_placeholder(value: str) -> bool:
+    """Say whether a value is what a client leaves of a field that its user did not fill in: `${user_config.region}`."""
+    return _PLACEHOLDER.fullmatch(value) is not None
+
+
+def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
+    """Return a variable without the space around it; empty if it is not set, or an unfilled placeholder."""
+    value = (os.environ if environ is None else environ).get(name, "").strip()
+    return "" if is_placeholder(value) else value
+
+
+def warn_of_placeholders(names: Iterable[str], environ: Mapping[str, str] | None = None) -> None:
+    """Say which of some variables hold a placeholder that was not filled in, and so count as not set."""
+    values = os.environ if environ is None else environ
+    unfilled = sorted({name for name in names if is_placeholder(values.get(name, ""))})
+    if unfilled:
+        verb = "holds" if len(unfilled) == 1 else "hold"
+        logger.warning(
+            "%s %s a placeholder ${...} that the client did not fill in; that counts as not set.",
+            ", ".join(unfilled),
+            verb,
+        )
+
+
 def is_loopback(host: str) -> bool:
     """Say whether `host` is this very machine, so that plain http stays on it."""
     try:
@@ -70,23 +106,30 @@ def is_loopback(host: str) -> bool:
 
 def _endpoint(value: str) -> str:
     text = value.strip()
-    try:
-        parts = urlsplit(text if "://" in text else f"https://{text}")
-        host, _ = parts.hostname or "", parts.port
-    except ValueError:
-        parts, host = urlsplit(""), ""
-    if (
-        not host
-        or parts.path.strip("/")
-        or parts.query
-        or parts.fragment
-        or "@" in parts.netloc
-        or not parts.netloc.isascii()
-    ):
+    scheme, separator, rest = text.partition("://")
+    scheme, rest = (scheme.lower(), rest) if separator else ("https", text)
+    host, port = _host_and_port(rest.rstrip("/"))
+    if not host:
         raise ValueError("must be https://host or https://host:port, without a path")
-    if parts.scheme != "https" and not (parts.scheme == "http" and is_loopback(host)):
+    if scheme != "https" and not (scheme == "http" and is_loopback(host.strip("[]"))):
         raise ValueError("must start with https:// (http:// is for this machine only, as 127.0.0.1 or localhost)")
-    return f"{parts.scheme}://{parts.netloc.lower()}"
+    return f"{scheme}://{host}{port}"
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    """Return a host in lower case and `:port`, which may be empty; two empty texts if it is anything else."""
+    found = _HOST.match(text)
+    if found is None:
+        return "", ""
+    host, rest = found.group().lower(), text[found.end() :]
+    if host.startswith("["):
+        try:
+            ipaddress.IPv6Address(host[1:-1])
+        except ValueError:
+            return "", ""
+    port = rest.removeprefix(":")
+    is_port = rest.startswith(":") and _PORT.fullmatch(port) is not None and 0 < int(port) < 65536
+    return (host, rest) if not rest or is_port else ("", "")
 
 
 def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
@@ -156,7 +199,7 @@ def _region_endpoint(data: dict[str, Any]) -> str | None:
     region = data.get("region")
     if not region:
         return None
-    override = os.environ.get(f"{_SDK_ENDPOINT}{region.upper().replace('-', '_')}", "").strip()
+    override = variable(f"{_SDK_ENDPOINT}{region.upper().replace('-', '_')}")
     return override or regions().get(region, {}).get("cce")
 
 
@@ -231,7 +274,7 @@ class Settings(BaseSettings):
     @field_validator("proxy")
     @classmethod
     def _proxy_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        return _with_scheme(url, "http", "https")
+        return url if url is None else SecretStr(_proxy(url.get_secret_value()))
 
     @property
     def iam_endpoint_given(self) -> bool:
@@ -249,6 +292,9 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags come before variables, these before the file, and that before what other programs set."""
         del dotenv_settings, file_secret_settings
+        if isinstance(env_settings, EnvSettingsSource):
+            values = env_settings.env_vars
+            env_settings.env_vars = {name: value for name, value in values.items() if not is_placeholder(value or "")}
         return (
             init_settings,
             env_settings,
@@ -264,6 +310,7 @@ def load_settings(**flags: Any) -> Settings:
         SettingsError: names every wrong or unknown setting and what it may hold.
     """
     _refuse_unknown_variables()
+    warn_of_placeholders(_variables())
     try:
         return Settings(**{name: value for name, value in flags.items() if value is not None})
     except ValidationError as error:
@@ -275,6 +322,32 @@ def load_settings(**flags: Any) -> Settings:
         raise SettingsError(f"{error} Set HOME, or {folders}.") from None
 
 
+def _variables() -> set[str]:
+    """Return the variables that hold settings, ours and those of other programs, as they are spelt here."""
+    others = {name for names in _BORROWED.values() for name in names}
+    return {name for name in os.environ if name.upper().startswith((PREFIX, _SDK_ENDPOINT)) or name in others}
+
+
+def _proxy(url: str) -> str:
+    """Check the address of a proxy; no part of it is repeated, as it may hold a password."""
+    scheme, separator, rest = url.strip().partition("://")
+    if not separator or scheme.lower() not in {"http", "https"}:
+        raise ValueError("must be a URL that starts with http:// or https://")
+    user, at, place = rest.rpartition("@")
+    if at and _NOT_IN_PASSWORD.search(user):
+        raise ValueError(
+            "the user or the password holds a character that ends an address: percent-encode it "
+            "(/ is %2F, # is %23, ? is %3F, @ is %40, a space is %20)"
+        )
+    host, port = _host_and_port(place.removesuffix("/"))
+    if not host:
+        raise ValueError(
+            "must be http://host:port or http://user:password@host:port, without a path; "
+            "percent-encode what is special in the password (/ is %2F, # is %23, ? is %3F, @ is %40)"
+        )
+    return f"{scheme.lower()}://{user}{at}{host}{port}"
+
+
 def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
     if url is not None:
         parts = urlsplit(url.get_secret_value())
@@ -284,7 +357,7 @@ def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
 
 
 def _config_path() -> Path | None:
-    given = os.environ.get("AP_MCP_CONFIG", "").strip()
+    given = variable("AP_MCP_CONFIG")
     if given:
         path = Path(given).expanduser()
         if not path.is_file():
@@ -303,16 +376,15 @@ def _from_file() -> dict[str, Any]:
     if path is None:
         return {}
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(read_own_text(path))
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no valid TOML"
-        raise SettingsError(f"{path.absolute()} cannot be read: {reason}") from None
+        raise SettingsError(f"{path.absolute()} cannot be used: {reason}") from None
 
 
 def _from_others() -> dict[str, str]:
     found = {
-        field: next((value for name in names if (value := os.environ.get(name, "").strip())), "")
-        for field, names in _BORROWED.items()
+        field: next((value for name in names if (value := variable(name))), "") for field, names in _BORROWED.items()
     }
     return {field: value for field, value in found.items() if value}
 
@@ -340,15 +412,15 @@ def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
 
 def _where(name: str, flags: Mapping[str, Any]) -> str:
     """Say where a setting came from, so that the operator fixes the right place."""
-    variable = PREFIX + name.upper()
+    own = PREFIX + name.upper()
     if flags.get(name) is not None:
         return f"--{name.replace('_', '-')}"
-    if os.environ.get(variable):
-        return variable
+    if variable(own):
+        return own
     path = _config_path()
     if path is not None and name in _from_file():
         return f"{name} in {path.absolute()}"
     others = _BORROWED.get(name, ())
     if name == "endpoint":
         others = tuple(other for other in os.environ if other.startswith(_SDK_ENDPOINT))
-    return next((other for other in others if os.environ.get(other)), variable)
+    return next((other for other in others if variable(other)), own)

@@ -397,6 +397,10 @@ async def test_no_secret_leaves_a_server_process_that_logs_all_it_can(
             ):
                 result = await client.call_tool(tool, arguments)
                 leaks.check(tool, result.model_dump_json())
+    said = (tmp_path / "stderr.txt").read_text()
+    assert "serves on stdio" in said
+    assert "'get_cluster' called by" in said
+    assert "get_cluster: GET: HTTP 200 in" in said
     leaks.check_below(tmp_path)
 
 

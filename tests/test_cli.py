@@ -101,7 +101,7 @@ def test_pairs_and_json_and_standard_input_make_the_same_call() -> None:
     by_pair = document(call("get_cluster", "cluster_id=payments", "with_addons=true", "--output", "json"))
     arguments = '{"cluster_id": "payments", "with_addons": true}'
     by_json = document(call("get_cluster", "--json", arguments, "--output", "json"))
-    by_stdin = document(call("get_cluster", "--json", "-", "--output", "json", stdin=arguments))
+    by_stdin = document(call("get_cluster", "--json", "-", "--output", "json", stdin=f"\ufeff{arguments}"))
     assert by_pair["id"] == by_json["id"] == by_stdin["id"] == PAYMENTS_PROD
     assert by_pair["addons"] == by_json["addons"] == by_stdin["addons"] != []
     wins = document(call("get_cluster", "cluster_id=search-dev", "--json", arguments, "--output", "json"))

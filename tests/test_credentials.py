@@ -154,8 +154,8 @@ def test_a_broken_file_is_named_without_its_content(text: str, words: str, home:
 def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xfe\x00")
-    assert f"{path} cannot be read" in refusal({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(path)})
-    assert f"{tmp_path} cannot be read" in refusal({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(tmp_path)})
+    assert f"{path} cannot be used" in refusal({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(path)})
+    assert f"{tmp_path} cannot be used" in refusal({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(tmp_path)})
 
 
 @pytest.mark.parametrize(
@@ -172,6 +172,15 @@ def test_without_any_the_servers_agency_remains_and_knows_what_was_searched(
     for name in ("AP_MCP_AUTH_TOKEN", *SDK, *TERRAFORM, *USER, str(home / ".huaweicloud/credentials")):
         assert name in places
     assert state in places
+
+
+def test_an_unfilled_placeholder_counts_as_not_set_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    names = ("AP_MCP_AUTH_TOKEN", *SDK, *USER, "HUAWEICLOUD_SDK_PROJECT_ID", "HUAWEICLOUD_SDK_CREDENTIALS_FILE")
+    found = find_credentials(dict.fromkeys(names, "${user_config.x}") | TERRAFORM)
+    assert key_of(found) == ("hw-ak", "hw-sk", None)
+    assert found.project_id is None
+    assert all(name in caplog.text for name in names)
+    assert "HW_ACCESS_KEY" not in caplog.text
 
 
 def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch) -> None:

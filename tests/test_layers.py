@@ -15,14 +15,15 @@ errors: wording
 masking:
 service_texts: masking
 vendor: masking service_texts wording
+private_files:
 specs: errors
 schemas: specs
 arguments: errors schemas specs
 patterns:
 lint: errors patterns schemas specs
-settings: errors specs wording
-credentials: errors settings
-files: errors wording
+settings: errors private_files specs wording
+credentials: errors private_files settings
+files: errors private_files wording
 binding: errors specs
 permits: binding errors
 cloud: __init__ binding credentials errors permits service_texts settings specs wording
@@ -36,8 +37,8 @@ response_store: summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
 # What may go out, and the tools.
-guard: arguments binding errors masking parallel_reads permits rules specs vendor wording
-state: errors guard vendor wording
+guard: arguments binding errors masking parallel_reads permits private_files rules specs vendor wording
+state: errors guard private_files vendor wording
 gateway: binding cloud errors masking permits specs
 reads: cloud errors gateway guard specs summaries vendor wording
 lost_answers: binding cloud errors gateway guard specs
@@ -51,15 +52,15 @@ toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: finishing guard settings specs toolbox
-server: cloud dry_runs errors finishing gateway guard lost_answers masking plans principals proposals read_tools reads
-    response_store settings specs state summaries toolbox wait
+server: cloud dry_runs errors finishing gateway guard lost_answers masking plans principals private_files proposals
+    read_tools reads response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:
 completion: errors reads rules specs vendor wording
 protocol: __init__ assessment completion errors guard prompts rendering server
     stdio summaries wait
-simulator: cloud errors schemas specs
+simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud credentials errors guard lint masking plans protocol rendering rules server settings
     simulator specs state summaries toolbox vendor wait wording
 __main__: cli

@@ -239,11 +239,46 @@ def test_plain_http_is_for_this_machine_only(endpoint: str, monkeypatch: pytest.
         "https://cce.example:port",
         "https://cçe.example",
         "https://[::1",
+        "https://exa mple",
+        "https://exa\tmple",
+        "https://exa\nmple",
+        "https://exa%20mple",
+        "https://-cce.example",
+        "https://cce.example:0",
+        "https://cce.example:65536",
+        "https://[::x]",
+        "https://cce.example\\evil.example",
     ],
 )
 def test_an_endpoint_is_a_host_and_nothing_more(endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AP_MCP_ENDPOINT", endpoint)
     assert "- AP_MCP_ENDPOINT: must" in refusal()
+
+
+# What a client leaves of a field that its user did not fill in
+
+
+def test_an_unfilled_placeholder_counts_as_not_set_with_a_warning(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    for name in set(Settings.model_fields) - {"region"}:
+        monkeypatch.setenv(f"AP_MCP_{name.upper()}", f"${{user_config.{name}}}")
+    monkeypatch.setenv("AP_MCP_CONFIG", " ${user_config.config} ")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_REGION_CCE_AP_SOUTHEAST_1", "${x}")
+    monkeypatch.setenv("HUAWEICLOUD_SDK_IAM_ENDPOINT", "${x}")
+    monkeypatch.setenv("AP_MCP_REGION", "ap-southeast-1")
+    settings = load_settings()
+    assert settings == Settings(region="ap-southeast-1")
+    assert settings.endpoint == "https://cce.ap-southeast-1.myhuaweicloud.com"
+    for name in ("AP_MCP_PROXY", "AP_MCP_CONFIG", "HUAWEICLOUD_SDK_REGION_CCE_AP_SOUTHEAST_1", "IAM_ENDPOINT"):
+        assert name in caplog.text
+    assert "AP_MCP_REGION" not in caplog.text
+    assert "counts as not set" in caplog.text
+
+
+def test_a_value_that_only_holds_a_placeholder_is_a_value(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_FILES_DIR", "/data/${x}")
+    assert str(load_settings().files_dir) == "/data/${x}"
 
 
 @pytest.mark.parametrize(

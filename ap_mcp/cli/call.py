@@ -178,7 +178,7 @@ def _object(document: str | None) -> dict[str, Any]:
         return {}
     text = sys.stdin.read() if document == "-" else document
     try:
-        loaded = json.loads(text)
+        loaded = json.loads(text.removeprefix("\ufeff"))
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--json: {error}") from error
     if not isinstance(loaded, dict):

@@ -1,6 +1,7 @@
 """`ap-mcp serve`: the MCP server."""
 
 import gc
+import logging
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -8,7 +9,10 @@ from typing import Any
 
 import click
 
+from ap_mcp import __version__
 from ap_mcp.cli.options import exits, log_to_stderr, settings_options
+
+logger = logging.getLogger(__name__)
 
 
 @click.command()
@@ -40,6 +44,7 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
         else:
             autopilot = autopilot_for(load_settings(**flags))
         log_to_stderr(autopilot.settings.log_level)
+        logger.info("%s serves on stdio; its cloud: %s", __version__, autopilot.settings.endpoint)
         # A thread that waits for standard input cannot be stopped: without this, Ctrl-C would wait with it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         anyio.run(partial(serve_stdio, autopilot))

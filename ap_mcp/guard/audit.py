@@ -22,8 +22,8 @@ from ap_mcp.errors import AuditFailed, SettingsError
 from ap_mcp.guard.audit_chain import KEY_LENGTH, Chain, Position, new_key
 from ap_mcp.guard.audit_check import DECIDED, FINISHED, RESUMED, AuditFinding, Call, calls, check, newest_of, survey
 from ap_mcp.guard.file_lock import lock
-from ap_mcp.guard.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
 from ap_mcp.masking import mask, mask_text
+from ap_mcp.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
 
 __all__ = ["AuditFinding", "AuditLog", "Call", "Entry", "Outcome", "audit_from", "log_at"]
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, CallRefused, SettingsError
 from ap_mcp.guard.approval_requests import SHOWN, Question, SignedAnswer, same_person, signed_digest
-from ap_mcp.guard.private_files import (
+from ap_mcp.private_files import (
     APPROVERS_FILE,
     OTHERS_WRITE,
     check_private_file,

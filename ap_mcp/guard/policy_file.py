@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeAlias, cast, get_args
 from ap_mcp.errors import SettingsError
 from ap_mcp.guard.policy import ApproverRule, Choice, Policy, Rule
 from ap_mcp.guard.subject import ToolScope, scope_of
+from ap_mcp.private_files import read_own_text
 from ap_mcp.specs import EFFECTS, GUARDED, load_catalog
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
@@ -98,11 +99,11 @@ def doubts(policy: Policy, known: Known | None = None) -> tuple[str, ...]:
 
 def _rules_in(path: Path, known: Known | None) -> tuple[Rule, ...]:
     try:
-        text = path.read_bytes().decode("utf-8")
+        text = read_own_text(path)
     except OSError as error:
-        raise SettingsError(f"The policy {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise SettingsError(f"The policy {path} cannot be read: it is no UTF-8 text") from None
+        raise SettingsError(f"The policy {path} cannot be used: {error.strerror}") from None
+    except UnicodeError:
+        raise SettingsError(f"The policy {path} cannot be used: it is no UTF-8 text") from None
     return parse_rules(text, path.name, known)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ap_mcp.errors import SettingsError
+from ap_mcp.private_files import make_folders
 from ap_mcp.simulator.clock import Clock, ScaledClock
 from ap_mcp.simulator.handlers import SEEDS
 from ap_mcp.simulator.world import World
@@ -35,7 +36,7 @@ def kept_world(path: Path, speed: float = 1.0, seed: int = 0) -> Iterator[World]
     """
     with contextlib.ExitStack() as stack:
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_folders(path.parent)
             stack.enter_context(_locked(path.with_name(path.name + ".lock")))
             world = _load(path, speed) if path.exists() else seeded_world(ScaledClock(speed), seed)
         except OSError as error:

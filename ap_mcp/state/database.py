@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from ap_mcp.errors import ApprovalsUnusable
-from ap_mcp.guard.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
+from ap_mcp.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
 from ap_mcp.wording import in_quotes
 
 BUSY_SECONDS = 5.0

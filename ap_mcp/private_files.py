@@ -1,5 +1,6 @@
-"""Files that hold keys and consents: their owner's only, and written whole or not at all."""
+"""Files that only their owner may change: keys, consents, settings, results; written whole or not at all."""
 
+import codecs
 import errno
 import os
 import secrets
@@ -15,13 +16,62 @@ _BINARY = getattr(os, "O_BINARY", 0)
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make a folder for its owner only; one that exists must not be writable for others.
+    """Make a folder for its owner only, with those above it that are missing; one that exists must not be open.
 
     Raises:
         OSError: it cannot be made, or others could put files into it.
     """
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folders(folder)
     check_private_folder(folder)
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it that are missing, each for its owner only whatever the umask.
+
+    `mkdir(parents=True)` would make those above it as the umask lets it: open to everybody if that is 0.
+
+    Raises:
+        OSError: one cannot be made, or something else stands in its place.
+    """
+    missing = [each for each in (folder, *folder.parents) if not each.is_dir()]
+    for each in reversed(missing):
+        each.mkdir(mode=0o700, exist_ok=True)
+
+
+def read_own_text(path: Path) -> str:
+    """Return the text of a file that says what this program does; only its user, or root, may be able to change it.
+
+    A link is followed: mounted secrets are links. The byte order mark that programs of Windows write is taken.
+
+    Raises:
+        OSError: it cannot be read, or others may change or replace it.
+        UnicodeError: it is no text.
+    """
+    _check(path.stat(), path, OTHERS_WRITE)
+    check_own_folder(path.resolve().parent)
+    return text_of(path.read_bytes())
+
+
+def check_own_folder(folder: Path) -> None:
+    """Check that nobody else can replace what this user has in a folder, as `check_private_folder` does; /tmp passes.
+
+    Raises:
+        OSError: it is missing, another user's, or others could replace what lies in it.
+    """
+    status = folder.stat()
+    # Where the sticky bit is set, others can neither remove nor rename what is not theirs.
+    _check(status, folder, 0 if status.st_mode & stat.S_ISVTX else OTHERS_WRITE)
+
+
+def text_of(content: bytes) -> str:
+    """Return the text of a file: UTF-8, or whatever its byte order mark says.
+
+    Raises:
+        UnicodeError: it is no text.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return content.decode("utf-16")
+    return content.decode("utf-8-sig")
 
 
 def check_private_folder(folder: Path) -> None:
