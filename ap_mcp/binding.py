@@ -8,7 +8,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from ap_mcp.errors import SpecError
-from ap_mcp.specs import FILE, JSON, MULTIPART, Argument, Operation, Schema, tokens
+from ap_mcp.specs import FILE, JSON, MULTIPART, Argument, Operation, Precondition, Schema, tokens
 
 ABSENT: Final = object()
 
@@ -31,6 +31,8 @@ class HttpCall:
     Attributes:
         path: percent-encoded, starting with `/`.
         query: names and values, not yet encoded, in the order they are sent.
+        permission: IAM action it needs, as errors name it.
+        precondition: what must be so in the account before it can succeed.
         accepts: media type of a successful answer; None if it has no body.
         may_answer_nothing: a successful answer may lack the body that `accepts` speaks of.
     """
@@ -44,6 +46,7 @@ class HttpCall:
     content_type: str = JSON
     idempotent: bool = False
     permission: str | None = None
+    precondition: Precondition | None = None
     accepts: str | None = JSON
     may_answer_nothing: bool = False
 
@@ -97,7 +100,8 @@ def bind(
         body=body,
         content_type=content_type,
         idempotent=operation.idempotent,
-        permission=operation.permission,
+        permission=operation.iam_action,
+        precondition=operation.precondition,
         accepts=operation.response_type,
         may_answer_nothing=operation.may_answer_nothing,
     )

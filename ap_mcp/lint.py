@@ -31,7 +31,7 @@ EXTENSION_ORDER = (
     *("effect", "effectWhen", "changes", "limits", "arguments", "unsupported", "fill", "context", "constraints"),
     *("idempotent", "summary", "result", "options", "target", "consequences", "reconcile", "done"),
     *("deletion_options",),
-    *("wait", "permission", "reference", "note"),
+    *("wait", "permission", "permission_alias", "precondition", "reference", "note"),
 )
 KEY_ORDER = (
     *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
@@ -40,7 +40,7 @@ KEY_ORDER = (
     *("contentMediaType", "contentSchema", "readOnly", "const", "enum", "default", "examples", "format", "pattern"),
     *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems"),
     *("minProperties", "maxProperties", "items", "properties", "required", "additionalProperties"),
-    *("if", "then", "else", "happens", "goes", "stays", "unknown", "$comment", "$defs"),
+    *("if", "then", "else", "happens", "goes", "stays", "unknown", "needs", "named_by", "$comment", "$defs"),
 )
 FREE_ORDER = {
     *(

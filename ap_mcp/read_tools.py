@@ -105,7 +105,15 @@ def assess_tool(catalog: Catalog) -> ReadTool:
 
         absent = frozenset(catalog) - context.finishing.operations.keys()
         wanted = await reads.resolve(arguments)
-        found = await assess.assess(wanted, reads.read, reads.now, forbidden=forbidden, absent=absent)
+        condition = catalog["upgrade_cluster"].precondition
+        found = await assess.assess(
+            wanted,
+            reads.read,
+            reads.now,
+            forbidden=forbidden,
+            absent=absent,
+            needs=condition.needs if condition else "",
+        )
         return context.finishing.advised(found)
 
     return ReadTool(

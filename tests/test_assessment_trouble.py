@@ -152,6 +152,7 @@ async def test_a_rule_that_forbids_the_upgrade_blocks_it(tmp_path: Path) -> None
     scene.check()
     async with connected(tmp_path, app=app, policy_file=rules, unasked=False) as agent:
         found = await agent.call("assess_upgrade", cluster_id="checkout-staging")
+        assert any("opens the cluster upgrade APIs to an account on request only" in each for each in found["unknown"])
         said = await agent.fail("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31", dry_run=True)
     assert found["verdict"] == "not_yet"
     assert len(found["blockers"]) == 1

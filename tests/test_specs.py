@@ -122,6 +122,16 @@ def test_one_operation_id_may_not_stand_twice(catalog: Catalog) -> None:
         Catalog([operation, operation], {})
 
 
+def test_the_iam_actions_that_the_list_of_chapter_6_does_not_have(catalog: Catalog) -> None:
+    """They stand on newer pages of the vendor."""
+    assert catalog["add_cluster_tags"].iam_action == "cce:cluster:addTags (or its alias cce:tag:operate)"
+    assert catalog["delete_cluster_tags"].iam_action == "cce:cluster:removeTags (or its alias cce:tag:operate)"
+    assert catalog["rollback_addon"].iam_action == "cce:addonInstance:rollback"
+    for name in ("list_addon_templates", "get_upgrade_feature_gates"):
+        assert (catalog[name].permission, catalog[name].iam_action) == ("", "")
+    assert catalog["get_maintenance_window"].permission is None
+
+
 def test_operations_are_found_by_their_tool_name(catalog: Catalog) -> None:
     operation = catalog["delete_cluster"]
     assert isinstance(operation, Operation)

@@ -48,6 +48,7 @@ class UpgradeReads:
         at: the time to measure ages against.
         absent: tools that this server does not offer.
         closed: tools that a rule of the operator forbids here, and which rule.
+        needs: what the account must have for an upgrade and nobody can read; empty if nothing is.
     """
 
     cluster_id: str
@@ -61,6 +62,7 @@ class UpgradeReads:
     at: datetime
     absent: frozenset[str] = frozenset()
     closed: Mapping[str, str] = field(default_factory=dict)
+    needs: str = ""
 
     @property
     def way(self) -> Way:

@@ -57,6 +57,7 @@ async def assess(
     *,
     forbidden: Forbidden,
     absent: frozenset[str] = frozenset(),
+    needs: str = "",
 ) -> Assessment:
     """Read, and say whether the upgrade can go ahead.
 
@@ -66,6 +67,7 @@ async def assess(
         now: the service's time, asked after the reads.
         forbidden: says whether a rule of the operator forbids a call.
         absent: tools that are not offered.
+        needs: what the account must have for an upgrade and nobody can read.
 
     Raises:
         ApMcpError: the cluster itself cannot be read.
@@ -96,6 +98,7 @@ async def assess(
             at=now(),
             absent=absent,
             closed={tool: why for tool, why in closed.items() if why},
+            needs=needs,
         )
     )
 

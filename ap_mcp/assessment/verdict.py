@@ -78,11 +78,18 @@ def assessment(reads: UpgradeReads) -> Assessment:
         blockers=draft.blockers,
         risks=draft.risks,
         passed=draft.passed,
-        unknown=[f"{operation} could not be read: {why}." for operation, why in reads.errors.items()],
+        unknown=list(_unknown(reads, decision)),
         gates=dict(list(gates.items())[:NAMED]),
         warnings=[f"{UPGRADE} is not offered by this server."] if is_missing else [],
         next=draft.steps,
     )
+
+
+def _unknown(reads: UpgradeReads, decision: str) -> Iterator[str]:
+    """Yield what could not be read, and what nobody can read."""
+    yield from (f"{operation} could not be read: {why}." for operation, why in reads.errors.items())
+    if decision != UP_TO_DATE and reads.needs:
+        yield f"Whether this account may upgrade through the API. {reads.needs}"
 
 
 def unlisted(answers: Mapping[str, Any]) -> list[str]:

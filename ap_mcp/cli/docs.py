@@ -46,7 +46,7 @@ def filled(text: str) -> str:
 
 
 def tool_table() -> str:
-    """Return the tools as a Markdown table, a row each."""
+    """Return the tools as a Markdown table, a row each, and what some of them need in the account."""
     from ap_mcp.specs import load_catalog
     from ap_mcp.toolbox import ESSENTIAL, toolbox
 
@@ -60,7 +60,18 @@ def tool_table() -> str:
             rows.append(
                 f"| `{name}` | {tool.title} | {tool.effect} | {', '.join(sorted(tool.toolsets, reverse=True))} |"
             )
-    return "\n".join(rows)
+    return "\n".join([*rows, "", "The account must be prepared for some of them:", "", *_preconditions()])
+
+
+def _preconditions() -> Iterator[str]:
+    """Yield a line per precondition, with the tools that have it."""
+    from ap_mcp.specs import load_catalog
+
+    tools: dict[str, list[str]] = {}
+    for each in load_catalog().values():
+        if each.precondition:
+            tools.setdefault(each.precondition.needs, []).append(f"`{each.id}`")
+    yield from (f"- {', '.join(names)}: {needs}" for needs, names in tools.items())
 
 
 def help_texts() -> str:

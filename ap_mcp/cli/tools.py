@@ -57,7 +57,9 @@ def _described(tool: "Tool", operation: "Operation | None") -> str:
     if operation is not None:
         raised = operation.worst_effect
         effect = operation.effect + (f", {raised} with some arguments" if raised != operation.effect else "")
-        last = f"IAM action: {operation.permission or 'not documented'}; {_source(operation.reference)}"
+        none = "not documented" if operation.permission is None else "none is needed"
+        last = f"IAM action: {operation.iam_action or none}; {_source(operation.reference)}"
+        last = f"needs: {operation.precondition.needs}\n{last}" if operation.precondition else last
     lines = [f"{tool.name}: {tool.title}", tool.description or "", f"effect: {effect}", "arguments:"]
     required = tool.input_schema.get("required", [])
     for name, schema in tool.input_schema["properties"].items():

@@ -173,6 +173,19 @@ class Reconcile:
 
 
 @dataclass(frozen=True, slots=True)
+class Precondition:
+    """What must be so in the account before an operation can succeed, and no call of ours can bring about.
+
+    Attributes:
+        needs: says it, in one or two sentences.
+        named_by: a word by which a refusal that comes from it can be told; empty if there is none.
+    """
+
+    needs: str
+    named_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Fate:
     """What one value of an option of a deletion does.
 
@@ -205,6 +218,8 @@ class Operation:
         changes: what rules use and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
         limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
         done: a JSON Schema of what `target` reads, which it meets once the call was carried out.
+        permission: IAM action a caller needs; empty if the vendor says none, None if no page of the vendor says.
+        permission_alias: another name of that action; empty if it has none.
         answers_with_file: its answer goes to a file and never into the conversation.
     """
 
@@ -234,6 +249,8 @@ class Operation:
     deletion_options: Mapping[str, Mapping[str, Fate]]
     wait: Wait | None
     permission: str | None
+    permission_alias: str
+    precondition: Precondition | None
     reference: str
     parameters: tuple[Schema, ...]
     body: Schema | None
@@ -243,6 +260,12 @@ class Operation:
     response: Schema | None
     response_type: str | None
     documents: Mapping[str, Schema] = field(repr=False, compare=False)
+
+    @property
+    def iam_action(self) -> str:
+        """The IAM action a caller needs, with its other name; empty if none is needed or documented."""
+        alias = f" (or its alias {self.permission_alias})" if self.permission_alias else ""
+        return f"{self.permission}{alias}" if self.permission else ""
 
     @cached_property
     def worst_effect(self) -> Effect:
@@ -436,7 +459,9 @@ def _operation(
             done=ours.get("done"),
             deletion_options=_deletion_options(ours.get("deletion_options", {})),
             wait=read_wait(ours["wait"], waits) if "wait" in ours else None,
-            permission=ours.get("permission"),
+            permission=(ours["permission"] or "") if "permission" in ours else None,
+            permission_alias=ours.get("permission_alias", ""),
+            precondition=Precondition(**ours["precondition"]) if "precondition" in ours else None,
             reference=ours["reference"],
             parameters=tuple(_parameter(parameter, documents) for parameter in raw.get("parameters", ())),
             body=content[content_type]["schema"] if content else None,
