@@ -24,6 +24,7 @@ ApMcpError
 ├── CloudUnreachable                no answer came: connection, time-out, cut line
 └── ServiceError                    the cloud said no: status, codes, message, request id, hint
     ├── AuthenticationFailed        401: keys, token or clock
+    │   └── SignatureExpired        turned away at the door, as it was signed too long ago: a new signature may do
     ├── PermissionDenied            403: names the missing IAM action
     ├── NotFound                    404 and 410
     ├── Conflict                    409
@@ -252,8 +253,19 @@ class FileRefused(CallRefused):
 class CloudUnreachable(ApMcpError):
     """No usable answer came back; `may_have_arrived` says whether the request may have taken effect."""
 
-    def __init__(self, endpoint: str, reason: str, *, may_have_arrived: bool, operation: str = "") -> None:
+    def __init__(
+        self,
+        endpoint: str,
+        reason: str,
+        *,
+        may_have_arrived: bool,
+        operation: str = "",
+        advice: str = "Check the network, the region and AP_MCP_ENDPOINT, then try again.",
+        may_pass: bool = True,
+    ) -> None:
         self.endpoint = endpoint
+        self.advice = advice
+        self.may_pass = may_pass
         self.reason = reason
         self.may_have_arrived = may_have_arrived
         self.operation = operation
@@ -264,7 +276,7 @@ class CloudUnreachable(ApMcpError):
         after = (
             "The request may have reached the service and taken effect. Read what exists now before you send it again."
             if self.may_have_arrived or self.after_lost
-            else "Nothing was changed. Check the network, the region and AP_MCP_ENDPOINT, then try again."
+            else f"Nothing was changed. {self.advice}"
         )
         return f"{what} from {self.endpoint} ({clean(self.reason)}). {after}"
 
@@ -375,6 +387,10 @@ def _kept(text: str) -> str:
 
 class AuthenticationFailed(ServiceError):
     """The service does not accept the keys, the token or the time of the request."""
+
+
+class SignatureExpired(AuthenticationFailed):
+    """The request was turned away at the door for the age of its signature; nothing of it was carried out."""
 
 
 class PermissionDenied(ServiceError):

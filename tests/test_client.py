@@ -1,13 +1,17 @@
 """The client repeats only what may be repeated, and turns every answer into a value or an error."""
 
 import json
+import socket
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 import stamina
+from certificates import Authority
 from connecting import CREATE, DELETE, GET, IAM, KEY, copied, settings
 from pydantic import SecretStr
 
@@ -16,6 +20,7 @@ from ap_mcp.cloud import client as client_module
 from ap_mcp.cloud import http
 from ap_mcp.cloud.client import CloudClient, CloudResponse
 from ap_mcp.cloud.retry import ATTEMPTS, LONGEST_WAIT, send_again
+from ap_mcp.cloud.signing import verify
 from ap_mcp.credentials import Agency, Credentials, GivenToken, Identity, Password
 from ap_mcp.errors import (
     ApMcpError,
@@ -26,12 +31,16 @@ from ap_mcp.errors import (
     NotFound,
     ServiceError,
     SettingsError,
+    SignatureExpired,
     Throttled,
     Unavailable,
+    may_have_happened,
 )
 from ap_mcp.settings import Settings
 
 pytestmark = pytest.mark.anyio
+
+ALICE = Password("alice", SecretStr("pw"), "acme")
 
 
 @pytest.fixture(autouse=True)
@@ -228,9 +237,128 @@ async def test_a_lost_read_changed_nothing_and_says_so() -> None:
     assert "AP_MCP_TIMEOUT" in raised.render()
 
 
-async def test_a_certificate_that_is_not_trusted_is_reported_with_the_setting() -> None:
-    untrusted = http.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed")
-    assert "AP_MCP_CA_FILE" in (await failure(Cloud([untrusted]))).render()
+FAILED_TLS = [
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1006)", "has expired"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate is not yet valid (_ssl.c:1)", "not valid yet"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: Hostname mismatch, certificate is", "another host name"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: IP address mismatch, certificate", "another host name"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate (_ssl.c:1)", "is self-signed"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: self signed certificate (_ssl.c:1)", "is self-signed"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: self-signed certificate in certificate chain", "authority"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to get local issuer certificate", "authority"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: unable to verify the first certificate", "authority"),
+    ("CERTIFICATE_VERIFY_FAILED] certificate verify failed: CA md too weak (_ssl.c:1006)", "ca md too weak"),
+    ("WRONG_VERSION_NUMBER] wrong version number (_ssl.c:1006)", "speaks no TLS"),
+    ("SSLV3_ALERT_HANDSHAKE_FAILURE] sslv3 alert handshake failure (_ssl.c:1006)", "ended the TLS handshake"),
+]
+
+
+@pytest.mark.parametrize(("said", "words"), FAILED_TLS)
+async def test_what_tls_finds_wrong_has_words_of_its_own_and_is_not_tried_again(said: str, words: str) -> None:
+    cloud = Cloud([http.ConnectError(f"[SSL: {said}")])
+    shown = (await failure(cloud, CREATE)).render()
+    assert words in shown
+    assert ("AP_MCP_CA_FILE" in shown) == (words in {"authority", "is self-signed"})
+    assert ("clock shows" in shown) == (words in {"has expired", "not valid yet"})
+    assert "Nothing was changed" in shown
+    assert len(cloud.seen) == 1
+
+
+async def test_a_list_of_authorities_of_ones_own_is_named_where_it_falls_short(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    untrusted = http.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] unable to get local issuer certificate")
+    shown = (await failure(Cloud([untrusted]), ca_file=authority.file)).render()
+    assert f'add its certificate to "{authority.file}", which AP_MCP_CA_FILE names' in shown
+
+
+async def test_a_tls_failure_that_may_pass_is_tried_again() -> None:
+    cloud = Cloud([http.ConnectError("[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred"), ok()])
+    assert (await send(cloud, CREATE)).sent_again == 1
+
+
+@pytest.mark.parametrize("trouble", [http.ConnectError("x"), http.ConnectTimeout("x"), http.ReadTimeout("x")])
+@pytest.mark.parametrize("identity", [KEY, ALICE])
+async def test_an_iam_that_does_not_answer_is_named_by_its_own_setting(trouble: Exception, identity: Identity) -> None:
+    shown = (await failure(Cloud([trouble]), identity=identity, project_id=None)).render()
+    assert "AP_MCP_ENDPOINT" not in shown
+    assert "AP_MCP_IAM_ENDPOINT" in shown or "taken effect" in shown
+
+
+async def test_a_name_that_is_not_known_and_a_port_where_nobody_listens_are_told_apart() -> None:
+    unknown, refused = http.ConnectError("x"), http.ConnectError("x")
+    unknown.__cause__, refused.__cause__ = socket.gaierror(-2, "x"), ConnectionRefusedError()
+    assert "its name is not known here (DNS)" in (await failure(Cloud([unknown]))).render()
+    assert "nothing listens there" in (await failure(Cloud([refused]))).render()
+
+
+# A signature that grew old on its way
+
+OLD = {"error_code": "APIGW.0301", "error_msg": "calc aksk signature fail:signature expired, signature time:x"}
+
+
+def turned_away(body: Any = None) -> http.Response:
+    return http.Response(401, json=body or OLD)
+
+
+@pytest.mark.parametrize("call", [GET, CREATE, DELETE])
+async def test_a_request_turned_away_for_its_old_signature_is_signed_anew_and_sent_once_more(call: HttpCall) -> None:
+    start = datetime(2026, 11, 29, 12, tzinfo=UTC)
+    moments = (start + timedelta(seconds=number) for number in range(100))
+    cloud = Cloud([turned_away(), ok()])
+    credentials = Credentials(KEY, "a test", project_id="p1")
+    async with CloudClient(settings(), credentials, http.MockTransport(cloud), lambda: next(moments)) as client:
+        assert (await client.send(call)).sent_again == 1
+    first, second = cloud.seen
+    assert first.headers["X-Sdk-Date"] != second.headers["X-Sdk-Date"]
+    for request in cloud.seen:
+        path, headers = request.url.path, dict(request.headers)
+        assert verify(call.method, path, call.query, headers, request.content, "the-secret") is None
+
+
+async def test_it_is_sent_once_more_and_no_more() -> None:
+    cloud = Cloud([turned_away()])
+    raised = await failure(cloud, CREATE)
+    assert isinstance(raised, SignatureExpired)
+    assert not may_have_happened(raised)
+    assert len(cloud.seen) == 2
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        turned_away({"error_msg": "verify aksk signature fail"}),
+        turned_away({"error_msg": "the security token has expired"}),
+        http.Response(401, text="<html>signature expired"),
+        http.Response(403, json=OLD),
+        http.Response(400, json=OLD),
+    ],
+)
+async def test_no_other_refusal_makes_a_request_go_out_again(answer: http.Response) -> None:
+    cloud = Cloud([answer])
+    await failure(cloud, CREATE)
+    assert len(cloud.seen) == 1
+
+
+async def test_a_token_is_not_signed_anew() -> None:
+    cloud = Cloud([turned_away()])
+    await failure(cloud, CREATE, identity=GivenToken(SecretStr("t")))
+    assert len(cloud.seen) == 1
+
+
+# Nothing is configured
+
+
+async def test_without_any_configuration_one_error_names_all_that_is_missing_the_region_first() -> None:
+    agency = Agency(("HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK: not set", "/home/me/.huaweicloud/credentials: no"))
+    cloud = Cloud([ok()])
+    shown = (await failure(cloud, identity=agency, project_id=None, region=None, endpoint=None)).render()
+    places = [shown.index(name) for name in ("AP_MCP_REGION", *agency.searched, "HUAWEICLOUD_SDK_PROJECT_ID")]
+    assert places == sorted(places)
+    assert cloud.seen == []
+    only_region = (await failure(cloud, region=None, endpoint=None)).render()
+    assert "AP_MCP_REGION" in only_region
+    assert "Keys" not in only_region
+    assert "PROJECT" not in only_region
 
 
 async def test_a_long_wait_is_left_to_the_caller() -> None:
@@ -372,8 +500,6 @@ async def test_the_iam_of_the_credentials_file_is_used_unless_another_was_chosen
 
 
 # Other ways to prove who calls
-
-ALICE = Password("alice", SecretStr("pw"), "acme")
 
 
 def with_iam(cloud: Cloud, *tokens: http.Response) -> Callable[[http.Request], http.Response]:

@@ -1,6 +1,7 @@
 """Whatever the cloud or a gateway sends instead of an answer becomes an error that says what to do."""
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,9 @@ from hypothesis import strategies as st
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud import responses
 from ap_mcp.cloud.bodies import holds_error, read_error_body
-from ap_mcp.cloud.responses import load_error_catalogue, read_answer, service_error
+from ap_mcp.cloud.refusals import Recipient
+from ap_mcp.cloud.responses import CatalogueEntry, load_error_catalogue, read_answer, service_error
+from ap_mcp.credentials import find_credentials
 from ap_mcp.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -21,6 +24,7 @@ from ap_mcp.errors import (
     PermissionDenied,
     QuotaExceeded,
     ServiceError,
+    SignatureExpired,
     SpecError,
     Throttled,
     Unavailable,
@@ -127,12 +131,13 @@ def test_shape_7_of_kubernetes_keeps_the_reason_and_takes_no_status_for_a_code()
         (429, HTML, Throttled, "502 Bad Gateway"),
         (503, b"upstream connect error", Unavailable, "upstream connect error"),
         (500, b"", Unavailable, ""),
-        (404, b"[1, 2]", NotFound, "[1, 2]"),
-        (400, b'"text"', ServiceError, '"text"'),
+        (404, b"[1, 2]", BadAnswer, "[1, 2]"),
+        (400, b'"text"', BadAnswer, '"text"'),
+        (404, b'{"errorCode": "CCE.0140', NotFound, '{"errorCode": "CCE.0140'),
         (500, b'{"errorCode": "CCE.0150', Unavailable, '{"errorCode": "CCE.0150'),
         (302, b"", BadAnswer, ""),
         (400, b"{}", ServiceError, "{}"),
-        (400, b"\xff\xfe\x00junk", ServiceError, "��junk"),
+        (400, b"\xff\xfe\x00junk", BadAnswer, "��junk"),
     ],
 )
 def test_shape_8_of_gateways_never_fails(status: int, content: bytes, kind: type[ServiceError], message: str) -> None:
@@ -226,6 +231,57 @@ def test_a_used_up_quota_is_not_confused_with_a_wrong_request() -> None:
     assert "get_quotas" in error.hint
 
 
+# Why a sign-in is refused: the text of the service decides, then the clocks, then the credentials in use
+
+OLD = "calc aksk signature fail:signature expired, signature time:20240604T121400Z,server time:20240604T122958Z"
+DATE = {"Date": "Tue, 04 Jun 2024 12:29:58 GMT"}
+KEYS = {"HUAWEICLOUD_SDK_AK": "AK", "HUAWEICLOUD_SDK_SK": "a-secret"}
+WAYS_IN = [
+    (KEYS, "HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK"),
+    ({"HW_ACCESS_KEY": "AK", "HW_SECRET_KEY": "a-secret"}, "HW_ACCESS_KEY and HW_SECRET_KEY"),
+    (KEYS | {"HUAWEICLOUD_SDK_SECURITY_TOKEN": "t"}, "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    ({"HW_ACCESS_KEY": "AK", "HW_SECRET_KEY": "a-secret", "HW_SECURITY_TOKEN": "t"}, "HW_SECURITY_TOKEN"),
+    ({"HW_USER_NAME": "u", "HW_PASSWORD": "p", "HW_DOMAIN_NAME": "d"}, "HW_USER_NAME, HW_PASSWORD, HW_DOMAIN_NAME"),
+    ({"AP_MCP_AUTH_TOKEN": "t"}, "AP_MCP_AUTH_TOKEN"),
+    ({}, "agency"),
+]
+VARIABLES = ("HUAWEICLOUD_SDK_AK", "HW_ACCESS_KEY", "SECURITY_TOKEN", "HW_PASSWORD", "AP_MCP_AUTH_TOKEN", "agency")
+
+
+@pytest.mark.parametrize(("environ", "named"), WAYS_IN)
+@pytest.mark.parametrize("said", ["securityToken is expired", "the X-Auth-Token has expired", "verify aksk fail", ""])
+def test_a_refused_sign_in_leads_to_the_credentials_in_use_and_to_no_others(
+    environ: dict[str, str], named: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    recipient = Recipient(credentials=find_credentials(environ))
+    for code in ("APIGW.0301", "APIGW.0307", "CCE.01401001", "X.1"):
+        error = understood(401, {"error_code": code, "error_msg": said}, headers=DATE, recipient=recipient)
+        assert named in error.hint
+        others = [each for each in VARIABLES if each not in named and each not in environ and each != named]
+        assert [each for each in others if each in error.hint and not any(each in name for name in environ)] == []
+        assert "clock" not in error.hint
+
+
+def test_temporary_keys_of_a_file_lead_to_that_file(tmp_path: Path) -> None:
+    path = tmp_path / "credentials"
+    path.write_text("[basic]\nak = AK\nsk = a-secret\nsecurity_token = t\n")
+    found = find_credentials({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(path)})
+    assert f"{path}, with its security_token" in found.advice
+
+
+@pytest.mark.parametrize(
+    ("access", "secret", "words"),
+    [("S" * 40, "A" * 20, "Are they swapped?"), ("SAME", "SAME", "the same value"), ("A" * 20, "S" * 40, "")],
+)
+def test_swapped_keys_are_asked_about(access: str, secret: str, words: str) -> None:
+    found = find_credentials({"HUAWEICLOUD_SDK_AK": access, "HUAWEICLOUD_SDK_SK": secret})
+    error = understood(401, {"error_msg": "ak not exist"}, recipient=Recipient(credentials=found))
+    assert words in error.hint
+    assert ("swapped" in error.hint) == ("swapped" in words)
+    assert not [part for part in (access, secret) if part in error.render()]
+
+
 def test_a_clock_that_is_off_is_named_with_its_skew() -> None:
     body = {"error_code": "APIGW.0301", "error_msg": "signature expired, signature time:20240604T123000Z"}
     error = understood(401, body, headers={"Date": "Tue, 04 Jun 2024 12:08:00 GMT"})
@@ -234,17 +290,110 @@ def test_a_clock_that_is_off_is_named_with_its_skew() -> None:
     assert "clock is 60 minutes behind" in late.hint
 
 
-def test_clocks_that_agree_are_cleared_of_suspicion() -> None:
-    error = understood(401, {"message": "signature expired"}, headers={"Date": "Tue, 04 Jun 2024 12:29:58 GMT"})
-    assert "agree within 2 s" in error.hint
+@pytest.mark.parametrize("headers", [DATE, {}], ids=["dated", "undated"])
+def test_a_signature_that_grew_old_on_its_way_is_told_with_both_times(headers: dict[str, str]) -> None:
+    error = understood(401, {"error_code": "APIGW.0301", "error_msg": OLD}, headers=headers)
+    assert type(error) is SignatureExpired
+    assert "15 min old" in error.hint
+    assert "2024-06-04T12:14:00Z" in error.hint
+    assert "2024-06-04T12:29:58Z" in error.hint
+    assert "held up on its way" in error.hint
+    assert not [wrong for wrong in ("agree", "not the reason", "keys", "password", "project") if wrong in error.hint]
+    again = understood(401, {"error_msg": OLD}, headers=headers, signed_anew=True)
+    assert "A new signature was refused as well." in again.hint
 
 
-def test_an_expired_token_is_not_blamed_on_the_clock() -> None:
-    error = understood(
-        401, {"message": "the X-Auth-Token has expired"}, headers={"Date": "Tue, 04 Jun 2024 12:29:58 GMT"}
-    )
-    assert "AP_MCP_AUTH_TOKEN" in error.hint
-    assert "clocks agree" not in error.hint
+def test_a_signature_of_the_future_is_the_clocks_fault() -> None:
+    said = "signature expired, signature time:20240604T130000Z,server time:20240604T123000Z"
+    assert "clock is 30 minutes ahead of" in understood(401, {"error_msg": said}).hint
+
+
+def test_a_signature_that_expired_without_times_may_have_been_held_up() -> None:
+    error = understood(401, {"message": "signature expired"}, headers=DATE)
+    assert "agree within 2 s now" in error.hint
+    assert "held up on its way" in error.hint
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [(403, OLD), (400, OLD), (401, "token expired"), (401, "verify aksk signature fail"), (401, "signature mismatch")],
+)
+def test_no_other_refusal_counts_as_an_expired_signature(status: int, said: str) -> None:
+    assert type(understood(status, {"error_msg": said})) is not SignatureExpired
+
+
+# What is no answer of the API
+
+
+@pytest.mark.parametrize("status", [300, 301, 302, 303, 304, 305, 306, 307, 308, 310, 399])
+def test_every_redirect_is_reported_as_one_with_the_host_it_leads_to(status: int) -> None:
+    location = "https://user:hunter2@portal.corp.example:8443/login?token=hunter2"
+    error = understood(status, b"", headers={"Location": location})
+    assert type(error) is BadAnswer
+    assert "redirect" in error.hint
+    assert 'leads to the host "portal.corp.example".' in error.hint
+    assert "hunter2" not in error.render()
+    assert "value in the request" not in error.hint
+    assert "another path of the same host" in understood(status, b"", headers={"Location": "/login"}).hint
+    assert "leads to" not in understood(status, b"").hint
+    assert understood(status, b"", headers={"Location": "https://[::1"}).hint
+
+
+@given(st.text())
+def test_any_place_of_a_redirect_is_data(location: str) -> None:
+    assert understood(302, b"", headers={"Location": location}).hint
+
+
+PAGES = [HTML, b"<html>Blocked", b"Forbidden by policy 17", b"<?xml version='1.0'?><Error/>", b'"no"', b"[]"]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 407, 409, 410, 413, 418, 451, 499])
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_no_json_under_4xx_comes_from_something_in_between(status: int, page: bytes) -> None:
+    error = understood(status, page, permission="cce:cluster:list", headers=DATE)
+    assert type(error) is BadAnswer
+    assert "something between this machine and it answered instead" in error.hint
+    assert not [wrong for wrong in ("IAM", "administrator", "value in the request", "list_") if wrong in error.hint]
+    assert ("too large" in error.hint) == (status == 413)
+
+
+def test_what_anybody_may_say_under_4xx_is_still_explained() -> None:
+    assert "Worth another try" in understood(429, HTML).hint
+    assert type(understood(408, HTML)) is Unavailable
+
+
+# Whom was asked
+
+
+@pytest.mark.parametrize("status", [300, 307, 400, 401, 403, 404, 405, 415])
+@pytest.mark.parametrize("body", [b"", HTML, b'{"error": {"code": 404, "message": "no"}}'])
+def test_errors_of_iam_name_its_own_endpoint(status: int, body: bytes) -> None:
+    recipient = Recipient("AP_MCP_IAM_ENDPOINT")
+    hint = understood(status, body, operation="find_project", recipient=recipient).hint
+    assert "AP_MCP_ENDPOINT" not in hint
+    assert "list_clusters" not in hint
+
+
+# What the account must have
+
+
+def test_what_an_account_must_ask_for_first_is_part_of_a_denial(catalog: Catalog) -> None:
+    for name in ("upgrade_cluster", "get_upgrade_task", "retry_upgrade"):
+        asked = catalog[name].precondition
+        assert asked
+        for status, body in ((403, {"error_msg": "no"}), (404, {"error_code": "APIGW.0101", "error_msg": "no"})):
+            assert "on request only" in understood(status, body, name, precondition=asked).hint
+        assert "on request only" not in understood(400, {"error_msg": "no"}, name, precondition=asked).hint
+
+
+def test_a_missing_agency_is_told_where_it_may_be_the_reason(catalog: Catalog) -> None:
+    agency = catalog["create_cluster"].precondition
+    assert agency
+    said = {"errorCode": "CCE.01400001", "errorMessage": "Agency verification failed."}
+    assert "CCE console" in understood(400, said, "create_cluster", precondition=agency).hint
+    assert "CCE console" in understood(403, {"errorMessage": "no"}, "create_cluster", precondition=agency).hint
+    assert "CCE console" not in understood(400, {"errorMessage": "no"}, "create_cluster", precondition=agency).hint
+    assert "CCE console" not in understood(500, said, "create_cluster", precondition=agency).hint
 
 
 def test_what_is_too_short_for_a_secret_is_not_cut_out_of_words() -> None:
@@ -256,7 +405,7 @@ def test_without_a_date_the_clock_is_only_suspected() -> None:
 
 
 def test_the_clock_is_not_mentioned_without_need() -> None:
-    error = understood(401, {"message": "ak not exist"}, headers={"Date": "Tue, 04 Jun 2024 12:29:58 GMT"})
+    error = understood(401, {"message": "ak not exist"}, headers=DATE)
     assert "clock" not in error.hint
 
 
@@ -313,15 +462,30 @@ def test_an_unknown_status_means_what_its_class_means() -> None:
     assert catalogue.entry(418) == catalogue.statuses[400]
 
 
-def test_hints_name_only_tools_that_exist(catalog: Catalog) -> None:
+def test_hints_name_only_tools_and_arguments_that_exist(catalog: Catalog) -> None:
     catalogue = load_error_catalogue()
-    entries = (*catalogue.statuses.values(), *catalogue.codes.values())
+    entries = [each for entry in (*catalogue.statuses.values(), *catalogue.codes.values()) for each in both(entry)]
     texts = [entry.hint for entry in entries] + [hint for _, hint in catalogue.lookups]
-    words = {word.strip(".,;:()") for text in texts for word in text.split()}
-    verbs = ("get_", "list_", "create_", "update_", "delete_", "run_")
-    named = {word for word in words if word.startswith(verbs)}
-    assert named
-    assert named <= set(catalog)
+    arguments = {argument for operation in catalog.values() for argument in operation.arguments}
+    named = {word for text in texts for word in re.findall(r"\b[a-z]+(?:_[a-z]+)+\b", text)}
+    assert named & set(catalog)
+    assert named & arguments
+    assert named <= set(catalog) | arguments | {"wait_for"}
+
+
+def both(entry: CatalogueEntry) -> list[CatalogueEntry]:
+    return [entry, entry.reasoned] if entry.reasoned else [entry]
+
+
+def test_hints_ask_for_nothing_that_no_tool_takes() -> None:
+    catalogue = load_error_catalogue()
+    hints = [each.hint for entry in (*catalogue.statuses.values(), *catalogue.codes.values()) for each in both(entry)]
+    asking = re.compile(
+        r"\b(take|choose|pass|try|leave)\b[^.;]*\b(flavor|operating system|disk type|container range|availability zone|"
+        r"machine type|IPv6 out|node)",
+        re.IGNORECASE,
+    )
+    assert [hint for hint in hints if asking.search(hint)] == []
 
 
 # Answers that came with a success

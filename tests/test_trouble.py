@@ -48,11 +48,14 @@ KEYS = exports(ENDPOINT)
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        ({"HUAWEICLOUD_SDK_AK": "UNKNOWN"}, ["HTTP 401", "the AK does not exist", "check the keys"]),
-        ({"HUAWEICLOUD_SDK_SK": "wrong-key"}, ["HTTP 401", "signature does not match", "check the keys"]),
+        ({"HUAWEICLOUD_SDK_AK": "UNKNOWN"}, ["HTTP 401", "the AK does not exist", "HUAWEICLOUD_SDK_AK and"]),
+        (
+            {"HUAWEICLOUD_SDK_SK": "wrong-key"},
+            ["HTTP 401", "signature does not match", "SDK_SK: check both"],
+        ),
         ({"HUAWEICLOUD_SDK_SK": ""}, ["Credentials are incomplete", "HUAWEICLOUD_SDK_SK not"]),
         ({"HUAWEICLOUD_SDK_PROJECT_ID": "0" * 32}, ["HTTP 403", "project id", "cce:chart:list"]),
-        ({"AP_MCP_AUTH_TOKEN": "outlived"}, ["HTTP 401", "has expired", "set a fresh one"]),
+        ({"AP_MCP_AUTH_TOKEN": "outlived"}, ["HTTP 401", "has expired", "AP_MCP_AUTH_TOKEN", "Set a fresh one"]),
         ({"HUAWEICLOUD_SDK_AK": "", "HUAWEICLOUD_SDK_SK": ""}, ["No Huawei Cloud credentials found", "Searched:"]),
     ],
 )

@@ -113,6 +113,7 @@ class SignedAuth(CloudAuth):
     async def async_auth_flow(self, request: http.Request) -> AsyncGenerator[http.Request, http.Response]:
         """Add date, security token and signature to the request."""
         self._used = key = await self._source.current()
+        request.headers.pop("Authorization", None)  # of an earlier try, and no part of what is signed
         request.headers[signing.DATE_HEADER] = signing.format_date(self._clock())
         if key.security_token is not None:
             request.headers["X-Security-Token"] = key.security_token.get_secret_value()

@@ -1,5 +1,6 @@
 """Sends requests to the cloud: signed, bounded in time and size, repeated only where that does no harm."""
 
+import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from ap_mcp.cloud.agency import fetch_agency_key
 from ap_mcp.cloud.auth import (
     FIND_PROJECT,
     PROJECTS_PATH,
+    SIGN_IN_REQUESTS,
     Clock,
     CloudAuth,
     FixedKey,
@@ -29,17 +31,19 @@ from ap_mcp.cloud.auth import (
     token_call,
     utc_now,
 )
+from ap_mcp.cloud.refusals import CCE_SETTING, IAM_SETTING, Recipient
 from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
 from ap_mcp.cloud.retry import attempts
 from ap_mcp.cloud.signing import encode_query
+from ap_mcp.cloud.unreachable import CONNECT_SECONDS, Attempt, Route, unreachable
 from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
 from ap_mcp.errors import (
     ApMcpError,
     BadAnswer,
-    CloudUnreachable,
     InvalidArguments,
     Problem,
     SettingsError,
+    SignatureExpired,
     may_have_happened,
 )
 from ap_mcp.permits import MayRepeat, Permit, always
@@ -47,19 +51,12 @@ from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE
 from ap_mcp.wording import in_quotes
 
-CONNECT_SECONDS = 5.0
+logger = logging.getLogger(__name__)
+
 LARGEST_ANSWER = 64 * 1024 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
 _LIMITS = http.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=15)
-_NEVER_ARRIVED = (
-    http.ConnectError,
-    http.ConnectTimeout,
-    http.PoolTimeout,
-    http.ProxyError,
-    http.UnsupportedProtocol,
-    http.LocalProtocolError,
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +126,7 @@ class CloudClient:
         """
         endpoint = self._settings.endpoint
         if endpoint is None:
-            raise SettingsError("No endpoint: set AP_MCP_REGION, for instance AP_MCP_REGION=ap-southeast-1.")
+            raise self._unconfigured()
         return await self._send(call, endpoint, self._auth, {"X-Project-Id": await self.project_id()}, may_repeat)
 
     async def project_id(self) -> str:
@@ -138,6 +135,8 @@ class CloudClient:
         Raises:
             SettingsError: no project or several have that name.
         """
+        if self._settings.endpoint is None:
+            raise self._unconfigured()
         if self._project_id is None:
             async with self._finding_project:
                 self._project_id = self._project_id or await self._find_project()
@@ -146,10 +145,7 @@ class CloudClient:
     async def _find_project(self) -> str:
         name = self._credentials.project_name or self._settings.region
         if not name:
-            raise SettingsError(
-                "No project: set AP_MCP_REGION, by which the endpoint and the project are found; "
-                "HUAWEICLOUD_SDK_PROJECT_ID names another one of that region."
-            )
+            raise self._unconfigured()
         call = HttpCall(FIND_PROJECT, "GET", PROJECTS_PATH, query=(("name", name),), idempotent=True)
         reply = await self._send_to_iam(call, self._auth, sign_in_permit(call))
         listed = reply.body.get("projects") if isinstance(reply.body, dict) else None
@@ -194,13 +190,40 @@ class CloudClient:
     async def _exchange(
         self, call: HttpCall, endpoint: str, request: http.Request, auth: CloudAuth | None, sent_again: int
     ) -> CloudResponse:
-        """Send once and read the whole answer."""
-        timeout = self._settings.timeout
+        """Send once and read the whole answer; once more, signed anew, if it was turned away for its old signature."""
         try:
-            with anyio.fail_after(timeout * WHOLE_ATTEMPT):
+            return await self._once(call, endpoint, request, auth, sent_again)
+        except SignatureExpired:
+            if not isinstance(auth, SignedAuth):
+                raise
+        logger.info("%s: its signature was too old on arrival; it is signed anew and sent once more", call.operation_id)
+        return await self._once(call, endpoint, request, auth, sent_again + 1, signed_anew=True)
+
+    async def _once(
+        self,
+        call: HttpCall,
+        endpoint: str,
+        request: http.Request,
+        auth: CloudAuth | None,
+        sent_again: int,
+        *,
+        signed_anew: bool = False,
+    ) -> CloudResponse:
+        """Send once and read the whole answer."""
+        recipient = self._recipient(call)
+        route = Route.to(endpoint, self._settings)
+        request.extensions |= route.extensions
+        started = anyio.current_time()
+        try:
+            with anyio.fail_after(self._settings.timeout * WHOLE_ATTEMPT):
                 status, answered, content = await self._transfer(call, request, auth)
         except (http.RequestError, OSError) as error:
-            raise _unreachable(error, call, endpoint, timeout) from error
+            logger.debug("%s: %s failed: %s", call.operation_id, call.method, type(error).__name__)
+            attempt = Attempt(endpoint, recipient.setting, self._settings, route, self._clock())
+            raise unreachable(error, call, attempt) from error
+        took = (anyio.current_time() - started) * 1000
+        # No address: what a caller gave stands in it, and masking does not know it once it is percent-encoded.
+        logger.debug("%s: %s: HTTP %d in %.0f ms", call.operation_id, call.method, status, took)
         secrets = self._secrets() if auth is None else auth.secrets()
         if not 200 <= status < 300:
             raise service_error(
@@ -209,11 +232,14 @@ class CloudClient:
                 content,
                 call.operation_id,
                 permission=call.permission,
+                precondition=call.precondition,
+                recipient=recipient,
+                signed_anew=signed_anew,
                 may_repeat=call.idempotent,
                 secrets=secrets,
                 now=self._clock(),
             )
-        body = read_answer(call, status, answered, content, secrets=secrets)
+        body = read_answer(call, status, answered, content, secrets=secrets, setting=recipient.setting)
         return CloudResponse(status, answered, body, content, request_id_of(answered), sent_again)
 
     async def _transfer(
@@ -235,6 +261,26 @@ class CloudClient:
             return response.status_code, headers, bytes(content)
         finally:
             await response.aclose()
+
+    def _recipient(self, call: HttpCall) -> Recipient:
+        """Return whom a request goes to, as errors speak of it."""
+        is_sign_in = (call.operation_id, call.method, call.path) in SIGN_IN_REQUESTS
+        return Recipient(IAM_SETTING if is_sign_in else CCE_SETTING, self._credentials)
+
+    def _unconfigured(self) -> SettingsError:
+        """Name all that is not set, in one go: the region, by which endpoints and project are found, comes first."""
+        example = "AP_MCP_REGION=ap-southeast-1"
+        lines = [f"- Region: set AP_MCP_REGION, for instance {example}; endpoints and project are found by it."]
+        identity = self._credentials.identity
+        if isinstance(identity, Agency):
+            lines += ["- Keys: set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK. Searched:"]
+            lines += [f"  - {place}" for place in identity.searched]
+        if self._project_id is None:
+            lines.append(
+                "- Project: the region's own is used; HUAWEICLOUD_SDK_PROJECT_ID (an id) or HW_PROJECT_NAME (a name) "
+                "chooses another one."
+            )
+        return SettingsError("\n".join(["The cloud account is not configured yet. Nothing was sent. Missing:", *lines]))
 
     def _secrets(self) -> tuple[str, ...]:
         """Return what a request without authentication holds that must not be shown."""
@@ -272,7 +318,7 @@ class CloudClient:
         if self._credentials.project_id:
             return {"id": self._credentials.project_id}
         if not name:
-            raise SettingsError("No project to sign in to: set AP_MCP_REGION or HW_PROJECT_NAME.")
+            raise self._unconfigured()
         return {"name": name}
 
 
@@ -286,10 +332,21 @@ def _http_client(settings: Settings, transport: http.AsyncBaseTransport | None) 
         timeout=timeout,
         limits=_LIMITS,
         trust_env=False,
-        proxy=settings.proxy.get_secret_value() if settings.proxy else None,
+        proxy=_proxy(settings),
         mounts={METADATA_ENDPOINT: None, **direct} if settings.proxy else None,
         verify=_ssl_context(settings),
     )
+
+
+def _proxy(settings: Settings) -> http.Proxy | None:
+    """Return the proxy to use; the settings have checked its address, and no part of it is shown."""
+    if settings.proxy is None:
+        return None
+    try:
+        url = settings.proxy.get_secret_value()
+        return http.Proxy(url, ssl_context=_ssl_context(settings) if url.startswith("https:") else None)
+    except (http.InvalidURL, ValueError):
+        raise SettingsError("AP_MCP_PROXY: it is no address; percent-encode what is special in its password.") from None
 
 
 @cache
@@ -333,25 +390,3 @@ def _request(call: HttpCall, endpoint: str, headers: Mapping[str, str]) -> http.
 def _unsendable(call: HttpCall) -> InvalidArguments:
     message = f"a value of {call.operation_id} cannot stand in a web address; '.' and '..' are no names"
     return InvalidArguments([Problem("", message)])
-
-
-def _unreachable(error: Exception, call: HttpCall, endpoint: str, timeout: float) -> CloudUnreachable:
-    arrived = not isinstance(error, _NEVER_ARRIVED)
-    return CloudUnreachable(
-        endpoint,
-        _reason(error, timeout),
-        may_have_arrived=arrived and call.method not in {"GET", "HEAD"},
-        operation=call.operation_id,
-    )
-
-
-def _reason(error: Exception, timeout: float) -> str:
-    if isinstance(error, http.ConnectTimeout):
-        return f"no connection within {min(CONNECT_SECONDS, timeout):.0f} s"
-    if isinstance(error, http.TimeoutException | TimeoutError):
-        return f"no complete answer in time; the limit is {timeout:.0f} s, set by AP_MCP_TIMEOUT"
-    if isinstance(error, http.ReadError | http.RemoteProtocolError):
-        return "the connection was cut before the answer was complete"
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return "its certificate is not trusted; AP_MCP_CA_FILE may name the issuer's"
-    return str(error) or type(error).__name__

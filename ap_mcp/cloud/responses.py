@@ -2,16 +2,15 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import cache, partial
-from re import IGNORECASE
-from re import compile as pattern
 from typing import Any
+from urllib.parse import urlsplit
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud.bodies import ErrorBody, hide, holds_error, is_html, parse_json, read_error_body
+from ap_mcp.cloud.refusals import CCE_SETTING, Recipient, about_clock, about_sign_in, http_date, is_expired_signature
 from ap_mcp.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -20,15 +19,16 @@ from ap_mcp.errors import (
     PermissionDenied,
     QuotaExceeded,
     ServiceError,
+    SignatureExpired,
     SpecError,
     Throttled,
     Unavailable,
 )
-from ap_mcp.specs import FILE, JSON, specs_folder
-from ap_mcp.wording import NAME_LIMIT, clean
+from ap_mcp.specs import FILE, JSON, Precondition, specs_folder
+from ap_mcp.wording import NAME_LIMIT, clean, in_quotes
 
 _REFUSED = "An error came under the status of a success."
-LARGEST_SKEW = timedelta(minutes=5)
+NO_SUCH_API = "APIGW.0101"
 QUOTA = "quota"
 _BY_STATUS: Mapping[int, type[ServiceError]] = {
     401: AuthenticationFailed,
@@ -43,17 +43,27 @@ _LATER = {429: "in a minute"}
 _AGAIN = {409: "The same call again would get the same answer until that has changed."}
 # Another try changes nothing about these; about 401, 408, 409 and 429 it may, once something else has changed.
 _FINAL = frozenset(range(400, 500)) - {401, 408, 409, 429}
-_ABOUT_TIME = pattern(r"expire|timestamp|x-sdk-date|clock|signature time|server time", IGNORECASE)
+_NOT_THE_API = (
+    "This is no answer of the API: something between this machine and it answered instead (a proxy, a web filter or "
+    "firewall, a portal), and the service has probably not seen the request. Check the network, AP_MCP_PROXY and "
+    "AP_MCP_ENDPOINT."
+)
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogueEntry:
-    """What a status or a code means to an agent; `reasoned` is what it means with a reason in words."""
+    """What a status or a code means to an agent.
+
+    Attributes:
+        by_anyone: whatever handles HTTP on the way may mean the same by it.
+        reasoned: what it means with a reason in words.
+    """
 
     meaning: str
     hint: str
     retry: bool
     kind: str = ""
+    by_anyone: bool = False
     reasoned: "CatalogueEntry | None" = None
 
     def given(self, *, names_the_cause: bool) -> "CatalogueEntry":
@@ -75,7 +85,7 @@ class ErrorCatalogue:
             known = self.codes.get(code) or self.codes.get(code.replace("APIG.", "APIGW.", 1))
             if known is not None:
                 return known
-        return self.statuses.get(status) or self.statuses[500 if status >= 500 else 400]
+        return self.statuses.get(status) or self.statuses[500 if status >= 500 else 302 if 300 <= status < 400 else 400]
 
     def lookup(self, operation_id: str) -> str:
         """Return the sentence that names the list tools for what an operation did not find."""
@@ -104,6 +114,9 @@ def service_error(
     operation_id: str,
     *,
     permission: str | None = None,
+    precondition: Precondition | None = None,
+    recipient: Recipient | None = None,
+    signed_anew: bool = False,
     catalogue: ErrorCatalogue | None = None,
     may_repeat: bool = True,
     secrets: Collection[str] = (),
@@ -117,6 +130,9 @@ def service_error(
         content: body of the answer, of any kind.
         operation_id: what was asked for.
         permission: IAM action it needs.
+        precondition: what must be so in the account before it can succeed.
+        recipient: whom was asked, and as whom; CCE if None.
+        signed_anew: the request had been refused for its old signature, and this is the answer to a new one.
         catalogue: meanings and hints; the shipped one if None.
         may_repeat: whether the same request may be sent twice without doing something twice.
         secrets: values that must not show up in the message.
@@ -126,16 +142,29 @@ def service_error(
     headers = {name.lower(): value for name, value in headers.items()}
     body = read_error_body(content)
     entry = catalogue.entry(status, body.code, *body.other_codes).given(names_the_cause=body.names_the_cause)
-    kind = _kind(status, entry, html=is_html(content, _media_type(headers)))
-    retry_after = _retry_after(headers.get("retry-after", ""), now or datetime.now(UTC))
-    hints = [
-        entry.meaning,
-        entry.hint,
-        _denial(body, permission) if status == 403 else "",
-        catalogue.lookup(operation_id) if kind is NotFound else "",
-        _skew(body.message, headers.get("date", ""), now) if status in {401, 403} else "",
-        _repeat(status, entry, retry_after, may_repeat=may_repeat),
-    ]
+    recipient, now = recipient or Recipient(), now or datetime.now(UTC)
+    said = f"{body.message} {body.reason}"
+    foreign = 400 <= status < 500 and _is_foreign(content, _media_type(headers))
+    old = not foreign and is_expired_signature(status, said)
+    kind = SignatureExpired if old else _kind(status, entry, foreign=foreign)
+    retry_after = _retry_after(headers.get("retry-after", ""), now)
+    date = headers.get("date", "")
+    if foreign:
+        hints = [_NOT_THE_API, f"{entry.meaning} {entry.hint}" if entry.by_anyone else ""]
+    elif kind is SignatureExpired:
+        hints = [entry.meaning, about_sign_in(said, date, recipient, now, again=signed_anew)]
+    else:
+        hints = [
+            entry.meaning,
+            entry.hint,
+            _redirect(headers.get("location", "")) if 300 <= status < 400 else "",
+            about_sign_in(said, date, recipient, now) if status == 401 else "",
+            about_clock(said, date, now) if status == 403 else "",
+            _denial(body, permission) if status == 403 else "",
+            precondition.needs if precondition and _may_lack(precondition, status, body) else "",
+            catalogue.lookup(operation_id) if kind is NotFound and recipient.setting == CCE_SETTING else "",
+        ]
+    hints.append(_repeat(status, entry, retry_after, may_repeat=may_repeat) if entry.retry or not foreign else "")
     error = kind(
         status=status,
         operation=operation_id,
@@ -145,7 +174,7 @@ def service_error(
         reason=body.reason,
         encoded=body.encoded,
         request_id=request_id_of(headers) or body.request_id,
-        hint=" ".join(hint for hint in hints if hint),
+        hint=" ".join(hint for hint in hints if hint).replace(CCE_SETTING, recipient.setting),
         retry_after=retry_after,
         may_pass=entry.retry,
     )
@@ -154,7 +183,13 @@ def service_error(
 
 
 def read_answer(
-    call: HttpCall, status: int, headers: Mapping[str, str], content: bytes, *, secrets: Collection[str] = ()
+    call: HttpCall,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    *,
+    secrets: Collection[str] = (),
+    setting: str = CCE_SETTING,
 ) -> Any:
     """Return the value of a successful answer: parsed JSON, text, bytes, or None where no body is due.
 
@@ -162,7 +197,7 @@ def read_answer(
         BadAnswer: it is not what the operation answers with.
     """
     media_type = _media_type({name.lower(): value for name, value in headers.items()})
-    bad = partial(_bad, call, status, headers, content, secrets)
+    bad = partial(_bad, call, status, headers, content, secrets, setting)
     if not content and call.may_answer_nothing:
         return None
     if is_html(content, media_type):
@@ -194,7 +229,9 @@ def request_id_of(headers: Mapping[str, str]) -> str:
 def _entry(raw: Mapping[str, Any]) -> CatalogueEntry:
     retry, reasoned = raw["retry"], raw.get("reasoned")
     with_reason = CatalogueEntry(reasoned["meaning"], reasoned["hint"], retry) if reasoned else None
-    return CatalogueEntry(raw["meaning"], raw["hint"], retry, raw.get("kind", ""), with_reason)
+    return CatalogueEntry(
+        raw["meaning"], raw["hint"], retry, raw.get("kind", ""), raw.get("by_anyone", False), with_reason
+    )
 
 
 def _media_type(headers: Mapping[str, str]) -> str:
@@ -208,23 +245,29 @@ def _parsed(content: bytes) -> Any:
         return None
 
 
-def _kind(status: int, entry: CatalogueEntry, *, html: bool) -> type[ServiceError]:
+def _kind(status: int, entry: CatalogueEntry, *, foreign: bool) -> type[ServiceError]:
     if entry.kind == QUOTA:
         return QuotaExceeded
-    if status < 400 or (html and status in _FINAL | {401, 409}):
+    if status < 400 or (foreign and status in _FINAL | {401, 409}):
         return BadAnswer
     return _BY_STATUS.get(status, Unavailable if status >= 500 else ServiceError)
 
 
 def _bad(  # noqa: PLR0917 - all but the last are bound once
-    call: HttpCall, status: int, headers: Mapping[str, str], content: bytes, secrets: Collection[str], what: str
+    call: HttpCall,
+    status: int,
+    headers: Mapping[str, str],
+    content: bytes,
+    secrets: Collection[str],
+    setting: str,
+    what: str,
 ) -> BadAnswer:
     """Build the error for a 2xx that is no answer; a change may have been made nevertheless."""
     body = read_error_body(content)
     likely = "most likely not" if what == _REFUSED else "probably"
     after = f"The change was {likely} made: read what exists now before you send it again."
     if call.method == "GET":
-        after = "Something between this machine and the API may have answered: check AP_MCP_ENDPOINT and the network."
+        after = f"Something between this machine and the API may have answered: check {setting} and the network."
     error = BadAnswer(
         status=status,
         operation=call.operation_id,
@@ -238,6 +281,29 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
     )
     error.rewrite(partial(hide, secrets=secrets))
     return error
+
+
+def _is_foreign(content: bytes, media_type: str) -> bool:
+    """Say whether an error is none of the API, which answers with an object of JSON; an empty one says nothing."""
+    return is_html(content, media_type) or bool(content.strip() and content.lstrip()[:1] != b"{")
+
+
+def _redirect(location: str) -> str:
+    """Say where a redirect leads: to which host, for the rest may hold anything."""
+    try:
+        host = urlsplit(location).hostname or ""
+    except ValueError:
+        host = ""
+    if host:
+        return f"It leads to the host {in_quotes(host, NAME_LIMIT)}."
+    return "It leads to another path of the same host." if location.strip() else ""
+
+
+def _may_lack(precondition: Precondition, status: int, body: ErrorBody) -> bool:
+    """Say whether a refusal may come from a precondition of the operation that is not met."""
+    named = precondition.named_by.lower()
+    is_named = bool(named) and named in f"{body.message} {body.reason}".lower()
+    return status == 403 or NO_SUCH_API in (body.code, *body.other_codes) or (400 <= status < 500 and is_named)
 
 
 def _denial(body: ErrorBody, permission: str | None) -> str:
@@ -259,31 +325,5 @@ def _retry_after(value: str, now: datetime) -> float | None:
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])
-    moment = _http_date(value)
+    moment = http_date(value)
     return None if moment is None else max(0.0, (moment - now).total_seconds())
-
-
-def _http_date(value: str) -> datetime | None:
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, TypeError, IndexError):
-        return None
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-
-
-def _skew(message: str, date: str, now: datetime | None) -> str:
-    """Say what the clocks have to do with a refusal."""
-    if "token" in message.lower() and "signature" not in message.lower():
-        return "A token given as AP_MCP_AUTH_TOKEN ends after 24 hours: set a fresh one."
-    is_about_time = bool(_ABOUT_TIME.search(message))
-    theirs = _http_date(date)
-    if theirs is None:
-        return "Signatures end after 15 minutes: check this machine's clock." if is_about_time else ""
-    skew = (now or datetime.now(UTC)) - theirs
-    if abs(skew) > LARGEST_SKEW:
-        way = "ahead of" if skew > timedelta() else "behind"
-        minutes = round(abs(skew).total_seconds() / 60)
-        return f"This machine's clock is {minutes} minutes {way} the service's: set it right (NTP), then try again."
-    if is_about_time:
-        return f"The clocks agree within {abs(skew).total_seconds():.0f} s, so they are not the reason."
-    return ""

@@ -26,7 +26,7 @@ def send_again(error: Exception, call: HttpCall) -> bool | float:
     if getattr(error, "operation", None) != call.operation_id or getattr(error, "settled", False):
         return False
     if isinstance(error, CloudUnreachable):
-        return call.idempotent or not error.may_have_arrived
+        return error.may_pass and (call.idempotent or not error.may_have_arrived)
     if isinstance(error, Throttled) or (isinstance(error, Unavailable) and error.may_pass and call.idempotent):
         return _wait(error)
     return False
