@@ -12,8 +12,9 @@ help: ## show this list
 demo: $(STAMP) ## watch an agent build, repair, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
-test: $(STAMP) ## run all tests: first those that measure time, alone, then the others on every core
+test: $(STAMP) ## run all tests: first those that measure time, alone, then foreign clients, then the others on every core
 	$(BIN)/pytest -m serial
+	$(BIN)/pytest -m foreign
 	$(BIN)/pytest -n auto --dist loadfile
 
 cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml
@@ -56,7 +57,7 @@ bench: $(STAMP) ## measure sizes, recall, start-up and calls, into benchmarks/RE
 	PYTHONPATH=tests/support $(BIN)/python benchmarks/run.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(LOWEST) .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf .venv $(LOWEST) tests/foreign/node_modules .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
 
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ap-mcp needs Python 3.11 or later: make PYTHON=python3.12'; exit 1; }

@@ -33,9 +33,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what measures time where others run beside it; `make test` runs that alone."""
+    """Leave out what measures time where others run beside it, and foreign clients; `make test` runs these alone."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        alone = [item for item in items if item.get_closest_marker("serial")]
+        alone = [item for item in items if any(map(item.get_closest_marker, ("serial", "foreign")))]
         config.hook.pytest_deselected(items=alone)
         items[:] = [item for item in items if item not in alone]
 

@@ -1,0 +1,86 @@
+// Drives a server through one release of the official TypeScript SDK, and prints as JSON what came of it.
+// Usage: node drive.mjs PACKAGE MODE COMMAND [ARGUMENT...]; MODE is "forms", "plain" or, for the newest one, "modern".
+import { setTimeout as pause } from "node:timers/promises";
+
+const [name, mode, command, ...args] = process.argv.slice(2);
+const LONG_ENOUGH_TO_READ_MS = 1500;
+
+async function load() {
+  if (name === "@modelcontextprotocol/client") {
+    const { Client } = await import(name);
+    const { StdioClientTransport } = await import(`${name}/stdio`);
+    const { AjvJsonSchemaValidator } = await import(`${name}/validators/ajv`);
+    return { Client, StdioClientTransport, AjvJsonSchemaValidator, elicit: "elicitation/create" };
+  }
+  const { Client } = await import(`${name}/client/index.js`);
+  const { StdioClientTransport } = await import(`${name}/client/stdio.js`);
+  if (name === "sdk-1.10") return { Client, StdioClientTransport };
+  const { AjvJsonSchemaValidator } = await import(`${name}/validation/ajv-provider.js`);
+  const { ElicitRequestSchema } = await import(`${name}/types.js`);
+  return { Client, StdioClientTransport, AjvJsonSchemaValidator, elicit: ElicitRequestSchema };
+}
+
+const textOf = (result) => result.content.map((block) => block.text ?? "").join("\n");
+const said = async (call) => {
+  try {
+    return textOf(await call);
+  } catch (error) {
+    return `thrown: ${error.code ?? ""} ${error.message}`;
+  }
+};
+
+const sdk = await load();
+const asked = [];
+const options = { capabilities: mode === "plain" ? {} : { elicitation: {} } };
+if (mode === "modern") options.versionNegotiation = { mode: "auto" };
+const client = new sdk.Client({ name: "a foreign client", version: "1" }, options);
+if (mode !== "plain") {
+  client.setRequestHandler(sdk.elicit, async (request) => {
+    asked.push(request.params.message);
+    await pause(LONG_ENOUGH_TO_READ_MS);
+    const [field] = request.params.requestedSchema.required;
+    return { action: "accept", content: { [field]: "team-sandbox" } };
+  });
+}
+const transport = new sdk.StdioClientTransport({ command, args, env: process.env, stderr: "inherit" });
+await client.connect(transport);
+
+const report = { server: client.getServerVersion(), instructions: client.getInstructions(), asked };
+const { tools } = await client.listTools();
+report.tools = tools.map((tool) => tool.name);
+if (sdk.AjvJsonSchemaValidator) {
+  const ajv = new sdk.AjvJsonSchemaValidator();
+  for (const tool of tools) ajv.getValidator(tool.inputSchema);
+}
+const { prompts } = await client.listPrompts();
+report.prompts = prompts.map((prompt) => prompt.name);
+const argument = { name: "cluster", value: "sh" };
+const ref = { type: "ref/prompt", name: "upgrade-cluster" };
+report.completed = (await client.complete({ ref, argument })).completion.values;
+const prompt = await client.getPrompt({ name: "upgrade-cluster", arguments: { cluster: "shop-prod" } });
+report.prompt = prompt.messages[0].content.text;
+
+const call = (tool, given, more) => client.callTool({ name: tool, arguments: given }, ...(more ?? []));
+const read = await call("list_clusters", { status: null });
+report.read = { text: textOf(read), types: read.content.map((block) => block.type), raw: read.structuredContent?.raw };
+const uri = read.structuredContent?.raw;
+if (uri) report.whole = (await client.readResource({ uri })).contents[0].text.length;
+report.templates = (await client.listResourceTemplates()).resourceTemplates.length;
+report.gone = await said(client.readResource({ uri: "autopilot://responses/none" }).then(() => ({ content: [] })));
+
+const written = await call("add_cluster_tags", { cluster_id: "search-dev", tags: '{"team": "a"}' });
+report.written = { error: Boolean(written.isError), text: textOf(written) };
+report.guarded = await said(call("delete_cluster", { cluster_id: "team-sandbox" }));
+report.bad = await said(call("get_job", { job_id: 7, speed: 9 }));
+
+const progress = [];
+const onprogress = (each) => progress.push(each);
+const schema = name === "@modelcontextprotocol/client" ? [] : [undefined];
+const started = await call("backup_cluster", { cluster_id: "search-dev" });
+const next = started.structuredContent?.next?.find((each) => each.tool === "wait_for");
+if (next) {
+  const waited = await call("wait_for", { ...next.arguments, wait_s: 30 }, [...schema, { onprogress }]);
+  report.waited = { error: Boolean(waited.isError), text: textOf(waited), progress };
+}
+await client.close();
+console.log(JSON.stringify(report));
