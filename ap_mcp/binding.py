@@ -65,7 +65,7 @@ def bind(
         operation: what to call.
         arguments: flat tool arguments.
         project_id: of the account; never an argument.
-        filled: values read from the cloud, by the pointer of their `fill`.
+        filled: values read from the cloud, by the pointer of their `fill`; what was merged holds what was given.
         files: content of the file arguments, by argument name.
     """
     path = {"project_id": project_id}
@@ -74,16 +74,13 @@ def bind(
     draft: Any = {}
     for pointer, value in (filled or {}).items():
         draft = _put(draft, tokens(pointer), value)
-    merged = {fill.pointer for fill in operation.fill if fill.merge}
+    merged = {fill.pointer for fill in operation.fill if fill.merge} & {*(filled or {})}
     for name, value in {**arguments, **(files or {})}.items():
         argument = operation.arguments[name]
         for place in argument.places:
             kind, _, wire = place.removeprefix("$request.").partition(".")
             if place.startswith("/"):
-                patch = _spread(argument, value)
-                if place in merged:
-                    patch = merge_patch((filled or {}).get(place), patch)
-                draft = _put(draft, tokens(place), patch)
+                draft = draft if place in merged else _put(draft, tokens(place), _spread(argument, value))
             elif kind == "path":
                 path[wire] = str(value)
             elif kind == "query":
@@ -105,19 +102,6 @@ def bind(
         accepts=operation.response_type,
         may_answer_nothing=operation.may_answer_nothing,
     )
-
-
-def merge_patch(target: Any, patch: Any) -> Any:
-    """Apply an RFC 7396 merge patch: objects merge, null removes, anything else replaces."""
-    if not isinstance(patch, Mapping):
-        return patch
-    merged = dict(target) if isinstance(target, Mapping) else {}
-    for key, value in patch.items():
-        if value is None:
-            merged.pop(key, None)
-        else:
-            merged[key] = merge_patch(merged.get(key), value)
-    return merged
 
 
 def complete(operation: Operation, node: Schema, draft: Any, *, required: bool) -> Any:

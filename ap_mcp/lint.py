@@ -19,6 +19,7 @@ from ap_mcp.specs import (
     SUBJECTS,
     Argument,
     Catalog,
+    Fill,
     Operation,
     Schema,
     Target,
@@ -54,6 +55,7 @@ FREE_ORDER = {
         "context",
         "argument",
         "match",
+        "prefer",
         "items",
     ),
     *(
@@ -293,11 +295,7 @@ def _type_of(operation: Operation, name: str) -> Any:
 def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
     """Check what points to another operation: fill and context."""
     for fill in operation.fill:
-        yield from _missing_arguments(catalog, fill.operation, set(fill.arguments), f"fill {fill.pointer}")
-        yield from _stray_arguments(operation, fill.arguments, f"fill {fill.pointer}")
-        if read := catalog.get(fill.operation):
-            for source in fill.sources:
-                yield from _outside(read, source, f"fill {fill.pointer}")
+        yield from _fill_problems(catalog, operation, fill)
     for context in operation.context:
         yield from _missing_arguments(catalog, context.operation, {context.argument}, f"context {context.argument}")
         if context.argument in operation.arguments:
@@ -308,6 +306,25 @@ def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
     if operation.effect != "read":
         ours = [*(each.argument for each in operation.context), *operation.options]
         yield from (f"argument {each}: {operation.id} does more than read" for each in ours)
+
+
+def _fill_problems(catalog: Catalog, operation: Operation, fill: Fill) -> Iterator[str]:
+    """Check that what is filled in can be read, and that an argument says what replaces it."""
+    where = f"fill {fill.pointer}"
+    reads = [(fill.operation, fill.arguments, [f"{'/0' if fill.entry else ''}{each}" for each in fill.sources])]
+    if entry := fill.entry:
+        reads[0][2].extend(f"/0{each}" for each in (*entry.match, *entry.prefer))
+        reads.append((entry.operation, entry.arguments, [*entry.match.values(), *entry.prefer.values()]))
+    for name, arguments, sources in reads:
+        yield from _missing_arguments(catalog, name, set(arguments), where)
+        yield from _stray_arguments(operation, arguments, where)
+        if read := catalog.get(name):
+            for source in sources:
+                yield from _outside(read, source, where)
+    if fill.reset and (fill.reset not in operation.arguments or _type_of(operation, fill.reset) != "boolean"):
+        yield f"{where}: reset {fill.reset} is no argument that is a boolean"
+    if fill.merge and not any(fill.pointer in each.places for each in operation.arguments.values()):
+        yield f"{where}: no argument gives what is merged"
 
 
 def _target_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:

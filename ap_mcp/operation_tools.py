@@ -14,6 +14,7 @@ from ap_mcp.arguments import check_arguments
 from ap_mcp.binding import FilePart
 from ap_mcp.errors import ApMcpError, QuotaExceeded
 from ap_mcp.files import read_upload
+from ap_mcp.filling import fill_in
 from ap_mcp.guard.subject import Subject, subject_of
 from ap_mcp.lost_answers import Look, Sent
 from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
@@ -95,7 +96,10 @@ class OperationTool:
             InvalidArguments: with every problem found.
         """
         wanted = check_arguments(self.operation, arguments, own=_own_schemas(self.operation, self.confirm))
-        refuse_placeholders(wanted)
+        merged = {fill.pointer for fill in self.operation.fill if fill.merge}
+        places = {name: argument.places for name, argument in self.operation.arguments.items()}
+        # In settings that are merged, a placeholder in its own place keeps what is there: that needs a read.
+        refuse_placeholders({name: each for name, each in wanted.items() if not merged & {*places.get(name, ())}})
         return wanted
 
     def subject(self, arguments: Mapping[str, Any]) -> Subject:
@@ -139,7 +143,8 @@ class OperationTool:
         """Read the local files that arguments name, before anything is sent."""
         parts = {}
         for name, argument in self.operation.arguments.items():
-            if name in arguments and nodes_at(self.operation, argument.places[0])[-1].get("contentMediaType") == FILE:
+            node = nodes_at(self.operation, argument.places[0])[-1] if name in arguments and argument.places else {}
+            if node.get("contentMediaType") == FILE:
                 read = partial(read_upload, arguments[name], context.finishing.settings.chart_roots, CHART_LIMIT)
                 upload = await to_thread.run_sync(read)
                 parts[name] = FilePart(upload.filename, upload.content)
@@ -199,8 +204,8 @@ class _Call:
                 guard.Case(self.operation, self.sent, effect, reads.read, clock, self._contents())
             )
             sent |= impact.settled
-        filled = await reads.fills(self.operation, sent)
-        call = await reads.gateway.bound(self.operation, sent, filled=filled, files=self.files)
+        filled = await fill_in(self.operation, sent, reads.read)
+        call = await reads.gateway.bound(self.operation, sent, filled=filled.values, files=self.files)
         return Draft((call,), impact)
 
     async def finish(self, responses: "Sequence[CloudResponse]") -> Result:

@@ -249,5 +249,5 @@ def refuse_placeholders(arguments: Mapping[str, Any]) -> None:
     """
     path = contains_placeholder(arguments)
     if path is not None:
-        why = "is a masked placeholder, not a value; sending it would overwrite the real secret. Leave it out"
-        raise InvalidArguments([Problem(path, why)])
+        why = "is a masked placeholder, not a value; sending it would overwrite the real secret"
+        raise InvalidArguments([Problem(path, f"{why}. Give the real value, or leave it out")])

@@ -13,7 +13,6 @@ from anyio import Lock, move_on_after
 from ap_mcp.errors import (
     AmbiguousCluster,
     ApMcpError,
-    CallRefused,
     ClusterNotFound,
     ConfirmationRequired,
     DeniedByPolicy,
@@ -196,30 +195,6 @@ class Reads:
             cluster = (await self.facts(self._cluster)).cluster
             return cluster is not None and wanted in (cluster.name, cluster.alias)
         return False
-
-    async def fills(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Read what the spec says is filled in for the caller.
-
-        Raises:
-            CallRefused: the cloud does not report a value that must be sent, or the policy does not let it be read.
-        """
-        filled: dict[str, Any] = {}
-        given = {place for name in arguments for place in operation.arguments[name].places}
-        for fill in operation.fill:
-            if fill.pointer in given and not fill.merge:
-                continue
-            wanted = {name: arguments[place.removeprefix("$arguments.")] for name, place in fill.arguments.items()}
-            try:
-                value = fill.take(await self.read(fill.operation, **wanted))
-            except LookupError:
-                value = None
-            if value is None:
-                # Also for a merge: taking nothing for {} would reset everything that the caller does not name.
-                missing = " and ".join(fill.sources)
-                why = f"{fill.operation} does not report {missing}, which {operation.id} must send"
-                raise CallRefused(f"Refused: {why}; guessing it could reset what is there. Nothing was sent.")
-            filled[fill.pointer] = value
-        return filled
 
     async def quotas(self) -> str:
         """Return what the quotas are now, for an error about one; empty if they cannot be read, or not at once."""

@@ -3,7 +3,7 @@
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, get_args
 
 from ap_mcp.summaries.base import COMMON_FIELDS, NextCall, Result, sendable
 from ap_mcp.vendor import text
@@ -22,9 +22,10 @@ def render(result: Result) -> str:
     """Return the text half of an answer: the summary, the facts, warnings, next calls, and where the rest is."""
     lines = [one_line(result.summary)]
     facts = sendable(result.model_dump(exclude_none=True, exclude=set(COMMON_FIELDS)))
+    fields = type(result).model_fields
     for name, value in facts.items():
-        lines += _field(one_line(name), value, "")
-    lines += _field("full", sendable(result.full), "") if result.full is not None else []
+        lines += _field(one_line(name), _as_it_is(value) if _is_free(fields[name].annotation) else value, "")
+    lines += _field("full", _as_it_is(sendable(result.full)), "") if result.full is not None else []
     lines += [f"warning: {one_line(warning)}" for warning in result.warnings]
     lines += [f"next: {call_line(call)}" for call in result.next]
     lines += [f"request_id: {one_line(result.request_id)}"] if result.request_id else []
@@ -32,10 +33,35 @@ def render(result: Result) -> str:
     return "\n".join(lines)
 
 
+class _Written(str):
+    """A value of the cloud that is nothing, as JSON writes it; never put in quotation marks."""
+
+    __slots__ = ()
+
+
+_NOTHING: tuple[Any, ...] = (None, "", [], {})
+
+
+def _is_free(annotation: Any) -> bool:
+    """Say whether a field holds data of any form, in which a null and what is empty mean something."""
+    return annotation is Any or any(map(_is_free, get_args(annotation)))
+
+
+def _as_it_is(value: Any, *, outermost: bool = True) -> Any:
+    """Return data with what is null or empty in it written out."""
+    if value in _NOTHING and not isinstance(value, bool | int | float):
+        return value if outermost else _Written(json.dumps(value))
+    if isinstance(value, Mapping):
+        return {key: _as_it_is(each, outermost=False) for key, each in value.items()}
+    return [_as_it_is(each, outermost=False) for each in value] if isinstance(value, list) else value
+
+
 def one_line(value: Any, limit: int = VALUE_LIMIT) -> str:
     r"""Return any scalar on one line: line breaks are written as `\n`, invisible characters are dropped."""
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, _Written):
+        return str(value)
     if isinstance(value, str):
         broken = value.replace("\r\n", "\n").strip("\n")
         return text(broken.replace("\n", "\\n"), limit)
@@ -142,7 +168,7 @@ def _is_scalar(value: Any) -> bool:
 
 def _is_short(value: Any) -> bool:
     """Say whether a value may share its line: a sentence, or one with quotation marks, reads badly among others."""
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, _Written):
         return _is_scalar(value)
     return '"' not in value and not (value.endswith(".") and " " in value)
 
@@ -150,7 +176,7 @@ def _is_short(value: Any) -> bool:
 def _token(value: Any, *, spaces: bool = False) -> str:
     """Return a scalar that cannot be taken for several: in quotation marks when it holds a separator."""
     shown = one_line(value)
-    if not isinstance(value, str):
+    if not isinstance(value, str) or isinstance(value, _Written):
         return shown
     bare = shown.replace(" ", "") if spaces else shown
     return shown if _BARE.fullmatch(bare) else json.dumps(shown, ensure_ascii=False)

@@ -74,6 +74,8 @@ def argument_schema(operation: Operation, argument: Argument) -> dict[str, Any]:
 
 def _whole_argument(operation: Operation, argument: Argument) -> dict[str, Any]:
     """Return the schema of one argument, with what is only checked."""
+    if not argument.places:
+        return _ordered({**argument.schema, "description": argument.description})
     nodes = nodes_at(operation, argument.places[0])
     leaf = nodes[-1]
     if argument.entries:
@@ -102,8 +104,8 @@ def _whole_argument(operation: Operation, argument: Argument) -> dict[str, Any]:
 
 def is_required(operation: Operation, argument: Argument) -> bool:
     """Say whether a call must give the argument: the API wants it and neither spec nor server can supply it."""
-    if argument.required is not None:
-        return argument.required
+    if argument.required is not None or not argument.places:
+        return bool(argument.required)
     place = argument.places[0]
     if place.startswith("$request."):
         kind, _, name = place.removeprefix("$request.").partition(".")

@@ -133,17 +133,22 @@ async def test_everything_wrong_with_a_call_is_reported_at_once_with_what_is_all
         ("update_cluster", {}, "alias / description / eni_subnet_ids: at least one of them is required"),
         ("set_cluster_public_access", {"action": "bind"}, "eip_id: is required when action is"),
         ("set_cluster_public_access", {"action": "unbind", "eip_id": ANY_ID}, "eip_id: "),
-        ("update_addon", {"addon_id": ANY_ID}, "target_version / values: at least one of them is required"),
+        (
+            "update_addon",
+            {"addon_id": ANY_ID},
+            "target_version / values / reset_values: at least one of them is required",
+        ),
         ("run_precheck", {"target_version": "v1.31", "skip_items": [{"node_ids": ["a"]}]}, "skip_items.0.name: is"),
         ("update_release", {"action": "rollback"}, "revision: is required when action is"),
-        ("update_release", {"action": "upgrade"}, "values: is required when action is"),
+        ("update_release", {"action": "upgrade"}, "values / chart_id / reset_values / recreate: at least one of them"),
         ("update_release", {"action": "upgrade", "values": {}, "revision": 2}, "revision: must not be given"),
+        ("update_release", {"action": "rollback", "revision": 2, "values": {}}, "values: must not be given"),
     ],
 )
 async def test_arguments_that_do_not_go_together_are_refused(
     tmp_path: Path, tool: str, arguments: dict[str, Any], problem: str
 ) -> None:
-    more = {"namespace": "default", "name": "cache", "chart_id": REDIS} if tool == "update_release" else {}
+    more = {"namespace": "default", "name": "cache"} if tool == "update_release" else {}
     async with unharmed(tmp_path) as agent:
         assert problem in await agent.fail(tool, cluster_id=TEAM_SANDBOX, **more, **arguments)
         assert agent.sent == []

@@ -1,6 +1,5 @@
 """Arguments become exactly one request: nothing lost, nothing added, no value out of its place."""
 
-import copy
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -10,7 +9,7 @@ import pytest
 from sdk_oracle import our_wire
 
 from ap_mcp.arguments import check_arguments
-from ap_mcp.binding import FilePart, HttpCall, bind, merge_patch
+from ap_mcp.binding import FilePart, HttpCall, bind
 from ap_mcp.errors import InvalidArguments, SpecError
 from ap_mcp.specs import Argument, Catalog
 
@@ -211,7 +210,7 @@ def test_text_travels_as_utf_8(bound: Bound) -> None:
     assert "é\u4e2d\U0001f680\u2028".encode() in (call.body or b"")
 
 
-# Filled and merged
+# Filled in
 
 
 def test_what_was_read_is_sent(bound: Bound) -> None:
@@ -224,42 +223,15 @@ def test_what_was_read_is_sent(bound: Bound) -> None:
     }
 
 
-def test_given_values_are_merged_into_those_that_were_read(bound: Bound) -> None:
-    values = {"a": None, "b": {"d": [1]}, "e": {"f": None, "g": 1}, "unknown": None}
-    sent = body(bound("update_addon", {**ADDON, "values": values}, filled=ADDON_READ))
-    assert sent["spec"]["values"] == {"b": {"c": 2, "d": [1]}, "e": {"g": 1}}
+def test_what_was_merged_is_sent_and_not_what_was_given_alone(bound: Bound) -> None:
+    sent = body(bound("update_addon", {**ADDON, "values": {"a": None}}, filled=ADDON_READ))
+    assert sent["spec"]["values"] == ADDON_READ["/spec/values"]
     assert sent["spec"]["version"] == "1.0"
 
 
 def test_a_given_value_wins_over_what_was_read(bound: Bound) -> None:
     sent = body(bound("update_addon", {**ADDON, "target_version": "2.0"}, filled=ADDON_READ))
     assert sent["spec"]["version"] == "2.0"
-
-
-@pytest.mark.parametrize(
-    ("target", "patch", "result"),
-    [
-        ({"a": "b"}, {"a": "c"}, {"a": "c"}),
-        ({"a": "b"}, {"b": "c"}, {"a": "b", "b": "c"}),
-        ({"a": "b"}, {"a": None}, {}),
-        ({"a": "b", "b": "c"}, {"a": None}, {"b": "c"}),
-        ({"a": ["b"]}, {"a": "c"}, {"a": "c"}),
-        ({"a": "c"}, {"a": ["b"]}, {"a": ["b"]}),
-        ({"a": {"b": "c"}}, {"a": {"b": "d", "c": None}}, {"a": {"b": "d"}}),
-        ({"a": [{"b": "c"}]}, {"a": [1]}, {"a": [1]}),
-        (["a", "b"], ["c", "d"], ["c", "d"]),
-        ({"a": "b"}, ["c"], ["c"]),
-        ({"a": "foo"}, None, None),
-        ({"a": "foo"}, "bar", "bar"),
-        ({"e": None}, {"a": 1}, {"e": None, "a": 1}),
-        ([1, 2], {"a": "b", "c": None}, {"a": "b"}),
-        ({}, {"a": {"bb": {"ccc": None}}}, {"a": {"bb": {}}}),
-    ],
-)
-def test_the_examples_of_rfc_7396(target: Any, patch: Any, result: Any) -> None:
-    before = copy.deepcopy((target, patch))
-    assert merge_patch(target, patch) == result
-    assert (target, patch) == before
 
 
 # Multipart

@@ -11,7 +11,8 @@ from ap_mcp.errors import InvalidArguments
 from ap_mcp.simulator.constants import PROJECT_ID
 from ap_mcp.specs import Catalog
 
-NAMED = {"cluster_id": "c1", "namespace": "default", "name": "shop", "chart_id": "x1"}
+RELEASE = {"cluster_id": "c1", "namespace": "default", "name": "shop"}
+NAMED = {**RELEASE, "chart_id": "x1"}
 
 
 def problems(catalog: Catalog, tool: str, **arguments: Any) -> list[str]:
@@ -33,13 +34,16 @@ def body_of(catalog: Catalog, tool: str, **arguments: Any) -> Any:
     return json.loads(call.body)
 
 
-def test_a_rollback_needs_its_revision_and_an_upgrade_its_values(catalog: Catalog) -> None:
+def test_a_rollback_needs_its_revision_and_an_upgrade_something_to_change(catalog: Catalog) -> None:
     assert problems(catalog, "update_release", **NAMED, action="rollback") == [
         'revision: is required when action is "rollback"'
     ]
-    assert problems(catalog, "update_release", **NAMED, action="upgrade") == [
-        'values: is required when action is "upgrade"'
+    assert problems(catalog, "update_release", **RELEASE, action="upgrade") == [
+        'values / chart_id / reset_values / recreate: at least one of them is required when action is "upgrade"'
     ]
+    changes: list[dict[str, Any]] = [{"values": {}}, {"chart_id": "x1"}, {"reset_values": True}, {"recreate": True}]
+    for change in changes:
+        assert problems(catalog, "update_release", **RELEASE, action="upgrade", **change) == []
     assert problems(catalog, "update_release", **NAMED, action="rollback", revision=2) == []
     assert problems(catalog, "update_release", **NAMED, action="upgrade", values={}) == []
 

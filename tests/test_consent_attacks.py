@@ -396,7 +396,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
         "lts_reclaim_policy": "Retain",
     },
     "set_cluster_public_access": {},
-    "update_addon": {"target_version": "1.7.1", "values": {"flavor": {"replicas": 4}}},
+    "update_addon": {"target_version": "1.7.1", "values": {"flavor": {"replicas": 4}}, "reset_values": True},
     "upgrade_cluster": {
         "addons": [{"name": "coredns", "version": "1.30.29", "values": {"stub": {"domain": "example.com"}}}],
         "batch_size": 7,

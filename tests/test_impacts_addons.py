@@ -182,15 +182,55 @@ async def test_an_upgrade_shows_from_where_to_where_and_the_rollback() -> None:
     assert any("all its other settings" in each for each in impact.stays)
 
 
-async def test_an_upgrade_says_that_the_image_of_the_old_version_would_stay() -> None:
+async def test_an_upgrade_takes_new_defaults_where_the_old_ones_are_untouched_and_says_what_it_keeps() -> None:
     async with judge() as cloud:
-        kept = await ask(cloud, "update_addon", target_version="1.30.29")
+        row(cloud)["spec"]["values"]["custom"]["parameterSyncStrategy"] = "inherit"
+        followed = await ask(cloud, "update_addon", target_version="1.30.29")
         corrected = await ask(
             cloud, "update_addon", target_version="1.30.29", values={"basic": {"image_version": None}}
         )
-    assert any('basic.image_version stays "1.30.6", the new version brings "1.30.29"' in each for each in kept.warnings)
-    assert not any("image_version" in each for each in corrected.warnings)
+    assert 'basic.image_version: "1.30.6" becomes "1.30.29" (untouched, so it follows 1.30.29)' in followed.goes
+    assert followed.sentence == "Upgrades add-on coredns from 1.30.6 to 1.30.29 in cluster payments-prod."
+    assert "settings that were changed from their defaults: custom.parameterSyncStrategy" in followed.stays
+    assert not any("image_version" in each for each in (*followed.warnings, *corrected.warnings))
     assert 'basic.image_version: "1.30.6" goes back to "1.30.29"' in corrected.goes
+
+
+def without_version(template: Any, version: str) -> Any:
+    spec = template["spec"]
+    return {**template, "spec": {**spec, "versions": [each for each in spec["versions"] if each["version"] != version]}}
+
+
+async def test_where_the_defaults_are_not_known_each_setting_that_may_be_stale_is_warned_of() -> None:
+    async with judge() as cloud:
+        whole = await ask(cloud, "update_addon", target_version="1.30.29")
+        cloud.fail("list_addon_templates")
+        unread = await ask(cloud, "update_addon", target_version="1.30.29")
+        cloud.app.state.faults.clear()
+        cloud.bent["list_addon_templates"] = lambda body: {"items": [without_version(body["items"][0], "1.30.6")]}
+        cloud.bent["get_addon"] = with_("/status/currentVersion", None)
+        half = await ask(cloud, "update_addon", target_version="1.30.29")
+    assert any("the defaults of the two versions: could not be read" in each for each in unread.unknown)
+    stale = 'basic.image_version stays "1.30.6"; null in values takes the default.'
+    assert stale in unread.warnings
+    assert whole.fingerprint() != unread.fingerprint()
+    assert any(
+        each.startswith('basic.image_version stays "1.30.6", the defaults of 1.30.29 have') for each in half.warnings
+    )
+
+
+async def test_a_full_replacement_shows_everything_that_goes_back() -> None:
+    async with judge() as cloud:
+        row(cloud)["spec"]["values"]["custom"]["parameterSyncStrategy"] = "inherit"
+        impact = await ask(cloud, "update_addon", values={"custom": {"multiAZEnabled": True}}, reset_values=True)
+        cloud.bent["get_addon"] = with_("/spec/values", None)
+        blind = await ask(cloud, "update_addon", values={"custom": {"multiAZEnabled": True}}, reset_values=True)
+    left_out = 'custom.parameterSyncStrategy: "inherit" goes back to "ensureConsistent" (left out of the call)'
+    assert left_out in impact.goes
+    for each in (impact, blind):
+        assert each.effect == "disrupt"
+        assert any("that the call does not give goes back to the defaults of 1.30.6" in one for one in each.warnings)
+    assert "which settings change: the service does not report those of now" in blind.unknown
 
 
 async def test_a_second_upgrade_takes_the_way_back_of_the_first_away() -> None:
@@ -233,14 +273,14 @@ async def test_no_secret_is_shown_of_a_changed_setting() -> None:
     assert 'custom.bearer_token: "" becomes a secret' in impact.goes
 
 
-@pytest.mark.parametrize("values", [None, "{}", [], 7])
+@pytest.mark.parametrize("values", [None, "", "no settings", [], 7])
 async def test_an_update_is_refused_when_the_current_settings_are_not_reported(values: Any) -> None:
     async with judge() as cloud:
         cloud.bent["get_addon"] = with_("/spec/values", values)
         for arguments in ({"target_version": "1.30.29"}, {"values": {"custom": {"a": 1}}}):
             said = await refusal(cloud, "update_addon", **arguments)
-            assert "cannot be changed safely: the service did not report its current values" in said
-            assert "go back to defaults" in said
+            assert "values of now, so nothing can be merged into them, and update_addon resets what it does not" in said
+            assert said.endswith("reset_values: true sends the given values alone, a person is asked.")
 
 
 async def test_hidden_settings_are_not_sent_back_as_asterisks() -> None:

@@ -154,10 +154,11 @@ async def test_no_secret_of_a_release_is_shown(tool: str, arguments: dict[str, A
     async with judge() as cloud:
         impact = await ask(cloud, tool, **arguments)
         row(cloud)["values"] = "no JSON: password: S1mulated-db-passw0rd"
-        unexpected = await ask(cloud, tool, **arguments)
-    for each in (impact, unexpected):
-        assert "S1mulated" not in each.text()
-        assert "S1mulated" not in str(each.structured())
+        if arguments.get("action") == "upgrade":
+            unexpected = await refusal(cloud, tool, **arguments)
+        else:
+            unexpected = str((await ask(cloud, tool, **arguments)).structured())
+    assert "S1mulated" not in impact.text() + str(impact.structured()) + unexpected
 
 
 @everything
@@ -167,36 +168,60 @@ async def test_a_cluster_that_is_not_available_is_warned_of(tool: str, arguments
         assert "The cluster is Upgrading, not Available." in (await ask(cloud, tool, **arguments)).warnings
 
 
-async def test_an_upgrade_shows_which_settings_it_names_and_which_it_resets() -> None:
+async def test_an_upgrade_changes_what_it_names_and_keeps_the_rest() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **UPGRADE)
     assert "the chart stays payments-api 1.9.0" in impact.sentence
-    assert impact.goes == (
-        "replicas: 6 becomes 8",
-        'database.password: a secret becomes "" (left out of the call)',
-        "its pods may restart",
-    )
-    assert "1 setting would go back to the chart's defaults: database.password." in impact.warnings
-    assert any("whether the service keeps settings that an upgrade leaves out" in each for each in impact.unknown)
+    assert impact.goes == ("replicas: 6 becomes 8", "its pods may restart")
+    assert "all its other settings: they are sent along as they are now" in impact.stays
+    assert not any("go back" in each for each in impact.warnings)
     assert facts(impact)["rollback"] == "update_release with action rollback to revision 5"
     assert facts(impact)["new chart"] == f"payments-api 1.9.0, id {PAYMENTS_API}"
 
 
-async def test_an_upgrade_to_another_version_shows_both() -> None:
+async def test_an_upgrade_to_another_version_follows_its_defaults_where_nothing_was_changed() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **UPGRADE | {"chart_id": PAYMENTS_API_OLD})
     assert impact.sentence.endswith("from payments-api 1.9.0 to payments-api 1.8.2.")
-    assert 'image.tag: "1.9.0" becomes "1.8.2" (left out of the call)' in impact.goes
+    assert 'image.tag: "1.9.0" becomes "1.8.2" (untouched, so it follows the chart)' in impact.goes
+    assert "settings that were changed from their defaults: replicas, database.password" in impact.stays
 
 
-async def test_an_upgrade_without_settings_keeps_them() -> None:
+async def test_without_the_old_charts_defaults_each_setting_that_may_be_stale_is_warned_of() -> None:
     async with judge() as cloud:
-        kept = await ask(cloud, "update_release", **UPGRADE | {"values": {}})
+        cloud.bent["list_charts"] = lambda body: [each for each in body if each["version"] != "1.9.0"]
+        impact = await ask(cloud, "update_release", **UPGRADE | {"chart_id": PAYMENTS_API_OLD})
+    assert any("the defaults of payments-api 1.9.0: could not be read" in each for each in impact.unknown)
+    stays = """image.tag stays "1.9.0", the chart's defaults have "1.8.2"; null in values takes the default."""
+    assert stays in impact.warnings
+    assert not any("image.tag" in each for each in impact.goes)
+
+
+async def test_an_upgrade_without_settings_keeps_them_and_one_that_resets_says_what_goes() -> None:
+    async with judge() as cloud:
+        kept = await ask(cloud, "update_release", action="upgrade", chart_id=PAYMENTS_API)
         reset = await ask(cloud, "update_release", **UPGRADE | {"values": {}, "reset_values": True})
-    assert any(each.startswith("its settings; where it follows the chart") for each in kept.stays)
     assert not any("go back" in each for each in kept.warnings)
     assert "2 settings would go back to the chart's defaults: database.password, replicas." in reset.warnings
+    assert 'database.password: a secret becomes "" (left out of the call)' in reset.goes
     assert "no setting that the call names: they are as given already" in reset.goes
+
+
+async def test_an_upgrade_may_leave_the_chart_out_and_a_rollback_need_not_have_one() -> None:
+    async with judge() as cloud:
+        upgrade = await ask(cloud, "update_release", action="upgrade", values={"replicas": 8})
+        await cloud.send("delete_chart", chart_id=PAYMENTS_API)
+        said = await refusal(cloud, "update_release", action="upgrade", values={"replicas": 8})
+        rollback = await ask(cloud, "update_release", action="rollback", revision=1)
+        await cloud.send("delete_chart", chart_id=PAYMENTS_API_OLD)
+        blind = await ask(cloud, "update_release", action="rollback", revision=1)
+    assert facts(upgrade)["new chart"] == f"payments-api 1.9.0, id {PAYMENTS_API}"
+    assert (
+        "list_charts does not report /id of what get_release reports (chart_name payments-api, chart_version 1" in said
+    )
+    assert said.endswith("Give chart_id.")
+    assert rollback.unknown == ()
+    assert "whether the service goes back without a stored chart: none is called payments-api" in blind.unknown
 
 
 async def test_settings_written_as_overrides_alone_compare_the_same() -> None:
@@ -215,14 +240,18 @@ async def test_nulls_in_a_charts_defaults_are_no_change() -> None:
 
 
 @pytest.mark.parametrize("values", ["", "no JSON", "[1]", None, "[" * 5000])
-async def test_settings_that_are_not_reported_are_not_known(values: Any) -> None:
+async def test_into_settings_that_are_not_reported_nothing_is_merged(values: Any) -> None:
     async with judge() as cloud:
         cloud.bent["get_release"] = changed(values=values)
-        upgrade = await ask(cloud, "update_release", **UPGRADE)
+        said = await refusal(cloud, "update_release", **UPGRADE)
+        reset = await ask(cloud, "update_release", **UPGRADE, reset_values=True)
         rollback = await ask(cloud, "update_release", **ROLLBACK)
-    assert "which settings change: the service did not report those of now" in upgrade.unknown
+    assert "values of now, so nothing can be merged into them, and update_release resets what it does not send" in said
+    assert "which settings change: the service does not report those of now" in reset.unknown
+    assert (
+        "Every setting that the call does not give goes back to the chart's defaults (reset_values)." in reset.warnings
+    )
     assert "which settings change: the service did not report those of now" in rollback.unknown
-    assert "Settings that the call leaves out may go back to the chart's defaults." in upgrade.warnings
 
 
 async def test_defaults_that_cannot_be_read_are_said_and_warned_of() -> None:
@@ -263,12 +292,19 @@ async def test_a_call_that_only_verifies_says_so_first(tool: str, arguments: dic
     assert impact.sentence.startswith("Only verifies (check_only), if the service keeps to it: ")
 
 
-@pytest.mark.parametrize("call", ["upgrade", "replace"])
-async def test_asterisks_as_values_are_warned_of(call: str) -> None:
-    tool, arguments = CALLS[call]
+async def test_asterisks_as_values_are_warned_of_and_never_replace_what_is_there() -> None:
+    stars = {"database": {"password": "*****"}}
     async with judge() as cloud:
-        impact = await ask(cloud, tool, **arguments | {"values": {"database": {"password": "*****"}}})
-    assert any("look like a hidden secret: database.password" in each for each in impact.warnings)
+        replaced = await ask(cloud, "create_release", **REPLACE | {"values": stars})
+        given = await refusal(cloud, "update_release", **UPGRADE | {"values": stars})
+        row(cloud)["values"] = json.dumps(stars)
+        hidden = await refusal(cloud, "update_release", **UPGRADE)
+        real = await ask(cloud, "update_release", **UPGRADE | {"values": {"database": {"password": "the real one"}}})
+    assert any("look like a hidden secret: database.password" in each for each in replaced.warnings)
+    for said in (given, hidden):
+        assert "would set these values to asterisks: database.password" in said
+        assert said.endswith("The service hides them: give the real ones.")
+    assert "database.password" in str(real.goes)
 
 
 @pytest.mark.parametrize("call", ["upgrade", "replace"])

@@ -37,7 +37,8 @@ response_store: summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
 # What may go out, and the tools.
-guard: arguments binding errors masking parallel_reads permits private_files rules specs vendor wording
+filling: arguments errors masking parallel_reads rules specs vendor wording
+guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
 state: errors guard private_files vendor wording
 gateway: binding cloud errors masking permits specs
 reads: cloud errors gateway guard specs summaries vendor wording
@@ -45,8 +46,8 @@ lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard response_store settings specs summaries wait
 plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
-operation_tools: aftermath arguments binding cloud errors files guard lost_answers plans reads schemas specs summaries
-    vendor
+operation_tools: aftermath arguments binding cloud errors files filling guard lost_answers plans reads schemas specs
+    summaries vendor
 read_tools: arguments assessment cloud errors plans specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: guard masking plans reads specs

@@ -156,7 +156,7 @@ def test_the_whole_answer_is_shown_only_if_it_is_asked_for(catalog: Catalog) -> 
     assert shaped(catalog, body).full is None
     assert shaped(catalog, body, detail="summary").full is None
     found = shaped(catalog, body, detail="full")
-    assert found.full == {"spec": {"password": PLACEHOLDER, "list": [1, None, 2]}}
+    assert found.full == {"spec": {"password": PLACEHOLDER, "list": [1, None, 2]}, "gone": None}
     assert found.structured()["full"] == found.full
     assert f"password: {PLACEHOLDER}" in render(found) or f"password={PLACEHOLDER}" in render(found)
     assert shaped(catalog, None, detail="full").full is None

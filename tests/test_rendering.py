@@ -134,7 +134,26 @@ def test_nested_data_is_indented_below_its_name() -> None:
         "-",
         "  only (1):",
         "  - x=1",
-        "-",
+        "- {}",
+    ]
+
+
+def test_what_is_null_or_empty_is_written_out_where_data_may_have_any_form() -> None:
+    deep: dict[str, Any] = {"probe": None, "selector": {}, "tolerations": [], "tag": "", "zero": 0, "off": False}
+    assert (
+        render(Shown(summary="s", tags=deep))
+        == 's\ntags: probe=null selector={} tolerations=[] tag="" zero=0 off=false'
+    )
+    assert render(Shown(summary="s", tags={"a": {**deep, "list": [None, "", {}]}})).split("\n")[1:] == [
+        "tags:",
+        "  a:",
+        "    probe: null",
+        "    selector: {}",
+        "    tolerations: []",
+        '    tag: ""',
+        "    zero: 0",
+        "    off: false",
+        '    list: null, "", {}',
     ]
 
 

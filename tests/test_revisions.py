@@ -132,13 +132,18 @@ def test_values_that_are_not_reported_leave_only_the_chart_to_compare(values: An
     ]
 
 
-def test_values_in_another_form_are_compared_as_a_whole() -> None:
+def test_values_in_yaml_are_compared_setting_by_setting() -> None:
     rows = [revision(1, "replicas: 2"), revision(2, "replicas: 3"), revision(3, "replicas: 3")]
+    assert reported(*rows)[:2] == [["same chart and values as revision 2"], ["values.replicas: 2 becomes 3"]]
+
+
+def test_values_in_another_form_are_compared_as_a_whole() -> None:
+    rows = [revision(1, "replicas 2"), revision(2, "replicas 3"), revision(3, "replicas 3")]
     assert reported(*rows)[:2] == [
         ["same chart and values as revision 2"],
-        ['values: "replicas: 2" becomes "replicas: 3"'],
+        ['values: "replicas 2" becomes "replicas 3"'],
     ]
-    secret = [revision(number, f"password: {word}") for number, word in enumerate(("one", "two"), 1)]
+    secret = [revision(number, f"password=={word}") for number, word in enumerate(("one", "two"), 1)]
     assert reported(*secret)[0] == [f"same chart and values as revision 1, {MASKED}"]
 
 
@@ -186,9 +191,8 @@ def test_changes_with_quotation_marks_have_lines_of_their_own_in_the_text() -> N
 def test_a_broken_release_is_led_back_to_its_newest_good_revision() -> None:
     failed = {"status": "FAILED"}
     result = history(revision(1), revision(2), revision(3, **failed), revision(4, **failed))
-    assert [(each.tool, each.why) for each in result.next] == [
-        ("list_charts", "update_release, action rollback, revision 2, needs the chart's id")
-    ]
+    assert [(each.tool, each.why) for each in result.next] == [("update_release", "goes back to revision 2")]
+    assert {"action": "rollback", "revision": 2}.items() <= result.next[0].arguments.items()
     assert history(revision(1), revision(2)).next == []
     assert history(revision(1, **failed), revision(2, **failed)).next == []
     assert history().next == []

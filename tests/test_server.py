@@ -232,7 +232,7 @@ async def test_a_masked_value_that_comes_back_is_refused(tmp_path: Path, values:
         )
         assert f"values.{next(iter(values))}" in said
         assert "masked placeholder" in said
-        assert agent.sent == []
+        assert agent.changed == []
 
 
 async def test_a_mistake_of_ours_is_reported_plainly_and_its_details_go_to_the_log(

@@ -227,7 +227,7 @@ def test_a_structured_result_leaves_out_what_is_absent_and_what_json_cannot_say(
         values: dict[str, Any]
 
     result = Sample(summary="s", values={"a": None, "b": float("nan"), "c": ["\ud800", None], "d": 0, "e": []})
-    assert result.structured() == {"summary": "s", "values": {"c": ["?", None], "d": 0, "e": []}}
+    assert result.structured() == {"summary": "s", "values": {"a": None, "c": ["?", None], "d": 0, "e": []}}
     full = Sample(summary="s", values={}, warnings=["w"], next=[NextCall(tool="t", why="y")], request_id="r", raw="u")
     assert full.structured() == {
         "summary": "s",

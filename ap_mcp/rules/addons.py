@@ -85,6 +85,22 @@ def version_entry(answer: Any, name: str, version: str) -> dict[str, Any] | None
     return next((each for each in rows if text(get(each, "/version")) == version), None)
 
 
+def defaults_of(entry: Any, size: str = "") -> dict[str, Any] | None:
+    """Return the settings that a version of an add-on has by default; None if it does not say.
+
+    Args:
+        entry: the version as its template, or the add-on itself, describes it.
+        size: the name of the flavor whose sizes are wanted too.
+    """
+    form = get(entry, "/input")
+    if not isinstance(form, Mapping):
+        return None
+    parameters = as_object(form.get("parameters"))
+    sizes = [each for key, each in parameters.items() if key != "custom" and size and get(each, "/name") == size]
+    found = {"basic": form.get("basic"), "custom": parameters.get("custom"), "flavor": sizes[0] if sizes else None}
+    return {name: each for name, each in found.items() if isinstance(each, Mapping)}
+
+
 def runs_on(release: Any, target: str) -> bool | None:
     """Say whether a version of an add-on is made for a cluster version; None if that cannot be known.
 

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
-from ap_mcp.vendor import loaded, quoted, text, word
+from ap_mcp.vendor import quoted, text, word
 from ap_mcp.wording import few
 
 ABSENT: Final = object()
 """What a key has that is not there."""
 
-DEEPEST = 60
 LINES = 12
 VALUE_LIMIT = 60
 
@@ -51,12 +50,6 @@ class SettingChange:
         return (
             f"{self.path}: changes" if self.after == self.before else f"{self.path}: {self.before} becomes {self.after}"
         )
-
-
-def settings(value: Any) -> dict[str, Any] | None:
-    """Return settings that came as an object, or as a string that holds one; None if they are not reported."""
-    found = loaded(value)
-    return found if isinstance(found, dict) and not _too_deep(found) else None
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[SettingChange]:
@@ -116,13 +109,13 @@ def shown(value: Any) -> str:
 
 def starred(values: Any) -> list[str]:
     """List the settings that hold only asterisks: a secret that was hidden, which must not be sent as its value."""
-    return [_path(way) for way, value in _leaves((), values) if _is_starred(value)]
+    return [path_of(way) for way, value in _leaves((), values) if _is_starred(value)]
 
 
 def hidden_in_both(before: Any, after: Any) -> list[str]:
     """List the settings that seem equal only because their content, or their name, is masked in both."""
     hidden = {way: value for way, value in _leaves((), before) if _is_hidden(way, value)}
-    return [_path(way) for way, value in _leaves((), after) if way in hidden and _same(hidden[way], value)]
+    return [path_of(way) for way, value in _leaves((), after) if way in hidden and same(hidden[way], value)]
 
 
 def digest(values: Any) -> str:
@@ -151,23 +144,9 @@ def _is_hidden(way: tuple[str, ...], value: Any) -> bool:
     return _is_starred(value) or contains_placeholder([value, *way]) is not None
 
 
-def _path(way: Iterable[Any]) -> str:
+def path_of(way: Iterable[Any]) -> str:
     """Return the way to a setting, fit to be shown."""
     return word(".".join(text(_name(each)) for each in way))
-
-
-def _too_deep(values: Mapping[str, Any]) -> bool:
-    """Say whether values are nested so deep that walking them could exhaust the stack."""
-    level: list[Any] = [values]
-    for _ in range(DEEPEST):
-        level = [
-            inner for node in level for inner in (node.values() if isinstance(node, Mapping) else node) if _nests(inner)
-        ]
-    return bool(level)
-
-
-def _nests(value: Any) -> bool:
-    return isinstance(value, Mapping | list)
 
 
 def _changes(
@@ -180,8 +159,8 @@ def _changes(
         shown_first, shown_second = _below(old, key, first), _below(new, key, second)
         if _are_trees(first, second):
             yield from _changes(step, _object(first), _object(second), shown_first, shown_second)
-        elif not _same(first, second):
-            yield SettingChange(step, _path(step), shown(shown_first), shown(shown_second))
+        elif not same(first, second):
+            yield SettingChange(step, path_of(step), shown(shown_first), shown(shown_second))
 
 
 def _are_trees(first: Any, second: Any) -> bool:
@@ -195,14 +174,14 @@ def _object(value: Any) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _same(first: Any, second: Any) -> bool:
+def same(first: Any, second: Any) -> bool:
     """Compare as JSON does, at any depth: true is not 1."""
     if isinstance(first, bool) is not isinstance(second, bool):
         return False
     if isinstance(first, list) and isinstance(second, list):
-        return len(first) == len(second) and all(map(_same, first, second))
+        return len(first) == len(second) and all(map(same, first, second))
     if isinstance(first, Mapping) and isinstance(second, Mapping):
-        return first.keys() == second.keys() and all(_same(first[key], second[key]) for key in first)
+        return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
     return bool(first == second)
 
 

@@ -211,14 +211,17 @@ def _next_revision(row: Row) -> Row:
 
 
 def _installed(chart: Row, overrides: Mapping[str, Any]) -> Row:
-    """Return what a release has from its chart and its values, after verifying these."""
+    """Return what a release has from its chart and its values, after verifying these.
+
+    Its values are reported with the nulls that remove a default of the chart.
+    """
     values = merged(chart["_values"], overrides)
     _verify(chart, values)
     return {
         "chart_name": chart["name"],
         "chart_version": chart["version"],
         "chart_public": chart["public"],
-        "values": as_json(values),
+        "values": as_json(_with_nulls(values, overrides)),
         "_chart_id": chart["id"],
         "_hooks": chart["_hooks"],
         "_values": values,
@@ -237,6 +240,17 @@ def merged(defaults: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[st
             result[key] = merged(base if isinstance(base, dict) else {}, value)
         else:
             result[key] = copy.deepcopy(value)
+    return result
+
+
+def _with_nulls(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values with the nulls of the overrides that they were made of."""
+    result = dict(values)
+    for key, value in overrides.items():
+        if value is None:
+            result[key] = None
+        elif isinstance(value, dict):
+            result[key] = _with_nulls(result.get(key, {}), value)
     return result
 
 

@@ -54,14 +54,51 @@ class Argument:
 
 
 @dataclass(frozen=True, slots=True)
+class Entry:
+    """Which entry of a list is meant: the one that agrees with another answer.
+
+    Attributes:
+        operation: answers what it must agree with.
+        arguments: of that read.
+        match: pointers into an entry, each with the pointer into that answer where the same value stands.
+        prefer: likewise, but decides only between several entries.
+    """
+
+    operation: str
+    arguments: Mapping[str, str]
+    match: Mapping[str, str]
+    prefer: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
 class Fill:
-    """A body value that is read from the cloud before the request is sent."""
+    """A body value that is read from the cloud before the request is sent.
+
+    Attributes:
+        pointer: where it goes.
+        operation: reads it.
+        arguments: of that read.
+        value: what is taken from the answer.
+        merge: what the call gives is laid over it; else what the call gives is sent alone.
+        condition: over the flat arguments; None if it holds for every call.
+        entry: the answer is a list, and the value is taken from this entry of it.
+        otherwise: what is sent if the value is not found; None: then the call is refused.
+        reset: the argument with which the call replaces all of it instead; empty if none does.
+        reset_at: where the request says that what it leaves out is dropped.
+        defaults: who knows the defaults of versions, so that untouched ones follow the new version; empty if nobody.
+    """
 
     pointer: str
     operation: str
     arguments: Mapping[str, str]
     value: str
-    merge: bool
+    merge: bool = False
+    condition: Schema | None = None
+    entry: Entry | None = None
+    otherwise: Any = None
+    reset: str = ""
+    reset_at: str = ""
+    defaults: str = ""
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -447,7 +484,7 @@ def _operation(
             arguments={name: _argument(name, value) for name, value in ours["arguments"].items()},
             unsupported=tuple(ours.get("unsupported", ())),
             constraints=ours.get("constraints"),
-            fill=tuple(_fill(pointer, value) for pointer, value in ours.get("fill", {}).items()),
+            fill=tuple(each for pointer, value in ours.get("fill", {}).items() for each in _fills(pointer, value)),
             context=tuple(Context(name, **value) for name, value in ours.get("context", {}).items()),
             options=tuple(ours.get("options", ())),
             idempotent=ours["idempotent"],
@@ -507,8 +544,11 @@ def _deletion_options(value: Mapping[str, Any]) -> dict[str, dict[str, Fate]]:
     return {name: {each: Fate(**fate) for each, fate in values.items()} for name, values in value.items()}
 
 
-def _fill(pointer: str, value: Mapping[str, Any]) -> Fill:
-    return Fill(pointer, value["operation"], value["arguments"], value["value"], value.get("merge", False))
+def _fills(pointer: str, value: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> Iterator[Fill]:
+    for each in [value] if isinstance(value, Mapping) else value:
+        given = {name: part for name, part in each.items() if name not in ("if", "entry")}
+        entry = Entry(**each["entry"]) if "entry" in each else None
+        yield Fill(pointer, condition=each.get("if"), entry=entry, **given)
 
 
 def _target(value: Mapping[str, Any]) -> Target:

@@ -139,7 +139,7 @@ def summarises(
 
 
 def sendable(value: Any, longest: int | None = None) -> Any:
-    """Return JSON-like data without nulls in objects, numbers that JSON does not know, and unseen characters.
+    """Return JSON-like data without numbers that JSON does not know, and without unseen characters.
 
     Args:
         value: the data.
@@ -148,7 +148,7 @@ def sendable(value: Any, longest: int | None = None) -> Any:
     if isinstance(value, dict):
         return {sendable(key, longest): sendable(each, longest) for key, each in value.items() if _can_be_sent(each)}
     if isinstance(value, list):
-        return [sendable(each, longest) for each in value if each is None or _can_be_sent(each)]
+        return [sendable(each, longest) for each in value if _can_be_sent(each)]
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, str):
@@ -158,4 +158,4 @@ def sendable(value: Any, longest: int | None = None) -> Any:
 
 
 def _can_be_sent(value: Any) -> bool:
-    return value is not None and not (isinstance(value, float) and not math.isfinite(value))
+    return not (isinstance(value, float) and not math.isfinite(value))

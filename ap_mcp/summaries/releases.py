@@ -179,17 +179,17 @@ def release_history(answer: Observation) -> ReleaseHistory:
         summary=f"{name} has {plural(len(lines), 'revision')}{now}.",
         revisions=lines,
         warnings=not_compared(read),
-        next=_back(lines),
+        next=_back(answer, lines),
     )
 
 
-def _back(lines: list[RevisionLine]) -> list[NextCall]:
+def _back(answer: Observation, lines: list[RevisionLine]) -> list[NextCall]:
     """Propose a rollback of a broken revision to the newest older one that is not broken."""
     good = next((line for line in lines[1:] if not broken(RELEASE, line.status)), None)
     if not lines or not broken(RELEASE, lines[0].status) or good is None or good.revision is None:
         return []
-    why = f"update_release, action rollback, revision {good.revision}, needs the chart's id"
-    return [NextCall(tool="list_charts", why=why)]
+    arguments = {**answer.arguments, "action": "rollback", "revision": good.revision}
+    return [NextCall(tool="update_release", arguments=arguments, why=f"goes back to revision {good.revision}")]
 
 
 def _flat(body: Any) -> list[dict[str, Any]]:

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from ap_mcp.rules.settings_diff import ABSENT, changes, digest, hidden_in_both, lines, settings
+from ap_mcp.rules.settings import settings
+from ap_mcp.rules.settings_diff import ABSENT, changes, digest, hidden_in_both, lines
 from ap_mcp.vendor import get, loaded, number, text
 from ap_mcp.wording import few
 

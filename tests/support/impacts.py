@@ -14,6 +14,7 @@ from ap_mcp.binding import bind
 from ap_mcp.cloud.client import CloudClient
 from ap_mcp.credentials import find_credentials
 from ap_mcp.errors import ApMcpError, CallRefused
+from ap_mcp.filling import fill_in
 from ap_mcp.guard.impacts import build_impact
 from ap_mcp.guard.impacts.base import Case, Impact
 from ap_mcp.guard.policy import Policy
@@ -55,10 +56,7 @@ class Judge:
     async def send(self, tool: str, **arguments: Any) -> Any:
         """Call an operation as if no consent were needed; its answer."""
         operation = load_catalog()[tool]
-        filled = {}
-        for fill in operation.fill:
-            wanted = {name: arguments[place.removeprefix("$arguments.")] for name, place in fill.arguments.items()}
-            filled[fill.pointer] = fill.take(await self.send(fill.operation, **wanted))
+        filled = (await fill_in(operation, arguments, self.send)).values
         project = await self.client.project_id()
         return (await self.client.send(bind(operation, arguments, project_id=project, filled=filled))).body
 

@@ -7,6 +7,12 @@ from sdk_oracle import CLUSTER, OTHER, RESERVED, VALUES, Case, form_file, packed
 
 VPC, SUBNET = "2f1d6a0c-9b3e-4f57-8c41-6d0a9e7b5c10", "a041c2d8-75c6-4093-8b8b-46d293e76087"
 ENI, ENI2 = "4c8b7e92-1f60-4a3d-9b25-e07c3d81fa21", "c5d0f1a3-7e24-4b96-8d13-92ab60e47f58"
+CHART = {"id": OTHER, "name": "shop", "version": "1.0.0"}
+READ_OF_RELEASES: dict[str, Any] = {
+    "get_release": {"chart_name": "shop", "chart_version": "1.0.0", "values": '{"imageTag": "v1"}'},
+    "get_chart": CHART,
+    "list_charts": [CHART],
+}
 ARCHIVE = b"\x1f\x8b\x08\x00chart\r\n--bytes\x00\xff"
 
 
@@ -311,7 +317,7 @@ CHARTS = (
     Case(
         "create_release",
         "minimal",
-        {"cluster_id": CLUSTER, "chart_id": OTHER, "version": "1.0.0", "name": "shop", "namespace": "default"},
+        {"cluster_id": CLUSTER, "chart_id": OTHER, "name": "shop", "namespace": "default"},
         lambda v3: v3.CreateAutopilotReleaseRequest(
             cluster_id=CLUSTER,
             body=v3.CreateReleaseReqBody(
@@ -322,6 +328,7 @@ CHARTS = (
                 values=v3.CreateReleaseReqBodyValues(),
             ),
         ),
+        answers=READ_OF_RELEASES,
     ),
     Case(
         "create_release",
@@ -354,6 +361,47 @@ CHARTS = (
     plain("get_release", "ShowAutopilotRelease", cluster_id=CLUSTER, namespace="default", name=RESERVED),
     Case(
         "update_release",
+        "minimal",
+        {"cluster_id": CLUSTER, "namespace": "default", "name": "shop", "action": "upgrade", "values": {"on": True}},
+        lambda v3: v3.UpdateAutopilotReleaseRequest(
+            cluster_id=CLUSTER,
+            namespace="default",
+            name="shop",
+            body=v3.UpdateReleaseReqBody(
+                chart_id=OTHER,
+                action="upgrade",
+                parameters=v3.ReleaseReqBodyParams(),
+                values={"imageTag": "v1", "on": True},
+            ),
+        ),
+        answers=READ_OF_RELEASES,
+    ),
+    Case(
+        "update_release",
+        "upgrade that replaces all settings",
+        {
+            "cluster_id": CLUSTER,
+            "namespace": "default",
+            "name": "shop",
+            "action": "upgrade",
+            "values": VALUES,
+            "reset_values": True,
+        },
+        lambda v3: v3.UpdateAutopilotReleaseRequest(
+            cluster_id=CLUSTER,
+            namespace="default",
+            name="shop",
+            body=v3.UpdateReleaseReqBody(
+                chart_id=OTHER,
+                action="upgrade",
+                parameters=v3.ReleaseReqBodyParams(reset_values=True),
+                values=VALUES,
+            ),
+        ),
+        answers=READ_OF_RELEASES,
+    ),
+    Case(
+        "update_release",
         "upgrade",
         {
             "cluster_id": CLUSTER,
@@ -374,6 +422,7 @@ CHARTS = (
                 values=v3.CreateReleaseReqBodyValues(image_pull_policy="Always", image_tag="v2"),
             ),
         ),
+        answers=READ_OF_RELEASES,
     ),
     Case(
         "update_release",

@@ -151,6 +151,23 @@ ADDONS = (
         answers=ADDON,
     ),
     Case(
+        "update_addon",
+        "all settings replaced",
+        {"cluster_id": CLUSTER, "addon_id": OTHER, "values": {"custom": {"on": False}}, "reset_values": True},
+        lambda v3: v3.UpdateAutopilotAddonInstanceRequest(
+            id=OTHER,
+            body=addon_request(
+                v3,
+                "upgrade",
+                cluster_id=CLUSTER,
+                addon_template_name="metrics-server",
+                version=ADDON["get_addon"]["spec"]["version"],
+                values={"custom": {"on": False}},
+            ),
+        ),
+        answers=ADDON,
+    ),
+    Case(
         "delete_addon",
         "everything",
         {"cluster_id": CLUSTER, "addon_id": OTHER},

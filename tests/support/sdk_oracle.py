@@ -4,13 +4,18 @@ import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from io import BytesIO
 from typing import Any
 from urllib.parse import urlsplit
 
+import anyio
+
 from ap_mcp.arguments import check_arguments
 from ap_mcp.binding import FilePart, HttpCall, bind
 from ap_mcp.cloud.signing import encode_query
+from ap_mcp.errors import CallRefused
+from ap_mcp.filling import fill_in
 from ap_mcp.specs import FILE, Catalog, Operation, Schema
 
 PROJECT = "0a1b2c3d4e5f60718293a4b5c6d7e8f9"
@@ -224,13 +229,13 @@ def _recorder() -> Any:
     return Recorder()
 
 
-def _filled(operation: Operation, case: Case) -> dict[str, Any]:
-    given = {place for name in case.arguments for place in operation.arguments[name].places}
-    return {
-        fill.pointer: fill.take(case.answers[fill.operation])
-        for fill in operation.fill
-        if fill.merge or fill.pointer not in given
-    }
+def _filled(operation: Operation, case: Case) -> Mapping[str, Any]:
+    async def read(tool: str, **_: Any) -> Any:
+        if tool not in case.answers:
+            raise CallRefused(f"{tool} is not answered here")
+        return case.answers[tool]
+
+    return anyio.run(partial(fill_in, operation, case.arguments, read)).values
 
 
 def _wire(method: str, path: str, query: str, headers: dict[str, str], body: bytes | str | None) -> Wire:

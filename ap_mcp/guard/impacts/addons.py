@@ -1,9 +1,8 @@
 """What guarded calls on add-ons would do: changing, rolling back and removing them."""
 
-from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.binding import merge_patch
+from ap_mcp.filling import fill_in
 from ap_mcp.guard.impacts.base import (
     Case,
     Impact,
@@ -16,9 +15,11 @@ from ap_mcp.guard.impacts.base import (
     read,
     refused,
 )
+from ap_mcp.guard.impacts.merges import about_merge, sorted_out
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.addons import (
     addon_name_of,
+    defaults_of,
     needs_reinstall,
     runs_in_full,
     runs_on,
@@ -31,13 +32,13 @@ from ap_mcp.rules.addons import (
 )
 from ap_mcp.rules.clusters import not_available
 from ap_mcp.rules.phases import ADDON, under_way, verdict
+from ap_mcp.rules.settings import settings
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs.waits import DELETING
-from ap_mcp.vendor import as_object, flag, get, moment, quoted, strings, text, word
+from ap_mcp.vendor import flag, get, moment, quoted, strings, text, word
 from ap_mcp.wording import age, few, plural
 
 STANDARD = frozenset({"coredns", "metrics-server"})
-IMAGE = ("basic", "image_version")
 
 _BREAKS = {
     "coredns": "name resolution: no pod can find a Service or an outside host by its name",
@@ -59,28 +60,28 @@ async def update_addon(case: Case) -> Impact:
     cluster, addon = await _read(case)
     name, version = addon_name_of(addon), text(get(addon, "/spec/version"))
     target = text(case.arguments.get("target_version")) or version
-    values = _current_values(addon)
     _refuse_busy(addon)
     _refuse_unless_offered(addon, target)
-    wanted = settings_diff.settings(case.arguments.get("values", {}))
-    if wanted is None:
-        raise refused("values are nested too deep to be shown")
-    merged = merge_patch(values, wanted)
-    _refuse_stars(addon, merged)
-    found = settings_diff.changes(values, merged)
-    draft = _draft(case, cluster, addon, f"{_doing(addon, target, len(found))} in cluster {name_of(cluster)}.")
+    merge = (await fill_in(case.operation, case.arguments, case.read)).merges["/spec/values"]
+    found = settings_diff.changes(merge.current or {}, merge.sent)
+    named, following, left_out = sorted_out(found, merge)
+    count = len(named) + len(left_out)
+    draft = _draft(case, cluster, addon, f"{_doing(addon, target, count)} in cluster {name_of(cluster)}.")
     entry = await _version_entry(draft, name, target)
     if target != version:
         _about_target(draft, entry, cluster, target)
-        _about_image(draft, merged, wanted, entry)
-    elif not found:
+    elif not found and merge.current is not None:
         draft.warnings.append("Neither its version nor a setting would change.")
-    fallbacks = {each.path: _default(entry, each.keys) for each in found if not each.after}
-    draft.goes += settings_diff.lines(found, fallbacks)
+    size = text(get(merge.current, "/flavor/name"))
+    defaults = defaults_of(entry, size) or {}
+    fallbacks = {each.path: settings_diff.shown_at(defaults, each.keys) or "its default" for each in found}
+    draft.goes += settings_diff.lines(named, fallbacks)
+    draft.goes += [f"{line} (left out of the call)" for line in settings_diff.lines(left_out, fallbacks)]
+    draft.goes += [f"{line} (untouched, so it follows {word(target)})" for line in settings_diff.lines(following)]
     draft.goes.append("its pods may restart")
-    draft.stays.append("all its other settings: they are sent along as they are now")
+    about_merge(draft, merge, f"the defaults of {word(target)}", wanted=defaults)
     _about_way_back(draft, addon, upgrade=target != version)
-    draft.stable |= {"target": target, "values": settings_diff.digest(values)}
+    draft.stable |= {"target": target}
     return draft.impact()
 
 
@@ -183,15 +184,6 @@ def _wait_for(addon: Any) -> str:
     return how_to_wait("get_addon", addon, **where) if under_way(ADDON, state_of(addon)) else ""
 
 
-def _current_values(addon: Any) -> Mapping[str, Any]:
-    """Return the values an update is laid over; without them it would reset all others."""
-    values = get(addon, "/spec/values")
-    if not isinstance(values, Mapping) or settings_diff.settings(values) is None:
-        why = "the service did not report its current values, and those that an update leaves out go back to defaults"
-        raise refused(f"add-on {word(addon_name_of(addon))} cannot be changed safely: {why}")
-    return values
-
-
 def _refuse_busy(addon: Any) -> None:
     if under_way(ADDON, state_of(addon)):
         raise refused(
@@ -216,15 +208,6 @@ def _refuse_unless_offered(addon: Any, target: str) -> None:
         ways = few([word(each) for each in offered]) if offered else "none"
         what = f"add-on {word(addon_name_of(addon))} {word(version)} cannot go to {word(target)}"
         raise refused(f"{what}; offered for this cluster: {ways}")
-
-
-def _refuse_stars(addon: Any, merged: Any) -> None:
-    """Refuse to send back what the service itself hid: it would become the value."""
-    if starred := settings_diff.starred(merged):
-        what = (
-            f"the change would set these settings of add-on {word(addon_name_of(addon))} to asterisks: {few(starred)}"
-        )
-        raise refused(what, "The service hides their values: give the real ones in values.")
 
 
 def _doing(addon: Any, target: str, count: int) -> str:
@@ -276,23 +259,6 @@ def _about_target(draft: ImpactDraft, entry: Any, cluster: Any, target: str) -> 
         draft.warnings.append(f"{word(target)} is not marked as stable.")
 
 
-def _about_image(draft: ImpactDraft, merged: Any, wanted: Mapping[str, Any], entry: Any) -> None:
-    """Warn when the image of the old version would be kept: that setting is not one of the user's."""
-    kept, own = settings_diff.at(merged, IMAGE), get(entry, "/input/basic/image_version")
-    if isinstance(kept, str) and isinstance(own, str) and kept != own and not settings_diff.names(wanted, IMAGE):
-        draft.warnings.append(
-            f"basic.image_version stays {quoted(kept, 60)}, the new version brings {quoted(own, 60)}: "
-            'add values {"basic": {"image_version": null}} to take it.'
-        )
-
-
-def _default(entry: Any, way: tuple[str, ...]) -> str:
-    """Return what a setting that is reset falls back to, as text; empty if that is not known."""
-    form = as_object(get(entry, "/input"))
-    defaults = {"basic": form.get("basic"), "custom": get(form, "/parameters/custom")}
-    return settings_diff.shown_at(defaults, way) or "its default"
-
-
 def _about_way_back(draft: ImpactDraft, addon: Any, *, upgrade: bool) -> None:
     version, previous = text(get(addon, "/spec/version")), text(get(addon, "/status/previousVersion"))
     can_now = flag(get(addon, "/status/isRollbackable")) is True
@@ -308,7 +274,7 @@ def _about_way_back(draft: ImpactDraft, addon: Any, *, upgrade: bool) -> None:
 def _about_own_settings(draft: ImpactDraft, addon: Any) -> None:
     """Name the settings that differ from the defaults: a new installation needs them again."""
     values, form = get(addon, "/spec/values"), get(addon, "/status/currentVersion/input")
-    if settings_diff.settings(values) is None or settings_diff.settings(form) is None:
+    if settings(values) is None or settings(form) is None:
         draft.goes.append("its settings")
         draft.unknown.append("which of its settings differ from the defaults: the service did not report them")
         return

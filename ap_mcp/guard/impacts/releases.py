@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from ap_mcp.binding import merge_patch
 from ap_mcp.errors import NotFound
+from ap_mcp.filling import Merge, fill_in
 from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
@@ -19,9 +19,12 @@ from ap_mcp.guard.impacts.base import (
     refused,
 )
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
+from ap_mcp.guard.impacts.merges import about_merge, sorted_out
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.clusters import not_available
+from ap_mcp.rules.merging import merge_patch
 from ap_mcp.rules.phases import RELEASE, broken, succeeded, under_way, verdict
+from ap_mcp.rules.settings import settings
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, moment, number, quoted, text, word
@@ -67,7 +70,7 @@ async def create_release(case: Case) -> Impact:
     installs, replaces = f"Installs {title(chart)} as {where}", bool(case.arguments.get("replace"))
     draft = _draft(case, cluster, f"Replaces {where} by a new one of {title(chart)}." if replaces else f"{installs}.")
     _about_chart(draft, chart)
-    if case.arguments.get("version") != get(chart, "/version"):
+    if case.arguments.get("version", get(chart, "/version")) != get(chart, "/version"):
         asked = word(case.arguments.get("version"))
         draft.warnings.append(f"The call asks for version {asked}, the stored chart is {title(chart)}.")
     if case.arguments.get("no_hooks"):
@@ -84,7 +87,13 @@ async def create_release(case: Case) -> Impact:
             raise refused(f"release {_place(case)} exists already", "update_release changes it.")
         _about_release(draft, release)
         _warn_of_other_chart(draft, release, chart)
-        _about_settings(draft, release, answers, keep=False)
+        given = settings(case.arguments.get("values", {}))
+        if given is None:
+            raise refused("values are nested too deep to be shown")
+        if starred := settings_diff.starred(given):
+            draft.warnings.append(f"The call sets to asterisks, which look like a hidden secret: {few(starred)}.")
+        current = settings(get(release, "/values"))
+        _about_settings(draft, Merge(current, given, given, resets=True), answers)
     if replaces:
         draft.goes += ["what it runs now", "its history: there is no rolling back afterwards"]
         draft.stays.append("volumes that its StatefulSets claimed, which may keep costing")
@@ -92,10 +101,11 @@ async def create_release(case: Case) -> Impact:
 
 
 async def _upgrade(case: Case) -> Impact:
-    chart_id = case.arguments.get("chart_id")
+    cluster, release = _found(case, await gather(case, **_both(case)))
+    filled = await fill_in(case.operation, case.arguments, case.read)
+    chart_id = filled.values.get("/chart_id", case.arguments.get("chart_id"))
     chart_reads = {"chart": read("get_chart", chart_id=chart_id), "values": read("get_chart_values", chart_id=chart_id)}
-    answers = await gather(case, **_both(case), **chart_reads)
-    cluster, release = _found(case, answers)
+    answers = await gather(case, **chart_reads)
     chart = the_chart(answers.needed("chart"), chart_id)
     where = f"release {_place(case)} in cluster {name_of(cluster)}"
     what = f"Upgrades {where} from {_chart_of(release)} to {title(chart)}."
@@ -104,20 +114,14 @@ async def _upgrade(case: Case) -> Impact:
     draft = _draft(case, cluster, what, release)
     _about_chart(draft, chart)
     _warn_of_other_chart(draft, release, chart)
-    keep = not case.arguments.get("values") and not case.arguments.get("reset_values")
-    _about_settings(draft, release, answers, keep=keep)
-    if not keep and not case.arguments.get("reset_values"):
-        draft.unknown.append(
-            "whether the service keeps settings that an upgrade leaves out; taken here as: it does not"
-        )
+    _about_settings(draft, filled.merges["/values"], answers)
     _about_options(draft)
     draft.fact("rollback", f"update_release with action rollback to revision {revision_of(release)}")
     return draft.impact()
 
 
 async def _roll_back(case: Case) -> Impact:
-    chart = read("get_chart", chart_id=case.arguments.get("chart_id"))
-    answers = await gather(case, **_both(case), history=_of_it(case, "get_release_history"), chart=chart)
+    answers = await gather(case, **_both(case), history=_of_it(case, "get_release_history"))
     cluster, release = _found(case, answers)
     history = releases_in(answers.needed("history", "says which revisions there are"))
     wanted, known = (
@@ -132,12 +136,25 @@ async def _roll_back(case: Case) -> Impact:
     what = f"Rolls back release {_place(case)} in cluster {name_of(cluster)} from revision {now} to {wanted}"
     draft = _draft(case, cluster, f"{what} ({_chart_of(past)}).", release)
     _about_past(draft, release, past)
-    if (found := draft.answer(answers, "chart", "the chart that the call names")) is not None:
-        named = the_chart(found, case.arguments.get("chart_id"))
-        _warn_of_other_chart(draft, release, named)
+    await _about_named_chart(draft, release)
     _about_options(draft)
     draft.fact("rollback", f"update_release with action rollback to revision {now}")
     return draft.impact()
+
+
+async def _about_named_chart(draft: ImpactDraft, release: Any) -> None:
+    """Warn when a rollback names another chart; the service wants one named although it does not need it."""
+    case, chart_id = draft.case, draft.case.arguments.get("chart_id")
+    if chart_id is None:
+        filled = (await fill_in(case.operation, case.arguments, case.read)).values["/chart_id"]
+        draft.stable["chart"] = filled
+        if not filled:
+            name = word(get(release, "/chart_name"))
+            draft.unknown.append(f"whether the service goes back without a stored chart: none is called {name}")
+        return
+    answers = await gather(case, chart=read("get_chart", chart_id=chart_id))
+    if (found := draft.answer(answers, "chart", "the chart that the call names")) is not None:
+        _warn_of_other_chart(draft, release, the_chart(found, chart_id))
 
 
 def _both(case: Case) -> dict[str, Read]:
@@ -232,39 +249,29 @@ def _revisions(draft: ImpactDraft, answers: Answers) -> list[str]:
     return [revision_of(each) for each in releases_in(body) or []]
 
 
-def _about_settings(draft: ImpactDraft, release: Any, answers: Answers, *, keep: bool) -> None:
-    """Say which settings change, those that the call leaves out apart from those that it names.
+def _about_settings(draft: ImpactDraft, merge: Merge, answers: Answers) -> None:
+    """Say which settings change: those that the call names, apart from those that follow the chart or are left out.
 
     Args:
         draft: to be added to.
-        release: as it is.
+        merge: how what is sent came about.
         answers: with the defaults of the chart.
-        keep: the call gives no settings, and does not reset them.
     """
-    if keep:
-        draft.stays.append("its settings; where it follows the chart, the chart's defaults of now apply")
-        return
-    current = settings_diff.settings(get(release, "/values"))
-    defaults = settings_diff.settings(get(draft.answer(answers, "values", "the defaults of the chart"), "/values"))
-    given = settings_diff.settings(draft.case.arguments.get("values", {}))
-    if given is None:
-        raise refused("values are nested too deep to be shown")
-    if current is None or defaults is None:
-        draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if current is None else "the chart's defaults"))
-        draft.warnings.append("Settings that the call leaves out may go back to the chart's defaults.")
-        return
-    base = merge_patch({}, defaults)  # without nulls, which set nothing
-    found = settings_diff.changes(merge_patch(base, current), merge_patch(base, given))
-    named = [each for each in found if settings_diff.names(given, each.keys)]
-    left_out = [each for each in found if each not in named]
-    draft.goes += settings_diff.lines(named) or ["no setting that the call names: they are as given already"]
-    draft.goes += [f"{line} (left out of the call)" for line in settings_diff.lines(left_out)]
-    if left_out:
-        paths = few([each.path for each in left_out])
-        draft.warnings.append(f"{plural(len(left_out), 'setting')} would go back to the chart's defaults: {paths}.")
-    if starred := settings_diff.starred(given):
-        draft.warnings.append(f"The call sets to asterisks, which look like a hidden secret: {few(starred)}.")
-    draft.stable["defaults"] = settings_diff.digest(defaults)
+    wanted = settings(get(draft.answer(answers, "values", "the defaults of the chart"), "/values"))
+    installed = merge.defaults.installed if merge.defaults else None
+    # Nulls set nothing: in Helm they remove a default.
+    before, after = (merge_patch({}, each or {}) for each in (wanted if installed is None else installed, wanted))
+    if merge.current is not None:
+        found = settings_diff.changes(merge_patch(before, merge.current), merge_patch(after, merge.sent))
+        named, following, left_out = sorted_out(found, merge)
+        draft.goes += settings_diff.lines(named) or ["no setting that the call names: they are as given already"]
+        draft.goes += [f"{line} (left out of the call)" for line in settings_diff.lines(left_out)]
+        draft.goes += [f"{line} (untouched, so it follows the chart)" for line in settings_diff.lines(following)]
+        if left_out:
+            paths = few([each.path for each in left_out])
+            draft.warnings.append(f"{plural(len(left_out), 'setting')} would go back to the chart's defaults: {paths}.")
+    about_merge(draft, merge, "the chart's defaults", wanted=wanted or {})
+    draft.stable["defaults"] = settings_diff.digest(wanted)
 
 
 def _about_past(draft: ImpactDraft, release: Any, past: Any) -> None:
@@ -278,7 +285,7 @@ def _about_past(draft: ImpactDraft, release: Any, past: Any) -> None:
         draft.warnings.append("That is the revision it has now.")
     if _chart_of(past) != _chart_of(release):
         draft.goes.append(f"chart: {_chart_of(release)} becomes {_chart_of(past)}")
-    now, then = (settings_diff.settings(get(each, "/values")) for each in (release, past))
+    now, then = (settings(get(each, "/values")) for each in (release, past))
     if now is None or then is None:
         draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if now is None else "those of that revision"))
     else:

@@ -6,6 +6,7 @@ from typing import Any
 from ap_mcp.guard.impacts.base import Answers, ImpactDraft, briefly, gather, read, refused
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.addons import runs_in_full, runs_on, state_of, template_name_of, version_entry
+from ap_mcp.rules.settings import settings
 from ap_mcp.vendor import get, text, word
 from ap_mcp.wording import few
 
@@ -71,7 +72,7 @@ def _about_settings(draft: ImpactDraft) -> None:
     for each in draft.case.arguments.get("addons", []):
         if "values" not in each:
             continue
-        name, given = word(each["name"]), settings_diff.settings(each["values"])
+        name, given = word(each["name"]), settings(each["values"])
         if given is None:
             raise refused(f"values of add-on {name} are nested too deep to be shown")
         found = settings_diff.changes(_bare(given), given)
