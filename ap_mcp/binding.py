@@ -194,7 +194,8 @@ def _encoded(operation: Operation, draft: Any) -> tuple[str, bytes | None]:
         return JSON, None
     if operation.content_type == MULTIPART:
         return _multipart(body.items())
-    return JSON, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+    # Half of a character that the cloud itself wrote, in settings that are merged, goes back as its JSON escape.
+    return JSON, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="backslashreplace")
 
 
 def _multipart(parts: Iterable[tuple[str, Any]]) -> tuple[str, bytes]:

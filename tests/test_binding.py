@@ -210,6 +210,13 @@ def test_text_travels_as_utf_8(bound: Bound) -> None:
     assert "é\u4e2d\U0001f680\u2028".encode() in (call.body or b"")
 
 
+def test_half_a_character_that_was_read_goes_back_as_it_came(bound: Bound) -> None:
+    read = {**ADDON_READ, "/spec/values": {"half \ud83d": "\udc00"}}
+    call = bound("update_addon", {**ADDON, "target_version": "2.0"}, filled=read)
+    assert b'{"half \\ud83d":"\\udc00"}' in (call.body or b"")
+    assert body(call)["spec"]["values"] == read["/spec/values"]
+
+
 # Filled in
 
 

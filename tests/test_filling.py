@@ -86,6 +86,21 @@ async def test_settings_come_back_as_they_were_shown_with_one_edited(agent: Agen
     assert sent["empty"] == OWN["empty"]
 
 
+@pytest.mark.parametrize("text", ["\u2028", "é", "\x00"])
+async def test_a_text_that_the_cloud_wrote_goes_back_as_it_is(agent: Agent, text: str) -> None:
+    await installed(agent, {})
+    row(agent, SESSIONS)["values"] = json.dumps({"text": text})
+    assert (await upgraded(agent, values={"replicas": 5})) == {"text": text, "replicas": 5}
+
+
+async def test_a_number_that_json_does_not_know_is_not_sent_back(agent: Agent) -> None:
+    await installed(agent, {})
+    row(agent, SESSIONS)["values"] = '{"ratio": NaN}'
+    said = await agent.fail("update_release", **SESSIONS, action="upgrade", values={"replicas": 5})
+    assert "hold a number that JSON does not know" in said
+    assert (await upgraded(agent, values={"ratio": 1})) == {"ratio": 1}
+
+
 async def test_a_null_resets_also_the_last_setting(agent: Agent) -> None:
     await installed(agent, {})
     row(agent, SESSIONS)["values"] = json.dumps({"replicas": 9})

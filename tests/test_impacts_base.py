@@ -483,7 +483,12 @@ async def test_what_is_filled_in_for_the_caller_is_compared_too_and_read_once() 
     read: list[str] = []
     installed = {
         "metadata": {"uid": "a1", "name": "log-agent"},
-        "spec": {"clusterID": PAYMENTS_PROD, "version": "1.6.0", "values": {"a": 1, "b": {"c": "x"}}},
+        "spec": {
+            "clusterID": PAYMENTS_PROD,
+            "addonTemplateName": "log-agent",
+            "version": "1.6.0",
+            "values": {"a": 1, "b": {"c": "x"}},
+        },
     }
 
     async def answer(tool: str, **_: Any) -> Any:

@@ -5,7 +5,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given
+from hypothesis import settings as settings_of
 from hypothesis import strategies as st
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
@@ -26,10 +27,15 @@ def _objects(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]
 
 
 pairs = st.builds(lambda name, value: {"name": name, "value": value}, st.sampled_from(["DB_PASSWORD", "LOG"]), secrets)
-things = st.recursive(leaves, lambda inner: st.one_of(_objects(inner), st.lists(st.one_of(inner, pairs), max_size=3)))
+things = st.recursive(
+    leaves, lambda inner: st.one_of(_objects(inner), st.lists(st.one_of(inner, pairs), max_size=3)), max_leaves=8
+)
 trees = _objects(things)
+drawing = settings_of(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+"""Drawing a tree takes long on a busy machine, testing it does not."""
 
 
+@drawing
 @given(trees, trees)
 def test_nothing_that_the_call_does_not_name_changes(current: dict[str, Any], given: dict[str, Any]) -> None:
     before = copy.deepcopy((current, given))
@@ -40,6 +46,7 @@ def test_nothing_that_the_call_does_not_name_changes(current: dict[str, Any], gi
             assert same(at(sent, way), at(current, way)), way
 
 
+@drawing
 @given(trees, trees)
 def test_what_the_call_names_is_sent_and_null_removes(current: dict[str, Any], given: dict[str, Any]) -> None:
     sent, without_effect = merged(current, given)
@@ -54,6 +61,7 @@ def test_what_the_call_names_is_sent_and_null_removes(current: dict[str, Any], g
             assert same(at(sent, way), wanted)
 
 
+@drawing
 @given(trees, trees)
 def test_it_is_rfc_7396_but_for_nulls_that_are_there(current: dict[str, Any], given: dict[str, Any]) -> None:
     sent, _ = merged(current, given)
@@ -62,6 +70,7 @@ def test_it_is_rfc_7396_but_for_nulls_that_are_there(current: dict[str, Any], gi
     assert all(ours[way] is None for way in ours.keys() - theirs.keys())
 
 
+@drawing
 @given(trees, st.data())
 def test_settings_that_come_back_as_they_were_shown_keep_every_secret(
     current: dict[str, Any], data: st.DataObject
@@ -80,6 +89,7 @@ def test_settings_that_come_back_as_they_were_shown_keep_every_secret(
         assert same(at(sent, way), expected), way
 
 
+@drawing
 @given(trees, trees)
 def test_no_placeholder_is_ever_sent_unsaid(current: dict[str, Any], given: dict[str, Any]) -> None:
     foreign = {**mask(given), "extra": {"password": PLACEHOLDER}}
@@ -147,6 +157,7 @@ def test_keys_that_hold_a_secret_come_back_masked_too() -> None:
     assert stray.misplaced == ["mirrors.https://user:«masked»@mirror.example"]
 
 
+@drawing
 @given(trees, trees, trees)
 def test_only_untouched_defaults_follow_another_version(
     current: dict[str, Any], installed: dict[str, Any], wanted: dict[str, Any]

@@ -1,5 +1,6 @@
 """Fills in what the caller of an operation need not know: read from the cloud, as the spec says, before it is sent."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -171,6 +172,11 @@ async def _merge(
         renewal = found.renewal(current or {}) if found else None
         sent, without_effect = merged(renewal.values if renewal else current or {}, true.values)
         merge = Merge(current, true.values, sent, False, renewal, found, tuple(without_effect))
+    try:
+        json.dumps(merge.sent, allow_nan=False)
+    except ValueError as error:
+        why = f"the {name} that {fill.operation} reports hold a number that JSON does not know, and must be sent back"
+        raise CallRefused(f"Refused: {why}. Nothing was sent. Give it anew.") from error
     if hidden := starred(merge.sent):
         why = f"the change would set these {name} to asterisks: {few(hidden)}"
         raise CallRefused(f"Refused: {why}. Nothing was sent. The service hides them: give the real ones.")

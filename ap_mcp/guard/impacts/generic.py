@@ -6,11 +6,11 @@ body replaces settings of the thing, each one that changes is shown before and a
 
 import json
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Any
 
 from ap_mcp.arguments import meets
 from ap_mcp.binding import bind
+from ap_mcp.filling import fill_in
 from ap_mcp.guard.impacts.base import (
     CLUSTER,
     Answers,
@@ -68,7 +68,7 @@ async def generic(case: Case) -> Impact:
         for label, pointer in target.facts.items():
             _fact(draft, label, get(seen, pointer))
         if target.settings is not None:
-            about_settings(draft, target, seen, _sent(case, reads, answers))
+            about_settings(draft, target, seen, await _sent(case, reads, answers))
     _about_arguments(draft)
     for each in found:
         draft.goes += each.goes
@@ -80,7 +80,7 @@ async def generic(case: Case) -> Impact:
 
 
 def _reads(case: Case) -> dict[str, Read]:
-    """Return the reads to make, each once: the cluster, the thing in it, and what the request is filled in with."""
+    """Return the reads to make, each once: the cluster, and the thing in it."""
     reads = {}
     target = case.operation.target
     if case.cluster_id:
@@ -88,33 +88,18 @@ def _reads(case: Case) -> dict[str, Read]:
     if target and not (target.read == CLUSTER_READ and case.cluster_id):
         taken = load_catalog()[target.read].arguments
         reads["thing"] = read(target.read, **{name: value for name, value in case.arguments.items() if name in taken})
-    if target and target.settings is not None:
-        for source in _fills(case).values():
-            if source not in reads.values():
-                reads[f"fill {len(reads)}"] = source
     return reads
 
 
-def _fills(case: Case) -> dict[str, Read]:
-    """Return the read that each fill of the request takes its value from, by the pointer of the fill."""
-    return {
-        fill.pointer: read(
-            fill.operation,
-            **{name: case.arguments[place.removeprefix("$arguments.")] for name, place in fill.arguments.items()},
-        )
-        for fill in case.operation.fill
-    }
-
-
-def _sent(case: Case, reads: Mapping[str, Read], answers: Answers) -> Any:
+async def _sent(case: Case, reads: Mapping[str, Read], answers: Answers) -> Any:
     """Return the JSON that the call would send."""
-    sources = _fills(case)
-    filled = {}
-    for fill in case.operation.fill:
-        name = next(name for name, made in reads.items() if made == sources[fill.pointer])
-        with suppress(LookupError):  # The gateway refuses the call if the caller gave no value for it either.
-            filled[fill.pointer] = fill.take(answers.needed(name))
-    body = bind(case.operation, case.arguments, project_id="-", filled=filled).body
+
+    async def read_once(operation: str, **arguments: Any) -> Any:
+        name = next((name for name, made in reads.items() if made == read(operation, **arguments)), None)
+        return answers.needed(name) if name else await case.read(operation, **arguments)
+
+    filled = await fill_in(case.operation, case.arguments, read_once)
+    body = bind(case.operation, case.arguments, project_id="-", filled=filled.values).body
     return json.loads(body) if body else {}
 
 
