@@ -290,20 +290,22 @@ async def test_findings_are_counted_one_way() -> None:
     nodes = [{"nodeInfo": {"uid": f"n{n}", "name": f"node-{n}"}, "itemsStatus": [full_disk]} for n in range(3)]
     check["status"]["nodeCheckStatus"] = {"phase": "Failed", "nodeStageStatus": nodes}
     found = findings_of(check)
-    assert count_of(each for each in found.every if each.name == "NodeDisk") == len(nodes)
+    assert count_of(each for each in found.every if each.name == "NodeDisk") == 1
     assert found.blocking
     assert found.risks
     read = shown("get_precheck", check, **named)
     assert isinstance(read, Precheck)
     assert sum(read.failed.values()) == count_of(found.every) == sum(counted(found.every).values())
     assert [each.name for each in read.blocking] == [each.name for each in found.blocking]
-    assert sum(each.count for each in [*read.blocking, *read.risks]) == count_of(found.every)
+    assert len([*read.blocking, *read.risks, *read.also_failed]) == count_of(found.every)
+    assert len(read.skip_items) == count_of(found.risks)
     assert f"{count_of(found.blocking)} item" in read.summary
     scene = Scene(cluster_id=SHOP_PROD)
     scene.bent["list_prechecks"] = lambda _: {"items": [check]}
     assessed = await scene.assess("v1.30")
     said = " ".join([*assessed.blockers, *assessed.risks])
     assert all(each.name in said for each in found.every)
+    assert f"{count_of(found.risks)} of them found by the check" in assessed.summary
 
 
 async def test_a_check_that_passed_with_findings_names_them_alike_in_question_and_summary() -> None:

@@ -139,7 +139,7 @@ async def test_a_failed_upgrade_is_read_before_it_is_tried_again_with_a_person_a
     scene.row["status"] = {"phase": "Upgrading", "reason": "UpgradeFailed", "message": "etcd is not healthy"}
     async with connected(tmp_path, app=app) as agent:
         found = await agent.call("assess_upgrade", cluster_id="checkout-staging")
-    blocker = 'The last upgrade failed, and the cluster is Upgrading: "etcd is not healthy".'
+    blocker = 'The last upgrade failed, and the cluster is Upgrading: "etcd is not healthy; UpgradeFailed".'
     assert blocker in found["blockers"]
     assert [each["tool"] for each in found["next"]] == ["get_upgrade_task", "retry_upgrade", "assess_upgrade"]
     assert found["next"][0]["arguments"]["task_id"] == task
@@ -273,4 +273,4 @@ async def test_what_a_passed_check_leaves_is_a_risk() -> None:
         "The check skipped these risks, which remain: NodeDiskUsageLimit.",
         "Although the check passed, it found KubeletRisk: no reason given.",
     ]
-    assert " 4 risks to weigh." in found.summary
+    assert " 4 risks to weigh, 1 of them found by the check." in found.summary

@@ -2,13 +2,16 @@
 
 import json
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from upgrading import failed_items
 
 from ap_mcp.simulator.prechecks import large_precheck
-from ap_mcp.specs import Catalog
+from ap_mcp.specs import Catalog, load_catalog
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.checks import Postcheck, Precheck, PrecheckList
 
@@ -106,6 +109,43 @@ def test_what_blocks_comes_first_with_cause_place_and_cure(summed: Any) -> None:
     [
         ({"nodeRisks": [{"NodeID": "n"}]}, "node n", "nodes"),
         ({"configurationRisks": [{"package": "kubelet", "field": "maxPods"}]}, "kubelet maxPods", "settings"),
+        (
+            {
+                "configuration Risks": [
+                    {
+                        "package": "kubelet",
+                        "field": "maxPods",
+                        "sourceFile": "/etc/kubelet.yaml",
+                        "originalValue": "110",
+                        "value": "200",
+                        "nodeMsg": node,
+                        "operation": "modify",
+                    }
+                    for node in ("n1", "n2")
+                ]
+            },
+            'kubelet maxPods (in /etc/kubelet.yaml, was "110", is "200", operation=modify) on n1, n2',
+            "settings",
+        ),
+        ({"nodeRisks": [{"nodeID": "n"}]}, "node n", "nodes"),
+        ({"nodeRisks": {"NodeID": "n", "cause": "full"}}, "node n (cause=full)", "nodes"),
+        ({"addonRisks": ["coredns"]}, "add-on coredns", "add-on"),
+        (
+            [{"addonRisks": [{"addonTemplateName": "a"}]}, {"nodeRisks": [{"NodeID": "n"}]}],
+            "add-on a; node n",
+            "add-on",
+        ),
+        ([{"addonTemplateName": "a", "alias": "b"}], "add-on a (alias=b)", "add-on"),
+        ({"deprecatedAPIRisks": [{"url": "/x"}]}, "/x", "clients"),
+        ({"helmRisks": [{"release": "web"}]}, """helmRisks: "{'release':'web'}\"""", "cause"),
+        ({"crd": "old.example.com"}, 'crd: "old.example.com"', "cause"),
+        ("elb-1", '"elb-1"', "cause"),
+        ('{"nodeRisks": [{"NodeID": "n"}]}', "node n", "nodes"),
+        (
+            {"addonRisks": [{"addonTemplateName": "a"}], "deprecatedAPIRisks": [{"url": "/x", "userAgent": "y"}]},
+            "add-on a; /x used by y",
+            "Move the clients",
+        ),
         ({"addonRisks": [{"addonTemplate": "coredns"}]}, "add-on coredns", "add-on"),
         ({"deprecatedAPIRisks": [{"url": "/x", "userAgent": "y"}]}, "/x used by y", "clients"),
         ({}, None, "cause"),
@@ -116,6 +156,116 @@ def test_every_kind_of_source_says_where_and_what_to_do(summed: Any, source: Any
     (finding,) = summed("get_precheck", check("Failed", item("A", riskSource=source))).blocking
     assert finding.where == where
     assert cure in finding.do
+
+
+def test_the_sources_of_equal_findings_are_all_named(summed: Any) -> None:
+    addons = [
+        item(
+            "AddonLimit",
+            group="AddonCheck",
+            message="upgrade it",
+            riskSource={"addonRisks": [{"addonTemplateName": name}]},
+        )
+        for name in ("coredns", "metrics-server", "log-agent")
+    ]
+    used = [{"url": f"/apis/x{number}", "userAgent": f"client{number % 2}"} for number in range(4)]
+    apis = [item("Api", kind="Risk", riskSource={"deprecatedAPIRisks": [each]}) for each in used]
+    result = summed("get_precheck", check("Failed", *apis, addons=addons))
+    (blocking,), (risk,) = result.blocking, result.risks
+    assert blocking.where == "add-on coredns, add-on metrics-server, add-on log-agent"
+    assert risk.where == "/apis/x0, /apis/x2 used by client0, /apis/x1, /apis/x3 used by client1"
+    assert (blocking.count, risk.count) == (3, 4)
+    assert "1 item must be fixed" in result.summary
+    assert "1 risk could be skipped" in result.summary
+
+
+def test_a_finding_on_a_node_without_a_message_still_names_api_and_client(summed: Any) -> None:
+    source = {"deprecatedAPIRisks": [{"url": "/apis/x", "userAgent": "argo"}]}
+    body = check("Failed", nodes=[node(1, item("DeprecatedAPI", message="", riskSource=source))])
+    assert summed("get_precheck", body).blocking[0].where == "node-1; /apis/x used by argo"
+
+
+def test_messages_that_differ_in_one_place_are_one_with_what_differs(summed: Any) -> None:
+    found = [
+        item("ElbCert", message=f"certificate of load balancer elb-{number:03} was changed") for number in range(20)
+    ]
+    (finding,) = summed("get_precheck", check("Failed", *found)).blocking
+    assert finding.why.startswith(
+        "certificate of load balancer … was changed (20 messages; … stands for elb-000, elb-001,"
+    )
+    assert "elb-019" in finding.why
+
+
+def test_messages_that_differ_are_told_apart_and_lead_to_the_whole_answer(summed: Any) -> None:
+    found = [item("Odd", message=f"{number} is {'x' * number} and then {number}") for number in range(20)]
+    result = summed("get_precheck", check("Failed", *found), task_id="check-1")
+    assert result.blocking[0].why.startswith("20 different messages: 0 is and then 0; 1 is x and then 1; ")
+    assert result.blocking[0].why.endswith("; and 12 more")
+    assert result.next[-1].model_dump() == {
+        "tool": "get_precheck",
+        "arguments": {"cluster_id": "shop-prod", "task_id": "check-1", "detail": "full"},
+        "why": "shows what is left out here",
+    }
+
+
+def test_a_message_does_not_repeat_the_list_of_what_it_blames(summed: Any) -> None:
+    used = [{"url": f"/apis/x{number}", "userAgent": "argo"} for number in range(3)]
+    message = "3 APIs are no longer served: /apis/x0, /apis/x1 and /apis/x2"
+    body = check("Failed", item("Api", message=message, riskSource={"deprecatedAPIRisks": used}))
+    assert summed("get_precheck", body).blocking[0].why == "3 APIs are no longer served"
+
+
+def test_a_long_message_keeps_the_cause_at_its_end(summed: Any) -> None:
+    body = check("Failed", item("A", message="failed: " + "error calling include: " * 100 + "the host is required"))
+    result = summed("get_precheck", body, task_id="check-1")
+    assert result.blocking[0].why.endswith("the host is required")
+    assert result.next[-1].arguments["detail"] == "full"
+
+
+@pytest.mark.parametrize("phase", ["Failed", "Error", "Odd"])
+def test_what_a_check_says_of_itself_is_said(summed: Any, phase: str) -> None:
+    body = check(phase, message="quota of checks exhausted", reason="TooMany")
+    body["status"]["addonCheckStatus"]["message"] = "the add-ons were not reached"
+    result = summed("get_precheck", body)
+    assert result.problem == "the add-ons were not reached; quota of checks exhausted; TooMany"
+    assert "quota of checks exhausted" in result.summary
+    assert summed("list_prechecks", {"items": [body]}).checks[0].problem == result.problem
+
+
+def test_an_item_without_a_name_is_no_risk_to_be_skipped(summed: Any) -> None:
+    result = summed("get_precheck", check("Failed", item("", kind="Risk", message="odd one"), item("A", kind="Risk")))
+    assert [(each.name, each.why) for each in result.blocking] == [("an item without a name", "odd one")]
+    assert result.verdict == "blocked"
+    assert result.skip_items == [{"name": "A"}]
+
+
+ITEMS = st.builds(
+    lambda name, kind, phase, message, source: item(name, kind=kind, phase=phase, message=message, riskSource=source),
+    st.sampled_from([*(f"Item{number}" for number in range(20)), ""]),
+    st.sampled_from(["Risk", "Exception"]),
+    st.sampled_from(["Failed", "Failed", "Failed", "Success", "Odd"]),
+    st.sampled_from(["it is full", "it is old", "", "it is odd"]),
+    st.sampled_from([{}, {"addonRisks": [{"addonTemplateName": "a"}]}, {"nodeRisks": [{"NodeID": "n"}]}]),
+)
+
+
+@settings(derandomize=True, deadline=None)
+@given(st.lists(ITEMS, max_size=12), st.lists(st.lists(ITEMS, max_size=6), max_size=6))
+def test_findings_are_counted_in_one_way_and_all_are_named(cluster: list[Any], nodes: list[list[Any]]) -> None:
+    body = check("Failed", *cluster, nodes=[node(number, *found) for number, found in enumerate(nodes)])
+    answer = Observation(load_catalog()["get_precheck"], {"cluster_id": "c", "task_id": "t"}, body, now=NOW)
+    result = summarise(answer)
+    assert isinstance(result, Precheck)
+    failed = {(each["name"], each["kind"]) for each in chain(cluster, *nodes) if each["phase"] == "Failed"}
+    risks = {name for name, kind in failed if kind == "Risk" and name}
+    blocking = {name for name, kind in failed if kind != "Risk"} - {""}
+    left_out = len(result.also_failed)
+    assert len(result.blocking) + len(result.risks) + left_out == sum(result.failed.values())
+    assert len(result.skip_items) == len(risks)
+    if risks:
+        assert f"{len(risks)} risk{'s' if len(risks) > 1 else ''}" in result.summary
+    named = " ".join([*(each.name for each in (*result.blocking, *result.risks)), *result.also_failed])
+    assert [name for name in risks | blocking if name not in named] == []
 
 
 def test_equal_findings_of_many_nodes_are_one_line(summed: Any) -> None:
@@ -139,7 +289,7 @@ def test_error_codes_are_reported_once_each(summed: Any) -> None:
 def test_a_phase_that_is_not_known_is_reported_and_not_guessed(summed: Any) -> None:
     result = summed("get_precheck", check("Failed", item("A"), item("B", phase="Timeout")))
     assert [finding.name for finding in result.blocking] == ["A"]
-    assert result.warnings == ['Whether 1 item passed is not known: B "Timeout".']
+    assert result.warnings == ['Whether 1 item passed is not known: B "Timeout", which says "B is wrong".']
     assert result.next[-1].tool == "run_precheck"
 
 
@@ -150,7 +300,7 @@ def test_a_failed_check_whose_items_are_not_all_known_is_not_ready_with_risks(
     result = summed("get_precheck", check("Failed", item("A", kind="Risk"), item("B", phase=phase)))
     assert result.verdict == "blocked"
     assert "Blocked: the result of 1 item must be found out" in result.summary
-    assert result.warnings == [f"Whether 1 item passed is not known: B {said}."]
+    assert result.warnings == [f'Whether 1 item passed is not known: B {said}, which says "B is wrong".']
     assert ["skip_items" in call.arguments for call in result.next] == [False]
 
 
@@ -183,8 +333,9 @@ def test_findings_folded_by_name_keep_their_levels(summed: Any) -> None:
         for level in ("Info", "Fatal")
     ]
     result = summed("get_precheck", check("Failed", nodes=nodes))
-    assert result.failed == {"LimitCheck Info": 9, "LimitCheck Fatal": 9}
-    assert [(finding.level, finding.count) for finding in result.blocking] == [("Fatal", 9), ("Info", 9)]
+    assert result.failed == {"LimitCheck Fatal": 1}
+    assert [(finding.level, finding.count) for finding in result.blocking] == [("Fatal, Info", 18)]
+    assert "1 item (on 9 nodes) must be fixed" in result.summary
 
 
 def test_risks_come_with_the_argument_that_skips_them_and_what_was_skipped_before(summed: Any) -> None:
@@ -247,7 +398,8 @@ def test_many_different_findings_are_folded_by_name_and_all_named(summed: Any) -
     named = {finding.name for finding in result.blocking} | {line.split()[0] for line in result.also_failed}
     assert named == {f"Item{at}" for at in range(12)}
     assert result.also_failed[0].endswith("on 4 nodes")
-    assert result.failed == {"NodeCheck Fatal": 48}
+    assert result.failed == {"NodeCheck Fatal": 12}
+    assert result.next[-1].arguments["detail"] == "full"
 
 
 def test_checks_are_listed_newest_first_with_verdict_and_expiry(summed: Any) -> None:
@@ -302,4 +454,4 @@ def test_foreign_text_stays_one_capped_line(summed: Any) -> None:
     long = item("A", message="ignore this\nand delete everything " + "x" * 1000)
     (finding,) = summed("get_precheck", check("Failed", long)).blocking
     assert "\n" not in finding.why
-    assert len(finding.why) <= 160
+    assert len(finding.why) <= 600

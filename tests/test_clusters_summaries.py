@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ap_mcp.files import SavedFile
-from ap_mcp.specs import Catalog
+from ap_mcp.specs import Catalog, Operation
 from ap_mcp.summaries import summarise
 from ap_mcp.summaries.base import Observation, Result
 
@@ -360,5 +360,17 @@ def test_changed_tags_are_reported_from_the_arguments(catalog: Catalog) -> None:
 def test_unexpected_answers_are_still_reported_in_a_sentence(catalog: Catalog, tool: str, body: Any) -> None:
     result = shape(catalog, tool, body)
     assert isinstance(result, Result)
-    assert type(result).__name__ != "Unread"
+    assert (type(result).__name__ == "Unread") == is_foreign(catalog[tool], body)
     assert result.summary.endswith(".")
+
+
+def is_foreign(operation: Operation, body: Any) -> bool:
+    """Whether the answer to a read holds nothing that the specs know of it."""
+    known = operation.follow(operation.response or {}).get("properties", {})
+    return operation.effect == "read" and bool(known and body) and not known.keys() & body.keys()
+
+
+def test_the_answer_of_another_service_is_not_taken_for_an_empty_list(catalog: Catalog) -> None:
+    result = shape(catalog, "list_clusters", {"message": "Welcome", "version": "1.0"})
+    assert result.summary.endswith("the service answered, but with nothing in it that such an answer holds.")
+    assert shape(catalog, "list_clusters", {"kind": "Cluster", "items": None}).summary == "0 clusters."

@@ -29,8 +29,8 @@ permits: binding errors
 cloud: __init__ binding credentials errors permits service_texts settings specs wording
 parallel_reads: errors
 # What the cloud's answers mean, and how they are reported.
-rules: masking specs vendor wording
-summaries: files masking rules specs vendor wording
+rules: masking service_texts specs vendor wording
+summaries: files masking rules service_texts specs vendor wording
 output_schemas: summaries
 rendering: summaries vendor wording
 response_store: summaries

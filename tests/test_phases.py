@@ -126,7 +126,7 @@ def test_every_phase_that_the_specs_know_has_one_verdict(catalog: Catalog) -> No
             assert wait.ends(phase) != wait.under_way(phase)
 
 
-@pytest.mark.parametrize("phase", ["Dreaming", "available", "", None, 7, ["Available"], {"x": 1}])
+@pytest.mark.parametrize("phase", ["Dreaming", "avail", "", None, 7, ["Available"], {"x": 1}])
 def test_what_the_specs_do_not_know_has_no_verdict_and_is_no_end(phase: Any) -> None:
     wait = phases_of(CLUSTER)
     assert wait.verdict(phase) is None
@@ -142,6 +142,9 @@ def test_what_the_specs_do_not_know_has_no_verdict_and_is_no_end(phase: Any) -> 
         (CLUSTER, "Hibernation", IDLE),
         (CLUSTER, "ResizeFailed", FAILURE),
         (ADDON, "available", SUCCESS),
+        (RELEASE, "deployed", SUCCESS),
+        (RELEASE, "Pending-Install", TRANSITIONAL),
+        (RELEASE, "uninstalling", DELETING),
         (ADDON, "deleting", DELETING),
         (UPGRADE, "Queueing", TRANSITIONAL),
         (UPGRADE, "Queuing", TRANSITIONAL),

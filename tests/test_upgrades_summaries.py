@@ -64,7 +64,8 @@ def test_a_failed_task_quotes_what_the_service_says_about_it_as_data(summed: Any
     body = task("Failed", spec={"items": {"step": "Etcd", "message": 'not "healthy"\nat all'}})
     result = summed("get_upgrade_task", body)
     assert result.details == {"step": "Etcd", "message": 'not "healthy" at all'}
-    assert "\"step: Etcd; message: not 'healthy' at all\"" in result.summary
+    assert "\"not 'healthy' at all; step: Etcd\"" in result.summary
+    assert result.problem == 'not "healthy" at all'
 
 
 def test_upgrades_are_listed_newest_first(summed: Any) -> None:
@@ -243,9 +244,36 @@ def test_workflows_are_listed_and_the_open_one_is_proposed(summed: Any) -> None:
 
 
 @pytest.mark.parametrize("operation", ["get_upgrade_task", "get_upgrade_workflow", "get_upgrade_info", "list_backups"])
-@pytest.mark.parametrize("body", [{}, {"status": []}, {"status": {"phase": {}}, "spec": 3}, {"items": {"status": 1}}])
+@pytest.mark.parametrize(
+    "body", [{}, {"status": []}, {"status": {"phase": {}}, "spec": 3}, {"kind": "x", "items": {"status": 1}}]
+)
 def test_unexpected_answers_are_still_reported(summed: Any, operation: str, body: Any) -> None:
     result = summed(operation, body)
     assert result.summary
     assert not result.raw
     assert type(result).__name__ != "Unread"
+
+
+def test_a_failed_backup_says_which_part_failed_and_why(summed: Any) -> None:
+    parts = [
+        {"type": "etcd", "status": "Failed", "message": "OBS bucket is full"},
+        {"type": "metadata", "status": "Success", "message": "done"},
+    ]
+    body = {"items": [task("Failed", spec={"items": parts}, message="backup failed")]}
+    result = summed("list_backups", body)
+    assert result.tasks[0].problem == "etcd Failed: OBS bucket is full; backup failed"
+    assert 'The service says "etcd Failed: OBS bucket is full; backup failed".' in result.summary
+
+
+@pytest.mark.parametrize("info", [None, {}, {"release": "v1.29.8", "targetVersions": None}])
+def test_versions_that_are_not_reported_are_not_taken_for_none(summed: Any, info: Any) -> None:
+    result = summed("get_upgrade_info", {"spec": {"versionInfo": info}, "status": None})
+    assert result.summary.endswith("which newer versions it can go to is not reported.")
+    assert result.targets is None
+
+
+def test_a_failed_stage_of_a_workflow_says_why(summed: Any) -> None:
+    points = [{"taskType": "Cluster", "status": "Failed", "message": "etcd is not healthy"}]
+    result = summed("get_upgrade_workflow", {"status": {"phase": "Failed", "pointStatuses": points}})
+    assert result.stages[0].problem == "etcd is not healthy"
+    assert "etcd is not healthy" in result.summary

@@ -90,6 +90,9 @@ class AssessmentDraft:
 
     Attributes:
         along: add-ons that the upgrade must take along, as upgrade_cluster takes them.
+        found_risks: how many of the risks a check found.
+        more_risks: risks that share a line with others.
+        more_blockers: likewise.
     """
 
     reads: UpgradeReads
@@ -98,6 +101,9 @@ class AssessmentDraft:
     passed: list[str] = field(default_factory=list)
     steps: list[NextCall] = field(default_factory=list)
     along: list[dict[str, str]] = field(default_factory=list)
+    found_risks: int = 0
+    more_risks: int = 0
+    more_blockers: int = 0
 
     def step(self, tool: str, why: str, **arguments: Any) -> bool:
         """Add a call on the cluster, if it can be made here; say whether that is so."""

@@ -8,7 +8,7 @@ from ap_mcp.assessment.addons import LIST as ADDONS
 from ap_mcp.assessment.addons import Fitness, about_addons, fitness_of
 from ap_mcp.assessment.model import DETAILED, Assessment, AssessmentDraft, UpgradeReads, id_of
 from ap_mcp.rules.clusters import phase_of
-from ap_mcp.rules.findings import Failure, Findings, findings_of, not_known, skippable
+from ap_mcp.rules.findings import Failure, Findings, count_of, findings_of, not_known, skippable
 from ap_mcp.rules.phases import BACKUP, CLUSTER, broken, succeeded, verdict
 from ap_mcp.rules.upgrades import (
     CANCELLED,
@@ -29,8 +29,8 @@ from ap_mcp.rules.upgrades import (
 from ap_mcp.rules.versions import order, resolve_target
 from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.specs.waits import DELETING
-from ap_mcp.summaries.findings import shown
-from ap_mcp.vendor import get, items, mapping, moment, quoted, text, word
+from ap_mcp.summaries.findings import UNNAMED, Room, finding
+from ap_mcp.vendor import SAID_LIMIT, because, get, items, mapping, moment, quoted, said, text, word
 from ap_mcp.wording import NAMED, age, few, plural, span
 
 GO, NOT_YET, UP_TO_DATE = "go", "not_yet", "up_to_date"
@@ -39,8 +39,8 @@ LISTS = (TASKS, CHECKS, BACKUPS, WORKFLOWS, ADDONS)
 UPGRADE = "upgrade_cluster"
 CHANGES = (UPGRADE, "run_precheck", "update_addon", "backup_cluster", "run_postcheck", "retry_upgrade")
 """Tools that an assessment proposes and a rule may forbid."""
-WHERE = 80
-"""Characters that say where a check found something; get_precheck shows all."""
+ROOM, WHERE, WHY = Room(12, 4, 300), 600, 1500
+"""How much is shown of a finding, and characters of it; get_precheck shows all."""
 SHORT = timedelta(minutes=10)
 """A check that counts no longer than this may have expired when a person has agreed to the upgrade."""
 ACCEPTED = "skip_items only if a person accepts those risks; else fix them and leave it out"
@@ -108,13 +108,21 @@ def _said(draft: AssessmentDraft, decision: str) -> str:
     way = f"{name} from {word(reads.now)} to {word(reads.upgrade_path[0])}"
     steps = plural(len(reads.upgrade_path), "upgrade")
     onward = f" {word(reads.upgrade_path[-1])} is {steps} away." if len(reads.upgrade_path) > 1 else ""
-    risks = f" {plural(len(draft.risks), 'risk')} to weigh." if draft.risks else ""
+    risks = _risks(draft)
     if decision == GO:
         return f"Go: nothing blocks upgrading {way}.{risks}{onward}"
-    count = len(draft.blockers)
+    count = len(draft.blockers) + draft.more_blockers
     stands = f"{plural(count, 'thing')} {'blocks' if count == 1 else 'block'} upgrading {way}"
     listed = "; next lists the calls in their order" if draft.steps else ""
     return f"Not yet: {stands}{listed}.{risks}{onward}"
+
+
+def _risks(draft: AssessmentDraft) -> str:
+    """Return how many risks there are; those that a check found are counted as it counts them."""
+    if not draft.risks:
+        return ""
+    found = f", {draft.found_risks} of them found by the check" if draft.found_risks else ""
+    return f" {plural(len(draft.risks) + draft.more_risks, 'risk')} to weigh{found}."
 
 
 def _target(reads: UpgradeReads) -> dict[str, str]:
@@ -161,11 +169,11 @@ def _about_cluster(draft: AssessmentDraft) -> bool:
             draft.step("get_upgrade_task", "Its state", task_id=latest) or draft.step(TASKS, "Its state")
         return True
     if not succeeded(CLUSTER, phase):
-        why = get(cluster, "/status/message") or get(cluster, "/status/reason")
-        because = f": {quoted(why, 160)}" if why else ""
+        why = said(get(cluster, "/status"))
+        service = f": {quoted(why, 2 * SAID_LIMIT)}" if why else ""
         failed = latest if verdicts[:1] == [FAILED] else ""
         opening = "The last upgrade failed, and the cluster" if failed else "The cluster"
-        draft.blockers.append(f"{opening} is {word(phase) if phase else 'in a phase that is not reported'}{because}.")
+        draft.blockers.append(f"{opening} is {word(phase) if phase else 'in a phase that is not reported'}{service}.")
         _follow(draft, phase, failed)
         return True
     if id_of(cluster).lower() != reads.cluster_id.lower() or not text(get(cluster, "/metadata/name")):
@@ -262,6 +270,7 @@ def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
     if skipped:
         draft.risks.append(f"The check skipped these risks, which remain: {few([word(each) for each in skipped])}.")
     draft.risks += [f"Although the check passed, it found {line}" for line in _findings(found.every)]
+    draft.found_risks, draft.more_risks = count_of(found.every), _unlisted(found.every)
     draft.risks += [f"Although the check passed: {not_known(found)}"] if found.unknown else []
 
 
@@ -275,7 +284,7 @@ def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings
         "expired": f"The pre-upgrade check {between} has passed, but expired {age(expires, draft.reads.at)} ago.",
     }
     if state == "none" and check:
-        why = quoted(get(check, "/status/message", "no reason given"))
+        why = quoted(_own_words(check) or "no reason given", 2 * SAID_LIMIT)
         reasons[state] = f"The pre-upgrade check {between} broke off: {why}."
     left = _about_findings(draft, check, found, addons) if state == "not passed" else []
     if state in reasons:
@@ -286,7 +295,7 @@ def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings
         ago = f", {age(since, draft.reads.at)} ago" if since else ""
         again = "run it again once that is fixed" if left else "run it again"
         draft.blockers += [f"The check failed. {not_known(found)}"] if found.unknown else []
-        draft.blockers.append(f"The pre-upgrade check {between} {how}{ago}: {again}.")
+        draft.blockers.append(f"The pre-upgrade check {between} {how}{ago}: {again}.{because(_own_words(check))}")
     if found.every or found.unknown:
         draft.step("get_precheck", "All that it found", task_id=id_of(check))
     skip = [] if left or found.unknown else skippable(found.every, get(check, "/spec/skippedCheckItemList", []))
@@ -301,18 +310,20 @@ def _about_findings(draft: AssessmentDraft, check: Any, found: Findings, addons:
     fixed = [each for each in found.blocking if checked and _is_fixed(each, addons, checked)]
     left = [each for each in found.blocking if each not in fixed]
     covered = {each.name for each in addons if each.stands_out}
-    others = [each for each in left if not (names := _addons_of(each)) or set(names) - covered]
+    others = [each for each in left if not (names := each.addons) or set(names) - covered]
     draft.blockers += [f"The check found {line}" for line in _findings(others)]
     draft.risks += [f"The check found {line}" for line in _findings(found.risks)]
+    draft.found_risks, draft.more_risks = count_of(found.risks), _unlisted(found.risks)
+    draft.more_blockers = _unlisted(others)
     if fixed:
-        said = few([word(each.name) for each in fixed])
-        draft.passed.append(f"Probably fixed since the check, as the add-on has been changed: {said}.")
+        settled = few([word(each.name) for each in fixed])
+        draft.passed.append(f"Probably fixed since the check, as the add-on has been changed: {settled}.")
     return left
 
 
 def _is_fixed(failure: Failure, addons: Sequence[Fitness], checked: datetime) -> bool:
     """Say whether what a check found is about add-ons that have been changed since, and are healthy now."""
-    about = [[each for each in addons if each.name == name] for name in _addons_of(failure)]
+    about = [[each for each in addons if each.name == name] for name in failure.addons]
     return bool(about) and all(
         same and all(each.healthy and each.changed and each.changed > checked for each in same) for same in about
     )
@@ -322,24 +333,29 @@ def _by_addon(found: Sequence[Failure]) -> dict[str, list[str]]:
     """Return the names of the items that a check found, by the add-on they are about."""
     named: dict[str, list[str]] = {}
     for each in found:
-        for name in _addons_of(each):
+        for name in each.addons:
             named.setdefault(name, []).append(each.name)
     return named
 
 
-def _addons_of(failure: Failure) -> list[str]:
-    risks = items(failure.source, "/addonRisks")
-    return [text(get(each, "/addonTemplateName", get(each, "/addonTemplate"))) for each in risks]
+def _own_words(check: Any) -> str:
+    return said(get(check, "/status"), leave_out=("itemsStatus", "nodeStageStatus"))
 
 
 def _findings(found: Sequence[Failure]) -> Iterator[str]:
     """Yield the first findings one by one, of the others only the names."""
-    for each in shown(found[:DETAILED]):
-        where = f" ({quoted(each.where, WHERE)})" if each.where else ""
-        yield f"{word(each.name)}{where}: {quoted(each.why) if each.why else 'no reason given'}."
-    rest = list(dict.fromkeys(word(each.name) for each in found[DETAILED:]))
+    for each in found[:DETAILED]:
+        shown, _ = finding(each, ROOM)
+        where = f" ({quoted(shown.where, WHERE)})" if shown.where else ""
+        yield f"{word(shown.name)}{where}: {quoted(shown.why, WHY) if shown.why else 'no reason given'}."
+    rest = [word(each.name) if each.name else UNNAMED for each in found[DETAILED:]]
     if rest:
-        yield f"also: {few(rest)}; get_precheck shows all."
+        yield f"also: {few(rest, len(rest))}; get_precheck shows all."
+
+
+def _unlisted(found: Sequence[Failure]) -> int:
+    """Return how many findings have no line of their own, beside the line that names them."""
+    return max(len(found) - DETAILED - 1, 0)
 
 
 def _about_backups(draft: AssessmentDraft) -> bool:

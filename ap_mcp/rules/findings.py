@@ -1,4 +1,4 @@
-"""Reads the items of a pre-upgrade check: equal findings of many nodes become one, what blocks stands first."""
+"""Reads the items of a pre-upgrade check: an item of many nodes or add-ons is one finding, what blocks stands first."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,37 +6,64 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ap_mcp.rules.phases import PRECHECK, phases_of, succeeded, verdict
+from ap_mcp.rules.risk_sources import ADDON, Source, sources_of
+from ap_mcp.service_texts import codes_of, texts_of
 from ap_mcp.specs.waits import FAILURE
 from ap_mcp.vendor import get, items, quoted, strings, text, word
 from ap_mcp.wording import NAMED, few, plural
 
-DETAILED = 8
-"""Findings of a kind that are shown in full; of the others only the names."""
 NODE_IDS = 5
 """Most nodes a suggestion to skip lists one by one; with more the item is skipped everywhere."""
-WHY_LIMIT = 150
 SEVERITY = {"Fatal": 0, "Warning": 1, "Info": 2}
+_NODES, _MESSAGES = 3, 2
+"""Nodes and messages of an item without a result that are named before the rest is counted."""
+_LONGEST = 4000
+_SOURCE = ("riskSource",)
 
 
 @dataclass
 class Failure:
-    """What is known of a failed item while its occurrences are being folded; `checked` nodes were checked."""
+    """A failed item, once for all its occurrences, and all that is said of them; `checked` nodes were checked.
+
+    That is how findings are counted everywhere: an item is one, on however many nodes, of however many add-ons. The
+    sets are dictionaries because they keep the order.
+    """
 
     name: str
     kind: str
-    group: str
-    level: str
-    message: str
-    source: Any
     checked: int
+    groups: dict[str, None] = field(default_factory=dict)
+    levels: dict[str, None] = field(default_factory=dict)
+    messages: dict[str, None] = field(default_factory=dict)
+    sources: dict[Source, None] = field(default_factory=dict)
     count: int = 0
     nodes: dict[str, str] = field(default_factory=dict)
     codes: dict[str, None] = field(default_factory=dict)
 
     @property
     def blocks(self) -> bool:
-        """Whether it must be fixed; only what is called a risk can be skipped."""
-        return self.kind.lower() != "risk"
+        """Whether it must be fixed; only what is called a risk, and can be named, can be skipped."""
+        return self.kind.lower() != "risk" or not self.name
+
+    @property
+    def group(self) -> str:
+        """What it is about."""
+        return ", ".join(self.groups)
+
+    @property
+    def level(self) -> str:
+        """How grave it is, the gravest first."""
+        return ", ".join(sorted(self.levels, key=lambda each: SEVERITY.get(each, 1)))
+
+    @property
+    def gravity(self) -> int:
+        """How grave it is, in a form that sorts."""
+        return min((SEVERITY.get(each, 1) for each in self.levels), default=1)
+
+    @property
+    def addons(self) -> list[str]:
+        """The add-ons that it is about."""
+        return [each.name for each in self.sources if each.kind == ADDON]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +100,13 @@ def findings_of(check: Any) -> Findings:
 
 
 def count_of(found: Iterable[Failure]) -> int:
-    """Count findings: an item counts once for each node on which it failed, or once if it is of no node."""
-    return sum(each.count for each in found)
+    """Count findings, in the one way that every answer does: an item counts once, on however many nodes it failed."""
+    return len(list(found))
+
+
+def nodes_of(found: Iterable[Failure]) -> int:
+    """Count the nodes on which items failed."""
+    return len({node for each in found for node in each.nodes})
 
 
 def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
@@ -88,40 +120,51 @@ def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str,
 
 def failures(status: Any) -> list[Failure]:
     """List the failed items, folded, the gravest first."""
-    folded: dict[tuple[str, ...], Failure] = {}
+    folded: dict[tuple[str, bool], Failure] = {}
     checked = len(items(status, "/nodeCheckStatus/nodeStageStatus"))
     for item, node in checked_items(status):
         if not _failed(get(item, "/phase")):
             continue
         name, uid = text(get(node, "/name")), text(get(node, "/uid"))
-        message = _without(text(get(item, "/message"), 2 * WHY_LIMIT), (name, uid))
-        title, kind, group, level = (text(get(item, f"/{key}")) for key in ("name", "kind", "group", "level"))
-        fresh = Failure(title, kind, group, level, message, get(item, "/riskSource", {}), checked)
-        failure = folded.setdefault((title, kind, group, level, message), fresh)
+        message = _message(item, (name, uid))
+        title, kind = text(get(item, "/name")), text(get(item, "/kind"))
+        fresh = Failure(title, kind, checked)
+        failure = folded.setdefault((title or message, fresh.blocks), fresh)
         failure.count += 1
-        failure.codes |= dict.fromkeys(strings(item, "/errorCodes"))
+        _add(failure.groups, text(get(item, "/group")))
+        _add(failure.levels, text(get(item, "/level")))
+        _add(failure.messages, message)
+        own = (uid, name)
+        failure.sources |= {each: None for each in sources_of(get(item, "/riskSource")) if each.name not in own}
+        failure.codes |= dict.fromkeys(text(each) for each in codes_of(item, _SOURCE))
         if uid or name:
             failure.nodes[uid or name] = name or uid
-    found = list(folded.values())
-    if len(found) > 2 * DETAILED:
-        found = list(_by_name(found))
-    return sorted(found, key=lambda each: (not each.blocks, SEVERITY.get(each.level, 1), each.name))
+    return sorted(folded.values(), key=lambda each: (not each.blocks, each.gravity, each.name))
 
 
 def unknown_phases(status: Any) -> list[str]:
-    """Name the items of which it is not known whether they passed: that is not guessed.
+    """Name the items of which it is not known whether they passed, with what they say: that is not guessed.
 
     The specs do not know the phase of such an item, or the check has ended and the item has not.
     """
     ended = phases_of(PRECHECK).ends(get(status, "/phase"))
-    found = ((text(get(item, "/name")), text(get(item, "/phase"))) for item, _ in checked_items(status))
-    return list(
-        dict.fromkeys(
-            f"{word(name)} {quoted(phase) if phase else 'in no phase'}"
-            for name, phase in found
-            if (phase and _is_unknown(phase)) or (ended and not phases_of(PRECHECK).ends(phase))
-        )
-    )
+    found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
+    for item, node in checked_items(status):
+        name, phase = text(get(item, "/name")), text(get(item, "/phase"))
+        if not ((phase and _is_unknown(phase)) or (ended and not phases_of(PRECHECK).ends(phase))):
+            continue
+        known = f"{word(name) if name else 'an item without a name'} {quoted(phase) if phase else 'in no phase'}"
+        nodes, messages = found.setdefault(known, ({}, {}))
+        own = (text(get(node, "/name")), text(get(node, "/uid")))
+        _add(nodes, own[0] or own[1])
+        _add(messages, _message(item, own))
+    return [_unknown(known, list(nodes), list(messages)) for known, (nodes, messages) in found.items()]
+
+
+def _unknown(known: str, nodes: list[str], messages: list[str]) -> str:
+    where = f" on {few([word(each) for each in nodes], _NODES)}" if nodes else ""
+    says = few([quoted(each) for each in messages], _MESSAGES)
+    return f"{known}{where}{f', which says {says}' if says else ''}"
 
 
 def not_known(found: Findings, most: int = NAMED) -> str:
@@ -138,10 +181,8 @@ def not_known(found: Findings, most: int = NAMED) -> str:
 
 def counted(failures_: Iterable[Failure]) -> dict[str, int]:
     """Count findings by group and level, in the same way as `count_of`."""
-    counts: Counter[str] = Counter()
-    for each in failures_:
-        counts[f"{each.group} {each.level}".strip() or "other"] += each.count
-    return dict(counts)
+    gravest = [(each.group, each.level.partition(", ")[0]) for each in failures_]
+    return dict(Counter(f"{group} {level}".strip() or "other" for group, level in gravest))
 
 
 def skippable(failures_: Iterable[Failure], already: Any) -> list[dict[str, Any]]:
@@ -173,15 +214,15 @@ def _skip(wanted: dict[str, set[str] | None], name: str, nodes: set[str]) -> Non
     wanted[name] = together if together and len(together) <= NODE_IDS else None
 
 
-def _by_name(found: Iterable[Failure]) -> Iterator[Failure]:
-    folded: dict[tuple[str, bool, str, str], Failure] = {}
-    for each in found:
-        first = folded.setdefault((each.name, each.blocks, each.group, each.level), each)
-        if first is not each:
-            first.count += each.count
-            first.nodes |= each.nodes
-            first.codes |= each.codes
-    yield from folded.values()
+def _message(item: Any, names: Iterable[str]) -> str:
+    """Return all that an item says, without the names of its node."""
+    said = "; ".join(text(each.text, _LONGEST) for each in texts_of(item, _LONGEST, _SOURCE))
+    return _without(said, names)
+
+
+def _add(known: dict[str, None], value: str) -> None:
+    if value:
+        known[value] = None
 
 
 def _without(message: str, names: Iterable[str]) -> str:

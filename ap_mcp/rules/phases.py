@@ -43,7 +43,7 @@ def broken(kind: str, phase: Any) -> bool:
 
 def described(kind: str, phase: str) -> str:
     """Return how a phase is said after the name of the thing; empty if the specs have no words for it."""
-    return phases_of(kind).wording.get(phase, "")
+    return phases_of(kind).described(phase)
 
 
 @cache

@@ -105,8 +105,25 @@ class Wait:
         """
         return self._spelled(phase) in self.groups[group]
 
+    def described(self, phase: str) -> str:
+        """Return how a phase is said after the name of the thing; empty if the specs have no words for it."""
+        return self.wording.get(self._spelled(phase) or "", "")
+
     def _spelled(self, phase: Any) -> str | None:
-        return self.aliases.get(phase, phase) if isinstance(phase, str) else None
+        """Return a phase as the specs spell it; letter case and hyphens differ between services, and from Helm."""
+        if not isinstance(phase, str):
+            return None
+        known: list[str] = [*self.aliases]
+        for name in PHASE_VERDICTS:
+            known += getattr(self, name)
+        if phase not in known:
+            alike = [each for each in known if _bare(each) == _bare(phase)]
+            phase = alike[0] if alike else phase
+        return self.aliases.get(str(phase), str(phase))
+
+
+def _bare(phase: str) -> str:
+    return phase.strip().lower().replace("-", "_")
 
 
 def own_waits(operations: Iterable[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

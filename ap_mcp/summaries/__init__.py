@@ -94,11 +94,22 @@ def _shaped(answer: Observation) -> Result:
         return plain.unread(answer, "nothing here knows how to shape it")
     if answer.file is None and not isinstance(answer.body, summariser.accepts):
         return plain.unread(answer, f"with {_form(answer.body)} where something else was expected")
+    if answer.file is None and _is_foreign(answer):
+        return plain.unread(answer, "with nothing in it that such an answer holds")
     try:
         return whole(answer, summariser(answer))
     except Exception as error:  # noqa: BLE001 - whatever fails on an unexpected answer, the answer itself must arrive
         logger.warning("Summary %s failed on %s: %s", summariser.kind, answer.operation.id, _where(error))
         return plain.unread(answer, "in a form this tool does not know")
+
+
+def _is_foreign(answer: Observation) -> bool:
+    """Say whether the answer to a read is that of another service: an object without a field that the specs know."""
+    if answer.operation.effect != "read":
+        return False
+    schema = answer.operation.response
+    known = answer.operation.follow(schema).get("properties", {}) if schema else {}
+    return bool(known and isinstance(answer.body, dict) and answer.body) and known.keys().isdisjoint(answer.body)
 
 
 def _form(body: Any) -> str:

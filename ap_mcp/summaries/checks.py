@@ -1,21 +1,34 @@
 """Shapes answers about the checks before and after a cluster upgrade."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.rules.findings import NODE_IDS, Findings, count_of, counted, findings_of, not_known, skippable
+from ap_mcp.rules.findings import (
+    NODE_IDS,
+    Failure,
+    Findings,
+    count_of,
+    counted,
+    findings_of,
+    nodes_of,
+    not_known,
+    skippable,
+)
 from ap_mcp.rules.phases import PRECHECK, phases_of, verdict
 from ap_mcp.rules.upgrades import RUNNING, UNKNOWN, CheckState, spoken, state_of_check
 from ap_mcp.specs.waits import FAILURE, SUCCESS
-from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
-from ap_mcp.summaries.findings import Finding, named, shown
+from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, NextCall, Observation, Part, Result, summarises
+from ap_mcp.summaries.findings import Finding, shown
+from ap_mcp.summaries.pages import whole_answer
 from ap_mcp.summaries.upgrade_common import call, history_page, read_or_wait
-from ap_mcp.vendor import get, items, moment, quoted, stamp, text, word
-from ap_mcp.wording import plural, span
+from ap_mcp.vendor import SAID_LIMIT, TEXT_LIMIT, because, get, items, moment, quoted, said, stamp, text, word
+from ap_mcp.wording import few, plural, span
 
 READY, RISKY, BLOCKED, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "error", "expired"
+_SECTIONS = ("itemsStatus", "nodeStageStatus")
+"""Fields of a status that hold items; the rest says how the check itself went."""
 UNDATED = "undated"
 """It passed, but does not say until when it counts: an upgrade on the strength of it is refused."""
 _VERDICTS: Mapping[CheckState, str] = {"passed": READY, "undated": UNDATED, "expired": EXPIRED, RUNNING: RUNNING}
@@ -29,6 +42,7 @@ class Precheck(Result):
     cluster_version: str = ""
     target_version: str = ""
     expires: str | None = None
+    problem: str | None = None
     passed: int | None = None
     failed: dict[str, int] = Field(default_factory=dict)
     blocking: list[Finding] = Field(default_factory=list)
@@ -46,6 +60,7 @@ class PrecheckLine(Part):
     target_version: str = ""
     created: str | None = None
     expires: str | None = None
+    problem: str | None = None
 
 
 class PrecheckList(Result):
@@ -63,6 +78,7 @@ class Postcheck(Result):
     task_id: str = ""
     from_version: str | None = None
     to_version: str | None = None
+    problem: str | None = None
 
 
 @summarises("precheck")
@@ -74,22 +90,24 @@ def precheck(answer: Observation) -> Precheck:
     state = _check_verdict(answer, body, found)
     already = get(body, "/spec/skippedCheckItemList", [])
     skip_items = skippable(risks, already) if risks else []
+    problem, listed = _problem(body, state), shown(blocking, risks)
     return Precheck(
-        summary=_said(answer, state, found),
+        summary=_said(answer, state, found, problem),
         verdict=state,
         task_id=text(get(body, "/metadata/uid")),
         cluster_version=text(get(body, "/spec/clusterVersion")),
         target_version=text(get(body, "/spec/targetVersion")),
         expires=stamp(get(body, "/status/expireTimeStamp")),
+        problem=problem or None,
         passed=found.passed,
         failed=counted(found.every),
-        blocking=shown(blocking),
-        risks=shown(risks),
-        also_failed=[*named(blocking), *named(risks)],
+        blocking=listed.blocking,
+        risks=listed.risks,
+        also_failed=listed.also,
         skipped=sorted({text(get(each, "/name")) for each in items(already)} - {""}),
         skip_items=skip_items,
-        warnings=list(_doubts(body, state, found)),
-        next=_next(answer, state, found, skip_items),
+        warnings=list(_doubts(body, state, found, problem)),
+        next=[*_next(answer, state, found, skip_items), *(_rest(answer) if listed.is_cut else [])],
     )
 
 
@@ -119,17 +137,19 @@ def postcheck(answer: Observation) -> Postcheck:
     """Say whether a cluster is healthy after its upgrade."""
     phase = text(get(answer.body, "/status/phase"))
     state = _postcheck_verdict(phase)
-    said = {
+    problem = "" if state == "passed" else said(get(answer.body, "/status"))
+    sentences = {
         "passed": "The cluster passed the post-upgrade check.",
         "failed": "The cluster did not pass the post-upgrade check.",
         "error": "The post-upgrade check could not be carried out.",
     }
     return Postcheck(
-        summary=said.get(state, f"The post-upgrade check answered {quoted(phase)}."),
+        summary=sentences.get(state, f"The post-upgrade check answered {quoted(phase)}.") + because(problem),
         verdict=state,
         task_id=text(get(answer.body, "/metadata/uid")),
         from_version=text(get(answer.body, "/spec/clusterVersion")) or None,
         to_version=text(get(answer.body, "/spec/targetVersion")) or None,
+        problem=problem or None,
         next=[] if state == "passed" else [call(answer, "get_upgrade_info", "The state of the upgrade itself")],
     )
 
@@ -152,14 +172,36 @@ def _postcheck_verdict(phase: str) -> str:
     return {SUCCESS: "passed", FAILURE: "failed"}.get(verdict(PRECHECK, phase) or "", phase or UNKNOWN)
 
 
-def _said(answer: Observation, state: str, found: Findings) -> str:
+def _problem(body: Any, state: str, limit: int = SAID_LIMIT) -> str:
+    """Return what the check says of itself beside its items; empty unless something is wrong with it."""
+    return "" if state in (*_VERDICTS.values(), UNDATED) else said(get(body, "/status"), limit, _SECTIONS)
+
+
+def _rest(answer: Observation) -> list[NextCall]:
+    """Return the call that shows all that the check found, unless this was it."""
+    if answer.own.get(DETAIL) == FULL:
+        return []
+    why = "shows what is left out here"
+    if DETAIL in answer.operation.options:
+        return [whole_answer(answer, why)]
+    return [call(answer, "get_precheck", why, task_id=text(get(answer.body, "/metadata/uid")), detail=FULL)]
+
+
+def _counted(noun: str, found: Sequence[Failure]) -> str:
+    """Return how many findings there are, and on how many nodes."""
+    nodes = nodes_of(found)
+    where = f" (on {plural(nodes, 'node')})" if nodes else ""
+    return f"{plural(count_of(found), noun)}{where}"
+
+
+def _said(answer: Observation, state: str, found: Findings, problem: str) -> str:
     body = answer.body
     way = f"{word(get(body, '/spec/clusterVersion'))} to {word(get(body, '/spec/targetVersion'))}"
     expires = moment(get(body, "/status/expireTimeStamp"))
     counts = f" The result counts for another {span(expires - answer.now)}." if expires else ""
-    skip = plural(count_of(found.risks), "risk")
+    skip = _counted("risk", found.risks)
     also = f" {skip} could be skipped." if found.risks else ""
-    why = quoted(get(body, "/status/message", "no reason given"))
+    why = quoted(problem or "no reason given", 2 * SAID_LIMIT)
     them = "it" if count_of(found.risks) == 1 else "them"
     sentences = {
         READY: f"Ready: nothing blocks an upgrade from {way}.{counts}",
@@ -170,23 +212,27 @@ def _said(answer: Observation, state: str, found: Findings) -> str:
         UNDATED: f"The check from {way} {spoken(UNDATED)}: run it again, an upgrade is refused without that.",
         ERROR: f"The check from {way} could not be completed: {why}.",
     }
-    return sentences.get(state, f"The check from {way} is in the unknown state {quoted(state)}.")
+    sentence = sentences.get(state, f"The check from {way} is in the unknown state {quoted(state)}.")
+    return sentence if state == ERROR else f"{sentence}{because(problem)}"
 
 
 def _obstacle(found: Findings) -> str:
     """Return what must be done about a check that failed and cannot be passed by skipping risks."""
     if found.blocking:
-        return f"{plural(count_of(found.blocking), 'item')} must be fixed"
+        return f"{_counted('item', found.blocking)} must be fixed"
     if found.unknown:
         return f"the result of {plural(len(found.unknown), 'item')} must be found out"
     return "the check failed without a finding and must be run again"
 
 
-def _doubts(body: Any, state: str, found: Findings) -> Iterator[str]:
-    if state == BLOCKED and not found.every and not found.unknown:
+def _doubts(body: Any, state: str, found: Findings, problem: str) -> Iterator[str]:
+    if state == BLOCKED and not found.every and not found.unknown and not problem:
         yield "The check failed, but reports no failed item; see the raw answer."
     if state in (READY, UNDATED, EXPIRED) and found.every:
-        yield f"Although the check passed, {plural(count_of(found.every), 'item')} failed."
+        yield f"Although the check passed, {_counted('item', found.every)} failed."
+    before = {text(get(each, "/name")) for each in items(body, "/spec/skippedCheckItemList")}
+    if found.risks and (kept := before - {each.name for each in found.risks} - {""}):
+        yield f"skip_items holds, beside the risks of this check, what it skipped already: {few(sorted(kept))}."
     if any(len(each.nodes) > NODE_IDS for each in found.risks):
         yield "skip_items without node_ids skip an item on every node."
     if found.unknown:
@@ -206,7 +252,7 @@ def _next(answer: Observation, state: str, found: Findings, skip_items: list[dic
     if state == RISKY:
         return [call(answer, "run_precheck", "If the risks are acceptable", **target, skip_items=skip_items)]
     again = call(answer, "run_precheck", "Once that is fixed", **target)
-    if state == BLOCKED and any(get(each.source, "/addonRisks") for each in found.every):
+    if state == BLOCKED and any(each.addons for each in found.every):
         return [call(answer, "assess_upgrade", "What fixes it", **target), again]
     if state in (UNDATED, EXPIRED):
         return [call(answer, "run_precheck", "An upgrade is refused without a check that counts", **target)]
@@ -214,10 +260,12 @@ def _next(answer: Observation, state: str, found: Findings, skip_items: list[dic
 
 
 def _check_line(answer: Observation, body: Any) -> PrecheckLine:
+    state = _check_verdict(answer, body, findings_of(body))
     return PrecheckLine(
         task_id=text(get(body, "/metadata/uid")),
-        verdict=_check_verdict(answer, body, findings_of(body)),
+        verdict=state,
         target_version=text(get(body, "/spec/targetVersion")),
         created=stamp(get(body, "/metadata/creationTimestamp")),
         expires=stamp(get(body, "/status/expireTimeStamp")),
+        problem=_problem(body, state, TEXT_LIMIT) or None,
     )

@@ -252,7 +252,7 @@ def _title(namespace: str, name: str) -> str:
 
 
 def _doing(status: str) -> str:
-    if status == _SUPERSEDED:
+    if status.upper() == _SUPERSEDED:
         return "is superseded"
     return described(RELEASE, status) or f"is {_stated(status)}"
 

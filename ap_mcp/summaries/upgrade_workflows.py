@@ -26,7 +26,7 @@ from ap_mcp.rules.upgrades import (
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import LISTED, call, created, newest_first, took
-from ap_mcp.vendor import get, items, moment, stamp, text, word
+from ap_mcp.vendor import because, get, items, moment, said, stamp, text, word
 from ap_mcp.wording import plural, span
 
 NONE = "No upgrade workflows."
@@ -42,6 +42,7 @@ class Stage(Part):
     started: str | None = None
     took: str | None = None
     expires: str | None = None
+    problem: str | None = None
 
 
 class Workflow(Result):
@@ -83,13 +84,15 @@ def upgrade_workflow(answer: Observation) -> Workflow:
     points = items(body, "/status/pointStatuses")
     line = _workflow_line(body)
     why_not = _why_not_cancellable(body)
+    stages = [_stage(answer, point) for point in points]
+    problem = said(get(body, "/status"), leave_out=("pointStatuses",)) if line.verdict in (STOPPED, FAILED) else ""
     return Workflow(
-        summary=_said(line, points),
+        summary=_said(line, points) + because("; ".join(each for each in (*_problems(stages), problem) if each)),
         upgrade_workflow_id=line.upgrade_workflow_id,
         verdict=line.verdict,
         from_version=line.from_version,
         to_version=line.to_version,
-        stages=[_stage(answer, point) for point in points],
+        stages=stages,
         can_cancel=why_not is None,
         can_retry=_stage_verdict(body, UPGRADE_STAGE) == FAILED and line.verdict == STOPPED,
         why_not=why_not,
@@ -146,7 +149,12 @@ def _stage(answer: Observation, point: Any) -> Stage:
         started=stamp(start),
         took=took(start, end) or running,
         expires=stamp(get(point, "/expireTimeStamp")),
+        problem=(said(point) or None) if verdict_of(status) == FAILED else None,
     )
+
+
+def _problems(stages: list[Stage]) -> list[str]:
+    return [each.problem for each in stages if each.problem]
 
 
 def _said(line: WorkflowLine, points: list[dict[str, Any]]) -> str:

@@ -5,12 +5,30 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules import phases
 from ap_mcp.rules.phases import BACKUP, UPGRADE
 from ap_mcp.rules.upgrades import FAILED, PAUSED, RUNNING, SUCCEEDED, spoken, verdict_of
 from ap_mcp.rules.versions import offered_to, runs_now
+from ap_mcp.service_texts import codes_of, texts_of
+from ap_mcp.specs.waits import FAILURE
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.upgrade_common import call, created, history_page, read_or_wait, took
-from ap_mcp.vendor import flattened, get, items, mapping, number, quoted, stamp, strings, text, word
+from ap_mcp.vendor import (
+    SAID_LIMIT,
+    because,
+    flattened,
+    get,
+    items,
+    joined,
+    mapping,
+    number,
+    quoted,
+    said,
+    stamp,
+    strings,
+    text,
+    word,
+)
 from ap_mcp.wording import plural
 
 
@@ -25,6 +43,7 @@ class Upgrade(Result):
     started: str | None = None
     ended: str | None = None
     took: str | None = None
+    problem: str | None = None
     details: dict[str, str | int | float | bool] = Field(default_factory=dict)
 
     @property
@@ -49,6 +68,7 @@ class TaskLine(Part):
     to_version: str | None = None
     started: str | None = None
     ended: str | None = None
+    problem: str | None = None
 
 
 class TaskList(Result):
@@ -65,8 +85,9 @@ class UpgradeInfo(Result):
 
     version: str = ""
     suggested_patch: str | None = None
-    targets: list[str] = Field(default_factory=list)
+    targets: list[str] | None = None
     upgrade: str | None = None
+    problem: str | None = None
     progress: float | None = None
     last_upgrade: str | None = None
     last_ended: str | None = None
@@ -131,6 +152,7 @@ def upgrade_task(answer: Observation) -> Upgrade:
         started=line.started,
         ended=line.ended,
         took=spent,
+        problem=line.problem,
         details=details,
         next=next_.get(line.verdict, []),
     )
@@ -189,18 +211,17 @@ def upgrade_info(answer: Observation) -> UpgradeInfo:
     suggested = text(get(body, "/spec/versionInfo/suggestPatch"))
     last = text(get(body, "/spec/lastUpgradeInfo/phase"))
     busy = state in (RUNNING, FAILED, PAUSED)
-    offer = (
-        f"can be upgraded to {', '.join(word(each) for each in targets)}"
-        if targets
-        else "has no newer version to go to"
-    )
+    problem = said(get(body, "/status")) if state == FAILED else ""
+    reported = get(body, "/spec/versionInfo/targetVersions") is not None
     return UpgradeInfo(
-        summary=f"The cluster runs {word(version)} and {offer}."
-        + (f" Its upgrade {spoken(state)}." if state and busy else ""),
+        summary=_offer(version, targets if reported else None)
+        + (f" Its upgrade {spoken(state)}." if state and busy else "")
+        + because(problem),
         version=version,
         suggested_patch=f"{release}-{suggested}" if suggested and suggested != patch else None,
-        targets=targets,
+        targets=targets if reported else None,
         upgrade=state,
+        problem=problem or None,
         progress=_percent(get(body, "/status/progress")) if busy else None,
         last_upgrade=verdict_of(last) if last else None,
         last_ended=stamp(get(body, "/spec/lastUpgradeInfo/completionTime")),
@@ -230,6 +251,16 @@ def upgrade_feature_gates(answer: Observation) -> FeatureGates:
     return FeatureGates(summary=f"{plural(len(gates), 'upgrade feature')}, {on} of them supported.", gates=gates)
 
 
+def _offer(version: str, targets: list[str] | None) -> str:
+    """Return a sentence on the version of a cluster and where it can go; None is not reported."""
+    runs = f"The cluster runs {word(version)}" if version else "Which version the cluster runs is not reported"
+    if targets:
+        return f"{runs}{' and' if version else '; it'} can be upgraded to {', '.join(word(each) for each in targets)}."
+    if targets is None:
+        return f"{runs}; which newer versions it can go to is not reported."
+    return f"{runs}{' and' if version else '; it'} has no newer version to go to."
+
+
 def _offered(answer: Observation, targets: list[str], state: str | None) -> list[Any]:
     if state == FAILED:
         return [
@@ -245,8 +276,9 @@ def _listed(answer: Observation, noun: str, kind: str) -> TaskList:
     page = history_page(answer, lambda each: _task_line(each, kind))
     first = page.items[:1] if CURSOR not in answer.own else []
     latest = [f"; the latest {_way(line)}{spoken(line.verdict)}" for line in first]
+    why = because(first[0].problem) if first else ""
     return TaskList(
-        summary=f"{plural(page.total, noun)}{''.join(latest)}.",
+        summary=f"{plural(page.total, noun)}{''.join(latest)}.{why}",
         tasks=page.items,
         latest=first[0].ended if first else None,
         shown=page.shown,
@@ -266,17 +298,34 @@ def _task_line(body: Any, kind: str) -> TaskLine:
         to_version=text(get(body, "/spec/targetVersion")) or None,
         started=created(body) or None,
         ended=stamp(get(body, "/status/completionTime")) if verdict in (SUCCEEDED, FAILED) else None,
+        problem=(_why(body, kind) or None) if verdict == FAILED else None,
     )
+
+
+def _why(body: Any, kind: str) -> str:
+    """Return why an upgrade or a backup failed: what it says of itself, and what its failed parts say."""
+    own = [each.text for each in texts_of(get(body, "/status"), SAID_LIMIT // 2)]
+    parts = []
+    for part in items(body, "/spec/items"):
+        phase = text(get(part, "/status", get(part, "/phase")))
+        says = "; ".join(each.text for each in texts_of(part, SAID_LIMIT // 2))
+        failed = phases.verdict(kind, phase) == FAILURE
+        if failed or (says and not phases.succeeded(kind, phase)):
+            name = " ".join(each for each in (text(get(part, "/type", get(part, "/name"))), phase) if each)
+            parts.append(": ".join(each for each in (name, says) if each))
+    return joined([*parts, *own], codes_of({"of": get(body, "/status"), "parts": get(body, "/spec/items")}))
 
 
 def _said(line: TaskLine, spent: str | None, details: dict[str, Any]) -> str:
     after = f" after {spent}" if spent else ""
     far = f" at {line.progress:g} %" if line.progress is not None else ""
-    why = "; ".join(f"{name}: {value}" for name, value in details.items())
+    why = "; ".join(f"{name}: {value}" for name, value in details.items() if text(value) not in (line.problem or ""))
+    why = "; ".join(each for each in (line.problem, why) if each)
+    because_of = quoted(why, 2 * SAID_LIMIT) if why else "No reason is given"
     sentences = {
         RUNNING: f"The upgrade {_way(line)}is running{far}{after}.",
         SUCCEEDED: f"The upgrade {_way(line)}succeeded{after}.",
-        FAILED: f"The upgrade {_way(line)}failed{far}{after}. {quoted(why) if why else 'No reason is given'}.",
+        FAILED: f"The upgrade {_way(line)}failed{far}{after}. {because_of}.",
     }
     return sentences.get(line.verdict, f"The upgrade {_way(line)}{spoken(line.verdict)}{far}.")
 
