@@ -417,7 +417,7 @@ def insert(tree: Path, path: str, where: str, text: str) -> None:
 
 def test_an_operation_is_added_in_the_five_steps(tmp_path: Path, catalog: Catalog) -> None:
     for folder in ("ap_mcp", "tool_specs", "tests"):
-        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".*"))
+        shutil.copytree(ROOT / folder, tmp_path / folder, ignore=shutil.ignore_patterns(".*", "node_modules"))
     for name in ("README.md", "pyproject.toml"):
         shutil.copy(ROOT / name, tmp_path)
     examples = EXAMPLE.findall(CONTRIBUTING)

@@ -96,7 +96,8 @@ INSPECTOR = "node_modules/@modelcontextprotocol/inspector/clients/launcher/build
 def inspected(home: Path, node: str, *options: str, era: str = "legacy") -> subprocess.CompletedProcess[str]:
     """Run the Inspector's command line against a server."""
     command, *arguments = SERVER
-    entry = {"type": "stdio", "command": command, "args": arguments, "env": FORMS, "protocolEra": era}
+    timeout = {"connectionTimeout": SECONDS * 1000}
+    entry = {"type": "stdio", "command": command, "args": arguments, "env": FORMS, "protocolEra": era, **timeout}
     config = home / "servers.json"
     config.write_text(json.dumps({"mcpServers": {"ap": entry}}))
     return run(home, node, INSPECTOR, "--cli", "--config", str(config), "--server", "ap", "--format", "json", *options)
