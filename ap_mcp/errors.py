@@ -16,6 +16,7 @@ ApMcpError
 │   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
 │   ├── ConfirmationRequired        a person must agree first
 │   │   └── ApprovalRequired        a person cannot be asked here; says how one approves elsewhere
+│   ├── ForgedState                 a requestState that was not made here: an answer of nobody
 │   ├── ConsentDeclined             a person was asked and did not agree, or a consent does not count
 │   ├── ApprovalRefused             a person's decision that is not taken: passphrase, name, or too late
 │   ├── AmbiguousCluster            a name that fits several clusters
@@ -66,6 +67,7 @@ class ApMcpError(Exception):
         after_lost: an earlier attempt at the request may have taken effect, for its answer was lost.
         unclear: a request that is more than a read may have taken effect.
         settled: what became of the request was looked for: it is not sent again.
+        consent: who agreed to the call that ended so, when and by which channel; empty if nothing guarded was sent.
     """
 
     before = ""
@@ -73,10 +75,15 @@ class ApMcpError(Exception):
     after_lost = False
     unclear = False
     settled = False
+    consent = ""
 
     def render(self) -> str:
         """Return the text a model or a person reads."""
         return f"{self.before} {self}\n{self.found}".strip()
+
+    def report(self) -> str:
+        """Return that text, and who had agreed to the call."""
+        return f"{self.render()}\nConsent: {self.consent}" if self.consent else self.render()
 
 
 class SpecError(ApMcpError):
@@ -113,7 +120,15 @@ class NotPermitted(ApMcpError):
 
 
 class CallRefused(ApMcpError):
-    """A call that was not sent, for a reason the caller can fix."""
+    """A call that was not sent, for a reason the caller can fix.
+
+    Attributes:
+        verdict: what the audit calls it; empty if it is no matter for the audit, such as a wrong argument.
+        target: the name of what it would have been done to, if that is known.
+    """
+
+    verdict = ""
+    target = ""
 
 
 class TooManyCalls(CallRefused):
@@ -171,6 +186,8 @@ class UnknownTool(CallRefused):
 class ReadOnly(CallRefused):
     """This server is set to read only."""
 
+    verdict = "read-only"
+
     def __init__(self, operation: str) -> None:
         self.operation = operation
         super().__init__(
@@ -182,6 +199,8 @@ class ReadOnly(CallRefused):
 class DeniedByPolicy(CallRefused):
     """A rule of the operator forbids the call, or could not be checked."""
 
+    verdict = "denied by policy"
+
     def __init__(self, operation: str, why: str, remedy: str) -> None:
         self.operation = operation
         super().__init__(f"Refused by policy: {operation} {why}. Nothing was sent. {remedy}")
@@ -189,6 +208,8 @@ class DeniedByPolicy(CallRefused):
 
 class ConfirmationRequired(CallRefused):
     """A guarded call that still needs a person's consent."""
+
+    verdict = "not confirmed"
 
     def __init__(self, operation: str, effect: str, reason: str) -> None:
         self.operation = operation
@@ -201,21 +222,52 @@ class ConfirmationRequired(CallRefused):
 
 
 class ApprovalRequired(ConfirmationRequired):
-    """A guarded call whose caller cannot be asked: a person approves it elsewhere, then it is made again."""
+    """A guarded call whose caller cannot be asked: a person approves it elsewhere, then it is made again.
 
-    def __init__(self, operation: str, effect: str, impact: str, code: str, token: str | None = None) -> None:
-        super().__init__(operation, effect, "")
+    Args:
+        operation: what was called.
+        effect: how grave it is.
+        impact: what it would do.
+        code: names the question that waits.
+        token: the consent that the model itself may carry.
+        why: why nobody was asked here, as a sentence.
+        lives: until when the code counts, in words.
+        hints: what stands in the way of an approval, as sentences.
+        not_shown: a form was sent, and no person saw it.
+    """
+
+    def __init__(
+        self,
+        operation: str,
+        effect: str,
+        impact: str,
+        code: str,
+        token: str | None = None,
+        *,
+        why: str = "",
+        lives: str = "",
+        hints: Sequence[str] = (),
+        not_shown: bool = False,
+    ) -> None:
+        super().__init__(operation, effect, why)
         self.code = code
         self.impact = impact
         self.token = token
+        self.lives = lives
+        self.hints = tuple(hints)
+        self.verdict = "not shown" if not_shown else ""
 
     def render(self) -> str:
-        """Return what would happen and how a person approves it."""
+        """Return why nobody was asked, what would happen, how a person approves it and how the outcome is learnt."""
         lines = [
             f"approval_required: nothing was sent. {self.operation} waits for a person (effect: {self.effect}).",
+            *([self.reason] if self.reason else []),
             self.impact,
+            *self.hints,
             f"Code: {self.code}. A person who agrees runs in a terminal: ap-mcp approvals approve {self.code}",
-            f"Then call {self.operation} again with the same arguments. The code itself is no consent.",
+            *([f"The code counts {self.lives}."] if self.lives else []),
+            f"Then call {self.operation} again with the same arguments: only that says what was decided, and does it.",
+            "The code itself is no consent.",
         ]
         if self.token is not None:
             lines += [
@@ -225,17 +277,33 @@ class ApprovalRequired(ConfirmationRequired):
         return "\n".join(lines)
 
 
-class ConsentDeclined(CallRefused):
-    """A person did not agree, or what was offered as consent does not count."""
+class ForgedState(CallRefused):
+    """A requestState that this server did not make, or that was changed: refused, and nobody is asked again for it."""
 
-    def __init__(self, operation: str, reason: str = "") -> None:
+    verdict = "forged state"
+
+    def __init__(self, operation: str) -> None:
         self.operation = operation
+        super().__init__(
+            f"Refused: {operation} came with a requestState that this server did not make, or that was changed. "
+            "Nothing was sent. Call again without requestState to have a person asked."
+        )
+
+
+class ConsentDeclined(CallRefused):
+    """A person did not agree, or what was offered as consent does not count; `verdict` says which, for the audit."""
+
+    def __init__(self, operation: str, reason: str = "", verdict: str = "declined") -> None:
+        self.operation = operation
+        self.verdict = verdict
         self.reason = reason or "The person who was asked did not answer."
         super().__init__(f"{operation} was not run: {self.reason} Nothing was sent.")
 
 
 class ApprovalRefused(CallRefused):
     """A decision that is not taken: the wrong passphrase, name or person, too late, or made already."""
+
+    verdict = "not asked"
 
 
 class AmbiguousCluster(CallRefused):

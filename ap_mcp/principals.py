@@ -1,10 +1,13 @@
 """Who calls, and what they may use: light objects, made per principal; what all callers share is made once."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
+from ap_mcp.errors import CallRefused
 from ap_mcp.finishing import Finishing
 from ap_mcp.guard.guarding import Guard
-from ap_mcp.guard.policy import Policy
+from ap_mcp.guard.policy import Policy, effect_of
 from ap_mcp.guard.policy_file import load_policy
 from ap_mcp.settings import Confirm, Settings
 from ap_mcp.specs import load_catalog
@@ -46,6 +49,17 @@ class View:
     toolbox: Toolbox
     guard: Guard
     finishing: Finishing
+
+    def effect_of(self, name: str, arguments: Mapping[str, Any]) -> str:
+        """Return how grave a call is, or the worst that its tool can do where the arguments do not tell."""
+        tool = self.toolbox.tools.get(name)
+        if tool is None:
+            operation = self.toolbox.catalog.get(name)
+            return operation.worst_effect if operation else ""
+        try:
+            return effect_of(tool.subject(tool.checked(arguments)), self.rights.policy)
+        except CallRefused:
+            return tool.effect
 
 
 def rights_from(settings: Settings, *, ask: bool = True) -> Rights:

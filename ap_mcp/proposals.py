@@ -1,10 +1,14 @@
 """What a person is asked to agree to: the requests of a plan and their impact, by one set of reads."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
 from ap_mcp import guard
+from ap_mcp.errors import CallRefused, ConfirmationRequired
+from ap_mcp.guard.approval_requests import Place
 from ap_mcp.guard.policy import Ask, Decision
 from ap_mcp.masking import mask
 from ap_mcp.plans import Drafter, Plan
@@ -22,6 +26,9 @@ class Proposal:
         effect: how grave it is.
         decision: of the policy about it.
         reads: the set of reads that it goes by.
+        region: where it goes.
+        simulated: nothing real is touched.
+        name: of what it acts on, once it was read.
     """
 
     plan: Plan
@@ -29,6 +36,20 @@ class Proposal:
     effect: Effect
     decision: Decision
     reads: Reads
+    region: str
+    simulated: bool = False
+    name: str = ""
+
+    @contextmanager
+    def refusals_on_record(self) -> Iterator[None]:
+        """Have what refuses a guarded call from here on stand in the audit, with the name of what it is about."""
+        try:
+            yield
+        except CallRefused as refusal:
+            refusal.target = refusal.target or self.name
+            if not isinstance(refusal, ConfirmationRequired):
+                refusal.verdict = refusal.verdict or "refused"
+            raise
 
     async def request(self, at: datetime | None = None) -> "guard.Request":
         """Return what consent is asked for, by what these reads show.
@@ -42,6 +63,7 @@ class Proposal:
         draft = await self.draft(self.reads, self.effect, at)
         if draft.impact is None:
             raise TypeError(f"{self.plan.subject.tool} does not say what it would do")
+        self.name = draft.impact.name
         return guard.Request(
             tool=self.plan.subject.tool,
             arguments=mask(dict(self.plan.arguments)),
@@ -49,7 +71,7 @@ class Proposal:
             impact=draft.impact,
             calls=draft.calls,
             steps=draft.steps,
-            project=await self.reads.gateway.project_id(),
+            place=Place(self.region, await self.reads.gateway.project_id(), self.simulated),
             shown_at=at or self.reads.now().replace(microsecond=0),
             other_approver=isinstance(self.decision, Ask) and self.decision.other_approver,
             takes_token=self.plan.takes_token,

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from traceback import format_tb
 from typing import Any
@@ -16,8 +17,8 @@ from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 from ap_mcp import __version__, prompts
 from ap_mcp.assessment.reads import ASSESS_UPGRADE
 from ap_mcp.completion import completed
-from ap_mcp.errors import ApMcpError, CallRefused
-from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
+from ap_mcp.errors import ApMcpError, CallRefused, ForgedState
+from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.limits import MOST_BESIDE
 from ap_mcp.rendering import render
 from ap_mcp.server import Autopilot
@@ -76,8 +77,10 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
         caller, report = caller_of(ctx, params, principal), ctx.session.report_progress
         try:
             result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
+        except ForgedState as error:
+            raise MCPError(code=types.INVALID_PARAMS, message=str(error)) from None
         except ApMcpError as error:
-            return _failed(error.render())
+            return _failed(error.report())
         except Exception as error:  # noqa: BLE001 - whatever fails, the server goes on
             logger.error("Tool %s failed: %s", params.name, _where(error))  # noqa: TRY400 - its text stays out
             return _failed(
@@ -128,16 +131,21 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
 def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParams, principal: str) -> Caller:
     """Return who calls, and how their client can ask a person: between two legs, while the call waits, or not."""
     info = ctx.session.client_params.client_info if ctx.session.client_params else None
-    client = f"{info.name} {info.version}" if info else ""
+    caller = Caller(
+        principal,
+        f"{info.name} {info.version}" if info else "",
+        state=params.request_state,
+        waiting=ctx.session.report_progress,
+    )
     if not _shows_forms(ctx):
-        return Caller(principal, client)
+        return caller
     if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
         found = (params.input_responses or {}).get(QUESTION)
         returned = FormAnswer(found.action, found.content or {}) if isinstance(found, types.ElicitResult) else None
-        return Caller(principal, client, can_return=True, returned=returned, state=params.request_state)
+        return replace(caller, can_return=True, returned=returned)
     if not ctx.session.can_send_request:
-        return Caller(principal, client)
-    return Caller(principal, client, push=partial(_push, ctx))
+        return replace(caller, why_no_form="this session cannot carry a form to the client and back")
+    return replace(caller, push=partial(_push, ctx))
 
 
 def instructions(autopilot: Autopilot) -> str:
@@ -223,8 +231,13 @@ def _shows_forms(ctx: ServerRequestContext[Any]) -> bool:
 
 
 async def _push(ctx: ServerRequestContext[Any], message: str, schema: dict[str, Any]) -> FormAnswer:
-    # Without the id, HTTP would put the question on a stream that is not read.
-    answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+    try:
+        # Without the id, HTTP would put the question on a stream that is not read.
+        answer = await ctx.session.elicit_form(message, schema, related_request_id=ctx.request_id)
+    except MCPError as error:
+        raise FormFailed(f"error {error.error.code}", error.error.message) from error
+    except Exception as error:  # whatever a client does with a form, the call goes another way
+        raise FormFailed(f"what is no answer to a form ({type(error).__name__})") from error
     return FormAnswer(answer.action, answer.content or {})
 
 

@@ -27,6 +27,7 @@ def render(result: Result) -> str:
         lines += _field(one_line(name), _as_it_is(value) if _is_free(fields[name].annotation) else value, "")
     lines += _field("full", _as_it_is(sendable(result.full)), "") if result.full is not None else []
     lines += [f"warning: {one_line(warning)}" for warning in result.warnings]
+    lines += [f"consent: {one_line(result.consent)}"] if result.consent else []
     lines += [f"next: {call_line(call)}" for call in result.next]
     lines += [f"request_id: {one_line(result.request_id)}"] if result.request_id else []
     lines += [f"whole answer: {one_line(result.raw)}"] if result.raw else []

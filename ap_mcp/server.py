@@ -10,7 +10,7 @@ from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
 from ap_mcp.dry_runs import dry_run as shown_only
-from ap_mcp.errors import ApMcpError, ConfirmationRequired, PartlyDone, on_the_way_to
+from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, PartlyDone, on_the_way_to
 from ap_mcp.finishing import Finishing
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
@@ -67,6 +67,7 @@ class Autopilot:
             raise ValueError("only the simulator can be used without consent")
         self.settings = settings
         self.simulated = simulated
+        self.region = settings.region or settings.endpoint or "not set"
         self.catalog = load_catalog()
         self.gateway = Gateway(self.catalog, connect, read_only=settings.read_only)
         self.kept: ResponseStore = LocalResponseStore()
@@ -147,6 +148,9 @@ class Autopilot:
                 outcome = await self._run(name, arguments, caller.resting(turn.rest), report, turn)
         except ApMcpError as error:
             logger.debug("%r ended as %s", name, type(error).__name__)
+            if isinstance(error, CallRefused) and error.verdict:
+                view = self.view(caller.principal)
+                await view.guard.refused(error, name, arguments, view.effect_of(name, arguments), caller)
             raise
         logger.debug("%r ended as %s", name, type(outcome).__name__)
         return outcome
@@ -181,11 +185,13 @@ class Autopilot:
         if isinstance(decision, Allow) and effect not in GUARDED and not plan.dry_run:
             draft = await plan.draft(reads, None)
             return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, draft.calls, draft.steps)
-        proposal = Proposal(plan, plan.draft, effect, decision, reads)
-        request = await proposal.request()
+        proposal = Proposal(plan, plan.draft, effect, decision, reads, self.region, self.simulated)
         if plan.dry_run:
+            request = await proposal.request()
             return shown_only(request.impact.structured(), request.calls)
-        consent = await view.guard.consent(decision, request, caller, proposal.read_again)
+        with proposal.refusals_on_record():
+            request = await proposal.request()
+            consent = await view.guard.consent(decision, request, caller, proposal.read_again)
         return consent if isinstance(consent, AskBack) else cleared_by(consent)
 
     async def _sent(self, view: View, plan: Plan, cleared: Cleared, caller: Caller) -> Result:
@@ -199,13 +205,17 @@ class Autopilot:
                     response = await deliver(self.gateway, sent, sending, plan.look)
             except ApMcpError as error:
                 await plan.explain(error)
+                error.consent = cleared.consent
                 if responses:
-                    raise PartlyDone(cleared.tool, cleared.steps, len(responses), error, unrecorded) from error
+                    stopped = PartlyDone(cleared.tool, cleared.steps, len(responses), error, unrecorded)
+                    stopped.consent = cleared.consent
+                    raise stopped from error
                 raise
             responses.append(response)
             unrecorded += [sending.unrecorded] if sending.unrecorded else []
         result = await plan.finished(responses)
-        return result.model_copy(update={"warnings": [*result.warnings, *unrecorded]}) if unrecorded else result
+        more = {"warnings": [*result.warnings, *unrecorded], "consent": cleared.consent or None}
+        return result.model_copy(update=more)
 
     def _view(self, rights: Rights) -> View:
         tools = toolbox(

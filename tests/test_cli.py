@@ -172,16 +172,23 @@ def phase(cluster_id: str = TEAM_SANDBOX) -> str:
 def audited() -> Any:
     """The one call in the audit log, after the log was found to be intact."""
     assert run("audit", "verify").exit_code == 0
-    (recorded,) = document(run("audit", "show", "--json"))
+    (recorded,) = (each for each in document(run("audit", "show", "--json")) if each["outcome"]["result"] != "refused")
     assert recorded["client"] == f"ap-mcp call {__version__} (simulated)"
     return recorded
 
 
 @pytest.mark.parametrize("more", [(), ("--yes",), ("--confirm", "approval"), ("--confirm", "deny")])
 def test_without_consent_a_guarded_call_ends_in_3(more: tuple[str, ...]) -> None:
-    said = "needs confirmation" if "deny" in more else "approval_required: nothing was sent"
+    said = "needs confirmation" if {"deny", "--yes"} & set(more) else "approval_required: nothing was sent"
     refused(call(*DELETE, *more), 3, said, "delete_cluster")
     assert phase() == "Available"
+
+
+def test_yes_shows_what_would_happen_and_leaves_no_question_behind() -> None:
+    refused(call(*DELETE, "--yes"), 3, "Deletes cluster team-sandbox", "nobody may be asked about this call")
+    assert run("approvals", "list").stdout == "Nothing waits for a person.\n"
+    refused(call(*DELETE), 3, "Code: ", "Nobody can approve yet", "ap-mcp approvals init")
+    assert "SIMULATED" in run("approvals", "list").stdout
 
 
 def test_a_call_that_a_person_approved_elsewhere_is_made_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,7 +227,7 @@ def test_yes_runs_what_a_rule_lets_go_and_nothing_else(tmp_path: Path) -> None:
     let = {"AP_MCP_POLICY_FILE": str(rules)}
     kubeconfig = ("get_cluster_certificate", DELETE[1], "duration_days=1", "--yes")
     refused(call(*kubeconfig, environment=let), 3, "effect: secret")
-    refused(call("delete_cluster", "cluster_id=search-dev", "--yes", environment=let), 3, "approval_required")
+    refused(call("delete_cluster", "cluster_id=search-dev", "--yes", environment=let), 3, "needs confirmation")
     assert document(call(*DELETE, "--yes", "--output", "json", environment=let))["cluster_id"] == TEAM_SANDBOX
     assert phase() == "Deleting"
     recorded = audited()

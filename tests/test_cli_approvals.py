@@ -18,7 +18,7 @@ from approving import granted as granted_by
 from click.testing import CliRunner, Result
 
 from ap_mcp.cli import main
-from ap_mcp.errors import ConsentDeclined
+from ap_mcp.errors import ApprovalRefused, ConsentDeclined
 from ap_mcp.guard import keys
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, init_key, load_approvers, sign
@@ -133,7 +133,7 @@ def test_init_does_not_add_an_approver_to_a_list_it_holds_no_key_of(folder: Path
 @pytest.mark.parametrize(
     ("arguments", "typed", "why"),
     [
-        ((), ("short", "short"), "at least 12 characters"),
+        ((), ("short", "shorter", "eleven char"), "No passphrase was chosen in 3 tries"),
         (("--name", "a b"), (PASSPHRASE, PASSPHRASE), "is no name for an approver"),
     ],
 )
@@ -143,6 +143,14 @@ def test_init_refuses_what_will_not_do(
     done = run("init", *arguments, typed=typed)
     assert (done.exit_code, why in done.output) == (2, True)
     assert not (folder / KEY_FILE).exists()
+
+
+def test_a_short_passphrase_is_refused_before_it_is_typed_again_and_asked_for_anew(folder: Path) -> None:
+    done = run("init", "--name", "alice", typed=("short", PASSPHRASE, "another one, of course", PASSPHRASE, PASSPHRASE))
+    assert done.exit_code == 0
+    assert done.output.count("That is too short: at least 12 characters.") == 1
+    assert done.output.count("The two are not the same.") == 1
+    assert keys.unlock(folder, PASSPHRASE).name == "alice"
 
 
 # Reading
@@ -158,18 +166,52 @@ def test_what_waits_is_listed_with_its_code(asked: Question, store: ConsentFile)
     done = run("list")
     lines = done.output.splitlines()
     assert done.exit_code == 0
-    assert lines[0].split("  ")[:5] == [asked.code, "delete_cluster", '"shop-prod"', "destroy", 'for "ivan"']
-    assert "min left" in lines[0]
-    assert lines[1].startswith(f"{other.code}  delete_release")
+    *fields, left = lines[0].split("  ")
+    where = 'region "cn-north-4", project "0b1c"'
+    whom = 'for "ivan" through "Claude 1.0"'
+    assert fields == [asked.code, where, "delete_cluster", '"shop-prod"', "destroy", whom]
+    assert "min left" in left
+    assert lines[1].startswith(f"{other.code}  {where}  delete_release")
     assert "less than a minute left" in lines[1]
     assert "ap-mcp approvals show" in lines[2]
+
+
+def test_what_is_simulated_is_listed_last_and_marked_wherever_it_is_shown(store: ConsentFile) -> None:
+    simulated = put(store, simulated=True)
+    real = put(store)
+    first, second, _ = run("list").output.splitlines()
+    assert first.startswith(f'{real.code}  region "cn-north-4"')
+    assert second.startswith(f"{simulated.code}  SIMULATED, nothing real is touched, ")
+    assert "SIMULATED" not in first
+    assert "Where: SIMULATED" in run("show", simulated.code).output
+    assert "SIMULATED" not in run("show", real.code).output
+
+
+def test_simulated_questions_leave_room_for_real_ones(store: ConsentFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ap_mcp.state.consent_file.OPEN_LIMIT", 1)
+    put(store, simulated=True)
+    put(store)
+    for simulated in (True, False):
+        with pytest.raises(ApprovalRefused, match="wait for a person already"):
+            put(store, simulated=simulated)
+
+
+@pytest.mark.usefixtures("alice")
+def test_who_approves_is_warned_that_a_server_older_than_the_key_does_not_know_it(
+    store: ConsentFile, folder: Path
+) -> None:
+    older = put(store, created=datetime.now(UTC) - MINUTE)
+    assert "restart it" in run("approve", older.code, typed=("shop-prod", PASSPHRASE)).output
+    os.utime(folder / APPROVERS_FILE, (0, 0))
+    assert "restart it" not in run("approve", put(store).code, typed=("shop-prod", PASSPHRASE)).output
 
 
 def test_a_question_is_shown_whole(asked: Question) -> None:
     done = run("show", asked.code.lower().replace("-", ""))
     assert done.exit_code == 0
     for line in (
-        'For: "ivan"',
+        'Where: region "cn-north-4", project "0b1c"',
+        'Asked for "ivan" through "Claude 1.0"',
         "Tool: delete_cluster (effect: destroy)",
         '  | cluster_id: "0e1f"',
         '  | password: "***"',

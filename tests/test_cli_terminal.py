@@ -18,7 +18,7 @@ import pytest
 from approving import PASSPHRASE
 
 from ap_mcp.errors import ApprovalRequired
-from ap_mcp.guard.consent import local_user
+from ap_mcp.guard.callers import Caller, local_user
 from ap_mcp.guard.keys import init_key
 from ap_mcp.simulator.constants import TEAM_SANDBOX
 from ap_mcp.summaries import Result
@@ -236,9 +236,10 @@ def test_whoever_does_not_gets_nothing_sent(
 
 def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path, program: subprocess.Popen[str]) -> None:
     with calling(tmp_path, *DELETE, program=program) as terminal:
-        terminal.see("there is no approver's key")
+        terminal.see("Nobody was asked: no approver's key is here.")
+        terminal.see("Deletes cluster team-sandbox")
         terminal.see("ap-mcp approvals init")
-        assert terminal.end() == 4
+        assert terminal.end() == 3
     assert phase(tmp_path) == "Available"
 
 
@@ -304,6 +305,6 @@ async def test_what_has_changed_while_somebody_read_is_shown_again_twice_at_most
     command: Any = import_module("ap_mcp.cli.call")
     monkeypatch.setattr(import_module("ap_mcp.cli.approvals"), "approve_here", lambda _, code: approved.append(code))
     with nullcontext() if done else pytest.raises(ApprovalRequired):
-        await command._consented(Restless(changes), "delete_cluster", {}, asking=True)
+        await command._consented(Restless(changes), "delete_cluster", {}, Caller("ivan"), asking=True)
     assert approved == ["AAAA-2222"] * asked
     assert capsys.readouterr().err.count("has changed since you were asked") == max(asked - 1, 0)

@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 from approving import ALICE
-from consenting import Prepared, Scene, Scenes, addon_in, answer_to, checked_refusal, leg, question_of, text_in
+from consenting import Prepared, Scene, Scenes, addon_in, answer_to, checked_refusal, forged, leg, question_of, text_in
 from guarded import CHART, Person
 from mcp_types import CallToolResult
 
@@ -464,8 +464,9 @@ async def test_a_client_that_makes_up_answers_without_a_question_is_asked(scene_
     async with scene.connect(Person()) as agent:
         asked = await question_of(agent, scene)
         answered = answer_to(asked)
-        for state in (None, "", "v1.", "{}", json.dumps({"tool": scene.tool, "id": "x", "round": 1})):
-            await question_of(agent, scene, **{**answered, "request_state": state})
+        await question_of(agent, scene, **{**answered, "request_state": None})
+        for state in ("", "v1.", "{}", json.dumps({"tool": scene.tool, "id": "x", "round": 1})):
+            await forged(agent, scene, **{**answered, "request_state": state})
         result = await leg(agent, scene, tool="upgrade_cluster", arguments={"cluster_id": CHECKOUT_STAGING}, **answered)
         assert isinstance(result, CallToolResult)
         assert result.is_error

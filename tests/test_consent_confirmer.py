@@ -5,20 +5,23 @@ import os
 import pwd
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from approving import ALICE, MINUTE, NOW, SECOND
-from confirming import ARGUMENTS, CALL, DELETE, IVAN, NAMED, SHOP, Desk
+from approving import ALICE, MALLORY, MINUTE, NOW, SECOND
+from confirming import ARGUMENTS, CALL, DELETE, IVAN, NAMED, PLACE, READS, SHOP, Desk
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ap_mcp.errors import ApprovalRequired
+from ap_mcp.errors import ApprovalRequired, ForgedState
+from ap_mcp.guard.callers import FormFailed
 from ap_mcp.guard.consent import (
     CHANGED,
     FIELD,
+    MOST_ROUNDS,
     AskBack,
     Caller,
     Consent,
@@ -32,7 +35,7 @@ from ap_mcp.guard.consent import (
     read_moment,
 )
 from ap_mcp.guard.keys import sign
-from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, QUESTION_LIFETIME, TOKEN_LIFETIME
+from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PULSE, QUESTION_LIFETIME, TOKEN_LIFETIME
 
 pytestmark = pytest.mark.anyio
 
@@ -77,7 +80,9 @@ def other_requests() -> list[Request]:
     )
     impacts = [replace(SHOP, **change) for change in shown]
     return [
-        replace(DELETE, project="another"),
+        replace(DELETE, place=replace(PLACE, region="eu-west-101")),
+        replace(DELETE, place=replace(PLACE, project="another")),
+        replace(DELETE, place=replace(PLACE, simulated=True)),
         *(replace(DELETE, calls=(call,)) for call in calls),
         *(replace(DELETE, impact=impact) for impact in impacts),
     ]
@@ -113,7 +118,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_in_which_an_agent_names_thin
 
 
 def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:
-    bound = {"tool", "arguments", "digest", "impact", "calls", "project"}
+    bound = {"tool", "arguments", "digest", "impact", "calls", "place"}
     free = {"steps", "shown_at", "other_approver", "takes_token", "token"}
     assert {each.name for each in fields(Request)} == bound | free
 
@@ -148,7 +153,9 @@ async def test_what_a_state_says_is_no_token_and_the_other_way_round(desk: Desk)
     desk.mode = "token"
     state, token = (await desk.question()).state, await desk.token()
     assert "is unknown" in await desk.refusal(replace(DELETE, token=state))
-    await desk.question(returned=NAMED, state=token)
+    for forged in (token, state[:-1], "v1.AAAA", ""):
+        with pytest.raises(ForgedState, match=r"did not make, or that was changed\. Nothing was sent"):
+            await desk.ask(caller=Caller("ivan", can_return=True, returned=NAMED, state=forged))
 
 
 @given(st.data())
@@ -258,8 +265,6 @@ async def test_a_rule_that_begins_to_want_somebody_else_is_obeyed_also_after_the
     ("answer", "said"),
     [
         (FormAnswer("decline", {FIELD: "shop-prod"}), "said no"),
-        (FormAnswer("cancel", {FIELD: "shop-prod"}), "did not answer"),
-        (FormAnswer("", {FIELD: "shop-prod"}), "did not answer"),
         (FormAnswer("accept"), "typed was not"),
         (FormAnswer("accept", {FIELD: ["shop-prod"]}), "typed was not"),
         (FormAnswer("accept", {FIELD: "shop\N{NON-BREAKING HYPHEN}prod"}), "typed was not"),
@@ -276,6 +281,83 @@ async def test_anything_but_the_name_is_a_no(desk: Desk, answer: FormAnswer, sai
     assert said in await desk.refusal(caller=again)
 
 
+@pytest.mark.parametrize(
+    ("answer", "reads", "said"),
+    [
+        (NAMED, 0.03, "the client answered after 0.03 s: nobody saw the form"),
+        (FormAnswer("decline"), 0.01, "the client answered after 0.01 s: nobody saw the form"),
+        (FormAnswer("cancel"), 0.0, "the client answered after 0.00 s: nobody saw the form"),
+        (NAMED, 0.999, "the client answered after 1.00 s: nobody saw the form"),
+        (NAMED, -5, "the client answered after 0.00 s: nobody saw the form"),
+        (FormAnswer("cancel", {FIELD: "shop-prod"}), 40, "took the form away after 40 s, without an answer"),
+        (FormAnswer("", {FIELD: "shop-prod"}), 40, "took the form away after 40 s, without an answer"),
+    ],
+)
+async def test_an_answer_that_no_person_can_have_given_is_none_and_the_call_waits_for_an_approval(
+    desk: Desk, answer: FormAnswer, reads: float, said: str
+) -> None:
+    desk.reads, desk.answers = timedelta(seconds=reads), [answer]
+    state = (await desk.question()).state
+    desk.time += desk.reads - READS
+    for caller in (Caller("ivan", can_return=True, returned=answer, state=state), desk.pushed):
+        with pytest.raises(ApprovalRequired) as caught:
+            await desk.ask(caller=caller)
+        assert said in caught.value.render()
+        assert caught.value.verdict == "not shown"
+        desk.time += SECOND * 60
+
+
+async def test_an_approval_is_taken_without_another_form(desk: Desk) -> None:
+    desk.reads = timedelta(0)
+    code = await desk.code(caller=desk.pushed)
+    asked = await desk.confirmer.store.find(code)
+    assert asked
+    desk.time += SECOND
+    await desk.confirmer.store.decide(code, sign(ALICE, asked.question, True, desk.time))
+    consent = await desk.ask(caller=desk.pushed)
+    assert isinstance(consent, Consent)
+    assert (consent.channel, len(desk.shown)) == ("approval", 1)
+
+
+@pytest.mark.parametrize("said", ["error -32601", "what is no answer"])
+async def test_a_client_that_cannot_show_the_form_it_announced_gets_a_code(desk: Desk, said: str) -> None:
+    async def fails(_: str, __: Mapping[str, Any]) -> FormAnswer:
+        raise FormFailed(said)
+
+    with pytest.raises(ApprovalRequired) as caught:
+        await desk.ask(caller=Caller("ivan", push=fails))
+    assert f"announced forms, but nobody was asked: it could not show one, and answered {said}." in str(caught.value)
+
+
+async def test_a_question_that_comes_back_without_an_answer_each_time_was_not_shown(desk: Desk) -> None:
+    state: str | None = None
+    for _ in range(MOST_ROUNDS):
+        state = (await desk.question(state=state)).state
+    with pytest.raises(ApprovalRequired, match="came back without an answer each time"):
+        await desk.question(state=state)
+
+
+async def test_while_a_person_is_waited_for_the_client_is_told_again_and_again(desk: Desk) -> None:
+    told: list[tuple[float, float, str]] = []
+    enough = anyio.Event()
+
+    async def waiting(passed: float, total: float, what: str) -> None:
+        told.append((passed, total, what))
+        if len(told) == 3:
+            enough.set()
+
+    async def push(text: str, schema: dict[str, Any]) -> FormAnswer:
+        await enough.wait()
+        return await desk.push(text, schema)
+
+    desk.pulse = 0.001
+    with anyio.fail_after(20):
+        assert isinstance(await desk.ask(caller=Caller("ivan", push=push, waiting=waiting)), Consent)
+    assert [passed for passed, _, __ in told] == sorted({passed for passed, _, __ in told})
+    assert all(passed < total and "waiting for a person" in what for passed, total, what in told)
+    assert PULSE < 60
+
+
 async def test_a_form_that_stays_unanswered_is_taken_away(desk: Desk) -> None:
     left = []
 
@@ -288,7 +370,8 @@ async def test_a_form_that_stays_unanswered_is_taken_away(desk: Desk) -> None:
 
     desk.patience = 0.01
     with anyio.fail_after(20):
-        assert "did not answer" in await desk.refusal(caller=Caller("ivan", push=no_answer))
+        with pytest.raises(ApprovalRequired, match="nobody answered within 0 s"):
+            await desk.ask(caller=Caller("ivan", push=no_answer))
     assert left == [True]
 
 
@@ -306,7 +389,7 @@ def test_a_form_can_be_filled_in_only_by_typing_the_name() -> None:
 async def test_an_answered_state_counts_once_in_its_time(desk: Desk) -> None:
     asked = await desk.question()
     back = Caller("ivan", can_return=True, returned=NAMED, state=asked.state)
-    desk.time += QUESTION_LIFETIME - SECOND
+    desk.time += QUESTION_LIFETIME - SECOND - READS
     assert isinstance(await desk.ask(caller=back), Consent)
     assert "used before" in await desk.refusal(caller=back)
     desk.time += SECOND
@@ -347,6 +430,85 @@ async def test_an_approval_for_anything_else_is_passed_over(desk: Desk) -> None:
     assert isinstance(consent, Consent)
     assert (consent.channel, consent.approver) == ("approval", "alice")
     assert await desk.code() != code
+
+
+async def test_a_question_says_why_nobody_was_asked_how_long_it_lives_and_how_the_outcome_is_learnt(desk: Desk) -> None:
+    said = await desk.waits(caller=Caller("ivan", why_no_form="this client announces no forms"))
+    assert said.startswith("approval_required: nothing was sent.")
+    assert "Nobody was asked: this client announces no forms.\n" in said
+    assert "The code counts for 15 min, until 2026-03-01T12:15:00Z." in said
+    assert "Then call delete_cluster again with the same arguments: only that says what was decided" in said
+    desk.mode = "approval"
+    assert "AP_MCP_CONFIRM=approval lets no form count" in await desk.waits(caller=desk.pushed)
+    strict = replace(DELETE, other_approver=True)
+    assert "wants somebody other than the caller to approve" in await desk.waits(strict, desk.pushed)
+
+
+async def test_the_first_approver_ever_learns_that_the_server_does_not_know_them_yet(desk: Desk) -> None:
+    known, desk.approvers = desk.approvers, {}
+    code = await desk.code()
+    assert "Nobody can approve yet: a person runs `ap-mcp approvals init`" in await desk.waits()
+    await desk.approve(code)
+    for _ in range(2):
+        said = await desk.waits()
+        assert f'{code} was approved as "alice" by a key this server does not know: restart it' in said
+        assert "Nobody can approve yet" not in said
+    desk.approvers = known
+    consent = await desk.ask()
+    assert isinstance(consent, Consent)
+    assert (consent.approver, "approved" in consent.said, code in consent.said) == ("alice", True, True)
+
+
+async def test_a_key_that_is_known_by_another_name_or_not_at_all_approves_nothing_and_that_is_said(desk: Desk) -> None:
+    code = await desk.code()
+    await desk.approve(code, MALLORY)
+    assert f'{code} was approved as "mallory" by a key this server does not know' in await desk.waits()
+
+
+async def test_a_question_and_its_approval_are_those_of_one_client(desk: Desk) -> None:
+    code = await desk.code(caller=Caller("ivan", "Claude 1"))
+    for client in ("", "Claude 2", "ap-mcp call 1"):
+        assert await desk.code(caller=Caller("ivan", client)) != code
+    await desk.approve(code)
+    assert await desk.code(caller=Caller("ivan", "Claude 2")) != code
+    assert isinstance(await desk.ask(caller=Caller("ivan", "Claude 1")), Consent)
+
+
+async def test_a_no_holds_for_whichever_client_calls(desk: Desk) -> None:
+    code = await desk.code(caller=Caller("ivan", "Claude 1"))
+    asked = await desk.confirmer.store.find(code)
+    assert asked
+    await desk.confirmer.store.decide(code, sign(ALICE, asked.question, False, desk.time))
+    assert "alice declined it" in await desk.refusal(caller=Caller("ivan", "Claude 2"))
+    assert "alice declined it" in await desk.refusal(caller=desk.pushed)
+    assert desk.shown == []
+
+
+@pytest.mark.parametrize("change", [{"simulated": True}, {"region": "eu-west-101"}, {"project": "another"}])
+async def test_what_is_asked_in_one_place_is_neither_taken_over_nor_approved_in_another(
+    desk: Desk, change: dict[str, Any]
+) -> None:
+    elsewhere = replace(DELETE, place=replace(PLACE, **change))
+    code = await desk.code(elsewhere)
+    assert await desk.code() != code
+    await desk.approve(code)
+    assert await desk.code() != code
+    asked = await desk.confirmer.store.find(code)
+    assert asked
+    assert asked.question.place == elsewhere.place
+    assert isinstance(await desk.ask(elsewhere), Consent)
+
+
+async def test_a_question_of_its_own_takes_over_none_that_waits(desk: Desk) -> None:
+    code = await desk.code()
+    at_terminal = replace(IVAN, own_question=True)
+    mine = await desk.code(caller=at_terminal)
+    assert mine != code
+    await desk.approve(mine)
+    consent = await desk.ask(caller=at_terminal)
+    assert isinstance(consent, Consent)
+    assert mine in consent.said
+    assert await desk.code() == code
 
 
 async def test_a_question_is_asked_once_as_long_as_things_stay_the_same(desk: Desk) -> None:

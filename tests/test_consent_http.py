@@ -10,8 +10,8 @@ from typing import Any
 import anyio
 import pytest
 import uvicorn
-from agent import Agent, autopilot_on
-from consenting import ERAS, STATE_KEY, Prepared, Scene, answer_to, checked_refusal, leg, question_of, scene_of
+from agent import Agent, autopilot_on, reading
+from consenting import ERAS, STATE_KEY, Prepared, Scene, answer_to, checked_refusal, forged, leg, question_of, scene_of
 from guarded import Person
 from mcp import Client
 from mcp.client.session import ElicitationFnT
@@ -73,7 +73,7 @@ async def served(
 async def agent_at(scene: Scene, at: tuple[str, Any], person: ElicitationFnT | None = None) -> AsyncIterator[Agent]:
     url, autopilot = at
     with anyio.fail_after(30):
-        async with Client(url, mode=scene.mode, elicitation_callback=person) as client:
+        async with Client(url, mode=scene.mode, elicitation_callback=reading(person, scene.clock)) as client:
             yield Agent(client, scene.app, autopilot)
 
 
@@ -128,7 +128,8 @@ async def test_a_form_over_http_is_taken_away_when_the_person_does_not_answer(le
         raise AssertionError("the wait never ends")
 
     async with served(legacy, patience=0.05) as at, agent_at(legacy, at, sleeps) as agent:
-        assert "did not answer" in await legacy.refused(agent)
+        await legacy.waits(agent)
+        assert "nobody answered within" in agent.said
 
 
 @pytest.mark.parametrize("how", NO_WAY_BACK, ids=str)
@@ -179,11 +180,11 @@ async def test_a_question_of_one_server_may_be_answered_to_another_once(modern: 
         assert audited(one) == audited(other) == [("form", "succeeded")]
 
 
-async def test_a_state_that_was_tampered_with_only_asks_again_over_http(modern: Scene) -> None:
+async def test_a_state_that_was_tampered_with_is_refused_over_http(modern: Scene) -> None:
     async with served(modern) as at, agent_at(modern, at, Person()) as agent:
         answer = answer_to(await question_of(agent, modern))
         for state in (answer["request_state"][:-1], "v1.AAAA", "null"):
-            await question_of(agent, modern, **{**answer, "request_state": state})
+            await forged(agent, modern, **{**answer, "request_state": state})
 
 
 async def test_a_token_given_over_http_in_mode_human_is_no_argument(scene: Scene) -> None:

@@ -50,9 +50,9 @@ operation_tools: aftermath arguments binding cloud errors files filling guard lo
     summaries vendor
 read_tools: arguments assessment cloud errors plans specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
-proposals: guard masking plans reads specs
+proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
-principals: finishing guard settings specs toolbox
+principals: errors finishing guard settings specs toolbox
 server: cloud dry_runs errors finishing gateway guard lost_answers masking plans principals private_files proposals
     read_tools reads response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.

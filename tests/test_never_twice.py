@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import anyio
 import pytest
 from approving import ALICE, MINUTE, NOW, SECOND
-from confirming import DELETE, IVAN, NAMED, Desk
+from confirming import DELETE, IVAN, NAMED, READS, Desk
 from consenting import Scenes, answer_to, checked_refusal, leg, question_of, text_in
 from guarded import Person
 from hypothesis import example, given, settings
@@ -174,7 +174,12 @@ def test_an_answer_between_two_legs_lets_one_call_through_whatever_happens_to_th
     tmp_path_factory: pytest.TempPathFactory, steps: list[Step]
 ) -> None:
     servers = Servers(tmp_path_factory.mktemp("servers"), "human")
-    play(servers, steps, lambda number, state: servers.call(number, returning(state)), lambda asked: asked.state)
+
+    async def call(number: int, state: str | None) -> Any:
+        servers.time += READS
+        return await servers.call(number, returning(state))
+
+    play(servers, steps, call, lambda asked: asked.state)
 
 
 @enough
@@ -225,6 +230,7 @@ def test_a_form_counts_only_if_its_record_outlives_it_and_the_person_is_asked_ag
         async def push(text: str, _: Mapping[str, Any]) -> FormAnswer:
             assert len(servers.opened) == len(shown) + 2
             shown.append(text)
+            servers.desks[number % SERVERS].time += READS
             if harm := left.pop(0):
                 servers.harm(harm, number)
             return NAMED
@@ -267,7 +273,7 @@ async def test_an_answer_that_is_no_consent_leaves_no_record_open(tmp_path: Path
     assert len(desk.shown) == len(servers.opened) == len(servers.handed_out) == OPEN_LIMIT + 1
 
 
-@pytest.mark.parametrize("answered_after", [timedelta(0), 6 * MINUTE])
+@pytest.mark.parametrize("answered_after", [READS, 6 * MINUTE])
 async def test_a_form_that_was_answered_in_time_counts_though_its_facts_are_read_after_it(
     tmp_path: Path, answered_after: timedelta
 ) -> None:

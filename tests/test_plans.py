@@ -94,6 +94,7 @@ async def test_several_writes_have_one_consent_and_a_permit_each_in_order(tmp_pa
     async with connected(tmp_path, mode="legacy", person=person, unasked=False) as agent:
         add(agent, TagAll())
         result = await agent.client.call_tool("tag_all", {"cluster_ids": IDS})
+        assert result.structured_content.pop("consent").endswith("3.00 s after it was sent")
         assert result.structured_content == {"summary": "3 clusters tagged.", "count": 3}
         assert len(person.read) == 1
         assert agent.changed == ["add_cluster_tags"] * 3

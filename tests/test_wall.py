@@ -287,7 +287,7 @@ def test_whatever_leaves_and_is_no_read_has_its_permit_and_its_two_lines(
         path.unlink()
 
     async def run() -> None:
-        given = {"chart_roots": (folder,), "unasked": False, "confirm": confirm, "timeout": 1}
+        given: dict[str, Any] = {"chart_roots": (folder,), "unasked": False, "confirm": confirm, "timeout": 1}
         async with connected(folder, app=app, mode=mode, person=person, **given) as agent:
             for step in taken:
                 await one(agent, step)

@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+TRIES = 3
 CODES = "Exit codes: 0 done, 2 wrong usage, 4 refused."
 CHOICE = "Choose a passphrase that nothing on this machine knows: an agent that has it can approve its own calls."
 WHY_THE_NAME = "Typing its name shows that you have read what this is about."
+KEY_IS_YOUNGER = (
+    "The list of approvers has changed since this was asked. If the server that asks was not restarted since, your "
+    "approval does not count there: restart it, and let the call be made again."
+)
 WHY_YOUR_KEY = "The passphrase unlocks your key, which signs exactly what stands above: it counts for nothing else."
 
 
@@ -39,7 +44,7 @@ def approvals() -> None:
 @exits
 def init(*, name: str | None) -> None:
     """Make your approver's key, locked by a passphrase."""
-    from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, PASSPHRASE_LENGTH, has_key, init_key
+    from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, has_key, init_key
     from ap_mcp.settings import load_settings
 
     folder = load_settings().approver_dir
@@ -48,26 +53,45 @@ def init(*, name: str | None) -> None:
         click.echo(f"There is a key already: {folder / KEY_FILE}. It is replaced only with its passphrase.")
         old = click.prompt("Passphrase of the old key", hide_input=True)
     click.echo(CHOICE)
-    asked = f"New passphrase, at least {PASSPHRASE_LENGTH} characters"
-    passphrase = click.prompt(asked, hide_input=True, confirmation_prompt=True)
-    approver = init_key(folder, name or _user(), passphrase, old)
+    approver = init_key(folder, name or _user(), _chosen_passphrase(), old)
     click.echo(f"Made the key of {approver.name}: {folder / KEY_FILE}, which only the passphrase opens.")
     click.echo(f"Its public half, {approver.public_text}, is in {folder / APPROVERS_FILE}: what servers believe.")
-    click.echo("Servers read that file when they start, so restart those that run.")
+    click.echo("Servers read that file when they start: restart those that run, or your approvals do not count there.")
+
+
+def _chosen_passphrase() -> str:
+    """Return a new passphrase, typed twice; one that is too short is refused before it is typed again.
+
+    Raises:
+        CallRefused: three tries were not enough.
+    """
+    from ap_mcp.errors import CallRefused
+    from ap_mcp.guard.keys import PASSPHRASE_LENGTH, is_long_enough
+
+    wanted = f"at least {PASSPHRASE_LENGTH} characters"
+    for _ in range(TRIES):
+        typed = click.prompt(f"New passphrase, {wanted}", hide_input=True)
+        if not is_long_enough(typed):
+            click.echo(f"That is too short: {wanted}.")
+        elif click.prompt("Once more, the same", hide_input=True) != typed:
+            click.echo("The two are not the same.")
+        else:
+            return str(typed)
+    raise CallRefused(f"No passphrase was chosen in {TRIES} tries. Nothing was made.")
 
 
 @approvals.command(name="list", epilog=CODES)
 @exits
 def list_() -> None:
-    """List what waits for a person."""
+    """List what waits for a person; what is simulated comes last, and is marked."""
     from ap_mcp.settings import load_settings
 
     settings, now = load_settings(), _now()
     _approvers(settings)  # reported here too if it is wrong: no answer would count
     waiting = _run(_store(settings).pending, now)
-    for each in waiting:
-        fields = [each.code, _line(each.tool), _shown(each.name), _line(each.effect), f"for {_shown(each.principal)}"]
-        click.echo("  ".join([*fields, _left(each, now)]))
+    for each in sorted(waiting, key=lambda question: question.simulated):
+        what = [_line(each.tool), _shown(each.name), _line(each.effect), _for_whom(each)]
+        click.echo("  ".join([each.code, _where(each), *what, _left(each, now)]))
     click.echo("Show one with: ap-mcp approvals show CODE" if waiting else "Nothing waits for a person.")
 
 
@@ -111,6 +135,8 @@ def approve_here(settings: "Settings", code: str) -> None:
     from ap_mcp.vendor import written
 
     question = _waiting(settings, code)
+    if _is_younger(settings, question):
+        click.echo(KEY_IS_YOUNGER)
     click.echo(WHY_THE_NAME)
     typed = click.prompt("Name of what is acted on", default="", show_default=False)
     if typed != question.name:
@@ -154,7 +180,8 @@ def _waiting(settings: "Settings", code: str) -> "Question":
         why = f"there is no approver's key in {settings.approver_dir}"
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}. Make one with: ap-mcp approvals init")
     click.echo(_described(question, now))
-    lines = (question.tool, question.effect, question.principal, question.name)
+    names = (question.tool, question.name, question.principal, question.client, question.region, question.project)
+    lines = (*names, question.effect)
     if any(text != _line(text) for text in lines) or question.impact_text != _visible(question.impact_text):
         why = "it holds characters that cannot be seen, so you cannot know what you would sign"
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
@@ -183,6 +210,17 @@ def _store(settings: "Settings") -> "ApprovalStore":
     from ap_mcp.state.local import LocalStore
 
     return LocalStore(settings.approvals_db)
+
+
+def _is_younger(settings: "Settings", question: "Question") -> bool:
+    """Say whether the list of approvers has changed since a question was asked, by a server that knows the old one."""
+    from ap_mcp.guard.keys import APPROVERS_FILE
+
+    try:
+        changed = (settings.approver_dir / APPROVERS_FILE).stat().st_mtime
+    except OSError:
+        return False
+    return changed > question.created.timestamp()
 
 
 def _approvers(settings: "Settings") -> "Approvers":
@@ -216,7 +254,8 @@ def _described(question: "Question", now: datetime) -> str:
 
     lines = [
         f"Question {question.code}, asked {written(question.created)}, {_left(question, now)}",
-        f"For: {_shown(question.principal)}" + (" (another person must decide)" if question.other_approver else ""),
+        f"Where: {_where(question)}",
+        f"Asked {_for_whom(question)}" + (" (another person must decide)" if question.other_approver else ""),
         f"Tool: {_line(question.tool)} (effect: {_line(question.effect)})",
         "Arguments:",
         *(f"  | {line}" for line in _argument_lines(question.arguments)),
@@ -225,6 +264,18 @@ def _described(question: "Question", now: datetime) -> str:
         f"It acts on: {_shown(question.name)}",
     ]
     return "\n".join(lines)
+
+
+def _where(question: "Question") -> str:
+    """Return where a call goes; that it is simulated comes first."""
+    simulated = "SIMULATED, nothing real is touched, " if question.simulated else ""
+    return f"{simulated}region {_shown(question.region)}, project {_shown(question.project)}"
+
+
+def _for_whom(question: "Question") -> str:
+    """Return for whom a call is made, and which program asks."""
+    client = f" through {_shown(question.client)}" if question.client else ""
+    return f"for {_shown(question.principal)}{client}"
 
 
 def _argument_lines(text: str) -> list[str]:

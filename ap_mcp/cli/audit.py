@@ -34,7 +34,7 @@ def verify(log: str | None) -> None:
     try:
         found = _log(log)
         findings = found.verify()
-        count = len(found.calls())
+        count, refused = len(found.calls()), len(found.refusals())
     except AuditFailed as error:
         click.echo(error.render(), err=True)
         raise click.exceptions.Exit(1) from error
@@ -44,7 +44,8 @@ def verify(log: str | None) -> None:
         click.echo(f"{found.path} is not intact.")
         raise click.exceptions.Exit(1)
     calls = "1 call" if count == 1 else f"{count} calls"
-    click.echo(f"{found.path}: {calls}, intact." if found.is_begun else _nothing(found))
+    refusals = f", {'1 refusal' if refused == 1 else f'{refused} refusals'}" if refused else ""
+    click.echo(f"{found.path}: {calls}{refusals}, intact." if found.is_begun else _nothing(found))
 
 
 @audit.command()
@@ -53,9 +54,9 @@ def verify(log: str | None) -> None:
 @log_option
 @exits
 def show(last: int, *, as_json: bool, log: str | None) -> None:
-    """Show the last calls that were no reads, oldest first, and what became of them."""
+    """Show the last calls that were no reads, and those that were refused, oldest first, and what became of them."""
     found = _log(log)
-    calls = found.calls()[-last:]
+    calls = sorted([*found.calls(), *found.refusals()], key=lambda call: int(call.decided["seq"]))[-last:]
     if as_json:
         click.echo(json.dumps([_document(call) for call in calls], indent=2))
     elif calls:
@@ -87,6 +88,9 @@ def _nothing(found: "AuditLog") -> str:
 def _document(call: "Call") -> dict[str, object]:
     """Return a call without what holds the lines together."""
     aside = {"event", "prev", "mac", "of"}
+    if call.is_refused:
+        refused = {"result": "refused", "detail": call.decided["reason"]}
+        return {**{k: v for k, v in call.decided.items() if k not in {*aside, "reason"}}, "outcome": refused}
     finished = None if call.finished is None else {k: v for k, v in call.finished.items() if k not in {*aside, "seq"}}
     return {**{k: v for k, v in call.decided.items() if k not in aside}, "outcome": finished}
 
@@ -108,14 +112,22 @@ def _lines(call: "Call") -> str:
         f"{asked['seq']}  {asked['time']}  {clean(asked['tool'])}{target} ({clean(asked['effect'])}) {caller}",
         f"   {json.dumps(asked['arguments'], ensure_ascii=True)}" if asked["arguments"] else "",
         f"   {', '.join(part for part in agreed if part)}" if any(agreed) else "",
-        f"   {_outcome(done)}" if done else "   outcome unknown: it was never recorded",
+        f"   {_refusal(asked) if call.is_refused else _outcome(done)}",
     ]
     return "\n".join(line for line in lines if line)
 
 
-def _outcome(done: Mapping[str, object]) -> str:
+def _refusal(refused: Mapping[str, object]) -> str:
+    from ap_mcp.wording import in_quotes
+
+    return f"refused: {in_quotes(str(refused['reason']))}"
+
+
+def _outcome(done: Mapping[str, object] | None) -> str:
     from ap_mcp.wording import NAME_LIMIT, clean, in_quotes
 
+    if done is None:
+        return "outcome unknown: it was never recorded"
     parts = [
         f"{clean(str(done['result']))} at {done['time']}",
         f"request id {clean(str(done['request_id']), NAME_LIMIT)}" if done["request_id"] else "",

@@ -12,8 +12,9 @@ import click
 from ap_mcp.cli.options import CLOUD_SAID_NO, EXIT_CODES, WAITED_TOO_LONG, exits, log_to_stderr, settings_options
 
 if TYPE_CHECKING:
-    from ap_mcp.guard.consent import AskBack
+    from ap_mcp.guard.callers import AskBack, Caller
     from ap_mcp.server import Autopilot
+    from ap_mcp.settings import Settings
     from ap_mcp.summaries import Result
 
 
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
 )
 @click.option("--simulate", is_flag=True, help="Call a simulator that keeps its account in a file between calls.")
 @click.option("--state", type=click.Path(dir_okay=False), help="That file, if not the usual one.")
-@click.option("--yes", is_flag=True, help="Do not ask: a guarded call runs only where a rule of the policy allows it.")
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="Ask nobody: a guarded call runs only where a rule of the policy allows it, and leaves no question behind.",
+)
 @settings_options("confirm", "read_only", "files_dir")
 @exits
 def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, **options: Any) -> None:
@@ -70,28 +75,38 @@ async def _called(
     **flags: Any,
 ) -> "tuple[Result, str]":
     """Return the result, and the whole answer as text: its URI means nothing once this process has ended."""
-    from ap_mcp.guard.consent import local_user
+    from ap_mcp import __version__
+    from ap_mcp.guard.callers import Caller, local_user
 
     with ExitStack() as stack:
         autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
         log_to_stderr(autopilot.settings.log_level)
         async with autopilot:
             arguments = _arguments(autopilot, tool, pairs, document)
-            result = await _consented(autopilot, tool, arguments, asking=not yes and _at_a_terminal())
+            at_terminal = _at_a_terminal()
+            asking = not yes and at_terminal and _can_approve(autopilot.settings)
+            caller = Caller(
+                local_user(),
+                f"ap-mcp call {__version__}",
+                why_no_form="no approver's key is here" if at_terminal else "there is no terminal to ask at",
+                may_ask=not yes,
+                own_question=asking,
+            )
+            result = await _consented(autopilot, tool, arguments, caller, asking=asking)
             raw = await autopilot.kept.read(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
 
 
-async def _consented(autopilot: "Autopilot", tool: str, arguments: dict[str, Any], *, asking: bool) -> "Result":
+async def _consented(
+    autopilot: "Autopilot", tool: str, arguments: dict[str, Any], caller: "Caller", *, asking: bool
+) -> "Result":
     """Call a tool; if it waits for a person and one sits at the terminal, let them approve, and call it again.
 
     What changes while they read is shown again; a caller that cannot be asked gets how it is approved elsewhere.
     """
-    from ap_mcp import __version__
     from ap_mcp.errors import ApprovalRequired
-    from ap_mcp.guard.consent import CHANGED, MOST_ROUNDS, Caller, local_user
+    from ap_mcp.guard.consent import CHANGED, MOST_ROUNDS
 
-    caller = Caller(local_user(), f"ap-mcp call {__version__}")
     for asked in range(MOST_ROUNDS if asking else 0):
         try:
             return _finished(await autopilot.call(tool, arguments, caller=caller))
@@ -130,6 +145,13 @@ def _ask(autopilot: "Autopilot", tool: str, code: str) -> None:
         raise ConsentDeclined(tool, "It was broken off.") from None
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def _can_approve(settings: "Settings") -> bool:
+    """Say whether whoever sits here has a key to approve with; without one they are shown what a call would do."""
+    from ap_mcp.guard.keys import has_key
+
+    return has_key(settings.approver_dir)
 
 
 def _at_a_terminal() -> bool:

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SPEED = 240.0
+READS = 1.3
+"""Seconds the person takes over a form."""
 LONGEST_TEXT = 24
 LONGEST_QUESTION = 14
 NAME = "aurora"
@@ -92,9 +94,11 @@ class Person:
     console: "Console"
     agrees: bool = True
     asked: int = 0
+    reads: float = READS
 
     async def __call__(self, context: "ClientRequestContext", params: "ElicitRequestParams") -> "ElicitResult":  # noqa: ARG002
-        """Answer a form that the server has the client show."""
+        """Answer a form that the server has the client show, after a while: a server takes no quick answer for one."""
+        import anyio
         from mcp_types import ElicitResult
 
         self.asked += 1
@@ -102,6 +106,7 @@ class Person:
         shown = impact if len(impact) <= LONGEST_QUESTION else [*impact[: LONGEST_QUESTION - 1], "…"]
         framed = ["┌ the person is asked", *(f"│ {line}" for line in (*shown, wanted)), "└"]
         self.console.print("\n".join(f"    {line}" for line in framed), style="magenta", markup=False)
+        await anyio.sleep(self.reads)
         if not self.agrees:
             self.console.print("    the person declines", style="bold magenta")
             return ElicitResult(action="decline")

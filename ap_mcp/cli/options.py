@@ -49,7 +49,7 @@ def exits(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ApMcpError as error:
-            click.echo(error.render(), err=True)
+            click.echo(error.report(), err=True)
             raise click.exceptions.Exit(exit_code(error)) from error
 
     return run

@@ -47,6 +47,24 @@ def same_person(one: str, other: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
+class Place:
+    """Where a call goes; consent to it counts there alone.
+
+    Attributes:
+        region: of the cloud, or its host where no region is set.
+        project: the id of the project.
+        simulated: it is the simulator, and nothing is real.
+    """
+
+    region: str
+    project: str
+    simulated: bool = False
+
+    def __str__(self) -> str:
+        return f"{'SIMULATED, ' if self.simulated else ''}region {self.region}, project {self.project}"
+
+
+@dataclass(frozen=True, slots=True)
 class Question:
     """One call that waits for a person, with everything they are shown.
 
@@ -56,6 +74,9 @@ class Question:
         arguments: canonical JSON, secrets masked.
         arguments_digest: of the true arguments, in hex.
         principal: for whom the call is made.
+        client: the program that asks, as it names itself; the answer counts for a call of the same one alone.
+        region: where the call goes.
+        project: likewise.
         effect: how grave it is.
         name: what the approver must type: the target's own name.
         impact_text: what would happen.
@@ -63,6 +84,7 @@ class Question:
         created: when it was asked.
         expires: from then on no answer counts.
         other_approver: only somebody other than the principal may approve.
+        simulated: nothing real is touched.
     """
 
     code: str
@@ -70,6 +92,9 @@ class Question:
     arguments: str
     arguments_digest: str
     principal: str
+    client: str
+    region: str
+    project: str
     effect: str
     name: str
     impact_text: str
@@ -77,11 +102,12 @@ class Question:
     created: datetime
     expires: datetime
     other_approver: bool = False
+    simulated: bool = False
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
             value = getattr(self, name)
-            if not isinstance(value, str) or not value or _SURROGATE.search(value):
+            if not isinstance(value, str) or not (value or name == "client") or _SURROGATE.search(value):
                 raise ValueError(f"a question needs its {name}, as text that can be stored")
         if not _CODE.fullmatch(self.code):
             raise ValueError("a question needs a code of new_code()")
@@ -96,6 +122,11 @@ class Question:
         """Return all of it as JSON."""
         values = {each.name: getattr(self, each.name) for each in fields(self)}
         return {**values, "created": ticks(self.created), "expires": ticks(self.expires)}
+
+    @property
+    def place(self) -> Place:
+        """Where the call goes."""
+        return Place(self.region, self.project, self.simulated)
 
     @property
     def consent(self) -> OpenConsent:

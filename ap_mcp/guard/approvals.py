@@ -20,10 +20,11 @@ State: TypeAlias = Literal["pending", "approved", "declined", "expired", "spent"
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question that a named approver has said yes to, proven by their signature."""
+    """A question that a named approver has said yes to, proven by their signature, and when they did."""
 
     question: Question
     approver: str
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +79,22 @@ def approval_in(
         if judged.state == "declined":
             why = f"{judged.approver} declined it ({question.code})."
             raise ConsentDeclined(question.tool, f"{why} Do not ask again unless they want it.")
-        if judged.state == "approved" and not (other_approver and same_person(judged.approver, question.principal)):
-            return Approval(question, judged.approver)
+        excluded = other_approver and same_person(judged.approver, question.principal)
+        if asked.decision and judged.state == "approved" and not excluded:
+            return Approval(question, judged.approver, asked.decision.at)
     return None
+
+
+def unknown_signers_in(found: Iterable[Asked], approvers: Approvers) -> dict[str, str]:
+    """Return who approved among what a store has about one call, by its code, with a key that is not known here.
+
+    Each may be a person whose key was made after this program was started, or nobody at all.
+    """
+    return {
+        asked.question.code: asked.decision.approver
+        for asked in found
+        if asked.decision and asked.decision.approved and not _is_signed(asked.question, asked.decision, approvers)
+    }
 
 
 def waiting_in(found: Iterable[Asked]) -> Question | None:
@@ -91,16 +105,25 @@ def waiting_in(found: Iterable[Asked]) -> Question | None:
 def _flaw(question: Question, decision: SignedAnswer, approvers: Approvers, now: datetime) -> str | None:
     """Return why an answer does not count; None if it does."""
     who = in_quotes(decision.approver, SHOWN)
-    key = approvers.get(decision.approver)
-    if key is None:
+    if decision.approver not in approvers:
         return f"{who} is no approver known here"
-    digest = signed_digest(question, decision.approver, approved=decision.approved, at=decision.at)
-    try:
-        key.verify(decision.signature, digest)
-    except InvalidSignature:
+    if not _is_signed(question, decision, approvers):
         return f"it does not bear the signature of {who} under this question and this answer"
     if question.other_approver and same_person(question.principal, decision.approver):
         return f"it needs somebody other than {who}, for whom the call is made"
     if not question.created <= decision.at < question.expires or decision.at > now:
         return "it was not signed between the question and now"
     return None
+
+
+def _is_signed(question: Question, decision: SignedAnswer, approvers: Approvers) -> bool:
+    """Say whether an answer bears the signature of an approver who is known here."""
+    key = approvers.get(decision.approver)
+    if key is None:
+        return False
+    digest = signed_digest(question, decision.approver, approved=decision.approved, at=decision.at)
+    try:
+        key.verify(decision.signature, digest)
+    except InvalidSignature:
+        return False
+    return True

@@ -20,7 +20,19 @@ from typing import Any, Literal, Protocol, TypeAlias
 
 from ap_mcp.errors import AuditFailed, SettingsError
 from ap_mcp.guard.audit_chain import KEY_LENGTH, Chain, Position, new_key
-from ap_mcp.guard.audit_check import DECIDED, FINISHED, RESUMED, AuditFinding, Call, calls, check, newest_of, survey
+from ap_mcp.guard.audit_check import (
+    DECIDED,
+    FINISHED,
+    REFUSED,
+    RESUMED,
+    AuditFinding,
+    Call,
+    calls,
+    check,
+    newest_of,
+    refusals,
+    survey,
+)
 from ap_mcp.guard.file_lock import lock
 from ap_mcp.masking import mask, mask_text
 from ap_mcp.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
@@ -48,7 +60,7 @@ class HasAuditLog(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What is recorded before a guarded call is sent.
+    """What is recorded before a guarded call is sent, or when a call is refused.
 
     Attributes:
         tool: what is called.
@@ -59,7 +71,7 @@ class Entry:
         target: the name of the thing it is done to.
         impact: digest of what was shown about it.
         request: digest of what is sent.
-        decision: what let it through, such as the rule of the operator.
+        decision: what let it through, such as the rule of the operator, or what stood against it.
         channel: how a person was asked.
         approver: who agreed.
     """
@@ -146,6 +158,15 @@ class AuditLog:
         with self._explained("written", "Nothing was sent.", "Fix that, or choose another file with AP_MCP_AUDIT_LOG."):
             return self._append(DECIDED, entry.as_json())
 
+    def refused(self, entry: Entry, reason: str) -> None:
+        """Record that a call was refused, and why; masked here once more.
+
+        Raises:
+            AuditFailed: it could not be recorded.
+        """
+        with self._explained("written", "The call was refused all the same: nothing was sent."):
+            self._append(REFUSED, {**entry.as_json(), "reason": _plain(mask_text(reason))})
+
     def finished(self, seq: int, outcome: Outcome) -> None:
         """Record what became of a call.
 
@@ -181,6 +202,17 @@ class AuditLog:
             return []
         with self._reading() as chain:
             return calls(self._content(), chain)
+
+    def refusals(self) -> list[Call]:
+        """Return the refused calls that are recorded, as `calls` does.
+
+        Raises:
+            AuditFailed: the log or its key cannot be read.
+        """
+        if not self.is_begun:
+            return []
+        with self._reading() as chain:
+            return refusals(self._content(), chain)
 
     def _append(self, event: str, fields: Mapping[str, Any]) -> int:
         with self._writing() as chain:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ap_mcp.guard.audit_chain import Chain, Head, Line, Position, is_cut_short
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
-DECIDED, FINISHED, RESUMED = "decided", "finished", "resumed"
+DECIDED, FINISHED, RESUMED, REFUSED = "decided", "finished", "resumed", "refused"
 
 _CHANGED = "here a line was changed, added, moved or removed, or written with another key"
 _CUT = "lines are missing at the end"
@@ -46,11 +46,16 @@ class AuditFinding:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A guarded call as the log has it; without `finished` its outcome is not known."""
+    """A guarded call as the log has it; without `finished` its outcome is not known, unless it was refused."""
 
     line: int
     decided: Mapping[str, Any]
     finished: Mapping[str, Any] | None
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether nothing was sent, because the call was refused."""
+        return bool(self.decided["event"] == REFUSED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +110,12 @@ def calls(data: bytes, chain: Chain) -> list[Call]:
             is_known = outcome is not None and outcome.seq > seq  # an older one is of a call in a log before this
             found.append(Call(number, line.record, outcome.record if outcome and is_known else None))
     return found
+
+
+def refusals(data: bytes, chain: Chain) -> list[Call]:
+    """Return the refused calls that authentic lines report, in their order."""
+    lines = ((number, line) for number, _, line in _lines(data, chain) if line is not None)
+    return [Call(number, line.record, None) for number, line in lines if line.event == REFUSED]
 
 
 def check(data: bytes, head: bytes | None, chain: Chain) -> list[AuditFinding]:

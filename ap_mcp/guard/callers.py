@@ -4,7 +4,23 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
+
+Waiting: TypeAlias = Callable[[float, float, str], Awaitable[None]]
+"""Is told how many seconds a person has been waited for, of how many, and in words."""
+
+
+class FormFailed(Exception):
+    """The client announced forms and could not show this one: it answered an error, or nothing that is an answer.
+
+    Args:
+        what: came back, in our words.
+        said: the client's own words.
+    """
+
+    def __init__(self, what: str, said: str = "") -> None:
+        super().__init__(what)
+        self.said = said
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,15 +31,23 @@ class FormAnswer:
     content: Mapping[str, Any] = field(default_factory=dict)
 
 
+async def tell_nobody(_passed: float, _total: float, _message: str) -> None:
+    """Tell no one that a person is waited for."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who calls, and how a person behind the client can be asked.
 
     Attributes:
         principal: for whom the call is made; consent is bound to it.
-        client: name and version of the program, for the audit.
-        push: shows a form while the call waits; None if the session cannot.
+        client: name and version of the program, for the audit; an approval counts for that one alone.
+        push: shows a form while the call waits, or raises `FormFailed`; None if the session cannot.
         can_return: the call may be answered with a question and come back with `returned` and `state`.
+        why_no_form: why neither of both is possible.
+        waiting: is told now and then that a person is waited for.
+        may_ask: a person may be asked about its calls, here or elsewhere; else only a rule lets a guarded one through.
+        own_question: a question that waits already is left to the call that asked it, whatever it is about.
     """
 
     principal: str
@@ -32,6 +56,10 @@ class Caller:
     can_return: bool = False
     returned: FormAnswer | None = None
     state: str | None = None
+    why_no_form: str = "this client announces no forms"
+    waiting: Waiting = tell_nobody
+    may_ask: bool = True
+    own_question: bool = False
 
     def resting(self, rest: Callable[[], AbstractAsyncContextManager[None]]) -> "Caller":
         """Return a caller whose call is inside of `rest()` while a person is asked."""

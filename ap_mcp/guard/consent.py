@@ -14,26 +14,29 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
-from anyio import CancelScope, move_on_after
+from anyio import CancelScope, create_task_group, current_time, move_on_after, sleep
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.errors import ApprovalRequired, ConsentDeclined
-from ap_mcp.guard.approval_requests import Question, call_digest, new_code
-from ap_mcp.guard.approvals import Approvers, approval_in, waiting_in
-from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, local_user
+from ap_mcp.errors import ApprovalRequired, ConsentDeclined, ForgedState
+from ap_mcp.guard.approval_requests import Asked, Place, Question, call_digest, new_code
+from ap_mcp.guard.approvals import Approvers, approval_in, unknown_signers_in, waiting_in
+from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.lifetimes import (
     APPROVAL_LIFETIME,
     PATIENCE,
+    PULSE,
     QUESTION_LIFETIME,
     READING_TIME,
+    SHORTEST_READING,
     TOKEN_LIFETIME,
     wall_clock,
 )
-from ap_mcp.guard.seal import Sealer, canonical
+from ap_mcp.guard.seal import Forged, Sealer, canonical, moment_at, ticks
 from ap_mcp.guard.stores import ApprovalStore, OpenConsent
 from ap_mcp.specs import CLUSTER, JSON
-from ap_mcp.wording import in_quotes
+from ap_mcp.vendor import written
+from ap_mcp.wording import NAME_LIMIT, clean, in_quotes, span
 
 __all__ = ["AskBack", "Caller", "Confirmer", "Consent", "FormAnswer", "ReadAgain", "Request", "digest_of", "local_user"]
 
@@ -48,6 +51,19 @@ CHANGED = "What this touches has changed since you were asked; this is how it is
 KEPT_LOSING = "The record of the question was lost each time it was asked. Call again to have it asked anew."
 LOST = "The record of the question was lost while you were asked, so your answer does not count; you are asked again."
 USED = "was used before, or the record of its question is lost"
+WAITING = "waiting for a person to answer the form"
+NO_FORMS = "Nobody was asked: {why}."
+NO_FORMS_COUNT = "Nobody was asked: the operator's setting AP_MCP_CONFIRM={mode} lets no form count."
+ANOTHER_PERSON = "Nobody was asked here: a rule of the operator wants somebody other than the caller to approve."
+NOT_SHOWN = "The client announced forms, but nobody was asked: {why}."
+NOBODY_YET = (
+    "Nobody can approve yet: a person runs `ap-mcp approvals init` in a terminal, then restarts the server, which "
+    "knows the approvers that it found when it started. Then call again."
+)
+UNKNOWN_KEY = (
+    "{code} was approved as {who} by a key this server does not know: restart it after `ap-mcp approvals init`, then "
+    "call again. Until then no approval by that key counts, whatever its code."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +74,7 @@ class Request:
         digest: of the true arguments and of the files they name; `arguments` are masked.
         calls: what is sent once somebody agrees, in order and to the byte: what is filled in was read before.
         steps: what each of them does, in a few words; only several need them.
-        project: the project it is sent to; not every path names it.
+        place: where it is sent to; not every path names it.
         shown_at: the service's time that the impact is about.
         other_approver: a rule wants somebody other than the caller to approve.
         takes_token: the tool has an argument for one; `token` is what was given for it.
@@ -69,7 +85,7 @@ class Request:
     digest: str
     impact: Impact
     calls: tuple[HttpCall, ...] = field(repr=False)
-    project: str
+    place: Place
     shown_at: datetime
     steps: tuple[str, ...] = ()
     other_approver: bool = False
@@ -78,7 +94,8 @@ class Request:
 
     def fingerprint(self) -> str:
         """Return a digest of what is shown and of what would be sent; in which order things are named is no matter."""
-        sent = [self.project, *(_sent(call) for call in self.calls)]
+        where = [self.place.region, self.place.project, self.place.simulated]
+        sent = [where, *(_sent(call) for call in self.calls)]
         return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
 
     def binding(self, principal: str) -> dict[str, str]:
@@ -99,12 +116,14 @@ class Consent:
         request: what was agreed to, and nothing else is sent.
         channel: how it was obtained.
         approver: who agreed.
+        said: who agreed, when and by which channel, in a sentence for whoever reads the result.
         because: what stands in the audit as the decision.
     """
 
     request: Request
     channel: str
     approver: str
+    said: str
     because: str = "a person agreed"
 
 
@@ -126,6 +145,7 @@ class Confirmer:
         approvers: whose signatures count, as they were when the server started.
         now: the clock.
         patience: seconds a person may take over a form that is shown while the call waits.
+        pulse: seconds between two words to a client whose call waits.
     """
 
     mode: Mode
@@ -134,6 +154,7 @@ class Confirmer:
     approvers: Approvers
     now: Callable[[], datetime] = wall_clock
     patience: float = PATIENCE
+    pulse: float = PULSE
 
     async def confirm(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:
         """Return a consent to exactly this call, or the question to put to a person.
@@ -144,26 +165,39 @@ class Confirmer:
             read_again: reads everything anew, after a person took time to answer.
 
         Raises:
-            ConsentDeclined: a person said no or nothing, typed another name, or what they saw kept changing.
-            ApprovalRequired: the caller cannot be asked; says how a person approves.
+            ConsentDeclined: a person said no, typed another name, or what they saw kept changing.
+            ApprovalRequired: no person was asked, or none saw the form; says why, and how a person approves.
+            ForgedState: what came back with the answer was not made here.
             ApprovalRefused: too many questions of this principal are open.
             ApprovalsUnusable: the store cannot be used, so no consent counts.
         """
-        forms = self.mode in ("human", "token") and not request.other_approver
         if request.token is not None and self.mode == "token" and not request.other_approver:
             return await self._by_token(request, caller, request.token)
-        if forms and caller.can_return:
-            return await self._between_legs(request, caller)
-        if forms and caller.push is not None:
-            return await self._while_waiting(request, caller, caller.push, read_again)
-        return await self._elsewhere(request, caller, read_again)
+        if why := self._why_no_form(request, caller):
+            return await self._elsewhere(request, caller, read_again, why)
+        if caller.returned is None and (consent := await self._approved(request, caller, read_again)):
+            return consent
+        if caller.push is None:
+            return await self._between_legs(request, caller, read_again)
+        return await self._while_waiting(request, caller, caller.push, read_again)
+
+    def _why_no_form(self, request: Request, caller: Caller) -> str:
+        """Return why no form is shown for a call, as a sentence; empty if one is."""
+        if request.other_approver:
+            return ANOTHER_PERSON
+        if self.mode not in ("human", "token"):
+            return NO_FORMS_COUNT.format(mode=self.mode)
+        return "" if caller.can_return or caller.push is not None else NO_FORMS.format(why=caller.why_no_form)
 
     def cluster_asked_about(self, caller: Caller, tool: str) -> str | None:
         """Return the id of the cluster that a question was about which comes back with its answer; None if none does.
 
         It saves searching for the name once more. Consent does not rest on it: that is bound to the id.
+
+        Raises:
+            ForgedState: what comes back was not made here.
         """
-        sealed = self._unsealed(STATE, caller.state) or {}
+        sealed = self._state(tool, caller) or {}
         same = sealed.get("principal") == caller.principal and sealed.get("tool") == tool
         cluster = sealed.get(CLUSTER) if same else None
         return cluster if isinstance(cluster, str) else None
@@ -175,12 +209,19 @@ class Confirmer:
         push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
         read_again: ReadAgain,
     ) -> Consent:
-        note, lifetime = "", timedelta(seconds=self.patience) + READING_TIME
+        note, lifetime, since = "", timedelta(seconds=self.patience) + READING_TIME, current_time()
         for _ in range(MOST_ROUNDS):
             opened = await self._opened(request.binding(caller.principal), lifetime)
-            answer = None
-            with move_on_after(self.patience):
-                answer = await push(message(request.impact, note), form(request.impact))
+            answer, why, asked = None, "", self.now()
+            try:
+                with move_on_after(self.patience):
+                    answer = await self._shown(caller, since, push(message(request.impact, note), form(request.impact)))
+            except FormFailed as failed:
+                why = f"it could not show one, and answered {failed} {in_quotes(failed.said)}".removesuffix(' ""')
+            took = self.now() - asked
+            if why := why or _not_shown(answer, took):
+                await self._taken(opened.id, opened.digest)
+                return await self._elsewhere(await read_again(None), caller, read_again, why, not_shown=True)
             if refusal := _refusal(request, answer):
                 await self._taken(opened.id, opened.digest)
                 raise refusal
@@ -190,62 +231,154 @@ class Confirmer:
                 with CancelScope(shield=True):
                     taken = await self._taken(opened.id, opened.digest)
             if fresh.other_approver:
-                return await self._elsewhere(fresh, caller, read_again)
+                return await self._elsewhere(fresh, caller, read_again, ANOTHER_PERSON)
             same = hmac.compare_digest(fresh.fingerprint(), request.fingerprint())
             if same and taken:
-                return Consent(fresh, "form", caller.principal)
+                return self._by_form(fresh, caller, took)
             request, note = fresh, LOST if same else CHANGED
-        raise ConsentDeclined(request.tool, KEPT_LOSING if note == LOST else KEPT_CHANGING)
+        why = KEPT_LOSING if note == LOST else KEPT_CHANGING
+        raise ConsentDeclined(request.tool, why, "kept changing")
 
-    async def _between_legs(self, request: Request, caller: Caller) -> Consent | AskBack:
+    async def _shown(self, caller: Caller, since: float, answer: Awaitable[FormAnswer]) -> FormAnswer:
+        """Return what comes back from a form; the client is told that a person is waited for as long as it is open."""
+        result: FormAnswer | FormFailed
+        async with create_task_group() as group:
+            group.start_soon(self._still_waiting, caller, since)
+            try:
+                result = await answer
+            except FormFailed as failed:  # raised in here, the group would wrap it
+                result = failed
+            group.cancel_scope.cancel()
+        if isinstance(result, FormFailed):
+            raise result
+        return result
+
+    async def _still_waiting(self, caller: Caller, since: float) -> None:
+        total = current_time() - since + self.patience
+        while True:
+            await caller.waiting(current_time() - since, total, WAITING)
+            await sleep(self.pulse)
+
+    async def _between_legs(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:
         bound = request.binding(caller.principal)
-        sealed = self._unsealed(STATE, caller.state)
-        if sealed is None or caller.returned is None:
+        sealed = self._state(request.tool, caller)
+        if sealed is None or any(sealed.get(key) != value for key, value in bound.items() if key != "fingerprint"):
             return await self._question(request, bound, 1, "")
-        if any(sealed.get(key) != value for key, value in bound.items() if key != "fingerprint"):
-            return await self._question(request, bound, 1, "")
+        if caller.returned is None:
+            if sealed["round"] >= MOST_ROUNDS:
+                why = "it came back without an answer each time"
+                return await self._elsewhere(request, caller, read_again, why, not_shown=True)
+            return await self._question(request, bound, sealed["round"] + 1, "")
         if not await self._taken(sealed["id"], call_digest({key: sealed[key] for key in bound})):
-            raise ConsentDeclined(request.tool, f"This answer {USED}. Call again to be asked anew.")
+            raise ConsentDeclined(request.tool, f"This answer {USED}. Call again to be asked anew.", "used before")
+        took = self.now() - moment_at(sealed["asked"])
+        if why := _not_shown(caller.returned, took):
+            return await self._elsewhere(request, caller, read_again, why, not_shown=True)
+        refusal = _refusal(request, caller.returned)
+        if refusal and caller.returned.action == "decline":
+            raise refusal
         if not hmac.compare_digest(sealed["fingerprint"], bound["fingerprint"]):
             if sealed["round"] >= MOST_ROUNDS:
-                raise ConsentDeclined(request.tool, KEPT_CHANGING)
+                raise ConsentDeclined(request.tool, KEPT_CHANGING, "kept changing")
             return await self._question(request, bound, sealed["round"] + 1, CHANGED)
-        if refusal := _refusal(request, caller.returned):
+        if refusal:
             raise refusal
-        return Consent(request, "form", caller.principal)
+        return self._by_form(request, caller, took)
+
+    def _by_form(self, request: Request, caller: Caller, took: timedelta) -> Consent:
+        who, when = in_quotes(caller.principal, NAME_LIMIT), written(self.now())
+        client = f" of {in_quotes(caller.client, NAME_LIMIT)}" if caller.client else ""
+        said = f"{who} agreed at {when} in a form{client}, {_seconds(took)} after it was sent"
+        return Consent(request, "form", caller.principal, said, f"a person agreed after {_seconds(took)}")
 
     async def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
         opened = await self._opened(bound, QUESTION_LIFETIME)
-        about = {"id": opened.id, "round": number, CLUSTER: request.arguments.get(CLUSTER)}
+        about = {"id": opened.id, "round": number, "asked": ticks(opened.created)}
+        about[CLUSTER] = request.arguments.get(CLUSTER)
         state = self.sealer.seal(STATE, {**bound, **about}, opened.expires)
         return AskBack(message(request.impact, note), form(request.impact), state)
 
     async def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
-        sealed = self._unsealed(TOKEN, token)
+        try:
+            sealed = self.sealer.open(TOKEN, token, self.now())
+        except Forged:
+            sealed = None
         bound = request.binding(caller.principal)
         if sealed is None or any(sealed.get(key) != value for key, value in bound.items()):
             why = "The confirmation_token is unknown, expired, or for another call or state of things."
-            raise ConsentDeclined(request.tool, f"{why} Call again without it for a new one.")
+            raise ConsentDeclined(request.tool, f"{why} Call again without it for a new one.", "token does not count")
         if not await self._taken(sealed["id"], call_digest(bound)):
-            raise ConsentDeclined(request.tool, f"The confirmation_token {USED}. Call again without it for a new one.")
-        return Consent(request, "token", "", "the model carried a token, as the operator accepts")
+            why = f"The confirmation_token {USED}. Call again without it for a new one."
+            raise ConsentDeclined(request.tool, why, "used before")
+        because = "the model carried a token, as the operator accepts"
+        said = f"the model carried a confirmation_token at {written(self.now())}, as the operator accepts"
+        return Consent(request, "token", "", said, because)
 
-    async def _elsewhere(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent:
-        """Take an approval that was signed for exactly this, or ask for one."""
+    async def _elsewhere(
+        self, request: Request, caller: Caller, read_again: ReadAgain, why: str, *, not_shown: bool = False
+    ) -> Consent:
+        """Take an approval that was signed for exactly this, or ask for one.
+
+        Args:
+            request: what consent is asked for.
+            caller: who calls.
+            read_again: reads everything anew.
+            why: why nobody was asked here; of a form that was not shown, what became of it.
+            not_shown: a form was sent.
+        """
         request = await read_again(request.shown_at)
+        if consent := await self._approved(request, caller, read_again):
+            return consent
         now, bound = self.now(), request.binding(caller.principal)
-        about = await self.store.about(bound, now)
-        found = approval_in(about, self.approvers, now, other_approver=request.other_approver)
-        if found and await self._is_ours(found.question, caller, read_again):
-            consent = found.question.consent
-            if await self._taken(consent.id, consent.digest):
-                return Consent(request, "approval", found.approver)
-        question = waiting_in(about)
+        about = [each for each in await self.store.about(bound, now) if self._asked_by(each, caller)]
+        question = None if caller.own_question else waiting_in(about)
         if question is None or not await self._is_ours(question, caller, read_again):
             question = self._asked(request, caller, now)
             await self.store.ask(question)
-        token = await self._token(request, bound)
-        raise ApprovalRequired(request.tool, request.impact.effect, request.impact.text(), question.code, token)
+        raise ApprovalRequired(
+            request.tool,
+            request.impact.effect,
+            request.impact.text(),
+            question.code,
+            await self._token(request, bound),
+            why=NOT_SHOWN.format(why=why) if not_shown else why,
+            lives=f"for {span(question.expires - now)}, until {written(question.expires)}",
+            hints=self._hints(about),
+            not_shown=not_shown,
+        )
+
+    async def _approved(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | None:
+        """Take an approval that was signed for exactly this, if there is one.
+
+        Raises:
+            ConsentDeclined: the last answer was no, whichever client asked.
+        """
+        now = self.now()
+        about = await self.store.about(request.binding(caller.principal), now)
+        counting = [each for each in about if await self._may_count(each, caller, read_again)]
+        found = approval_in(counting, self.approvers, now, other_approver=request.other_approver)
+        if found is None or not await self._taken(found.question.consent.id, found.question.consent.digest):
+            return None
+        said = f"{in_quotes(found.approver, NAME_LIMIT)} approved {found.question.code} at {written(found.at)}, signed"
+        return Consent(request, "approval", found.approver, said)
+
+    async def _may_count(self, asked: Asked, caller: Caller, read_again: ReadAgain) -> bool:
+        """Say whether the answer to a question is about this call; a no is, to whichever client's question it was."""
+        if asked.decision is None:
+            return False
+        if not asked.decision.approved:
+            return True
+        return self._asked_by(asked, caller) and await self._is_ours(asked.question, caller, read_again)
+
+    def _asked_by(self, asked: Asked, caller: Caller) -> bool:
+        """Say whether a question is the caller's own: another client's is left to that client."""
+        return asked.question.client == _client(caller)
+
+    def _hints(self, about: list[Asked]) -> list[str]:
+        """Return what stands in the way of an approval."""
+        for code, who in unknown_signers_in(about, self.approvers).items():
+            return [UNKNOWN_KEY.format(code=code, who=in_quotes(who, NAME_LIMIT))]
+        return [] if self.approvers else [NOBODY_YET]
 
     async def _token(self, request: Request, bound: Mapping[str, str]) -> str | None:
         """Return a token for the model to carry, where the operator accepts that; else None."""
@@ -271,6 +404,9 @@ class Confirmer:
             arguments=canonical(dict(request.arguments)),
             arguments_digest=request.digest,
             principal=caller.principal,
+            client=_client(caller),
+            region=request.place.region,
+            project=request.place.project,
             effect=request.impact.effect,
             name=request.impact.name,
             impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.impact.text()}",
@@ -278,6 +414,7 @@ class Confirmer:
             created=now,
             expires=now + APPROVAL_LIFETIME,
             other_approver=request.other_approver,
+            simulated=request.place.simulated,
         )
 
     async def _opened(self, bound: Mapping[str, str], lifetime: timedelta) -> OpenConsent:
@@ -290,8 +427,16 @@ class Confirmer:
     async def _taken(self, consent_id: str, digest: str) -> bool:
         return await self.store.take(consent_id, digest, self.now())
 
-    def _unsealed(self, kind: str, sealed: str | None) -> dict[str, Any] | None:
-        return None if sealed is None else self.sealer.open(kind, sealed, self.now())
+    def _state(self, tool: str, caller: Caller) -> dict[str, Any] | None:
+        """Return what came back with an answer; None if nothing did, or what did has expired.
+
+        Raises:
+            ForgedState: it was not made here.
+        """
+        try:
+            return None if caller.state is None else self.sealer.open(STATE, caller.state, self.now())
+        except Forged:
+            raise ForgedState(tool) from None
 
 
 def read_moment(text: str) -> datetime | None:
@@ -315,18 +460,44 @@ def form(impact: Impact) -> dict[str, Any]:
     return {"type": "object", "properties": {FIELD: text}, "required": [FIELD]}
 
 
+def _not_shown(answer: FormAnswer | None, took: timedelta) -> str:
+    """Return what shows that no person has read a form and answered it; empty if one may have.
+
+    Programs announce forms and answer them themselves, or never draw them: what they answer is nobody's word.
+
+    Args:
+        answer: what came back; None if nothing did in time.
+        took: from sending it to its answer.
+    """
+    if answer is None:
+        return f"nobody answered within {span(took)}"
+    if took < SHORTEST_READING:
+        return f"the client answered after {_seconds(took)}: nobody saw the form"
+    if answer.action not in ("accept", "decline"):
+        return f"the client took the form away after {_seconds(took)}, without an answer"
+    return ""
+
+
 def _refusal(request: Request, answer: FormAnswer | None) -> ConsentDeclined | None:
-    """Return why what came back from a form is no consent; None if it is."""
-    if answer is None or answer.action not in ("accept", "decline"):
-        why = "The person who was asked did not answer. Call again to have them asked anew."
-        return ConsentDeclined(request.tool, why)
-    if answer.action == "decline":
+    """Return why what a person answered is no consent; None if it is."""
+    if answer is None or answer.action != "accept":
         return ConsentDeclined(request.tool, "The person who was asked said no. Do not ask again unless they want it.")
     typed, name = answer.content.get(FIELD), request.impact.name
     if isinstance(typed, str) and hmac.compare_digest(_bytes(typed), _bytes(name)):
         return None
     why = f"The name typed was not {in_quotes(name)}. Call again to have it asked anew; only the person types it."
-    return ConsentDeclined(request.tool, why)
+    return ConsentDeclined(request.tool, why, "wrong name")
+
+
+def _seconds(took: timedelta) -> str:
+    """Return how long an answer took: `0.03 s`, for what is short matters."""
+    seconds = max(took.total_seconds(), 0)
+    return f"{seconds:.2f} s" if seconds < 10 else span(seconds)
+
+
+def _client(caller: Caller) -> str:
+    """Return the program that asks, as a question keeps it: one clean line."""
+    return clean(caller.client, NAME_LIMIT)
 
 
 def _sent(call: HttpCall) -> list[Any]:

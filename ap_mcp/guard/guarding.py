@@ -10,7 +10,7 @@ from anyio import CancelScope, to_thread
 
 from ap_mcp import guard
 from ap_mcp.binding import HttpCall
-from ap_mcp.errors import ApMcpError, AuditFailed, ConfirmationRequired, ReadOnly, may_have_happened
+from ap_mcp.errors import ApMcpError, AuditFailed, CallRefused, ConfirmationRequired, ReadOnly, may_have_happened
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.policy import Allow, Ask, Decision, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject
@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from ap_mcp.guard.consent import Confirmer, Consent, Mode, ReadAgain, Request
 
 DENY = "deny"
+UNASKED = "no consent was asked for"
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
+NOBODY_MAY_BE_ASKED = "No rule of the operator allows it, and nobody may be asked about this call.\n{impact}\n"
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +44,7 @@ class Cleared:
         because: what let it through.
         channel: how a person was asked; empty if none was.
         approver: who agreed.
+        consent: who agreed, when and by which channel, in a sentence; empty for a call that is not guarded.
     """
 
     tool: str
@@ -54,6 +57,7 @@ class Cleared:
     because: str = "no consent is needed"
     channel: str = ""
     approver: str = ""
+    consent: str = ""
 
 
 @dataclass(slots=True)
@@ -116,9 +120,45 @@ class Guard:
         """Return the consent that a call needs; one that a rule releases needs none of a person."""
         if isinstance(decision, Ask):
             self._refuse_if_off(request.tool, decision)
+            if not caller.may_ask and request.token is None:
+                why = NOBODY_MAY_BE_ASKED.format(impact=request.impact.text())
+                raise ConfirmationRequired(request.tool, decision.effect, why)
             return await replace(self.confirmer(), mode=self.mode).confirm(request, caller, read_again)
         rule = decision.rule if isinstance(decision, Allow) else None
-        return guard.Consent(request, "rule", "", rule.source if rule else "no consent was asked for")
+        if rule is None:
+            return guard.Consent(request, "rule", "", "nobody was asked: this server asks for no consent", UNASKED)
+        return guard.Consent(request, "rule", "", f"nobody was asked: allowed by {rule.source}", rule.source)
+
+    async def refused(
+        self, refusal: CallRefused, tool: str, arguments: Mapping[str, Any], effect: str, caller: Caller
+    ) -> None:
+        """Record that a call was refused; if that fails, the refusal stands all the same.
+
+        Args:
+            refusal: says how the audit calls it.
+            tool: what was called.
+            arguments: what with.
+            effect: how grave it would have been.
+            caller: who called.
+        """
+
+        def record() -> None:
+            entry = guard.Entry(
+                principal=caller.principal,
+                client=self._named(caller),
+                tool=tool,
+                arguments=arguments,
+                effect=effect,
+                target=refusal.target,
+                decision=refusal.verdict,
+            )
+            self.audit().refused(entry, getattr(refusal, "reason", "") or refusal.render())
+
+        try:
+            with CancelScope(shield=True):
+                await to_thread.run_sync(record)
+        except ApMcpError as error:
+            logger.error("a refusal was not recorded: %s", error.render())  # noqa: TRY400 - no trace needed
 
     @asynccontextmanager
     async def sending(self, cleared: Cleared, call: HttpCall, caller: Caller) -> AsyncIterator[Sending]:
@@ -150,7 +190,7 @@ class Guard:
     def _entry(self, cleared: Cleared, call: HttpCall, caller: Caller) -> "guard.Entry":
         return guard.Entry(
             principal=caller.principal,
-            client=f"{caller.client} (simulated)".strip() if self.simulated else caller.client,
+            client=self._named(caller),
             tool=cleared.tool,
             arguments=cleared.arguments,
             effect=cleared.effect,
@@ -161,6 +201,10 @@ class Guard:
             channel=cleared.channel,
             approver=cleared.approver,
         )
+
+    def _named(self, caller: Caller) -> str:
+        """Return the program that calls, as the audit names it."""
+        return f"{caller.client} (simulated)".strip() if self.simulated else caller.client
 
     async def _finished(self, number: int, outcome: "Outcome") -> str:
         """Record how a request ended; return why that failed, for it must not hide the end itself."""
@@ -186,6 +230,7 @@ def cleared_by(consent: "Consent") -> Cleared:
         because=consent.because,
         channel=consent.channel,
         approver=consent.approver,
+        consent=consent.said,
     )
 
 

@@ -44,6 +44,7 @@ __all__ = [
     "Approver",
     "has_key",
     "init_key",
+    "is_long_enough",
     "load_approvers",
     "sign",
     "unlock",
@@ -79,6 +80,11 @@ def has_key(folder: Path) -> bool:
     return os.path.lexists(folder / KEY_FILE)
 
 
+def is_long_enough(passphrase: str) -> bool:
+    """Say whether a passphrase is long enough to lock a key."""
+    return len(unicodedata.normalize("NFC", passphrase)) >= PASSPHRASE_LENGTH
+
+
 def init_key(folder: Path, name: str, passphrase: str, old_passphrase: str | None = None) -> Approver:
     """Make an approver's key and enter its public half among the approvers.
 
@@ -102,7 +108,7 @@ def init_key(folder: Path, name: str, passphrase: str, old_passphrase: str | Non
             f"{in_quotes(name, SHOWN)} is no name for an approver: up to 64 letters, digits and . _ @ + -, "
             "without spaces. Nothing was made."
         )
-    if len(unicodedata.normalize("NFC", passphrase)) < PASSPHRASE_LENGTH:
+    if not is_long_enough(passphrase):
         raise CallRefused(f"The passphrase must have at least {PASSPHRASE_LENGTH} characters. Nothing was made.")
     try:
         make_private_folder(folder)

@@ -31,6 +31,13 @@ class HasStateKey(Protocol):
         """The key that several servers share; None: each process has its own."""
 
 
+class Forged(ValueError):
+    """A text that was not sealed here as what it is handed over for, or was changed since."""
+
+    def __init__(self) -> None:
+        super().__init__("it was not sealed here, or was changed since")
+
+
 class Sealer:
     """Turns payloads into texts that only the key can read, make or change.
 
@@ -63,18 +70,20 @@ class Sealer:
         return VERSION + _encoded(sealed)
 
     def open(self, kind: str, text: str, now: datetime) -> dict[str, Any] | None:
-        """Return the payload of a text sealed here as this kind; None if it is anything else, or expired.
+        """Return the payload of a text sealed here as this kind; None if it has expired.
 
-        It does not say why: a forger must not learn from the answer. The tag is checked in
-        constant time, and every payload has one spelling only.
+        The tag is checked in constant time, and every payload has one spelling only.
+
+        Raises:
+            Forged: it is anything else; it does not say what is wrong, for a forger must not learn from the answer.
         """
         sealed = _decoded(text)
         if sealed is None:
-            return None
+            raise Forged
         try:
             plain = self._cipher(kind).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], kind.encode())
         except (InvalidTag, ValueError):
-            return None
+            raise Forged from None
         opened: dict[str, Any] = json.loads(plain)
         payload: dict[str, Any] = opened["payload"]
         return payload if ticks(now) < opened["expires"] else None

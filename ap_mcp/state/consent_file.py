@@ -77,8 +77,10 @@ class ConsentFile:
         with self.database.transaction() as db:
             moment = self._mark(db, question.created)
             _forget(db, moment)
-            waiting = "SELECT count(*) FROM questions WHERE principal = ? AND decided IS NULL AND expires > ?"
-            _check_limit(db.execute(waiting, (question.principal, moment)).fetchone()[0], question.principal)
+            alike = "principal = ? AND simulated = ? AND decided IS NULL AND expires > ?"
+            waiting = f"SELECT count(*) FROM questions WHERE {alike}"  # noqa: S608 - our own words
+            found = db.execute(waiting, (question.principal, question.simulated, moment)).fetchone()
+            _check_limit(found[0], question.principal)
             values = question.as_json()
             statement = f"INSERT INTO questions ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
             db.execute(statement, tuple(values.values()))
@@ -177,7 +179,8 @@ def _forget(db: sqlite3.Connection, moment: int) -> None:
 def _question(row: tuple[Any, ...]) -> Question:
     values = dict(zip(_COLUMNS, row, strict=False))
     moments = {name: moment_at(values[name]) for name in ("created", "expires")}
-    return Question(**{**values, **moments, "other_approver": _truth(values["other_approver"])})
+    truths = {name: _truth(values[name]) for name in ("other_approver", "simulated")}
+    return Question(**{**values, **moments, **truths})
 
 
 def _answer(row: tuple[Any, ...]) -> SignedAnswer | None:

@@ -22,7 +22,7 @@ BUSY_SECONDS = 5.0
 """How long a call waits for another program to release the file."""
 
 _APPLICATION_ID = 0x61706D63
-_VERSION = 2
+_VERSION = 3
 _CLOCK = "CREATE TABLE clock (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seen INTEGER NOT NULL)"
 _GENERATION = "CREATE TABLE generation (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value TEXT NOT NULL)"
 _OPEN = (
@@ -31,9 +31,11 @@ _OPEN = (
 )
 _QUESTIONS = (
     "CREATE TABLE questions (code TEXT PRIMARY KEY, tool TEXT NOT NULL, arguments TEXT NOT NULL,"
-    " arguments_digest TEXT NOT NULL, principal TEXT NOT NULL, effect TEXT NOT NULL, name TEXT NOT NULL,"
-    " impact_text TEXT NOT NULL, fingerprint TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
-    " other_approver INTEGER NOT NULL, approver TEXT, approved INTEGER, decided INTEGER, signature BLOB)"
+    " arguments_digest TEXT NOT NULL, principal TEXT NOT NULL, client TEXT NOT NULL, region TEXT NOT NULL,"
+    " project TEXT NOT NULL, effect TEXT NOT NULL, name TEXT NOT NULL, impact_text TEXT NOT NULL,"
+    " fingerprint TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
+    " other_approver INTEGER NOT NULL, simulated INTEGER NOT NULL, approver TEXT,"
+    " approved INTEGER, decided INTEGER, signature BLOB)"
 )
 _SCHEMA = (_CLOCK, _GENERATION, _OPEN, _QUESTIONS)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
@@ -116,14 +118,30 @@ def _prepare(db: sqlite3.Connection) -> None:
         with db:
             _create(db)
     application, version, schema = _identity(db)
+    if application == _APPLICATION_ID and 0 < version < _VERSION:
+        db.execute("BEGIN IMMEDIATE")
+        with db:
+            _begin_anew(db)
+        application, version, schema = _identity(db)
     if application == _APPLICATION_ID and version > _VERSION:
         raise OSError(errno.EINVAL, "a newer ap-mcp made it; use that version, or another AP_MCP_APPROVALS_DB.")
-    if application == _APPLICATION_ID and 0 < version < _VERSION:
-        raise OSError(errno.EINVAL, f"an older ap-mcp made it. {_AFRESH}")
     if (application, version, schema) != (_APPLICATION_ID, _VERSION, _SCHEMA):
         raise OSError(errno.EINVAL, f"it is a database, but not as ap-mcp makes it. {_AFRESH}")
     with suppress(sqlite3.OperationalError):  # somebody is using it as it is; a later caller will get it
         db.execute("PRAGMA journal_mode = WAL")
+
+
+def _begin_anew(db: sqlite3.Connection) -> None:
+    """Drop what an older version kept: it lives for minutes, and what is not there cannot be used; people are asked."""
+    application, version, _ = _identity(db)
+    if application != _APPLICATION_ID or not 0 < version < _VERSION:  # another process was faster
+        return
+    tables = "SELECT name FROM sqlite_master WHERE type = 'table' AND substr(name, 1, 7) <> 'sqlite_'"
+    for (table,) in db.execute(tables).fetchall():
+        db.execute(f'DROP TABLE "{table.replace(chr(34), 2 * chr(34))}"')
+    db.execute("PRAGMA application_id = 0")
+    db.execute("PRAGMA user_version = 0")
+    _create(db)
 
 
 def _create(db: sqlite3.Connection) -> None:

@@ -55,6 +55,7 @@ class Result(Part):
     warnings: list[str] = Field(default_factory=list)
     next: list[NextCall] = Field(default_factory=list)
     full: Any = None
+    consent: str | None = None
     request_id: str | None = None
     raw: str | None = None
 

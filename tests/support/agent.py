@@ -4,7 +4,8 @@ import json
 import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import anyio
 import httpx
 from jsonschema import Draft202012Validator
 from mcp import Client
+from mcp.client import ClientRequestContext
 from mcp.client.session import ClientSession, ElicitationFnT
-from mcp_types import CallToolResult, TextContent
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, TextContent
 from simulation import simulate
 
 from ap_mcp.cloud.client import CloudClient
@@ -31,6 +33,33 @@ FILES = ("files_dir", "audit_log", "approvals_db", "approver_dir")
 """The settings that name a place for each test's own files."""
 SECONDS = 20
 """No call of a test may take longer."""
+READS = timedelta(seconds=3)
+"""How long the person of a test reads a form, on the clock of consent."""
+
+
+class Clock:
+    """A clock that moves only when it is set."""
+
+    def __init__(self) -> None:
+        self.time = datetime.now(UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+    def pass_by(self, time: timedelta) -> None:
+        self.time += time
+
+
+def reading(person: ElicitationFnT | None, clock: Clock) -> ElicitationFnT | None:
+    """Have a person take a while over each form; a program that answers at once says so by `reads_for`."""
+    if person is None:
+        return None
+
+    async def reads(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult | ErrorData:
+        clock.pass_by(getattr(person, "reads_for", READS))
+        return await person(context, params)
+
+    return reads
 
 
 @dataclass
@@ -161,9 +190,10 @@ async def connected(
     app: Simulator | None = None,
     mode: str = "auto",
     person: ElicitationFnT | None = None,
+    consent_clock: Clock | None = None,
     **settings: Any,
 ) -> AsyncIterator[Agent]:
-    """Connect an agent; files go below `tmp_path`, charts are read from there, `person` answers forms."""
+    """Connect an agent; files go below `tmp_path`, charts are read from there, `person` reads and answers forms."""
     folders = {
         "files_dir": tmp_path / "files",
         "chart_roots": (tmp_path,),
@@ -173,6 +203,10 @@ async def connected(
     }
     served = app or simulate()
     autopilot = autopilot_on(served, **{**folders, **settings})
+    if person is not None or consent_clock is not None:
+        consent_clock = consent_clock or Clock()
+        autopilot.confirmer = replace(autopilot.confirmer, now=consent_clock)
+        person = reading(person, consent_clock)
     server = build_server(autopilot)
     try:
         client = Client(server, mode=mode, raise_exceptions=True, elicitation_callback=person)

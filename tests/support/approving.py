@@ -47,6 +47,9 @@ def question(**changes: Any) -> Question:
         "arguments": canonical({"cluster_id": "0e1f", "password": "***"}),
         "arguments_digest": BOUND["digest"],
         "principal": BOUND["principal"],
+        "client": "Claude 1.0",
+        "region": "cn-north-4",
+        "project": "0b1c",
         "effect": "destroy",
         "name": "shop-prod",
         "impact_text": "Deletes cluster shop-prod for good.\nWarning: it looks like production.",
@@ -54,6 +57,7 @@ def question(**changes: Any) -> Question:
         "created": NOW,
         "expires": LATE,
         "other_approver": False,
+        "simulated": False,
     }
     return Question(**{**values, **changes})
 

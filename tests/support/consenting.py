@@ -6,17 +6,19 @@ import json
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import anyio
 import pytest
-from agent import Agent, connected, text_of
+from agent import READS, Agent, Clock, connected, text_of
 from approving import ALICE
 from guarded import OTHERWISE, guarded_account
 from mcp.client.session import ElicitationFnT
-from mcp_types import CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
+from mcp.shared.exceptions import MCPError
+from mcp_types import INVALID_PARAMS, CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
 from simulation import simulate
 
 from ap_mcp.guard.approval_requests import Question
@@ -52,19 +54,6 @@ ANOTHER = dict(zip(TOOLS, [*TOOLS[1:], TOOLS[0]], strict=True))
 STATE_KEY = "a key that all servers of a test share"
 ANY_ID = "3d7c0a52-5c1e-11ef-9a41-0255ac100d01"
 SOON = timedelta(seconds=1)
-
-
-class Clock:
-    """A clock that moves only when it is set."""
-
-    def __init__(self) -> None:
-        self.time = datetime.now(UTC)
-
-    def __call__(self) -> datetime:
-        return self.time
-
-    def pass_by(self, time: timedelta) -> None:
-        self.time += time
 
 
 @dataclass(frozen=True)
@@ -124,10 +113,10 @@ class Scene:
     ) -> AsyncIterator[Agent]:
         """Connect a client; with a person it can show forms."""
         given = {"chart_roots": (self.charts,), "state_key": STATE_KEY, "unasked": False, **settings}
-        async with connected(self.folder, app=self.app, mode=self.mode, person=person, **given) as agent:
-            confirmer = agent.autopilot.confirmer
-            waits = confirmer.patience if patience is None else patience
-            agent.autopilot.confirmer = replace(confirmer, now=self.clock, patience=waits)
+        server = partial(connected, self.folder, app=self.app, mode=self.mode)
+        async with server(person=person, consent_clock=self.clock, **given) as agent:
+            if patience is not None:
+                agent.autopilot.confirmer = replace(agent.autopilot.confirmer, patience=patience)
             yield agent
 
     async def refused(self, agent: Agent, arguments: Mapping[str, Any] | None = None, **more: Any) -> str:
@@ -211,10 +200,18 @@ async def leg(agent: Agent, scene: Scene, **more: Any) -> InputRequiredResult | 
 
 
 async def question_of(agent: Agent, scene: Scene, **more: Any) -> InputRequiredResult:
-    """Make a call whose answer must be a question."""
+    """Make a call whose answer must be a question, and read it."""
     result = await leg(agent, scene, **more)
     assert isinstance(result, InputRequiredResult), text_of(result)
+    scene.clock.pass_by(READS)
     return result
+
+
+async def forged(agent: Agent, scene: Scene, **more: Any) -> None:
+    """Make a leg of a call whose state the server did not make: refused as a wrong request, and nobody is asked."""
+    with pytest.raises(MCPError, match=r"Nothing was sent\.") as caught:
+        await leg(agent, scene, **more)
+    assert caught.value.error.code == INVALID_PARAMS
 
 
 def answer_to(asked: InputRequiredResult, **changes: Any) -> dict[str, Any]:

@@ -2,10 +2,11 @@
 
 import copy
 from collections.abc import Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
-from agent import Agent, connected
+from agent import READS, Agent, connected
 from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
 from simulation import simulate
@@ -150,9 +151,10 @@ async def _prepare_upgrades(agent: Agent) -> None:
 class Person:
     """Acts for the person at the client: reads what a form says, and types what it asks for, or something else."""
 
-    def __init__(self, action: Action = "accept", typed: str | None = None) -> None:
+    def __init__(self, action: Action = "accept", typed: str | None = None, reads_for: timedelta = READS) -> None:
         self.action = action
         self.typed = typed
+        self.reads_for = reads_for
         self.read: list[str] = []
         """What they were shown, in order."""
 
