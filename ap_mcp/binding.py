@@ -69,7 +69,8 @@ def bind(
         files: content of the file arguments, by argument name.
     """
     path = {"project_id": project_id}
-    query: list[tuple[str, str]] = []
+    fixed = [each for each in operation.parameters if each["in"] == "query" and _is_fixed(each)]
+    query = [(str(each["name"]), _text(each["schema"]["const"])) for each in fixed]
     headers: dict[str, str] = {}
     draft: Any = {}
     for pointer, value in (filled or {}).items():
@@ -170,6 +171,12 @@ def _put(draft: Any, path: list[str], value: Any) -> Any:
         return [_put({}, rest, item) for item in value]
     base = draft if isinstance(draft, dict) else {}
     return {**base, head: _put(base.get(head, {}), rest, value)}
+
+
+def _is_fixed(parameter: Schema) -> bool:
+    """Say whether a parameter goes with every request: it has one value only, and that by default."""
+    schema: Schema = parameter["schema"]
+    return "const" in schema and "default" in schema
 
 
 def _text(value: Any) -> str:

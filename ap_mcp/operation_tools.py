@@ -21,7 +21,7 @@ from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
 from ap_mcp.schemas import argument_schema, input_schema, nodes_at
 from ap_mcp.specs import FILE, Context, Effect, Operation, load_catalog
 from ap_mcp.summaries import Result, result_type
-from ap_mcp.summaries.base import CURSOR, DETAIL, FULL
+from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, SECTION
 from ap_mcp.vendor import get, text
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ TOKEN = "confirmation_token"  # noqa: S105 - the name of an argument
 OPTIONS: dict[str, dict[str, Any]] = {
     CURSOR: {"type": "string", "description": "Next page"},
     DETAIL: {"type": "string", "enum": ["summary", FULL], "description": "How much"},
+    SECTION: {"type": "string", "description": "Only these values, e.g. server.ingress"},
 }
 CHART_LIMIT = 12 * 1024 * 1024
 

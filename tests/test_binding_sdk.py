@@ -21,7 +21,7 @@ DIFFERENCES = {
 
 OPEN_MAP = "a map of any texts to the SDK; the spec names the one key that matters"
 FREE_VALUES = "the SDK names two example keys of what is free-form"
-RESOURCES = "not in the API reference: asks for the release's Kubernetes objects, a later tool's work"
+RESOURCES = "not in the API reference: asks for the release's Kubernetes objects, which get_release shows"
 
 # (operation, place) → why only one side knows a field of the request.
 FIELDS = {
@@ -35,7 +35,6 @@ FIELDS = {
     ("create_release", "/values/imageTag"): FREE_VALUES,
     ("update_release", "/values/imagePullPolicy"): FREE_VALUES,
     ("update_release", "/values/imageTag"): FREE_VALUES,
-    ("get_release", "parameter show_resources"): RESOURCES,
     ("update_release", "parameter show_resources"): RESOURCES,
     ("delete_release", "parameter show_resources"): RESOURCES,
 }

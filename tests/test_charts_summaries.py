@@ -15,7 +15,6 @@ from ap_mcp.simulator.world import World
 from ap_mcp.specs import Catalog
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.charts import (
-    VALUES_LIMIT,
     ChartArchive,
     ChartChange,
     ChartDeletion,
@@ -26,6 +25,7 @@ from ap_mcp.summaries.charts import (
 )
 from ap_mcp.summaries.plain import Unread
 from ap_mcp.summaries.releases import ReleaseChange, ReleaseDeletion, ReleaseHistory, ReleaseList, ReleaseState
+from ap_mcp.summaries.settings_shown import VALUES_LIMIT
 
 RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "search", "name": "search-api"}
 PAYMENTS = {"cluster_id": PAYMENTS_PROD, "namespace": "payments", "name": "payments-api"}
@@ -103,22 +103,24 @@ def test_values_come_whole_with_secrets_masked(summed: Any) -> None:
     result = summed("get_chart_values", body, chart_id=PAYMENTS_API)
     assert isinstance(result, ChartValues)
     assert result.summary == "The chart takes 2 top-level settings."
-    assert result.values["replicas"] == 3
-    assert result.values["db"]["host"] == "db"
+    assert result.values is not None
+    assert (result.values["replicas"], result.values["db"]["host"]) == (3, "db")
     assert "hunter2" not in result.model_dump_json()
     assert result.left_out == []
 
 
-def test_values_too_large_to_show_are_named_and_never_silently_cut(summed: Any) -> None:
-    body = {"values": {"dashboards": "x" * VALUES_LIMIT, "replicas": 2}}
-    result = summed("get_chart_values", body)
-    assert (result.values, result.left_out) == ({"replicas": 2}, ["dashboards"])
-    assert result.warnings == ["Too large to show: dashboards; the whole answer has them."]
+def test_values_too_large_to_show_are_named_counted_and_one_call_away(summed: Any) -> None:
+    body = {"values": {"dashboards": {"one": "x" * VALUES_LIMIT}, "replicas": 2, "empty": {}}}
+    result = summed("get_chart_values", body, chart_id=REDIS)
+    assert (result.values, result.left_out) == ({"replicas": 2, "empty": {}}, ["dashboards"])
+    assert result.summary == "The chart takes 3 top-level settings: 2 shown, 1 too large to show here."
+    assert result.warnings == ["Too large to show here: dashboards. section shows each."]
+    assert [each.arguments for each in result.next] == [{"chart_id": REDIS, "section": "dashboards"}]
 
 
 def test_values_that_are_no_map_are_quoted(summed: Any) -> None:
     result = summed("get_chart_values", {"values": "none"})
-    assert result.summary == "The chart takes 0 top-level settings."
+    assert (result.summary, result.values) == ("The chart's settings are not shown.", None)
     assert '"none"' in result.warnings[0]
 
 
@@ -139,6 +141,18 @@ def test_a_deleted_chart_leaves_its_releases(summed: Any) -> None:
     assert summed("delete_chart", "queued", chart_id=REDIS).warnings == [
         'The service says "queued" instead of success.'
     ]
+
+
+@pytest.mark.parametrize("limit", [-1, "-1", -5])
+def test_a_negative_quota_is_no_limit(summed: Any, limit: Any) -> None:
+    charts = summed("get_chart_quota", {"quotas": {"resources": [{"type": "CHARTS", "quota": limit, "used": 3}]}})
+    assert (charts.summary, charts.warnings) == ("3 charts are stored, no limit.", [])
+    assert charts.structured() == {"summary": charts.summary, "used": 3, "unlimited": True}
+    row = {"quotaKey": "autopilot_cluster", "quotaLimit": limit, "used": 7}
+    clusters = summed("get_quotas", {"quotas": [row, {**row, "quotaKey": "other", "quotaLimit": 7}]})
+    assert clusters.summary == "7 clusters used, no limit; 7 of 7 other used, 0 left."
+    assert clusters.warnings == ["No more other can be created: the quota is used up."]
+    assert clusters.quotas[0].left is clusters.quotas[0].limit is None
 
 
 def test_the_chart_quota_warns_when_it_is_used_up(summed: Any, world: World) -> None:
@@ -172,7 +186,7 @@ def test_a_failed_release_says_why_and_leads_to_its_history(summed: Any, world: 
     assert isinstance(result, ReleaseState)
     assert result.summary.startswith("search/search-api (search-api 0.9.3), revision 2 has failed. The service says")
     assert (result.status, result.revision) == ("FAILED", 2)
-    assert result.values["image"]["tag"] == "0.9.4-rc1"
+    assert (result.values or {})["image"]["tag"] == "0.9.4-rc1"
     assert [(call.tool, call.arguments) for call in result.next] == [("get_release_history", RELEASE)]
 
 

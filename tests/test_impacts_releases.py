@@ -384,7 +384,21 @@ async def test_deleting_shows_what_is_lost_and_what_keeps_costing() -> None:
     assert "its history (5 revisions): there is no rolling back afterwards" in impact.goes
     assert any("secrets among them" in each for each in impact.goes)
     assert "volumes that its StatefulSets claimed, which may keep costing" in impact.stays
-    assert any("which objects it consists of" in each for each in impact.unknown)
+    assert "Deployment payments-api" in impact.goes
+    assert "Service payments-api" in impact.goes
+    assert "who uses its objects" in impact.unknown
+
+
+async def test_deleting_names_every_object_and_says_when_they_are_not_reported() -> None:
+    many = "==> v1/ConfigMap\nNAME DATA AGE\n" + "".join(f"payments-{n:02} 1 5d\n" for n in range(30))
+    async with judge() as cloud:
+        cloud.bent["get_release"] = changed(resources=many)
+        named = await ask(cloud, "delete_release")
+        cloud.bent["get_release"] = changed(resources="")
+        unsaid = await ask(cloud, "delete_release")
+    assert all(f"payments-{n:02}" in "\n".join(named.goes) for n in range(30))
+    assert any("which objects it consists of: the service does not report them" in each for each in unsaid.unknown)
+    assert named.fingerprint() != unsaid.fingerprint()
 
 
 async def test_deleting_says_when_the_history_cannot_be_read() -> None:

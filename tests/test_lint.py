@@ -210,7 +210,10 @@ def test_a_mistake_is_named(folder: Path, edit: Change, said: str) -> None:
         ),
         (lambda op: ours(op).update(effect="write"), "argument cluster_id: list_addon_templates does more than read"),
         (lambda op: ours(op).update(effect="write"), "argument detail: list_addon_templates does more than read"),
-        (lambda op: ours(op).update(options=["everything"]), "'everything' is not one of ['cursor', 'detail']"),
+        (
+            lambda op: ours(op).update(options=["everything"]),
+            "'everything' is not one of ['cursor', 'detail'",
+        ),
         (lambda op: ours(op).update(options=["detail", "detail"]), "non-unique elements"),
         (lambda op: ours(op).update(options=[]), "[] should be non-empty"),
     ],

@@ -157,6 +157,12 @@ def test_keys_that_hold_a_secret_come_back_masked_too() -> None:
     assert stray.misplaced == ["mirrors.https://user:«masked»@mirror.example"]
 
 
+def test_a_long_text_that_came_back_cut_stands_for_the_whole_one() -> None:
+    thing = {"dashboard": "x" * 5_000, "other": "y" * 5_000}
+    given = {"dashboard": f"{'x' * 300}… (5000 characters)", "other": f"{'x' * 300}… (5000 characters)"}
+    assert true_values(thing, thing, given).values == {"dashboard": thing["dashboard"], "other": given["other"]}
+
+
 @drawing
 @given(trees, trees, trees)
 def test_only_untouched_defaults_follow_another_version(

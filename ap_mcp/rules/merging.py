@@ -1,5 +1,6 @@
 """Lays the settings of a call over those that a thing has: what the call does not name stays as it is."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
@@ -8,6 +9,7 @@ from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.rules.settings_diff import ABSENT, same
 
 Way: TypeAlias = tuple[str, ...]
+_CUT = re.compile(r"(.*)… \((\d{1,9}) characters\)", re.DOTALL)
 _IDENTITIES = ("name", "key", "id")
 """What tells the objects of a list apart, the first that they have."""
 
@@ -102,6 +104,8 @@ def _object(found: TrueValues, way: Way, thing: tuple[Any, Any], given: Mapping[
 
 def _value(found: TrueValues, way: Way, thing: tuple[Any, Any], given: Any) -> Any:
     current, shown = thing
+    if isinstance(given, str) and _is_cut(given, shown):
+        return current
     if isinstance(given, Mapping):
         return _object(found, way, thing, given)
     if contains_placeholder(given) is None:
@@ -147,6 +151,12 @@ def _counterpart(current: list[Any], shown: list[Any], given: list[Any], at: int
         if len(ours) == len(theirs) == 1:
             return theirs[0]
     return None
+
+
+def _is_cut(given: str, shown: Any) -> bool:
+    """Say whether a text is the start of the one that is there, as answers show long ones."""
+    found = _CUT.fullmatch(given)
+    return found is not None and isinstance(shown, str) and len(shown) == int(found[2]) and shown.startswith(found[1])
 
 
 def _before(entries: list[Any], at: int) -> Any:

@@ -6,7 +6,7 @@ import json
 import re
 import tarfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
@@ -42,6 +42,7 @@ class ChartArchive:
         schema: content of `values.schema.json`, None if there is none.
         readme: name of the readme, empty if there is none.
         hooks: how many templates are hooks.
+        objects: apiVersion, kind and name of what the other templates make; a name may hold `{{ .Release.Name }}`.
     """
 
     name: str
@@ -52,6 +53,7 @@ class ChartArchive:
     schema: dict[str, Any] | None
     readme: str
     hooks: int
+    objects: tuple[tuple[str, str, str], ...] = ()
 
 
 def read_chart(content: bytes, *, lint: bool = True) -> ChartArchive:
@@ -83,6 +85,9 @@ def read_chart(content: bytes, *, lint: bool = True) -> ChartArchive:
         schema=_schema(files),
         readme=next((path for path in files if path.lower() == "readme.md"), ""),
         hooks=sum(1 for text in templates.values() if _HOOK.search(text.decode(errors="replace"))),
+        objects=tuple(
+            each for _, text in sorted(templates.items()) for each in _objects(text.decode(errors="replace"))
+        ),
     )
 
 
@@ -154,6 +159,17 @@ class _Plain:
         if isinstance(key, bool | int | str):
             return str(key).lower() if isinstance(key, bool) else str(key)
         raise BadArchive(f"{self.where} has a key that is no text")
+
+
+def _objects(template: str) -> Iterator[tuple[str, str, str]]:
+    """Yield the objects of a template, hooks left out: they are no part of a release."""
+    for document in re.split(r"(?m)^---", template):
+        found = [
+            re.search(rf"(?m)^{key} *(.+?) *$", document) for key in ("apiVersion:", "kind:", "metadata:\\n  name:")
+        ]
+        if not _HOOK.search(document) and all(found):
+            api, kind, name = (str(each[1]) for each in found if each)
+            yield api, kind, name
 
 
 def _members(content: bytes) -> dict[str, bytes]:

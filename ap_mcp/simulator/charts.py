@@ -141,6 +141,7 @@ def _content_of(archive: ChartArchive, content: bytes) -> Row:
         "_values": archive.values,
         "_schema": archive.schema,
         "_hooks": archive.hooks,
+        "_objects": [list(each) for each in archive.objects],
         "_archive": base64.b64encode(content).decode(),
     }
 

@@ -33,6 +33,7 @@ BROKEN_TAG = "broken"
 MOST_REVISIONS = 10
 LONGEST_NAME = 53
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
+_NAME_OF_RELEASE = re.compile(r"\{\{-? *\.Release\.Name *-?\}\}")
 _LOCAL_ZONE = timezone(timedelta(hours=8))
 
 
@@ -57,8 +58,9 @@ def list_releases(world: World, request: SimulatedRequest) -> list[Row]:
 
 @handles("get_release")
 def get_release(world: World, request: SimulatedRequest) -> Row:
-    """Answer a release at its newest revision."""
-    return _release(world, request)
+    """Answer a release at its newest revision, with its objects if they are asked for."""
+    row = _release(world, request)
+    return {**row, "resources": _as_kubectl(row)} if request.query.get("show_resources") == "true" else row
 
 
 @handles("get_release_history")
@@ -148,6 +150,16 @@ def _gone(world: World, key: str, ticket: str) -> None:
         del world.table("releases")[key]
 
 
+def _as_kubectl(row: Row) -> str:
+    """Write the objects of a release as kubectl prints them: a heading for each kind, a line for each object."""
+    lines: list[str] = []
+    found = [(f"==> {api}/{kind}", name) for api, kind, name in row.get("_objects", ())]
+    for title in dict.fromkeys(title for title, _ in found):
+        names = [_NAME_OF_RELEASE.sub(row["name"], name) for each, name in found if each == title]
+        lines += [title, f"{'NAME':<40}AGE", *(f"{name:<40}1d" for name in names), ""]
+    return "\n".join(lines)
+
+
 def _free_key(world: World, cluster: Row, body: Mapping[str, Any], *, replace: bool) -> str:
     """Return the key of a new release; one that has it already must be idle and may be replaced."""
     namespace, name = body["namespace"], body["name"]
@@ -200,8 +212,8 @@ def _rolled_back(world: World, row: Row, _body: Mapping[str, Any], options: Mapp
     past = next((each for each in [*row["_history"], row] if each["version"] == wanted), None)
     if past is None:
         raise not_found("revision", str(wanted), service=SERVICE)
-    taken = ("chart_name", "chart_version", "chart_public", "values", "_chart_id", "_hooks", "_values", "_overrides")
-    changed = _next_revision(row) | {key: copy.deepcopy(past[key]) for key in taken}
+    taken = ("chart_name", "chart_version", "chart_public", "values", "_chart_id", "_hooks", "_objects", "_values")
+    changed = _next_revision(row) | {key: copy.deepcopy(past[key]) for key in (*taken, "_overrides")}
     _enter(world, changed, "PENDING_ROLLBACK", f"Rolling back to {wanted}")
     return changed
 
@@ -224,6 +236,7 @@ def _installed(chart: Row, overrides: Mapping[str, Any]) -> Row:
         "values": as_json(_with_nulls(values, overrides)),
         "_chart_id": chart["id"],
         "_hooks": chart["_hooks"],
+        "_objects": chart.get("_objects", []),
         "_values": values,
         "_overrides": copy.deepcopy(dict(overrides)),
     }

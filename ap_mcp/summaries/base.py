@@ -28,7 +28,7 @@ from ap_mcp.wording import ends, visible
 LONGEST = 16_000
 """Characters of any one text in an answer; of a longer one head and tail are shown, and how much is left out."""
 FALLBACK_FIELD = "answer"
-CURSOR, DETAIL, FULL = "cursor", "detail", "full"
+CURSOR, DETAIL, FULL, SECTION = "cursor", "detail", "full", "section"
 """Arguments of ours that choose how much of an answer is shown."""
 FULL_LIMIT = 48_000
 """Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""

@@ -1,21 +1,21 @@
 """Shapes answers about stored charts: which there are, what settings they take, and where an archive went."""
 
-import json
 from collections import Counter
 from typing import Any
 
 from pydantic import Field
 
 from ap_mcp.rules.deletion import unsuccessful
+from ap_mcp.rules.settings import settings
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
-from ap_mcp.vendor import flag, get, items, loaded, moment, number, quoted, stamp, text, word, written
+from ap_mcp.summaries.quotas import is_unlimited
+from ap_mcp.summaries.settings_shown import shown_settings
+from ap_mcp.vendor import flag, get, items, moment, number, quoted, stamp, text, word, written
 from ap_mcp.wording import plural
 
 __all__ = ["chart", "chart_archive", "chart_change", "chart_deletion", "chart_list", "chart_quota", "chart_values"]
 
-VALUES_LIMIT = 16_000
-"""Characters of settings an answer holds; larger ones are named and left to the whole answer."""
 NAMES_SHOWN = 8
 SHOWN = 100
 """Charts on one page."""
@@ -61,7 +61,7 @@ class ChartChange(Result):
 class ChartValues(Result):
     """The settings a chart takes, with their defaults."""
 
-    values: dict[str, Any] = Field(default_factory=dict)
+    values: dict[str, Any] | None = None
     left_out: list[str] = Field(default_factory=list)
 
 
@@ -84,6 +84,7 @@ class ChartQuota(Result):
 
     limit: int | None = None
     used: int | None = None
+    unlimited: bool | None = None
 
 
 @summarises("chart_list", accepts=list)
@@ -112,7 +113,7 @@ def chart(answer: Observation) -> ChartState:
     """Show one chart."""
     body = answer.body
     line = _chart_line(body)
-    values = loaded(get(body, "/values"))
+    values = settings(get(body, "/values"))
     return ChartState(
         summary=f"{_what(line)}, {_changed(body)}.",
         id=line.id,
@@ -121,7 +122,7 @@ def chart(answer: Observation) -> ChartState:
         description=text(get(body, "/description")) or None,
         public=flag(get(body, "/public")),
         changed=line.changed,
-        settings=sorted(text(key) for key in values) if isinstance(values, dict) else [],
+        settings=sorted(text(key) for key in values or ()),
         next=_settings_of(line, "its settings with their defaults"),
     )
 
@@ -143,16 +144,14 @@ def chart_change(answer: Observation) -> ChartChange:
 
 @summarises("chart_values")
 def chart_values(answer: Observation) -> ChartValues:
-    """Show a chart's settings; very large ones by name only."""
-    found = loaded(get(answer.body, "/values", {}))
-    values, left_out = within_limit(found if isinstance(found, dict) else {})
-    count = len(values) + len(left_out)
-    doubts = [] if isinstance(found, dict) else [f"The service answers {quoted(found)} where settings were expected."]
+    """Show a chart's settings, or a section of them; where they are large, some by name only."""
+    found = shown_settings(answer, "settings of the chart")
     return ChartValues(
-        summary=f"The chart takes {plural(count, 'top-level setting')}.",
-        values=values,
-        left_out=left_out,
-        warnings=doubts + too_large(left_out),
+        summary=f"The chart takes {found.said}." if found.said else "The chart's settings are not shown.",
+        values=found.values,
+        left_out=found.left_out,
+        warnings=found.warnings,
+        next=found.next,
     )
 
 
@@ -189,29 +188,11 @@ def chart_quota(answer: Observation) -> ChartQuota:
     limit, used = _whole(get(own, "/quota")), _whole(get(own, "/used"))
     if limit is None or used is None:
         return ChartQuota(summary="The service did not report the quota.", limit=limit, used=used)
+    if is_unlimited(limit):
+        said = f"{plural(used, 'chart is', 'charts are')} stored, no limit."
+        return ChartQuota(summary=said, used=used, unlimited=True)
     full = ["The quota is used up: delete a chart before the next upload."] if used >= limit else []
     return ChartQuota(summary=f"{used} of {limit} charts are stored.", limit=limit, used=used, warnings=full)
-
-
-def within_limit(values: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings that fit an answer, the small ones first, and the names of the others."""
-    sizes = {key: len(json.dumps(value, ensure_ascii=False, default=str)) for key, value in values.items()}
-    room, kept = VALUES_LIMIT, set()
-    for key in sorted(sizes, key=lambda name: sizes[name]):
-        room -= len(key) + sizes[key]
-        if room >= 0:
-            kept.add(key)
-    shown = {key: value for key, value in values.items() if key in kept}
-    return shown, [text(key) for key in values if key not in kept]
-
-
-def too_large(left_out: list[str]) -> list[str]:
-    """Warn that settings were left out."""
-    if not left_out:
-        return []
-    return [
-        f"Too large to show: {', '.join(word(each) for each in left_out[:NAMES_SHOWN])}; the whole answer has them."
-    ]
 
 
 def _settings_of(line: ChartLine, why: str) -> list[NextCall]:

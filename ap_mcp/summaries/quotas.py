@@ -15,8 +15,9 @@ class Quota(Part):
 
     name: str
     used: int
-    limit: int
-    left: int
+    limit: int | None = None
+    left: int | None = None
+    unlimited: bool | None = None
     region: str | None = None
 
 
@@ -31,8 +32,8 @@ def quotas(answer: Observation) -> QuotaList:
     """Show how much of each quota is used."""
     every = items(answer.body, "/quotas")
     found = [quota for each in every if (quota := _quota(each))]
-    said = "; ".join(f"{each.used} of {each.limit} {word(each.name)} used, {each.left} left" for each in found)
-    full = [f"No more {word(each.name)} can be created: the quota is used up." for each in found if each.left <= 0]
+    said = "; ".join(map(_line, found))
+    full = [f"No more {word(each.name)} can be created: the quota is used up." for each in found if each.left == 0]
     unread = len(every) - len(found)
     return QuotaList(
         summary=f"{said or 'The service reported no quota'}.",
@@ -41,11 +42,24 @@ def quotas(answer: Observation) -> QuotaList:
     )
 
 
+def is_unlimited(limit: float) -> bool:
+    """Say whether a quota is none: the services of the cloud write a negative number where there is no limit."""
+    return limit < 0
+
+
+def _line(quota: Quota) -> str:
+    if quota.unlimited:
+        return f"{quota.used} {word(quota.name)} used, no limit"
+    return f"{quota.used} of {quota.limit} {word(quota.name)} used, {quota.left} left"
+
+
 def _quota(body: Any) -> Quota | None:
     used, limit = number(get(body, "/used")), number(get(body, "/quotaLimit"))
     if used is None or limit is None:
         return None
     key = text(get(body, "/quotaKey"))
     region = text(get(body, "/regionId")) or None
+    if is_unlimited(limit):
+        return Quota(name=_NAMES.get(key, key), used=int(used), unlimited=True, region=region)
     left = max(int(limit) - int(used), 0)
     return Quota(name=_NAMES.get(key, key), used=int(used), limit=int(limit), left=left, region=region)

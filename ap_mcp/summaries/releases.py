@@ -8,11 +8,12 @@ from pydantic import Field
 
 from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import RELEASE, broken, described, succeeded, under_way
+from ap_mcp.rules.release_objects import release_objects
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
-from ap_mcp.summaries.charts import too_large, within_limit
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
-from ap_mcp.vendor import because, get, items, loaded, number, said, stamp, text, word
+from ap_mcp.summaries.settings_shown import shown_settings
+from ap_mcp.vendor import because, get, items, number, said, stamp, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["release", "release_change", "release_deletion", "release_history", "release_list"]
@@ -58,7 +59,9 @@ class ReleaseState(Result):
     changed: str | None = None
     description: str | None = None
     problem: str | None = None
-    values: dict[str, Any] = Field(default_factory=dict)
+    objects: list[str] | None = None
+    values: dict[str, Any] | None = None
+    left_out: list[str] = Field(default_factory=list)
 
 
 class ReleaseChange(Result):
@@ -119,8 +122,8 @@ def release(answer: Observation) -> ReleaseState:
     """Show one release."""
     body = answer.body
     line = _release_line(body)
-    found = loaded(get(body, "/values"))
-    values, left_out = within_limit(found if isinstance(found, dict) else {})
+    found = shown_settings(answer, "settings of the release")
+    objects = release_objects(get(body, "/resources"))
     description = text(get(body, "/description"))
     return ReleaseState(
         summary=f"{_standing(line)}{because(line.problem)}",
@@ -133,9 +136,11 @@ def release(answer: Observation) -> ReleaseState:
         changed=line.changed,
         description=description if description and description != line.problem else None,
         problem=line.problem,
-        values=values,
-        warnings=too_large(left_out),
-        next=_after(answer, line),
+        objects=None if objects is None else objects.lines,
+        values=found.values,
+        left_out=found.left_out,
+        warnings=found.warnings,
+        next=[*_after(answer, line), *found.next],
     )
 
 

@@ -358,7 +358,14 @@ CHARTS = (
             ),
         ),
     ),
-    plain("get_release", "ShowAutopilotRelease", cluster_id=CLUSTER, namespace="default", name=RESERVED),
+    Case(
+        "get_release",
+        "minimal",
+        {"cluster_id": CLUSTER, "namespace": "default", "name": RESERVED},
+        lambda v3: v3.ShowAutopilotReleaseRequest(
+            cluster_id=CLUSTER, namespace="default", name=RESERVED, show_resources="true"
+        ),
+    ),
     Case(
         "update_release",
         "minimal",

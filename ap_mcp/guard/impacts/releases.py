@@ -24,12 +24,14 @@ from ap_mcp.rules import settings_diff
 from ap_mcp.rules.clusters import not_available
 from ap_mcp.rules.merging import merge_patch
 from ap_mcp.rules.phases import RELEASE, broken, succeeded, under_way, verdict
+from ap_mcp.rules.release_objects import release_objects
 from ap_mcp.rules.settings import settings
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, moment, number, quoted, text, word
 from ap_mcp.wording import age, few, plural
 
+OBJECTS_IN_LINE = 12
 UNKNOWN_SETTINGS = "which settings change: the service did not report {}"
 
 
@@ -54,7 +56,7 @@ async def delete_release(case: Case) -> Impact:
         "its settings, the secrets among them: nothing here keeps a copy",
     ]
     draft.stays += ["volumes that its StatefulSets claimed, which may keep costing", "the stored chart"]
-    draft.unknown.append("which objects it consists of, and who uses them")
+    _about_objects(draft, release)
     draft.stable["revisions"] = sorted(revisions)
     return draft.impact()
 
@@ -241,6 +243,20 @@ def _about_chart(draft: ImpactDraft, chart: Any) -> None:
 def _warn_of_other_chart(draft: ImpactDraft, release: Any, chart: Any) -> None:
     if text(get(chart, "/name")) != text(get(release, "/chart_name")):
         draft.warnings.append(f"The release was made from {word(get(release, '/chart_name'))}; this is another chart.")
+
+
+def _about_objects(draft: ImpactDraft, release: Any) -> None:
+    """Name every object that goes; where the service does not report them, that is said."""
+    found = release_objects(get(release, "/resources"))
+    if found is None:
+        draft.unknown.append("which objects it consists of: the service does not report them; and who uses them")
+        return
+    for kind, names in found.names.items():
+        for at in range(0, len(names), OBJECTS_IN_LINE):
+            named = ", ".join(map(word, names[at : at + OBJECTS_IN_LINE]))
+            draft.goes.append(f"{word(kind)} {named}")
+    draft.unknown.append("who uses its objects")
+    draft.stable["objects"] = {kind: sorted(names) for kind, names in found.names.items()}
 
 
 def _revisions(draft: ImpactDraft, answers: Answers) -> list[str]:

@@ -1,0 +1,179 @@
+"""Shows settings: as many as fit an answer, or one section of them, with the calls that lead to what was left out."""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from difflib import get_close_matches
+from typing import Any
+
+from ap_mcp.rules.settings import settings
+from ap_mcp.summaries.base import SECTION, NextCall, Observation
+from ap_mcp.vendor import get, quoted, text, word
+from ap_mcp.wording import few, plural
+
+VALUES_LIMIT = 16_000
+"""Characters of settings an answer holds; larger ones are named, and each has a call that shows it."""
+TEXT_LIMIT = 3_800
+"""Characters of one text among them, which must fit into a line of the text half of an answer."""
+HEAD = 300
+NAMES_SHOWN = 8
+_RANGE = re.compile(r"(\d{1,9})-")
+
+
+@dataclass(frozen=True)
+class ShownSettings:
+    """Settings as an answer shows them.
+
+    Attributes:
+        values: what is shown; None if none are reported, or what is reported cannot be read.
+        said: how many there are, in a sentence; empty if that is not known.
+        left_out: sections that are not shown, or only begun.
+        warnings: what was left out, is not there or could not be read.
+        next: the calls that show what was left out.
+    """
+
+    values: dict[str, Any] | None = None
+    said: str = ""
+    left_out: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    next: list[NextCall] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class _Section:
+    """A part of settings: what stands at the end of a path, from some entry or character on."""
+
+    path: str
+    node: Any
+    start: int = 0
+
+
+def shown_settings(answer: Observation, noun: str) -> ShownSettings:
+    """Show the settings in an answer, or the section of them that the call asks for.
+
+    Args:
+        answer: has them at `/values`, in any form.
+        noun: what they are settings of.
+    """
+    reported = get(answer.body, "/values")
+    if reported in (None, ""):
+        return ShownSettings()
+    found = settings(reported)
+    if found is None:
+        return ShownSettings(warnings=[f"The service answers {quoted(reported)} where settings were expected."])
+    wanted = text(answer.own.get(SECTION)).strip()
+    section = _find(found, wanted.split("."), wanted) if wanted else _Section("", found)
+    if section is None:
+        near = get_close_matches(wanted, [".".join(way) for way in _ways(found, 3)], n=3) or list(found)
+        known = few([word(each) for each in near], NAMES_SHOWN)
+        return ShownSettings(warnings=[f"There is no section {word(wanted)} in the {noun}. There are: {known}."])
+    return _shown(answer, section)
+
+
+def _shown(answer: Observation, section: _Section) -> ShownSettings:
+    """Show what of a section fits."""
+    path = section.path
+    cut: list[str] = []
+    if isinstance(section.node, Mapping):
+        kept, left = _fitting(section)
+        values = {key: _shortened(each, _below(path, key), cut) for key, each in kept.items()}
+        count = len(section.node)
+        said = f"{plural(count, 'setting')} in {word(path)}" if path else plural(count, "top-level setting")
+        said += f": {len(kept)} shown, {len(left)} too large to show here" if left else ""
+    else:
+        part, left = _part(section)
+        values = {path: part}
+        if isinstance(part, list):
+            values = {path: [_shortened(each, f"{path}.{at}", cut) for at, each in enumerate(part, section.start)]}
+        noun = "characters" if isinstance(part, str) else "entries"
+        said = f"{word(path)} of its settings"
+        said += f": {len(part)} of {len(section.node)} {noun}" if left or section.start else ""
+    left_out = [*left, *cut]
+    onward = [_call(answer, each) for each in left_out[:NAMES_SHOWN]]
+    return ShownSettings(values, said, left_out, _too_large(left_out), onward)
+
+
+def _find(node: Any, steps: Sequence[str], path: str) -> _Section | None:
+    """Return what stands at the end of a path; a key may hold dots itself."""
+    if not steps:
+        return _Section(path, node)
+    if isinstance(node, Mapping):
+        for taken in range(len(steps), 0, -1):
+            key = ".".join(steps[:taken])
+            if key in node and (found := _find(node[key], steps[taken:], path)):
+                return found
+        return None
+    if len(steps) == 1 and isinstance(node, list | str) and (begins := _RANGE.fullmatch(steps[0])):
+        return _Section(path.rpartition(".")[0], node, int(begins[1]))
+    if isinstance(node, list) and steps[0].isdecimal() and int(steps[0]) < len(node):
+        return _find(node[int(steps[0])], steps[1:], path)
+    return None
+
+
+def _fitting(section: _Section) -> tuple[dict[str, Any], list[str]]:
+    """Return the settings that fit, the small ones first, and the paths of the others."""
+    sizes = {key: _size(value) for key, value in section.node.items()}
+    room, kept = VALUES_LIMIT, set()
+    for key in sorted(sizes, key=lambda name: sizes[name]):
+        room -= len(key) + sizes[key]
+        if room >= 0:
+            kept.add(key)
+    shown = {key: value for key, value in section.node.items() if key in kept}
+    return shown, [_below(section.path, key) for key in section.node if key not in kept]
+
+
+def _part(section: _Section) -> tuple[Any, list[str]]:
+    """Return what fits of a list or a text, and the paths of the rest; of an entry that is too large by itself too."""
+    node, start = section.node, section.start
+    if isinstance(node, str):
+        end = start + TEXT_LIMIT
+        return node[start:end], [f"{section.path}.{end}-"] if end < len(node) else []
+    if not isinstance(node, list):
+        return node, []
+    room, end = VALUES_LIMIT, start
+    while end < len(node) and (room := room - _size(node[end])) >= 0:
+        end += 1
+    if end == start < len(node):
+        beyond = [f"{section.path}.{end + 1}-"] if end + 1 < len(node) else []
+        return [], [f"{section.path}.{end}", *beyond]
+    return node[start:end], [f"{section.path}.{end}-"] if end < len(node) else []
+
+
+def _shortened(node: Any, path: str, cut: list[str]) -> Any:
+    """Return settings in which long texts are only begun; `cut` takes the paths to those."""
+    if isinstance(node, Mapping):
+        return {key: _shortened(each, _below(path, key), cut) for key, each in node.items()}
+    if isinstance(node, list):
+        return [_shortened(each, f"{path}.{at}", cut) for at, each in enumerate(node)]
+    if isinstance(node, str) and len(node) > TEXT_LIMIT:
+        cut.append(path)
+        return f"{node[:HEAD]}… ({len(node)} characters)"
+    return node
+
+
+def _too_large(left_out: list[str]) -> list[str]:
+    if not left_out:
+        return []
+    named = few([word(each) for each in left_out], NAMES_SHOWN)
+    return [f"Too large to show here: {named}. {SECTION} shows each."]
+
+
+def _call(answer: Observation, path: str) -> NextCall:
+    arguments = {**answer.arguments, SECTION: path}
+    return NextCall(tool=answer.operation.id, arguments=arguments, why=f"shows {word(path)}")
+
+
+def _ways(node: Any, depth: int, way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    if isinstance(node, Mapping) and depth:
+        for key, each in node.items():
+            yield (*way, key)
+            yield from _ways(each, depth - 1, (*way, key))
+
+
+def _below(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _size(value: Any) -> int:
+    return len(json.dumps(value, ensure_ascii=False, default=str))
