@@ -67,7 +67,8 @@ class Autopilot:
             raise ValueError("only the simulator can be used without consent")
         self.settings = settings
         self.simulated = simulated
-        self.region = settings.region or settings.endpoint or "not set"
+        # The port of a simulator in this process is another one each time.
+        self.region = settings.region or "not set" if simulated else settings.place
         self.catalog = load_catalog()
         self.gateway = Gateway(self.catalog, connect, read_only=settings.read_only)
         self.kept: ResponseStore = LocalResponseStore()

@@ -277,6 +277,16 @@ class Settings(BaseSettings):
         return url if url is None else SecretStr(_proxy(url.get_secret_value()))
 
     @property
+    def place(self) -> str:
+        """The region as a person is told of it; with the host where that is not the region's own, or none is set."""
+        endpoint = self.endpoint or ""
+        known = regions().get(self.region or "", {}).get("cce")
+        host = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").netloc
+        if not self.region:
+            return host or "not set"
+        return self.region if endpoint == known or not host else f"{self.region} at {host}"
+
+    @property
     def iam_endpoint_given(self) -> bool:
         """Whether somebody chose the IAM endpoint, so that a credentials file does not."""
         return "iam_endpoint" in self.model_fields_set

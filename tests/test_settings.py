@@ -170,6 +170,21 @@ def test_a_region_like_no_other_gets_the_list(monkeypatch: pytest.MonkeyPatch) -
     assert "known: ae-ad-1, af-north-1" in refusal()
 
 
+@pytest.mark.parametrize(
+    ("given", "place"),
+    [
+        ({"region": "cn-north-4"}, "cn-north-4"),
+        ({"region": "cn-north-4", "endpoint": "http://127.0.0.1:8080"}, "cn-north-4 at 127.0.0.1:8080"),
+        ({"endpoint": "https://cce.example.com"}, "cce.example.com"),
+        ({}, "not set"),
+    ],
+)
+def test_a_person_is_told_the_region_and_the_host_where_it_is_not_the_regions_own(
+    given: dict[str, str], place: str
+) -> None:
+    assert load_settings(**given).place == place
+
+
 def test_a_region_without_an_iam_of_its_own_uses_the_global_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AP_MCP_REGION", "cn-south-4")
     assert load_settings().iam_endpoint == "https://iam.myhuaweicloud.com"

@@ -26,7 +26,7 @@ TEMPLATE = """\
 #   tags      keys that the cluster has, each with a glob for its value; allow takes them to the letter
 #   effects   read, write, disrupt, destroy, secret. Left out: every one if the rule names tools, else all but read.
 #             An allow releases only those of disrupt, destroy and secret that it names.
-#   approver  with ask: "other" wants another person than the requester to agree
+#   approver  with ask: "other" wants a signature under another name than the requester's; README says what it proves
 #   reason    shown to the one who is refused or asked
 #
 # Rules with clusters or tags do not reach tools that act on no cluster, such as create_cluster. If one could apply
@@ -53,7 +53,7 @@ decision = "ask"
 tools = ["create_cluster", "install_addon", "create_release"]
 reason = "It costs money or runs code."
 
-# Another person than the requester must agree to what cannot be undone. Remove the # to use this.
+# A signature under another name than the requester's is wanted for what cannot be undone. Remove the # to use this.
 # [[rules]]
 # decision = "ask"
 # effects = ["destroy"]
