@@ -114,7 +114,7 @@ def test_values_too_large_to_show_are_named_counted_and_one_call_away(summed: An
     result = summed("get_chart_values", body, chart_id=REDIS)
     assert (result.values, result.left_out) == ({"replicas": 2, "empty": {}}, ["dashboards"])
     assert result.summary == "The chart takes 3 top-level settings: 2 shown, 1 too large to show here."
-    assert result.warnings == ["Too large to show here: dashboards. section shows each."]
+    assert result.warnings == ["Not shown here: dashboards. section shows each."]
     assert [each.arguments for each in result.next] == [{"chart_id": REDIS, "section": "dashboards"}]
 
 

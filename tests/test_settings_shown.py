@@ -17,14 +17,14 @@ WHICH = {"cluster_id": "c", "namespace": "n", "name": "r"}
 
 def shown(values: Any, section: str | None = None) -> ShownSettings:
     own = {} if section is None else {"section": section}
-    return shown_settings(Observation(load_catalog()["get_release"], WHICH, {"values": values}, own=own), "settings")
+    return shown_settings(Observation(load_catalog()["get_release"], WHICH, {"values": values}, own=own), "It has")
 
 
 def test_small_settings_are_shown_whole_with_what_is_null_or_empty() -> None:
     values: dict[str, Any] = {"probe": None, "selector": {}, "tolerations": [], "tag": "", "a": {"b": [None, {}]}}
     for form in (values, json.dumps(values), json.dumps(json.dumps(values))):
         found = shown(form)
-        assert (found.values, found.said, found.left_out, found.next) == (values, "5 top-level settings", [], [])
+        assert (found.values, found.said, found.left_out, found.next) == (values, "It has 5 top-level settings", [], [])
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def _texts(node: Any) -> Iterator[str]:
 def test_a_large_chart_is_walked_to_its_end() -> None:
     numbers = "".join(f"{n:06}," for n in range(3_000))
     rows = [{"n": n, "text": "y" * 300} for n in range(200)]
-    tree = {
+    tree: dict[str, Any] = {
         "prometheus": {"spec": {f"rule{n}": "x" * 400 for n in range(100)}, "port": 9090},
         "dashboards": {"json": numbers},
         "rows": rows,
@@ -118,15 +118,24 @@ def test_a_large_chart_is_walked_to_its_end() -> None:
     }
     first = shown(tree)
     assert (first.values, first.left_out) == ({"small": 1}, ["prometheus", "dashboards", "rows"])
-    assert first.said == "4 top-level settings: 1 shown, 3 too large to show here"
-    spec = shown(tree, "prometheus.spec")
-    assert spec.said.startswith("100 settings in prometheus.spec: ")
-    assert len(spec.values or {}) + len(spec.left_out) == 100
+    assert first.said == "It has 4 top-level settings: 1 shown, 3 too large to show here"
+    assert shown(tree, "dashboards.json").said == "dashboards.json is shown: 3800 of 21000 characters"
+    assert shown(tree, "prometheus.spec").said.startswith("prometheus.spec has 100 settings: ")
     for path, whole, nothing in (("dashboards.json", numbers, ""), ("rows", rows, [])):
         got: Any = nothing
-        step = path
-        while step:
-            found = shown(tree, step)
+        for found in walked(tree, path):
             got += (found.values or {})[path]
-            step = next(iter(found.left_out), "")
         assert got == whole
+    spec: dict[str, Any] = {}
+    pages = list(walked(tree, "prometheus.spec"))
+    for found in pages:
+        spec |= found.values or {}
+    assert spec == tree["prometheus"]["spec"]
+    assert len(pages) <= 4
+
+
+def walked(tree: Any, section: str) -> Iterator[ShownSettings]:
+    while section:
+        found = shown(tree, section)
+        yield found
+        section = next(iter(found.left_out), "")

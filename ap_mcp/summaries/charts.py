@@ -145,9 +145,9 @@ def chart_change(answer: Observation) -> ChartChange:
 @summarises("chart_values")
 def chart_values(answer: Observation) -> ChartValues:
     """Show a chart's settings, or a section of them; where they are large, some by name only."""
-    found = shown_settings(answer, "settings of the chart")
+    found = shown_settings(answer, "The chart takes")
     return ChartValues(
-        summary=f"The chart takes {found.said}." if found.said else "The chart's settings are not shown.",
+        summary=f"{found.said}." if found.said else "The chart's settings are not shown.",
         values=found.values,
         left_out=found.left_out,
         warnings=found.warnings,

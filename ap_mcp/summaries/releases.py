@@ -122,11 +122,11 @@ def release(answer: Observation) -> ReleaseState:
     """Show one release."""
     body = answer.body
     line = _release_line(body)
-    found = shown_settings(answer, "settings of the release")
+    found = shown_settings(answer, "It has")
     objects = release_objects(get(body, "/resources"))
     description = text(get(body, "/description"))
     return ReleaseState(
-        summary=f"{_standing(line)}{because(line.problem)}",
+        summary=f"{_standing(line)}{because(line.problem)}{f' {found.said}.' if found.is_part else ''}",
         name=line.name,
         namespace=line.namespace,
         cluster_id=text(get(body, "/cluster_id")),

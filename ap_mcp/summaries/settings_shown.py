@@ -31,6 +31,7 @@ class ShownSettings:
         left_out: sections that are not shown, or only begun.
         warnings: what was left out, is not there or could not be read.
         next: the calls that show what was left out.
+        is_part: not all settings are shown.
     """
 
     values: dict[str, Any] | None = None
@@ -38,23 +39,24 @@ class ShownSettings:
     left_out: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     next: list[NextCall] = field(default_factory=list)
+    is_part: bool = False
 
 
 @dataclass(frozen=True)
 class _Section:
-    """A part of settings: what stands at the end of a path, from some entry or character on."""
+    """A part of settings: what stands at the end of a path, from some entry or character on; of an object by size."""
 
     path: str
     node: Any
     start: int = 0
 
 
-def shown_settings(answer: Observation, noun: str) -> ShownSettings:
+def shown_settings(answer: Observation, begins: str) -> ShownSettings:
     """Show the settings in an answer, or the section of them that the call asks for.
 
     Args:
         answer: has them at `/values`, in any form.
-        noun: what they are settings of.
+        begins: how a sentence about all of them begins, as in `The chart takes`.
     """
     reported = get(answer.body, "/values")
     if reported in (None, ""):
@@ -67,31 +69,32 @@ def shown_settings(answer: Observation, noun: str) -> ShownSettings:
     if section is None:
         near = get_close_matches(wanted, [".".join(way) for way in _ways(found, 3)], n=3) or list(found)
         known = few([word(each) for each in near], NAMES_SHOWN)
-        return ShownSettings(warnings=[f"There is no section {word(wanted)} in the {noun}. There are: {known}."])
-    return _shown(answer, section)
+        return ShownSettings(warnings=[f"There is no section {word(wanted)} in the settings. There are: {known}."])
+    return _shown(answer, section, begins)
 
 
-def _shown(answer: Observation, section: _Section) -> ShownSettings:
+def _shown(answer: Observation, section: _Section, begins: str) -> ShownSettings:
     """Show what of a section fits."""
     path = section.path
     cut: list[str] = []
     if isinstance(section.node, Mapping):
-        kept, left = _fitting(section)
+        kept, left, count = _fitting(section)
         values = {key: _shortened(each, _below(path, key), cut) for key, each in kept.items()}
-        count = len(section.node)
-        said = f"{plural(count, 'setting')} in {word(path)}" if path else plural(count, "top-level setting")
-        said += f": {len(kept)} shown, {len(left)} too large to show here" if left else ""
+        had = len(section.node)
+        said = f"{word(path)} has {plural(had, 'setting')}" if path else f"{begins} {plural(had, 'top-level setting')}"
+        said += f": {len(kept)} shown" if count or section.start else ""
+        said += f", {count} {'too large to show here' if count <= NAMES_SHOWN else 'more'}" if count else ""
     else:
         part, left = _part(section)
         values = {path: part}
         if isinstance(part, list):
             values = {path: [_shortened(each, f"{path}.{at}", cut) for at, each in enumerate(part, section.start)]}
         noun = "characters" if isinstance(part, str) else "entries"
-        said = f"{word(path)} of its settings"
+        said = f"{word(path)} is shown"
         said += f": {len(part)} of {len(section.node)} {noun}" if left or section.start else ""
     left_out = [*left, *cut]
     onward = [_call(answer, each) for each in left_out[:NAMES_SHOWN]]
-    return ShownSettings(values, said, left_out, _too_large(left_out), onward)
+    return ShownSettings(values, said, left_out, _too_large(left_out), onward, bool(left_out or path))
 
 
 def _find(node: Any, steps: Sequence[str], path: str) -> _Section | None:
@@ -103,24 +106,26 @@ def _find(node: Any, steps: Sequence[str], path: str) -> _Section | None:
             key = ".".join(steps[:taken])
             if key in node and (found := _find(node[key], steps[taken:], path)):
                 return found
-        return None
-    if len(steps) == 1 and isinstance(node, list | str) and (begins := _RANGE.fullmatch(steps[0])):
+    if len(steps) == 1 and isinstance(node, Mapping | list | str) and (begins := _RANGE.fullmatch(steps[0])):
         return _Section(path.rpartition(".")[0], node, int(begins[1]))
     if isinstance(node, list) and steps[0].isdecimal() and int(steps[0]) < len(node):
         return _find(node[int(steps[0])], steps[1:], path)
     return None
 
 
-def _fitting(section: _Section) -> tuple[dict[str, Any], list[str]]:
-    """Return the settings that fit, the small ones first, and the paths of the others."""
-    sizes = {key: _size(value) for key, value in section.node.items()}
-    room, kept = VALUES_LIMIT, set()
-    for key in sorted(sizes, key=lambda name: sizes[name]):
-        room -= len(key) + sizes[key]
-        if room >= 0:
-            kept.add(key)
-    shown = {key: value for key, value in section.node.items() if key in kept}
-    return shown, [_below(section.path, key) for key in section.node if key not in kept]
+def _fitting(section: _Section) -> tuple[dict[str, Any], list[str], int]:
+    """Return the settings that fit, the small ones first; the paths that lead to the others, and how many those are."""
+    sizes = {key: _size(value) + len(key) for key, value in section.node.items()}
+    ordered = sorted(sizes, key=lambda name: sizes[name])
+    room, end = VALUES_LIMIT, section.start
+    while end < len(ordered) and (room := room - sizes[ordered[end]]) >= 0:
+        end += 1
+    kept, left = set(ordered[section.start : end]), ordered[end:]
+    paths = [_below(section.path, key) for key in section.node if key in left]
+    if len(left) > NAMES_SHOWN:
+        first = max(end, section.start + 1)  # an entry that is too large by itself has a call of its own
+        paths = [_below(section.path, key) for key in ordered[end:first]] + [_below(section.path, f"{first}-")]
+    return {key: value for key, value in section.node.items() if key in kept}, paths, len(left)
 
 
 def _part(section: _Section) -> tuple[Any, list[str]]:
@@ -156,7 +161,7 @@ def _too_large(left_out: list[str]) -> list[str]:
     if not left_out:
         return []
     named = few([word(each) for each in left_out], NAMES_SHOWN)
-    return [f"Too large to show here: {named}. {SECTION} shows each."]
+    return [f"Not shown here: {named}. {SECTION} shows each."]
 
 
 def _call(answer: Observation, path: str) -> NextCall:
