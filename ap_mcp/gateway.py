@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import Lock
 
 from ap_mcp.binding import FilePart, HttpCall, bind
-from ap_mcp.errors import NotPermitted, ReadOnly, ServiceError
+from ap_mcp.errors import BadAnswer, NotPermitted, ReadOnly, ServiceError
 from ap_mcp.masking import mask_text
 from ap_mcp.permits import MayRepeat, Permit, never
 from ap_mcp.specs import Catalog, Operation
@@ -99,7 +99,8 @@ class Gateway:
         """
         self._admit(call, permit)
         cloud = await self._client()
-        with _masking_errors():
+        known = self._catalog.get(call.operation_id)
+        with _masking_errors(secret=known is not None and known.worst_effect == "secret"):
             response = await (cloud.send(call) if permit is None else cloud.send(call, may_repeat or never))
         try:
             self._ahead = parsedate_to_datetime(response.headers["date"]).astimezone(UTC) - datetime.now(UTC)
@@ -142,10 +143,16 @@ def _template(path: str) -> re.Pattern[str]:
 
 
 @contextmanager
-def _masking_errors() -> Iterator[None]:
+def _masking_errors(*, secret: bool = False) -> Iterator[None]:
+    """Mask what an error quotes.
+
+    Args:
+        secret: the operation returns credentials: of an answer that is none of the API nothing is quoted.
+    """
     try:
         yield
     except ServiceError as error:
         # Services repeat what they refuse, and half an answer is quoted as an error.
-        error.rewrite(mask_text)
+        unread = secret and (isinstance(error, BadAnswer) or error.status >= 500)
+        error.rewrite((lambda _: "") if unread else mask_text)
         raise

@@ -5,22 +5,36 @@ import binascii
 import json
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from ap_mcp.masking.in_json import json_in
-from ap_mcp.masking.in_text import hide_in_text, hints_at_secrets, is_header_mode, is_quiet
-from ap_mcp.masking.in_yaml import PLACEHOLDER, is_open
-from ap_mcp.masking.names import describes_a_secret, names_a_count, names_a_secret
+from ap_mcp.masking.in_lines import is_fact
+from ap_mcp.masking.in_templates import hide_in_template, is_template
+from ap_mcp.masking.in_text import hide_in_text, hints_at_secrets, is_header_mode
+from ap_mcp.masking.names import GENERIC, Sense, describes_a_secret, names_a_count, names_a_secret, sense_of
+from ap_mcp.masking.placeholders import PLACEHOLDER, contains_placeholder, is_placeholder
+from ap_mcp.masking.values import is_opaque, is_open, looks_secret
 
-__all__ = ["PLACEHOLDER", "contains_placeholder", "mask", "mask_text"]
+__all__ = ["PLACEHOLDER", "contains_placeholder", "is_placeholder", "mask", "mask_text"]
 
 DEPTH_LIMIT = 100
 SHORT_NAME = 20
 
+# One word too short to be base64 of anything, and too short or too plain for a token.
+_quiet = re.compile(
+    r"[\w./+-]{0,12}|(?!sk-|gl|xo|xai|pk-|hv|dp|pul|pplx|nv|tvly|key|fc-|[A-Z]{4}|AIza|SG)[A-Za-z./-]{0,39}"
+).fullmatch
 _FLAG = re.compile(r"--?([\w.-]{1,128})")
 _HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _LOGIN_LENGTHS = frozenset(map(len, [*_HEADERS, "auth"]))
-_ESCAPED = ("\\u00abmasked\\u00bb", "\\xabmasked\\xbb", "%C2%ABmasked%C2%BB")
+_PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
+_OWNERS = ("username", "user", "email", "login", "userID")
+_SHORT_KEY = 11
+"""A private key beside its certificate is longer, and a hash beside its user."""
+_KEPT_IN = ("secretName", "secret_name", "existingSecret", "secretRef", "remoteRef", "envName")
+"""Names beside a `secretKey` that is the key of an entry in a Secret."""
+_CERTIFICATES = ("cert", "crt", "certificate", "tls.crt", "chain", "certChain")
 
 
 def mask(value: Any) -> Any:
@@ -33,58 +47,88 @@ def mask_text(text: str) -> str:
     return _masked_text(text, 0)
 
 
-def contains_placeholder(value: Any, path: str = "") -> str | None:
-    """Return where a masked value came back (`values.db.password`, `tags[0]`), or None when there is none."""
-    if isinstance(value, str):
-        return path if PLACEHOLDER in value or any(each in value for each in _ESCAPED) else None
-    steps: list[tuple[str, Any]] = []
-    if isinstance(value, Mapping):
-        if marked := next((key for key in value if contains_placeholder(key) is not None), None):
-            return f"{path}.{marked}" if path else str(marked)
-        steps = [(f"{path}.{key}" if path else str(key), each) for key, each in value.items()]
-    elif isinstance(value, list | tuple):
-        steps = [(f"{path}[{index}]", each) for index, each in enumerate(value)]
-    return next((found for step, each in steps if (found := contains_placeholder(each, step)) is not None), None)
-
-
 def _masked(value: Any, depth: int) -> Any:
-    if value is None or isinstance(value, bool | int | float):
+    kind = type(value)
+    if kind is str:
+        return value if _quiet(value) else _masked_text(value, depth)
+    if value is None or kind is bool or kind is int or kind is float:
         return value
-    if isinstance(value, str):
-        return value if is_quiet(value) else _masked_text(value, depth)
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
     if isinstance(value, Mapping):
         return _masked_object(value, depth + 1)
     if isinstance(value, list | tuple):
         return _masked_list(value, depth + 1)
-    return _masked_text(str(value), depth)
+    return value if isinstance(value, bool | int | float) else _masked_text(str(value), depth)
 
 
-def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = False) -> dict[str, Any]:
+def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = False, above: str = "") -> dict[str, Any]:
     is_secret = is_secret or found.get("kind") == "Secret"
-    lists_secrets = found.get("kind") == "SecretList"
-    label = _label(found)
     masked: dict[str, Any] = {}
     for key, each in found.items():
+        if type(key) is str and _is_plain(key):
+            if type(each) is str:
+                masked[key] = each if _quiet(each) else _masked_text(each, depth)
+            elif type(each) is dict and depth < DEPTH_LIMIT:
+                masked[key] = _masked_object(each, depth + 1, above=key)
+            else:
+                masked[key] = _masked(each, depth)
+            continue
         name = str(key)
-        kept_name = _shown_name(name, depth)  # what is left of a name that held a secret may announce one
+        shown_name = _shown_name(name, depth)
         if is_secret and name in ("data", "stringData"):
             shown = _sealed(each, depth)
-        elif lists_secrets and name == "items" and isinstance(each, list):
+        elif name == "items" and found.get("kind") == "SecretList" and isinstance(each, list):
             shown = [_masked_object(item, depth + 1, is_secret=True) for item in each if isinstance(item, Mapping)]
-        elif (
-            names_a_secret(name)
-            or (kept_name != name and names_a_secret(kept_name))
-            or (label and name in ("value", "Value") and names_a_secret(label))
-        ):
-            shown = _hidden(each, name, depth)
-        elif isinstance(each, str) and len(name) in _LOGIN_LENGTHS and _is_login(name, each):
-            shown = PLACEHOLDER
         else:
-            shown = _masked(each, depth)
-        masked[kept_name] = shown
+            shown = _masked_under(name, _sense_here(name, shown_name, above, found), each, depth)
+        masked[shown_name] = shown
+    if "kty" in found and (private := _PRIVATE_JWK.intersection(found)):
+        masked |= dict.fromkeys(private, PLACEHOLDER)
     return masked
+
+
+def _masked_under(name: str, sense: Sense, value: Any, depth: int) -> Any:
+    """Mask what stands under a name of which it is known what it announces."""
+    if sense is not Sense.PLAIN:
+        return _judged(value, name, sense, depth)
+    if isinstance(value, str) and len(name) in _LOGIN_LENGTHS and _is_login(name, value):
+        return PLACEHOLDER
+    if isinstance(value, Mapping) and depth < DEPTH_LIMIT:
+        return _masked_object(value, depth + 1, above=name)
+    return _masked(value, depth)
+
+
+def _sense_here(name: str, shown_name: str, above: str, found: Mapping[Any, Any]) -> Sense:
+    """Say what a name announces where it stands: in which object, and below which other name."""
+    sense = sense_of(name)
+    label = _label(found) if name in ("value", "Value") else ""
+    if label:
+        return max(sense, sense_of(label))
+    if name in ("secretKey", "secret_key") and any(each in found for each in _KEPT_IN):
+        return Sense.PERHAPS
+    if name in GENERIC and sense is not Sense.SECRET:
+        return _sense_within(name, above, found)
+    # What is left of a name that held a secret may announce one.
+    return sense if shown_name == name else max(sense, sense_of(shown_name))
+
+
+@lru_cache(maxsize=8192)
+def _is_plain(name: str) -> bool:
+    """Say whether a name announces nothing, whatever stands beside it."""
+    special = name in GENERIC or name in ("data", "stringData", "items", "Value") or len(name) in _LOGIN_LENGTHS
+    return not special and sense_of(name) is Sense.PLAIN and _shown_name(name, 0) == name
+
+
+def _sense_within(name: str, above: str, found: Mapping[Any, Any]) -> Sense:
+    """Judge a name that says nothing by itself: by what stands beside it, or by the one above it."""
+    of_user = name == "hash" and any(each in found for each in _OWNERS)
+    if of_user or (name == "key" and any(each in found for each in _CERTIFICATES)):
+        is_long = isinstance(found[name], str) and len(found[name]) > _SHORT_KEY
+        return Sense.SECRET if is_long else Sense.PLAIN
+    if name == "key" and ("name" in found or "path" in found):
+        return Sense.PERHAPS if names_a_secret(above) else Sense.PLAIN
+    return sense_of(f"{above} {name}".strip())
 
 
 def _label(found: Mapping[Any, Any]) -> str:
@@ -92,6 +136,30 @@ def _label(found: Mapping[Any, Any]) -> str:
     if "value" not in found and "Value" not in found:
         return ""
     return next((found[key] for key in ("name", "key", "Name", "Key") if isinstance(found.get(key), str)), "")
+
+
+def _judged(value: Any, name: str, sense: Sense, depth: int) -> Any:
+    """Mask what stands under a name that announces a secret, or may."""
+    mounts = name == "secrets" and isinstance(value, list) and all(map(_is_name, value))  # names of Secrets
+    if sense is Sense.SECRET and not mounts:
+        return _hidden(value, name, depth)
+    if isinstance(value, str) and looks_secret(name, sense, value):
+        return _shown_secret(value)
+    if sense is Sense.DIGITS and type(value) is int:
+        return PLACEHOLDER if value > 999 else value
+    if isinstance(value, list | tuple) and depth < DEPTH_LIMIT:
+        return [_judged(each, name, Sense.PLAIN if mounts else sense, depth + 1) for each in value]
+    if isinstance(value, Mapping) and depth < DEPTH_LIMIT:
+        return _masked_object(value, depth + 1, above=name)
+    return _masked(value, depth)
+
+
+def _is_name(value: Any) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[a-z0-9.-]{1,253}", value) is not None and not is_opaque(value)
+
+
+def _shown_secret(value: str) -> str:
+    return hide_in_template(value) if is_template(value) else PLACEHOLDER
 
 
 def _masked_list(found: Sequence[Any], depth: int) -> list[Any]:
@@ -124,7 +192,7 @@ def _masked_text(text: str, depth: int) -> str:
 
 def _masked_prose(text: str, depth: int) -> str:
     """Mask a text that is no JSON; what JSON there is in it is masked as data too."""
-    hidden = hide_in_text(text, lambda inner: _masked_text(inner, depth + 1))
+    hidden = hide_in_text(text, lambda inner: _masked_text(inner, depth + 1), lambda data: _hidden(data, "", depth + 1))
     if not ("{" in hidden or "[" in hidden) or not hints_at_secrets(hidden):
         return hidden
     parts, done = [], 0
@@ -156,19 +224,26 @@ def _hidden(value: Any, name: str, depth: int) -> Any:
         return value if names_a_count(name) else PLACEHOLDER
     if isinstance(value, str):
         counts = names_a_count(name) and value.isdigit() and len(value) <= 6
-        return value if counts or is_open(value) else PLACEHOLDER
+        return value if counts or is_open(value) else _shown_secret(value)
     if isinstance(value, list | tuple) and depth < DEPTH_LIMIT:
         return [_hidden(each, "", depth + 1) for each in value]
     return _hidden_object(value, depth) if isinstance(value, Mapping) and depth < DEPTH_LIMIT else PLACEHOLDER
 
 
 def _hidden_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-    lists_files = "path" in value or "name" in value
+    holds_certificate = any(each in value for each in _CERTIFICATES)
+    lists_files = ("path" in value or "name" in value or "secret" in value) and not holds_certificate
+    names_entry = "secret" in value and "key" in value
     masked: dict[str, Any] = {}
     for key, each in value.items():
         name = _shown_name(str(key), depth)
-        is_fact = describes_a_secret(name) or (name == "key" and lists_files)
-        masked[name] = _masked(each, depth + 1) if is_fact else _hidden(each, name, depth + 1)
+        if name == "key" or isinstance(each, str):
+            shown = not is_opaque(str(each))
+            fact = lists_files and shown if name == "key" else is_fact(name, str(each))
+            fact = fact or (name == "secret" and names_entry and shown)
+        else:
+            fact = describes_a_secret(name)
+        masked[name] = _masked(each, depth + 1) if fact else _hidden(each, name, depth + 1)
     return masked
 
 

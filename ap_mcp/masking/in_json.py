@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 _TRIES = 2000
-_OPENING = re.compile(r"[{\[]")
+_OPENING = re.compile(r"\{(?=\s{0,200}(?:[\"}]|\Z))|\[(?=\s{0,200}(?:[\"\d\[{\]tfn-]|\Z))")
 _STEP = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
 _DECODER = json.JSONDecoder()

@@ -1,6 +1,8 @@
-"""Hides secrets inside text: key blocks, headers, URLs, assignments, YAML lines, tokens, base64 of any of these.
+"""Hides secrets inside any text: what its form gives away, then what follows the name of a secret.
 
-Every pattern is linear: it starts at a boundary and its repetitions have a bound or end at the first other character.
+Names are sought where a part of one stands (hints.py), so that a long text costs little, and each is read on from
+there. Every pattern is linear: it starts at a boundary, and its repetitions have a bound or end at the first other
+character.
 """
 
 import base64
@@ -8,28 +10,26 @@ import binascii
 import json
 import re
 from codecs import getincrementaldecoder
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 
-from ap_mcp.masking.in_yaml import PLACEHOLDER, hide_in_lines, is_open
-from ap_mcp.masking.names import names_a_secret
+from ap_mcp.masking.forms import has_runs, hide_forms
+from ap_mcp.masking.hints import Hints, occurrences, runs
+from ap_mcp.masking.named import Named
+from ap_mcp.masking.placeholders import PLACEHOLDER
 
 _ROUNDS = 4
+"""Passes over a text until it stays the same: what one hides may uncover what the next one sees."""
+_LARGE = 20_000
+"""Length from which one pass has to do."""
 _LONG = 40
-# Texts without any of these hold no named secret; searching for them is far cheaper than the patterns.
-_HINTS = (
-    *("pass", "pwd", "secret", "token", "key", "cred", "auth", "cookie", "bearer", "basic", "sdk-hmac", "curl"),
-    *("dockerc", "id_", "psk", "jwt"),
-)
-_FOREIGN_HINTS = ("密", "令牌", "口令")
-_KEY_PAIR = re.compile(r"(?<![a-z])[as]k(?![a-z])")
-# One word too short to be base64 of anything, and without the mark of a known kind of token.
-_QUIET = re.compile(r"(?:[\w./+-](?!yJ|h[pousr]_|lpat-|ox[abprs]-|KIA|SIA|Iza)){0,39}")
+_LONG_RUN = b"a" * _LONG
+_BEFORE, _BEHIND = 400, 4400
+"""Characters around a sign of a header or a program within which it is read."""
+_KEPT = 400
+"""Length up to which it is remembered that a text holds nothing to hide: most come again and again."""
+_FORM_MARKS = ("://", "$", "PRIVATE KEY", "sig=", "pbkdf2", "user ", "{S", "{C", "{P", "{A", "{M", "@tcp(")
 
-_KEY_BLOCK = re.compile(
-    r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40})PRIVATE KEY(?: BLOCK)?-----.*?"
-    r"(?:-----END (?P=kind)PRIVATE KEY(?: BLOCK)?-----|\Z)",
-    re.DOTALL,
-)
 _HEADER = re.compile(
     r"(?P<head>(?:authorization|cookie)(?:\\{0,64}+[\"'])?[ \t]{0,3}[:=][ \t]{0,3}(?:\\{0,64}+[\"'])?)"
     r"(?P<value>[^\"'\r\n\\]+)",
@@ -37,49 +37,25 @@ _HEADER = re.compile(
 )
 _SCHEME = re.compile(r"\b(?P<head>(?:Bearer|Basic)[ \t]{1,3})(?=\S{0,200}[0-9=_]|\S{16})[\w.~+/=-]{6,}", re.IGNORECASE)
 _SIGNED = re.compile(r"(?P<head>SDK-HMAC-SHA256[ \t]{1,3})Access=[^\"'\r\n]{0,4000}")
-_URL = r"(?P<head>[A-Za-z][A-Za-z0-9+.-]{0,30}://"
-_USERINFO = re.compile(_URL + r"[^\s/?#@:\"'<>]{0,256}:)[^\s/?#\"'<>]{1,512}@")
-_UNESCAPED_USERINFO = re.compile(
-    _URL + rf"[^\s/?#@:\"'<>]{{0,256}}:)(?!{PLACEHOLDER}@|\d{{1,5}}(?:[/?#]|$))[^\s\"'<>]{{1,128}}@"
-)
-_TOKEN_USER = re.compile(_URL + r")[^\s/?#@:\"'<>]{16,512}@")
-_DSN = re.compile(r"(?<![\w.-])(?P<head>[\w.-]{1,64}:)[^\s@\"']{1,256}(?P<tail>@(?:tcp|udp|unix)\()")
-_CURL = re.compile(r"(?P<head>(?<!\S)(?:-u|--user)[ =][\"']?[^\s:\"']{1,128}:)[^\s\"']+")
-_KNOWN_TOKEN = re.compile(
-    r"(?<![\w+/-])(?:eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?|MII[A-Za-z0-9+/_-]{100,}={0,2}|gh[pousr]_[A-Za-z0-9]{30,}"
-    r"|github_pat_\w{30,}|glpat-[\w-]{20,}|xox[abprs]-[\w-]{10,}|(?:AKIA|ASIA)[A-Z0-9]{16}(?![A-Z0-9])|AIza[\w-]{35})"
+_SIGN_IN = ("authorization", "cookie", "bearer", "basic", "sdk-hmac")
+_OF_PROGRAMS = (" -u", " --user", " --proxy-user", " -p", " -a ", " -w")
+_CURL = re.compile(r"(?P<head>(?<!\S)(?:-u|--user|--proxy-user|-U)[ =][\"']?[^\s:\"']{1,128}:)[^\s\"']+")
+# Programs that take a password under a letter.
+_PROGRAM = re.compile(
+    r"(?P<head>\b(?:mysql|mariadb|mysqldump|mysqladmin|mariadb-dump|mongo|mongosh|mongodump|sshpass|docker[ \t]+login"
+    r"|podman[ \t]+login|helm[ \t]+registry[ \t]+login|influx|clickhouse-client)\b[^\n|;&]{0,300}?[ \t]-p[ \t]?"
+    r"|\bredis-cli\b[^\n|;&]{0,300}?[ \t]-a[ \t]"
+    r"|\bldap(?:search|modify|add|whoami|delete)\b[^\n|;&]{0,300}?[ \t]-w[ \t]?)"
+    r"(?P<value>[^\s\"'-][^\s\"']*|\"[^\"\n]{1,256}\"|'[^'\n]{1,256}')"
 )
 _BASE64 = re.compile(
     r"(?:(?<=\\)[nrt]|(?<![\w+/-]))"  # a line break that is written out is no part of it
     rf"(?P<token>[A-Za-z0-9+/_-]{{{_LONG},}}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{{4,}})*(?:={{1,2}}(?!=)|(?![\w+/=-])))",
     re.ASCII,
 )
-_NAME = re.compile(
-    r"(?<![\w.-])(?P<flag>--?+)?(?P<key>[\w.-]{1,256}+)"
-    r"(?:(?:\\{0,64}+[\"'])?\]?[ \t]{0,3}(?P<sign>=>|:=|=|:|\uff1a)[ \t]{0,3}|(?P<gap>[ \t]{1,3}))"
-)
-_QUOTE = r"(?:\\{0,64}+[\"'])"
-# Where a list names what follows, as `{"name": "DB_PASSWORD", "value": …}` and `["--password", …]` do.
-_BEFORE_VALUES = (
-    re.compile(
-        rf"(?<![\w.-])(?:name|key){_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}{_QUOTE}?(?P<name>[\w.-]{{1,128}}+){_QUOTE}?"
-        rf"[,; \t]{{1,4}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}",
-        re.IGNORECASE,
-    ),
-    re.compile(rf"{_QUOTE}--?(?P<name>[\w.-]{{1,128}}+){_QUOTE}[ \t]{{0,3}},[ \t]{{0,3}}"),
-)
-_VALUE = re.compile(
-    r"(?P<open>\\{1,64}+[\"'])(?:(?!(?<!\\)(?P=open)).)*(?P<close>(?P=open))?"
-    r"|\"(?:[^\"\\]|\\.)*(?P<double>\")?|'(?:[^'\\]|\\.)*(?P<single>')?"
-    # The next line, where line breaks are written out, may name another secret: its name must stay.
-    r"|(?P<bare>(?:[^\s\\]|\\(?![nrt][ \t]*[\w.-]{1,128}[:=]))+)",
-    re.DOTALL,
-)
-_QUOTED = re.compile(r"\"(?:[^\"\\]|\\.)*\"", re.DOTALL)
+_QUOTED = re.compile(r"\"[^\"\\]*+(?:\\.[^\"\\]*+)++\"", re.DOTALL)
 _FOLD = re.compile(r"(?<![ \t])[ \t]{0,80}\r?\n[ \t]*")  # YAML breaks long texts like this, and reads a space
 _YAML_ESCAPE = re.compile(r"\\(?:(?P<fold>\r?\n[ \t]*)|x(?P<hex>[0-9A-Fa-f]{2})|(?P<char>.))")
-_ESCAPED_LINE = re.compile(r"[^\r\n\"'\\]+")
-_QUERY_VALUE = re.compile(r"[^\s&\"']+")
 _MODES = frozenset(
     ["abac", "disabled", "enabled", "false", "node", "none", "optional", "rbac", "required", "true", "webhook"]
 )
@@ -90,117 +66,83 @@ def is_header_mode(value: str) -> bool:
     return value.strip().rstrip(",;)}]").lower() in _MODES
 
 
-def is_quiet(text: str) -> bool:
-    """Say whether a text is one short word that cannot hold a secret."""
-    return _QUIET.fullmatch(text) is not None
+def hints_at_secrets(text: str) -> bool:
+    """Say whether a text holds a part of any name that announces a secret."""
+    return Hints(text).any()
 
 
-def hide_in_text(text: str, within: Callable[[str], str]) -> str:
+def hide_in_text(text: str, within: Callable[[str], str], hidden: Callable[[object], object]) -> str:
     """Return `text` with every secret in it replaced; what holds none comes back as it is.
 
     Args:
         text: anything a person, a program or the cloud may have written.
         within: hides secrets in a text that stands encoded inside this one.
+        hidden: hides data that stands under a secret's name.
     """
-    for _ in range(_ROUNDS):
-        hidden = _hide_once(text, within)
-        if hidden == text:
+    if len(text) <= _KEPT and _is_dull(text):
+        return text
+    for _ in range(_ROUNDS if len(text) < _LARGE else 1):
+        after = _hide_once(text, within, hidden)
+        if after == text:
             break
-        text = hidden
+        text = after
     return text
 
 
-def _hide_once(text: str, within: Callable[[str], str]) -> str:
-    text = _KNOWN_TOKEN.sub(PLACEHOLDER, text)
-    if "@" in text:
-        text = _hide_in_urls(text)
-    if hints_at_secrets(text):
-        if "\\n" in text:
-            text = _QUOTED.sub(lambda match: _hide_quoted(match[0], within), text)
-        text = _KEY_BLOCK.sub(PLACEHOLDER, text)
-        text = _HEADER.sub(_hide_header, text)
-        text = _SIGNED.sub(rf"\g<head>{PLACEHOLDER}", text)
-        text = _SCHEME.sub(rf"\g<head>{PLACEHOLDER}", text)
-        text = _CURL.sub(rf"\g<head>{PLACEHOLDER}", text)
-        text = _hide_named(text)
-        for pattern in _BEFORE_VALUES:
-            text = _hide_after(pattern, text)
-        text = hide_in_lines(text)
-    if len(text) >= _LONG:
-        text = _BASE64.sub(lambda match: _hide_base64(match, within), text)
-    return text
+@lru_cache(maxsize=4096)
+def _is_dull(text: str) -> bool:
+    """Say whether a text holds nothing that any rule begins with."""
+    hints = Hints(text)
+    return not (
+        hints.any()
+        or any(mark in text for mark in _FORM_MARKS)
+        or any(mark in hints.lowered for mark in _SIGN_IN)
+        or any(mark in text for mark in _OF_PROGRAMS)
+        or text.count(":") >= 4
+        or has_runs(text)
+    )
 
 
-def hints_at_secrets(text: str) -> bool:
-    """Say whether a text holds a part of any name that announces a secret."""
-    lowered = text.lower()
-    for hint in _HINTS:  # every text passes here, and a loop takes half of what any() does
-        if hint in lowered:
-            return True
-    if _KEY_PAIR.search(lowered):
-        return True
-    return not text.isascii() and any(hint in text for hint in _FOREIGN_HINTS)
+def _hide_once(text: str, within: Callable[[str], str], hidden: Callable[[object], object]) -> str:
+    text = hide_forms(text)
+    hints = Hints(text)
+    if any(mark in hints.lowered for mark in _SIGN_IN):
+        text = _near(text, occurrences(hints.lowered, _SIGN_IN), _hide_headers)
+    if any(mark in text for mark in _OF_PROGRAMS):
+        text = _near(text, occurrences(text, _OF_PROGRAMS), _hide_of_programs)
+    if "\\n" in text and hints.any():
+        text = _QUOTED.sub(lambda match: _hide_quoted(match[0], within), text)
+    text = Named(text, hidden).hide()
+    return _hide_in_base64(text, within) if len(text) >= _LONG else text
+
+
+def _near(text: str, places: Iterable[int], change: Callable[[str], str]) -> str:
+    """Change what stands around some places, on the same line: patterns are slow where there is nothing for them."""
+    parts: list[str] = []
+    done = 0
+    for place in sorted(places):
+        if place < done:
+            continue
+        start = max(done, text.rfind("\n", max(0, place - _BEFORE), place) + 1, place - _BEFORE)
+        end = text.find("\n", place, place + _BEHIND)
+        end = min(len(text), place + _BEHIND) if end < 0 else end
+        parts += [text[done:start], change(text[start:end])]
+        done = end
+    return "".join([*parts, text[done:]])
+
+
+def _hide_headers(text: str) -> str:
+    text = _HEADER.sub(_hide_header, text)
+    text = _SIGNED.sub(rf"\g<head>{PLACEHOLDER}", text)
+    return _SCHEME.sub(rf"\g<head>{PLACEHOLDER}", text)
+
+
+def _hide_of_programs(text: str) -> str:
+    return _PROGRAM.sub(rf"\g<head>{PLACEHOLDER}", _CURL.sub(rf"\g<head>{PLACEHOLDER}", text))
 
 
 def _hide_header(match: re.Match[str]) -> str:
     return match[0] if is_header_mode(match["value"]) else match["head"] + PLACEHOLDER
-
-
-def _hide_in_urls(text: str) -> str:
-    text = _USERINFO.sub(rf"\g<head>{PLACEHOLDER}@", text)
-    text = _UNESCAPED_USERINFO.sub(rf"\g<head>{PLACEHOLDER}@", text)
-    text = _TOKEN_USER.sub(rf"\g<head>{PLACEHOLDER}@", text)
-    return _DSN.sub(rf"\g<head>{PLACEHOLDER}\g<tail>", text)
-
-
-def _hide_named(text: str) -> str:
-    """Hide values that follow the name of a secret: `name=value`, `"name": "value"`, `--name value`."""
-    parts: list[str] = []
-    done = 0
-    for match in _NAME.finditer(text):
-        if match.start() < done:
-            continue
-        escaped = match["key"][0] in "nrt" and text[match.start() - 1 : match.start()] == "\\"
-        if not names_a_secret(match["key"][1:] if escaped else match["key"]):
-            continue
-        value = _value_after(match, text, escaped=escaped)
-        if value is not None:
-            parts += [text[done : match.end()], _replaced(value)]
-            done = value.end()
-    return "".join([*parts, text[done:]])
-
-
-def _hide_after(pattern: re.Pattern[str], text: str) -> str:
-    """Hide the value behind each match that names a secret."""
-    parts: list[str] = []
-    done = 0
-    for match in pattern.finditer(text):
-        value = _VALUE.match(text, match.end())
-        if value is not None and value[0][0] not in "{[" and match.start() >= done and names_a_secret(match["name"]):
-            parts += [text[done : match.end()], _replaced(value)]
-            done = value.end()
-    return "".join([*parts, text[done:]])
-
-
-def _value_after(name: re.Match[str], text: str, *, escaped: bool) -> re.Match[str] | None:
-    """Return the value to hide after a secret's name, if one stands there."""
-    if name["gap"] and (not name["flag"] or text[name.end() : name.end() + 1] == "-"):
-        return None
-    in_query = text[max(0, name.start() - 1) : name.start()] in ("?", "&") and name["sign"] == "="
-    escaped_line = _ESCAPED_LINE.match(text, name.end()) if escaped else None
-    value = escaped_line or (_QUERY_VALUE if in_query else _VALUE).match(text, name.end())
-    if value is None:
-        return None
-    opens_container = name["sign"] == ":" and value[0][0] in "{[" and not value[0].startswith("{{")
-    reveals_nothing = any(is_open(each.strip("\\\"'")) for each in (value[0], value[0].rstrip(",;)}]")))
-    return None if opens_container or reveals_nothing else value
-
-
-def _replaced(value: re.Match[str]) -> str:
-    groups = value.groupdict()
-    opening = groups.get("open") or (value[0][0] if value[0][0] in "\"'" else "")
-    closed = groups.get("close") or groups.get("double") or groups.get("single") or ""
-    return opening + PLACEHOLDER + closed
 
 
 def _hide_quoted(quoted: str, within: Callable[[str], str]) -> str:
@@ -219,6 +161,22 @@ def _as_json_escape(match: re.Match[str]) -> str:
     if match["fold"]:
         return ""
     return f"\\u00{match['hex']}" if match["hex"] else " " if match["char"] == " " else match[0]
+
+
+def _hide_in_base64(text: str, within: Callable[[str], str]) -> str:
+    """Hide what is a secret once it is decoded."""
+    image = runs(text)
+    parts: list[str] = []
+    done = 0
+    at = image.find(_LONG_RUN)
+    while at >= 0:
+        match = _BASE64.match(text, at)
+        end = match.end() if match is not None else image.find(b" ", at)
+        if match is not None:
+            parts += [text[done:at], _hide_base64(match, within)]
+            done = end
+        at = image.find(_LONG_RUN, end) if end >= 0 else -1
+    return "".join([*parts, text[done:]])
 
 
 def _hide_base64(match: re.Match[str], within: Callable[[str], str]) -> str:
