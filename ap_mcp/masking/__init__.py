@@ -11,8 +11,9 @@ from typing import Any
 from ap_mcp.masking.in_json import json_in
 from ap_mcp.masking.in_lines import is_fact
 from ap_mcp.masking.in_templates import hide_in_template, is_template
-from ap_mcp.masking.in_text import hide_in_text, hints_at_secrets, is_header_mode
+from ap_mcp.masking.in_text import hide_in_text, hints_at_secrets, is_dull, is_header_mode
 from ap_mcp.masking.names import GENERIC, Sense, describes_a_secret, names_a_count, names_a_secret, sense_of
+from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER, contains_placeholder, is_placeholder
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
 
@@ -22,10 +23,8 @@ DEPTH_LIMIT = 100
 SHORT_NAME = 20
 
 # One word too short to be base64 of anything, and too short or too plain for a token.
-_quiet = re.compile(
-    r"[\w./+-]{0,12}|(?!sk-|gl|xo|xai|pk-|hv|dp|pul|pplx|nv|tvly|key|fc-|[A-Z]{4}|AIza|SG)[A-Za-z./-]{0,39}"
-).fullmatch
-_FLAG = re.compile(r"--?([\w.-]{1,128})")
+_QUIET = later(r"[\w./+-]{0,12}|(?!sk-|gl|xo|xai|pk-|hv|dp|pul|pplx|nv|tvly|key|fc-|[A-Z]{4}|AIza|SG)[A-Za-z./-]{0,39}")
+_FLAG = later(r"--?([\w.-]{1,128})")
 _HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _LOGIN_LENGTHS = frozenset(map(len, [*_HEADERS, "auth"]))
 _PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
@@ -50,12 +49,12 @@ def mask_text(text: str) -> str:
 def _masked(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind is str:
-        return value if _quiet(value) else _masked_text(value, depth)
+        return value if _QUIET.fullmatch(value) else _masked_text(value, depth)
     if value is None or kind is bool or kind is int or kind is float:
         return value
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
-    if isinstance(value, Mapping):
+    if kind is dict or isinstance(value, Mapping):
         return _masked_object(value, depth + 1)
     if isinstance(value, list | tuple):
         return _masked_list(value, depth + 1)
@@ -68,7 +67,7 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
     for key, each in found.items():
         if type(key) is str and _is_plain(key):
             if type(each) is str:
-                masked[key] = each if _quiet(each) else _masked_text(each, depth)
+                masked[key] = each if _QUIET.fullmatch(each) else _masked_text(each, depth)
             elif type(each) is dict and depth < DEPTH_LIMIT:
                 masked[key] = _masked_object(each, depth + 1, above=key)
             else:
@@ -167,7 +166,7 @@ def _masked_list(found: Sequence[Any], depth: int) -> list[Any]:
     masked: list[Any] = []
     before: Any = None
     for each in found:
-        flag = _FLAG.fullmatch(before) if isinstance(before, str) else None
+        flag = _FLAG.fullmatch(before) if isinstance(before, str) and before[:1] == "-" else None
         follows = flag is not None and names_a_secret(flag[1]) and isinstance(each, str) and not each.startswith("-")
         masked.append(_hidden(each, "", depth) if follows else _masked(each, depth))
         before = each
@@ -176,6 +175,8 @@ def _masked_list(found: Sequence[Any], depth: int) -> list[Any]:
 
 def _masked_text(text: str, depth: int) -> str:
     """Mask a text; JSON in it is masked as data, so that what comes out is JSON again."""
+    if is_dull(text):
+        return text
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
     bare = text.strip()

@@ -10,56 +10,57 @@ from itertools import groupby
 
 from ap_mcp.masking.hints import occurrences, runs
 from ap_mcp.masking.names import Sense, sense_of
+from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 from ap_mcp.masking.token_forms import TOKEN_FORMS
 from ap_mcp.masking.values import is_opaque
 
-_SHORT_PREFIX = re.compile(r"sk-(?!ant-|proj-|svcacct-|admin-|or-v1-|lf-)|fc-")
+_SHORT_PREFIX = later(r"sk-(?!ant-|proj-|svcacct-|admin-|or-v1-|lf-)|fc-")
 _TOKENS = {
-    prefix: re.compile(f"{alphabet}{{{least},}}", re.ASCII)
+    prefix: later(f"{alphabet}{{{least},}}", re.ASCII)
     for alphabet, least, prefixes in TOKEN_FORMS
     for prefix in prefixes.split()
 }
 _RUN = b"a" * 13
 """Every token has a run of so many letters and digits, or its prefix stands right before one."""
-_KEY_BLOCK = re.compile(
+_KEY_BLOCK = later(
     r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40})PRIVATE KEY(?: BLOCK)?-----.*?"
     r"(?:-----END (?P=kind)PRIVATE KEY(?: BLOCK)?-----|\Z)",
     re.DOTALL,
 )
-_JOSE = re.compile(r"(?<![\w+/-])(?:eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){0,3}|MII[A-Za-z0-9+/_-]{100,}={0,2})")
-_CRYPT = re.compile(
+_JOSE = later(r"(?<![\w+/-])(?:eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){0,3}|MII[A-Za-z0-9+/_-]{100,}={0,2})")
+_CRYPT = later(
     r"\$(?:2[abxy]?|apr1|1|5|6|7|y|gy|md5|sha1|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,20}|bcrypt-sha256)\$[\w./$=,+-]{8,}"
     r"|\{(?:S?SHA(?:224|256|384|512)?|S?MD5|CRYPT|PBKDF2[\w-]{0,20}|ARGON2)\}[\w./$=,+-]{8,}"
 )
-_DERIVED = re.compile(r"SCRAM-SHA-(?:1|256|512)\$\d{1,9}:[\w./$=:+-]{16,}|pbkdf2[:_]sha\d{1,3}[:$][\w./$=:+-]{16,}")
-_SAS = re.compile(r"(?<![\w-])(?P<head>sig=)[\w%+/=.-]{16,}")
+_DERIVED = later(r"SCRAM-SHA-(?:1|256|512)\$\d{1,9}:[\w./$=:+-]{16,}|pbkdf2[:_]sha\d{1,3}[:$][\w./$=:+-]{16,}")
+_SAS = later(r"(?<![\w-])(?P<head>sig=)[\w%+/=.-]{16,}")
 # The middle of a line of pgpass, which has no name: port, database, user.
-_PGPASS = re.compile(r":(?:\d{3,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:(?P<value>[^\r\n]{1,256})$", re.MULTILINE)
-_PGPASS_HOST = re.compile(r"[ \t]*(?:[\w-]{1,64}\.[\w.-]{1,200}|[A-Za-z][\w-]{0,63}|\*)")
-_JAAS_USER = re.compile(r"(?P<head>\buser_[\w.-]{1,128}=\\{0,8}[\"'])[^\"'\\\r\n]{1,256}(?P<tail>\\{0,8}[\"'])")
-_ACL_USER = re.compile(r"(?:user|SETUSER)[ \t]+\S{1,128}[ \t].{1,1000}", re.IGNORECASE)
-_ACL_PASSWORD = re.compile(r"(?<=[ \t])(?P<head>[>#])(?P<value>[^\s\"'|&]{1,256})")
+_PGPASS = later(r":(?:\d{3,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:(?P<value>[^\r\n]{1,256})$", re.MULTILINE)
+_PGPASS_HOST = later(r"[ \t]*(?:[\w-]{1,64}\.[\w.-]{1,200}|[A-Za-z][\w-]{0,63}|\*)")
+_JAAS_USER = later(r"(?P<head>\buser_[\w.-]{1,128}=\\{0,8}[\"'])[^\"'\\\r\n]{1,256}(?P<tail>\\{0,8}[\"'])")
+_ACL_USER = later(r"(?:user|SETUSER)[ \t]+\S{1,128}[ \t].{1,1000}", re.IGNORECASE)
+_ACL_PASSWORD = later(r"(?<=[ \t])(?P<head>[>#])(?P<value>[^\s\"'|&]{1,256})")
 
-_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z")
+_SCHEME = later(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z")
 _URL = r"(?P<head>[A-Za-z][A-Za-z0-9+.-]{0,30}://"
-_USERINFO = re.compile(_URL + r"[^\s/?#@:\"'<>]{0,256}:)[^\s/?#\"'<>]{1,512}@")
-_UNESCAPED_USERINFO = re.compile(
+_USERINFO = later(_URL + r"[^\s/?#@:\"'<>]{0,256}:)[^\s/?#\"'<>]{1,512}@")
+_UNESCAPED_USERINFO = later(
     _URL + rf"[^\s/?#@:\"'<>]{{0,256}}:)(?!{PLACEHOLDER}@|\d{{1,5}}(?:[/?#]|$))[^\s\"'<>]{{1,128}}@"
 )
-_TOKEN_USER = re.compile(_URL + r")[^\s/?#@:\"'<>]{16,512}@")
-_WHOLE_URL = re.compile(r"://[^\s\"'<>\\{}]{0,4000}")
-_DSN = re.compile(r"(?<![\w.-])(?P<head>[\w.-]{1,64}:)[^\s@\"']{1,256}(?P<tail>@(?:tcp|udp|unix)\()")
-_QUERY = re.compile(r"(?P<head>[?&;](?P<name>[\w.%~-]{1,128})=)(?P<value>[^&\s\"'<>#]+)")
+_TOKEN_USER = later(_URL + r")[^\s/?#@:\"'<>]{16,512}@")
+_WHOLE_URL = later(r"://[^\s\"'<>\\{}]{0,4000}")
+_DSN = later(r"(?<![\w.-])(?P<head>[\w.-]{1,64}:)[^\s@\"']{1,256}(?P<tail>@(?:tcp|udp|unix)\()")
+_QUERY = later(r"(?P<head>[?&;](?P<name>[\w.%~-]{1,128})=)(?P<value>[^&\s\"'<>#]+)")
 _QUERY_NAMES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "x-obs-signature", "code", "key",
                           "hash", "auth", "sid", "session", "sessionid", "sendkey", "pwd"})  # fmt: skip
 # Hosts whose addresses of a certain form need no further sign-in: who knows the path may post.
-_OPENING_PATH = re.compile(
+_OPENING_PATH = later(
     r"(?P<head>/services/T\w+/B\w+/|/(?:api/)?webhooks/\d+/|/webhookb?2?/(?=[0-9a-f-]{32,})|/open-apis/bot/(?:v2/)?hook/"
     r"|/bot(?=\d{5,}:)|/hooks/catch/\d+/|/trigger/[\w-]+/(?:json/)?with/key/|/incomingwebhook/|/robot/send/)[^?#]+",
     re.IGNORECASE,
 )
-_OPENING = re.compile(r"hook|/services/|/triggers?/|hc-ping\.|/robot/|/bot\d|pushbullet|ifttt", re.IGNORECASE)
+_OPENING = later(r"hook|/services/|/triggers?/|hc-ping\.|/robot/|/bot\d|pushbullet|ifttt", re.IGNORECASE)
 
 
 def has_runs(text: str) -> bool:

@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from ap_mcp.masking.patterns import later
+
 _TRIES = 2000
-_OPENING = re.compile(r"\{(?=\s{0,200}(?:[\"}]|\Z))|\[(?=\s{0,200}(?:[\"\d\[{\]tfn-]|\Z))")
-_STEP = re.compile(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
+_OPENING = later(r"\{(?=\s{0,200}(?:[\"}]|\Z))|\[(?=\s{0,200}(?:[\"\d\[{\]tfn-]|\Z))")
+_STEP = later(r'"(?:[^"\\]|\\.)*"?|[{}\[\],]', re.DOTALL)
 _CLOSING = {"{": "}", "[": "]"}
 _DECODER = json.JSONDecoder()
 

@@ -6,19 +6,20 @@ from dataclasses import dataclass
 
 from ap_mcp.masking.in_templates import hide_in_template, is_template
 from ap_mcp.masking.names import Sense, describes_a_secret, sense_of
+from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
 
 LEAD = r"[ \t]*(?:-[ \t]+)*"
-_LINE = re.compile(
+_LINE = later(
     rf"(?P<lead>{LEAD})(?P<key>\"[^\"]{{1,128}}\"|'[^']{{1,128}}'|[^\s:#\"'{{}}\[\],&*!|>%@`-][^\s:]{{0,127}})"
     r"(?P<colon>[ \t]*:)(?:[ \t]+(?P<value>.*))?"
 )
-_BLANKS = re.compile(r"[ \t]*")
+_BLANKS = later(r"[ \t]*")
 _NEAR = 20
 """Lines in which the other half of a pair is sought."""
-_BLOCK = re.compile(r"(?:[&!][\w.!/:-]{1,64}[ \t]+){0,2}[|>][+\d-]{0,3}(?:[ \t]+#.*)?")
-_FACT_KEY = re.compile(r"[\w.-]*[kK](?:ey|EY)[sS]?")
+_BLOCK = later(r"(?:[&!][\w.!/:-]{1,64}[ \t]+){0,2}[|>][+\d-]{0,3}(?:[ \t]+#.*)?")
+_FACT_KEY = later(r"[\w.-]*[kK](?:ey|EY)[sS]?")
 
 
 @dataclass(frozen=True, slots=True)

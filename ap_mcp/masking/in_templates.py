@@ -2,6 +2,7 @@
 
 import re
 
+from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 
 # What follows these is a path, a format or a message.
@@ -14,12 +15,12 @@ _HARMLESS = frozenset(
         *("trimAll", "indent", "nindent", "toYaml", "fromYaml", "merge"),
     )
 )
-_STEP = re.compile(
+_STEP = later(
     r"(?P<open>\\{0,8}[\"`])(?P<text>(?:(?!(?P=open))(?:\\.|.)){0,4000}?)(?P=open)|(?P<word>[.$]?[A-Za-z_][\w.]*)"
     r"|(?P<mark>[(|)])",
     re.DOTALL,
 )
-_EDGE = re.compile(r"(?P<lead>[\s\"'\\]*)(?P<body>.*?)(?P<tail>[\s\"'\\,]*)", re.DOTALL)
+_EDGE = later(r"(?P<lead>[\s\"'\\]*)(?P<body>.*?)(?P<tail>[\s\"'\\,]*)", re.DOTALL)
 
 
 def is_template(text: str) -> bool:

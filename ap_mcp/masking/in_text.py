@@ -16,6 +16,7 @@ from functools import lru_cache
 from ap_mcp.masking.forms import has_runs, hide_forms
 from ap_mcp.masking.hints import Hints, occurrences, runs
 from ap_mcp.masking.named import Named
+from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 
 _ROUNDS = 4
@@ -30,32 +31,32 @@ _KEPT = 400
 """Length up to which it is remembered that a text holds nothing to hide: most come again and again."""
 _FORM_MARKS = ("://", "$", "PRIVATE KEY", "sig=", "pbkdf2", "user ", "{S", "{C", "{P", "{A", "{M", "@tcp(")
 
-_HEADER = re.compile(
+_HEADER = later(
     r"(?P<head>(?:authorization|cookie)(?:\\{0,64}+[\"'])?[ \t]{0,3}[:=][ \t]{0,3}(?:\\{0,64}+[\"'])?)"
     r"(?P<value>[^\"'\r\n\\]+)",
     re.IGNORECASE,
 )
-_SCHEME = re.compile(r"\b(?P<head>(?:Bearer|Basic)[ \t]{1,3})(?=\S{0,200}[0-9=_]|\S{16})[\w.~+/=-]{6,}", re.IGNORECASE)
-_SIGNED = re.compile(r"(?P<head>SDK-HMAC-SHA256[ \t]{1,3})Access=[^\"'\r\n]{0,4000}")
+_SCHEME = later(r"\b(?P<head>(?:Bearer|Basic)[ \t]{1,3})(?=\S{0,200}[0-9=_]|\S{16})[\w.~+/=-]{6,}", re.IGNORECASE)
+_SIGNED = later(r"(?P<head>SDK-HMAC-SHA256[ \t]{1,3})Access=[^\"'\r\n]{0,4000}")
 _SIGN_IN = ("authorization", "cookie", "bearer", "basic", "sdk-hmac")
 _OF_PROGRAMS = (" -u", " --user", " --proxy-user", " -p", " -a ", " -w")
-_CURL = re.compile(r"(?P<head>(?<!\S)(?:-u|--user|--proxy-user|-U)[ =][\"']?[^\s:\"']{1,128}:)[^\s\"']+")
+_CURL = later(r"(?P<head>(?<!\S)(?:-u|--user|--proxy-user|-U)[ =][\"']?[^\s:\"']{1,128}:)[^\s\"']+")
 # Programs that take a password under a letter.
-_PROGRAM = re.compile(
+_PROGRAM = later(
     r"(?P<head>\b(?:mysql|mariadb|mysqldump|mysqladmin|mariadb-dump|mongo|mongosh|mongodump|sshpass|docker[ \t]+login"
     r"|podman[ \t]+login|helm[ \t]+registry[ \t]+login|influx|clickhouse-client)\b[^\n|;&]{0,300}?[ \t]-p[ \t]?"
     r"|\bredis-cli\b[^\n|;&]{0,300}?[ \t]-a[ \t]"
     r"|\bldap(?:search|modify|add|whoami|delete)\b[^\n|;&]{0,300}?[ \t]-w[ \t]?)"
     r"(?P<value>[^\s\"'-][^\s\"']*|\"[^\"\n]{1,256}\"|'[^'\n]{1,256}')"
 )
-_BASE64 = re.compile(
+_BASE64 = later(
     r"(?:(?<=\\)[nrt]|(?<![\w+/-]))"  # a line break that is written out is no part of it
     rf"(?P<token>[A-Za-z0-9+/_-]{{{_LONG},}}(?:\r?\n[ \t]*[A-Za-z0-9+/_-]{{4,}})*(?:={{1,2}}(?!=)|(?![\w+/=-])))",
     re.ASCII,
 )
-_QUOTED = re.compile(r"\"[^\"\\]*+(?:\\.[^\"\\]*+)++\"", re.DOTALL)
-_FOLD = re.compile(r"(?<![ \t])[ \t]{0,80}\r?\n[ \t]*")  # YAML breaks long texts like this, and reads a space
-_YAML_ESCAPE = re.compile(r"\\(?:(?P<fold>\r?\n[ \t]*)|x(?P<hex>[0-9A-Fa-f]{2})|(?P<char>.))")
+_QUOTED = later(r"\"[^\"\\]*+(?:\\.[^\"\\]*+)++\"", re.DOTALL)
+_FOLD = later(r"(?<![ \t])[ \t]{0,80}\r?\n[ \t]*")  # YAML breaks long texts like this, and reads a space
+_YAML_ESCAPE = later(r"\\(?:(?P<fold>\r?\n[ \t]*)|x(?P<hex>[0-9A-Fa-f]{2})|(?P<char>.))")
 _MODES = frozenset(
     ["abac", "disabled", "enabled", "false", "node", "none", "optional", "rbac", "required", "true", "webhook"]
 )
@@ -79,8 +80,6 @@ def hide_in_text(text: str, within: Callable[[str], str], hidden: Callable[[obje
         within: hides secrets in a text that stands encoded inside this one.
         hidden: hides data that stands under a secret's name.
     """
-    if len(text) <= _KEPT and _is_dull(text):
-        return text
     for _ in range(_ROUNDS if len(text) < _LARGE else 1):
         after = _hide_once(text, within, hidden)
         if after == text:
@@ -89,9 +88,13 @@ def hide_in_text(text: str, within: Callable[[str], str], hidden: Callable[[obje
     return text
 
 
+def is_dull(text: str) -> bool:
+    """Say whether a text is short and holds nothing that any rule begins with, written out or not."""
+    return len(text) <= _KEPT and "\\" not in text and _is_dull(text)
+
+
 @lru_cache(maxsize=4096)
 def _is_dull(text: str) -> bool:
-    """Say whether a text holds nothing that any rule begins with."""
     hints = Hints(text)
     return not (
         hints.any()

@@ -27,59 +27,60 @@ from ap_mcp.masking.in_lines import (
 )
 from ap_mcp.masking.in_templates import hide_in_template, hide_literals, is_template
 from ap_mcp.masking.names import GENERIC, Sense, sense_of
+from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
 
 _NAME_LIMIT = 256
 _QUOTE = r"(?:\\{0,64}+[\"'])"
-_BACK = re.compile(r"[\w.-]*")
-_WORD = re.compile(r"[\w.-]{1,256}+")
-_NAME = re.compile(
+_BACK = later(r"[\w.-]*")
+_WORD = later(r"[\w.-]{1,256}+")
+_NAME = later(
     r"(?P<flag>--?+)?(?P<key>[\w.-]{1,256}+)"
     r"(?:(?:\\{0,64}+[\"'])?\]?[ \t]{0,3}(?P<sign>=>|:=|=|:|\uff1a)[ \t]{0,3}|(?P<gap>[ \t]{1,3}))"
 )
-_VALUE = re.compile(
+_VALUE = later(
     r"[fFrRbBuU]{0,2}(?P<open>\\{1,64}+[\"'])(?:(?!(?<!\\)(?P=open)).)*(?P<close>(?P=open))?"
     r"|[fFrRbBuU]{0,2}\"(?:[^\"\\]|\\.)*(?P<double>\")?|[fFrRbBuU]{0,2}'(?:[^'\\]|\\.)*(?P<single>')?"
     # The next line, where line breaks are written out, may name another secret: its name must stay.
     r"|(?P<bare>(?:\{\{(?:(?!\}\})[^\n]){0,2000}\}\}|[^\s\\]|\\(?![nrt][ \t]*[\w.-]{1,128}[:=]))+)",
     re.DOTALL,
 )
-_ESCAPED_LINE = re.compile(r"[^\r\n\"'\\]+")
-_QUERY_VALUE = re.compile(r"[^\s&\"']+")
-_PART = re.compile(r"[^;\r\n\"']+")
-_IN_FLOW = re.compile(r"[^,\]}\r\n]+")
-_REST = re.compile(r"[^\r\n]+")
-_COMMAND = re.compile(r"[-|;&$`=/<>]")
-_IS_LEAD = re.compile(LEAD + r"[\"']?")
-_INI_LEAD = re.compile(r"[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+)?")
-_LABEL = re.compile(LEAD + r"[\"']?(?:name|key)[\"']?[ \t]*:[ \t]*[\"']?", re.IGNORECASE)
-_LABEL_END = re.compile(r"[\"']?[ \t]*,?(?:[ \t]+#.*)?\r?")
-_ITEM = re.compile(r"(?P<lead>[ \t]*-[ \t]+)(?P<value>.+)")
+_ESCAPED_LINE = later(r"[^\r\n\"'\\]+")
+_QUERY_VALUE = later(r"[^\s&\"']+")
+_PART = later(r"[^;\r\n\"']+")
+_IN_FLOW = later(r"[^,\]}\r\n]+")
+_REST = later(r"[^\r\n]+")
+_COMMAND = later(r"[-|;&$`=/<>]")
+_IS_LEAD = later(LEAD + r"[\"']?")
+_INI_LEAD = later(r"[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+)?")
+_LABEL = later(LEAD + r"[\"']?(?:name|key)[\"']?[ \t]*:[ \t]*[\"']?", re.IGNORECASE)
+_LABEL_END = later(r"[\"']?[ \t]*,?(?:[ \t]+#.*)?\r?")
+_ITEM = later(r"(?P<lead>[ \t]*-[ \t]+)(?P<value>.+)")
 _LABELS = rf"(?:name|key){_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}{_QUOTE}?"
-_LABEL_BEFORE = re.compile(rf"(?<![\w.-]){_LABELS}\Z", re.IGNORECASE)
-_VALUE_AFTER = re.compile(rf"{_QUOTE}?[,; \t]{{1,4}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}", re.IGNORECASE)
-_VALUE_BEFORE = re.compile(
+_LABEL_BEFORE = later(rf"(?<![\w.-]){_LABELS}\Z", re.IGNORECASE)
+_VALUE_AFTER = later(rf"{_QUOTE}?[,; \t]{{1,4}}{_QUOTE}?value{_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}", re.IGNORECASE)
+_VALUE_BEFORE = later(
     rf"(?<![\w.-])value{_QUOTE}?[ \t]{{0,3}}[:=][ \t]{{0,3}}"
     rf"(?P<value>{_QUOTE}[^\"']{{1,256}}{_QUOTE}|[^\s,;\"'{{\[]{{1,256}})"
     rf"[,; \t]{{1,4}}{_QUOTE}?{_LABELS}\Z",
     re.IGNORECASE,
 )
-_ARGUMENT_AFTER = re.compile(rf"{_QUOTE}[ \t]{{0,3}},[ \t]{{0,3}}")
-_TUPLE_BEFORE = re.compile(r"(?:\bdefine[ \t]{0,3}\([ \t]{0,3}[\"']|\{[ \t]{0,3})\Z")
-_TUPLE_AFTER = re.compile(r"[\"']?[ \t]{0,3},[ \t]{0,3}(?:<<)?(?=[\"'])")
-_ELEMENT = re.compile(
+_ARGUMENT_AFTER = later(rf"{_QUOTE}[ \t]{{0,3}},[ \t]{{0,3}}")
+_TUPLE_BEFORE = later(r"(?:\bdefine[ \t]{0,3}\([ \t]{0,3}[\"']|\{[ \t]{0,3})\Z")
+_TUPLE_AFTER = later(r"[\"']?[ \t]{0,3},[ \t]{0,3}(?:<<)?(?=[\"'])")
+_ELEMENT = later(
     r"(?:[ \t\r\n][^<>]{0,500})?>(?:[ \t\r\n]{0,80}<!\[CDATA\[(?P<data>[^\]]{1,4000})\]\]>[ \t\r\n]{0,80}"
     r"|(?P<value>[^<]{1,4000}))</(?:[\w.-]{1,64}:)?(?P<tag>[\w.-]{1,128})>"
 )
-_ATTRIBUTE_BEFORE = re.compile(r"<[^<>]{0,500}[ \t\r\n](?:name|key|id)[ \t]{0,3}=[ \t]{0,3}[\"']\Z", re.IGNORECASE)
-_ATTRIBUTE_AFTER = re.compile(
+_ATTRIBUTE_BEFORE = later(r"<[^<>]{0,500}[ \t\r\n](?:name|key|id)[ \t]{0,3}=[ \t]{0,3}[\"']\Z", re.IGNORECASE)
+_ATTRIBUTE_AFTER = later(
     r"[\"'](?:[^<>]{0,300}?[ \t\r\n]value[ \t]{0,3}=[ \t]{0,3}(?P<quote>[\"'])(?P<value>[^\"'<>]{1,4000})"
     r"|[^<>]{0,300}>[ \t\r\n]{0,80}(?:<value>)?(?P<text>[^<]{1,4000}))",
     re.IGNORECASE,
 )
-_LOGIN_BEFORE = re.compile(r"(?:login|user|account)[ \t\r\n]{1,3}[^\s:=]{1,128}[ \t\r\n]{1,3}\Z")
-_DIRECTIVE = re.compile(r"[ \t]*(?P<key>[\w.-]{1,128}+)[ \t]{1,80}(?P<value>[^\s;]+|\"[^\"]+\"|'[^']+')[ \t]*;?\r?")
+_LOGIN_BEFORE = later(r"(?:login|user|account)[ \t\r\n]{1,3}[^\s:=]{1,128}[ \t\r\n]{1,3}\Z")
+_DIRECTIVE = later(r"[ \t]*(?P<key>[\w.-]{1,128}+)[ \t]{1,80}(?P<value>[^\s;]+|\"[^\"]+\"|'[^']+')[ \t]*;?\r?")
 _PLAIN_WORDS = frozenset(
     [
         "password",
@@ -95,8 +96,8 @@ _PLAIN_WORDS = frozenset(
         "pass",
     ]
 )
-_KIND = re.compile(r"[ \t]*(?:-[ \t]+)*[\"']?kind[\"']?[ \t]*:[ \t]+[\"']?Secret(?:List)?[\"']?[ \t\r]*")
-_SEALED = re.compile(r"^[ \t]*(?:-[ \t]+)*[\"']?(?:data|stringData)[\"']?[ \t]*:", re.MULTILINE)
+_KIND = later(r"[ \t]*(?:-[ \t]+)*[\"']?kind[\"']?[ \t]*:[ \t]+[\"']?Secret(?:List)?[\"']?[ \t\r]*")
+_SEALED = later(r"^[ \t]*(?:-[ \t]+)*[\"']?(?:data|stringData)[\"']?[ \t]*:", re.MULTILINE)
 _DECODER = json.JSONDecoder()
 _FLOW_LIMIT = 4000
 _LINES_BELOW = 20

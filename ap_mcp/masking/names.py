@@ -4,10 +4,11 @@ A name is split into words as people write it, and its last words decide: a `pas
 is not. The lists hold words, never whole parameters of a chart.
 """
 
-import re
 import unicodedata
 from enum import IntEnum
 from functools import lru_cache
+
+from ap_mcp.masking.patterns import later
 
 
 class Sense(IntEnum):
@@ -28,7 +29,7 @@ def _words(line: str) -> frozenset[str]:
     return frozenset(line.split())
 
 
-_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_WORD = later(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 _NOUNS = _words(
     "password passwords passwd pwd pw pass passphrase passphrases passcode passcodes secret secrets token tokens "

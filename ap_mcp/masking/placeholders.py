@@ -2,25 +2,29 @@
 
 import base64
 import binascii
-import html
 import re
 import unicodedata
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from ap_mcp.masking.patterns import later
+
 PLACEHOLDER = "«masked»"
 
-_ESCAPE = re.compile(r"\\+(?:u00|U000000|x)([0-9A-Fa-f]{2})")
-_OURS = re.compile(r"(?:[«‹《〈]|<<?)masked(?:[»›》〉]|>>?)")
+_ESCAPE = later(r"\\+(?:u00|U000000|x)([0-9A-Fa-f]{2})")
+_ENTITIES = {"laquo": "«", "raquo": "»", "lt": "<", "gt": ">", "amp": "&", "lsaquo": "‹", "rsaquo": "›", "ast": "*"}
+_ENTITY = later(rf"&(?:(?P<name>{'|'.join(_ENTITIES)})|#(?P<number>[xX][0-9A-Fa-f]{{1,6}}|\d{{1,7}}));?")
+_LAST = 0xD800
+_OURS = later(r"(?:[«‹《〈]|<<?)masked(?:[»›》〉]|>>?)")
 # Other programs, and people, hide a value as a whole: stars, dots, a word in brackets.
-_WHOLE = re.compile(
+_WHOLE = later(
     r"[*•●∗.]{3,}"
     r"|[\[(<{]+(?:masked|redacted|hidden|secret|removed|filtered|censored|omitted|sensitive)(?: value)?[\])>}]+"
 )
 # None of these stands in a text that could be one, unless it is base64.
-_MARK = re.compile(r"[«‹《〈<＜%\\&*＊∗•●…\[({（［｛]|\.\.\.")
-_BASE64 = re.compile(r"[A-Za-z0-9+/_\s-]{12,}={0,2}\s*")
+_MARK = later(r"[«‹《〈<＜%\\&*＊∗•●…\[({（［｛]|\.\.\.")
+_BASE64 = later(r"[A-Za-z0-9+/_\s-]{12,}={0,2}\s*")
 
 
 def is_placeholder(text: str) -> bool:
@@ -52,13 +56,21 @@ def contains_placeholder(value: Any, path: str = "") -> str | None:
 def _plain(text: str) -> str:
     """Return a text as it would be read: escapes undone, case and width folded, nothing invisible in it."""
     for _ in range(3):
-        undone = html.unescape(unquote(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)))
+        undone = _ENTITY.sub(_character, unquote(_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)))
         if undone == text:
             break
         text = undone
     folded = unicodedata.normalize("NFKC", text).casefold()
     shown = "".join(each for each in folded if unicodedata.category(each) not in ("Cf", "Mn", "Cc"))
     return re.sub(r"([«‹《〈<\[(]+)\s+|\s+([»›》〉>\])]+)", r"\1\2", shown).strip()
+
+
+def _character(entity: re.Match[str]) -> str:
+    """Return the character that an entity of HTML stands for, as far as a placeholder could hold it."""
+    if entity["number"] is None:
+        return _ENTITIES[entity["name"]]
+    number = int(entity["number"][1:], 16) if entity["number"][0] in "xX" else int(entity["number"])
+    return chr(number) if number < _LAST else ""
 
 
 def _decoded(text: str) -> str:

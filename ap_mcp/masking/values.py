@@ -3,28 +3,29 @@
 import re
 
 from ap_mcp.masking.names import Sense
+from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 
 _NOTHING = frozenset({"", "true", "false", "null", "none", "~", "nil", "yes", "no", "on", "off"})
-_REFERENCE = re.compile(
+_REFERENCE = later(
     r"\$\{[\w.:-]+\}|\$\([\w.-]+\)|\$[A-Z_][A-Z0-9_]*|\{\{-?\s*[.$][\w.]*\s*-?\}\}|%[A-Z_][A-Z0-9_]+%"
     r"|(?:vault|ref\+[\w]+|op|secretref|awssm|gcpsm|azurekv|keyvault|sops|file|env):/{0,3}[\w./#@+-]+"
     r"|arn:[\w-]+:(?:kms|secretsmanager|ssm|iam|acm)[\w:./*-]*|projects/[\w-]+/secrets/[\w/-]+",
     re.IGNORECASE,
 )
-_PATH = re.compile(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w@.-]+){2,}[/\\]?|(?:~|\.{1,2})/[\w@.-]+")
-_FILE = re.compile(
+_PATH = later(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w@.-]+){2,}[/\\]?|(?:~|\.{1,2})/[\w@.-]+")
+_FILE = later(
     r"[\w-]{1,64}(?:\.[\w-]{1,32}){0,3}\.(?:key|pem|crt|cert|cer|der|p12|pfx|jks|json|ya?ml|conf|cfg|ini|txt|pub|sh|env"
     r"|properties|toml|xml|log|gpg|asc|jwt|lic|enc|keystore|truststore|db)",
     re.IGNORECASE,
 )  # fmt: skip
-_PIECE = re.compile(r"[A-Za-z0-9]{6,}")
-_TURN = re.compile(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
-_CAPITAL = re.compile(r"(?<=[a-z])[A-Z]")
-_VERSION = re.compile(r"v?\d{1,4}(?:alpha|beta|rc)?\d{0,3}")
-_LICENSE = re.compile(r"[^\s/:]{16,}|.{80,}", re.DOTALL)
-_LICENSE_NAME = re.compile(r"[A-Za-z][A-Za-z-]{1,20}(?:-\d(?:\.\d){0,2})?(?:-[a-z-]{2,20})?|[A-Za-z ]{1,40}")
-_LOGIN = re.compile(r"[\w.@+-]{1,128}:[^\s/:]{3,256}")
+_PIECE = later(r"[A-Za-z0-9]{6,}")
+_TURN = later(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
+_CAPITAL = later(r"(?<=[a-z])[A-Z]")
+_VERSION = later(r"v?\d{1,4}(?:alpha|beta|rc)?\d{0,3}")
+_LICENSE = later(r"[^\s/:]{16,}|.{80,}", re.DOTALL)
+_LICENSE_NAME = later(r"[A-Za-z][A-Za-z-]{1,20}(?:-\d(?:\.\d){0,2})?(?:-[a-z-]{2,20})?|[A-Za-z ]{1,40}")
+_LOGIN = later(r"[\w.@+-]{1,128}:[^\s/:]{3,256}")
 
 
 def is_open(value: str) -> bool:
