@@ -175,10 +175,10 @@ def _masked_list(found: Sequence[Any], depth: int) -> list[Any]:
 
 def _masked_text(text: str, depth: int) -> str:
     """Mask a text; JSON in it is masked as data, so that what comes out is JSON again."""
-    if is_dull(text):
-        return text
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
+    if is_dull(text):
+        return text
     bare = text.strip()
     if bare[:1] in ("{", "[", '"'):
         repeats: list[str] = []

@@ -24,8 +24,8 @@ _TOKENS = {
 _RUN = b"a" * 13
 """Every token has a run of so many letters and digits, or its prefix stands right before one."""
 _KEY_BLOCK = later(
-    r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40})PRIVATE KEY(?: BLOCK)?-----.*?"
-    r"(?:-----END (?P=kind)PRIVATE KEY(?: BLOCK)?-----|\Z)",
+    r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY(?: BLOCK)?|OpenVPN Static key V\d)-----.*?"
+    r"(?:-----END (?P=kind)-----|\Z)",
     re.DOTALL,
 )
 _JOSE = later(r"(?<![\w+/-])(?:eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){0,3}|MII[A-Za-z0-9+/_-]{100,}={0,2})")
@@ -34,6 +34,16 @@ _CRYPT = later(
     r"|\{(?:S?SHA(?:224|256|384|512)?|S?MD5|CRYPT|PBKDF2[\w-]{0,20}|ARGON2)\}[\w./$=,+-]{8,}"
 )
 _DERIVED = later(r"SCRAM-SHA-(?:1|256|512)\$\d{1,9}:[\w./$=:+-]{16,}|pbkdf2[:_]sha\d{1,3}[:$][\w./$=:+-]{16,}")
+_TELEGRAM = later(r"(?<![\w.-])(?P<head>\d{8,10}:)AA[\w-]{30,}", re.ASCII)
+_AZURE = later(r"(?<![\w.~-])[\w.~]{3}\dQ~[\w.~-]{24,}", re.ASCII)
+_ORACLE = later(r"(?P<head>:thin:[^\s/@:]{1,64}/)[^\s@]{1,256}(?=@)")
+_IDENTIFIED = later(
+    r"(?P<head>\bIDENTIFIED[ \t]{1,3}(?:WITH[ \t]{1,3}\S{1,64}[ \t]{1,3})?(?:BY|AS)[ \t]{1,3}(?:PASSWORD[ \t]{1,3})?)"
+    r"(?P<quote>['\"]?)[^'\"\s;]{1,256}",
+    re.IGNORECASE,
+)
+_SECURE_STRING = later(r"(?P<head>ConvertTo-SecureString[ \t]{1,3}(?:-String[ \t]{1,3})?[\"'])[^\"'\r\n]{1,256}")
+_STATS = later(r"(?P<head>\bstats[ \t]{1,8}auth[ \t]{1,8}[^\s:]{1,128}:)\S{1,256}")
 _SAS = later(r"(?<![\w-])(?P<head>sig=)[\w%+/=.-]{16,}")
 # The middle of a line of pgpass, which has no name: port, database, user.
 _PGPASS = later(r":(?:\d{3,5}|\*):[^:\s]{1,64}:[^:\s]{1,64}:(?P<value>[^\r\n]{1,256})$", re.MULTILINE)
@@ -74,8 +84,12 @@ def hide_forms(text: str) -> str:
         text = _hide_tokens(text)
         if "eyJ" in text or "MII" in text:
             text = _hide_at(text, ("eyJ", "MII"), _JOSE, lambda _: PLACEHOLDER)
-    if "PRIVATE KEY" in text:
+    if "PRIVATE KEY" in text or "Static key" in text:
         text = _KEY_BLOCK.sub(PLACEHOLDER, text)
+    if ":AA" in text:
+        text = _TELEGRAM.sub(rf"\g<head>{PLACEHOLDER}", text)
+    if "Q~" in text:
+        text = _AZURE.sub(PLACEHOLDER, text)
     if "sig=" in text:
         text = _hide_at(text, ("sig=",), _SAS, lambda match: match["head"] + PLACEHOLDER)
     if "://" in text:
@@ -95,11 +109,19 @@ def _hide_hashes(text: str) -> str:
 
 
 def _hide_in_files(text: str) -> str:
-    """Hide passwords in files that give them no name: pgpass, access lists of Redis, users of JAAS."""
+    """Hide passwords in files that give them no name: pgpass, or one of their own: Redis, JAAS, SQL, HAProxy."""
     if ":" in text and text.count(":") >= 4:
         text = _PGPASS.sub(_hide_last_field, text)
     if "user " in text and (" >" in text or " #" in text):
         text = _hide_at(text, ("user ", "SETUSER "), _ACL_USER, _hide_acl)
+    if ":thin:" in text:
+        text = _ORACLE.sub(rf"\g<head>{PLACEHOLDER}", text)
+    if "IDENTIFIED" in text or "identified" in text:
+        text = _IDENTIFIED.sub(rf"\g<head>\g<quote>{PLACEHOLDER}", text)
+    if "SecureString" in text:
+        text = _SECURE_STRING.sub(rf"\g<head>{PLACEHOLDER}", text)
+    if "stats" in text:
+        text = _STATS.sub(rf"\g<head>{PLACEHOLDER}", text)
     if "LoginModule" in text:
         text = _JAAS_USER.sub(rf"\g<head>{PLACEHOLDER}\g<tail>", text)
     return text

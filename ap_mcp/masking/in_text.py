@@ -29,7 +29,29 @@ _BEFORE, _BEHIND = 400, 4400
 """Characters around a sign of a header or a program within which it is read."""
 _KEPT = 400
 """Length up to which it is remembered that a text holds nothing to hide: most come again and again."""
-_FORM_MARKS = ("://", "$", "PRIVATE KEY", "sig=", "pbkdf2", "user ", "{S", "{C", "{P", "{A", "{M", "@tcp(")
+_FORM_MARKS = (
+    "://",
+    "$",
+    "PRIVATE KEY",
+    "sig=",
+    "pbkdf2",
+    "user ",
+    "Static key",
+    ":AA",
+    "Q~",
+    ":thin:",
+    "IDENTIFIED",
+    "identified",
+    "stats",
+    "SecureString",
+    "LoginModule",
+    "{S",
+    "{C",
+    "{P",
+    "{A",
+    "{M",
+    "@tcp(",
+)
 
 _HEADER = later(
     r"(?P<head>(?:authorization|cookie)(?:\\{0,64}+[\"'])?[ \t]{0,3}[:=][ \t]{0,3}(?:\\{0,64}+[\"'])?)"

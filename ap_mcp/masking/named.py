@@ -37,7 +37,7 @@ _BACK = later(r"[\w.-]*")
 _WORD = later(r"[\w.-]{1,256}+")
 _NAME = later(
     r"(?P<flag>--?+)?(?P<key>[\w.-]{1,256}+)"
-    r"(?:(?:\\{0,64}+[\"'])?\]?[ \t]{0,3}(?P<sign>=>|:=|=|:|\uff1a)[ \t]{0,3}|(?P<gap>[ \t]{1,3}))"
+    r"(?:(?:\\{0,64}+[\"'])?\]?[ \t]{0,3}(?P<sign>=>|:=|=|::?|\uff1a)[ \t]{0,3}|(?P<gap>[ \t]{1,3}))"
 )
 _VALUE = later(
     r"[fFrRbBuU]{0,2}(?P<open>\\{1,64}+[\"'])(?:(?!(?<!\\)(?P=open)).)*(?P<close>(?P=open))?"
@@ -67,6 +67,7 @@ _VALUE_BEFORE = later(
     re.IGNORECASE,
 )
 _ARGUMENT_AFTER = later(rf"{_QUOTE}[ \t]{{0,3}},[ \t]{{0,3}}")
+_DEFAULT_AFTER = later(r"\"[ \t]{0,8}\{[^{}]{0,400}?\bdefault[ \t]{0,80}=[ \t]{0,8}(?=\")")
 _TUPLE_BEFORE = later(r"(?:\bdefine[ \t]{0,3}\([ \t]{0,3}[\"']|\{[ \t]{0,3})\Z")
 _TUPLE_AFTER = later(r"[\"']?[ \t]{0,3},[ \t]{0,3}(?:<<)?(?=[\"'])")
 _ELEMENT = later(
@@ -79,7 +80,8 @@ _ATTRIBUTE_AFTER = later(
     r"|[^<>]{0,300}>[ \t\r\n]{0,80}(?:<value>)?(?P<text>[^<]{1,4000}))",
     re.IGNORECASE,
 )
-_LOGIN_BEFORE = later(r"(?:login|user|account)[ \t\r\n]{1,3}[^\s:=]{1,128}[ \t\r\n]{1,3}\Z")
+_HEADER_BEFORE = later(r"(?:set_header|add_header|[Hh]eader[ \t]{1,3}(?:set|add|append))[ \t]{1,8}\Z")
+_LOGIN_BEFORE = later(r"(?:login|user|account)[ \t\r\n]{1,3}[\w.@+-]{1,128}[ \t\r\n]{1,3}\Z")
 _DIRECTIVE = later(r"[ \t]*(?P<key>[\w.-]{1,128}+)[ \t]{1,80}(?P<value>[^\s;]+|\"[^\"]+\"|'[^']+')[ \t]*;?\r?")
 _PLAIN_WORDS = frozenset(
     [
@@ -184,7 +186,7 @@ class Named:
         text, at = self.text, name.end()
         line = self._line_at(name.start())
         before = text[max(line.start, name.start() - _NEAR) : name.start()]
-        colon = name["sign"] in (":", "\uff1a")
+        colon = name["sign"] in (":", "::", "\uff1a")
         if colon and not escaped:
             opened = self._opened(name, key, sense, line, before)
             if opened is not None:
@@ -348,10 +350,8 @@ class Named:
             value = None if text[at : at + 1] == "-" else _VALUE.match(text, at)
             return self._hide(value, key, sense) if value is not None else name.end("key")
         found = self._attribute(name.start(), name.end("key"), key, sense)
-        if found:
-            return found
-        if key.endswith("password") and _LOGIN_BEFORE.search(text, max(0, name.start() - 160), name.start()):
-            return self._hide_at(at, key, sense) or name.end("key")  # netrc, haproxy
+        if found or self._needs_no_sign(name, key):
+            return found or self._hide_at(at, key, sense) or name.end("key")
         line = self._line_at(name.start())
         directive = _DIRECTIVE.fullmatch(text, line.start, min(line.end, line.start + _NEAR))
         if directive is None or directive["key"] != key or sense is not Sense.SECRET:
@@ -363,6 +363,16 @@ class Named:
         quote = directive["value"][0] if directive["value"][0] in "\"'" else ""
         self.edits.append(Edit(start, directive.end("value"), quote + PLACEHOLDER + quote))
         return line.end
+
+    def _needs_no_sign(self, name: re.Match[str], key: str) -> bool:
+        """Say whether a blank is enough before the value: in SQL, netrc, HAProxy, and in headers that nginx sets."""
+        text, start = self.text, name.start()
+        if _HEADER_BEFORE.search(text, max(0, start - 40), start):
+            return True
+        if not key.lower().endswith(("password", "passphrase")):
+            return False
+        is_quoted = text[name.end() : name.end() + 1] in ("'", '"', "`")
+        return is_quoted or _LOGIN_BEFORE.search(text, max(0, start - 160), start) is not None
 
     # Names that stand alone, as the value of another name or as an item
 
@@ -385,6 +395,8 @@ class Named:
         if text[start - 1 : start] in ("'", '"', " ", ":", "="):
             yield self._inline_pair(start, end, key, sense)
         if text[start : start + 1] == "-" and (found := _ARGUMENT_AFTER.match(text, end)):
+            yield self._hide_at(found.end(), key, sense)
+        if (found := _DEFAULT_AFTER.match(text, end)) and text[max(0, start - 10) : start] == 'variable "':
             yield self._hide_at(found.end(), key, sense)
         if (found := _TUPLE_AFTER.match(text, end)) and _TUPLE_BEFORE.search(text, max(0, start - 20), start):
             yield self._hide_at(found.end(), key, sense)

@@ -42,9 +42,9 @@ _KEY_OWNERS = _words(
     "access account admin aes api app application auth bearer bot ca cipher client consumer container cookie csrf "
     "crypt crypto decryption deterministic ecdsa encoded encrypt encryption erlang fernet flask gossip hmac host "
     "ingest ingestion instrumentation integration jwe jws jwt license licence login machine master oauth private "
-    "psk recovery replica replicaset root rsa saml seal secret secrets security server serverless service session "
-    "shared signature signing sign ssh ssl storage stream subscription tls trust tsig unseal user vapid webhook "
-    "wireguard worker write xsrf"
+    "preshared psk recovery replica replicaset root rsa saml seal secret secrets security server serverless service "
+    "session shared signature signing sign ssh ssl storage stream subscription tls trust tsig unseal user "
+    "vapid webhook wireguard worker write xsrf"
 )
 _CRYPTO = _words("encryption decryption signing private unseal fernet cipher")
 _PUBLIC_KEYS = _words("public pub topology annotation label region partition sort group tag foreign index authorized")
@@ -108,6 +108,7 @@ _COUNTING = _words(
 _GUARDED = _words("secure sensitive secret secrets confidential")
 _HOLDING = _words("json settings config configuration env envs vars variables environment params parameters overrides")
 
+_PASSING = _words("proxy fastcgi uwsgi grpc scgi single multi low high band")
 _PHRASES = _words("seed pass recovery secret")
 _BY_LOOK = dict.fromkeys(("signature", "sig", "seed", "dsn", "jwk", "jwks", "auth"), Sense.PERHAPS) | {
     "pin": Sense.DIGITS,
@@ -169,7 +170,8 @@ def _sense_of_words(words: list[str]) -> Sense:
     if last in ("key", "keys"):
         return _sense_of_key(words, before)
     if last in _NOUNS:
-        return Sense.PLAIN if before in _NAMING.get(last.removesuffix("s"), ()) else Sense.SECRET
+        naming = _PASSING if last == "pass" else _NAMING.get(last.removesuffix("s"), ())
+        return Sense.PLAIN if before in naming else Sense.SECRET
     if (last, before) == ("users", "auth") or (last == "phrase" and before in _PHRASES):
         return Sense.SECRET
     return _BY_LOOK.get(last) or _sense_of_glued(words)

@@ -17,7 +17,12 @@ TOKEN_FORMS: tuple[tuple[str, int, str], ...] = (
         16,
         "ghp_ gho_ ghu_ ghs_ ghr_ github_pat_ npm_ hf_ rubygems_ shpat_ shpca_ shppa_ shpss_ dckr_pat_ dckr_oat_",
     ),
-    (WORD, 16, "dop_v1_ doo_v1_ dor_v1_ lin_api_ lin_oauth_ rdme_ ntn_ sntryu_ pnu_ tfp_ re_live_ ATCTT3xFfG AKCp"),
+    (
+        WORD,
+        16,
+        "dop_v1_ doo_v1_ dor_v1_ lin_api_ lin_oauth_ rdme_ ntn_ sntryu_ pnu_ tfp_ re_live_ ATCTT3xFfG AKCp",
+    ),
+    (WORD, 16, "sbp_ sb_secret_"),
     (WORD, 16, "sq0csp sgp_ squ_ sqp_ sqa_ sm_aat_ sm_pat_ sm_sat_ shippo_live_ shippo_test_ gsk_ xai- r8_ nvapi-"),
     (
         WORD,
@@ -35,7 +40,7 @@ TOKEN_FORMS: tuple[tuple[str, int, str], ...] = (
         8,
         "sk-admin- sk-or-v1- sk-lf- pk-lf- HRKU-AA NRAK- NRII- NRAA- PMAK- FLWSECK_TEST- FLWSECK- sq0atp-",
     ),
-    (DASHED, 8, "AGE-SECRET-KEY-"),
+    (DASHED, 8, "AGE-SECRET-KEY- tskey-"),
     (
         DASHED,
         20,
@@ -48,6 +53,7 @@ TOKEN_FORMS: tuple[tuple[str, int, str], ...] = (
     ),
     (LOOSE, 16, "sntrys_ glc_ fm1r_ fm1a_ fm2_ sha256~ v1.0-pat atlasv1. ATATT3xFfGF0 ATBB sq0idp- PVEAPIToken="),
     ("[A-Z0-9]", 16, "AKIA ASIA ABIA ACCA A3T"),
+    ("[A-Za-z0-9]", 32, "AKID"),
     ("[A-Fa-f0-9]", 32, "SK AC_secret_"),
 )
 """Alphabet of what follows, its least length, and the prefixes."""
