@@ -81,9 +81,9 @@ class OperationTool:
         return self.operation.idempotent
 
     @property
-    def result(self) -> type[Result]:
-        """The type of its results."""
-        return result_type(self.operation.summary)
+    def result(self) -> str:
+        """The kind of its results."""
+        return self.operation.summary
 
     @property
     def input_schema(self) -> dict[str, Any]:

@@ -1,34 +1,53 @@
 """Turns the type of a result into the small, open JSON Schema that clients are shown.
 
 Fifty of them travel with every list of tools, so they name every field and say only what is no text:
-a property without a type is a text, an array without items holds texts. They are read from the annotations,
-because building pydantic's own schemas would cost more than the rest of the start.
+a property without a type is a text, an array without items holds texts. They are read from the annotations.
+
+Clients are shown what `output_schemas.json` holds, which `ap-mcp docs --write` makes of the types: importing the types
+would cost a start more than all else of ours, and none is needed before the first answer.
 """
 
+import json
+from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from ap_mcp.summaries import result_type
 from ap_mcp.summaries.base import COMMON_FIELDS, Result
 
 _SCALARS = {str: {}, bool: {"type": "boolean"}, int: {"type": "integer"}, float: {"type": "number"}}
 
 
+MADE = Path(__file__).with_suffix(".json")
+
+
 def output_schema(kind: str) -> dict[str, Any]:
-    """Return the schema of the results of a kind: no `$ref`, no titles, nothing closed, only `summary` required."""
-    return result_schema(result_type(kind))
+    """Return the schema of the results of a kind: no `$ref`, no titles, nothing closed, only `summary` required.
+
+    Args:
+        kind: the summary of an operation, or the name of a tool that is none.
+    """
+    return schemas()[kind]
 
 
-def result_schema(result: type[Result]) -> dict[str, Any]:
-    """Return the schema of results of a type, in the same form."""
-    return dict(_schema_of(result))
+def made_of(types: Mapping[str, type[Result]]) -> str:
+    """Return what the file has to hold for the types of results, by their kinds."""
+    schemas = {kind: result_schema(types[kind]) for kind in sorted(types)}
+    return json.dumps(schemas, indent=1) + "\n"
 
 
 @cache
-def _schema_of(result: type[Result]) -> dict[str, Any]:
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the schemas of all kinds of results."""
+    found: dict[str, dict[str, Any]] = json.loads(MADE.read_bytes())
+    return found
+
+
+def result_schema(result: type[Result]) -> dict[str, Any]:
+    """Return the schema of results of a type."""
     fields = result.model_fields
     own = {name: schema_of(field.annotation) for name, field in fields.items() if name not in COMMON_FIELDS}
     return {"type": "object", "properties": {"summary": {}, **own}, "required": ["summary"]}

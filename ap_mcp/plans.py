@@ -161,8 +161,8 @@ class Tool(Protocol):
         """The JSON Schema of its arguments: flat, without references."""
 
     @property
-    def result(self) -> type[Result]:
-        """The type of its results."""
+    def result(self) -> str:
+        """The kind of its results, by which `output_schemas` has their schema."""
 
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call as they are meant; everything else takes these.
@@ -203,7 +203,6 @@ class ReadTool:
     description: str
     toolsets: frozenset[str]
     input_schema: dict[str, Any]
-    result: type[Result]
     run: Callable[[Mapping[str, Any], ToolContext], Awaitable[Result]]
     needs: frozenset[str] = frozenset()
     in_path: Sequence[str] = ()
@@ -211,6 +210,11 @@ class ReadTool:
     misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda _: ()
     effect: Effect = "read"
     idempotent: bool = True
+
+    @property
+    def result(self) -> str:
+        """The kind of its results: its own."""
+        return self.name
 
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call as they are meant.

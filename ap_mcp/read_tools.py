@@ -57,6 +57,11 @@ def read_tools(catalog: Catalog) -> tuple[ReadTool, ...]:
     return (assess_tool(catalog),)
 
 
+def result_types() -> dict[str, type[Result]]:
+    """Return the types of the results of read tools, by their names."""
+    return {WAIT_FOR: wait.Waited, assess.ASSESS_UPGRADE: assess.Assessment}
+
+
 def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTool:
     """Return `wait_for`, for the kinds of things that can be waited for."""
 
@@ -86,7 +91,6 @@ def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTo
         description=wait.DESCRIPTION,
         toolsets=frozenset({"essential", *(each.read.subject for each in waitables.values())}),
         input_schema=wait.wait_schema(waitables),
-        result=wait.Waited,
         run=run,
         in_path=wait.PLACES,
         cluster_of=lambda given: given["id"] if given.get("kind") == CLUSTER_KIND else given.get(CLUSTER),
@@ -122,7 +126,6 @@ def assess_tool(catalog: Catalog) -> ReadTool:
         description=assess.DESCRIPTION,
         toolsets=frozenset({"upgrades", "essential"}),
         input_schema=assess.input_schema(catalog),
-        result=assess.Assessment,
         run=run,
         needs=assess.NEEDS,
         in_path=(CLUSTER,),

@@ -13,7 +13,7 @@ from ap_mcp import wait
 from ap_mcp.errors import ReadOnly, UnknownTool
 from ap_mcp.guard.subject import ToolScope, scope_of
 from ap_mcp.operation_tools import OperationTool
-from ap_mcp.output_schemas import result_schema
+from ap_mcp.output_schemas import output_schema
 from ap_mcp.plans import Tool
 from ap_mcp.read_tools import Clocks, offered
 from ap_mcp.specs import Catalog, Operation
@@ -128,7 +128,7 @@ def as_mcp(tool: Tool) -> McpTool:
         title=tool.title,
         description=tool.description,
         input_schema=tool.input_schema,
-        output_schema=result_schema(tool.result),
+        output_schema=output_schema(tool.result),
         annotations=ToolAnnotations(
             read_only_hint=tool.effect == "read",
             destructive_hint=tool.effect in {"disrupt", "destroy"},

@@ -17,7 +17,7 @@ from ap_mcp import guard
 from ap_mcp.rendering import render
 from ap_mcp.simulator.prechecks import large_precheck
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Observation, Result, summarise
+from ap_mcp.summaries import MODULES, Observation, Result, summarise
 
 CHECK_BYTES = 3000
 SENT_ALONG = {"request_id": "0" * 32, "raw": "autopilot://responses/" + "0" * 24}
@@ -119,7 +119,8 @@ def test_a_start_imports_nothing_that_only_guarded_or_sent_calls_need(tmp_path: 
         [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     heavy = {"sqlite3", "httpx", "jsonschema", "yaml", "rich", "ap_mcp.guard.consent", "ap_mcp.guard.audit"}
-    assert heavy.isdisjoint(started.stdout.split())
+    summarising = {f"ap_mcp.summaries.{name}" for name in MODULES}
+    assert (heavy | summarising).isdisjoint(started.stdout.split())
 
 
 def test_everything_that_the_guard_offers_late_is_there() -> None:

@@ -22,15 +22,16 @@ from agent import connected
 from deciding import decide
 from test_layers import MAY_IMPORT
 
-from ap_mcp import __version__, read_tools
+from ap_mcp import __version__, output_schemas, read_tools
 from ap_mcp.cli import main
-from ap_mcp.cli.docs import filled
+from ap_mcp.cli.docs import filled, schemas
 from ap_mcp.credentials import find_credentials
 from ap_mcp.guard.consent import MOST_ROUNDS
 from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, QUESTION_LIFETIME, TOKEN_LIFETIME
 from ap_mcp.guard.policy import Policy, Refuse
 from ap_mcp.guard.policy_file import parse_rules
+from ap_mcp.output_schemas import MADE
 from ap_mcp.settings import _NOT_FIELDS, Confirm, Settings
 from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
 from ap_mcp.specs import EFFECTS, GUARDED, Catalog, load_catalog
@@ -208,6 +209,7 @@ def test_every_tool_is_in_the_readme(catalog: Catalog) -> None:
 
 def test_the_generated_parts_are_current() -> None:
     assert filled(README) == README, "run: ap-mcp docs --write"
+    assert MADE.read_text(encoding="utf-8") == schemas(), "run: ap-mcp docs --write"
 
 
 def test_the_numbers_given_are_right(catalog: Catalog) -> None:
@@ -377,9 +379,12 @@ async def test_the_read_tool_of_the_example_works_as_a_module_of_its_own(
     ((name, text),) = re.findall(r"<!-- read tool: (\w+) -->\n```python\n(.*?)\n```", CONTRIBUTING, re.DOTALL)
     (tmp_path / f"{name}.py").write_text(text + "\n", encoding="utf-8")
     monkeypatch.syspath_prepend(tmp_path)
-    tool = importlib.import_module(name).COUNT_CONTENTS
+    example = importlib.import_module(name)
+    tool = example.COUNT_CONTENTS
     others = read_tools.read_tools(load_catalog())
     monkeypatch.setattr(read_tools, "read_tools", lambda _: (*others, tool))
+    shown_schemas = {**output_schemas.schemas(), tool.name: output_schemas.result_schema(example.Contents)}
+    monkeypatch.setattr(output_schemas, "schemas", lambda: shown_schemas)
     async with connected(tmp_path) as agent:
         shown = {each.name for each in (await agent.client.list_tools()).tools}
         assert "count_contents" in shown

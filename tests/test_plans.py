@@ -226,7 +226,6 @@ async def test_a_tool_of_several_reads_needs_a_function_and_nothing_else(tmp_pat
         description="Counts.",
         toolsets=frozenset({"clusters"}),
         input_schema={"type": "object", "properties": {CLUSTER: {"type": "string"}}, "required": [CLUSTER]},
-        result=Tagged,
         run=run,
     )
     path = tmp_path / "policy.toml"

@@ -1,4 +1,4 @@
-"""`ap-mcp docs`: the parts of README.md that a program writes."""
+"""`ap-mcp docs`: the parts of README.md that a program writes, and the output schemas that clients are shown."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +16,9 @@ README = "README.md"
 @click.option("--check", is_flag=True, help="Exit 1 if they are out of date.")
 @exits
 def docs(*, write: bool, check: bool) -> None:
-    """Print, write or check the generated parts of README.md in this folder."""
+    """Print, write or check the generated parts of README.md in this folder, and the output schemas."""
+    from ap_mcp.output_schemas import MADE
+
     if write == check:
         for name, part in PARTS.items():
             click.echo(f"## {name}\n{part()}")
@@ -26,11 +28,24 @@ def docs(*, write: bool, check: bool) -> None:
         raise click.UsageError(f"there is no {README} in {Path.cwd()}: run this in a checkout")
     before = path.read_text(encoding="utf-8")
     after = filled(before)
+    made = {path: (before, after)}
+    if MADE.is_relative_to(Path.cwd()):  # else this folder is no checkout of the package that runs
+        made[MADE] = (MADE.read_text(encoding="utf-8"), schemas())
     if write:
-        path.write_text(after, encoding="utf-8")
-    elif before != after:
-        click.echo(f"{README} is out of date; run: ap-mcp docs --write", err=True)
+        for each, (_, wanted) in made.items():
+            each.write_text(wanted, encoding="utf-8")
+    elif stale := [each.name for each, (found, wanted) in made.items() if found != wanted]:
+        click.echo(f"{' and '.join(stale)}: out of date; run: ap-mcp docs --write", err=True)
         raise click.exceptions.Exit(1)
+
+
+def schemas() -> str:
+    """Return the output schemas of all tools, as the package has to hold them."""
+    from ap_mcp.output_schemas import made_of
+    from ap_mcp.read_tools import result_types
+    from ap_mcp.summaries import summarisers
+
+    return made_of({kind: each.result for kind, each in summarisers().items()} | result_types())
 
 
 def filled(text: str) -> str:

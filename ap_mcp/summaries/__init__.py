@@ -3,51 +3,34 @@
 import logging
 from collections.abc import Mapping
 from functools import cache
+from importlib import import_module
 from types import MappingProxyType
 from typing import Any
 
 from ap_mcp.rules.wait_hints import WAIT_FOR, wait_hint
-from ap_mcp.summaries import (
-    addon_templates,
-    addons,
-    charts,
-    checks,
-    cluster_access,
-    clusters,
-    configuration,
-    job_records,
-    jobs,
-    maintenance,
-    plain,
-    quotas,
-    releases,
-    tags,
-    upgrade_workflows,
-    upgrades,
-)
 from ap_mcp.summaries.base import NextCall, Observation, Result, Summariser
-from ap_mcp.summaries.pages import whole
 
 __all__ = ["MODULES", "NextCall", "Observation", "Result", "registry", "result_type", "summarise", "summarisers"]
 
 MODULES = (
-    addon_templates,
-    addons,
-    charts,
-    checks,
-    cluster_access,
-    clusters,
-    configuration,
-    job_records,
-    jobs,
-    maintenance,
-    plain,
-    quotas,
-    releases,
-    tags,
-    upgrade_workflows,
-    upgrades,
+    "addon_templates",
+    "addons",
+    "charts",
+    "checks",
+    "cluster_access",
+    "clusters",
+    "configuration",
+    "job_records",
+    "jobs",
+    "maintenance",
+    "plain",
+    "quotas",
+    "releases",
+    "tags",
+    "upgrade_workflows",
+    "upgrades",
 )
+"""The modules of this package that hold summarisers; none is needed before the first answer."""
 
 logger = logging.getLogger(__name__)
 
@@ -69,7 +52,7 @@ def registry(*modules: Any) -> Mapping[str, Summariser[Result]]:
 @cache
 def summarisers() -> Mapping[str, Summariser[Result]]:
     """Return every summariser by its kind."""
-    return registry(*MODULES)
+    return registry(*(import_module(f"{__name__}.{name}") for name in MODULES))
 
 
 def result_type(kind: str) -> type[Result]:
@@ -89,6 +72,9 @@ def summarise(answer: Observation) -> Result:
 
 def _shaped(answer: Observation) -> Result:
     """Shape an answer; one that its summariser cannot read is shown as it came, never lost."""
+    from ap_mcp.summaries import plain  # noqa: PLC0415 - not needed before the first answer
+    from ap_mcp.summaries.pages import whole  # noqa: PLC0415 - likewise
+
     summariser = summarisers().get(answer.operation.summary)
     if summariser is None:
         return plain.unread(answer, "nothing here knows how to shape it")
