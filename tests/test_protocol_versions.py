@@ -98,6 +98,17 @@ async def test_a_resource_that_is_not_there_has_the_code_of_the_version(tmp_path
             assert (refused["code"], refused["data"]) == (-32002 if version in OLD else -32602, {"uri": uri})
 
 
+@pytest.mark.parametrize("version", WITHOUT_LINKS)
+async def test_a_version_without_forms_is_sent_none_whatever_the_client_announces(tmp_path: Path, version: str) -> None:
+    async def person(_: dict[str, Any]) -> dict[str, Any]:
+        raise AssertionError("a form was sent")
+
+    async with session(served(tmp_path), version, person) as client:
+        await client.open()
+        answer = await client.call("delete_cluster", cluster_id=TEAM_SANDBOX)
+        assert "approval_required" in answer["content"][0]["text"]
+
+
 @pytest.mark.parametrize("version", ["2025-06-18", "2025-11-25", MODERN])
 async def test_a_question_to_a_person_fits_the_schema_of_the_version(tmp_path: Path, version: str) -> None:
     async def person(question: dict[str, Any]) -> dict[str, Any]:
