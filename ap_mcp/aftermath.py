@@ -11,11 +11,12 @@ from anyio import move_on_after
 from ap_mcp import guard
 from ap_mcp.arguments import meets
 from ap_mcp.errors import ApMcpError, CallRefused, NotFound
+from ap_mcp.guard.subject import subject_of
 from ap_mcp.lost_answers import Look, Sent
 from ap_mcp.rules.clusters import exact_tags
 from ap_mcp.rules.versions import resolve_target
 from ap_mcp.rules.wait_hints import how_to_wait
-from ap_mcp.specs import JSON, Operation, Reconcile
+from ap_mcp.specs import GUARDED, JSON, Operation, Reconcile
 from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, items, moment, word
 from ap_mcp.wording import age
@@ -141,6 +142,9 @@ class Aftermath:
     async def _compared(self, where: str, sent: Sent) -> Look:
         """Say whether all that a person was shown is still so."""
         if not sent.impact:
+            seen = await self.reads.effect_facts(self.operation, self.arguments)
+            if subject_of(self.operation, self.arguments, seen=seen).effects & GUARDED:
+                return self._changed(where)
             if self.operation.deletes or not self.operation.idempotent:
                 return Look("unclear", f"{where} shows how it is now: read it before you send it again.")
             return Look("as before", f"{where} does not show the change: call it before you send it again.")
@@ -153,6 +157,10 @@ class Aftermath:
         if same:
             said = "shows all as it was before the call: it was not carried out, or that does not show yet."
             return Look("as before", f"{where} {said} Read it again before you repeat the call.")
+        return self._changed(where)
+
+    @staticmethod
+    def _changed(where: str) -> Look:
         said = "What it acts on is no longer as it was when the call was sent, so it was not sent again:"
         return Look("unclear", f"{said} {where} shows whether the call did that, or something else.")
 

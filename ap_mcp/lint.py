@@ -29,7 +29,19 @@ from ap_mcp.specs import (
 from ap_mcp.specs.waits import ENTRY, PHASE_VERDICTS, Wait
 
 EXTENSION_ORDER = (
-    *("effect", "effectWhen", "changes", "limits", "arguments", "unsupported", "fill", "context", "constraints"),
+    *(
+        "effect",
+        "facts",
+        "effectWhen",
+        "changes",
+        "limits",
+        "arguments",
+        "unsupported",
+        "fill",
+        "context",
+        "afterwards",
+    ),
+    *("constraints",),
     *("idempotent", "summary", "result", "options", "target", "consequences", "reconcile", "done"),
     *("deletion_options",),
     *("wait", "permission", "permission_alias", "precondition", "reference", "note"),
@@ -158,6 +170,7 @@ def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
         _source_problems(operation),
         _reconcile_problems(catalog, operation),
         _done_problems(operation),
+        _reading_problems(catalog, operation),
         _deletion_problems(operation),
         _wait_problems(catalog, operation),
     )
@@ -413,6 +426,21 @@ def _reconcile_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
     if read := catalog.get(made.operation):
         for pointer in (*made.match.values(), *made.fits.values(), made.id, made.created_at):
             yield from _outside(read, f"{made.list}/0{pointer}", "reconcile")
+
+
+def _reading_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    """Check what is read before the effect of a call is known, and once it has succeeded."""
+    readings = [("facts", fact.reading) for fact in operation.facts]
+    readings += [("afterwards", operation.afterwards)] if operation.afterwards else []
+    for what, reading in readings:
+        yield from _missing_arguments(catalog, reading.operation, set(reading.arguments), what)
+        yield from _stray_arguments(operation, reading.arguments, what)
+    for fact in operation.facts:
+        if fact.replaced_by not in operation.arguments:
+            yield f"facts: {fact.replaced_by} is no argument of {operation.id}"
+        if read := catalog.get(fact.reading.operation):
+            for pointer in (fact.key, fact.value):
+                yield from _outside(read, f"{fact.list}/0{pointer}", "facts")
 
 
 def _done_problems(operation: Operation) -> Iterator[str]:

@@ -1,12 +1,13 @@
 """Operations of the specs as tools: each call is one request."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
-from anyio import to_thread
+from anyio import move_on_after, to_thread
 
 from ap_mcp import guard
 from ap_mcp.aftermath import Aftermath
@@ -21,7 +22,7 @@ from ap_mcp.plans import Draft, Plan, ToolContext, refuse_placeholders
 from ap_mcp.schemas import argument_schema, input_schema, nodes_at
 from ap_mcp.specs import FILE, Context, Effect, Operation, load_catalog
 from ap_mcp.summaries import Result, result_type
-from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, SECTION
+from ap_mcp.summaries.base import AFTERWARDS, CURSOR, DETAIL, FULL, SECTION, TAG
 from ap_mcp.vendor import get, text
 
 if TYPE_CHECKING:
@@ -34,7 +35,9 @@ OPTIONS: dict[str, dict[str, Any]] = {
     CURSOR: {"type": "string", "description": "Next page"},
     DETAIL: {"type": "string", "enum": ["summary", FULL], "description": "How much"},
     SECTION: {"type": "string", "description": "Only these values, e.g. server.ingress"},
+    TAG: {"type": "string", "description": "key or key=value"},
 }
+AFTERWARDS_SECONDS = 10.0
 CHART_LIMIT = 12 * 1024 * 1024
 
 
@@ -120,9 +123,10 @@ class OperationTool:
         sent = self._sent(arguments)
         files = await self._files(sent, context)
         sent = await context.reads.resolve(sent)
-        call = _Call(self.operation, sent, arguments, files, context)
+        seen = await context.reads.effect_facts(self.operation, sent)
+        call = _Call(self.operation, sent, arguments, files, context, seen)
         return Plan(
-            subject=subject_of(self.operation, sent),
+            subject=subject_of(self.operation, sent, seen=seen),
             arguments=sent,
             answer=call.answer if self.effect == "read" else None,
             draft=call.draft,
@@ -189,6 +193,7 @@ class _Call:
     given: Mapping[str, Any]
     files: Mapping[str, FilePart]
     context: ToolContext
+    seen: Mapping[str, Any]
 
     async def answer(self) -> Result:
         """Read, and say what was read."""
@@ -214,7 +219,7 @@ class _Call:
         response = responses[0]
         if response.found and response.body is None:
             return result_type(self.operation.summary)(summary=response.found)
-        result = await self._shaped(response, {})
+        result = await self._shaped(response, {**self.seen, **await self._afterwards()})
         return result.model_copy(update={"summary": f"{response.found} {result.summary}"}) if response.found else result
 
     def _contents(self) -> dict[str, bytes]:
@@ -237,6 +242,14 @@ class _Call:
         taken = reads.catalog[target.read].arguments
         thing = await reads.read(target.read, **{name: value for name, value in self.sent.items() if name in taken})
         return text(get(thing, target.cluster))
+
+    async def _afterwards(self) -> dict[str, Any]:
+        """Read how things are once the call has succeeded; nothing, if that cannot be read."""
+        reading = self.operation.afterwards
+        with move_on_after(AFTERWARDS_SECONDS), suppress(ApMcpError):
+            if reading is not None:
+                return {AFTERWARDS: await self.context.reads.anew().read(reading.operation, **reading.given(self.sent))}
+        return {}
 
     async def _beside(self) -> dict[str, Any]:
         """Read what arguments of ours name, for the summary to go by."""

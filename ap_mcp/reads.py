@@ -13,6 +13,7 @@ from anyio import Lock, move_on_after
 from ap_mcp.errors import (
     AmbiguousCluster,
     ApMcpError,
+    CallRefused,
     ClusterNotFound,
     ConfirmationRequired,
     DeniedByPolicy,
@@ -195,6 +196,22 @@ class Reads:
             cluster = (await self.facts(self._cluster)).cluster
             return cluster is not None and wanted in (cluster.name, cluster.alias)
         return False
+
+    async def effect_facts(self, operation: Operation, arguments: Mapping[str, Any]) -> dict[str, dict[str, str]]:
+        """Read what the effect of a call depends on, by the name of each fact.
+
+        Raises:
+            CallRefused: it cannot be told from what was read, or the policy does not let it be read.
+        """
+        found = {}
+        for fact in operation.facts:
+            reading = fact.reading
+            try:
+                found[fact.name] = fact.take(await self.read(reading.operation, **reading.given(arguments)), arguments)
+            except LookupError:
+                why = f"what {reading.operation} answers does not show what {operation.id} would replace"
+                raise CallRefused(f"Refused: {why}. Nothing was sent.") from None
+        return found
 
     async def quotas(self) -> str:
         """Return what the quotas are now, for an error about one; empty if they cannot be read, or not at once."""

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ap_mcp.guard.audit_chain import Chain, Position, is_cut_short
-from ap_mcp.guard.audit_check import DECIDED, FINISHED, RESUMED, check
+from ap_mcp.guard.audit_check import DECIDED, FINISHED, REPLAYED, RESUMED, check, spends
 
 CHAIN, OTHER_KEY = Chain(b"k" * 32), Chain(b"o" * 32)
 JUNK = b'{"seq":2,"time":"2026-03-01T12:00:00.000Z","event":"finished","of":1}\n'
@@ -44,6 +44,20 @@ FOREIGN, FOREIGN_HEAD = written(OTHER_KEY, "df" * 5)
 STRAY = [*SAME_KEY, *FOREIGN, JUNK]
 
 BROKEN = "here a line was changed, added, moved or removed, or written with another key"
+ADDED = "what stands from here on was added: it bears no seal of the log's key"
+UNSEALED = [
+    *(
+        b'{"seq":9,"time":"2026-03-01T12:00:00.000Z","event":"decided","tool":"delete_cluster"}' + end
+        for end in (b"", b"\n")
+    ),
+    *(
+        b'{"seq":9,"event":"decided"',
+        b'{"seq":9,"time":"yesterday","event',
+        b'{"seq":9,"time":"2026-03-01T12:00:00.000Z","tool"',
+    ),
+    *(b"{}", b'{"seq":9}'),
+]
+"""What no crash leaves at the end: a line ends with its seal, and begins with number, time and event."""
 PLACES = st.integers(0, len(DATA) - 1)
 INDEXES = st.integers(0, len(LINES) - 1)
 
@@ -149,9 +163,10 @@ def test_another_log_in_its_place_is_found(steps: str) -> None:
         ([*LINES[:-1], LINES[-1][:40]], 8, BROKEN),
         ([LINES[1], LINES[0], *LINES[2:]], 1, BROKEN),
         ([*LINES[:3], JUNK, *LINES[3:]], 4, BROKEN),
-        ([*LINES, LINES[0][:40]], 9, BROKEN),
-        ([*LINES, SAME_KEY[8][:-1]], 9, BROKEN),
-        ([*LINES, NEXT_HALF + b"\n"], 9, BROKEN),
+        ([*LINES, LINES[0][:40]], 9, ADDED),
+        ([*LINES, SAME_KEY[8][:-1]], 9, ADDED),
+        ([*LINES, NEXT_HALF + b"\n"], 9, ADDED),
+        *(([*LINES, added], 9, ADDED) for added in UNSEALED),
         ([*LINES[:3], LINES[2], *LINES[3:]], 4, BROKEN),
         (written(CHAIN, "dfrdfdfd")[0], 3, "when it was written, the log was not as ap-mcp left it"),
     ],
@@ -164,3 +179,24 @@ def test_the_key_is_never_shown() -> None:
     assert repr(CHAIN) == "Chain(key hidden)"
     with pytest.raises(ValueError, match="32 bytes"):
         Chain(b"short")
+
+
+@given(st.integers(0, 400))
+def test_wherever_a_line_is_cut_short_that_is_no_alarm(length: int) -> None:
+    line = written(CHAIN, "df" * 4 + "d")[0][-1]
+    assert alarm(DATA + line[: min(length, len(line) - 2)]) == ""
+
+
+def test_a_consent_that_is_offered_again_is_an_alarm() -> None:
+    lines, head = [], b""
+    top = Position()
+    for event in (DECIDED, FINISHED, REPLAYED):
+        raw, top = CHAIN.line(
+            top, "2026-03-01T12:00:00.000Z", event, {"consent": "c0ffee", "of": 1, "tool": "t", "target": ""}
+        )
+        lines.append(raw)
+    head = CHAIN.head(top, sum(map(len, lines)))
+    [finding] = check(b"".join(lines), head, CHAIN)
+    assert (finding.kind, finding.line, finding.is_alarm) == ("replayed", 3, True)
+    assert spends(b"".join(lines), "c0ffee")
+    assert not spends(b"".join(lines), "c0ffe")

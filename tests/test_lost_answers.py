@@ -15,6 +15,7 @@ from canaries import harmless_calls
 from guarded import account, guarded_account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from simulation import simulate
 
 from ap_mcp.cloud.retry import ATTEMPTS
 from ap_mcp.errors import CloudUnreachable, may_have_happened
@@ -208,9 +209,8 @@ async def test_what_has_the_name_of_the_thing_by_then_is_not_deleted_with_the_sa
 
 
 @pytest.mark.anyio
-@pytest.mark.parametrize(
-    ("tool", "trouble"), [("delete_cluster_tags", "lost"), ("delete_cluster_tags", "never arrives")]
-)
+@pytest.mark.parametrize("tool", ["delete_cluster_tags", "add_cluster_tags"])
+@pytest.mark.parametrize("trouble", ["lost", "never arrives"])
 async def test_tags_that_somebody_else_set_meanwhile_stay(tmp_path: Path, tool: str, trouble: str) -> None:
     played = await play(tmp_path, tool, trouble, other_tags)
     assert played.line.tries == 1
@@ -270,6 +270,55 @@ async def test_an_approvals_store_that_cannot_be_used_says_that_nothing_was_sent
         said = await agent.fail("delete_cluster", cluster_id=SEARCH_DEV)
         assert said.startswith("delete_cluster: nothing was sent. The approvals store ")
         assert agent.changed == []
+
+
+@pytest.mark.anyio
+async def test_a_new_tag_that_somebody_else_sets_meanwhile_is_not_overwritten_unasked(tmp_path: Path) -> None:
+    app = simulate()
+    line = Line(app, "add_cluster_tags", "never arrives", lambda: other_tags(app))
+    async with connected(tmp_path, app=app, transport=line) as agent:
+        app.state.world.table("clusters")[SEARCH_DEV]["spec"]["clusterTags"] = []
+        said = await agent.fail("add_cluster_tags", cluster_id=SEARCH_DEV, tags={"team": "ours"})
+        assert "so it was not sent again" in said
+        assert line.tries == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("has", "asked"), [({"env": "prod"}, True), ({"env": "dev"}, False), ({"team": "a"}, False)])
+async def test_a_tag_gets_another_value_only_if_a_person_agrees(
+    tmp_path: Path, has: dict[str, str], asked: bool
+) -> None:
+    async with connected(tmp_path, unasked=False) as agent:
+        rows = [{"key": key, "value": value} for key, value in has.items()]
+        agent.world.table("clusters")[SEARCH_DEV]["spec"]["clusterTags"] = rows
+        call = {"cluster_id": SEARCH_DEV, "tags": {"env": "dev"}}
+        if asked:
+            said = await agent.fail("add_cluster_tags", **call)
+            assert "approval_required" in said
+            assert "no longer looks like production" in said
+            assert agent.changed == []
+        else:
+            done = await agent.call("add_cluster_tags", **call)
+            assert done["tags"] == {**has, "env": "dev"}
+
+
+@pytest.mark.anyio
+async def test_tags_that_cannot_be_read_are_not_set_unasked(tmp_path: Path) -> None:
+    async with connected(tmp_path, app=simulate(strict_answers=False)) as agent:
+        agent.world.table("clusters")[SEARCH_DEV]["spec"]["clusterTags"] = ["env=prod"]
+        said = await agent.fail("add_cluster_tags", cluster_id=SEARCH_DEV, tags={"env": "dev"})
+        assert "does not show what add_cluster_tags would replace. Nothing was sent" in said
+        assert agent.changed == []
+
+
+@pytest.mark.anyio
+async def test_clusters_are_listed_by_tag_with_their_description(tmp_path: Path) -> None:
+    async with connected(tmp_path) as agent:
+        by_key, by_value = [await agent.call("list_clusters", tag=tag) for tag in ("env", "env=prod")]
+        assert by_value["summary"].startswith("2 of 7 clusters with tag env=prod: 2 Available.")
+        assert by_key["total"] > by_value["total"] == 2
+        assert by_value["clusters"][0]["description"] == "Card payments"
+        assert (await agent.call("list_clusters", tag="no-such"))["clusters"] == []
 
 
 def test_what_ends_a_repeat_does_not_hide_that_the_first_request_may_have_been_carried_out() -> None:

@@ -19,6 +19,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from ap_mcp.errors import ApprovalRequired, ApprovalsUnusable, ConsentDeclined
+from ap_mcp.guard.audit import log_at
 from ap_mcp.guard.callers import Caller, FormAnswer
 from ap_mcp.guard.consent import LOST, MOST_ROUNDS, Consent
 from ap_mcp.guard.keys import sign
@@ -377,3 +378,32 @@ async def test_a_store_that_is_lost_between_question_and_call_has_the_person_ask
             scene.decide(question)
             lose()
             assert (await scene.waits(agent)).code != question.code
+
+
+@pytest.mark.parametrize("again", ["old copy of both files", "row put back"])
+async def test_a_spent_approval_does_not_count_again_after_an_old_store_is_put_back_and_a_restart(
+    scene_for: Scenes, again: str
+) -> None:
+    scene = scene_for("get_cluster_certificate")  # changes nothing, so that the same approval would fit again
+    path = scene.store.path
+    beside = path.with_name(f"{path.name}.generation")
+    async with scene.connect(confirm="approval") as agent:
+        scene.decide(await scene.waits(agent))
+        copies = {each: each.read_bytes() for each in (path, beside)}
+        with closing(sqlite3.connect(path)) as db:
+            rows = db.execute("SELECT * FROM open").fetchall()
+        await scene.done(agent)
+    if again == "row put back":
+        with closing(sqlite3.connect(path)) as db, db:
+            db.executemany("INSERT INTO open VALUES (?, ?, ?, ?, ?)", rows)
+    else:
+        for each, content in copies.items():
+            each.write_bytes(content)
+        for stray in path.parent.glob(f"{path.name}-*"):
+            stray.unlink()
+    async with scene.connect(confirm="approval") as agent:
+        assert "used before, as the audit log has it" in await scene.refused(agent)
+        await scene.waits(agent)
+    log = log_at(scene.folder / "state" / "audit.jsonl")
+    [finding] = log.verify()
+    assert (finding.kind, finding.is_alarm) == ("replayed", True)

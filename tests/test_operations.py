@@ -450,13 +450,17 @@ async def test_quotas_are_reported(agent: Agent) -> None:
 @exercises("add_cluster_tags", "delete_cluster_tags")
 async def test_tags_are_set_and_removed(agent: Agent) -> None:
     added = await agent.call("add_cluster_tags", cluster_id="ml-batch", tags={"team": "research", "owner": ""})
-    assert added["tags"] == {"team": "research", "owner": ""}
+    assert added["set"] == {"team": "research", "owner": ""}
+    assert added["tags"] == {"env": "dev", "team": "research", "owner": ""}
     tags = {each["key"]: each["value"] for each in cluster(agent, ML_BATCH)["spec"]["clusterTags"]}
     assert tags == {"env": "dev", "team": "research", "owner": ""}
     removed = await agent.call("delete_cluster_tags", cluster_id=ML_BATCH, keys=["env", "owner"])
-    assert removed["removed"] == ["env", "owner"]
+    assert (removed["removed"], removed["tags"]) == (["env", "owner"], {"team": "research"})
     assert cluster(agent, ML_BATCH)["spec"]["clusterTags"] == [{"key": "team", "value": "research"}]
     assert "env, owner" in agent.said
+    replaced = await agent.call("add_cluster_tags", cluster_id=ML_BATCH, tags={"team": "sales", "a": "b"})
+    assert (replaced["replaced"], replaced["tags"]) == ({"team": "research"}, {"team": "sales", "a": "b"})
+    assert replaced["summary"] == "2 tags set: team, a. team was research. 2 tags now."
 
 
 @exercises("upload_chart", "list_charts", "get_chart", "get_chart_values", "update_chart", "download_chart")

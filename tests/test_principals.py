@@ -52,7 +52,8 @@ async def test_each_principal_has_the_tools_and_rules_of_its_own_rights(tmp_path
         assert app.state.log == []
         await server.call("add_cluster_tags", TAGS, caller=TAGGER)
         await server.call("list_clusters", {}, caller=READER)
-        assert [each.operation for each in app.state.log] == ["add_cluster_tags", "list_clusters"]
+        sent = [each.operation for each in app.state.log]
+        assert sent == ["get_cluster", "add_cluster_tags", "get_cluster", "list_clusters"]
         reads = {tool.name for tool in server.view("reader").toolbox.shown}
         assert {"list_clusters", "wait_for"} <= reads
         assert not {name for name in reads if name.startswith(("delete_", "create_", "add_"))}

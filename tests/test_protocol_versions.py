@@ -46,7 +46,7 @@ async def test_whatever_is_sent_fits_the_schema_of_the_version(tmp_path: Path, v
         raw = listed["structuredContent"]["raw"]
         assert raw in listed["content"][0]["text"]
         assert "shop-prod" in (await client.ask("resources/read", {"uri": raw}))["contents"][0]["text"]
-        written = await client.call("add_cluster_tags", cluster_id="search-dev", tags={"team": "a"})
+        written = await client.call("add_cluster_tags", cluster_id="search-dev", tags={"floor": "a"})
         assert not written.get("isError")
         assert (await client.call("get_job", job_id=7))["isError"]
         assert (await client.call("no_such_tool"))["isError"]

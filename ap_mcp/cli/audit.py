@@ -40,8 +40,8 @@ def verify(log: str | None) -> None:
         raise click.exceptions.Exit(1) from error
     for finding in findings:
         click.echo(str(finding))
-    if any(finding.is_alarm for finding in findings):
-        click.echo(f"{found.path} is not intact.")
+    if alarms := {finding.kind for finding in findings if finding.is_alarm}:
+        click.echo(f"{found.path} {'is not intact' if 'not intact' in alarms else 'is intact, and shows an attack'}.")
         raise click.exceptions.Exit(1)
     calls = "1 call" if count == 1 else f"{count} calls"
     refusals = f", {'1 refusal' if refused == 1 else f'{refused} refusals'}" if refused else ""
@@ -63,7 +63,7 @@ def show(last: int, *, as_json: bool, log: str | None) -> None:
         click.echo("\n".join(_lines(call) for call in calls))
     else:
         click.echo(_nothing(found))
-    if any(finding.is_alarm for finding in found.verify()):
+    if any(finding.kind == "not intact" for finding in found.verify()):
         click.echo(f"{found.path} is not intact: `ap-mcp audit verify` says from where on.", err=True)
 
 

@@ -18,12 +18,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias
 
-from ap_mcp.errors import AuditFailed, SettingsError
+from ap_mcp.errors import AuditFailed, ConsentDeclined, SettingsError
 from ap_mcp.guard.audit_chain import KEY_LENGTH, Chain, Position, new_key
 from ap_mcp.guard.audit_check import (
     DECIDED,
     FINISHED,
     REFUSED,
+    REPLAYED,
     RESUMED,
     AuditFinding,
     Call,
@@ -31,6 +32,7 @@ from ap_mcp.guard.audit_check import (
     check,
     newest_of,
     refusals,
+    spends,
     survey,
 )
 from ap_mcp.guard.file_lock import lock
@@ -39,6 +41,7 @@ from ap_mcp.private_files import check_private_file, make_private_file, make_pri
 
 __all__ = ["AuditFinding", "AuditLog", "Call", "Entry", "Outcome", "audit_from", "log_at"]
 
+REUSED = "Its consent was used before, as the audit log has it. Call again to have a person asked anew."
 KEY_FILE = "audit.key"
 LONGEST_TEXT = 2000
 
@@ -74,6 +77,7 @@ class Entry:
         decision: what let it through, such as the rule of the operator, or what stood against it.
         channel: how a person was asked.
         approver: who agreed.
+        consent: digest of the id of the consent that is used; only the first of several requests has it.
     """
 
     tool: str
@@ -87,6 +91,7 @@ class Entry:
     decision: str = ""
     channel: str = ""
     approver: str = ""
+    consent: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON, without secrets."""
@@ -149,14 +154,21 @@ class AuditLog:
     def decided(self, entry: Entry) -> int:
         """Record that a call is about to be sent; it is on the disk when this returns.
 
+        So the log is a second memory of what is used, beside the store, which may be an old copy of itself.
+
         Returns:
             The number to give to `finished`.
 
         Raises:
             AuditFailed: it could not be recorded; the call must not be sent.
+            ConsentDeclined: its consent is recorded as used already, so the call must not be sent; that is recorded.
         """
-        with self._explained("written", "Nothing was sent.", "Fix that, or choose another file with AP_MCP_AUDIT_LOG."):
-            return self._append(DECIDED, entry.as_json())
+        advice = "Fix that, or choose another file with AP_MCP_AUDIT_LOG."
+        with self._explained("written", "Nothing was sent.", advice), self._writing() as chain:
+            if not entry.consent or not spends(self._content(), entry.consent):
+                return self._append_with(chain, DECIDED, entry.as_json())
+            self._append_with(chain, REPLAYED, entry.as_json())
+        raise ConsentDeclined(entry.tool, REUSED, "used before")
 
     def refused(self, entry: Entry, reason: str) -> None:
         """Record that a call was refused, and why; masked here once more.
@@ -216,13 +228,16 @@ class AuditLog:
 
     def _append(self, event: str, fields: Mapping[str, Any]) -> int:
         with self._writing() as chain:
-            make_private_file(self.path)
-            check_private_file(self.path)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | _NO_FOLLOW | _BINARY)
-            try:
-                return self._write(chain, descriptor, self._newest(chain, descriptor), event, fields).seq
-            finally:
-                os.close(descriptor)
+            return self._append_with(chain, event, fields)
+
+    def _append_with(self, chain: Chain, event: str, fields: Mapping[str, Any]) -> int:
+        make_private_file(self.path)
+        check_private_file(self.path)
+        descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | _NO_FOLLOW | _BINARY)
+        try:
+            return self._write(chain, descriptor, self._newest(chain, descriptor), event, fields).seq
+        finally:
+            os.close(descriptor)
 
     def _newest(self, chain: Chain, descriptor: int) -> Position:
         """Return the line to go on below, once the end of the log is as it should be."""

@@ -16,6 +16,7 @@ from typing import Any
 KEY_LENGTH = 32
 ZERO = "0" * 64
 
+_TIME = re.compile(rb"[0-9T:.-]*Z?")
 _LINE = re.compile(rb'(\{"seq":.*),"mac":"([0-9a-f]{64})"\}')
 
 
@@ -120,10 +121,22 @@ def new_key() -> bytes:
 def is_cut_short(raw: bytes, seq: int) -> bool:
     """Say whether bytes may be line `seq` when a program, or the machine, ended in the middle of writing it.
 
-    A complete line was not cut short, even if another program wrote it.
+    A complete line was not cut short, even if another program wrote it; nor was a complete object without a seal,
+    for the seal is the last thing in a line.
     """
-    begun = b'{"seq":%d,' % seq
+    begun = b'{"seq":%d,"time":"' % seq
     written = raw.rstrip(b"\0")
-    if not raw or b"\n" in raw or _LINE.fullmatch(written):
+    if not raw or b"\n" in raw or _is_object(written):
         return False
-    return written.startswith(begun) or begun.startswith(written)
+    if not written.startswith(begun):
+        return begun.startswith(written)
+    time, _, after = written.removeprefix(begun).partition(b'"')
+    event = b',"event":"'
+    return _TIME.fullmatch(time) is not None and (after.startswith(event) or event.startswith(after))
+
+
+def _is_object(raw: bytes) -> bool:
+    try:
+        return isinstance(json.loads(raw), dict)
+    except ValueError:
+        return False

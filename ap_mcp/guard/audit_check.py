@@ -14,8 +14,15 @@ from ap_mcp.guard.audit_chain import Chain, Head, Line, Position, is_cut_short
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 DECIDED, FINISHED, RESUMED, REFUSED = "decided", "finished", "resumed", "refused"
+REPLAYED = "replayed"
+"""A consent that was used already was offered again, and nothing was sent."""
 
+_REPLAYED = (
+    "a consent that was used already was offered again: the approvals store is an old copy, or was changed. "
+    "It did not count: nothing was sent for it"
+)
 _CHANGED = "here a line was changed, added, moved or removed, or written with another key"
+_ADDED = "what stands from here on was added: it bears no seal of the log's key"
 _CUT = "lines are missing at the end"
 _HEAD = "its head is missing, changed or old, so that lines may have been cut off the end unnoticed"
 _RESUMED = "when it was written, the log was not as ap-mcp left it"
@@ -26,19 +33,19 @@ class AuditFinding:
     """What a person should know about a log.
 
     Attributes:
-        kind: the only alarm is `not intact`; there is one at most.
+        kind: `not intact`, of which there is one at most, and `replayed` are alarms.
         line: where it begins, from 1 on; 0 for the log as a whole.
         message: what is wrong.
     """
 
-    kind: Literal["not intact", "unfinished"]
+    kind: Literal["not intact", "replayed", "unfinished"]
     line: int
     message: str
 
     @property
     def is_alarm(self) -> bool:
-        """Whether somebody must have changed the files; a crash alone leaves only calls of unknown outcome."""
-        return self.kind == "not intact"
+        """Whether somebody must have changed files; a crash alone leaves only calls of unknown outcome."""
+        return self.kind != "unfinished"
 
     def __str__(self) -> str:
         return f"{f'line {self.line}' if self.line else 'log'}: {self.kind}: {self.message}"
@@ -90,7 +97,7 @@ def survey(data: bytes, head: bytes | None, chain: Chain) -> Survey:
         before, newest, end = newest, line.position, end + len(raw)
     else:
         number += 1
-    why = _wrong_at_end(data[end:], chain.read_head(head), before, newest) if data or head is not None else None
+    why = _wrong_at_end(data, end, chain.read_head(head), before, newest) if data or head is not None else None
     return Survey(newest, end, AuditFinding("not intact", 0 if why == _HEAD else number, why) if why else None)
 
 
@@ -122,7 +129,24 @@ def check(data: bytes, head: bytes | None, chain: Chain) -> list[AuditFinding]:
     """Return all that is to be said about a log, in the order of its lines; takes what `survey` takes."""
     alarm = survey(data, head, chain).alarm
     unfinished = [_unfinished(call) for call in calls(data, chain) if call.finished is None]
-    return sorted([*unfinished, *([alarm] if alarm else [])], key=lambda each: each.line)
+    replayed = [
+        AuditFinding("replayed", number, _REPLAYED) for number, _, line in _lines(data, chain) if _is_replay(line)
+    ]
+    return sorted([*unfinished, *replayed, *([alarm] if alarm else [])], key=lambda each: each.line)
+
+
+def spends(data: bytes, consent: str) -> bool:
+    """Say whether a log has a consent as used; it need not be intact for that, as a doubt only has a person asked.
+
+    Args:
+        data: the whole log.
+        consent: its digest.
+    """
+    return f'"consent":"{consent}"'.encode() in data
+
+
+def _is_replay(line: Line | None) -> bool:
+    return line is not None and line.event == REPLAYED
 
 
 def _lines(data: bytes, chain: Chain) -> Iterator[tuple[int, bytes, Line | None]]:
@@ -131,11 +155,12 @@ def _lines(data: bytes, chain: Chain) -> Iterator[tuple[int, bytes, Line | None]
         yield number, raw, chain.read(raw.removesuffix(b"\n"))
 
 
-def _wrong_at_end(rest: bytes, head: Head | None, before: Position, newest: Position) -> str | None:
+def _wrong_at_end(data: bytes, end: int, head: Head | None, before: Position, newest: Position) -> str | None:
     """Say what is wrong behind the newest line; None if a crash may have left it so."""
+    rest = data[end:]
     may_be_cut_short = is_cut_short(rest, newest.seq + 1)
     if rest and not (may_be_cut_short and head and head.position.seq <= newest.seq):
-        return _CHANGED
+        return _ADDED if head == Head(newest, end) else _CHANGED
     if head is None:
         return _HEAD
     if head.position.seq > newest.seq:

@@ -118,6 +118,7 @@ class Consent:
         approver: who agreed.
         said: who agreed, when and by which channel, in a sentence for whoever reads the result.
         because: what stands in the audit as the decision.
+        id: of the record of its question; empty if a rule allows the call.
     """
 
     request: Request
@@ -125,6 +126,7 @@ class Consent:
     approver: str
     said: str
     because: str = "a person agreed"
+    id: str = ""
 
 
 def digest_of(arguments: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
@@ -234,7 +236,7 @@ class Confirmer:
                 return await self._elsewhere(fresh, caller, read_again, ANOTHER_PERSON)
             same = hmac.compare_digest(fresh.fingerprint(), request.fingerprint())
             if same and taken:
-                return self._by_form(fresh, caller, took)
+                return self._by_form(fresh, caller, took, opened.id)
             request, note = fresh, LOST if same else CHANGED
         why = KEPT_LOSING if note == LOST else KEPT_CHANGING
         raise ConsentDeclined(request.tool, why, "kept changing")
@@ -283,13 +285,13 @@ class Confirmer:
             return await self._question(request, bound, sealed["round"] + 1, CHANGED)
         if refusal:
             raise refusal
-        return self._by_form(request, caller, took)
+        return self._by_form(request, caller, took, sealed["id"])
 
-    def _by_form(self, request: Request, caller: Caller, took: timedelta) -> Consent:
+    def _by_form(self, request: Request, caller: Caller, took: timedelta, consent_id: str) -> Consent:
         who, when = in_quotes(caller.principal, NAME_LIMIT), written(self.now())
         client = f" of {in_quotes(caller.client, NAME_LIMIT)}" if caller.client else ""
         said = f"{who} agreed at {when} in a form{client}, {_seconds(took)} after it was sent"
-        return Consent(request, "form", caller.principal, said, f"a person agreed after {_seconds(took)}")
+        return Consent(request, "form", caller.principal, said, f"a person agreed after {_seconds(took)}", consent_id)
 
     async def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
         opened = await self._opened(bound, QUESTION_LIFETIME)
@@ -312,7 +314,7 @@ class Confirmer:
             raise ConsentDeclined(request.tool, why, "used before")
         because = "the model carried a token, as the operator accepts"
         said = f"the model carried a confirmation_token at {written(self.now())}, as the operator accepts"
-        return Consent(request, "token", "", said, because)
+        return Consent(request, "token", "", said, because, sealed["id"])
 
     async def _elsewhere(
         self, request: Request, caller: Caller, read_again: ReadAgain, why: str, *, not_shown: bool = False
@@ -360,7 +362,7 @@ class Confirmer:
         if found is None or not await self._taken(found.question.consent.id, found.question.consent.digest):
             return None
         said = f"{in_quotes(found.approver, NAME_LIMIT)} approved {found.question.code} at {written(found.at)}, signed"
-        return Consent(request, "approval", found.approver, said)
+        return Consent(request, "approval", found.approver, said, id=found.question.consent.id)
 
     async def _may_count(self, asked: Asked, caller: Caller, read_again: ReadAgain) -> bool:
         """Say whether the answer to a question is about this call; a no is, to whichever client's question it was."""

@@ -4,6 +4,7 @@ import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from anyio import CancelScope, to_thread
@@ -45,6 +46,7 @@ class Cleared:
         channel: how a person was asked; empty if none was.
         approver: who agreed.
         consent: who agreed, when and by which channel, in a sentence; empty for a call that is not guarded.
+        used: digest of the id of the consent that is used up; empty if there is none.
     """
 
     tool: str
@@ -58,6 +60,7 @@ class Cleared:
     channel: str = ""
     approver: str = ""
     consent: str = ""
+    used: str = ""
 
 
 @dataclass(slots=True)
@@ -200,6 +203,7 @@ class Guard:
             decision=cleared.because,
             channel=cleared.channel,
             approver=cleared.approver,
+            consent=cleared.used if call is cleared.calls[0] else "",
         )
 
     def _named(self, caller: Caller) -> str:
@@ -231,6 +235,7 @@ def cleared_by(consent: "Consent") -> Cleared:
         channel=consent.channel,
         approver=consent.approver,
         consent=consent.said,
+        used=sha256(consent.id.encode()).hexdigest() if consent.id else "",
     )
 
 

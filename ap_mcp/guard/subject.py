@@ -51,15 +51,22 @@ class Subject:
         return f"{self.tool} on cluster {in_quotes(self.cluster.name)}" if self.cluster else self.tool
 
 
-def subject_of(operation: Operation, arguments: Mapping[str, Any], facts: Facts | None = None) -> Subject:
+def subject_of(
+    operation: Operation,
+    arguments: Mapping[str, Any],
+    facts: Facts | None = None,
+    seen: Mapping[str, Any] | None = None,
+) -> Subject:
     """Return the subject of a call of an operation.
 
     Args:
         operation: what is called.
         arguments: its flat arguments.
         facts: of the cluster that they name, if they were read.
+        seen: the facts that its effect depends on, if they were read.
     """
-    raised = (rule.effect for rule in operation.effect_when if meets(rule.condition, arguments))
+    given = {**arguments, **{f"${name}": value for name, value in (seen or {}).items()}}
+    raised = (rule.effect for rule in operation.effect_when if meets(rule.condition, given))
     keys = arguments.get(operation.changes.get("cluster_tags", ""), ())
     limits = None
     if operation.limits is not None:

@@ -179,6 +179,61 @@ class Consequence:
 
 
 @dataclass(frozen=True, slots=True)
+class Reading:
+    """A read that is made for a call: the operation, and where each of its arguments comes from.
+
+    Attributes:
+        operation: reads.
+        arguments: its arguments, as `$arguments.` and the name of one of the call.
+    """
+
+    operation: str
+    arguments: Mapping[str, str]
+
+    def given(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the arguments of the read, by those of the call."""
+        return {name: arguments[place.removeprefix("$arguments.")] for name, place in self.arguments.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """What the effect of a call depends on: the entries of a list that the call gives another value.
+
+    Attributes:
+        name: what conditions call it, without the `$`.
+        reading: answers with the list.
+        list: where the list stands.
+        key: where an entry has its key.
+        value: where it has its value.
+        replaced_by: the argument that maps keys to new values.
+    """
+
+    name: str
+    reading: Reading
+    list: str
+    key: str
+    value: str
+    replaced_by: str
+
+    def take(self, body: Any, arguments: Mapping[str, Any]) -> dict[str, str]:
+        """Return the entries that would get another value, each with the value it has.
+
+        Raises:
+            LookupError: what was read holds no such list.
+        """
+        wanted, found = arguments.get(self.replaced_by, {}), {}
+        rows = _value_or_none(body, self.list)
+        is_list = isinstance(rows, list) and all(isinstance(row, Mapping) for row in rows)
+        if not (isinstance(body, Mapping) and (rows is None or is_list)):
+            raise LookupError(self.list)
+        for row in rows or ():
+            key, value = str(_value_or_none(row, self.key)), _value_or_none(row, self.value)
+            if key in wanted and (value or "") != wanted[key]:
+                found[key] = str(value or "")
+        return found
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """An argument that is not sent: what it names is read with another operation, for the summary to use."""
 
@@ -241,7 +296,7 @@ class Fate:
 
 @dataclass(frozen=True, slots=True)
 class EffectRule:
-    """A condition over the flat arguments that raises the effect."""
+    """A condition over the flat arguments, and the facts by `$` and their name, that raises the effect."""
 
     condition: Schema
     effect: Effect
@@ -252,6 +307,8 @@ class Operation:
     """One documented operation, which is one tool; equal to itself only, so that what is made of it can be kept.
 
     Attributes:
+        facts: what is read before its effect is known.
+        afterwards: what is read once it has succeeded, for the summary.
         changes: what rules use and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
         limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
         done: a JSON Schema of what `target` reads, which it meets once the call was carried out.
@@ -267,6 +324,7 @@ class Operation:
     title: str
     description: str
     effect: Effect
+    facts: tuple[Fact, ...]
     effect_when: tuple[EffectRule, ...]
     changes: Mapping[str, str]
     limits: Mapping[str, str] | None
@@ -275,6 +333,7 @@ class Operation:
     constraints: Schema | None
     fill: tuple[Fill, ...]
     context: tuple[Context, ...]
+    afterwards: Reading | None
     options: tuple[str, ...]
     idempotent: bool
     summary: str
@@ -449,6 +508,13 @@ def _value_at(body: Any, pointer: str) -> Any:
     return body
 
 
+def _value_or_none(body: Any, pointer: str) -> Any:
+    try:
+        return _value_at(body, pointer)
+    except LookupError:
+        return None
+
+
 def _absolute(node: Any, document: str) -> Any:
     """Copy `node` with every relative `$ref` made absolute, so that it can be read out of its document."""
     if isinstance(node, dict):
@@ -478,6 +544,7 @@ def _operation(
             title=raw["summary"],
             description=raw["description"],
             effect=ours["effect"],
+            facts=tuple(_fact(name, value) for name, value in ours.get("facts", {}).items()),
             effect_when=tuple(EffectRule(rule["if"], rule["effect"]) for rule in ours.get("effectWhen", ())),
             changes=ours.get("changes", {}),
             limits=ours.get("limits"),
@@ -486,6 +553,7 @@ def _operation(
             constraints=ours.get("constraints"),
             fill=tuple(each for pointer, value in ours.get("fill", {}).items() for each in _fills(pointer, value)),
             context=tuple(Context(name, **value) for name, value in ours.get("context", {}).items()),
+            afterwards=Reading(**ours["afterwards"]) if "afterwards" in ours else None,
             options=tuple(ours.get("options", ())),
             idempotent=ours["idempotent"],
             summary=ours["summary"],
@@ -538,6 +606,11 @@ def _argument(name: str, value: str | Mapping[str, Any]) -> Argument:
         required=value.get("required"),
         joined=value.get("joined"),
     )
+
+
+def _fact(name: str, value: Mapping[str, Any]) -> Fact:
+    rest = {key: each for key, each in value.items() if key not in ("operation", "arguments")}
+    return Fact(name, Reading(value["operation"], value["arguments"]), **rest)
 
 
 def _deletion_options(value: Mapping[str, Any]) -> dict[str, dict[str, Fate]]:

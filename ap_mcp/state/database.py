@@ -2,8 +2,8 @@
 
 A random text, the generation, stands in the file and in one beside it, and changes with each consent that is taken.
 Where the two differ, the file was deleted, truncated or replaced by an older copy: then no consent in it is open any
-more, and people are asked again. An old pair of both files put back together is not noticed by a server that starts
-afterwards.
+more, and people are asked again. An old pair of both files put back together is not noticed here by a server that
+starts afterwards; the audit log remembers what was used.
 """
 
 import errno

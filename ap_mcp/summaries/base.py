@@ -28,8 +28,10 @@ from ap_mcp.wording import ends, visible
 LONGEST = 16_000
 """Characters of any one text in an answer; of a longer one head and tail are shown, and how much is left out."""
 FALLBACK_FIELD = "answer"
-CURSOR, DETAIL, FULL, SECTION = "cursor", "detail", "full", "section"
+CURSOR, DETAIL, FULL, SECTION, TAG = "cursor", "detail", "full", "section", "tag"
 """Arguments of ours that choose how much of an answer is shown."""
+AFTERWARDS = "afterwards"
+"""What the context of an observation has that was read once the call had succeeded."""
 FULL_LIMIT = 48_000
 """Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""
 
@@ -86,7 +88,7 @@ class Observation:
         file: Where a binary or secret result was saved; then `body` holds only what may be shown.
         now: The time to measure ages against; a summariser never reads a clock.
         own: The arguments of ours among those of the call: where a page begins, how much is shown.
-        context: What was read beside it, by the argument that named it.
+        context: What was read beside it, by the argument that named it or the name of the fact.
     """
 
     operation: Operation

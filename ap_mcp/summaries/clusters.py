@@ -10,7 +10,7 @@ from ap_mcp.rules.clusters import phase_of, tags_of
 from ap_mcp.rules.deletion import Chosen, answered, left_out
 from ap_mcp.rules.phases import CLUSTER, broken, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import IDLE
-from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
+from ap_mcp.summaries.base import CURSOR, TAG, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.vendor import (
     SAID_LIMIT,
@@ -30,7 +30,9 @@ from ap_mcp.vendor import (
 )
 from ap_mcp.wording import age, plural
 
-SHOWN, WARNED = 100, 3
+DESCRIBED = 80
+"""Characters of a description in a list."""
+SHOWN, WARNED = 90, 3
 """Clusters on one page, and those whose trouble is also warned about; the ones after the page are named."""
 _CHANGEABLE = {"alias": "alias", "description": "description", "eni_subnet_ids": "pod subnets"}
 _DETAILS = {
@@ -53,6 +55,7 @@ class ClusterLine(Part):
     phase: str
     version: str
     age: str | None = None
+    description: str | None = None
     tags: str | None = None
     addons: str | None = None
     problem: str | None = None
@@ -117,7 +120,10 @@ class ClusterDeletion(Result):
 @summarises("cluster_list")
 def cluster_list(answer: Observation) -> ClusterList:
     """List clusters, one line each."""
-    lines = sorted((_cluster_line(answer, each) for each in items(answer.body, "/items")), key=_urgency)
+    every = items(answer.body, "/items")
+    wanted = text(answer.own.get(TAG))
+    having = [each for each in every if _has_tag(each, wanted)] if wanted else every
+    lines = sorted((_cluster_line(answer, each) for each in having), key=_urgency)
     counted = Counter(line.phase or "unknown" for line in lines)
     counts = ", ".join(f"{count} {word(phase)}" for phase, count in counted.most_common())
     page = paged(answer, lines, SHOWN, lambda line: line.id)
@@ -125,7 +131,7 @@ def cluster_list(answer: Observation) -> ClusterList:
     troubled = [] if CURSOR in answer.own else [line for line in lines if _in_trouble(line)]
     reads = [_read(line.id, f"shows what is wrong with {word(line.name)}") for line in troubled[:1]]
     return ClusterList(
-        summary=f"{plural(len(lines), 'cluster')}{': ' + counts if counts else ''}.",
+        summary=f"{_how_many(len(lines), len(every), wanted)}{': ' + counts if counts else ''}.",
         clusters=page.items,
         more=[f"{word(line.name)} {word(line.phase)} {word(line.version)}" for line in later],
         shown=page.shown,
@@ -204,6 +210,16 @@ def _list_doubts(troubled: list[ClusterLine], later: list[ClusterLine]) -> Itera
         yield f"The last {len(later)} are only named: the next page has them, status or version narrows the list."
 
 
+def _has_tag(cluster: Any, wanted: str) -> bool:
+    key, separator, value = wanted.partition("=")
+    tags = tags_of(cluster)
+    return key in tags and (not separator or tags[key] == value)
+
+
+def _how_many(shown: int, total: int, tag: str) -> str:
+    return f"{shown} of {plural(total, 'cluster')} with tag {word(tag)}" if tag else plural(shown, "cluster")
+
+
 def _cluster_line(answer: Observation, body: Any) -> ClusterLine:
     name, alias = _name(body), text(get(body, "/metadata/alias"))
     tags = " ".join(f"{key}={value}" for key, value in tags_of(body).items())
@@ -214,6 +230,7 @@ def _cluster_line(answer: Observation, body: Any) -> ClusterLine:
         phase=phase_of(body),
         version=text(get(body, "/spec/version")),
         age=age(moment(get(body, "/metadata/creationTimestamp")), answer.now),
+        description=text(get(body, "/spec/description"), DESCRIBED) or None,
         tags=tags or None,
         addons=", ".join(_addons(body)) or None,
         problem=_problem(body, TEXT_LIMIT),

@@ -54,7 +54,7 @@ def paged(answer: Observation, every: Sequence[ItemT], size: int, key: Callable[
     left = len(every) - start - len(shown)
     onward = []
     if left:
-        given = {name: value for name, value in answer.arguments.items() if value is not None}
+        given = {name: value for name, value in {**answer.arguments, **answer.own}.items() if value is not None}
         why = (
             f"shows the next {min(left, size)} of the {left} that are left"
             if left > size

@@ -216,7 +216,6 @@ def harmless_calls(state: Mapping[str, Any], folder: Path) -> dict[str, dict[str
         "run_postcheck": {"cluster_id": CHECKOUT_STAGING},
         "create_upgrade_workflow": {"cluster_id": CHECKOUT_STAGING, "target_version": "v1.31"},
         "delete_maintenance_window": at_payments,
-        "add_cluster_tags": {"cluster_id": TEAM_SANDBOX, "tags": {"team": "canaries"}},
     }
     composed: dict[str, dict[str, Any]] = {
         "assess_upgrade": {"cluster_id": SHOP_PROD},

@@ -18,8 +18,13 @@ def explain(operation: Operation, arguments: Mapping[str, Any], facts: Facts, po
     return guard.explain(subject_of(operation, arguments, facts), policy)
 
 
-def effect_of(operation: Operation, arguments: Mapping[str, Any], policy: Policy = NO_RULES) -> Effect:
-    return guard.effect_of(subject_of(operation, arguments), policy)
+def effect_of(
+    operation: Operation,
+    arguments: Mapping[str, Any],
+    policy: Policy = NO_RULES,
+    seen: Mapping[str, Any] | None = None,
+) -> Effect:
+    return guard.effect_of(subject_of(operation, arguments, seen=seen), policy)
 
 
 def needs_cluster(operation: Operation, arguments: Mapping[str, Any], policy: Policy) -> bool:

@@ -156,7 +156,8 @@ async def add_cluster_tags(case: Case) -> Impact:
     tags = tags_of(cluster)
     wanted = {text(key): text(value) for key, value in case.arguments.get("tags", {}).items()}
     changed = {key: value for key, value in wanted.items() if key in tags and tags[key] != value}
-    draft = _draft(case, cluster, f"Sets {plural(len(wanted), 'tag')} of cluster {name_of(cluster)}.")
+    doing = f"Replaces {plural(len(changed), 'tag')}" if changed else f"Sets {plural(len(wanted), 'tag')}"
+    draft = _draft(case, cluster, f"{doing} of cluster {name_of(cluster)}.")
     for key, value in sorted(wanted.items()):
         before = (
             f", before {tag_value(key, tags[key])}" if key in changed else " (as it is)" if key in tags else " (new)"
