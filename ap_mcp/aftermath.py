@@ -149,7 +149,7 @@ class Aftermath:
                 return Look("unclear", f"{where} shows how it is now: read it before you send it again.")
             return Look("as before", f"{where} does not show the change: call it before you send it again.")
         clock = self.reads.now
-        case = guard.Case(self.operation, self.arguments, sent.effect, self.reads.read, clock, self.files)
+        case = guard.Case(self.operation, self.arguments, sent.effect, self.reads.tell, clock, self.files)
         try:
             same = (await guard.build_impact(case)).fingerprint() == sent.impact
         except CallRefused:

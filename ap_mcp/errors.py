@@ -68,8 +68,10 @@ class ApMcpError(Exception):
         unclear: a request that is more than a read may have taken effect.
         settled: what became of the request was looked for: it is not sent again.
         consent: who agreed to the call that ended so, when and by which channel; empty if nothing guarded was sent.
+        ruled_out: which kind of rule held a read on the way back, in a few words; empty if none did.
     """
 
+    ruled_out = ""
     before = ""
     found = ""
     after_lost = False
@@ -200,6 +202,7 @@ class DeniedByPolicy(CallRefused):
     """A rule of the operator forbids the call, or could not be checked."""
 
     verdict = "denied by policy"
+    ruled_out = "a rule forbids it"
 
     def __init__(self, operation: str, why: str, remedy: str) -> None:
         self.operation = operation
@@ -210,6 +213,7 @@ class ConfirmationRequired(CallRefused):
     """A guarded call that still needs a person's consent."""
 
     verdict = "not confirmed"
+    ruled_out = "a rule wants a person asked before it"
 
     def __init__(self, operation: str, effect: str, reason: str) -> None:
         self.operation = operation

@@ -207,10 +207,10 @@ class _Call:
         if effect is not None:
             clock = reads.now if at is None else partial(_same, at)
             impact = await guard.build_impact(
-                guard.Case(self.operation, self.sent, effect, reads.read, clock, self._contents())
+                guard.Case(self.operation, self.sent, effect, reads.tell, clock, self._contents())
             )
             sent |= impact.settled
-        filled = await fill_in(self.operation, sent, reads.read)
+        filled = await fill_in(self.operation, sent, reads.tell if impact else reads.read)
         call = await reads.gateway.bound(self.operation, sent, filled=filled.values, files=self.files)
         return Draft((call,), impact)
 

@@ -110,6 +110,18 @@ class Reads:
         """
         return (await self.response(self.catalog[tool], arguments)).body
 
+    async def tell(self, tool: str, /, **arguments: Any) -> Any:
+        """Return what a reading operation answers, to be told to who did not call it, as an impact tells it.
+
+        A rule that closes a cluster to get_cluster closes what is in it as well: nobody asked about that cluster.
+
+        Raises:
+            ApMcpError: the policy does not let it, or its cluster, be read, or the cloud said no.
+        """
+        if CLUSTER in arguments and tool != FACTS_READ:
+            await self.permit(self.catalog[FACTS_READ], {CLUSTER: arguments[CLUSTER]})
+        return await self.read(tool, **arguments)
+
     async def permit(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
         """Make sure that the policy lets a read be made on the way to another answer.
 

@@ -94,7 +94,7 @@ async def test_an_open_workflow_is_reported_and_one_that_is_over_is_not(ready: S
         (failure(403), 'HTTP 403 CCE.01403001 "no"'),
         (failure(500, ""), 'HTTP 500 "no"'),
         (failure(0), "no answer came"),
-        (CallRefused("no"), "a rule of the operator forbids it"),
+        (CallRefused("no"), "a rule forbids it"),
     ],
 )
 async def test_what_could_not_be_read_is_said_and_blocks_if_it_decides(
@@ -159,8 +159,8 @@ async def test_a_rule_that_forbids_the_upgrade_blocks_it(tmp_path: Path) -> None
     assert found["blockers"][0] in said
     assert '"Not here."' in found["blockers"][0]
     assert found.get("next", []) == []
-    assert "list_backups could not be read: a rule of the operator forbids it." in found["unknown"]
-    asked = "a rule of the operator wants a person asked before each read"
+    assert "list_backups could not be read: a rule forbids it." in found["unknown"]
+    asked = "a rule wants a person asked before it"
     assert f"list_addons could not be read: {asked}." in found["unknown"]
 
 

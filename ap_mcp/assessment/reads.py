@@ -8,7 +8,7 @@ from ap_mcp.assessment.addons import LIST as ADDONS
 from ap_mcp.assessment.addons import TEMPLATES, needs_template
 from ap_mcp.assessment.model import Assessment, UpgradeReads
 from ap_mcp.assessment.verdict import CHANGES, assessment, unlisted
-from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, ServiceError
+from ap_mcp.errors import ApMcpError, CallRefused, ServiceError
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import Reader, read_together
 from ap_mcp.rules.addons import template_name_of
@@ -133,6 +133,4 @@ async def _templates(
 def _briefly(error: ApMcpError) -> str:
     if isinstance(error, ServiceError):
         return error.brief()
-    if isinstance(error, ConfirmationRequired):
-        return "a rule of the operator wants a person asked before each read"
-    return "a rule of the operator forbids it" if isinstance(error, CallRefused) else "no answer came"
+    return error.ruled_out or ("a rule forbids it" if isinstance(error, CallRefused) else "no answer came")

@@ -50,7 +50,8 @@ async def defaults_for(kind: str, thing: Any, request: Mapping[str, Any], read: 
         return await READERS[kind](thing, request, read)
     except ApMcpError as error:
         first = error.render().partition("\n")[0]
-        return Defaults(problem=f"the defaults of the two versions: could not be read ({first})")
+        why = f"not read: {error.ruled_out}" if error.ruled_out else f"could not be read ({first})"
+        return Defaults(problem=f"the defaults of the two versions: {why}")
 
 
 async def _of_addon(addon: Any, request: Mapping[str, Any], read: Reader) -> Defaults | None:

@@ -170,7 +170,7 @@ class ImpactDraft:
         error = answers.error(name)
         if error is None:
             return answers.needed(name)
-        self.unread(name, what, briefly(error))
+        self.unread(name, what, error)
         return None
 
     def listed(self, answers: "Answers", name: str, pointer: str, what: str) -> list[dict[str, Any]] | None:
@@ -178,13 +178,14 @@ class ImpactDraft:
         body = self.answer(answers, name, what)
         found = None if body is None else entries(body, pointer)
         if body is not None and found is None:
-            self.unread(name, what, "the answer is no list")
+            self.unread(name, what, "could not be read (the answer is no list)")
         return found
 
-    def unread(self, name: str, what: str, why: str) -> None:
-        """Say that something could not be read: it is unknown, and a warning."""
-        self.unknown.append(f"{what}: could not be read ({why})")
-        self.warnings.append(f"Could not be read: {what}.")
+    def unread(self, name: str, what: str, why: ApMcpError | str) -> None:
+        """Say that something could not be read, or may not: it is unknown, and a warning."""
+        shown = why if isinstance(why, str) else not_read(why)
+        self.unknown.append(f"{what}: {shown}")
+        self.warnings.append(f"{'Could not be read' if shown.startswith('could') else 'Not read'}: {what}.")
         self.stable["unread"] = sorted([*self.stable.get("unread", []), name])
 
     def impact(self) -> Impact:
@@ -367,8 +368,12 @@ def _speaks_of_production(said: str) -> bool:
     return bool(words & _PRODUCTION) and not words & _BEFORE
 
 
-def briefly(error: ApMcpError) -> str:
-    """Return in a few words why a read failed."""
+def not_read(error: ApMcpError) -> str:
+    """Return that something was not read, and in a few words why; what a rule forbids is not said to have failed."""
+    return f"not read: {error.ruled_out}" if error.ruled_out else f"could not be read ({_briefly(error)})"
+
+
+def _briefly(error: ApMcpError) -> str:
     if isinstance(error, ServiceError):
         return f"HTTP {error.status}{' ' + word(error.code) if error.code else ''}"
     return "no answer came" if isinstance(error, CloudUnreachable) else quoted(error.render(), 120)

@@ -9,7 +9,7 @@ from typing import Any
 from anyio import to_thread
 
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
-from ap_mcp.guard.impacts.base import Case, Impact, ImpactDraft, entries, gather, impact_of, read, refused
+from ap_mcp.guard.impacts.base import Case, Impact, ImpactDraft, entries, gather, impact_of, not_read, read, refused
 from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
 from ap_mcp.wording import NAMED, age, few, plural
 
@@ -223,17 +223,20 @@ async def _uses(draft: ImpactDraft, clusters: Sequence[Any] | None, chart: Any) 
     chosen = sorted(uid for uid in named if uid)[:MOST_CLUSTERS]
     answers = await gather(draft.case, **{uid: read("list_releases", cluster_id=uid) for uid in chosen})
     found: list[Use] = []
-    unread: list[str] = []
+    unread: dict[str, str] = {}
     for uid in chosen:
-        rows = None if answers.error(uid) else releases_in(answers.needed(uid))
+        error = answers.error(uid)
+        rows = None if error else releases_in(answers.needed(uid))
         if rows is None:
-            unread.append(uid)
+            unread[uid] = not_read(error) if error and error.ruled_out else "could not be read"
         else:
             found += [_use(each, named[uid] or uid) for each in rows if get(each, "/chart_name") == get(chart, "/name")]
-    _about_unread(draft, [word(named[uid] or uid) for uid in unread], len(named) - len(chosen))
+    for why in dict.fromkeys(unread.values()):
+        _about_unread(draft, [word(named[uid] or uid) for uid in unread if unread[uid] == why], why)
+    _about_left_out(draft, len(named) - len(chosen))
     found.sort(key=lambda each: each.place)
     draft.stable["uses"] = [[each.place, each.version, each.status, each.revision] for each in found]
-    draft.stable["unread clusters"] = unread
+    draft.stable["unread clusters"] = list(unread)
     version = text(get(chart, "/version"))
     return [each for each in found if each.version == version], [each for each in found if each.version != version]
 
@@ -255,10 +258,13 @@ def _use(release: Any, cluster: str) -> Use:
     )
 
 
-def _about_unread(draft: ImpactDraft, unread: Sequence[str], left_out: int) -> None:
-    if unread:
-        draft.unknown.append(f"{USES} in {few(unread)}: could not be read")
-        draft.warnings.append(f"Could not be read: the releases of {plural(len(unread), 'cluster')}.")
+def _about_unread(draft: ImpactDraft, unread: Sequence[str], why: str) -> None:
+    draft.unknown.append(f"{USES} in {few(unread)}: {why}")
+    said = "Could not be read" if why.startswith("could") else "Not read"
+    draft.warnings.append(f"{said}: the releases of {plural(len(unread), 'cluster')}.")
+
+
+def _about_left_out(draft: ImpactDraft, left_out: int) -> None:
     if left_out:
         draft.unknown.append(f"{USES} in {plural(left_out, 'more cluster')}: only {MOST_CLUSTERS} are read")
         draft.warnings.append(f"Not read: the releases of {plural(left_out, 'more cluster')}.")

@@ -71,4 +71,6 @@ def _warn_of_stale(draft: ImpactDraft, merge: Merge, others: str, wanted: Mappin
 
 def _split(problem: str) -> tuple[str, str]:
     what, _, why = problem.partition(": ")
-    return what, why
+    if why.startswith(("could not be read", "not read")):
+        return what, why
+    return what, f"could not be read ({why})" if why else "could not be read"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.guard.impacts.base import Answers, ImpactDraft, briefly, gather, read, refused
+from ap_mcp.guard.impacts.base import Answers, ImpactDraft, gather, read, refused
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.addons import runs_in_full, runs_on, state_of, template_name_of, version_entry
 from ap_mcp.rules.settings import settings
@@ -36,7 +36,7 @@ async def about_addons(draft: ImpactDraft, answers: Answers, target: str) -> Non
     errors = [error for name in names if (error := templates.error(name))]
     what = f"whether these add-ons run on {word(target)}: {few(unsure)}"
     if errors:
-        draft.unread("templates", what, briefly(errors[0]))
+        draft.unread("templates", what, errors[0])
     elif unsure:
         draft.unknown.append(what)
 
