@@ -9,19 +9,33 @@ from pydantic import Field
 from ap_mcp.binding import HttpCall
 from ap_mcp.masking import mask
 from ap_mcp.specs import JSON
-from ap_mcp.summaries.base import Result
+from ap_mcp.summaries.base import Ours, Part, Result
+
+
+class ShownImpact(Part):
+    """What a call would do, as a person would be shown it."""
+
+    operation: str
+    effect: str
+    name: str
+    sentence: Ours
+    facts: dict[str, Ours] = Field(default_factory=dict)
+    goes: list[Ours] = Field(default_factory=list)
+    stays: list[Ours] = Field(default_factory=list)
+    unknown: list[Ours] = Field(default_factory=list)
 
 
 class DryRun(Result):
     """The impact of a call that was not made, and its requests, secrets masked: `requests` if there are several."""
 
-    impact: dict[str, Any]
+    impact: ShownImpact
     request: dict[str, Any] | None = None
     requests: list[dict[str, Any]] = Field(default_factory=list)
 
     def structured(self) -> dict[str, Any]:
         """Return it as JSON; what is empty is left out."""
-        return {key: value for key, value in super().structured().items() if key != "requests" or value}
+        shown = {key: value for key, value in super().structured().items() if key != "requests" or value}
+        return shown | {"impact": {key: value for key, value in shown["impact"].items() if value}}
 
 
 def dry_run(impact: dict[str, Any], calls: Sequence[HttpCall]) -> DryRun:
@@ -35,7 +49,7 @@ def dry_run(impact: dict[str, Any], calls: Sequence[HttpCall]) -> DryRun:
     return DryRun(
         summary=f"Dry run: nothing was sent. {impact['sentence']}",
         warnings=list(impact.get("warnings", [])),
-        impact={key: value for key, value in impact.items() if key not in {"warnings", "fingerprint"}},
+        impact=ShownImpact.model_validate({name: impact[name] for name in ShownImpact.model_fields if name in impact}),
         request=shown[0] if len(shown) == 1 else None,
         requests=shown if len(shown) > 1 else [],
     )

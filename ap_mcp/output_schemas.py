@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
@@ -55,6 +55,8 @@ def result_schema(result: type[Result]) -> dict[str, Any]:
 
 def schema_of(annotation: Any, *, names_inside: bool = True) -> dict[str, Any]:
     """Return the schema of one field; objects inside objects show no names any more."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
     origin = get_origin(annotation)
     if annotation in _SCALARS:
         return dict(_SCALARS[annotation])

@@ -1,13 +1,18 @@
-"""Renders any result as lines that can be read on their own; a value from the cloud can never forge a line."""
+r"""Renders any result as lines that can be read on their own, in which what the cloud wrote never looks like ours.
+
+A text or a key of the cloud stands bare if it is one plain word, else in quotation marks as JSON has them, with line
+breaks written as `\\n`. Bare sentences are ours: those of a result, and fields that are declared as `Ours`.
+"""
 
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, TypeAlias, get_args
+from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
-from ap_mcp.summaries.base import COMMON_FIELDS, NextCall, Result, sendable
+from ap_mcp.masking import PLACEHOLDER
+from ap_mcp.summaries.base import COMMON_FIELDS, OWN, NextCall, Part, Result, sendable
 from ap_mcp.vendor import text
-from ap_mcp.wording import clean
+from ap_mcp.wording import begins_as_ours, clean, is_plain
 
 VALUE_LIMIT = 4000
 INLINE_LIST = 160
@@ -15,16 +20,17 @@ INDENT = "  "
 
 Scalar: TypeAlias = str | int | float | bool
 
-_BARE = re.compile(r"[^\s\"'=,;{}\[\]()]+")
+_BARE = re.compile(rf"[A-Za-z0-9!#$%&*+\-./:<>?@\\^_|~]+|{re.escape(PLACEHOLDER)}")
+_SPAN = re.compile(r"\d+ (?:s|min|h|d)(?: \d+ (?:s|min|h|d))?")
 
 
 def render(result: Result) -> str:
     """Return the text half of an answer: the summary, the facts, warnings, next calls, and where the rest is."""
     lines = [one_line(result.summary)]
-    facts = sendable(result.model_dump(exclude_none=True, exclude=set(COMMON_FIELDS)))
     fields = type(result).model_fields
-    for name, value in facts.items():
-        lines += _field(one_line(name), _as_it_is(value) if _is_free(fields[name].annotation) else value, "")
+    facts = {name: value for name, value in _with_ours_marked(result).items() if name not in COMMON_FIELDS}
+    for name, value in sendable(facts).items():
+        lines += _field(name, _as_it_is(value) if _is_free(fields[name].annotation) else value, "")
     lines += _field("full", _as_it_is(sendable(result.full)), "") if result.full is not None else []
     lines += [f"warning: {one_line(warning)}" for warning in result.warnings]
     lines += [f"consent: {one_line(result.consent)}"] if result.consent else []
@@ -32,6 +38,35 @@ def render(result: Result) -> str:
     lines += [f"request_id: {one_line(result.request_id)}"] if result.request_id else []
     lines += [f"whole answer: {one_line(result.raw)}"] if result.raw else []
     return "\n".join(lines)
+
+
+class _Own(str):
+    """Our own words, never put in quotation marks."""
+
+    __slots__ = ()
+
+
+def _with_ours_marked(value: Any, *, ours: bool = False) -> Any:
+    """Return a result as JSON without what is None, with our own words marked as such."""
+    if isinstance(value, Part):
+        fields = ((name, field, getattr(value, name)) for name, field in type(value).model_fields.items())
+        return {
+            name: _with_ours_marked(each, ours=OWN in field.metadata or _is_own(field.annotation))
+            for name, field, each in fields
+            if each is not None
+        }
+    if isinstance(value, Mapping):
+        return {key: _with_ours_marked(each, ours=ours) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_with_ours_marked(each, ours=ours) for each in value]
+    return _Own(value) if ours and isinstance(value, str) else value
+
+
+def _is_own(annotation: Any) -> bool:
+    """Say whether the texts of a field are our own words."""
+    if get_origin(annotation) is Annotated:
+        return OWN in annotation.__metadata__
+    return any(map(_is_own, get_args(annotation)))
 
 
 class _Written(str):
@@ -88,7 +123,7 @@ def _field(name: str, value: Any, indent: str) -> Iterator[str]:
     elif isinstance(value, list):
         yield from _list_field(name, value, indent)
     else:
-        yield f"{indent}{name}: {one_line(value)}"
+        yield f"{indent}{name}: {_alone(value)}"
 
 
 def _mapping_field(name: str, value: Mapping[str, Any], indent: str) -> Iterator[str]:
@@ -98,13 +133,12 @@ def _mapping_field(name: str, value: Mapping[str, Any], indent: str) -> Iterator
         return
     yield f"{indent}{name}:"
     for key, each in value.items():
-        yield from _field(one_line(key), each, indent + INDENT)
+        yield from _field(_key(key), each, indent + INDENT)
 
 
 def _list_field(name: str, value: list[Any], indent: str) -> Iterator[str]:
     if all(_is_short(each) for each in value):
-        tokens = [_token(each, spaces=True) for each in value]
-        joined = ", ".join(tokens)
+        joined = ", ".join(map(_listed, value))
         if len(joined) <= INLINE_LIST:
             yield f"{indent}{name}: {joined}"
             return
@@ -116,7 +150,7 @@ def _list_field(name: str, value: list[Any], indent: str) -> Iterator[str]:
 def _item(value: Any, indent: str) -> Iterator[str]:
     """Yield one item of a list: its first text leads, its other facts follow on the same line."""
     if not isinstance(value, Mapping):
-        yield from _field("-", value, indent) if isinstance(value, list) else [f"{indent}- {one_line(value)}"]
+        yield from _field("-", value, indent) if isinstance(value, list) else [f"{indent}- {_alone(value)}"]
         return
     inline: dict[str, str] = {}
     blocks: dict[str, Any] = {}
@@ -128,11 +162,11 @@ def _item(value: Any, indent: str) -> Iterator[str]:
             inline[key] = shown
     lead = next((key for key in inline if isinstance(value[key], str)), None) if inline else None
     rest = {key: shown for key, shown in inline.items() if key != lead}
-    parts = [_token(value[lead], spaces=True)] if lead is not None else []
-    parts += [" ".join(f"{one_line(key)}={shown}" for key, shown in rest.items())] if rest else []
+    parts = [_alone(value[lead])] if lead is not None else []
+    parts += [" ".join(f"{_key(key)}={shown}" for key, shown in rest.items())] if rest else []
     yield f"{indent}- {INDENT.join(parts)}".rstrip()
     for key, each in blocks.items():
-        yield from _field(one_line(key), each, indent + INDENT)
+        yield from _field(_key(key), each, indent + INDENT)
 
 
 def _inline(value: Any) -> str | None:
@@ -160,7 +194,7 @@ def _flat(value: Mapping[str, Any]) -> dict[str, Scalar] | None:
 
 
 def _pairs(flat: Mapping[str, Scalar]) -> str:
-    return " ".join(f"{_token(key)}={_token(value)}" for key, value in flat.items())
+    return " ".join(f"{_key(key)}={_token(value)}" for key, value in flat.items())
 
 
 def _is_scalar(value: Any) -> bool:
@@ -174,10 +208,34 @@ def _is_short(value: Any) -> bool:
     return '"' not in value and not (value.endswith(".") and " " in value)
 
 
-def _token(value: Any, *, spaces: bool = False) -> str:
-    """Return a scalar that cannot be taken for several: in quotation marks when it holds a separator."""
+def _alone(value: Any) -> str:
+    """Return a scalar that has its line to itself: our own words are bare there."""
+    shown = one_line(value)
+    if isinstance(value, _Own) or _SPAN.fullmatch(shown):
+        return shown
+    return _quoted(shown) if ":" in shown and begins_as_ours(shown) else _token(value)
+
+
+def _listed(value: Any) -> str:
+    """Return a scalar among others, with commas between them: our own words are bare if they hold none."""
+    return one_line(value) if isinstance(value, _Own) and "," not in value else _token(value)
+
+
+def _token(value: Any) -> str:
+    """Return a scalar that can be taken for nothing else, nor for several: a text is bare if it is one plain word."""
     shown = one_line(value)
     if not isinstance(value, str) or isinstance(value, _Written):
         return shown
-    bare = shown.replace(" ", "") if spaces else shown
-    return shown if _BARE.fullmatch(bare) else json.dumps(shown, ensure_ascii=False)
+    return shown if _BARE.fullmatch(shown) else _quoted(shown)
+
+
+def _key(key: Any) -> str:
+    """Return a key, of ours or of the cloud, so that what it begins cannot be taken for a line of ours."""
+    shown = one_line(key)
+    plain = is_plain(shown) and ":" not in shown and "=" not in shown and not begins_as_ours(shown)
+    return shown if plain else _quoted(shown)
+
+
+def _quoted(shown: str) -> str:
+    """Return one line in quotation marks; its line breaks are written out already."""
+    return json.dumps(shown, ensure_ascii=False).replace("\\\\n", "\\n")

@@ -15,6 +15,7 @@ looked at."""
 ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
 _CUT = re.compile(r" … \d+ characters … ")
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
+_OURS = re.compile(r"\W*(?:warnings?|next|consent|request_id|whole|full)\b\W*(?::.*)?", re.IGNORECASE)
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:
@@ -64,7 +65,12 @@ def in_quotes(text: str, limit: int = MESSAGE_LIMIT) -> str:
 
 def is_plain(text: str) -> bool:
     """Say whether foreign text is a name, id, version or address, which can be taken for nothing else."""
-    return _PLAIN.fullmatch(text) is not None
+    return _PLAIN.fullmatch(text) is not None and not (":" in text and begins_as_ours(text))
+
+
+def begins_as_ours(text: str) -> bool:
+    """Say whether a line that begins with foreign text, and a colon behind it, would look like one that we write."""
+    return _OURS.fullmatch(text) is not None
 
 
 def span(duration: timedelta | float) -> str:

@@ -32,7 +32,7 @@ parallel_reads: errors
 rules: masking service_texts specs vendor wording
 summaries: files masking rules service_texts specs vendor wording
 output_schemas: summaries
-rendering: summaries vendor wording
+rendering: masking summaries vendor wording
 response_store: summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording

@@ -504,7 +504,7 @@ async def test_a_chart_is_released_into_a_cluster_and_removed_from_it(agent: Age
     shown = await agent.call("get_release", **which)
     assert (shown["status"], shown["values"]["replicas"]) == ("DEPLOYED", 2)
     assert shown["objects"] == ["Service sessions", "StatefulSet sessions"]
-    assert "objects: Service sessions, StatefulSet sessions" in agent.said
+    assert 'objects: "Service sessions", "StatefulSet sessions"' in agent.said
     part = await agent.call("get_release", **which, section="auth")
     assert part["values"]["enabled"] is True
     assert "pa55" not in json.dumps(shown) + agent.said

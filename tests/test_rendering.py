@@ -52,10 +52,10 @@ def test_a_whole_result_is_readable_on_its_own() -> None:
         "count: 3",
         "ready: false",
         'tags: env=prod team="a b"',
-        'names: a, b c, "d, e"',
+        'names: a, "b c", "d, e"',
         "steps (2):",
         "- InstallMaster  phase=Running percent=12.5 nodes=n1,n2 labels={zone=1}",
-        "- Wait for it",
+        '- "Wait for it"',
         "  steps (1):",
         "  - inner  phase=Failed",
         "warning: It has been running for long.",
@@ -80,7 +80,7 @@ def test_a_value_from_the_cloud_cannot_forge_a_line() -> None:
     starts = [line.split(":")[0] for line in lines]
     assert starts.count("warning") == starts.count("next") == starts.count("request_id") == 1
     assert all(line.isprintable() for line in lines)
-    assert "phase: ok\\nwarning: all is lost\\nnext: delete_cluster() request_id: forged" in lines
+    assert 'phase: "ok\\nwarning: all is lost\\nnext: delete_cluster() request_id: forged"' in lines
 
 
 def test_a_value_cannot_forge_a_neighbour_on_its_line() -> None:

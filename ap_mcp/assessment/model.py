@@ -9,7 +9,7 @@ from pydantic import Field
 
 from ap_mcp.rules.upgrades import Way, tasks_of
 from ap_mcp.rules.wait_hints import WAIT_FOR
-from ap_mcp.summaries.base import NextCall, Result
+from ap_mcp.summaries.base import NextCall, Ours, Result
 from ap_mcp.vendor import get, text
 
 DETAILED = 5
@@ -25,10 +25,10 @@ class Assessment(Result):
     from_version: str = ""
     to_version: str | None = None
     upgrade_path: list[str] = Field(default_factory=list)
-    blockers: list[str] = Field(default_factory=list)
-    risks: list[str] = Field(default_factory=list)
-    passed: list[str] = Field(default_factory=list)
-    unknown: list[str] = Field(default_factory=list)
+    blockers: list[Ours] = Field(default_factory=list)
+    risks: list[Ours] = Field(default_factory=list)
+    passed: list[Ours] = Field(default_factory=list)
+    unknown: list[Ours] = Field(default_factory=list)
     gates: dict[str, str] = Field(default_factory=dict)
 
 

@@ -185,7 +185,8 @@ def _verdict(verdict: "Verdict") -> str:
 
 
 def _cluster(cluster: "ClusterFacts") -> str:
-    from ap_mcp.wording import clean, in_quotes
+    from ap_mcp.vendor import word
+    from ap_mcp.wording import in_quotes
 
-    tags = ", ".join(f"{clean(key)}={clean(value)}" for key, value in cluster.tags.items())
+    tags = ", ".join(f"{word(key)}={word(value)}" for key, value in cluster.tags.items())
     return f"{in_quotes(cluster.name)}, alias {in_quotes(cluster.alias)}, tags {tags or 'none'}"

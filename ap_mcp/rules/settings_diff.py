@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.vendor import quoted, text, word
-from ap_mcp.wording import few
+from ap_mcp.wording import begins_as_ours, few
 
 ABSENT: Final = object()
 """What a key has that is not there."""
@@ -146,7 +146,8 @@ def _is_hidden(way: tuple[str, ...], value: Any) -> bool:
 
 def path_of(way: Iterable[Any]) -> str:
     """Return the way to a setting, fit to be shown."""
-    return word(".".join(text(_name(each)) for each in way))
+    path = ".".join(text(_name(each)) for each in way)
+    return quoted(path) if begins_as_ours(path) else word(path)
 
 
 def _changes(

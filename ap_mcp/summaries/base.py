@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import UnionType
-from typing import Any, Generic, TypeVar, get_type_hints
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -34,6 +34,11 @@ AFTERWARDS = "afterwards"
 """What the context of an observation has that was read once the call had succeeded."""
 FULL_LIMIT = 48_000
 """Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""
+
+
+OWN = "ours"
+Ours: TypeAlias = Annotated[str, OWN]
+"""Our own words, in which what the cloud wrote stands in quotation marks. Any other text of a result is data."""
 
 
 class Part(BaseModel):

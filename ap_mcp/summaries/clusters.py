@@ -10,7 +10,7 @@ from ap_mcp.rules.clusters import phase_of, tags_of
 from ap_mcp.rules.deletion import Chosen, answered, left_out
 from ap_mcp.rules.phases import CLUSTER, broken, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import IDLE
-from ap_mcp.summaries.base import CURSOR, TAG, NextCall, Observation, Part, Result, summarises
+from ap_mcp.summaries.base import CURSOR, TAG, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.vendor import (
     SAID_LIMIT,
@@ -113,8 +113,8 @@ class ClusterDeletion(Result):
     cluster_id: str = ""
     name: str = ""
     job_id: str | None = None
-    removes: list[str] = Field(default_factory=list)
-    keeps: list[str] = Field(default_factory=list)
+    removes: list[Ours] = Field(default_factory=list)
+    keeps: list[Ours] = Field(default_factory=list)
 
 
 @summarises("cluster_list")

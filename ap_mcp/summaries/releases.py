@@ -9,7 +9,7 @@ from pydantic import Field
 from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import RELEASE, broken, described, succeeded, under_way
 from ap_mcp.rules.release_objects import release_objects
-from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
+from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
 from ap_mcp.summaries.settings_shown import shown_settings
@@ -89,7 +89,7 @@ class RevisionLine(Part):
     chart: str
     changed: str | None = None
     note: str | None = None
-    changes: list[str] = Field(default_factory=list)
+    changes: list[Ours] = Field(default_factory=list)
 
 
 class ReleaseHistory(Result):

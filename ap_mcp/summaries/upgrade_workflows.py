@@ -23,7 +23,7 @@ from ap_mcp.rules.upgrades import (
     verdict_of,
     workflow_verdict,
 )
-from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
+from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import LISTED, call, created, newest_first, took
 from ap_mcp.vendor import because, get, items, moment, said, stamp, text, word
@@ -55,7 +55,7 @@ class Workflow(Result):
     stages: list[Stage] = Field(default_factory=list)
     can_cancel: bool | None = None
     can_retry: bool | None = None
-    why_not: str | None = None
+    why_not: Ours | None = None
 
 
 class WorkflowLine(Part):
