@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import anyio
 
-from ap_mcp.errors import ApMcpError
+from ap_mcp.errors import ApMcpError, CallRefused, ServiceError
 
 Reader: TypeAlias = Callable[..., Awaitable[Any]]
 """`await read("get_cluster", cluster_id=…)`: the vendor's JSON as it came; raises what the cloud client raises."""
@@ -36,3 +36,10 @@ async def read_together(
         for name, (operation, arguments) in reads.items():
             group.start_soon(make, name, operation, arguments)
     return answers, errors
+
+
+def why_unread(error: ApMcpError) -> str:
+    """Say in a few words why one of several reads failed."""
+    if isinstance(error, ServiceError):
+        return error.brief()
+    return error.ruled_out or ("a rule forbids it" if isinstance(error, CallRefused) else "no answer came")

@@ -146,19 +146,19 @@ DIAGNOSE = Procedure(
             "cluster",
             "The cluster's id, name or alias; if left empty, all clusters are read",
             "cluster_id",
-            "not given; take the job's cluster, or those with a problem in list_clusters(). None: ask the user",
+            "not given; take the job's cluster, or those that list_problems() names. None: ask the user",
         ),
         Blank("job_id", "A failed job's id, if you have it", "job_id", "not given", longest=64),
         Blank("symptom", "What you saw, in one line", "symptom", "not given", longest=200),
     ),
     steps="""\
 Read in this order, and stop when something found explains the symptom:
-1. get_cluster(cluster_id=…): phase and problem. The job given, or the one it names: get_job(job_id=…).
-2. list_addons(cluster_id=…). Not running: get_addon(cluster_id=…, addon_id=…).
-3. list_releases(cluster_id=…). Failed: get_release(cluster_id=…, namespace=…, name=…), and what changed before it: \
-get_release_history(cluster_id=…, namespace=…, name=…).
-4. get_upgrade_info(cluster_id=…), list_upgrade_tasks(cluster_id=…). Failed: get_upgrade_task(cluster_id=…, task_id=…).
-5. assess_upgrade(cluster_id=…): what would block an upgrade. A check: get_precheck(cluster_id=…, task_id=…).
+1. The job given: get_job(job_id=…).
+2. list_problems(cluster_id=…): what is wrong, the gravest first, and what could not be read. Make the next calls that \
+fit the symptom: get_job(job_id=…), get_addon(cluster_id=…, addon_id=…), get_upgrade_task(cluster_id=…, task_id=…), \
+get_release_history(cluster_id=…, namespace=…, name=…): what changed before it failed.
+3. Nothing fits: get_cluster(cluster_id=…), get_release(cluster_id=…, namespace=…, name=…) of what the symptom names.
+4. assess_upgrade(cluster_id=…): what would block an upgrade. A check: get_precheck(cluster_id=…, task_id=…).
 What is still running has not failed: say how far it is. A read that fails is a finding, not the cause.
 
 Then report, briefly:
@@ -184,10 +184,9 @@ CLEAN_UP = Procedure(
     ),
     steps="""\
 Read:
-1. get_cluster(cluster_id=…) for clusters in Error: why.
-2. list_releases(cluster_id=…). Failed: get_release(cluster_id=…, namespace=…, name=…); it may still serve.
-3. list_addons(cluster_id=…). Failed: get_addon(cluster_id=…, addon_id=…).
-4. list_charts(): versions that no release uses, in any cluster of list_clusters().
+1. list_problems(cluster_id=…), without it for all: clusters that are broken, releases and add-ons that failed, and \
+why. A failed release may still serve: get_release(cluster_id=…, namespace=…, name=…).
+2. list_charts() and list_releases(cluster_id=…): charts that no release of any cluster in list_clusters() uses.
 List what you found by number: what, where, since when, the evidence quoted, whether it keeps costing. \
 Ask which to remove; do not choose. No answer: remove nothing.
 

@@ -20,6 +20,7 @@ from ap_mcp.completion import completed
 from ap_mcp.errors import ApMcpError, CallRefused, ForgedState
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.limits import MOST_BESIDE
+from ap_mcp.problems.reads import LIST_PROBLEMS
 from ap_mcp.rendering import render
 from ap_mcp.server import Autopilot
 from ap_mcp.stdio import serve
@@ -37,6 +38,7 @@ RESOURCE_NOT_FOUND = -32002
 DESCRIPTION = "Operates Huawei Cloud CCE Autopilot clusters"
 WEBSITE = "https://www.huaweicloud.com/intl/en-us/product/cce.html"
 HINTS = {
+    LIST_PROBLEMS: "list_problems says what needs attention: begin there when something is wrong.",
     WAIT_FOR: "wait_for follows what takes time; when it says running, call it again.",
     ASSESS_UPGRADE: "assess_upgrade comes before any upgrade.",
 }

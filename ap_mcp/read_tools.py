@@ -9,6 +9,8 @@ from ap_mcp.arguments import check_arguments
 from ap_mcp.assessment import reads as assess
 from ap_mcp.errors import CallRefused, ClusterNotFound
 from ap_mcp.plans import ReadTool, ToolContext
+from ap_mcp.problems import reads as problems
+from ap_mcp.problems.model import ProblemList
 from ap_mcp.specs import CLUSTER, Catalog, Operation
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.wait import WAIT_FOR
@@ -54,12 +56,12 @@ def offered(operations: Mapping[str, Operation], catalog: Catalog, clocks: Clock
 
 def read_tools(catalog: Catalog) -> tuple[ReadTool, ...]:
     """Return the read tools that are the same wherever they are offered."""
-    return (assess_tool(catalog),)
+    return (assess_tool(catalog), problems_tool(catalog))
 
 
 def result_types() -> dict[str, type[Result]]:
     """Return the types of the results of read tools, by their names."""
-    return {WAIT_FOR: wait.Waited, assess.ASSESS_UPGRADE: assess.Assessment}
+    return {WAIT_FOR: wait.Waited, assess.ASSESS_UPGRADE: assess.Assessment, problems.LIST_PROBLEMS: ProblemList}
 
 
 def _wait_tool(waitables: Mapping[str, wait.Waitable], clocks: Clocks) -> ReadTool:
@@ -128,6 +130,26 @@ def assess_tool(catalog: Catalog) -> ReadTool:
         input_schema=assess.input_schema(catalog),
         run=run,
         needs=assess.NEEDS,
+        in_path=(CLUSTER,),
+    )
+
+
+def problems_tool(catalog: Catalog) -> ReadTool:
+    """Return `list_problems`: what of the account, or of one cluster, needs attention."""
+
+    async def run(arguments: Mapping[str, Any], context: ToolContext) -> Result:
+        reads = context.reads
+        cluster = (await reads.resolve(arguments)).get(CLUSTER)
+        return context.finishing.advised(await problems.list_problems(cluster, reads.read, reads.now, context.report))
+
+    return ReadTool(
+        name=problems.LIST_PROBLEMS,
+        title=problems.TITLE,
+        description=problems.DESCRIPTION,
+        toolsets=frozenset({"clusters", "essential"}),
+        input_schema=problems.input_schema(catalog),
+        run=run,
+        needs=problems.NEEDS,
         in_path=(CLUSTER,),
     )
 

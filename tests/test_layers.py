@@ -36,6 +36,7 @@ rendering: masking summaries vendor wording
 response_store: summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
+problems: errors masking parallel_reads rules schemas specs summaries vendor wording
 # What may go out, and the tools.
 filling: arguments errors masking parallel_reads rules specs vendor wording
 guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
@@ -48,7 +49,7 @@ finishing: cloud errors files gateway guard response_store settings specs summar
 plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
 operation_tools: aftermath arguments binding cloud errors files filling guard lost_answers plans reads schemas specs
     summaries vendor
-read_tools: arguments assessment cloud errors plans specs summaries wait
+read_tools: arguments assessment cloud errors plans problems specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
@@ -59,7 +60,7 @@ server: cloud dry_runs errors finishing gateway guard lost_answers masking plans
 prompts: errors wording
 stdio:
 completion: errors reads rules specs vendor wording
-protocol: __init__ assessment completion errors guard prompts rendering server
+protocol: __init__ assessment completion errors guard problems prompts rendering server
     stdio summaries wait
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud credentials errors guard lint masking output_schemas plans protocol read_tools

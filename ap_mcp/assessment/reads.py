@@ -8,9 +8,9 @@ from ap_mcp.assessment.addons import LIST as ADDONS
 from ap_mcp.assessment.addons import TEMPLATES, needs_template
 from ap_mcp.assessment.model import Assessment, UpgradeReads
 from ap_mcp.assessment.verdict import CHANGES, assessment, unlisted
-from ap_mcp.errors import ApMcpError, CallRefused, ServiceError
+from ap_mcp.errors import ApMcpError
 from ap_mcp.masking import mask
-from ap_mcp.parallel_reads import Reader, read_together
+from ap_mcp.parallel_reads import Reader, read_together, why_unread
 from ap_mcp.rules.addons import template_name_of
 from ap_mcp.rules.versions import offered_to, order, resolve_target, runs_now, upgrade_path
 from ap_mcp.schemas import argument_schema
@@ -77,13 +77,13 @@ async def assess(
     requests = {each: (each, {} if each in OF_NO_CLUSTER else {CLUSTER: cluster_id}) for each in READS}
     found, failed = await read_together(read, requests)
     answers = {FIRST: cluster, **{name: mask(each) for name, each in found.items()}}
-    troubles = {name: _briefly(failed[name]) for name in READS if name in failed}
+    troubles = {name: why_unread(failed[name]) for name in READS if name in failed}
     troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")
     info = answers.get("get_upgrade_info")
     running, offered = runs_now(info), offered_to(info)
     path = _path(answers, running, offered, wanted)
     templates, unread = await _templates(read, answers, path)
-    troubles |= {f"{TEMPLATES} of {word(name)}": _briefly(error) for name, error in sorted(unread.items())}
+    troubles |= {f"{TEMPLATES} of {word(name)}": why_unread(error) for name, error in sorted(unread.items())}
     closed = {tool: await forbidden(tool, {CLUSTER: cluster_id}) for tool in CHANGES if tool not in absent}
     return assessment(
         UpgradeReads(
@@ -128,9 +128,3 @@ async def _templates(
     names = sorted({template_name_of(each) for each in rows if needs_template(each, path[0])} - {""})
     found, unread = await read_together(read, {name: (TEMPLATES, {"template_name": name}) for name in names})
     return {name: mask(each) for name, each in found.items()}, unread
-
-
-def _briefly(error: ApMcpError) -> str:
-    if isinstance(error, ServiceError):
-        return error.brief()
-    return error.ruled_out or ("a rule forbids it" if isinstance(error, CallRefused) else "no answer came")

@@ -23,6 +23,12 @@ def plan_state(plan: Any, at: datetime) -> PlanState:
     return "due" if start is not None and start <= at else "ahead"
 
 
+def is_overdue(plan: Any, at: datetime) -> bool:
+    """Say whether the window of a planned upgrade is past, and nothing says that it took place or was called off."""
+    end = moment(get(plan, "/spec/notAfter"))
+    return end is not None and end < at and not _has_ended(text(get(plan, "/status/phase")))
+
+
 def _has_ended(phase: str) -> bool:
     """Say whether a phase is an end of the upgrade itself, or a word that it no longer takes place."""
     return phases_of(UPGRADE).ends(phase) or phase.lower().startswith(_OVER)

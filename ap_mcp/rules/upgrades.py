@@ -185,7 +185,7 @@ def judge_checks(checks: Iterable[Any], way: Way, at: datetime) -> Judged:
     fitting = [each for each in every if _is_for(each, way) and _says_something(each)]
     if not fitting:
         broken: Mapping[str, Any] = max((each for each in every if _is_for(each, way)), key=began, default={})
-        return Judged("none", broken, tuple(sorted({_aim(each) for each in every if _passed(each)})))
+        return Judged("none", broken, tuple(sorted({aim_of(each) for each in every if _passed(each)})))
     newest = max(fitting, key=began)
     return Judged(state_of_check(newest, at), newest)
 
@@ -205,11 +205,12 @@ def _is_for(check: Any, way: Way) -> bool:
     """Say whether a check is about an upgrade of this cluster as it is now."""
     owner, source = text(get(check, "/spec/clusterID")), text(get(check, "/spec/clusterVersion"))
     ours = owner.lower() in ("", way.cluster_id.lower()) and source == way.now
-    return ours and resolve_target(_aim(check), way.offered) == way.target
+    return ours and resolve_target(aim_of(check), way.offered) == way.target
 
 
-def _aim(check: Any) -> str:
-    return text(get(check, "/spec/targetVersion"))
+def aim_of(task: Any) -> str:
+    """Return the version that a check, an upgrade or a planned upgrade is for; empty if it does not say."""
+    return text(get(task, "/spec/targetVersion"))
 
 
 def _passed(check: Any) -> bool:

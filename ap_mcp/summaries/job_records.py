@@ -7,15 +7,15 @@ from typing import Any
 from pydantic import Field
 
 from ap_mcp.rules import phases
+from ap_mcp.rules.job_records import listed, phase_of_record, why_it_failed
 from ap_mcp.rules.phases import JOB
 from ap_mcp.rules.upgrades import FAILED, RUNNING, SUCCEEDED, began
 from ap_mcp.rules.wait_hints import UNDER_WAY, WAIT_FOR
-from ap_mcp.specs.waits import FAILURE
 from ap_mcp.summaries import jobs
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import created
-from ap_mcp.vendor import TEXT_LIMIT, get, items, quoted, said, stamp, text
+from ap_mcp.vendor import get, quoted, stamp, text
 from ap_mcp.wording import few, plural
 
 GET_JOB = "get_job"
@@ -55,7 +55,7 @@ class JobList(Result):
 @summarises("job_records", accepts=list | dict)
 def job_records(answer: Observation) -> JobList:
     """List jobs, a line each."""
-    found = sorted(_listed(answer.body), key=began, reverse=True)
+    found = sorted(listed(answer.body), key=began, reverse=True)
     every = sorted((_line(body) for body in found), key=lambda line: _ORDER.index(line.verdict))
     page = paged(answer, every, SHOWN, lambda line: line.job_id)
     counts = [f"{count} {verdict}" for verdict in _ORDER if (count := _count(every, verdict))]
@@ -75,28 +75,17 @@ def job_record(answer: Observation) -> jobs.JobState:
     return jobs.job(replace(answer, body=_renamed(answer.body)))
 
 
-def _listed(body: Any) -> list[dict[str, Any]]:
-    """Return the records of an answer: of a list, or of an object with a list in `items`.
-
-    Raises:
-        LookupError: it is an object that holds something else, which is no job that could be counted.
-    """
-    if isinstance(body, dict) and body and "items" not in body:
-        raise LookupError("the answer is no list of jobs")
-    return items(body, "/items") if isinstance(body, dict) else items(body)
-
-
 def _not_understood(found: list[dict[str, Any]]) -> Iterator[str]:
     """Say which phases the specs do not know, as such a job counts as running."""
-    unknown = [body for body in found if phases.verdict(JOB, _phase(body)) is None]
+    unknown = [body for body in found if phases.verdict(JOB, phase_of_record(body)) is None]
     if unknown:
-        said = few(sorted({quoted(_phase(body)) if _phase(body) else "none" for body in unknown}))
+        said = few(sorted({quoted(phase_of_record(body)) if phase_of_record(body) else "none" for body in unknown}))
         yield f"{plural(len(unknown), 'job')} in a phase that is not known, counted as running: {said}."
 
 
 def _line(body: Any) -> JobLine:
-    verdict = jobs.verdict_on(_phase(body))
-    why = _why(body) if verdict == FAILED else ""
+    verdict = jobs.verdict_on(phase_of_record(body))
+    why = why_it_failed(body) if verdict == FAILED else ""
     return JobLine(
         job_id=text(get(body, "/metadata/uid")),
         verdict=verdict,
@@ -107,18 +96,6 @@ def _line(body: Any) -> JobLine:
         ended=stamp(get(body, "/status/completionTime")) if verdict != RUNNING else None,
         reason=why or None,
     )
-
-
-def _phase(body: Any) -> str:
-    return text(get(body, "/status/status", get(body, "/status/phase")))
-
-
-def _why(body: Any) -> str:
-    """Return why a job failed: what its innermost failed step says, else what the nearest job above that says."""
-    for child in items(body, "/spec/subjobs"):
-        if phases.verdict(JOB, _phase(child)) == FAILURE and (why := _why(child)):
-            return why
-    return said(body, TEXT_LIMIT, ("metadata", "spec"))
 
 
 def _count(every: list[JobLine], verdict: str) -> int:

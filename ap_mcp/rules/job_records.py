@@ -1,0 +1,31 @@
+"""What the records of jobs say, as the older API has them: fields in lower case, the phase under `status`."""
+
+from typing import Any
+
+from ap_mcp.rules import phases
+from ap_mcp.rules.phases import JOB
+from ap_mcp.specs.waits import FAILURE
+from ap_mcp.vendor import TEXT_LIMIT, get, items, said, text
+
+
+def listed(body: Any) -> list[dict[str, Any]]:
+    """Return the records of an answer: of a list, or of an object with a list in `items`.
+
+    Raises:
+        LookupError: it is an object that holds something else, which is no job that could be counted.
+    """
+    if isinstance(body, dict) and body and "items" not in body:
+        raise LookupError("the answer is no list of jobs")
+    return items(body, "/items") if isinstance(body, dict) else items(body)
+
+
+def phase_of_record(body: Any) -> str:
+    return text(get(body, "/status/status", get(body, "/status/phase")))
+
+
+def why_it_failed(body: Any) -> str:
+    """Return why a job failed: what its innermost failed step says, else what the nearest job above that says."""
+    for child in items(body, "/spec/subjobs"):
+        if phases.verdict(JOB, phase_of_record(child)) == FAILURE and (why := why_it_failed(child)):
+            return why
+    return said(body, TEXT_LIMIT, ("metadata", "spec"))
