@@ -20,6 +20,7 @@ class ShownImpact(Part):
     name: str
     sentence: Ours
     facts: dict[str, Ours] = Field(default_factory=dict)
+    changes: list[Ours] = Field(default_factory=list)
     goes: list[Ours] = Field(default_factory=list)
     stays: list[Ours] = Field(default_factory=list)
     unknown: list[Ours] = Field(default_factory=list)

@@ -10,7 +10,7 @@ from ap_mcp import guard
 from ap_mcp.errors import CallRefused, ConfirmationRequired
 from ap_mcp.guard.approval_requests import Place
 from ap_mcp.guard.policy import Ask, Decision
-from ap_mcp.masking import mask
+from ap_mcp.masking.supplied import as_supplied
 from ap_mcp.plans import Drafter, Plan
 from ap_mcp.reads import Reads
 from ap_mcp.specs import Effect
@@ -66,7 +66,7 @@ class Proposal:
         self.name = draft.impact.name
         return guard.Request(
             tool=self.plan.subject.tool,
-            arguments=mask(dict(self.plan.arguments)),
+            arguments=as_supplied(dict(self.plan.arguments)),
             digest=guard.digest_of(self.plan.arguments, self.plan.files),
             impact=draft.impact,
             calls=draft.calls,

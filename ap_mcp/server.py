@@ -92,7 +92,13 @@ class Autopilot:
         from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
 
         store = LocalStore(self.settings.approvals_db)
-        return guard.Confirmer(self.settings.confirm, guard.sealer_from(self.settings), store, self._approvers)
+        return guard.Confirmer(
+            self.settings.confirm,
+            guard.sealer_from(self.settings),
+            store,
+            self._approvers,
+            forms=self.settings.forms,
+        )
 
     @cached_property
     def audit(self) -> "guard.AuditLog":

@@ -58,6 +58,7 @@ _NOT_IN_PASSWORD = re.compile(r"[/?#\\\[\]\s\x00-\x1f\x7f]")
 logger = logging.getLogger(__name__)
 
 Confirm: TypeAlias = Literal["human", "approval", "token", "deny"]
+Forms: TypeAlias = Literal["auto", "always", "never"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 
@@ -225,6 +226,7 @@ class Settings(BaseSettings):
     toolsets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ("all",)
     read_only: bool = False
     confirm: Annotated[Confirm, BeforeValidator(_lower)] = "human"
+    forms: Annotated[Forms, BeforeValidator(_lower)] = "auto"
     policy_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
     audit_log: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "audit.jsonl"

@@ -126,3 +126,62 @@ class _Visible(dict[int, int | str | None]):
 
 
 _VISIBLE = _Visible()
+
+
+def width(text: str) -> int:
+    """Return how many columns a line takes on a terminal."""
+    return sum(_columns(char) for char in text)
+
+
+def cut_at(text: str, limit: int, after: str = "") -> str:
+    """Return a line cut to some columns, the mark of the cut and what stands `after` it among them."""
+    left, kept = limit - width(after) - 2, []
+    for char in text:
+        left -= _columns(char)
+        if left < 0:
+            break
+        kept.append(char)
+    # What is in quotation marks must end with one, or what follows would seem to be in them.
+    return "".join(kept).rstrip() + ('…"' if kept.count('"') % 2 else "…") + after
+
+
+def _columns(char: str) -> int:
+    return 2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1
+
+
+def exactly(text: str) -> str:
+    """Return a text of any length in quotation marks, all of it, and every character of it to be seen.
+
+    A quotation mark in it, what is invisible, and what could pass for another character is written by its number.
+    """
+    mixes = any("a" <= char.lower() <= "z" for char in text)
+    return '"' + "".join(_exact(char, mixes=mixes) for char in text) + '"'
+
+
+def _exact(char: str, *, mixes: bool) -> str:
+    """Return a character as it is if it can be seen for what it is, else by its number.
+
+    Args:
+        char: the character.
+        mixes: it stands among Latin letters, so that one of another alphabet could pass for one of them.
+    """
+    if " " <= char <= "~" and char not in _ESCAPES:
+        return char
+    if char in _ESCAPES:
+        return _ESCAPES[char]
+    if char.isprintable() and not unicodedata.category(char).startswith("M") and char not in _FILLERS:
+        is_own = unicodedata.east_asian_width(char) == "W" or "\xa1" <= char <= "\xff"
+        if (is_own or not mixes) and not unicodedata.normalize("NFKC", char).isascii():
+            return char
+    return "".join(f"\\u{unit:04x}" for unit in _utf16(char))
+
+
+def _utf16(char: str) -> list[int]:
+    """Return a character as JSON numbers it: one beyond the first 65,536 is two."""
+    number = ord(char) - 0x10000
+    return [ord(char)] if number < 0 else [0xD800 + (number >> 10), 0xDC00 + (number & 0x3FF)]
+
+
+_ESCAPES = {'"': "\\u0022", "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
+"""Printable by their category, and empty to the eye."""

@@ -156,7 +156,7 @@ async def test_what_changes_while_a_person_reads_is_asked_about_again_and_three_
 
     async with scene.connect(agrees_too_late) as agent:
         assert "changed every time" in await scene.refused(agent)
-    assert [each.startswith(CHANGED) for each in person.read] == [False, True, True]
+    assert [CHANGED in each for each in person.read] == [False, True, True]
 
 
 @in_2026
@@ -166,7 +166,7 @@ async def test_what_changes_between_two_legs_is_asked_about_again_and_three_time
         for number in (1, 2):
             touch(scene, number)
             asked = await question_of(agent, scene, **answer_to(asked))
-            assert message_of(asked).startswith(CHANGED)
+            assert CHANGED in message_of(asked)
         touch(scene, 3)
         assert "changed every time" in checked_refusal(text_in(await leg(agent, scene, **answer_to(asked))))
 
@@ -187,7 +187,7 @@ async def test_a_state_that_was_not_made_for_this_very_call_only_asks_again_and_
         states = [*(each.request_state for each in for_others), None]
         for state in states:
             asked = await question_of(agent, scene, **{**mine, "request_state": state})
-            assert not message_of(asked).startswith(CHANGED)
+            assert CHANGED not in message_of(asked)
         for answer in ({}, {"consent": None}, {"other": mine["input_responses"]["consent"]}):
             given = {name: each for name, each in answer.items() if each}
             await question_of(agent, scene, input_responses=given, request_state=mine["request_state"])

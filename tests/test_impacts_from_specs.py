@@ -30,11 +30,11 @@ async def test_a_changed_window_shows_each_setting_before_and_after_and_those_le
         impact = await cloud.impact("update_maintenance_window", cluster_id=PAYMENTS_PROD, start_time="04:30")
         cloud.world.table("maintenance_windows")[PAYMENTS_PROD]["upgrade_scope"] = "patch"
         scoped = await cloud.impact("update_maintenance_window", cluster_id=PAYMENTS_PROD, start_time="04:30")
-    assert [line for line in impact.goes if "becomes" in line] == ['start_time: "02:00" becomes "04:30"']
+    assert list(impact.changes) == ['start_time: "02:00" becomes "04:30"']
     assert impact.name == "payments-prod"
     assert "The cluster looks like production: tag env=prod." in impact.warnings
     assert sorted(set(cloud.read)) == ["get_cluster", "get_maintenance_window"]
-    assert "whether upgrade_scope keeps its value, for the request does not name it: patch" in scoped.unknown
+    assert 'whether upgrade_scope keeps its value, for the request does not name it: "patch"' in scoped.unknown
     assert scoped.fingerprint() != impact.fingerprint()
 
 
@@ -54,7 +54,7 @@ async def test_a_delayed_upgrade_shows_its_versions_and_both_starts_and_must_be_
     assert (shown["from version"], shown["to version"]) == ("v1.30.4-r2", "v1.30.10-r0")
     assert shown["deadline for the start"] == plan["spec"]["notBeforeDeadline"]
     before = plan["spec"]["notBefore"]
-    assert f'notBefore: "{before}" becomes "2025-07-14T02:00:00Z"' in impact.goes
+    assert f'notBefore: "{before}" becomes "2025-07-14T02:00:00Z"' in impact.changes
     assert impact.name == plan["metadata"]["name"]
     assert f"list_upgrade_plans shows no upgrade_plan_id {plan['metadata']['uid']}" in refused
 
@@ -71,7 +71,7 @@ async def test_a_planned_upgrade_is_not_moved_to_its_deadline_or_later(start: st
         earlier = await cloud.impact("update_upgrade_plan", **which, not_before="2025-06-20T02:00:00Z")
         strange = await cloud.impact("update_upgrade_plan", **which, not_before="next week")
     assert any(line.startswith("with an earlier start: time for a backup") for line in earlier.goes)
-    assert 'becomes "next week"' in " ".join(strange.goes)
+    assert 'becomes "next week"' in " ".join(strange.changes)
 
 
 @pytest.mark.parametrize("phase", ["Initializing", "Running"])

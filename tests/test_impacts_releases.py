@@ -172,8 +172,9 @@ async def test_an_upgrade_changes_what_it_names_and_keeps_the_rest() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **UPGRADE)
     assert "the chart stays payments-api 1.9.0" in impact.sentence
-    assert impact.goes == ("replicas: 6 becomes 8", "its pods may restart")
-    assert "all its other settings: they are sent along as they are now" in impact.stays
+    assert impact.changes == ("replicas: 6 becomes 8",)
+    assert impact.goes == ("its pods may restart",)
+    assert "all its other settings" in impact.stays
     assert not any("go back" in each for each in impact.warnings)
     assert facts(impact)["rollback"] == "update_release with action rollback to revision 5"
     assert facts(impact)["new chart"] == f"payments-api 1.9.0, id {PAYMENTS_API}"
@@ -183,7 +184,7 @@ async def test_an_upgrade_to_another_version_follows_its_defaults_where_nothing_
     async with judge() as cloud:
         impact = await ask(cloud, "update_release", **UPGRADE | {"chart_id": PAYMENTS_API_OLD})
     assert impact.sentence.endswith("from payments-api 1.9.0 to payments-api 1.8.2.")
-    assert 'image.tag: "1.9.0" becomes "1.8.2" (untouched, so it follows the chart)' in impact.goes
+    assert 'image.tag: "1.9.0" becomes "1.8.2" (untouched, so it follows the chart)' in impact.changes
     assert "settings that were changed from their defaults: replicas, database.password" in impact.stays
 
 
@@ -203,8 +204,8 @@ async def test_an_upgrade_without_settings_keeps_them_and_one_that_resets_says_w
         reset = await ask(cloud, "update_release", **UPGRADE | {"values": {}, "reset_values": True})
     assert not any("go back" in each for each in kept.warnings)
     assert "2 settings would go back to the chart's defaults: database.password, replicas." in reset.warnings
-    assert 'database.password: a secret becomes "" (left out of the call)' in reset.goes
-    assert "no setting that the call names: they are as given already" in reset.goes
+    assert 'database.password: a secret becomes "" (left out of the call)' in reset.changes
+    assert "every setting that the call names: they are as given already" in reset.stays
 
 
 async def test_an_upgrade_may_leave_the_chart_out_and_a_rollback_need_not_have_one() -> None:
@@ -230,13 +231,13 @@ async def test_settings_written_as_overrides_alone_compare_the_same() -> None:
         whole = await ask(cloud, "update_release", **UPGRADE)
         cloud.bent["get_release"] = changed(values=json.dumps(overrides))
         short = await ask(cloud, "update_release", **UPGRADE)
-    assert whole.goes == short.goes
+    assert whole.changes == short.changes
 
 
 async def test_nulls_in_a_charts_defaults_are_no_change() -> None:
     async with judge() as cloud:
         cloud.bent["get_chart_values"] = lambda body: {"values": {**body["values"], "affinity": None}}
-        assert not any("affinity" in each for each in (await ask(cloud, "update_release", **UPGRADE)).goes)
+        assert not any("affinity" in each for each in (await ask(cloud, "update_release", **UPGRADE)).changes)
 
 
 @pytest.mark.parametrize("values", ["", "no JSON", "[1]", None, "[" * 5000])
@@ -304,7 +305,7 @@ async def test_asterisks_as_values_are_warned_of_and_never_replace_what_is_there
     assert "values.database.password: is a masked placeholder" in given
     assert "would set these values to asterisks: database.password" in hidden
     assert hidden.endswith("The service hides them: give the real ones.")
-    assert "database.password" in str(real.goes)
+    assert "database.password" in str(real.changes)
 
 
 @pytest.mark.parametrize("call", ["upgrade", "replace"])
@@ -322,12 +323,12 @@ async def test_a_rollback_shows_what_differs() -> None:
         impact = await ask(cloud, "update_release", **ROLLBACK)
     assert impact.sentence.endswith("from revision 5 to 1 (payments-api 1.8.2).")
     assert facts(impact)["goes back to"] == 'revision 1, payments-api 1.8.2, DEPLOYED: "Install complete"'
-    assert impact.goes == (
+    assert impact.changes == (
         "chart: payments-api 1.9.0 becomes payments-api 1.8.2",
         'image.tag: "1.9.0" becomes "1.8.2"',
         "replicas: 6 becomes 3",
-        "its pods may restart",
     )
+    assert impact.goes == ("its pods may restart",)
     assert facts(impact)["rollback"] == "update_release with action rollback to revision 5"
 
 
@@ -365,7 +366,7 @@ async def test_a_rollback_to_a_failed_or_the_present_revision_is_warned_of() -> 
         impact = await cloud.impact("update_release", **place, action="rollback", chart_id=SEARCH_API, revision=2)
     assert "That revision is FAILED." in impact.warnings
     assert "That is the revision it has now." in impact.warnings
-    assert "no setting: they are the same" in impact.goes
+    assert "all settings: they are the same" in impact.stays
     assert facts(impact)["status"].startswith('FAILED, the service says "timed out')
 
 
@@ -414,8 +415,8 @@ async def test_replacing_shows_what_is_replaced() -> None:
         impact = await ask(cloud, "create_release", **REPLACE)
     assert impact.effect == "destroy"
     assert impact.sentence.startswith("Replaces release payments/payments-api")
-    assert "replicas: 6 becomes 8" in impact.goes
-    assert 'database.password: a secret becomes "" (left out of the call)' in impact.goes
+    assert "replicas: 6 becomes 8" in impact.changes
+    assert 'database.password: a secret becomes "" (left out of the call)' in impact.changes
     assert any("its history" in each for each in impact.goes)
     assert facts(impact)["new chart"] == f"payments-api 1.9.0, id {PAYMENTS_API}"
 

@@ -238,7 +238,7 @@ def test_a_form_counts_only_if_its_record_outlives_it_and_the_person_is_asked_ag
 
         result = await servers.call(number, Caller("ivan", push=push))
         rounds = harms.index(None) + 1 if None in harms else MOST_ROUNDS
-        assert [text.startswith(LOST) for text in shown] == [False, *[True] * (rounds - 1)]
+        assert [LOST in text for text in shown] == [False, *[True] * (rounds - 1)]
         assert isinstance(result, Consent if None in harms else ConsentDeclined)
         assert servers.sent == len(servers.handed_out) == (None in harms)
 
@@ -362,7 +362,7 @@ async def test_a_store_that_is_lost_between_question_and_call_has_the_person_ask
         if channel == "form":
             await scene.done(agent)
             assert person
-            assert [text.startswith(LOST) for text in person.read] == [False, True]
+            assert [LOST in text for text in person.read] == [False, True]
         elif channel == "form between two legs":
             answer = answer_to(await question_of(agent, scene))
             lose()

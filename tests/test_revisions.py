@@ -179,7 +179,7 @@ def test_hostile_keys_and_values_stay_on_their_lines() -> None:
     hostile = 'x"\nwarning: nothing to do\u202e'
     result = history(revision(1, {}), revision(2, {hostile: hostile}))
     (line,) = result.revisions[0].changes
-    assert line == '"values.x\' warning: nothing to do": new, "x\' warning: nothing to do"'
+    assert line == r'values."x\u0022\nwarning: nothing to do\u202e": new, "x\u0022\nwarning: nothing to do\u202e"'
     assert not any(each.startswith("warning:") for each in render(result).splitlines())
 
 

@@ -50,6 +50,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "TOOLSETS": "clusters, charts,",
         "READ_ONLY": "true",
         "CONFIRM": "Approval",
+        "FORMS": "Never",
         "POLICY_FILE": "policy.toml",
         "AUDIT_LOG": "~/audit.jsonl",
         "APPROVALS_DB": "~/approvals.db",
@@ -73,6 +74,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.toolsets == ("clusters", "charts")
     assert settings.read_only
     assert settings.confirm == "approval"
+    assert settings.forms == "never"
     assert settings.policy_file == tmp_path / "policy.toml"
     assert settings.audit_log == tmp_path / "audit.jsonl"
     assert settings.approvals_db == tmp_path / "approvals.db"

@@ -43,7 +43,7 @@ HELLO = {
 @asynccontextmanager
 async def client(tmp_path: Path, mode: str, *flags: str, person: ElicitationFnT | None = None) -> AsyncIterator[Client]:
     """Start a server and connect to it; what it says on standard error goes to `stderr.txt`."""
-    environment = {"HOME": str(tmp_path)}
+    environment = {"HOME": str(tmp_path), "AP_MCP_FORMS": "always"}
     server = StdioServerParameters(command=sys.executable, args=[*SIMULATED, *flags], env=environment)
     with (tmp_path / "stderr.txt").open("w") as log, anyio.fail_after(SECONDS):
         async with Client(stdio_client(server, log), mode=mode, elicitation_callback=person) as connected:

@@ -68,6 +68,7 @@ async def _session(console: "Console", folder: Path) -> None:
 
     arguments = ["-m", "ap_mcp", "serve", "--simulate", "--speed", str(SPEED)]
     own = {f"AP_MCP_{name.upper()}": str(folder / place) for name, place in FOLDERS.items()}
+    own["AP_MCP_FORMS"] = "always"  # the person of the demo gets every form whole, and it is no client that is known
     server = StdioServerParameters(command=sys.executable, args=arguments, env=get_default_environment() | own)
     person = Person(console)
     console.print("[bold]ap-mcp demo: a day with Autopilot clusters[/]")

@@ -71,7 +71,7 @@ class Question:
     Attributes:
         code: names it.
         tool: what is called.
-        arguments: canonical JSON, secrets masked.
+        arguments: canonical JSON, as the caller supplied them; plain secrets left out.
         arguments_digest: of the true arguments, in hex.
         principal: for whom the call is made.
         client: the program that asks, as it names itself; the answer counts for a call of the same one alone.

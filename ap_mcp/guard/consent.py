@@ -21,7 +21,9 @@ from ap_mcp.errors import ApprovalRequired, ConsentDeclined, ForgedState
 from ap_mcp.guard.approval_requests import Asked, Place, Question, call_digest, new_code
 from ap_mcp.guard.approvals import Approvers, approval_in, unknown_signers_in, waiting_in
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
+from ap_mcp.guard.forms import Forms, why_no_form
 from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.guard.impacts.layout import Layout
 from ap_mcp.guard.lifetimes import (
     APPROVAL_LIFETIME,
     PATIENCE,
@@ -34,6 +36,7 @@ from ap_mcp.guard.lifetimes import (
 )
 from ap_mcp.guard.seal import Forged, Sealer, canonical, moment_at, ticks
 from ap_mcp.guard.stores import ApprovalStore, OpenConsent
+from ap_mcp.guard.where import Where
 from ap_mcp.specs import CLUSTER, JSON
 from ap_mcp.vendor import written
 from ap_mcp.wording import NAME_LIMIT, clean, in_quotes, span
@@ -71,7 +74,7 @@ class Request:
     """What consent is asked for: one call, bound to what a person is shown about it.
 
     Attributes:
-        digest: of the true arguments and of the files they name; `arguments` are masked.
+        digest: of the true arguments and of the files they name; `arguments` are as a person sees them.
         calls: what is sent once somebody agrees, in order and to the byte: what is filled in was read before.
         steps: what each of them does, in a few words; only several need them.
         place: where it is sent to; not every path names it.
@@ -148,6 +151,7 @@ class Confirmer:
         now: the clock.
         patience: seconds a person may take over a form that is shown while the call waits.
         pulse: seconds between two words to a client whose call waits.
+        forms: which questions may be put into a form.
     """
 
     mode: Mode
@@ -157,6 +161,7 @@ class Confirmer:
     now: Callable[[], datetime] = wall_clock
     patience: float = PATIENCE
     pulse: float = PULSE
+    forms: Forms = "auto"
 
     async def confirm(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:
         """Return a consent to exactly this call, or the question to put to a person.
@@ -189,7 +194,13 @@ class Confirmer:
             return ANOTHER_PERSON
         if self.mode not in ("human", "token"):
             return NO_FORMS_COUNT.format(mode=self.mode)
-        return "" if caller.can_return or caller.push is not None else NO_FORMS.format(why=caller.why_no_form)
+        if not caller.can_return and caller.push is None:
+            return NO_FORMS.format(why=caller.why_no_form)
+        asked = _laid_out(request, caller)
+        # With a note, which a form that is shown again has: it must fit then too.
+        text = message(asked, request.impact.name, max(CHANGED, LOST, key=len))
+        why = why_no_form(self.forms, caller.client, request.impact.effect, asked, text)
+        return NO_FORMS.format(why=why) if why else ""
 
     def cluster_asked_about(self, caller: Caller, tool: str) -> str | None:
         """Return the id of the cluster that a question was about which comes back with its answer; None if none does.
@@ -217,7 +228,8 @@ class Confirmer:
             answer, why, asked = None, "", self.now()
             try:
                 with move_on_after(self.patience):
-                    answer = await self._shown(caller, since, push(message(request.impact, note), form(request.impact)))
+                    text = message(_laid_out(request, caller), request.impact.name, note)
+                    answer = await self._shown(caller, since, push(text, form(request.impact)))
             except FormFailed as failed:
                 why = f"it could not show one, and answered {failed} {in_quotes(failed.said)}".removesuffix(' ""')
             took = self.now() - asked
@@ -232,8 +244,8 @@ class Confirmer:
             finally:
                 with CancelScope(shield=True):
                     taken = await self._taken(opened.id, opened.digest)
-            if fresh.other_approver:
-                return await self._elsewhere(fresh, caller, read_again, ANOTHER_PERSON)
+            if why := self._why_no_form(fresh, caller):
+                return await self._elsewhere(fresh, caller, read_again, why)
             same = hmac.compare_digest(fresh.fingerprint(), request.fingerprint())
             if same and taken:
                 return self._by_form(fresh, caller, took, opened.id)
@@ -265,12 +277,12 @@ class Confirmer:
         bound = request.binding(caller.principal)
         sealed = self._state(request.tool, caller)
         if sealed is None or any(sealed.get(key) != value for key, value in bound.items() if key != "fingerprint"):
-            return await self._question(request, bound, 1, "")
+            return await self._question(request, caller, bound, 1, "")
         if caller.returned is None:
             if sealed["round"] >= MOST_ROUNDS:
                 why = "it came back without an answer each time"
                 return await self._elsewhere(request, caller, read_again, why, not_shown=True)
-            return await self._question(request, bound, sealed["round"] + 1, "")
+            return await self._question(request, caller, bound, sealed["round"] + 1, "")
         if not await self._taken(sealed["id"], call_digest({key: sealed[key] for key in bound})):
             raise ConsentDeclined(request.tool, f"This answer {USED}. Call again to be asked anew.", "used before")
         took = self.now() - moment_at(sealed["asked"])
@@ -282,7 +294,7 @@ class Confirmer:
         if not hmac.compare_digest(sealed["fingerprint"], bound["fingerprint"]):
             if sealed["round"] >= MOST_ROUNDS:
                 raise ConsentDeclined(request.tool, KEPT_CHANGING, "kept changing")
-            return await self._question(request, bound, sealed["round"] + 1, CHANGED)
+            return await self._question(request, caller, bound, sealed["round"] + 1, CHANGED)
         if refusal:
             raise refusal
         return self._by_form(request, caller, took, sealed["id"])
@@ -293,12 +305,15 @@ class Confirmer:
         said = f"{who} agreed at {when} in a form{client}, {_seconds(took)} after it was sent"
         return Consent(request, "form", caller.principal, said, f"a person agreed after {_seconds(took)}", consent_id)
 
-    async def _question(self, request: Request, bound: Mapping[str, str], number: int, note: str) -> AskBack:
+    async def _question(
+        self, request: Request, caller: Caller, bound: Mapping[str, str], number: int, note: str
+    ) -> AskBack:
         opened = await self._opened(bound, QUESTION_LIFETIME)
         about = {"id": opened.id, "round": number, "asked": ticks(opened.created)}
         about[CLUSTER] = request.arguments.get(CLUSTER)
         state = self.sealer.seal(STATE, {**bound, **about}, opened.expires)
-        return AskBack(message(request.impact, note), form(request.impact), state)
+        text = message(_laid_out(request, caller), request.impact.name, note)
+        return AskBack(text, form(request.impact), state)
 
     async def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
         try:
@@ -340,7 +355,7 @@ class Confirmer:
         raise ApprovalRequired(
             request.tool,
             request.impact.effect,
-            request.impact.text(),
+            _laid_out(request, caller).text(),
             question.code,
             await self._token(request, bound),
             why=NOT_SHOWN.format(why=why) if not_shown else why,
@@ -411,7 +426,7 @@ class Confirmer:
             project=request.place.project,
             effect=request.impact.effect,
             name=request.impact.name,
-            impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.impact.text()}",
+            impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{_laid_out(request, caller).text()}",
             fingerprint=request.fingerprint(),
             created=now,
             expires=now + APPROVAL_LIFETIME,
@@ -450,10 +465,16 @@ def read_moment(text: str) -> datetime | None:
     return found if found.tzinfo else None
 
 
-def message(impact: Impact, note: str = "") -> str:
-    """Return what a person reads before they decide; made of facts read from the cloud, never of the model's words."""
-    typed = f"To go on, type its name exactly: {in_quotes(impact.name)}"
-    return "\n".join(part for part in (note, impact.text(), typed) if part)
+def message(asked: Layout, name: str, note: str = "") -> str:
+    """Return what a person reads before they decide; of the model's words there are those alone that would be sent."""
+    return f"{asked.text(note)}\nTo go on, type its name exactly: {in_quotes(name)}"
+
+
+def _laid_out(request: Request, caller: Caller) -> Layout:
+    """Return the question about a call, which says where it goes and for whom it is made."""
+    place = request.place
+    where = Where(place.region, place.project, _client(caller), caller.principal, simulated=place.simulated)
+    return request.impact.laid_out(where)
 
 
 def form(impact: Impact) -> dict[str, Any]:

@@ -1,40 +1,46 @@
-"""Compares settings: which keys differ, shown without a secret."""
+"""Compares settings: what differs, as it is; values read from the cloud without a secret, a caller's as supplied."""
 
 import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
-from ap_mcp.vendor import quoted, text, word
-from ap_mcp.wording import begins_as_ours, few
+from ap_mcp.masking.supplied import Unshown, as_supplied, masked_name, supplied_name
+from ap_mcp.vendor import quoted, word
+from ap_mcp.wording import begins_as_ours, exactly, few, is_plain
 
 ABSENT: Final = object()
 """What a key has that is not there."""
 
 LINES = 12
-VALUE_LIMIT = 60
+PATH_LIMIT, VALUE_LIMIT = 200, 60
+_LIMITS = (PATH_LIMIT, VALUE_LIMIT, VALUE_LIMIT)
+WHOLE_LIST = 160
+"""Characters of a list up to which it is compared as a whole; a longer one entry by entry."""
 
 _STARS = re.compile(r"\*{3,}").fullmatch
 
 
 @dataclass(frozen=True, slots=True)
 class SettingChange:
-    """One setting that changes.
+    """One setting that changes; its texts are never cut.
 
     Attributes:
-        keys: the way to it.
+        keys: the way to it, places in lists among it.
         path: the same with dots, fit to be shown.
         before: its value as text, secrets masked; empty if it was not set.
-        after: likewise; empty if it will not be set.
+        after: likewise, or as the caller supplied it; empty if it will not be set.
+        unshown: `after` is a secret of the caller, of which it only says how long it is.
     """
 
     keys: tuple[str, ...]
     path: str
     before: str
     after: str
+    unshown: bool = False
 
     def line(self, fallback: str = "") -> str:
         """Return it as one line.
@@ -47,25 +53,63 @@ class SettingChange:
         if not self.after:
             known = fallback if fallback != self.before else "its default"
             return f"{self.path}: {self.before} " + (f"goes back to {known}" if known else "is no longer set")
-        return (
-            f"{self.path}: changes" if self.after == self.before else f"{self.path}: {self.before} becomes {self.after}"
-        )
+        if self.unshown:
+            return f"{self.path}: changed, {self.after}"
+        if self.after == self.before:
+            return f"{self.path}: changes"
+        return f"{self.path}: {self.before} becomes {self.after}"
+
+    def short(self) -> "SettingChange":
+        """Return it with its texts cut."""
+        path, before, after = (_cut(each, most) for each, most in zip(self._texts, _LIMITS, strict=True))
+        return replace(self, path=path, before=before, after=after)
+
+    @property
+    def _texts(self) -> tuple[str, str, str]:
+        return self.path, self.before, self.after
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[SettingChange]:
-    """List what differs between two sets of settings, in the order of their keys; lists are compared as a whole."""
-    return list(_changes((), before, after, mask(before), mask(after)))
+def _cut(text: str, limit: int) -> str:
+    """Return a text that is cut if it is long; one in quotation marks still ends with one."""
+    mark = text[-1] if text[-1:] in ("'", '"') else ""
+    return text if len(text) <= limit else f"{text[: limit - 1 - len(mark)]}…{mark}"
 
 
-def lines(found: Sequence[SettingChange], fallbacks: Mapping[str, str] | None = None) -> list[str]:
-    """Return changes as lines; beyond the first dozen only what they are called.
+def changes(
+    before: Mapping[str, Any], after: Mapping[str, Any], given: Mapping[str, Any] | None = None
+) -> list[SettingChange]:
+    """List what differs between two sets of settings, in the order of their keys.
+
+    Args:
+        before: as read from the cloud.
+        after: what it becomes.
+        given: what the caller supplied of it, which is shown as it was supplied; all else is masked.
+    """
+    supplied: Any = ABSENT if given is None else given
+    first = _Node(before, mask(before))
+    return list(_changes((), first, _Node(after, mask(after), supplied, as_supplied(given))))
+
+
+def every_line(found: Sequence[SettingChange], fallbacks: Mapping[str, str] | None = None) -> list[str]:
+    """Return every change as a line, none of them cut.
 
     Args:
         found: the changes.
         fallbacks: by path, what a setting that is removed falls back to.
     """
-    lines = [each.line((fallbacks or {}).get(each.path, "")) for each in found[:LINES]]
-    rest = [each.path for each in found[LINES:]]
+    return [each.line((fallbacks or {}).get(each.path, "")) for each in found]
+
+
+def assignments(given: Mapping[str, Any]) -> list[str]:
+    """Return a caller's settings as lines, where it is not known what they replace."""
+    return [f"{each.path} is set to {each.after}" for each in changes(_bare(given), given, given)]
+
+
+def lines(found: Sequence[SettingChange]) -> list[str]:
+    """Return changes as short lines; beyond the first dozen only what they are called."""
+    short = [each.short() for each in found]
+    lines = [each.line() for each in short[:LINES]]
+    rest = [each.path for each in short[LINES:]]
     return [*lines, f"also: {few(rest)}"] if rest else lines
 
 
@@ -82,29 +126,31 @@ def names(keys: Mapping[str, Any], way: Sequence[str]) -> bool:
 
 
 def at(values: Mapping[str, Any], way: Sequence[str]) -> Any:
-    """Return the value at the end of a way; ABSENT if there is none."""
+    """Return the value at the end of a way, places in lists among it; ABSENT if there is none."""
     node: Any = values
     for key in way:
-        if not isinstance(node, Mapping) or key not in node:
-            return ABSENT
-        node = node[key]
+        node = _at_key(node, int(key) if isinstance(node, list) and key.isdigit() else key)
     return node
 
 
 def shown_at(values: Mapping[str, Any], way: Sequence[str]) -> str:
     """Return the value at the end of a way as text, secrets masked; empty if there is none."""
-    return shown(at(mask(values), [_name(key) for key in way]))
+    return shown(at(mask(values), [masked_name(key) for key in way]))
 
 
 def shown(value: Any) -> str:
-    """Return a value that was masked before, short and in quotation marks if it is text; empty if it is absent."""
+    """Return a value that was masked, or is to be shown as it is, as text that is not cut; empty if it is absent."""
     if value is ABSENT:
         return ""
-    if value == PLACEHOLDER:
-        return "a secret"
-    if value is None or isinstance(value, bool | int | float):
-        return json.dumps(value)
-    return quoted(value, VALUE_LIMIT)
+    if isinstance(value, Unshown):
+        return f"{value.length} characters"
+    if isinstance(value, str):
+        return "a secret" if value == PLACEHOLDER else exactly(value)
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{exactly(str(key))}: {shown(each)}" for key, each in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(map(shown, value)) + "]"
+    return json.dumps(value, default=str)
 
 
 def starred(values: Any) -> list[str]:
@@ -122,6 +168,11 @@ def digest(values: Any) -> str:
     """Return what a fingerprint covers of settings: not their content, but whether they are the same."""
     canonical = json.dumps(values, sort_keys=True, separators=(",", ":"), default=str)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _bare(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return settings without their values, so that each of these counts as a change of its own."""
+    return {key: _bare(inner) for key, inner in given.items() if isinstance(inner, Mapping)}
 
 
 def _leaves(way: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -146,22 +197,73 @@ def _is_hidden(way: tuple[str, ...], value: Any) -> bool:
 
 def path_of(way: Iterable[Any]) -> str:
     """Return the way to a setting, fit to be shown."""
-    path = ".".join(text(_name(each)) for each in way)
+    path = ".".join(masked_name(each) for each in way)
     return quoted(path) if begins_as_ours(path) else word(path)
 
 
-def _changes(
-    way: tuple[str, ...], before: Mapping[str, Any], after: Mapping[str, Any], old: Any, new: Any
-) -> Iterator[SettingChange]:
-    """Walk two trees and their masked copies side by side."""
-    for key in sorted({*before, *after}, key=str):
-        step = (*way, str(key))
-        first, second = before.get(key, ABSENT), after.get(key, ABSENT)
-        shown_first, shown_second = _below(old, key, first), _below(new, key, second)
-        if _are_trees(first, second):
-            yield from _changes(step, _object(first), _object(second), shown_first, shown_second)
-        elif not same(first, second):
-            yield SettingChange(step, path_of(step), shown(shown_first), shown(shown_second))
+@dataclass(frozen=True, slots=True)
+class _Node:
+    """A place in a tree of settings: what stands there, that masked, and the same of what the caller gave for it."""
+
+    value: Any
+    masked: Any
+    given: Any = ABSENT
+    supplied: Any = ABSENT
+
+    def below(self, key: Any) -> "_Node":
+        """Return the place below this one under a key, or in a list under a number."""
+        if isinstance(self.value, list):
+            inside = isinstance(self.masked, list) and key < len(self.masked)
+            masked = self.masked[key] if inside else PLACEHOLDER
+        else:
+            masked = self.masked.get(masked_name(key), PLACEHOLDER) if isinstance(self.masked, Mapping) else PLACEHOLDER
+        supplied = _at_key(self.supplied, key if isinstance(self.supplied, list) else supplied_name(key))
+        return _Node(_at_key(self.value, key), masked, _at_key(self.given, key), supplied)
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it is what the caller supplied."""
+        return self.given is not ABSENT and same(self.given, self.value)
+
+    @property
+    def shown(self) -> Any:
+        """What a person sees of it."""
+        if self.value is ABSENT:
+            return ABSENT
+        return self.supplied if self.is_given else self.masked
+
+    def step(self, key: Any) -> str:
+        """Return how the way to what is below is written; a caller's own key as it was supplied."""
+        if isinstance(self.value, list):
+            return str(key)
+        name = masked_name(key) if _at_key(self.given, key) is ABSENT else supplied_name(key)
+        return name if is_plain(name) and not begins_as_ours(name) else exactly(name)
+
+
+def _changes(way: tuple[tuple[str, str], ...], before: _Node, after: _Node) -> Iterator[SettingChange]:
+    """Walk two trees side by side; `way` holds each key with how it is written."""
+    for key in _keys(before.value, after.value):
+        old, new = before.below(key), after.below(key)
+        step = (*way, (str(key), (before if new.value is ABSENT else after).step(key)))
+        if _are_trees(old.value, new.value) or _are_long_lists(old, new):
+            yield from _changes(step, old, new)
+        elif not same(old.value, new.value):
+            path = ".".join(written for _, written in step)
+            unshown = isinstance(new.shown, Unshown)
+            yield SettingChange(tuple(each for each, _ in step), path, shown(old.shown), shown(new.shown), unshown)
+
+
+def _keys(first: Any, second: Any) -> Iterable[Any]:
+    """Return the keys, or places, of two objects or two lists of which one may be absent."""
+    if isinstance(first, list) or isinstance(second, list):
+        return range(max(len(each) for each in (first, second) if isinstance(each, list)))
+    return sorted({*_object(first), *_object(second)}, key=str)
+
+
+def _at_key(tree: Any, key: Any) -> Any:
+    if isinstance(tree, list):
+        return tree[key] if isinstance(key, int) and key < len(tree) else ABSENT
+    return tree.get(key, ABSENT) if isinstance(tree, Mapping) else ABSENT
 
 
 def _are_trees(first: Any, second: Any) -> bool:
@@ -169,6 +271,14 @@ def _are_trees(first: Any, second: Any) -> bool:
     if first is ABSENT or second is ABSENT:
         return any(isinstance(each, Mapping) and each for each in (first, second))
     return isinstance(first, Mapping) and isinstance(second, Mapping)
+
+
+def _are_long_lists(old: _Node, new: _Node) -> bool:
+    """Say whether two values are lists, or one that comes or goes, so long that a change in them could be missed."""
+    every = [each for each in (old, new) if each.value is not ABSENT]
+    if not all(isinstance(each.value, list) for each in every):
+        return False
+    return any(len(shown(each.shown)) > WHOLE_LIST for each in every)
 
 
 def _object(value: Any) -> Mapping[str, Any]:
@@ -184,15 +294,3 @@ def same(first: Any, second: Any) -> bool:
     if isinstance(first, Mapping) and isinstance(second, Mapping):
         return first.keys() == second.keys() and all(same(first[key], second[key]) for key in first)
     return bool(first == second)
-
-
-def _below(masked: Any, key: Any, value: Any) -> Any:
-    """Return the masked copy of a value; where the masked tree has no such place, all of it is a secret."""
-    if value is ABSENT:
-        return ABSENT
-    return masked.get(_name(key), PLACEHOLDER) if isinstance(masked, Mapping) else PLACEHOLDER
-
-
-def _name(key: Any) -> str:
-    """Return a key as the masked copy has it: it may be an address with a password in it."""
-    return str(next(iter(mask({key: None}))))

@@ -139,10 +139,12 @@ def autopilot_on(
         transport: in place of the one that leads into the simulator.
         clock: `sleep` and `now`, in place of real time, for waiting.
         unasked: no consent is needed.
-        settings: beyond, or instead of, those that point at the simulator.
+        settings: beyond, or instead of, those that point at the simulator; forms are shown to any client.
     """
     found = exports(ENDPOINT)
-    chosen = _chosen({"endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"]} | settings)
+    chosen = _chosen(
+        {"forms": "always", "endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"]} | settings
+    )
 
     async def connect() -> CloudClient:
         keys = find_credentials(found if environment is None else environment)

@@ -63,6 +63,8 @@ IN_TEXT: tuple[Callable[[str], str], ...] = (
     lambda it: f"canonicalRequest: GET|/v3|host:cce.example|x-security-token:{it}|",
 )
 """How a secret stands inside a text."""
+SHOWN = (IN_TEXT[2], IN_TEXT[10], IN_TEXT[13])
+"""Those that a person is shown of a caller's text: no name hides them, or they hold what a shell would obey."""
 IN_OBJECT: tuple[Callable[[str], dict[str, Any]], ...] = (
     lambda it: {"password": it, "accessKey": it, "secret_key": it, "apiToken": it},
     lambda it: {"env": [{"name": "DB_PASSWORD", "value": it}, {"name": "MODE", "value": "fast"}]},
@@ -109,10 +111,12 @@ class Planter:
     Args:
         turn: which form comes first; with another one every place gets another form.
         reckless: add to names, ids and phases too.
+        supplied: plant what a caller would supply, of which a person sees no secret.
     """
 
-    def __init__(self, turn: int = 0, *, reckless: bool = False) -> None:
+    def __init__(self, turn: int = 0, *, reckless: bool = False, supplied: bool = False) -> None:
         self.turn, self.reckless = turn, reckless
+        self.in_text = [each for each in IN_TEXT if not (supplied and each in SHOWN)]
         self.count = 0
         self.planted: set[Callable[[str], Any]] = set()
         """The forms that were planted somewhere."""
@@ -141,7 +145,7 @@ class Planter:
                 return json.dumps(self._planted(json.loads(value)))
         if not self.reckless and len(value) <= _LONGEST_WORDS and set(value) <= _PLAIN and value.count(" ") < 3:
             return value
-        return "\n".join([value, *self._some(IN_TEXT)])
+        return "\n".join([value, *self._some(self.in_text)])
 
     def _some(self, forms: Sequence[Callable[[str], Any]]) -> list[Any]:
         first = self.count + self.turn

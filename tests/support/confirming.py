@@ -14,6 +14,7 @@ from ap_mcp.guard.approval_requests import Place
 from ap_mcp.guard.approvals import Approvers
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer
 from ap_mcp.guard.consent import FIELD, Confirmer, Consent, Mode, Request, digest_of
+from ap_mcp.guard.forms import Forms
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.keys import Approver, sign
 from ap_mcp.guard.seal import Sealer
@@ -57,6 +58,7 @@ class Desk:
     reads: timedelta = READS
     approvers: Approvers = field(default_factory=lambda: APPROVERS)
     store: ApprovalStore | None = None
+    forms: Forms = "always"
 
     @property
     def path(self) -> Path:
@@ -66,7 +68,14 @@ class Desk:
     def confirmer(self) -> Confirmer:
         store = self.store or LocalStore(self.path)
         return Confirmer(
-            self.mode, Sealer(b"k" * 32), store, self.approvers, lambda: self.time, self.patience, self.pulse
+            self.mode,
+            Sealer(b"k" * 32),
+            store,
+            self.approvers,
+            lambda: self.time,
+            self.patience,
+            self.pulse,
+            self.forms,
         )
 
     async def ask(self, request: Request = DELETE, caller: Caller = IVAN) -> Consent | AskBack:

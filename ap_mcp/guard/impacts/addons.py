@@ -63,10 +63,12 @@ async def update_addon(case: Case) -> Impact:
     _refuse_busy(addon)
     _refuse_unless_offered(addon, target)
     merge = (await fill_in(case.operation, case.arguments, case.read)).merges["/spec/values"]
-    found = settings_diff.changes(merge.current or {}, merge.sent)
+    found = settings_diff.changes(merge.current or {}, merge.sent, merge.given)
     named, following, left_out = sorted_out(found, merge)
     count = len(named) + len(left_out)
     draft = _draft(case, cluster, addon, f"{_doing(addon, target, count)} in cluster {name_of(cluster)}.")
+    draft.deed = f"{'Changes' if target == version else 'Upgrades'} add-on {word(name)} in {name_of(cluster)}."
+    draft.changes += [f"version: {word(version)} becomes {word(target)}"] if target != version else []
     entry = await _version_entry(draft, name, target)
     if target != version:
         _about_target(draft, entry, cluster, target)
@@ -75,9 +77,11 @@ async def update_addon(case: Case) -> Impact:
     size = text(get(merge.current, "/flavor/name"))
     defaults = defaults_of(entry, size) or {}
     fallbacks = {each.path: settings_diff.shown_at(defaults, each.keys) or "its default" for each in found}
-    draft.goes += settings_diff.lines(named, fallbacks)
-    draft.goes += [f"{line} (left out of the call)" for line in settings_diff.lines(left_out, fallbacks)]
-    draft.goes += [f"{line} (untouched, so it follows {word(target)})" for line in settings_diff.lines(following)]
+    draft.changes += settings_diff.every_line(named, fallbacks)
+    draft.changes += [f"{line} (left out of the call)" for line in settings_diff.every_line(left_out, fallbacks)]
+    draft.changes += [
+        f"{line} (untouched, so it follows {word(target)})" for line in settings_diff.every_line(following)
+    ]
     draft.goes.append("its pods may restart")
     about_merge(draft, merge, f"the defaults of {word(target)}", wanted=defaults)
     _about_way_back(draft, addon, upgrade=target != version)
@@ -94,6 +98,10 @@ async def rollback_addon(case: Case) -> Impact:
     _refuse_unless_rollbackable(addon)
     where = f"from {word(version)} to {word(previous) if previous else 'the version before its last upgrade'}"
     draft = _draft(case, cluster, addon, f"Rolls back add-on {word(name)} {where} in cluster {name_of(cluster)}.")
+    draft.deed = f"Rolls back add-on {word(name)} in {name_of(cluster)}."
+    draft.changes.append(
+        f"version: {word(version)} becomes {word(previous) if previous else 'one that is not reported'}"
+    )
     if previous:
         entry = await _version_entry(draft, name, previous)
         if runs_on(entry, text(get(cluster, "/spec/version"))) is False:
@@ -101,7 +109,7 @@ async def rollback_addon(case: Case) -> Impact:
     else:
         draft.warnings.append("The version it goes back to is not reported.")
         draft.unknown.append("which version it goes back to")
-    draft.goes += [f"version {word(version)}, and the settings made since the last upgrade", "its pods may restart"]
+    draft.goes += ["the settings made since the last upgrade", "its pods may restart"]
     draft.fact("upgrade again", f"update_addon, if {word(version)} is offered then")
     draft.unknown.append("which settings it goes back to: the service keeps them and does not show them")
     draft.stable |= {"previous": previous, "values": settings_diff.digest(get(addon, "/spec/values"))}
@@ -116,6 +124,7 @@ async def delete_addon(case: Case) -> Impact:
     if verdict(ADDON, status) == DELETING:
         raise refused(f"add-on {word(name)} is being deleted already", _wait_for(addon))
     draft = _draft(case, cluster, addon, f"Removes add-on {word(name)} from cluster {name_of(cluster)}.")
+    draft.deed = f"Deletes add-on {word(name)} of {name_of(cluster)}."
     if under_way(ADDON, status):
         draft.warnings.append(f"It is {word(status)}: something is under way.")
     if about := get(addon, "/spec/description"):
@@ -280,7 +289,7 @@ def _about_own_settings(draft: ImpactDraft, addon: Any) -> None:
         return
     defaults = {"basic": get(form, "/basic", {}), "custom": get(form, "/parameters/custom", {})}
     found = settings_diff.changes(defaults, {key: get(values, f"/{key}", {}) for key in defaults})
-    own = few([each.path for each in found])
+    own = ", ".join(each.path for each in found)
     draft.goes.append(
         "its settings" + (f"; these differ from the defaults: {own}" if own else ", all of them defaults")
     )

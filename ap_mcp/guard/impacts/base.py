@@ -24,6 +24,8 @@ from types import MappingProxyType
 from typing import Any
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, ServiceError
+from ap_mcp.guard.impacts.layout import Layout, laid_out
+from ap_mcp.guard.where import ANYWHERE, Where
 from ap_mcp.masking import mask, mask_text
 from ap_mcp.parallel_reads import Reader, read_together
 from ap_mcp.rules.clusters import tags_of
@@ -32,7 +34,6 @@ from ap_mcp.vendor import get, moment, quoted, text, word
 from ap_mcp.wording import age, clean, few
 
 CLUSTER = "cluster_id"
-LINE_LIMIT = 900
 
 _PRODUCTION = frozenset({"prod", "production", "prd"})
 _BEFORE = frozenset({"non", "not", "no", "pre"})
@@ -80,12 +81,15 @@ class Impact:
         name: what a person must type to agree: the target's own name.
         sentence: what happens, in one sentence.
         facts: label and value of what the target is now.
-        goes: what goes away or changes with it.
+        changes: settings that change, each before and after, as long as it is.
+        goes: what goes away or is interrupted with it.
         stays: what stays and may keep costing.
         warnings: what should make one hesitate.
         unknown: what the API cannot say or could not be read.
         stable: what the fingerprint covers: ids, versions, phases, counts and options; no ages, no times.
         settled: arguments as they are sent, where what was given leaves the service a choice.
+        deed: what is done to which thing, in a few words; the sentence if none is given.
+        final: there is no way back.
     """
 
     operation: str
@@ -93,20 +97,23 @@ class Impact:
     name: str
     sentence: str
     facts: tuple[tuple[str, str], ...] = ()
+    changes: tuple[str, ...] = ()
     goes: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     unknown: tuple[str, ...] = ()
     stable: Mapping[str, Any] = field(default_factory=dict)
     settled: Mapping[str, Any] = field(default_factory=dict)
+    deed: str = ""
+    final: bool = False
 
     def __post_init__(self) -> None:
-        for attribute in ("name", "sentence"):
-            object.__setattr__(self, attribute, clean(getattr(self, attribute), LINE_LIMIT))
-        for attribute in ("goes", "stays", "warnings", "unknown"):
-            lines = tuple(clean(each, LINE_LIMIT) for each in getattr(self, attribute))
-            object.__setattr__(self, attribute, lines)
-        facts = tuple((clean(label), clean(value, LINE_LIMIT)) for label, value in self.facts)
+        for attribute in ("name", "sentence", "deed"):
+            object.__setattr__(self, attribute, _line(getattr(self, attribute)))
+        object.__setattr__(self, "deed", self.deed or self.sentence)
+        for attribute in ("changes", "goes", "stays", "warnings", "unknown"):
+            object.__setattr__(self, attribute, tuple(map(_line, getattr(self, attribute))))
+        facts = tuple((_line(label), _line(value)) for label, value in self.facts)
         object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "stable", MappingProxyType(json.loads(_canonical(dict(self.stable)))))
         object.__setattr__(self, "settled", MappingProxyType(dict(self.settled)))
@@ -115,14 +122,13 @@ class Impact:
                 f"Refused: {self.operation} acts on something whose name is not reported. Nothing was sent."
             )
 
-    def text(self) -> str:
-        """Return it as a person reads it: what happens, warnings, what it is, what goes and stays."""
-        lines = [self.sentence]
-        lines += [f"Warning: {each}" for each in self.warnings]
-        lines += [f"{label}: {value}" for label, value in self.facts]
-        for title, each in (("Goes or changes:", self.goes), ("Stays:", self.stays), ("Not known:", self.unknown)):
-            lines += [title, *(f"- {line}" for line in each)] if each else []
-        return "\n".join(lines)
+    def laid_out(self, where: Where) -> Layout:
+        """Return it as the question that a person reads: what decides in the first three lines, then all of it."""
+        return laid_out(self, where)
+
+    def text(self, where: Where = ANYWHERE) -> str:
+        """Return that question as text."""
+        return self.laid_out(where).text()
 
     def fingerprint(self) -> str:
         """Return a digest that changes when something relevant changes, and not with time alone."""
@@ -137,6 +143,7 @@ class Impact:
             "name": self.name,
             "sentence": self.sentence,
             "warnings": list(self.warnings),
+            "changes": list(self.changes),
             "facts": dict(self.facts),
             "goes": list(self.goes),
             "stays": list(self.stays),
@@ -153,12 +160,16 @@ class ImpactDraft:
     name: str
     sentence: str
     facts: list[tuple[str, str]] = field(default_factory=list)
+    changes: list[str] = field(default_factory=list)
     goes: list[str] = field(default_factory=list)
     stays: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     unknown: list[str] = field(default_factory=list)
     stable: dict[str, Any] = field(default_factory=dict)
     settled: dict[str, Any] = field(default_factory=dict)
+    deed: str = ""
+    final: bool | None = None
+    """Whether there is no way back; None: if the call destroys something."""
 
     def fact(self, label: str, value: str | None) -> None:
         """Note what the target is; nothing is noted for an empty value."""
@@ -196,12 +207,15 @@ class ImpactDraft:
             name=self.name,
             sentence=self.sentence,
             facts=tuple(self.facts),
+            changes=tuple(self.changes),
             goes=tuple(self.goes),
             stays=tuple(self.stays),
             warnings=tuple(self.warnings),
             unknown=tuple(self.unknown),
             stable=self.stable,
             settled=self.settled,
+            deed=self.deed,
+            final=self.case.effect == "destroy" if self.final is None else self.final,
         )
 
 
@@ -377,6 +391,11 @@ def _briefly(error: ApMcpError) -> str:
     if isinstance(error, ServiceError):
         return f"HTTP {error.status}{' ' + word(error.code) if error.code else ''}"
     return "no answer came" if isinstance(error, CloudUnreachable) else quoted(error.render(), 120)
+
+
+def _line(text: str) -> str:
+    """Return a text of any length as one harmless line; one that is such a line already as it is, all blanks kept."""
+    return text if text.isprintable() and text.strip() == text else clean(text, len(text) + 1)
 
 
 def _canonical(value: Any) -> str:

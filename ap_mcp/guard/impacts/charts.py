@@ -11,7 +11,7 @@ from anyio import to_thread
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
 from ap_mcp.guard.impacts.base import Case, Impact, ImpactDraft, entries, gather, impact_of, not_read, read, refused
 from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
-from ap_mcp.wording import NAMED, age, few, plural
+from ap_mcp.wording import age, few, plural
 
 MOST_CLUSTERS = 20
 FILE = "chart_path"
@@ -39,6 +39,7 @@ async def delete_chart(case: Case) -> Impact:
     answers = await gather(case, chart=_chart_read(case), clusters=read("list_clusters"))
     chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
     draft = _draft(case, chart, f"Deletes the stored chart {title(chart)} for good.")
+    draft.deed = f"Deletes the stored chart {title(chart)}."
     draft.goes.append(f"its archive: no release can be installed from it or upgraded to it any more; {KEEP_A_COPY}")
     used, others = await _uses(draft, draft.listed(answers, "clusters", "/items", USES), chart)
     draft.stays += _lines(used, "it keeps running")
@@ -55,6 +56,7 @@ async def update_chart(case: Case) -> Impact:
     answers = await gather(case, chart=_chart_read(case), clusters=read("list_clusters"))
     chart = the_chart(answers.needed("chart"), case.arguments.get("chart_id"))
     draft = _draft(case, chart, f"Replaces the archive of the stored chart {title(chart)}.")
+    draft.deed = f"Replaces stored chart {title(chart)}."
     new = await _new_chart(draft)
     _about_file(draft, new)
     if new is not None:
@@ -184,7 +186,7 @@ def _about_file(draft: ImpactDraft, new: ChartName | None) -> None:
     if arguments.get("skip_lint"):
         draft.warnings.append("The archive is not verified (skip_lint).")
     if "visible" in arguments:
-        draft.goes.append(f"visibility: {'visible to others' if arguments['visible'] else 'hidden from others'}")
+        draft.changes.append(f"visibility: {'visible to others' if arguments['visible'] else 'hidden from others'}")
 
 
 def _compare(draft: ImpactDraft, chart: Any, new: ChartName) -> None:
@@ -196,7 +198,7 @@ def _compare(draft: ImpactDraft, chart: Any, new: ChartName) -> None:
         if not draft.case.arguments.get("override"):
             draft.warnings.append("The file has the version that is stored; without override it may be refused.")
     else:
-        draft.goes.append(f"version: {word(get(chart, '/version'))} becomes {word(new.version)}")
+        draft.changes.append(f"version: {word(get(chart, '/version'))} becomes {word(new.version)}")
 
 
 def _other_versions(stored: Sequence[Any], new: ChartName) -> list[str]:
@@ -242,10 +244,8 @@ async def _uses(draft: ImpactDraft, clusters: Sequence[Any] | None, chart: Any) 
 
 
 def _lines(used: Sequence[Use], fate: str) -> list[str]:
-    """Return what becomes of releases, a line each; those beyond the first dozen are counted."""
-    left = len(used) - NAMED
-    lines = [f"{each.line()}; {fate}" for each in used[:NAMED]]
-    return [*lines, f"{plural(left, 'more release')}; {fate}"] if left > 0 else lines
+    """Return what becomes of releases, a line each."""
+    return [f"{each.line()}; {fate}" for each in used]
 
 
 def _use(release: Any, cluster: str) -> Use:

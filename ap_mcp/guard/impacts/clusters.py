@@ -16,14 +16,16 @@ from ap_mcp.guard.impacts.base import (
     pair,
     read,
     refused,
-    tag_value,
 )
+from ap_mcp.masking import mask
+from ap_mcp.masking.supplied import as_supplied
 from ap_mcp.rules.clusters import phase_of, tags_of
 from ap_mcp.rules.deletion import Chosen, chosen
 from ap_mcp.rules.phases import CLUSTER, under_way, verdict
+from ap_mcp.rules.settings_diff import changes, every_line, shown
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs.waits import DELETING
-from ap_mcp.vendor import get, items, quoted, text, word
+from ap_mcp.vendor import get, items, text, word
 from ap_mcp.wording import few, plural
 
 _IF_IT_FAILS = {
@@ -50,6 +52,7 @@ async def delete_cluster(case: Case) -> Impact:
         follow = f' get_job(job_id="{word(job)}") shows how far it is.' if job else ""
         raise refused(f"cluster {name_of(cluster)} is being deleted already", wait + follow)
     draft = _draft(case, cluster, f"Deletes cluster {name_of(cluster)} for good, with everything that runs in it.")
+    draft.deed = f"Deletes cluster {name_of(cluster)}."
     if under_way(CLUSTER, phase):
         draft.warnings.append(f"The cluster is {phase}: something is under way in it.")
     _about_releases(draft, answers)
@@ -78,8 +81,8 @@ async def update_cluster(case: Case) -> Impact:
         _about_subnets(draft, has, lost, wanted)
     for name, pointer in (("alias", "/metadata/alias"), ("description", "/spec/description")):
         if name in case.arguments:
-            before, after = text(get(cluster, pointer)), text(case.arguments[name])
-            draft.goes.append(f"{name}: {quoted(before)} becomes {quoted(after)}")
+            before, after = get(cluster, pointer), case.arguments[name]
+            draft.changes.append(f"{name}: {shown(mask(before)) or 'not set'} becomes {shown(as_supplied(after))}")
             draft.stable[name] = [before, after]
     return draft.impact()
 
@@ -94,6 +97,7 @@ async def get_cluster_certificate(case: Case) -> Impact:
     life = plural(days, "day") if isinstance(days, int) and days > 0 else "as long as the service allows"
     sentence = f"Writes a kubeconfig with a private key for cluster {name_of(cluster)}; valid: {life}."
     draft = _draft(case, cluster, sentence)
+    draft.deed, draft.final = f"Hands out a kubeconfig of cluster {name_of(cluster)}.", True
     draft.stable["duration_days"] = days
     draft.fact("valid", life)
     draft.fact("who may use it", "anyone who has the file, until it expires; nothing here can revoke it")
@@ -154,15 +158,14 @@ async def add_cluster_tags(case: Case) -> Impact:
     """Say which tags a cluster would gain, and which would get another value."""
     cluster = (await gather(case, cluster=read("get_cluster", cluster_id=case.cluster_id))).needed("cluster")
     tags = tags_of(cluster)
-    wanted = {text(key): text(value) for key, value in case.arguments.get("tags", {}).items()}
+    given = case.arguments.get("tags", {})
+    wanted = {text(key): text(value) for key, value in given.items()}
     changed = {key: value for key, value in wanted.items() if key in tags and tags[key] != value}
     doing = f"Replaces {plural(len(changed), 'tag')}" if changed else f"Sets {plural(len(wanted), 'tag')}"
     draft = _draft(case, cluster, f"{doing} of cluster {name_of(cluster)}.")
-    for key, value in sorted(wanted.items()):
-        before = (
-            f", before {tag_value(key, tags[key])}" if key in changed else " (as it is)" if key in tags else " (new)"
-        )
-        draft.goes.append(f"tag {pair(key, value)}{before}")
+    draft.changes += [f"tag {line}" for line in every_line(changes(tags, {**tags, **given}, given))]
+    same = sorted(key for key, value in wanted.items() if tags.get(key) == value)
+    draft.stays += [f"tag {pair(key, tags[key])}, as it is" for key in same]
     _about_lost_mark(draft, {key: tags[key] for key in changed}, wanted)
     draft.stable["set"] = wanted
     draft.unknown.append("which policies, bills and automation rest on these tags")
@@ -264,6 +267,6 @@ def _about_lost_mark(draft: ImpactDraft, lost: Mapping[str, str], after: Mapping
 
 def _about_many(draft: ImpactDraft, noun: str, names: list[str]) -> None:
     if names:
-        draft.goes.append(f"{plural(len(names), noun)}: {few([word(name) for name in names])}")
+        draft.goes.append(f"{plural(len(names), noun)}: {', '.join(word(name) for name in names)}")
     else:
         draft.fact(f"{noun}s", "none")

@@ -24,7 +24,7 @@ from ap_mcp.guard.impacts.base import (
     read,
     refused,
 )
-from ap_mcp.guard.impacts.before_after import about_settings, pieces
+from ap_mcp.guard.impacts.before_after import about_argument, about_settings
 from ap_mcp.masking import mask
 from ap_mcp.rules.phases import phases_of
 from ap_mcp.rules.wait_hints import how_to_wait
@@ -60,6 +60,7 @@ async def generic(case: Case) -> Impact:
     _must_be_before(case, seen)
     found = _following(case)
     draft = ImpactDraft(case, _name(case, thing, cluster), _sentence(case, found))
+    draft.deed = f"{case.operation.title}: {word(draft.name)}."
     if thing is not None:
         _about(draft, thing)
     if cluster is not None:
@@ -214,10 +215,10 @@ def _fact(draft: ImpactDraft, label: str, value: Any) -> None:
 
 
 def _about_arguments(draft: ImpactDraft) -> None:
-    """Note with which arguments it is called, secrets masked; changed settings are shown already."""
+    """Note with which arguments it is called; changed settings are shown already."""
     operation = draft.case.operation
     replaces = operation.target is not None and operation.target.settings is not None
-    for name, value in mask({name: each for name, each in draft.case.arguments.items() if name != CLUSTER}).items():
-        if not (replaces and all(place.startswith("/") for place in operation.arguments[name].places)):
-            for part, piece in pieces(value):
-                draft.fact(f"argument {name}{part}", piece)
+    for name in draft.case.arguments:
+        is_setting = replaces and all(place.startswith("/") for place in operation.arguments[name].places)
+        if name != CLUSTER and not is_setting:
+            about_argument(draft, name)

@@ -36,7 +36,7 @@ def about_merge(draft: ImpactDraft, merge: Merge, others: str, *, wanted: Mappin
     if merge.resets:
         draft.warnings.append(f"Every setting that the call does not give goes back to {others} (reset_values).")
     else:
-        draft.stays.append("all its other settings: they are sent along as they are now")
+        draft.stays.append("all its other settings")
     if merge.current is None:
         draft.unknown.append(UNKNOWN)
         draft.warnings.append(f"{UNKNOWN[0].upper()}{UNKNOWN[1:]}.")

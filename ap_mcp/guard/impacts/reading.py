@@ -1,9 +1,8 @@
 """The impact of a read that a rule wants a person asked about; nothing is read for it, or that would be the answer."""
 
 from ap_mcp.guard.impacts.base import CLUSTER, Case, Impact, ImpactDraft
-from ap_mcp.guard.impacts.before_after import pieces
-from ap_mcp.masking import mask
-from ap_mcp.vendor import text, word
+from ap_mcp.guard.impacts.before_after import about_argument
+from ap_mcp.vendor import text
 
 
 async def reading(case: Case) -> Impact:
@@ -11,7 +10,6 @@ async def reading(case: Case) -> Impact:
     given = [case.arguments.get(CLUSTER), *(case.arguments.get(name) for name in case.operation.arguments)]
     name = next((text(each) for each in given if isinstance(each, str) and each), case.operation.id)
     draft = ImpactDraft(case, name, f"{case.operation.title}: only reads; the answer goes to the agent.")
-    for argument, value in mask(dict(case.arguments)).items():
-        for part, piece in pieces(value):
-            draft.fact(f"argument {argument}{part}", word(piece))
+    for argument in case.arguments:
+        about_argument(draft, argument)
     return draft.impact()

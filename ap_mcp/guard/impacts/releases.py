@@ -48,6 +48,7 @@ async def delete_release(case: Case) -> Impact:
     cluster, release = _found(case, answers)
     sentence = f"Deletes release {_place(case)} in cluster {name_of(cluster)} for good."
     draft = _draft(case, cluster, sentence, release)
+    draft.deed = f"Deletes release {_place(case)} in {name_of(cluster)}."
     revisions = _revisions(draft, answers)
     kept = plural(len(revisions), "revision") if revisions else "all its revisions"
     draft.goes += [
@@ -71,13 +72,18 @@ async def create_release(case: Case) -> Impact:
     where = f"release {_place(case)} in cluster {name_of(cluster)}"
     installs, replaces = f"Installs {title(chart)} as {where}", bool(case.arguments.get("replace"))
     draft = _draft(case, cluster, f"Replaces {where} by a new one of {title(chart)}." if replaces else f"{installs}.")
+    draft.deed = f"{'Replaces' if replaces else 'Installs'} release {_place(case)} in {name_of(cluster)}."
     _about_chart(draft, chart)
     if case.arguments.get("version", get(chart, "/version")) != get(chart, "/version"):
         asked = word(case.arguments.get("version"))
         draft.warnings.append(f"The call asks for version {asked}, the stored chart is {title(chart)}.")
     if case.arguments.get("no_hooks"):
         draft.goes.append("nothing of its hooks is run (no_hooks)")
+    given = settings(case.arguments.get("values", {}))
+    if given is None:
+        raise refused("values are nested too deep to be shown")
     if isinstance(answers.error("release"), NotFound):
+        draft.changes += settings_diff.assignments(given)
         draft.sentence = _only_verified(case, f"{installs}; none of that name is there yet.")
         draft.fact("replaces", "nothing: there is no such release")
         draft.stable["release"] = None
@@ -89,11 +95,8 @@ async def create_release(case: Case) -> Impact:
             raise refused(f"release {_place(case)} exists already", "update_release changes it.")
         _about_release(draft, release)
         _warn_of_other_chart(draft, release, chart)
-        given = settings(case.arguments.get("values", {}))
-        if given is None:
-            raise refused("values are nested too deep to be shown")
         if starred := settings_diff.starred(given):
-            draft.warnings.append(f"The call sets to asterisks, which look like a hidden secret: {few(starred)}.")
+            draft.warnings.append(f"The call sets to asterisks, which look like a hidden secret: {', '.join(starred)}.")
         current = settings(get(release, "/values"))
         _about_settings(draft, Merge(current, given, given, resets=True), answers)
     if replaces:
@@ -114,6 +117,9 @@ async def _upgrade(case: Case) -> Impact:
     if _chart_of(release) == title(chart):
         what = f"Upgrades {where}: the chart stays {title(chart)}, its settings may change."
     draft = _draft(case, cluster, what, release)
+    draft.deed = f"Upgrades release {_place(case)} in {name_of(cluster)}."
+    if _chart_of(release) != title(chart):
+        draft.changes.append(f"chart: {_chart_of(release)} becomes {title(chart)}")
     _about_chart(draft, chart)
     _warn_of_other_chart(draft, release, chart)
     _about_settings(draft, filled.merges["/values"], answers)
@@ -137,6 +143,7 @@ async def _roll_back(case: Case) -> Impact:
     _must_be_it(case, past)
     what = f"Rolls back release {_place(case)} in cluster {name_of(cluster)} from revision {now} to {wanted}"
     draft = _draft(case, cluster, f"{what} ({_chart_of(past)}).", release)
+    draft.deed = f"Rolls back release {_place(case)} in {name_of(cluster)}, revision {now} to {wanted}."
     _about_past(draft, release, past)
     await _about_named_chart(draft, release)
     _about_options(draft)
@@ -278,14 +285,20 @@ def _about_settings(draft: ImpactDraft, merge: Merge, answers: Answers) -> None:
     # Nulls set nothing: in Helm they remove a default.
     before, after = (merge_patch({}, each or {}) for each in (wanted if installed is None else installed, wanted))
     if merge.current is not None:
-        found = settings_diff.changes(merge_patch(before, merge.current), merge_patch(after, merge.sent))
+        sent = merge_patch(after, merge.sent)
+        found = settings_diff.changes(merge_patch(before, merge.current), sent, merge.given)
         named, following, left_out = sorted_out(found, merge)
-        draft.goes += settings_diff.lines(named) or ["no setting that the call names: they are as given already"]
-        draft.goes += [f"{line} (left out of the call)" for line in settings_diff.lines(left_out)]
-        draft.goes += [f"{line} (untouched, so it follows the chart)" for line in settings_diff.lines(following)]
+        draft.changes += settings_diff.every_line(named)
+        draft.stays += [] if named else ["every setting that the call names: they are as given already"]
+        draft.changes += [f"{line} (left out of the call)" for line in settings_diff.every_line(left_out)]
+        draft.changes += [
+            f"{line} (untouched, so it follows the chart)" for line in settings_diff.every_line(following)
+        ]
         if left_out:
-            paths = few([each.path for each in left_out])
+            paths = ", ".join(each.path for each in left_out)
             draft.warnings.append(f"{plural(len(left_out), 'setting')} would go back to the chart's defaults: {paths}.")
+    else:
+        draft.changes += settings_diff.assignments(merge.given)
     about_merge(draft, merge, "the chart's defaults", wanted=wanted or {})
     draft.stable["defaults"] = settings_diff.digest(wanted)
 
@@ -300,12 +313,14 @@ def _about_past(draft: ImpactDraft, release: Any, past: Any) -> None:
     if revision_of(past) == revision_of(release):
         draft.warnings.append("That is the revision it has now.")
     if _chart_of(past) != _chart_of(release):
-        draft.goes.append(f"chart: {_chart_of(release)} becomes {_chart_of(past)}")
+        draft.changes.append(f"chart: {_chart_of(release)} becomes {_chart_of(past)}")
     now, then = (settings(get(each, "/values")) for each in (release, past))
     if now is None or then is None:
         draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if now is None else "those of that revision"))
     else:
-        draft.goes += settings_diff.lines(settings_diff.changes(now, then)) or ["no setting: they are the same"]
+        found = settings_diff.changes(now, then)
+        draft.changes += settings_diff.every_line(found)
+        draft.stays += [] if found else ["all settings: they are the same"]
     draft.stable["past"] = [revision_of(past), _chart_of(past), status, settings_diff.digest(get(past, "/values"))]
 
 

@@ -1,6 +1,5 @@
 """What an upgrade of a cluster means for its add-ons: which change with it, which are too old for it."""
 
-from collections.abc import Mapping
 from typing import Any
 
 from ap_mcp.guard.impacts.base import Answers, ImpactDraft, gather, read, refused
@@ -34,7 +33,7 @@ async def about_addons(draft: ImpactDraft, answers: Answers, target: str) -> Non
         _about_addon(draft, name, row, version, fits=fits, target=target)
         unsure += [word(name)] if fits is None else []
     errors = [error for name in names if (error := templates.error(name))]
-    what = f"whether these add-ons run on {word(target)}: {few(unsure)}"
+    what = f"whether these add-ons run on {word(target)}: {', '.join(unsure)}"
     if errors:
         draft.unread("templates", what, errors[0])
     elif unsure:
@@ -52,7 +51,7 @@ def _wanted(draft: ImpactDraft) -> dict[str, str]:
     if len(wanted) < len(given):
         raise refused("an add-on is named twice in addons", "Name each one once.")
     if bare := sorted(word(each["name"]) for each in given if "values" not in each):
-        draft.unknown.append(f"whether these add-ons keep their settings, as no values are given: {few(bare)}")
+        draft.unknown.append(f"whether these add-ons keep their settings, as no values are given: {', '.join(bare)}")
     draft.stable["addon_changes"] = wanted
     return wanted
 
@@ -75,16 +74,8 @@ def _about_settings(draft: ImpactDraft) -> None:
         name, given = word(each["name"]), settings(each["values"])
         if given is None:
             raise refused(f"values of add-on {name} are nested too deep to be shown")
-        found = settings_diff.changes(_bare(given), given)
-        draft.goes += [f"add-on {name}: {one.path} is set to {one.after}" for one in found[: settings_diff.LINES]]
-        if rest := [one.path for one in found[settings_diff.LINES :]]:
-            draft.goes.append(f"add-on {name}: also sets {few(rest)}")
+        draft.changes += [f"add-on {name}: {line}" for line in settings_diff.assignments(given)]
         draft.unknown.append(f"whether add-on {name} keeps settings that the call leaves out")
-
-
-def _bare(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return settings without their values, so that each of these counts as a change of its own."""
-    return {key: _bare(inner) for key, inner in given.items() if isinstance(inner, Mapping)}
 
 
 def _about_addon(draft: ImpactDraft, name: str, row: Any, version: str, *, fits: bool | None, target: str) -> None:
@@ -94,7 +85,7 @@ def _about_addon(draft: ImpactDraft, name: str, row: Any, version: str, *, fits:
         why = f"add-on {word(name)} {word(version)} is not made for {word(target)}"
         raise refused(why, f'list_addon_templates(template_name="{word(name)}") shows versions.')
     if changes:
-        draft.goes.append(
+        draft.changes.append(
             f"add-on {word(name)} {word(before) if before else '(version unknown)'} becomes {word(version)}"
         )
     elif fits is False:

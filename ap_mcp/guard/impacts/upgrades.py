@@ -1,6 +1,5 @@
 """What guarded calls on a cluster's upgrade would do: starting one, trying it again, giving it up."""
 
-import json
 from typing import Any
 
 from ap_mcp.guard.impacts.base import (
@@ -19,9 +18,11 @@ from ap_mcp.guard.impacts.base import (
 from ap_mcp.guard.impacts.precheck import passed_check
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
 from ap_mcp.masking import mask
+from ap_mcp.masking.supplied import as_supplied
 from ap_mcp.rules.clusters import phase_of
 from ap_mcp.rules.findings import findings_of, not_known
 from ap_mcp.rules.phases import BACKUP, CLUSTER, WORKFLOW, phases_of, succeeded
+from ap_mcp.rules.settings_diff import shown
 from ap_mcp.rules.upgrades import (
     FAILED,
     OLD_BACKUP,
@@ -69,6 +70,8 @@ async def upgrade_cluster(case: Case) -> Impact:
         text(get(cluster, "/metadata/name")),
         f"Upgrades cluster {name} from {word(now)} to {word(target)}. It cannot be undone.",
     )
+    draft.deed = f"Upgrades cluster {name}."
+    draft.changes.append(f"Kubernetes: {word(now)} becomes {word(target)}")
     about_cluster(draft, cluster)
     draft.stable["from_version"] = now
     draft.settled["target_version"] = target
@@ -76,10 +79,10 @@ async def upgrade_cluster(case: Case) -> Impact:
     _about_backups(draft, answers)
     await about_addons(draft, answers, target)
     options = {key: case.arguments[key] for key in ("batch_size", "batch_scope") if key in case.arguments}
-    draft.fact("batches", few([f"{key}={word(value)}" for key, value in options.items()]))
+    draft.fact("batches", ", ".join(f"{key}={shown(as_supplied(value))}" for key, value in options.items()))
     for key, what in (("pool_order", "order of pools"), ("node_order", "order of nodes")):
-        draft.fact(what, quoted(json.dumps(case.arguments[key])) if key in case.arguments else None)
-    draft.goes.append(f"Kubernetes {word(now)}: the control plane is replaced by {word(target)}")
+        draft.fact(what, shown(as_supplied(case.arguments[key])) if key in case.arguments else None)
+    draft.goes.append(f"the control plane of {word(now)}: it is replaced by that of {word(target)}")
     draft.unknown.append("how long it takes, and whether what runs in the cluster notices")
     return draft.impact()
 
@@ -104,13 +107,15 @@ async def retry_upgrade(case: Case) -> Impact:
         text(get(cluster, "/metadata/name")),
         f"Runs the failed upgrade of cluster {name} from {word(source)} to {word(target)} again. It cannot be undone.",
     )
+    draft.deed, draft.final = f"Runs the failed upgrade of cluster {name} again.", True
+    draft.changes.append(f"Kubernetes: {word(source)} becomes {word(target)}")
     about_cluster(draft, cluster)
     _about_failure(draft, task, cluster)
     _must_not_be_given_up(draft, answers, task)
     if succeeded(CLUSTER, phase):
         draft.warnings.append(f"The cluster is {word(phase)}: the failed upgrade may have been given up already.")
     _about_backups(draft, answers)
-    draft.goes.append(f"the cluster is Upgrading again until {word(target)} is reached, or it fails again")
+    draft.goes.append("the cluster is Upgrading again until that is reached, or fails again")
     draft.unknown.append("whether the cause has been fixed, and whether what runs in the cluster notices")
     return draft.impact()
 
@@ -133,6 +138,7 @@ async def cancel_upgrade_workflow(case: Case) -> Impact:
     way = " to ".join(word(get(workflow, f"/spec/{key}")) for key in ("clusterVersion", "targetVersion"))
     sentence = f"Ends the upgrade workflow of cluster {name} from {way} for good."
     draft = ImpactDraft(case, text(get(cluster, "/metadata/name")), sentence)
+    draft.deed, draft.final = f"Ends the upgrade workflow of cluster {name}.", True
     about_cluster(draft, cluster)
     phase = text(get(workflow, "/status/phase"))
     points = items(workflow, "/status/pointStatuses")
@@ -215,7 +221,7 @@ def _about_check(draft: ImpactDraft, check: Any) -> None:
     found = findings_of(check)
     failed = sorted({each.name for each in found.every})
     if failed:
-        draft.warnings.append(f"Although the check passed, these items failed: {few([word(each) for each in failed])}.")
+        draft.warnings.append(f"Although the check passed, these items failed: {', '.join(map(word, failed))}.")
     if found.unknown:
         draft.warnings.append(f"Although the check passed: {not_known(found)}")
     seen = {"id": text(get(check, "/metadata/uid")), "skipped": skipped, "failed": failed}
