@@ -159,6 +159,7 @@ async def test_deleting_by_default_takes_the_network_and_leaves_the_volumes() ->
         "OBS volumes, which may keep costing (delete_obs=skip)",
         "SFS 3.0 volumes, which may keep costing (delete_sfs30=skip)",
         "all other logs, in LTS, which may keep costing (lts_reclaim_policy=Delete_Master_Log_Stream)",
+        "what no option covers, and may keep costing: EIPs, EVS disks, images in SWR",
     )
     assert facts(impact)["releases"] == "none"
     assert impact.warnings == ()

@@ -5,10 +5,12 @@ import pytest
 from impacts import Judge, back_up, bend_items, check, facts, fail_an_upgrade, judge, start
 
 from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.guard.where import ANYWHERE
 from ap_mcp.rules.addons import runs_on
 from ap_mcp.rules.versions import order, resolve_target
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.simulator.prechecks import add_findings
+from ap_mcp.simulator.upgrade_state import facts_of
 
 pytestmark = pytest.mark.anyio
 
@@ -186,15 +188,38 @@ async def test_a_check_that_does_not_say_until_when_it_counts_is_refused(stamp: 
     assert "does not say until when it counts" in said
 
 
-async def test_skipped_items_are_warnings() -> None:
+async def test_skipped_items_are_shown_first_with_what_they_mean_and_where() -> None:
+    apis = [{"url": "/apis/batch/v1beta1/cronjobs", "userAgent": "argocd/v2.4", "removedIn": 30}]
     async with judge() as cloud:
         add_findings(cloud.world, CHECKOUT_STAGING, nodes=2, findings=3)
+        facts_of(cloud.world, CHECKOUT_STAGING)["deprecatedAPIs"] = apis
         node = cloud.world.table("upgrade_facts")[CHECKOUT_STAGING]["nodes"][0]["uid"]
         names = [{"name": "ContainerdPodRestartRisk"}, {"name": "NodeDiskUsageLimit", "node_ids": [node]}]
+        names.append({"name": "DeprecatedApiCheck"})
+        await check(cloud, skip_items=names)
+        unexplained = await upgrade(cloud)
+        await check(cloud)
         await check(cloud, skip_items=names)
         impact = await upgrade(cloud)
-    assert "The check skipped ContainerdPodRestartRisk: that risk remains." in impact.warnings
+    assert "The check skipped ContainerdPodRestartRisk on 2 nodes: that risk remains." in impact.warnings
     assert "The check skipped NodeDiskUsageLimit on 1 node: that risk remains." in impact.warnings
+    pods, api, disk = impact.goes[:3]
+    nodes = "(autopilot-node-01, autopilot-node-02)"
+    assert pods.startswith(f'skipped risk ContainerdPodRestartRisk on 2 nodes {nodes}: "pods restart when containerd')
+    assert "cronjobs" in api
+    assert "argocd/v2.4" in api
+    assert disk.startswith('skipped risk NodeDiskUsageLimit on 1 node (autopilot-node-01): "node … uses 87% of its')
+    assert impact.laid_out(ANYWHERE).first[1].startswith("Goes: skipped risk ContainerdPodRestartRisk on 2 nodes")
+    assert unexplained.goes[0].endswith(f'on 2 nodes {nodes}: "check item skipped"')
+    assert "argocd/v2.4" in unexplained.goes[1]
+
+
+async def test_a_skipped_item_of_which_no_check_says_anything_is_named_all_the_same() -> None:
+    async with judge() as cloud:
+        await check(cloud, skip_items=[{"name": "KubeletParamsDrift", "node_ids": ["n-1"]}, {"name": "Else"}])
+        impact = await upgrade(cloud)
+    assert impact.goes[0] == "skipped risk Else: no check says what it found"
+    assert impact.goes[1] == "skipped risk KubeletParamsDrift on 1 node (n-1): no check says what it found"
 
 
 async def test_items_that_failed_although_the_check_passed_are_a_warning() -> None:

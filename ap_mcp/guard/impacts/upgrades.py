@@ -1,5 +1,6 @@
 """What guarded calls on a cluster's upgrade would do: starting one, trying it again, giving it up."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ap_mcp.guard.impacts.base import (
@@ -16,6 +17,7 @@ from ap_mcp.guard.impacts.base import (
     refused,
 )
 from ap_mcp.guard.impacts.precheck import passed_check
+from ap_mcp.guard.impacts.skipped import skipped_in
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
 from ap_mcp.masking import mask
 from ap_mcp.masking.supplied import as_supplied
@@ -41,8 +43,8 @@ from ap_mcp.rules.upgrades import (
 )
 from ap_mcp.rules.versions import offered_to, resolve_target, runs_now
 from ap_mcp.rules.wait_hints import how_to_wait
-from ap_mcp.vendor import flattened, get, items, moment, number, quoted, strings, text, word
-from ap_mcp.wording import age, few, plural, span
+from ap_mcp.vendor import flattened, get, items, moment, number, quoted, text, word
+from ap_mcp.wording import age, few, span
 
 
 @impact_of("upgrade_cluster")
@@ -75,7 +77,7 @@ async def upgrade_cluster(case: Case) -> Impact:
     about_cluster(draft, cluster)
     draft.stable["from_version"] = now
     draft.settled["target_version"] = target
-    _about_check(draft, check)
+    _about_check(draft, check, tasks_of(checks) or [])
     _about_backups(draft, answers)
     await about_addons(draft, answers, target)
     options = {key: case.arguments[key] for key in ("batch_size", "batch_scope") if key in case.arguments}
@@ -207,24 +209,27 @@ def _versions(case: Case, cluster: Any, info: Any) -> tuple[str, str, list[str]]
     return now, target, offered
 
 
-def _about_check(draft: ImpactDraft, check: Any) -> None:
+def _about_check(draft: ImpactDraft, check: Any, every: Sequence[Any]) -> None:
+    """Say how long the check counts, and what it skipped or found although it passed."""
     expires = moment(get(check, "/status/expireTimeStamp"))
     rest = f", counts for another {span(expires - draft.case.now)}" if expires else ""
     draft.fact("pre-upgrade check", f"passed for {word(get(check, '/spec/targetVersion'))}{rest}")
-    skipped = {
-        text(get(each, "/name")): sorted(strings(each, "/resourceSelector/values"))
-        for each in items(check, "/spec/skippedCheckItemList")
-    }
-    for item, nodes in sorted(skipped.items()):
-        where = f" on {plural(len(nodes), 'node')}" if nodes else ""
-        draft.warnings.append(f"The check skipped {word(item)}{where}: that risk remains.")
+    skipped = skipped_in(check, every)
+    # Before all else that goes: a person never agreed to these, and the upgrade lets them happen.
+    draft.goes[:0] = [f"skipped risk {each.line()}" for each in skipped]
+    for each in skipped:
+        draft.warnings.append(f"The check skipped {word(each.name)}{each.where}: that risk remains.")
     found = findings_of(check)
     failed = sorted({each.name for each in found.every})
     if failed:
         draft.warnings.append(f"Although the check passed, these items failed: {', '.join(map(word, failed))}.")
     if found.unknown:
         draft.warnings.append(f"Although the check passed: {not_known(found)}")
-    seen = {"id": text(get(check, "/metadata/uid")), "skipped": skipped, "failed": failed}
+    seen = {
+        "id": text(get(check, "/metadata/uid")),
+        "skipped": [[each.name, each.nodes] for each in skipped],
+        "failed": failed,
+    }
     draft.stable["check"] = {**seen, "no_result": sorted(found.unknown)}
 
 
