@@ -1,14 +1,14 @@
 """What an upgrade goes on in spite of: the risks that its pre-upgrade check skipped, each with what it means."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ap_mcp.masking import mask
 from ap_mcp.rules.findings import checked_items
 from ap_mcp.rules.phases import PRECHECK, verdict
+from ap_mcp.rules.risk_sources import NODE, sources_of
 from ap_mcp.specs.waits import FAILURE
-from ap_mcp.vendor import flattened, get, items, quoted, strings, text, word
+from ap_mcp.vendor import get, items, quoted, strings, text, word
 from ap_mcp.wording import plural
 
 WHY_LIMIT = 400
@@ -87,11 +87,10 @@ def _occurrences(name: str, checks: Sequence[Any]) -> Iterator[tuple[Any, Any, b
 
 
 def _sources(risk: Any) -> Iterator[str]:
-    """Yield where a risk comes from, but for the nodes, which are named anyway."""
-    for kind, found in risk.items() if isinstance(risk, Mapping) else [("", risk)]:
-        for each in found if isinstance(found, list) else [found] if kind != "nodeRisks" and found else []:
-            if kind != "nodeRisks":
-                yield ", ".join(f"{name}={value}" for name, value in flattened(mask(each), "is").items())
+    """Yield where a risk comes from, and of whom it is, but for the nodes, which are named anyway."""
+    for each in sources_of(risk):
+        if each.kind != NODE:
+            yield f"{each.shown} of {each.of}" if each.of else each.shown
 
 
 def _nameless(message: str, names: Sequence[str]) -> str:
