@@ -352,7 +352,6 @@ def test_every_guarded_operation_has_a_builder_or_says_itself_what_follows() -> 
     guarded = {each.id for each in load_catalog().values() if each.guarded}
     speaking = {each.id for each in load_catalog().values() if each.consequences}
     assert guarded <= set(builders()) | speaking
-    assert speaking & set(builders()) == set(), "a builder of its own does not read them"
 
 
 async def test_an_operation_without_a_builder_is_described_by_its_target_and_arguments() -> None:

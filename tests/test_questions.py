@@ -32,6 +32,7 @@ from ap_mcp.masking.supplied import Unshown, as_supplied
 from ap_mcp.rules.settings_diff import changes, every_line
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.constants import SEARCH_DEV
+from ap_mcp.specs import load_catalog
 from ap_mcp.wording import exactly, width
 
 pytest_plugins = ["consent_fixtures"]
@@ -57,7 +58,7 @@ async def test_the_first_three_lines_fit_every_client_and_begin_with_what_is_rea
             if ("chart_path" in scene.arguments)
             else {}
         )
-        impact = await cloud.impact(scene.tool, **scene.arguments)
+        impact = await cloud.impact(scene.tool, effect=load_catalog()[scene.tool].worst_effect, **scene.arguments)
     (shown,) = person.read
     for lines, head in ((shown.split("\n"), "SIMULATED: "), (impact.text(REGION).split("\n"), "ap-southeast-1: ")):
         assert lines[0].startswith(head)

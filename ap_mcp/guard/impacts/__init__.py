@@ -9,7 +9,7 @@ from typing import Any
 from ap_mcp.errors import ApMcpError
 from ap_mcp.guard.impacts import addons, charts, clusters, releases, upgrades
 from ap_mcp.guard.impacts.base import Case, Impact, ImpactOf
-from ap_mcp.guard.impacts.generic import generic
+from ap_mcp.guard.impacts.generic import following, generic
 from ap_mcp.guard.impacts.reading import reading
 from ap_mcp.specs import load_catalog
 from ap_mcp.vendor import get, text
@@ -49,7 +49,15 @@ async def build_impact(case: Case) -> Impact:
     if case.effect == "read":
         return await reading(case)
     builder = builders().get(case.operation.id)
-    return await _of_this_one(case, await (generic(case) if builder is None else builder(case)))
+    impact = await (generic(case) if builder is None else builder(case))
+    return await _of_this_one(case, impact if builder is None else _with_consequences(case, impact))
+
+
+def _with_consequences(case: Case, impact: Impact) -> Impact:
+    """Add what the spec says to follow from the call, of which its builder knows nothing."""
+    found = following(case)
+    more = {name: [line for each in found for line in getattr(each, name)] for name in ("goes", "stays", "unknown")}
+    return replace(impact, **{name: (*getattr(impact, name), *lines) for name, lines in more.items()})
 
 
 async def _of_this_one(case: Case, impact: Impact) -> Impact:

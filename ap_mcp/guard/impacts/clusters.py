@@ -61,7 +61,6 @@ async def delete_cluster(case: Case) -> Impact:
     if public:
         draft.stays.append("the EIP of its API server, which may keep costing")
     _about_options(draft)
-    draft.stays += [line for each in case.operation.consequences for line in each.stays]
     draft.unknown += [
         "which volumes there are, and what data is on them",
         "how many load balancers there are, and what runs beside the releases",

@@ -58,7 +58,7 @@ async def generic(case: Case) -> Impact:
     _must_be_asked_for(case, thing)
     _must_have_ended(case, seen)
     _must_be_before(case, seen)
-    found = _following(case)
+    found = following(case)
     draft = ImpactDraft(case, _name(case, thing, cluster), _sentence(case, found))
     draft.deed = f"{case.operation.title}: {word(draft.name)}."
     if thing is not None:
@@ -174,7 +174,8 @@ def _standing_at(pointer: str, value: Any) -> Any:
     return value
 
 
-def _following(case: Case) -> list[Consequence]:
+def following(case: Case) -> list[Consequence]:
+    """Return what the spec says to follow from a call."""
     every = case.operation.consequences
     return [each for each in every if each.condition is None or meets(each.condition, case.arguments)]
 
