@@ -56,8 +56,12 @@ async def build_impact(case: Case) -> Impact:
 def _with_consequences(case: Case, impact: Impact) -> Impact:
     """Add what the spec says to follow from the call, of which its builder knows nothing."""
     found = following(case)
-    more = {name: [line for each in found for line in getattr(each, name)] for name in ("goes", "stays", "unknown")}
-    return replace(impact, **{name: (*getattr(impact, name), *lines) for name, lines in more.items()})
+    return replace(
+        impact,
+        goes=(*impact.goes, *(line for each in found for line in each.goes)),
+        stays=(*impact.stays, *(line for each in found for line in each.stays)),
+        unknown=(*impact.unknown, *(line for each in found for line in each.unknown)),
+    )
 
 
 async def _of_this_one(case: Case, impact: Impact) -> Impact:
