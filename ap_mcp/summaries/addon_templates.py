@@ -22,6 +22,7 @@ class TemplateLine(Part):
     name: str
     alias: str | None = None
     newest: str
+    mandatory: bool | None = None
     clusters: str
     about: str
 
@@ -88,6 +89,7 @@ def _template(body: Any, versions: Sequence[Any]) -> TemplateLine:
         name=name,
         alias=alias if alias != name and alias else None,
         newest=text(get(_stable(versions), "/version")),
+        mandatory=flag(get(body, "/spec/require")) or None,
         clusters=_clusters(versions),
         about=text(get(body, "/spec/description"), 160),
     )
