@@ -81,7 +81,7 @@ def check_against(
     Raises:
         InvalidArguments: with every problem found.
     """
-    arguments = meant(schema, arguments)
+    arguments = meant(schema, {name: _cut(value) for name, value in arguments.items()})
     problems = [
         Problem(each, f"is no argument of {name}; {_known(each, schema)}")
         for each in arguments
@@ -125,6 +125,14 @@ def meant(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
         for name, value in arguments.items()
         if value is not None or name not in properties or name in required
     }
+
+
+def _cut(value: Any) -> Any:
+    """Return an argument without the blanks around it: they come with copied names, and no value of ours has any.
+
+    What lies deeper, such as settings and tags, is data of the caller's and stays as it is.
+    """
+    return value.strip() if isinstance(value, str) else value
 
 
 def _meant(schema: Schema, value: Any) -> Any:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from anyio import move_on_after
 
 from ap_mcp.errors import ApMcpError
-from ap_mcp.reads import LIST_CLUSTERS, Reads
+from ap_mcp.reads import Reads
 from ap_mcp.rules.versions import minor_of, offered_to, order
 from ap_mcp.specs import CLUSTER
 from ap_mcp.vendor import get, items, text
@@ -16,7 +16,7 @@ SECONDS = 3.0
 """A person is typing: what takes longer comes too late."""
 MOST = 100
 """Values of one answer, as the protocol allows."""
-UPGRADE_INFO = "get_upgrade_info"
+LIST_CLUSTERS, UPGRADE_INFO = "list_clusters", "get_upgrade_info"
 
 logger = logging.getLogger(__name__)
 

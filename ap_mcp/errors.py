@@ -19,8 +19,8 @@ ApMcpError
 │   ├── ForgedState                 a requestState that was not made here: an answer of nobody
 │   ├── ConsentDeclined             a person was asked and did not agree, or a consent does not count
 │   ├── ApprovalRefused             a person's decision that is not taken: passphrase, name, or too late
-│   ├── AmbiguousCluster            a name that fits several clusters
-│   ├── ClusterNotFound             a name that fits none
+│   ├── AmbiguousName               a name that fits several things
+│   ├── NameNotFound                a name that fits none
 │   └── FileRefused                 a path outside the allowed folders, too large, or broken
 ├── CloudUnreachable                no answer came: connection, time-out, cut line
 └── ServiceError                    the cloud said no: status, codes, message, request id, hint
@@ -310,12 +310,12 @@ class ApprovalRefused(CallRefused):
     verdict = "not asked"
 
 
-class AmbiguousCluster(CallRefused):
-    """A name or alias that fits several clusters."""
+class AmbiguousName(CallRefused):
+    """A name or alias that fits several things."""
 
 
-class ClusterNotFound(CallRefused):
-    """A name or alias that fits no cluster."""
+class NameNotFound(CallRefused):
+    """A name or alias that fits nothing."""
 
 
 class FileRefused(CallRefused):

@@ -118,4 +118,4 @@ def _file_name(observation: Observation, response: "CloudResponse") -> str:
         return match[1]
     operation, given = observation.operation, observation.arguments
     of = next((str(given[name]) for name in operation.arguments if name in given), "answer")
-    return f"{operation.summary}-{of}{'.bin' if operation.response_type == FILE else '.json'}"
+    return f"{of}-{operation.file_name}"

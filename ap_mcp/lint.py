@@ -298,7 +298,7 @@ def _rule_problems(operation: Operation) -> Iterator[str]:
     if secret and operation.limits is None:
         yield "limits: missing; it returns credentials, so say how long they may live, or {} if nothing can be limited"
     if operation.answers_with_file != (secret or operation.response_type == FILE):
-        yield "result: file is for answers that are secret or binary, and for all of them"
+        yield "result: a file is for answers that are secret or binary, and for all of them"
 
 
 def _type_of(operation: Operation, name: str) -> Any:

@@ -118,11 +118,11 @@ class OperationTool:
         """Return what a call will do.
 
         Raises:
-            CallRefused: a cluster's name fits none, or a file cannot be read.
+            CallRefused: a name fits nothing, or a file cannot be read.
         """
         sent = self._sent(arguments)
         files = await self._files(sent, context)
-        sent = await context.reads.resolve(sent)
+        sent = await context.reads.resolve(sent, self.operation)
         seen = await context.reads.effect_facts(self.operation, sent)
         call = _Call(self.operation, sent, arguments, files, context, seen)
         return Plan(

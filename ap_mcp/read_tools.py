@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ap_mcp import wait
 from ap_mcp.arguments import check_arguments
 from ap_mcp.assessment import reads as assess
-from ap_mcp.errors import CallRefused, ClusterNotFound
+from ap_mcp.errors import CallRefused, NameNotFound
 from ap_mcp.plans import ReadTool, ToolContext
 from ap_mcp.problems import reads as problems
 from ap_mcp.problems.model import ProblemList
@@ -172,7 +172,7 @@ class _Polls:
             CallRefused: it may not be made.
         """
         check_arguments(order.read, order.arguments)
-        wanted = await self.context.reads.resolve(order.arguments)
+        wanted = await self.context.reads.resolve(order.arguments, order.read)
         await self.context.reads.permit(order.read, wanted)
         self.ready[order.key] = wanted
         return wanted
@@ -219,7 +219,7 @@ async def _about(context: ToolContext, waitable: wait.Waitable, arguments: Mappi
     given = {name: arguments[name] for name in waitable.optional if name in arguments}
     try:
         return await context.reads.resolve(given)
-    except ClusterNotFound:
+    except NameNotFound:
         if arguments.get(wait.UNTIL) != wait.DELETED:
             raise
         return given  # perhaps deleted already, and the job that did it still shows it

@@ -1,20 +1,17 @@
 """The reads on the way to one answer: each passes the operator's policy, and within one set none is made twice."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any
 
 from anyio import Lock, move_on_after
 
 from ap_mcp.errors import (
-    AmbiguousCluster,
     ApMcpError,
     CallRefused,
-    ClusterNotFound,
     ConfirmationRequired,
     DeniedByPolicy,
     NotFound,
@@ -23,18 +20,15 @@ from ap_mcp.gateway import Gateway
 from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject, subject_of, with_facts
-from ap_mcp.specs import CLUSTER, Catalog, Operation
+from ap_mcp.naming import UUID, found, name_given, whole_version
+from ap_mcp.specs import CLUSTER, Catalog, Names, Offered, Operation
 from ap_mcp.summaries import Observation, summarise
-from ap_mcp.vendor import get, items, quoted, word
-from ap_mcp.wording import few
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
 
-UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
-LIST_CLUSTERS, GET_QUOTAS = "list_clusters", "get_quotas"
+GET_QUOTAS = "get_quotas"
 QUOTA_SECONDS = 5.0
-MOST_NAMED = 10
 ASKED_ABOUT = "A rule of the operator wants a person asked before {0}, so no other tool may use it: call {0} by itself."
 
 
@@ -176,29 +170,47 @@ class Reads:
             self._facts[cluster_id] = await read_facts(body)
         return self._facts[cluster_id]
 
-    async def resolve(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments with a cluster's name or alias replaced by its id.
+    async def resolve(self, arguments: Mapping[str, Any], operation: Operation | None = None) -> dict[str, Any]:
+        """Return the arguments with names replaced by ids, and short versions by whole ones.
+
+        Args:
+            arguments: flat ones, of any tool.
+            operation: what they are given to, if it is one operation: then what its path lacks is found too.
 
         Raises:
-            CallRefused: the name fits no cluster, or several, or the policy does not let the list be read.
+            CallRefused: a name fits nothing, or several things, or the policy does not let the list be read.
         """
-        wanted = arguments.get(CLUSTER)
-        if not isinstance(wanted, str):
-            return dict(arguments)
-        if UUID.fullmatch(wanted):
-            return {**arguments, CLUSTER: wanted.lower()}
-        if await self._is_still_called(wanted):
-            return {**arguments, CLUSTER: self._cluster}
-        clusters = items(await self.read(LIST_CLUSTERS), "/items")
-        named = [each for each in clusters if wanted in (get(each, "/metadata/name"), get(each, "/metadata/alias"))]
-        if len(named) == 1:
-            return {**arguments, CLUSTER: get(named[0], "/metadata/uid")}
-        if named:
-            choices = "".join(f"\n- {_choice(each)}" for each in named[:MOST_NAMED])
-            more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
-            raise AmbiguousCluster(f"{len(named)} clusters are called {quoted(wanted)}. Give one id:{choices}{more}")
-        known = _named_like(wanted, clusters)
-        raise ClusterNotFound(f"No cluster is called {quoted(wanted)}. {known} {LIST_CLUSTERS} shows all.")
+        wanted = dict(arguments)
+        for lister, names in self.catalog.named.values():
+            given = wanted.get(names.argument)
+            if name := name_given(names, wanted, operation):
+                wanted[names.argument] = await self._id_of(name, lister, names, wanted)
+            elif isinstance(given, str) and UUID.fullmatch(given):
+                wanted[names.argument] = given.lower()
+        for name, argument in (operation.arguments if operation is not None else {}).items():
+            if argument.offered is not None and isinstance(short := wanted.get(name), str):
+                wanted[name] = await self._whole(short, name, argument.offered, wanted)
+        return wanted
+
+    async def _id_of(self, name: str, lister: Operation, names: Names, arguments: Mapping[str, Any]) -> str:
+        """Return the id of the thing that goes by a name."""
+        if names.argument == CLUSTER and self._cluster is not None and await self._is_still_called(name):
+            return self._cluster
+        within = {each: arguments[each] for each in names.within if each in arguments}
+        return found(names, lister, await self.read(lister.id, **within), name)
+
+    async def _whole(self, short: str, name: str, offered: Offered, arguments: Mapping[str, Any]) -> str:
+        """Return the whole version that a short one means, if that can be known."""
+        if re.fullmatch(offered.whole, short):
+            return short
+        given = {each: arguments.get(place.removeprefix("$arguments.")) for each, place in offered.arguments.items()}
+        try:
+            body = await self.read(offered.operation, **given)
+        except ApMcpError:
+            if offered.complete:
+                raise
+            return short
+        return whole_version(name, offered, body, short)
 
     async def _is_still_called(self, wanted: str) -> bool:
         """Say whether a name is that of the cluster a person was asked about, which is read in any case."""
@@ -232,24 +244,3 @@ class Reads:
             response = await self.response(read, {})
             return f"{GET_QUOTAS} now: {summarise(Observation(read, {}, response.body)).summary}"
         return ""
-
-
-def _named_like(wanted: str, clusters: Sequence[Any]) -> str:
-    """Say which clusters may be meant by a name that fits none, or which there are."""
-    called = [
-        each for cluster in clusters for each in (get(cluster, "/metadata/name"), get(cluster, "/metadata/alias"))
-    ]
-    names = sorted({each for each in called if isinstance(each, str) and each})
-    if not names:
-        return "The project has no clusters."
-    folded = wanted.strip().casefold()
-    close = get_close_matches(folded, [each.casefold() for each in names], n=3)
-    near = [each for each in names if each.casefold() in close or (folded and folded in each.casefold())]
-    if near:
-        return f"Did you mean {' or '.join(map(word, near[:MOST_NAMED]))}?"
-    return f"There are: {few([word(each) for each in names], MOST_NAMED)}."
-
-
-def _choice(cluster: Any) -> str:
-    uid, name, phase = (word(get(cluster, place)) for place in ("/metadata/uid", "/metadata/name", "/status/phase"))
-    return f"{uid} {name} ({phase})"

@@ -73,7 +73,16 @@ def test_the_value_itself_is_never_repeated(catalog: Catalog) -> None:
 
 
 def test_a_line_break_does_not_slip_past_the_end_of_a_pattern(catalog: Catalog) -> None:
-    assert set(problems(catalog, "create_cluster", {**CREATE, "name": "web-shop\n"})) == {"name"}
+    tags = {"env": "prod\n"}
+    assert set(problems(catalog, "add_cluster_tags", {"cluster_id": "web", "tags": tags})) == {"tags.env"}
+
+
+def test_blanks_around_an_argument_are_cut_and_those_deeper_are_kept(catalog: Catalog) -> None:
+    wanted = check_arguments(catalog["create_cluster"], {**CREATE, "name": " web-shop\n"})
+    assert wanted["name"] == "web-shop"
+    values = {"motd": " hello "}
+    release = {"cluster_id": "web", "chart_id": "c", "name": "r", "namespace": "n", "values": values}
+    assert check_arguments(catalog["create_release"], release)["values"] == values
 
 
 def test_keys_and_size_of_a_map_are_checked_like_the_list_it_becomes(catalog: Catalog) -> None:

@@ -68,14 +68,17 @@ async def test_a_version_that_cannot_be_reached_is_reported_with_those_that_can(
     assert tools(found) == ["assess_upgrade"]
 
 
-@pytest.mark.parametrize("target", ["1.31", "V1.31", "v1.31.6"])
-async def test_a_version_that_is_written_otherwise_leads_to_the_one_that_may_be_meant(target: str) -> None:
-    found = await Scene().assess(target)
-    assert (found.verdict, tools(found), step(found, "assess_upgrade")) == (
-        "not_yet",
-        ["assess_upgrade"],
-        {"target_version": TARGET},
-    )
+@pytest.mark.parametrize("target", ["1.31", "V1.31", "v1.31.6", "1.31.6", "V1.31.6-R0"])
+async def test_a_version_that_is_written_otherwise_means_the_one_that_it_fits(target: str) -> None:
+    assert (await Scene().assess(target)).to_version == TARGET
+
+
+async def test_a_version_that_could_be_several_is_none_of_them() -> None:
+    scene = Scene()
+    scene.bend("get_upgrade_info", "/spec/versionInfo/targetVersions", ["v1.31.6-r0", "v1.31.6-r2"])
+    found = await scene.assess("1.31.6")
+    assert (found.verdict, found.blockers) == ("not_yet", ["1.31.6 could be any of v1.31.6-r0, v1.31.6-r2."])
+    assert step(found, "assess_upgrade") == {"target_version": "v1.31.6-r2"}
 
 
 @pytest.mark.parametrize("target", ["", " "])

@@ -1,6 +1,7 @@
 """What an agent reads about clusters, jobs, quotas and tags."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -184,12 +185,17 @@ def test_a_kubeconfig_is_shown_by_its_place_and_never_by_its_content(catalog: Ca
     body = {
         "clusters": [
             {"name": "internalCluster", "cluster": {"server": "https://192.168.1.7:5443"}},
-            {"name": "externalCluster", "cluster": {"server": "https://203.0.113.8:5443"}},
+            {
+                "name": "externalCluster",
+                "cluster": {"server": "https://203.0.113.8:5443", "insecure-skip-tls-verify": True},
+            },
+            {"name": "externalTLSVerifyCluster", "cluster": {"server": "https://203.0.113.8:5443"}},
         ],
         "users": [{"name": "user", "user": {"client-key-data": "VERY-PRIVATE"}}],
         "contexts": [
             {"name": "internal", "context": {"cluster": "internalCluster", "user": "user"}},
             {"name": "external", "context": {"cluster": "externalCluster", "user": "user"}},
+            {"name": "externalTLSVerify", "context": {"cluster": "externalTLSVerifyCluster", "user": "user"}},
         ],
         "current-context": "external",
     }
@@ -199,6 +205,23 @@ def test_a_kubeconfig_is_shown_by_its_place_and_never_by_its_content(catalog: Ca
     assert result.expires == "2025-06-09T08:00:00Z"
     assert (result.bytes, result.sha256) == (KUBECONFIG.bytes, KUBECONFIG.sha256)
     assert "VERY-PRIVATE" not in result.model_dump_json()
+    assert result.command == (
+        "kubectl --kubeconfig /files/shop-prod.kubeconfig --context externalTLSVerify get pods -A"
+    )
+    assert result.command in result.summary
+    assert "is reached from the internet" in result.summary
+    assert "TLS is not verified with context external: use another one." in result.warnings
+
+    inside = shape(
+        catalog,
+        "get_cluster_certificate",
+        body | {"current-context": "internal"},
+        replace(KUBECONFIG, path=Path("/my files/k.yaml")),
+        cluster_id=UID,
+        duration_days=7,
+    )
+    assert inside.command == "kubectl --kubeconfig '/my files/k.yaml' get pods -A"
+    assert "https://192.168.1.7:5443 is reached only inside its VPC" in inside.summary
 
 
 def test_addresses_say_whether_the_internet_reaches_the_cluster(catalog: Catalog) -> None:

@@ -8,15 +8,15 @@ from hypothesis import strategies as st
 
 from ap_mcp import errors
 from ap_mcp.errors import (
-    AmbiguousCluster,
+    AmbiguousName,
     ApMcpError,
     CallRefused,
     CloudUnreachable,
-    ClusterNotFound,
     ConfirmationRequired,
     CredentialsMissing,
     FileRefused,
     InvalidArguments,
+    NameNotFound,
     NotFound,
     Problem,
     ReadOnly,
@@ -93,7 +93,7 @@ def test_a_guarded_call_says_that_it_needs_confirmation_and_why(effect: str, wor
     assert text.endswith("No person was asked. Nothing was sent.")
 
 
-@pytest.mark.parametrize("kind", [AmbiguousCluster, ClusterNotFound, FileRefused])
+@pytest.mark.parametrize("kind", [AmbiguousName, NameNotFound, FileRefused])
 def test_refusals_with_a_message_of_their_own_render_it(kind: type[CallRefused]) -> None:
     assert kind("two clusters are called prod").render() == "two clusters are called prod"
 

@@ -42,7 +42,8 @@ filling: arguments errors masking parallel_reads rules specs vendor wording
 guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
 state: errors guard private_files vendor wording
 gateway: binding cloud errors masking permits specs
-reads: cloud errors gateway guard specs summaries vendor wording
+naming: errors rules specs vendor wording
+reads: cloud errors gateway guard naming specs summaries
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard response_store settings specs summaries wait

@@ -193,6 +193,8 @@ async def test_a_kubeconfig_goes_to_a_file_of_its_owner_and_nowhere_else(agent: 
     for secret in (user["client-key-data"], user["client-certificate-data"]):
         assert secret not in agent.said + json.dumps(made)
     assert made["expires"].startswith("2025-06-03")
+    assert Path(made["file"]).name == f"{SEARCH_DEV}-kubeconfig.yaml"
+    assert made["command"].startswith(f"kubectl --kubeconfig {made['file']}")
     assert made["file"] in agent.said
 
 

@@ -59,12 +59,37 @@ async def test_typical_calls_make_no_request_more_than_they_need(prepared: tuple
         "delete_cluster",
     ]
     assert await sent(prepared, "update_addon", mode=mode) == [*ADDON, *ADDON, "update_addon"]
-    assert await sent(prepared, "upgrade_cluster", mode=mode) == [*UPGRADE, *UPGRADE, "upgrade_cluster"]
+    # The minor version is replaced by the offered patch first; what that takes is read once in each look.
+    told = ["get_upgrade_info", *(each for each in UPGRADE if each != "get_upgrade_info")]
+    assert await sent(prepared, "upgrade_cluster", mode=mode) == [
+        *told,
+        *(told if mode == "auto" else UPGRADE),
+        "upgrade_cluster",
+    ]
     assert await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}, mode=mode) == [
         "list_clusters",
         *ASSESSMENT,
     ]
     assert await sent(prepared, "wait_for", {"kind": "cluster", "id": TEAM_SANDBOX}, mode=mode) == ["get_cluster"]
+
+
+async def test_a_name_costs_one_list_and_an_id_none(prepared: tuple[Path, Any, Any]) -> None:
+    _, _, calls = prepared
+    by_id = calls["update_addon"]
+    assert await sent(prepared, "update_addon", {**by_id, "addon_id": "log-agent"}) == [
+        *("list_addons", *ADDON),
+        *(*ADDON, "update_addon"),
+    ]
+    chart = calls["delete_chart"]["chart_id"]
+    release = calls["delete_release"]
+    assert await sent(prepared, "get_chart", {"chart_id": chart}) == ["get_chart"]
+    assert await sent(prepared, "get_chart", {"chart_id": "redis"}) == ["list_charts", "get_chart"]
+    assert await sent(prepared, "get_release", release) == ["get_release"]
+    found = {key: value for key, value in release.items() if key != "namespace"}
+    assert await sent(prepared, "get_release", found) == ["list_releases", "get_release"]
+    # Deleting reads the releases for what a person is shown: the same list, within one look.
+    once = await sent(prepared, "delete_release", found)
+    assert once[: len(once) // 2].count("list_releases") == 1
 
 
 async def test_rules_about_clusters_cost_no_request_where_the_cluster_is_read_anyway(

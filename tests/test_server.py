@@ -292,7 +292,7 @@ async def test_a_name_of_no_cluster_is_refused_with_the_nearest(tmp_path: Path) 
             assert f"Did you mean {meant}?" in await agent.fail("delete_cluster", cluster_id=wanted)
         assert "There are: checkout-staging, " in await agent.fail("get_cluster", cluster_id="zzz")
         agent.world.table("clusters").clear()
-        assert "The project has no clusters" in await agent.fail("get_cluster", cluster_id="payments-prod")
+        assert "There are no clusters." in await agent.fail("get_cluster", cluster_id="payments-prod")
         assert agent.changed == []
 
 

@@ -226,7 +226,7 @@ async def test_what_does_not_exist_is_the_clouds_error_with_the_next_step(tmp_pa
         ),
         (
             {"kind": "release", "id": "web"},
-            {"cluster_id": "is required for kind release", "namespace": "is required for kind release"},
+            {"cluster_id": "is required for kind release"},
         ),
         (
             {"kind": "precheck", "id": "x", "cluster_id": "web", "namespace": "web", "until": "deleted"},

@@ -26,7 +26,7 @@ from ap_mcp.rules.upgrades import (
     verdict_of,
     workflow_verdict,
 )
-from ap_mcp.rules.versions import order, resolve_target
+from ap_mcp.rules.versions import meant_by, order
 from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.specs.waits import DELETING
 from ap_mcp.summaries.findings import UNNAMED, Room, finding
@@ -137,24 +137,19 @@ def _about_no_target(draft: AssessmentDraft) -> None:
         draft.step("get_upgrade_info", "What it says, or why it fails")
         return
     wanted = reads.wanted or ""
-    if not wanted or wanted == reads.now or reads.now.startswith((f"{wanted}.", f"{wanted}-")):
+    if not wanted or meant_by(wanted, [reads.now]):
         return
     if order(wanted) and order(wanted) < order(reads.now):
         draft.blockers.append(f"It runs {word(reads.now)}; it cannot go back to {word(wanted)}.")
         return
     choice = few([word(each) for each in reads.offered]) or "nothing"
+    if several := meant_by(wanted, reads.offered):
+        draft.blockers.append(f"{word(wanted)} could be any of {few([word(each) for each in several])}.")
+        draft.step("assess_upgrade", "If that is what is meant", target_version=max(several, key=order))
+        return
     draft.blockers.append(f"{word(wanted)} is not offered, and no way to it is known. Offered: {choice}.")
-    if meant := _meant(wanted, reads.offered):
-        draft.step("assess_upgrade", "If that is what is meant", target_version=meant)
-    elif reads.offered:
+    if reads.offered:
         draft.step("assess_upgrade", "For the newest version that is offered")
-
-
-def _meant(wanted: str, offered: Sequence[str]) -> str | None:
-    """Return the offered version that may have been meant: `v1.31` by `1.31`, `v1.31.6-r0` by `v1.31.6`."""
-    version = f"v{wanted.lower().removeprefix('v')}"
-    patches = [each for each in offered if each.startswith(f"{version}-")]
-    return resolve_target(version, offered) or max(patches, key=order, default=None)
 
 
 def _about_cluster(draft: AssessmentDraft) -> bool:

@@ -8,6 +8,8 @@ from typing import Any
 from ap_mcp.vendor import get, items, strings, text
 
 MINOR = re.compile(r"v\d+\.\d+")
+_SHORT = re.compile(r"v?\d+\.\d+")
+_PATCH = re.compile(r"v\d+\.\d+\..+")
 
 
 def runs_now(info: Any) -> str:
@@ -22,12 +24,41 @@ def offered_to(info: Any) -> list[str]:
 
 
 def resolve_target(wanted: str, offered: Sequence[str]) -> str | None:
-    """Return the offered version that is meant: itself, or the newest of a minor version (`v1.31`); None if none is."""
+    """Return the one offered version that is meant, as by `meant_by`; None if none is, or several may be."""
     if wanted in offered:
         return wanted
-    if not MINOR.fullmatch(wanted):
-        return None
-    return max((each for each in offered if each.startswith(f"{wanted}.")), key=order, default=None)
+    fitting = meant_by(wanted, offered)
+    return fitting[0] if len(fitting) == 1 else None
+
+
+def meant_by(wanted: str, versions: Sequence[str], *, itself: bool = False) -> list[str]:
+    """Return the versions that a short one may mean, by the way people write them.
+
+    With or without its `v`, `1.31.6` means `v1.31.6-r0`, and `1.31` the newest patch of that minor version. Where
+    nothing is below it, a version means itself.
+
+    Args:
+        wanted: the short one, or a whole one.
+        versions: those there are.
+        itself: look for nothing below it.
+    """
+    bare = _bare(wanted)
+    same = [each for each in versions if bare and _bare(each) == bare]
+    below = [each for each in versions if bare and _bare(each).startswith((f"{bare}.", f"{bare}-"))]
+    if itself or not below:
+        return same[:1]
+    if not _SHORT.fullmatch(bare):
+        return same[:1] or below
+    return [max(below, key=order)] if _are_patches(below) else below
+
+
+def _are_patches(versions: Sequence[str]) -> bool:
+    """Say whether versions are those of clusters: the newest of them is meant by their minor version."""
+    return all(_PATCH.fullmatch(each) for each in versions)
+
+
+def _bare(version: str) -> str:
+    return version.strip().lower().removeprefix("v")
 
 
 def order(version: str) -> tuple[int, ...]:

@@ -34,6 +34,52 @@ MULTIPART = "multipart/form-data"
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """How a thing is found by its name, wherever its id stands: the operation that has this lists such things.
+
+    Attributes:
+        argument: takes the id, whatever the operation.
+        thing: what it is, in a word.
+        list: where the list stands in the answer.
+        id: where an entry has its id.
+        by: where it has its names.
+        within: arguments of the call that say where it is; the list is read with them.
+        version: where an entry has its version, if several may have one name: `name:version` is one of them.
+        shown: where it says what tells it from others of its name; empty if nothing does.
+        searched_by: the argument that has the name, if it is the place of the thing that is found, and left out.
+    """
+
+    argument: str
+    thing: str
+    list: str
+    id: str
+    by: Sequence[str]
+    within: Sequence[str] = ()
+    version: str = ""
+    shown: str = ""
+    searched_by: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Which versions there are, so that a short one (`1.31`, `v1.31.4`) can stand for a whole one.
+
+    Attributes:
+        operation: lists them.
+        versions: where they stand in its answer, `*` for each entry of a list.
+        whole: the pattern of a version that is sent as it is; nothing is read for it.
+        arguments: of that read.
+        complete: there are no others, so that what fits none of them is refused.
+    """
+
+    operation: str
+    versions: Sequence[str]
+    whole: str
+    arguments: Mapping[str, str] = field(default_factory=dict)
+    complete: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Argument:
     """One flat tool argument and the place or places its value goes to."""
 
@@ -45,6 +91,7 @@ class Argument:
     schema: Schema = field(default_factory=dict)
     required: bool | None = None
     joined: str | None = None
+    offered: Offered | None = None
 
     @property
     def path_parameter(self) -> str | None:
@@ -314,7 +361,9 @@ class Operation:
         done: a JSON Schema of what `target` reads, which it meets once the call was carried out.
         permission: IAM action a caller needs; empty if the vendor says none, None if no page of the vendor says.
         permission_alias: another name of that action; empty if it has none.
-        answers_with_file: its answer goes to a file and never into the conversation.
+        file_name: what the file is called, behind what it is about, if the answer goes to one and never into the
+            conversation; empty if it does not.
+        names: how the things that it lists are found by their names; None if they have ids only.
     """
 
     id: str
@@ -337,7 +386,7 @@ class Operation:
     options: tuple[str, ...]
     idempotent: bool
     summary: str
-    answers_with_file: bool
+    file_name: str
     target: Target | None
     consequences: tuple[Consequence, ...]
     reconcile: Reconcile | None
@@ -356,6 +405,7 @@ class Operation:
     response: Schema | None
     response_type: str | None
     documents: Mapping[str, Schema] = field(repr=False, compare=False)
+    names: Names | None = None
 
     @property
     def iam_action(self) -> str:
@@ -377,6 +427,11 @@ class Operation:
     def awaited_as(self) -> str | None:
         """The kind of thing one can wait for by reading with this operation; None if its answers show no end."""
         return self.wait.kind if self.wait is not None and self.wait.operation == self.id else None
+
+    @property
+    def answers_with_file(self) -> bool:
+        """Whether its answer goes to a file."""
+        return bool(self.file_name)
 
     @property
     def on_cluster(self) -> bool:
@@ -428,6 +483,11 @@ class Catalog(Mapping[str, Operation]):
     def waits(self) -> Mapping[str, Wait]:
         """How things end, by their kind: the one place that says what their phases mean."""
         return MappingProxyType({each.awaited_as: each.wait for each in self.values() if each.awaited_as and each.wait})
+
+    @cached_property
+    def named(self) -> Mapping[str, tuple[Operation, Names]]:
+        """What can be found by a name: by the argument that takes its id, what lists it and how it is found there."""
+        return MappingProxyType({each.names.argument: (each, each.names) for each in self.values() if each.names})
 
     def deletions_of(self, read: str) -> list[Operation]:
         """Return the operations that delete what an operation reads."""
@@ -557,7 +617,7 @@ def _operation(
             options=tuple(ours.get("options", ())),
             idempotent=ours["idempotent"],
             summary=ours["summary"],
-            answers_with_file=ours.get("result") == "file",
+            file_name=ours.get("result", ""),
             target=_target(ours["target"]) if "target" in ours else None,
             consequences=tuple(_consequence(each) for each in ours.get("consequences", ())),
             reconcile=Reconcile(**ours["reconcile"]) if "reconcile" in ours else None,
@@ -576,6 +636,7 @@ def _operation(
             response=response,
             response_type=response_type,
             documents=documents,
+            names=Names(**ours["names"]) if "names" in ours else None,
         )
     except (KeyError, TypeError) as error:
         raise SpecError(f"{subject}.json, {method.upper()} {path}: missing or malformed {error}") from error
@@ -605,6 +666,7 @@ def _argument(name: str, value: str | Mapping[str, Any]) -> Argument:
         schema=value.get("schema", {}),
         required=value.get("required"),
         joined=value.get("joined"),
+        offered=Offered(**value["offered"]) if "offered" in value else None,
     )
 
 

@@ -1,10 +1,18 @@
 """Shapes answers about how a cluster is reached: its kubeconfig, its addresses, its public address."""
 
+import shlex
+from collections.abc import Mapping
 from datetime import timedelta
+from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from ap_mcp.summaries.base import NextCall, Observation, Result, summarises
-from ap_mcp.vendor import get, items, number, text, word, written
+from ap_mcp.vendor import flag, get, items, number, text, word, written
+
+PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
+"""Addresses that no route of the internet leads to."""
 
 
 class ClusterCertificate(Result):
@@ -14,6 +22,7 @@ class ClusterCertificate(Result):
     bytes: int | None = None
     sha256: str | None = None
     server: str | None = None
+    command: str | None = None
     expires: str | None = None
 
 
@@ -28,21 +37,33 @@ class ClusterAddresses(Result):
 
 @summarises("cluster_certificate")
 def cluster_certificate(answer: Observation) -> ClusterCertificate:
-    """Say where a kubeconfig was saved; what is in it stays out of the conversation."""
+    """Say where a kubeconfig was saved and how it is used; what is in it stays out of the conversation."""
     days = number(answer.arguments.get("duration_days"))
     expires = answer.now + timedelta(days=days) if days else None
-    until = f"; it expires at {written(expires)}" if expires else ""
-    file = answer.file
-    saved = f"The kubeconfig is saved to {file.path}" if file else "The kubeconfig was issued but saved nowhere"
-    current = text(get(answer.body, "/current-context"))
+    until = f" It expires at {written(expires)}." if expires else ""
+    file, config = answer.file, answer.body
+    contexts = _contexts(config)
+    chosen, unverified = _chosen(config, contexts)
+    command = _command(file.path, chosen if chosen != text(get(config, "/current-context")) else "") if file else None
+    saved = f"The kubeconfig is saved to {file.path}." if file else "The kubeconfig was issued but saved nowhere."
+    used = f" Use: {command}." if command else ""
+    server = text(get(contexts.get(chosen), "/server"))
+    where = ""
+    if server:
+        reach = "only inside its VPC" if _is_private(server) else "from the internet"
+        where = f" Its API server {word(server)} is reached {reach}."
+    doubts = ["Anyone with this file controls the cluster until it expires."]
+    if unverified:
+        doubts.append(f"TLS is not verified with context {' or '.join(map(word, unverified))}: use another one.")
     return ClusterCertificate(
-        summary=f"{saved}{until}.",
+        summary=f"{saved}{until}{used}{where}",
         file=str(file.path) if file else None,
         bytes=file.bytes if file else None,
         sha256=file.sha256 if file else None,
-        server=_server(answer.body, current) or None,
+        server=server or None,
+        command=command,
         expires=written(expires) if expires else None,
-        warnings=["Anyone with this file controls the cluster until it expires."],
+        warnings=doubts,
     )
 
 
@@ -83,9 +104,38 @@ def _addresses(answer: Observation) -> ClusterAddresses:
     )
 
 
-def _server(body: Any, context: str) -> str:
-    """Return the address that a kubeconfig's current context leads to."""
-    chosen = next((each for each in items(body, "/contexts") if get(each, "/name") == context), {})
-    wanted = text(get(chosen, "/context/cluster"))
-    servers = {text(get(each, "/name")): text(get(each, "/cluster/server")) for each in items(body, "/clusters")}
-    return servers.get(wanted) or next(iter(servers.values()), "")
+def _contexts(config: Any) -> dict[str, Any]:
+    """Return by its name what each context of a kubeconfig leads to."""
+    clusters = {text(get(each, "/name")): get(each, "/cluster") for each in items(config, "/clusters")}
+    return {
+        text(get(each, "/name")): clusters.get(text(get(each, "/context/cluster")))
+        for each in items(config, "/contexts")
+    }
+
+
+def _chosen(config: Any, contexts: Mapping[str, Any]) -> tuple[str, list[str]]:
+    """Return the context to use, and those that do not verify TLS.
+
+    It is the current one; or, if that one does not verify TLS, one that does so at the same address.
+    """
+    current = text(get(config, "/current-context"))
+    unverified = [name for name, cluster in contexts.items() if flag(get(cluster, "/insecure-skip-tls-verify"))]
+    if current in unverified:
+        server = get(contexts[current], "/server")
+        safe = (name for name in contexts if name not in unverified and get(contexts[name], "/server") == server)
+        current = next(safe, current)
+    return current if current in contexts else next(iter(contexts), ""), unverified
+
+
+def _command(path: Path, context: str) -> str:
+    chosen = f" --context {shlex.quote(context)}" if context else ""
+    return f"kubectl --kubeconfig {shlex.quote(str(path))}{chosen} get pods -A"
+
+
+def _is_private(server: str) -> bool:
+    """Say whether an address is one of those that VPCs use; a name may lead anywhere, and is not."""
+    host = urlsplit(server).hostname or ""
+    try:
+        return any(ip_address(host) in each for each in PRIVATE)
+    except ValueError:
+        return False

@@ -60,6 +60,11 @@ class Waitable:
         return tuple(name for name in self.names if name != self.wait.id)
 
     @property
+    def required(self) -> tuple[str, ...]:
+        """Those among these that cannot be found by the name of the thing."""
+        return tuple(name for name in self.parents if self.read.arguments[name].required is not False)
+
+    @property
     def optional(self) -> tuple[str, ...]:
         """Arguments beyond them that name what it is about."""
         return self.about.names if self.about else ()
@@ -110,7 +115,8 @@ class Order:
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments of the read."""
-        return {name: self.given[name] if name in self.waitable.parents else self.id for name in self.waitable.names}
+        known = {**self.given, self.waitable.wait.id: self.id}
+        return {name: known[name] for name in self.waitable.names if name in known}
 
     @property
     def key(self) -> ReadKey:
@@ -184,7 +190,7 @@ def wait_schema(kinds: Iterable[str]) -> dict[str, Any]:
         "type": "object",
         "properties": {
             "kind": {"type": "string", "enum": list(kinds)},
-            "id": {"type": "string", "description": "Id; name of a cluster or release"},
+            "id": {"type": "string", "description": "Id or name"},
             "cluster_id": {"type": "string"},
             "namespace": {"type": "string"},
             UNTIL: {"type": "string", "enum": [ENDED, DELETED], "default": ENDED},
@@ -202,7 +208,7 @@ def misfits(known: Mapping[str, Waitable], arguments: Mapping[str, Any]) -> Iter
     if waitable is None:
         return
     for name in PARENTS:
-        if name in waitable.parents and name not in arguments:
+        if name in waitable.required and name not in arguments:
             yield Problem(name, f"is required for kind {kind}")
         if name not in (*waitable.parents, *waitable.optional) and name in arguments:
             yield Problem(name, f"must not be given for kind {kind}")

@@ -1,0 +1,138 @@
+"""What callers name and the cloud does not: finds the id by a name, and the whole version by a short one."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+from ap_mcp.errors import AmbiguousName, InvalidArguments, NameNotFound, Problem
+from ap_mcp.rules.versions import meant_by
+from ap_mcp.specs import Names, Offered, Operation, tokens
+from ap_mcp.vendor import get, items, quoted, text, word
+from ap_mcp.wording import few
+
+UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+MOST_NAMED = 10
+NO_STEP = ("", ".", "..")
+"""What can be no part of a path."""
+
+
+def name_given(names: Names, arguments: Mapping[str, Any], operation: Operation | None) -> str | None:
+    """Return the name that a call gives for an id; None if it gives the id, or neither.
+
+    Args:
+        names: how such a thing is found.
+        arguments: of the call.
+        operation: what is called; without it nothing is found for an argument that is left out.
+    """
+    if not names.searched_by:
+        wanted = arguments.get(names.argument)
+        return wanted if isinstance(wanted, str) and not UUID.fullmatch(wanted) else None
+    place = operation.arguments.get(names.argument) if operation is not None else None
+    if place is None or place.path_parameter is None or names.argument in arguments:
+        return None
+    wanted = arguments.get(names.searched_by)
+    return wanted if isinstance(wanted, str) else None
+
+
+def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
+    """Return the id of the one thing that goes by a name.
+
+    Args:
+        names: how such a thing is found.
+        lister: the operation that lists such things.
+        body: what it answered.
+        wanted: the name. An id counts as one too, before any name that is the same.
+
+    Raises:
+        CallRefused: the name fits nothing, or several things.
+    """
+    rows = {each: row for row in items(body, names.list) if (each := _id(row, names)) is not None}
+    if not names.searched_by and wanted in rows:
+        return wanted
+    named = [each for each, row in rows.items() if wanted in _called(row, names)]
+    if len(named) == 1:
+        return named[0]
+    if named:
+        choices = "".join(f"\n- {_choice(rows[each], names)}" for each in named[:MOST_NAMED])
+        more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
+        one = names.argument if names.searched_by else "id or name:version" if names.version else "id"
+        raise AmbiguousName(f"{len(named)} {names.thing}s are called {quoted(wanted)}. Give one {one}:{choices}{more}")
+    known = _named_like(wanted, names, [each for row in rows.values() for each in _called(row, names)])
+    raise NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
+
+
+def whole_version(name: str, offered: Offered, body: Any, wanted: str) -> str:
+    """Return the one version that a short one means; the short one itself if it fits none and there may be others.
+
+    Args:
+        name: of the argument.
+        offered: where the versions stand.
+        body: what was answered by the operation that lists them.
+        wanted: the short one.
+
+    Raises:
+        InvalidArguments: it fits several, or none of all there are.
+    """
+    listed = [text(each) for pointer in offered.versions for each in _every(body, tokens(pointer))]
+    versions = list(dict.fromkeys(each for each in listed if each))
+    itself = [each for each in meant_by(wanted, versions, itself=True) if re.fullmatch(offered.whole, each)]
+    if itself:
+        return itself[0]
+    fitting = meant_by(wanted, versions)
+    if len(fitting) == 1:
+        return fitting[0]
+    if not fitting and not (offered.complete and versions):
+        return wanted
+    said = f"could be any of {few([word(each) for each in fitting])}. Give one of them"
+    if not fitting:
+        said = f"is not offered. Offered: {few([word(each) for each in versions])}"
+    raise InvalidArguments([Problem(name, f"{word(wanted)} {said}")])
+
+
+def _id(row: Any, names: Names) -> str | None:
+    """Return the id of an entry; None if it has none that could be sent."""
+    found = get(row, names.id)
+    return found if isinstance(found, str) and found not in NO_STEP else None
+
+
+def _called(row: Any, names: Names) -> list[str]:
+    """Return the names of an entry, those with its version last."""
+    called = [each for pointer in names.by if isinstance(each := get(row, pointer), str) and each]
+    version = text(get(row, names.version)) if names.version else ""
+    return [*called, *(f"{each}:{version}" for each in called if version)]
+
+
+def _choice(row: Any, names: Names) -> str:
+    called = _called(row, names)
+    shown = f" ({word(get(row, names.shown))})" if names.shown else ""
+    name = called[-1] if names.version else called[0]
+    return f"{word(get(row, names.id))} {word(name)}{shown}"
+
+
+def _thing(names: Names) -> str:
+    return f"{names.thing} of this cluster" if names.within else names.thing
+
+
+def _named_like(wanted: str, names: Names, called: Sequence[str]) -> str:
+    """Say which things may be meant by a name that fits none, or which there are."""
+    known = sorted(set(called))
+    if not known:
+        return f"There are no {names.thing}s."
+    folded = wanted.strip().casefold()
+    close = get_close_matches(folded, [each.casefold() for each in known], n=3)
+    near = [each for each in known if each.casefold() in close or (folded and folded in each.casefold())]
+    if near:
+        return f"Did you mean {' or '.join(map(word, near[:MOST_NAMED]))}?"
+    return f"There are: {few([word(each) for each in known], MOST_NAMED)}."
+
+
+def _every(node: Any, steps: Sequence[str]) -> Iterator[Any]:
+    """Yield what stands at a place, in which `*` is every entry of a list."""
+    if not steps:
+        yield node
+    elif steps[0] == "*":
+        for each in node if isinstance(node, list) else ():
+            yield from _every(each, steps[1:])
+    elif isinstance(node, Mapping):
+        yield from _every(node.get(steps[0]), steps[1:])
