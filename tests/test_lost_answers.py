@@ -226,7 +226,7 @@ async def test_tags_that_somebody_else_set_meanwhile_stay(tmp_path: Path, tool: 
         ("backup_cluster", "list_backups shows now, newer than the call: "),
         (
             "create_upgrade_workflow",
-            "list_upgrade_workflows shows now, newer than the call with target_version v1.31: ",
+            "list_upgrade_workflows shows now, newer than the call with target_version v1.31.6-r0: ",
         ),
         ("upload_chart", "list_charts shows now, newer than the call: "),
     ],

@@ -12,8 +12,11 @@ from ap_mcp.specs import Operation, Schema
 
 
 def arguments_of(operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw arguments that pass the check."""
-    return values_of(checked_schema(operation)).filter(lambda drawn: _passes(operation, drawn))
+    """Draw arguments that pass the check and can be sent: with all that is a part of the path."""
+    schema = checked_schema(operation)
+    path = [name for name, each in operation.arguments.items() if each.path_parameter]
+    whole = {**schema, "required": sorted({*schema.get("required", ()), *path})}
+    return values_of(whole).filter(lambda drawn: _passes(operation, drawn))
 
 
 def filled_of(operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
