@@ -164,6 +164,8 @@ def _operation_problems(catalog: Catalog, operation: Operation) -> Iterator[str]
         _argument_problems(operation),
         _leaf_problems(operation),
         _rule_problems(operation),
+        _names_problems(catalog, operation),
+        _found_problems(catalog, operation),
         _link_problems(catalog, operation),
         _target_problems(catalog, operation),
         _consequence_problems(operation),
@@ -303,6 +305,39 @@ def _rule_problems(operation: Operation) -> Iterator[str]:
 
 def _type_of(operation: Operation, name: str) -> Any:
     return argument_schema(operation, operation.arguments[name]).get("type")
+
+
+def _names_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    """Check how what an operation lists is found by name."""
+    names = operation.names
+    if names is None:
+        return
+    for pointer in filter(None, (names.id, *names.by, names.version, names.shown)):
+        yield from _outside(operation, f"{names.list}/0{pointer}", "names")
+    yield from _missing_arguments(catalog, operation.id, set(names.within), "names")
+    users = [each for each in catalog.values() if names.argument in each.arguments]
+    if not users:
+        yield f"names: no operation takes {names.argument}"
+    for each in users if not names.searched_by else ():
+        if lacking := sorted(set(names.within) - each.arguments.keys()):
+            yield f"names: {each.id} takes {names.argument}, but not {lacking}"
+
+
+def _found_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
+    """Check how short versions are found, and that nothing may be left out of a path but what a name finds."""
+    for name, argument in operation.arguments.items():
+        if argument.path_parameter and argument.required is False:
+            found = catalog.named.get(name)
+            by = found[1].searched_by if found else ""
+            if not by or by not in operation.arguments:
+                yield f"argument {name}: it may be left out of the path, and nothing says how it is found"
+        if offered := argument.offered:
+            where = f"argument {name}, offered"
+            yield from _missing_arguments(catalog, offered.operation, set(offered.arguments), where)
+            yield from _stray_arguments(operation, offered.arguments, where)
+            if read := catalog.get(offered.operation):
+                for pointer in offered.versions:
+                    yield from _outside(read, pointer, where)
 
 
 def _link_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:

@@ -66,6 +66,35 @@ def test_a_pattern_that_some_hosts_refuse_is_found(folder: Path) -> None:
     ]
 
 
+def test_a_thing_is_found_by_names_that_its_list_has(folder: Path) -> None:
+    def edit(operation: dict[str, Any]) -> None:
+        ours(operation)["names"] |= {"argument": "job_id", "by": ["/metadata/nick"], "within": ["cluster_id"]}
+
+    found = change(folder, CREATE, "get", edit)
+    assert "list_clusters: names: /items/0/metadata/nick is not in the answer of list_clusters" in found
+    assert "list_clusters: names: get_job takes job_id, but not ['cluster_id']" in found
+
+
+def test_only_what_a_name_finds_may_be_left_out_of_a_path(folder: Path) -> None:
+    def edit(operation: dict[str, Any]) -> None:
+        ours(operation)["arguments"]["job_id"] = {"to": "$request.path.job_id", "required": False}
+
+    assert change(folder, JOB, "get", edit) == [
+        "get_job: argument job_id: it may be left out of the path, and nothing says how it is found"
+    ]
+
+
+def test_versions_that_a_short_one_may_mean_are_listed_where_the_spec_says(folder: Path) -> None:
+    def edit(operation: dict[str, Any]) -> None:
+        offered = {"operation": "get_upgrade_info", "versions": ["/spec/nowhere/*"], "whole": "^v$"}
+        ours(operation)["arguments"]["version"] = {"to": "/spec/version", "offered": offered}
+
+    assert change(folder, CREATE, "post", edit) == [
+        "create_cluster: argument version, offered: get_upgrade_info needs ['cluster_id']",
+        "create_cluster: argument version, offered: /spec/nowhere/* is not in the answer of get_upgrade_info",
+    ]
+
+
 def test_an_operation_that_only_the_sdk_knows_may_lack_its_permission(folder: Path) -> None:
     def newer(operation: dict[str, Any]) -> None:
         ours(operation).pop("permission")
