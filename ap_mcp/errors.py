@@ -33,6 +33,7 @@ ApMcpError
     ├── QuotaExceeded               a quota of the account is used up
     ├── Unavailable                 5xx and 408
     └── BadAnswer                   no answer of the API: HTML, cut off, a redirect, an error sent as a success
+        └── TooLarge                larger than any answer that is worked on
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -491,6 +492,10 @@ class Unavailable(ServiceError):
 
 class BadAnswer(ServiceError):
     """What came back is no answer of the API."""
+
+
+class TooLarge(BadAnswer):
+    """An answer that is larger than any is worked on; what came of it is dropped."""
 
 
 def may_have_happened(error: ApMcpError) -> bool:

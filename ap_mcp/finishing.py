@@ -15,10 +15,11 @@ from ap_mcp.guard.guarding import DENY
 from ap_mcp.guard.policy import Policy, effect_of
 from ap_mcp.guard.stores import ResponseStore
 from ap_mcp.guard.subject import subject_of
-from ap_mcp.response_store import kept_text
+from ap_mcp.masking import mask
 from ap_mcp.settings import Settings
+from ap_mcp.shaping import Answered, shaped_aside
 from ap_mcp.specs import FILE, GUARDED, Operation
-from ap_mcp.summaries import NextCall, Observation, Result, summarise
+from ap_mcp.summaries import NextCall, Result
 from ap_mcp.wait import WAIT_FOR, Recent
 
 if TYPE_CHECKING:
@@ -76,16 +77,17 @@ class Finishing:
             beside: what was read for the summary to go by, by the argument that named it.
         """
         body = None if operation.response_type == FILE else response.body
-        observation = Observation(operation, arguments, body, None, self.gateway.now(), own, beside)
-        self.recent.note(observation)
+        answered = Answered(operation, arguments, body, self.gateway.now(), own, beside)
+        if operation.effect != "read":
+            self.recent.note(answered.observed())
         if operation.answers_with_file:
-            name = _file_name(observation, response)
+            name = _file_name(operation, mask(dict(arguments)), response)
             file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
-            observation = replace(observation, file=file)
-        whole = kept_text(observation)
-        raw = None if whole is None else await self.kept.keep(principal, whole)
+            answered = replace(answered, file=file)
+        shaped = await shaped_aside(answered, len(response.content))
+        raw = None if shaped.whole is None else await self.kept.keep(principal, shaped.whole)
         extra = {"request_id": response.request_id or None, "raw": raw}
-        result = self.advised(summarise(observation))
+        result = self.advised(shaped.result)
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
     def advised(self, result: Result) -> Result:
@@ -112,10 +114,9 @@ class Finishing:
             return True
 
 
-def _file_name(observation: Observation, response: "CloudResponse") -> str:
+def _file_name(operation: Operation, given: Mapping[str, Any], response: "CloudResponse") -> str:
     disposition = response.headers.get("content-disposition", "")
     if match := re.search(r'filename="?([^";]+)"?', disposition):
         return match[1]
-    operation, given = observation.operation, observation.arguments
     of = next((str(given[name]) for name in operation.arguments if name in given), "answer")
     return f"{of}-{operation.file_name}"

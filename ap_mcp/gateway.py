@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import Lock
 
 from ap_mcp.binding import FilePart, HttpCall, bind
-from ap_mcp.errors import BadAnswer, NotPermitted, ReadOnly, ServiceError
+from ap_mcp.errors import BadAnswer, NotPermitted, ReadOnly, ServiceError, TooLarge
 from ap_mcp.masking import mask_text
 from ap_mcp.permits import MayRepeat, Permit, never
 from ap_mcp.specs import Catalog, Operation
@@ -101,7 +101,11 @@ class Gateway:
         cloud = await self._client()
         known = self._catalog.get(call.operation_id)
         with _masking_errors(secret=known is not None and known.worst_effect == "secret"):
-            response = await (cloud.send(call) if permit is None else cloud.send(call, may_repeat or never))
+            try:
+                response = await (cloud.send(call) if permit is None else cloud.send(call, may_repeat or never))
+            except TooLarge as error:
+                error.hint = f"{error.hint} {_narrower(known, call)}".strip()
+                raise
         try:
             self._ahead = parsedate_to_datetime(response.headers["date"]).astimezone(UTC) - datetime.now(UTC)
             self.knows_time = True
@@ -140,6 +144,16 @@ def is_read(operation: Operation, call: HttpCall) -> bool:
 def _template(path: str) -> re.Pattern[str]:
     parts = re.split(r"({\w+})", path)
     return re.compile("".join("[^/]+" if part.startswith("{") else re.escape(part) for part in parts))
+
+
+def _narrower(operation: Operation | None, call: HttpCall) -> str:
+    """Say which arguments make the answer to a call smaller; empty if it takes none."""
+    places = {} if operation is None else {name: each.places for name, each in operation.arguments.items()}
+    queries = [
+        (name, place.rpartition(".")[2]) for name, every in places.items() for place in every if ".query." in place
+    ]
+    more = [name for name, key in queries if key not in dict(call.query)]
+    return f"Ask for less of it: {' or '.join(more)} narrows it down." if more else ""
 
 
 @contextmanager

@@ -11,8 +11,9 @@ from ap_mcp.errors import CallRefused, NameNotFound
 from ap_mcp.plans import ReadTool, ToolContext
 from ap_mcp.problems import reads as problems
 from ap_mcp.problems.model import ProblemList
+from ap_mcp.shaping import Answered, shaped_aside
 from ap_mcp.specs import CLUSTER, Catalog, Operation
-from ap_mcp.summaries import Observation, Result, summarise
+from ap_mcp.summaries import Result
 from ap_mcp.wait import WAIT_FOR
 
 if TYPE_CHECKING:
@@ -203,10 +204,10 @@ class _Polls:
         await self.foresee(order.instead(response.body))
         return replace(response, body=order.narrowed(response.body))
 
-    def describe(self, order: wait.Order, response: "CloudResponse") -> wait.Shown:
+    async def describe(self, order: wait.Order, response: "CloudResponse") -> wait.Shown:
         """Say in a sentence what a read showed, and how far the thing is."""
-        observation = Observation(order.read, self.arguments(order), response.body, now=self.context.reads.now())
-        found = summarise(observation)
+        answered = Answered(order.read, self.arguments(order), response.body, self.context.reads.now())
+        found = (await shaped_aside(answered, len(response.content))).result
         return wait.Shown(found.summary, found.share)
 
 

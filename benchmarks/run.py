@@ -4,8 +4,8 @@ Prints one table per subject and writes them to RESULTS.md. Sizes hardly differ 
 shown as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again if
 other programs were busy. A promise that does not hold is reported at the end, and the exit code is 1.
 
-One file per subject: `answers` (raw against summary), `shown` (tools/list), `recall`, `masking`, `starting` (start-up,
-memory), `calls` (time per call). The accounts come from the simulator: `tests/support/large.py`.
+One file per subject: `answers` (raw against summary), `shown` (tools/list), `recall`, `masking`, `load` (who waits),
+`starting` (start-up, memory), `calls` (time per call). The accounts come from the simulator: `tests/support/large.py`.
 """
 
 import platform
@@ -18,6 +18,7 @@ import anyio
 from answers import every_answer
 from answers import section as answers
 from calls import section as calls
+from load import section as load
 from masking import section as masking
 from measures import VOCABULARY, Section
 from recall import section as recall
@@ -37,7 +38,7 @@ two programs on one machine in one run: Python {platform.python_version()}, {pla
 async def sections() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
         measured = await every_answer(Path(folder))
-    return [starting(), await calls(), shown(), recall(), masking(), answers(measured)]
+    return [starting(), await calls(), shown(), recall(), masking(), await load(), answers(measured)]
 
 
 def main() -> int:

@@ -263,7 +263,7 @@ async def test_no_secret_is_shown_when_our_own_code_fails(
     some = [tool for turn, tool in enumerate(calls) if tool in TOOLS or not turn % 4]
     for place, tools in (
         ("gateway.bind", some),
-        ("finishing.summarise", some),
+        ("shaping.summarise", some),
         ("guard.build_impact", TOOLS),
         ("guard.digest_of", TOOLS),
     ):

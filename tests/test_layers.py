@@ -34,6 +34,7 @@ summaries: files masking rules service_texts specs vendor wording
 output_schemas: summaries
 rendering: masking summaries vendor wording
 response_store: summaries
+shaping: files response_store specs summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
 problems: errors masking parallel_reads rules schemas specs summaries vendor wording
@@ -46,11 +47,11 @@ naming: errors rules specs vendor wording
 reads: cloud errors gateway guard naming specs summaries
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
-finishing: cloud errors files gateway guard response_store settings specs summaries wait
+finishing: cloud errors files gateway guard masking settings shaping specs summaries wait
 plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
 operation_tools: aftermath arguments binding cloud errors files filling guard lost_answers plans reads schemas specs
     summaries vendor
-read_tools: arguments assessment cloud errors plans problems specs summaries wait
+read_tools: arguments assessment cloud errors plans problems shaping specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries

@@ -39,11 +39,11 @@ from ap_mcp.cloud.unreachable import CONNECT_SECONDS, Attempt, Route, unreachabl
 from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
 from ap_mcp.errors import (
     ApMcpError,
-    BadAnswer,
     InvalidArguments,
     Problem,
     SettingsError,
     SignatureExpired,
+    TooLarge,
     may_have_happened,
 )
 from ap_mcp.permits import MayRepeat, Permit, always
@@ -53,7 +53,7 @@ from ap_mcp.wording import in_quotes
 
 logger = logging.getLogger(__name__)
 
-LARGEST_ANSWER = 64 * 1024 * 1024
+LARGEST_ANSWER = 16 * 1024 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
 _LIMITS = http.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=15)
@@ -252,11 +252,11 @@ class CloudClient:
             async for chunk in response.aiter_bytes():
                 content += chunk
                 if len(content) > LARGEST_ANSWER:
-                    raise BadAnswer(
+                    raise TooLarge(
                         status=response.status_code,
                         operation=call.operation_id,
                         request_id=request_id_of(headers),
-                        hint=f"The answer is larger than {LARGEST_ANSWER // 1024**2} MiB and was dropped.",
+                        hint=f"The answer is larger than {LARGEST_ANSWER // 1024**2} MiB and was not read to its end.",
                     )
             return response.status_code, headers, bytes(content)
         finally:

@@ -78,7 +78,7 @@ class Watch(Generic[AnsweredT]):
 
     order: Order
     read: Callable[[Order], Awaitable[AnsweredT]]
-    describe: Callable[[Order, AnsweredT], Shown]
+    describe: Callable[[Order, AnsweredT], Awaitable[Shown]]
     sleep: Sleep
     now: Now
     report: Report
@@ -182,7 +182,7 @@ class Watch(Generic[AnsweredT]):
         """Report how far the thing is; what is not over is never reported as whole."""
         shown = Shown(_first_line(self.trouble)) if self.trouble is not None else Shown("")
         if self.trouble is None and self.seen is not None:
-            shown = self.describe(self.order, self.seen)
+            shown = await self.describe(self.order, self.seen)
         grown = round(self.progress + LEAST_STEP, 3)
         self.progress = max(min(shown.percent or 0.0, WHOLE - 1), grown)
         await self.report(self.progress, WHOLE, shown.sentence)

@@ -92,7 +92,7 @@ async def watch(
         assert found is not None
         return found
 
-    def describe(_: Order, seen: Answered) -> Shown:
+    async def describe(_: Order, seen: Answered) -> Shown:
         return Shown(str(seen), seen.body.get("percent") if isinstance(seen.body, dict) else None)
 
     order = Order(waitable, {"kind": kind, "id": ML_BATCH, "wait_s": seconds, **given})

@@ -1,0 +1,87 @@
+"""Shapes answers: masked, then summarised for an agent, and as the text that is kept of them.
+
+Masking looks at every character, in seconds where there are megabytes. So that the server goes on meanwhile, what is
+large is shaped in a thread, and what is larger, whose single steps would keep the other threads waiting, in a process.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from anyio import BrokenWorkerProcess, to_process, to_thread
+
+from ap_mcp.files import SavedFile
+from ap_mcp.response_store import kept_text
+from ap_mcp.specs import Operation, load_catalog
+from ap_mcp.summaries import Observation, Result, summarise
+
+IN_A_THREAD, IN_A_PROCESS = 32 * 1024, 256 * 1024
+"""Bytes of an answer from which on it is shaped there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What was answered to a call, secrets in it not masked yet; it can be sent to another process.
+
+    Attributes:
+        operation: what was called.
+        arguments: its flat arguments.
+        body: the parsed JSON, a text, or None.
+        now: the time to measure ages against.
+        own: the arguments of ours that were given with them.
+        beside: what was read for the summary to go by.
+        file: where a binary or secret result was saved.
+    """
+
+    operation: Operation
+    arguments: Mapping[str, Any]
+    body: Any
+    now: datetime
+    own: Mapping[str, Any] = field(default_factory=dict)
+    beside: Mapping[str, Any] = field(default_factory=dict)
+    file: SavedFile | None = None
+
+    def observed(self) -> Observation:
+        """Return it with secrets masked."""
+        return Observation(self.operation, self.arguments, self.body, self.file, self.now, self.own, self.beside)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        plain = (dict(self.arguments), self.body, self.now, dict(self.own), dict(self.beside), self.file)
+        return _answered, (self.operation.id, *plain)
+
+
+def _answered(name: str, *rest: Any) -> Answered:
+    """Return what another process has sent; the operation is the same in its specs."""
+    return Answered(load_catalog()[name], *rest)
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """An answer as an agent gets it, and the whole of it as text, masked; None if there is nothing to keep."""
+
+    result: Result
+    whole: str | None
+
+
+def shape(answered: Answered) -> Shaped:
+    """Mask an answer and summarise it."""
+    observation = answered.observed()
+    return Shaped(summarise(observation), kept_text(observation))
+
+
+async def shaped_aside(answered: Answered, size: int) -> Shaped:
+    """Shape an answer without keeping the event loop from other work.
+
+    Args:
+        answered: the answer.
+        size: how many bytes it has.
+    """
+    if size < IN_A_THREAD:
+        return shape(answered)
+    if size >= IN_A_PROCESS:
+        # Where no process can be started, or it was ended, others wait somewhat longer for a thread.
+        with suppress(BrokenWorkerProcess, OSError):
+            return await to_process.run_sync(shape, answered, cancellable=True)
+    return await to_thread.run_sync(shape, answered)
