@@ -247,9 +247,9 @@ async def test_changed_settings_are_shown_by_their_path() -> None:
         impact = await ask(cloud, "update_addon", values=wanted)
     assert impact.sentence == "Changes 3 settings of add-on coredns 1.30.6 in cluster payments-prod."
     assert impact.changes == (
-        "custom.fresh: new, 3",
         'custom.parameterSyncStrategy: "ensureConsistent" becomes "inherit"',
         "custom.upstream_nameservers: [] goes back to its default",
+        "custom.fresh: new, 3",
     )
     assert impact.goes == ("its pods may restart",)
     assert "rollback_addon undoes an upgrade" in facts(impact)["rollback"]

@@ -155,6 +155,11 @@ def test_what_is_read_from_the_cloud_stays_masked_beside_what_the_caller_supplie
     ]
 
 
+def test_what_stands_already_is_shown_before_what_is_new() -> None:
+    lines = every_line(changes({"z": 1}, {"a": 1, "b": 2, "z": 2}))
+    assert lines == ["z: 1 becomes 2", "a: new, 1", "b: new, 2"]
+
+
 def test_a_change_in_a_long_list_is_shown_where_it_is() -> None:
     row = [{"name": f"container-{number}", "command": ["serve", "--port", str(number)]} for number in range(20)]
     other = json.loads(json.dumps(row))

@@ -91,13 +91,14 @@ def changes(
 
 
 def every_line(found: Sequence[SettingChange], fallbacks: Mapping[str, str] | None = None) -> list[str]:
-    """Return every change as a line, none of them cut.
+    """Return every change as a line, none of them cut; what stands already comes before what is new.
 
     Args:
         found: the changes.
         fallbacks: by path, what a setting that is removed falls back to.
     """
-    return [each.line((fallbacks or {}).get(each.path, "")) for each in found]
+    standing_first = sorted(found, key=lambda each: not each.before)
+    return [each.line((fallbacks or {}).get(each.path, "")) for each in standing_first]
 
 
 def assignments(given: Mapping[str, Any]) -> list[str]:
