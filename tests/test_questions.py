@@ -38,7 +38,7 @@ from ap_mcp.wording import exactly, width
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
 
-COPILOT = "github-copilot-developer 1.0.102"
+COPILOT = "copilot-cli 1.0.102"
 REGION = Where("ap-southeast-1", "p1", "claude-code 2.1.332", "alice")
 SMALL = Impact(
     "update_addon", "disrupt", "log-agent", "Changes it.", changes=("a: 1 becomes 2",), goes=("its pods may restart",)
@@ -217,9 +217,9 @@ async def test_the_store_holds_what_could_do_something_and_no_plain_secret(scene
         ("auto", "claude-code 2.1.332", replace(SMALL, goes=("x " * 40,)), "not known to show"),
         ("auto", "claude-code 2.1.332", replace(SMALL, deed="x " * 40), "not known to show"),
         ("auto", COPILOT, SHOP, ""),
-        ("auto", "github-copilot-developer 1.1", SHOP, ""),
-        ("auto", "github-copilot-developer 1.0.9", SHOP, "not known to show"),
-        ("auto", "github-copilot-developer", SHOP, "not known to show"),
+        ("auto", "copilot-cli 1.1", SHOP, ""),
+        ("auto", "copilot-cli 1.0.9", SHOP, "not known to show"),
+        ("auto", "copilot-cli", SHOP, "not known to show"),
         ("auto", "Github-Copilot-Developer 1.0.102", SHOP, "not known to show"),
         ("auto", COPILOT, replace(SHOP, goes=("x",) * 40), "shows 40 lines of a form, and this one has 47"),
         ("auto", COPILOT, replace(SHOP, goes=("x" * WIDTH * 40,)), "shows 40 lines of a form, and this one has 48"),
