@@ -41,7 +41,8 @@ async def test_an_addon_that_does_not_run_on_the_target_is_updated_first(shop: S
     found = await shop.assess("v1.30")
     uid = shop.addon("nginx-ingress")["metadata"]["uid"]
     assert found.blockers[0] == (
-        f"Add-on nginx-ingress 2.1.5 does not run on {NEXT_MINOR}; 3.0.8 runs on it and on v1.28.6-r0: update it first."
+        f"Add-on nginx-ingress 2.1.5 does not run on {NEXT_MINOR}; "
+        "2.6.0 (the lowest) to 3.0.8 run on it and on v1.28.6-r0: update it first."
     )
     assert tools(found)[:3] == ["update_addon", "wait_for", "run_precheck"]
     assert step(found, "update_addon") == {"addon_id": uid, "target_version": "3.0.8"}
@@ -59,7 +60,7 @@ async def test_an_addon_that_a_check_found_is_reported_once_and_named_by_its_ite
 @pytest.mark.parametrize(
     ("versions", "said"),
     [
-        ({"v2_2_0": "28|29|30", "v2_3_0": "28|30", "v2_4_0": "28|29"}, "2.3.0 runs on it and on v1.28.6-r0"),
+        ({"v2_2_0": "28|29|30", "v2_3_0": "28|30", "v2_4_0": "28|29"}, "2.2.0 (the lowest) to 2.3.0 run on it"),
         ({"v2_2_0": "28|30", "v3_0_0": "28|30!"}, "2.2.0 runs on it and on v1.28.6-r0: update it first."),
         ({"v3_0_0": "28|30!"}, "3.0.0 (not marked as stable) runs on it and on v1.28.6-r0"),
         ({"v2_1_0": "28|30", "v1_9_9": "30"}, "no newer version that does is known"),
@@ -113,7 +114,8 @@ async def test_an_addon_whose_template_cannot_be_read_is_reported_so(shop: Scene
     ("status", "said", "tool"),
     [
         ("abnormal", "is abnormal, not running.", "get_addon"),
-        ("installFailed", "is installFailed, not running.", "get_addon"),
+        ("installFailed", "is installFailed, not running. Delete it and install it anew.", "delete_addon"),
+        ("deleteFailed", "is deleteFailed, not running. Delete it and install it anew.", "delete_addon"),
         ("upgrading", "is upgrading, not running.", "wait_for"),
         ("", "is in no state that is reported.", "get_addon"),
     ],
@@ -140,7 +142,7 @@ async def test_an_unhealthy_addon_is_reported_once_though_the_check_found_it_too
     assert [said for said in found.blockers if "AddonLimit" in said] == [found.blockers[0]]
     assert found.blockers[0].endswith("is abnormal, not running (check item AddonLimit).")
     assert len(found.blockers) == 2
-    assert "get_precheck" in tools(found)
+    assert found.precheck_id == next(reversed(scene.world.table("prechecks")))
 
 
 @pytest.mark.parametrize(

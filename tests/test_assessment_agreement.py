@@ -220,9 +220,9 @@ class Follower:
                 await self.make(onward)
 
 
-@pytest.mark.parametrize(("target", "after"), [("v1.31", "up_to_date"), ("v1.29", "not_yet")])
+@pytest.mark.parametrize(("target", "after", "checks"), [("v1.31", "up_to_date", 2), ("v1.29", "not_yet", 1)])
 async def test_the_proposed_calls_lead_from_not_yet_to_an_upgraded_cluster(
-    tmp_path: Path, target: str, after: str
+    tmp_path: Path, target: str, after: str, checks: int
 ) -> None:
     app, person = fresh(), Person()
 
@@ -236,9 +236,10 @@ async def test_the_proposed_calls_lead_from_not_yet_to_an_upgraded_cluster(
         assert found["verdict"] == "not_yet"
         for call in found["next"]:
             await follower.make(call)
-        assert follower.made.count("run_precheck") == 2
+        # The risks that a check of before has found need not be found again.
+        assert follower.made.count("run_precheck") == checks
         assert [each for each in follower.made if each in CHANGES] == [
-            *("update_addon", "run_precheck", "run_precheck", "backup_cluster", "upgrade_cluster", "run_postcheck")
+            *("update_addon", *["run_precheck"] * checks, "backup_cluster", "upgrade_cluster", "run_postcheck")
         ]
         again = await agent.call("assess_upgrade", cluster_id="shop-prod")
     assert len(person.read) == 2

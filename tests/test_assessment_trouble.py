@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from agent import autopilot_on, connected
-from assessing import TARGET, Bend, Scene, failure, fresh, step, tools
+from assessing import TARGET, Bend, Scene, failure, fresh, tools
 from canaries import Planter, secrets_found
 from test_hostile_text import FORGED, Forger, unquoted, unseen
 from upgrading import failed_items
@@ -188,7 +188,7 @@ async def test_a_server_that_only_reads_assesses_and_says_that_it_cannot_upgrade
     assert isinstance(shop, Assessment)
     assert (found.verdict, found.next) == ("go", [])
     assert found.warnings == ["upgrade_cluster is not offered by this server."]
-    assert [each.tool for each in shop.next] == ["get_precheck"]
+    assert shop.next == []
 
 
 async def test_only_calls_that_can_be_made_are_proposed() -> None:
@@ -285,4 +285,4 @@ async def test_an_assessment_of_a_large_check_is_short_and_names_what_failed() -
     found = await scene.assess("v1.29")
     assert max(sizes(found)) <= 4000
     assert [name for name, _ in failed_items(check) if name not in render(found)] == []
-    assert step(found, "get_precheck") == {"task_id": check["metadata"]["uid"]}
+    assert found.precheck_id == check["metadata"]["uid"]

@@ -132,7 +132,7 @@ async def test_an_upgrade_that_only_the_info_knows_of_is_searched_in_the_list() 
     scene = Scene()
     scene.bend("get_upgrade_info", "/status/phase", "Running")
     found = await scene.assess()
-    assert tools(found) == ["list_upgrade_tasks", "assess_upgrade"]
+    assert tools(found) == ["list_upgrade_tasks"]
 
 
 async def test_a_failed_upgrade_is_read_before_it_is_tried_again_with_a_person_asked(tmp_path: Path) -> None:
@@ -167,7 +167,7 @@ async def test_a_cluster_that_is_being_made_is_waited_for_and_a_broken_one_says_
     leaving = await scene.assess()
     assert [(each.tool, each.arguments) for each in leaving.next] == [("wait_for", {**job, "until": "deleted"})]
     broken = await Scene(cluster_id=LEGACY_IMPORT).assess()
-    assert tools(broken) == ["get_job", "assess_upgrade"]
+    assert tools(broken) == ["get_job"]
     assert "has no free IP address" in broken.blockers[0]
 
 
@@ -176,7 +176,7 @@ async def test_a_cluster_in_a_phase_that_is_not_known_is_read() -> None:
     scene.row["status"] = {"phase": None}
     found = await scene.assess()
     assert "The cluster is in a phase that is not reported." in found.blockers
-    assert tools(found) == ["get_cluster", "assess_upgrade"]
+    assert tools(found) == ["get_cluster"]
 
 
 async def test_without_a_check_it_is_run_first() -> None:
@@ -206,8 +206,8 @@ async def test_what_a_check_found_blocks_or_is_a_risk() -> None:
         f"The pre-upgrade check from {NOW} to {TARGET} did not pass, 10 min ago: run it again once that is fixed.",
     ]
     assert "The check found KubeletRisk: no reason given." in found.risks
-    assert tools(found)[:2] == ["get_precheck", "run_precheck"]
-    assert "skip_items" not in step(found, "run_precheck")
+    assert tools(found)[:2] == ["run_precheck", "backup_cluster"]
+    assert step(found, "run_precheck")["skip_items"] == [{"name": "KubeletRisk"}]
 
 
 async def test_mere_risks_may_be_skipped_if_a_person_accepts_them() -> None:

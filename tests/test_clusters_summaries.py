@@ -270,7 +270,7 @@ def test_a_failed_job_puts_the_failing_step_and_its_reason_first(catalog: Catalo
     ]
     assert result.summary.startswith('CreateCluster failed after 1 min 30 s at Allocate: "no free address". ')
     assert "must be deleted" in result.summary
-    assert result.next[0].tool == "get_cluster"
+    assert result.next[0].tool == "delete_cluster"
 
 
 def test_a_failed_parent_that_hides_its_step_is_reported_itself(catalog: Catalog) -> None:

@@ -72,8 +72,6 @@ def test_a_blocked_upgrade_is_assessed_fixed_checked_again_agreed_to_and_waited_
         "> update_addon(",
         "the person types: nginx-ingress",
         "> run_precheck(",
-        "Ready but for ",
-        "> run_precheck(",
         "Ready: nothing blocks",
         "> backup_cluster(",
         "> assess_upgrade(",

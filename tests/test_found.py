@@ -1,12 +1,9 @@
 """Hosts that load tools on demand search them by words: the right tool is found in the words an operator uses."""
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Mapping
-from math import log
+from collections.abc import Mapping
 
 import pytest
-from mcp_types import Tool
+from bm25 import Bm25, searched, words
 
 from ap_mcp.specs import load_catalog
 from ap_mcp.toolbox import toolbox
@@ -81,7 +78,7 @@ QUESTIONS: Mapping[str, str] = {
 @pytest.fixture(scope="module")
 def ranks() -> dict[str, int]:
     """At which place each question finds its tool, counted from 1."""
-    index = Bm25({tool.name: words(_searched(tool)) for tool in toolbox(load_catalog()).shown})
+    index = Bm25({tool.name: words(searched(tool)) for tool in toolbox(load_catalog()).shown})
     return {question: index.ranked(words(question)).index(name) + 1 for question, name in QUESTIONS.items()}
 
 
@@ -103,34 +100,3 @@ def test_there_are_questions_enough_to_count() -> None:
     assert len(QUESTIONS) >= 40
     assert len(set(QUESTIONS.values())) >= 30
     assert set(QUESTIONS.values()) <= offered
-
-
-class Bm25:
-    """Okapi BM25 with its usual constants, which is what hosts search tools by."""
-
-    def __init__(self, texts: Mapping[str, list[str]], k1: float = 1.5, b: float = 0.75) -> None:
-        self.counts = {name: Counter(text) for name, text in texts.items()}
-        self.mean = sum(len(text) for text in texts.values()) / len(texts)
-        self.k1, self.b = k1, b
-
-    def ranked(self, query: Iterable[str]) -> list[str]:
-        """Return all names, the best first; of equal ones the first by name."""
-        scores = {name: sum(self._score(word, counts) for word in query) for name, counts in self.counts.items()}
-        return sorted(scores, key=lambda name: (-scores[name], name))
-
-    def _score(self, word: str, counts: Counter[str]) -> float:
-        holding = sum(word in each for each in self.counts.values())
-        rarity = log(1 + (len(self.counts) - holding + 0.5) / (holding + 0.5))
-        length = 1 - self.b + self.b * counts.total() / self.mean
-        return rarity * counts[word] * (self.k1 + 1) / (counts[word] + self.k1 * length)
-
-
-def words(text: str) -> list[str]:
-    """Return the words of a text; no ending is cut off, for most hosts cut off none."""
-    return re.findall(r"[a-z0-9]+", text.lower())
-
-
-def _searched(tool: Tool) -> str:
-    arguments = tool.input_schema["properties"]
-    described = [f"{name} {schema.get('description', '')}" for name, schema in arguments.items()]
-    return " ".join([tool.name, tool.title or "", tool.description or "", *described])

@@ -20,9 +20,11 @@ from ap_mcp.rules.addons import (
 from ap_mcp.rules.phases import ADDON, under_way
 from ap_mcp.rules.upgrades import Way
 from ap_mcp.rules.versions import order
-from ap_mcp.vendor import get, moment, strings, text, word
+from ap_mcp.vendor import because, get, moment, said, strings, text, word
 from ap_mcp.wording import few
 
+VERSIONS = ("currentVersion", "targetVersions")
+"""Fields of a status that describe versions, not how the add-on is."""
 LIST, TEMPLATES = "list_addons", "list_addon_templates"
 
 Cure: TypeAlias = Literal["", "update", "along", "none", "unread"]
@@ -36,9 +38,11 @@ class Fitness:
         fits: whether its version runs on the target; None if that is not known.
         cure: what makes it fit: an update before the upgrade, a change along with it, nothing that is known, or
             not known, as its template could not be read; empty unless it does not fit.
-        best: the version that an update or a change leads to.
+        best: the version that an update or a change leads to: the newest.
+        lowest: the lowest that it could lead to as well.
         stable: whether that one is marked as such.
         changed: when it was last changed.
+        problem: what the service says of it, if it does not work.
     """
 
     id: str
@@ -48,8 +52,10 @@ class Fitness:
     fits: bool | None
     cure: Cure = ""
     best: str = ""
+    lowest: str = ""
     stable: bool = True
     changed: datetime | None = None
+    problem: str = ""
 
     @property
     def healthy(self) -> bool:
@@ -99,14 +105,15 @@ def about_addons(
     unfit = [each for each in addons if each.fits is False]
     unhealthy = [each for each in addons if each.fits is not False and not each.works]
     for each in unfit[:DETAILED]:
-        also = "" if each.works else f" It is {_state(each)}."
-        said = f"Add-on {each.shown} does not run on {target}{_checked(each, found)}; {_cure(draft.reads, each)}{also}"
-        (draft.risks if each.cure == "along" else place).append(said)
+        also = "" if each.works else f" It is {_state(each)}.{_remedy(each)}{because(each.problem)}"
+        line = f"Add-on {each.shown} does not run on {target}{_checked(each, found)}; {_cure(draft.reads, each)}{also}"
+        (draft.risks if each.cure == "along" else place).append(line)
         _add_fix(draft, each, passed=passed)
     if rest := [each.shown for each in unfit[DETAILED:]]:
         place.append(f"These add-ons do not run on it either (list_addons shows all): {few(rest)}.")
     for each in unhealthy[:DETAILED]:
-        place.append(f"Add-on {each.shown} is {_state(each)}{'' if passed else _checked(each, found)}.")
+        about = "" if passed else _checked(each, found)
+        place.append(f"Add-on {each.shown} is {_state(each)}{about}.{_remedy(each)}{because(each.problem)}")
         _add_read(draft, each)
     if rest := [each.shown for each in unhealthy[DETAILED:]]:
         place.append(f"These add-ons are unhealthy too (list_addons shows all): {few(rest)}.")
@@ -128,7 +135,8 @@ def _judged(addon: Any, template: Any, way: Way) -> Fitness:
     versions = template_versions(template, name)
     fits = runs_on(get(addon, "/status/currentVersion", {}), way.target)
     fits = runs_on(version_entry(template, name, version), way.target) if fits is None else fits
-    cure, best, stable = _cured(addon, template, versions, way) if fits is False else ("", "", True)
+    cure, chosen, stable = _cured(addon, template, versions, way) if fits is False else ("", (), True)
+    status = get(addon, "/status")
     return Fitness(
         id=id_of(addon),
         name=name,
@@ -136,16 +144,18 @@ def _judged(addon: Any, template: Any, way: Way) -> Fitness:
         status=state_of(addon),
         fits=fits,
         cure=cure,
-        best=best,
+        best=text(get(max(chosen, key=_order), "/version")) if chosen else "",
+        lowest=text(get(min(chosen, key=_order), "/version")) if chosen else "",
         stable=stable,
         changed=moment(get(addon, "/metadata/updateTimestamp")),
+        problem="" if runs_in_full(state_of(addon)) else said(status, leave_out=VERSIONS),
     )
 
 
-def _cured(addon: Any, template: Any, versions: Sequence[Any], way: Way) -> tuple[Cure, str, bool]:
-    """Return what makes an add-on fit: the newest stable version that runs on both, or one that runs on the target."""
+def _cured(addon: Any, template: Any, versions: Sequence[Any], way: Way) -> tuple[Cure, Sequence[Any], bool]:
+    """Return what makes an add-on fit: the stable versions that run on both, or those that run on the target."""
     if template is None:
-        return "unread", "", True
+        return "unread", (), True
     own, open_to = text(get(addon, "/spec/version")), strings(addon, "/status/targetVersions")
     newer = [each for each in versions if runs_on(each, way.target) and _order(each) > order(own)]
     stable = [each for each in newer if get(each, "/stable") is not False]
@@ -161,8 +171,8 @@ def _cured(addon: Any, template: Any, versions: Sequence[Any], way: Way) -> tupl
     )
     for cure, chosen, is_stable in cures:
         if chosen:
-            return cure, text(get(max(chosen, key=_order), "/version")), is_stable
-    return "none", "", True
+            return cure, chosen, is_stable
+    return "none", (), True
 
 
 def _order(release: Any) -> tuple[int, ...]:
@@ -172,7 +182,9 @@ def _order(release: Any) -> tuple[int, ...]:
 def _cure(reads: UpgradeReads, addon: Fitness) -> str:
     best = word(addon.best) + ("" if addon.stable else " (not marked as stable)")
     if addon.cure == "update":
-        return f"{best} runs on it and on {word(reads.now)}: update it first."
+        lowest = f"{word(addon.lowest)} (the lowest) to " if addon.lowest != addon.best else ""
+        runs = "run" if lowest else "runs"
+        return f"{lowest}{best} {runs} on it and on {word(reads.now)}: update it first."
     if addon.cure == "along":
         return f"{best} does, but not on {word(reads.now)}: name it in addons of upgrade_cluster."
     if addon.cure == "unread":
@@ -197,8 +209,16 @@ def _add_read(draft: AssessmentDraft, addon: Fitness) -> None:
     """Add the call that says more of an unhealthy add-on, or waits for the end of what is being done to it."""
     if under_way(ADDON, addon.status):
         draft.wait("addon", addon.id, f"It is {_state(addon)}")
+    elif needs_reinstall(addon.status):
+        if draft.step("delete_addon", "Only deleting it and installing it anew helps", addon_id=addon.id):
+            version = {"version": addon.best} if addon.best else {}
+            draft.step("install_addon", "Anew, with values that fit", template_name=addon.name, **version)
     else:
         draft.step("get_addon", f"Why it is {_state(addon)}", addon_id=addon.id)
+
+
+def _remedy(addon: Fitness) -> str:
+    return " Delete it and install it anew." if needs_reinstall(addon.status) else ""
 
 
 def _state(addon: Fitness) -> str:

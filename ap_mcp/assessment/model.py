@@ -25,6 +25,7 @@ class Assessment(Result):
     from_version: str = ""
     to_version: str | None = None
     upgrade_path: list[str] = Field(default_factory=list)
+    precheck_id: str | None = None
     blockers: list[Ours] = Field(default_factory=list)
     risks: list[Ours] = Field(default_factory=list)
     passed: list[Ours] = Field(default_factory=list)
@@ -89,6 +90,7 @@ class AssessmentDraft:
     """An assessment being made; `steps` are the calls to come, in their order.
 
     Attributes:
+        precheck_id: the check that decides, or the last one that broke off.
         along: add-ons that the upgrade must take along, as upgrade_cluster takes them.
         found_risks: how many of the risks a check found.
         more_risks: risks that share a line with others.
@@ -100,6 +102,7 @@ class AssessmentDraft:
     risks: list[str] = field(default_factory=list)
     passed: list[str] = field(default_factory=list)
     steps: list[NextCall] = field(default_factory=list)
+    precheck_id: str = ""
     along: list[dict[str, str]] = field(default_factory=list)
     found_risks: int = 0
     more_risks: int = 0

@@ -37,7 +37,10 @@ GO, NOT_YET, UP_TO_DATE = "go", "not_yet", "up_to_date"
 TASKS, CHECKS, BACKUPS, WORKFLOWS = "list_upgrade_tasks", "list_prechecks", "list_backups", "list_upgrade_workflows"
 LISTS = (TASKS, CHECKS, BACKUPS, WORKFLOWS, ADDONS)
 UPGRADE = "upgrade_cluster"
-CHANGES = (UPGRADE, "run_precheck", "update_addon", "backup_cluster", "run_postcheck", "retry_upgrade")
+CHANGES = (
+    *(UPGRADE, "run_precheck", "update_addon", "delete_addon", "install_addon"),
+    *("backup_cluster", "run_postcheck", "retry_upgrade"),
+)
 """Tools that an assessment proposes and a rule may forbid."""
 ROOM, WHERE, WHY = Room(12, 4, 300), 600, 1500
 """How much is shown of a finding, and characters of it; get_precheck shows all."""
@@ -62,7 +65,9 @@ def assessment(reads: UpgradeReads) -> Assessment:
         draft.steps = first if held else draft.steps
     else:
         _about_no_target(draft)
-    if held and verdict(CLUSTER, phase_of(reads.cluster)) != DELETING:
+    # Without a change in between it would say the same.
+    changes = any(each.tool == WAIT_FOR or each.tool in CHANGES for each in draft.steps)
+    if held and changes and verdict(CLUSTER, phase_of(reads.cluster)) != DELETING:
         draft.step("assess_upgrade", "Then assess again", **_target(reads))
     is_missing = bool(reads.upgrade_path) and UPGRADE in reads.absent
     decision = NOT_YET if draft.blockers else GO if reads.upgrade_path else UP_TO_DATE
@@ -75,6 +80,7 @@ def assessment(reads: UpgradeReads) -> Assessment:
         from_version=reads.now,
         to_version=reads.upgrade_path[0] if reads.upgrade_path else None,
         upgrade_path=list(reads.upgrade_path) if len(reads.upgrade_path) > 1 else [],
+        precheck_id=draft.precheck_id or None,
         blockers=draft.blockers,
         risks=draft.risks,
         passed=draft.passed,
@@ -236,6 +242,7 @@ def _about_way(draft: AssessmentDraft, judged: Judged) -> None:
     if UPGRADE in reads.closed:
         draft.blockers.append(reads.closed[UPGRADE])
     check, passed = judged.check, judged.state == "passed"
+    draft.precheck_id = id_of(check)
     found = findings_of(check) if judged.state in ("passed", "not passed") else NOTHING_FOUND
     addons = fitness_of(reads.listed(ADDONS), reads)
     about_addons(draft, addons, _by_addon(found.every), passed=passed)
@@ -291,9 +298,7 @@ def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings
         again = "run it again once that is fixed" if left else "run it again"
         draft.blockers += [f"The check failed. {not_known(found)}"] if found.unknown else []
         draft.blockers.append(f"The pre-upgrade check {between} {how}{ago}: {again}.{because(_own_words(check))}")
-    if found.every or found.unknown:
-        draft.step("get_precheck", "All that it found", task_id=id_of(check))
-    skip = [] if left or found.unknown else skippable(found.every, get(check, "/spec/skippedCheckItemList", []))
+    skip = [] if found.unknown else skippable(found.every, get(check, "/spec/skippedCheckItemList", []))
     skip = skip if len(skip) <= NAMED else []
     why = ACCEPTED if skip else "Without a passed check an upgrade is refused"
     draft.step("run_precheck", why, target_version=way.target, **({"skip_items": skip} if skip else {}))

@@ -180,14 +180,10 @@ class Story:
         await self.follow("wait_for", self.assessed)
 
     async def _check(self) -> None:
-        self._say("The check again: what blocked is fixed, and risks are left, which a person has to accept")
+        self._say("The check again: what blocked is fixed, and the risks are known; they are accepted, ready-made")
         check = await self.follow("run_precheck", self.assessed)
-        risky = await self.wait("precheck", check["task_id"], verdict="failed", cluster_id=PRODUCTION)
-        if risky["found"]["verdict"] != "ready_with_risks":
-            raise click.ClickException(f"The check should have left only risks: {risky['found']['verdict']}.")
-        self._say("They are accepted; the next call is ready-made")
-        check = await self.follow("run_precheck", risky)
         await self.wait("precheck", check["task_id"], cluster_id=PRODUCTION)
+        self._say("A backup, as an upgrade cannot be undone")
         backup = await self.follow("backup_cluster", self.assessed)
         await self.wait("backup", backup["task_id"], cluster_id=PRODUCTION)
 
@@ -254,7 +250,7 @@ class Story:
             raise click.ClickException(f"{tool} should have been refused:\n{_text(result)}")
         self._show(_text(result), style="yellow")
 
-    async def wait(self, kind: str, id_: str, *, verdict: str = "succeeded", **where: str) -> dict[str, Any]:
+    async def wait(self, kind: str, id_: str, **where: str) -> dict[str, Any]:
         """Wait for something to end as it should; show how it gets on, and return what the agent reads at the end."""
 
         async def show(progress: float, total: float | None, message: str | None) -> None:  # noqa: ARG001
@@ -265,8 +261,8 @@ class Story:
         result = await self.client.call_tool("wait_for", arguments, progress_callback=show)
         self._show(_text(result))
         ended = dict(result.structured_content or {})
-        if ended.get("verdict") != verdict:
-            raise click.ClickException(f"The wait for the {kind} should have {verdict}.")
+        if ended.get("verdict") != "succeeded":
+            raise click.ClickException(f"The wait for the {kind} should have succeeded.")
         return ended
 
     async def _called(self, tool: str, arguments: dict[str, Any]) -> "CallToolResult":

@@ -222,10 +222,14 @@ def _doubts(state: str, failed: list[FailedStep], stalled: datetime | None, now:
 
 
 def _follow(state: JobState) -> list[NextCall]:
-    deleted = (state.type, state.verdict) == ("DeleteCluster", "succeeded")
-    if state.verdict == RUNNING or deleted or not state.cluster_id:
+    if state.verdict == RUNNING or state.type == "DeleteCluster" or not state.cluster_id:
         return []
-    return [NextCall(tool="get_cluster", arguments={"cluster_id": state.cluster_id}, why="shows how it is now")]
+    cluster = {"cluster_id": state.cluster_id}
+    if state.verdict == "failed":
+        # get_cluster would lead back here.
+        undo = NextCall(tool="delete_cluster", arguments=cluster, why="before it is created anew")
+        return [undo] if state.type == "CreateCluster" else []
+    return [NextCall(tool="get_cluster", arguments=cluster, why="shows how it is now")]
 
 
 def _is_quiet(last: datetime | None, now: datetime) -> bool:

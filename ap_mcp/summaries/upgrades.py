@@ -138,9 +138,10 @@ def upgrade_task(answer: Observation) -> Upgrade:
     details = flattened(get(body, "/spec/items", {}))
     start = get(body, "/metadata/creationTimestamp")
     spent = took(start, get(body, "/status/completionTime")) if line.ended else took(start, answer.now.isoformat())
+    source = {"from_version": line.from_version} if line.from_version else {}
     next_ = {
         FAILED: [call(answer, "retry_upgrade", "Once the cause is fixed")],
-        SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is healthy")],
+        SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is healthy", **source)],
     }
     return Upgrade(
         summary=_said(line, spent, details),
