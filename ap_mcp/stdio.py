@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self, cast
 
 import anyio
-from anyio import CancelScope, Event, Semaphore, from_thread, lowlevel
+from anyio import CancelScope, EndOfStream, Event, Semaphore, from_thread, lowlevel, move_on_after
 from anyio.abc import ObjectReceiveStream, ObjectSendStream
 from mcp.server import Server
 from mcp.shared.message import SessionMessage
@@ -27,6 +27,9 @@ from mcp_types import JSONRPCError, JSONRPCNotification, JSONRPCRequest, JSONRPC
 
 STUCK_SECONDS = 0.5
 """A client that has closed its end, and takes nothing for so long, reads no more."""
+
+BEHIND_SECONDS = 0.1
+"""What is in the pipe already comes out of it within so long."""
 
 
 async def serve(server: Server[Any], at_once: int) -> None:
@@ -52,6 +55,33 @@ async def serve(server: Server[Any], at_once: int) -> None:
                     answers = Answers(turnstile, outlet, writer)
                     await server.run(requests, answers, server.create_initialization_options())
             tasks.cancel_scope.cancel()
+
+
+async def _handshake_first(
+    reader: ObjectReceiveStream[SessionMessage | Exception],
+) -> AsyncIterator[SessionMessage | Exception]:
+    """Yield what a client sends; a handshake that waits right behind a probe comes before it.
+
+    A client whose probe got no answer in time, for the server was still starting, goes on with the handshake. Served
+    in that order, the probe would settle the protocol and the handshake be refused, and the client would give it up.
+    """
+    held: list[SessionMessage | Exception] = []
+    with suppress(EndOfStream):
+        held.append(await reader.receive())
+        if _method_of(held[0]) == "server/discover":
+            with move_on_after(BEHIND_SECONDS):
+                held.append(await reader.receive())
+    if len(held) > 1 and _method_of(held[1]) == "initialize":
+        held.reverse()
+    for item in held:
+        yield item
+    async for item in reader:
+        yield item
+
+
+def _method_of(item: SessionMessage | Exception) -> str:
+    message = item.message if isinstance(item, SessionMessage) else None
+    return message.method if isinstance(message, JSONRPCRequest) else ""
 
 
 class Outlet:
@@ -129,7 +159,7 @@ class Turnstile:
     ) -> None:
         """Pass on what a client sends, until it ends; while too many requests are inside, nothing is read."""
         async with inlet:
-            async for item in reader:
+            async for item in _handshake_first(reader):
                 message = item.message if isinstance(item, SessionMessage) else None
                 if isinstance(message, JSONRPCRequest):
                     self.is_shut = self._free.value == 0

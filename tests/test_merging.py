@@ -268,3 +268,20 @@ def test_the_examples_of_rfc_7396(target: Any, patch: Any, result: Any) -> None:
     before = copy.deepcopy((target, patch))
     assert merge_patch(target, patch) == result
     assert (target, patch) == before
+
+
+@pytest.mark.parametrize("where", ["alone", "in a list", "in an object of a list"])
+def test_a_text_that_an_answer_cut_keeps_the_whole_wherever_it_comes_back(where: str) -> None:
+    whole = "A" * 5000
+    cut = f"{whole[:40]}… (5000 characters)"
+    held, given = {
+        "alone": (whole, cut),
+        "in a list": ([whole, "b"], [cut, "b", "c"]),
+        "in an object of a list": ([{"name": "x", "text": whole}], [{"name": "x", "text": cut}, {"name": "n"}]),
+    }[where]
+    found = true_values({"held": held}, {"held": held}, {"held": given})
+    assert found.misplaced == []
+    assert whole in str(found.values)
+    assert "characters)" not in str(found.values)
+    changed = true_values({"held": "B" * 5000}, {"held": "B" * 5000}, {"held": cut})
+    assert changed.misplaced == ["held"]

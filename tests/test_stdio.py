@@ -209,3 +209,17 @@ async def test_a_signal_ends_the_server_without_a_traceback(tmp_path: Path, how:
         _, err = await said(started)
         assert await started.wait() != 0
         assert "Traceback" not in err
+
+
+async def test_a_handshake_behind_a_probe_that_got_no_answer_in_time_is_served(tmp_path: Path) -> None:
+    async with process(tmp_path, *SIMULATED) as started:
+        pipe = Pipe(started)
+        envelope = {
+            "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+            "io.modelcontextprotocol/clientInfo": HELLO["clientInfo"],
+            "io.modelcontextprotocol/clientCapabilities": {},
+        }
+        probe = {"jsonrpc": "2.0", "id": 0, "method": "server/discover", "params": {"_meta": envelope}}
+        await pipe.say(json.dumps(probe))
+        answer = await pipe.ask(1, "initialize", HELLO)
+    assert answer["result"]["protocolVersion"] == "2025-11-25"

@@ -17,7 +17,10 @@ from ap_mcp.specs import Entry, Fill, Operation
 from ap_mcp.vendor import get, items, word
 from ap_mcp.wording import few
 
-_MISPLACED = "is a masked placeholder, and no value that it could stand for is in this place. Give the real value"
+_MISPLACED = (
+    "is a masked placeholder, or the start of a long text, and no value that it could stand for is in this place. "
+    "Give the real value"
+)
 _OR_LEAVE_OUT = ", or leave it out: what is not named stays as it is"
 
 
@@ -33,6 +36,7 @@ class Merge:
         renewal: which settings follow the defaults of another version; None if the version stays, or they are unknown.
         defaults: those of the version there is and of the one there will be, as far as they are known.
         without_effect: where the call gives a null although the thing has no such setting.
+        asked: what the call gives, as it was written.
     """
 
     current: Mapping[str, Any] | None = field(repr=False)
@@ -42,6 +46,7 @@ class Merge:
     renewal: Renewal | None = field(default=None, repr=False)
     defaults: Defaults | None = field(default=None, repr=False)
     without_effect: tuple[Way, ...] = ()
+    asked: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,12 +171,12 @@ async def _merge(
         why = _MISPLACED if resets else _MISPLACED + _OR_LEAVE_OUT
         raise InvalidArguments([Problem(f"{name}.{each}", why) for each in true.misplaced])
     if resets:
-        merge = Merge(current, true.values, true.values, resets=True)
+        merge = Merge(current, true.values, true.values, resets=True, asked=given)
     else:
         found = await defaults_for(fill.defaults, thing, placed, read) if fill.defaults else None
         renewal = found.renewal(current or {}) if found else None
         sent, without_effect = merged(renewal.values if renewal else current or {}, true.values)
-        merge = Merge(current, true.values, sent, False, renewal, found, tuple(without_effect))
+        merge = Merge(current, true.values, sent, False, renewal, found, tuple(without_effect), given)
     try:
         json.dumps(merge.sent, allow_nan=False)
     except ValueError as error:

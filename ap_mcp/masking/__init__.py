@@ -74,7 +74,7 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
                 masked[key] = _masked(each, depth)
             continue
         name = str(key)
-        shown_name = _shown_name(name, depth)
+        shown_name = _unused(_shown_name(name, depth), name, found, masked)
         if is_secret and name in ("data", "stringData"):
             shown = _sealed(each, depth)
         elif name == "items" and found.get("kind") == "SecretList" and isinstance(each, list):
@@ -85,6 +85,16 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
     if "kty" in found and (private := _PRIVATE_JWK.intersection(found)):
         masked |= dict.fromkeys(private, PLACEHOLDER)
     return masked
+
+
+def _unused(shown_name: str, name: str, found: Mapping[Any, Any], masked: Mapping[str, Any]) -> str:
+    """Return a name that was masked with a number behind it if another name looks the same then."""
+    if shown_name == name:
+        return name
+    numbered, number = shown_name, 2
+    while numbered in masked or numbered in found:
+        numbered, number = f"{shown_name} ({number})", number + 1
+    return numbered
 
 
 def _masked_under(name: str, sense: Sense, value: Any, depth: int) -> Any:

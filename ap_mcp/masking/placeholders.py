@@ -16,7 +16,7 @@ _ESCAPE = later(r"\\+(?:u00|U000000|x)([0-9A-Fa-f]{2})")
 _ENTITIES = {"laquo": "«", "raquo": "»", "lt": "<", "gt": ">", "amp": "&", "lsaquo": "‹", "rsaquo": "›", "ast": "*"}
 _ENTITY = later(rf"&(?:(?P<name>{'|'.join(_ENTITIES)})|#(?P<number>[xX][0-9A-Fa-f]{{1,6}}|\d{{1,7}}));?")
 _LAST = 0xD800
-_OURS = later(r"(?:[«‹《〈]|<<?)masked(?:[»›》〉]|>>?)")
+_OURS = later(r"(?:[«‹《〈]|<<?)(?:masked|\d+ ?characters)(?:[»›》〉]|>>?)")
 # Other programs, and people, hide a value as a whole: stars, dots, a word in brackets.
 _WHOLE = later(
     r"[*•●∗.]{3,}"

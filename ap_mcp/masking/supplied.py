@@ -58,6 +58,21 @@ def masked_name(key: Any) -> str:
     return str(next(iter(mask({key: None}))))
 
 
+def in_place(given: Any, shown: Any) -> dict[Any, Any]:
+    """Return what the masked copy of an object has for each of its keys, whatever they are called there."""
+    if not (isinstance(given, Mapping) and isinstance(shown, Mapping) and len(given) == len(shown)):
+        return {}
+    return dict(zip(given, shown.values(), strict=True))
+
+
+def _unlike(name: str, key: Any, given: Mapping[Any, Any], named: Mapping[str, Any]) -> str:
+    """Return the name that a person sees of a key, with a number if another key looks the same."""
+    shown, number = name, 2
+    while shown in named or (shown != str(key) and shown in given):
+        shown, number = f"{name} ({number})", number + 1
+    return shown
+
+
 def _probed(given: Any, shown: Any) -> Any:
     """Return a leaf with another text wherever its masked copy hides something."""
     if not isinstance(given, str):
@@ -112,8 +127,8 @@ def _walked(given: Any, shown: Any, leaf: Callable[[Any, Any], Any], depth: int)
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
     if isinstance(given, Mapping):
-        found = shown if isinstance(shown, Mapping) else {}
-        return {key: _walked(each, found.get(masked_name(key)), leaf, depth + 1) for key, each in given.items()}
+        found = in_place(given, shown)
+        return {key: _walked(each, found.get(key), leaf, depth + 1) for key, each in given.items()}
     if isinstance(given, list | tuple):
         return [_walked(each, other, leaf, depth + 1) for each, other in _pairs(given, shown)]
     return leaf(given, shown)
@@ -129,11 +144,12 @@ def _walked_beside(given: Any, probed: Any, shown: Any, depth: int = 0) -> Any:
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
     if isinstance(given, Mapping):
-        found = shown if isinstance(shown, Mapping) else {}
-        return {
-            supplied_name(key): _walked_beside(each, probed[key], found.get(masked_name(key)), depth + 1)
-            for key, each in given.items()
-        }
+        found = in_place(given, shown)
+        named: dict[str, Any] = {}
+        for key, each in given.items():
+            name = _unlike(supplied_name(key), key, given, named)
+            named[name] = _walked_beside(each, probed[key], found.get(key), depth + 1)
+        return named
     if isinstance(given, list | tuple):
         rows = zip(probed, _pairs(given, shown), strict=True)
         return [_walked_beside(each, other, masked, depth + 1) for other, (each, masked) in rows]
@@ -163,9 +179,36 @@ def _text(given: str, probed: _Probed, shown: Any) -> str:
 
 
 def _json(given: str) -> str:
-    """Return a text of which nobody knows what its masked copy hides: JSON is shown as data, any other as it is."""
+    """Return a text of which nobody knows what its masked copy hides: JSON is shown as data, any other as it is.
+
+    So is JSON that does not say the same once it was read: with a key twice, or a number that is written differently.
+    """
     try:
-        data = json.loads(given)
+        data = json.loads(
+            given, object_pairs_hook=_unique, parse_float=_exact(float), parse_int=_exact(int), parse_constant=_refuse
+        )
     except (ValueError, RecursionError):
         return given
     return json.dumps(as_supplied(data), ensure_ascii=False) if isinstance(data, dict | list) else given
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(found := dict(pairs)) != len(pairs):
+        raise ValueError("a key stands there twice")
+    return found
+
+
+def _exact(number: Callable[[str], int | float]) -> Callable[[str], int | float]:
+    """Return a reader of numbers that takes only those that are written as they would be written anew."""
+
+    def read(text: str) -> int | float:
+        found = number(text)
+        if repr(found) != text:
+            raise ValueError("the number is written in another way")
+        return found
+
+    return read
+
+
+def _refuse(text: str) -> Any:
+    raise ValueError(f"{text} is no JSON")

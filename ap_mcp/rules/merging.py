@@ -104,29 +104,44 @@ def _object(found: TrueValues, way: Way, thing: tuple[Any, Any], given: Mapping[
 
 def _value(found: TrueValues, way: Way, thing: tuple[Any, Any], given: Any) -> Any:
     current, shown = thing
-    if isinstance(given, str) and _is_cut(given, shown):
+    if _is_cut(given, shown):
         return current
     if isinstance(given, Mapping):
         return _object(found, way, thing, given)
-    if contains_placeholder(given) is None:
+    mark = _mark_in(given)
+    if mark is None:
         return given
     if current is not ABSENT and same(shown, given):
         return current
     if isinstance(given, list) and isinstance(current, list) and isinstance(shown, list):
         return [_entry(found, (*way, str(at)), (current, shown), given, at) for at in range(len(given))]
-    found.misplaced.append(_path(way, contains_placeholder(given)))
+    found.misplaced.append(_path(way, mark))
     return given
+
+
+def _mark_in(value: Any, path: str = "") -> str | None:
+    """Return where a value stands that an answer masked or cut; None if there is none."""
+    if isinstance(value, str):
+        return path if _CUT.fullmatch(value) else contains_placeholder(value, path)
+    if isinstance(value, Mapping):
+        if (name := contains_placeholder(dict.fromkeys(value), path)) is not None:
+            return name
+        steps = [(f"{path}.{key}" if path else str(key), each) for key, each in value.items()]
+    else:
+        steps = [(f"{path}[{at}]", each) for at, each in enumerate(value if isinstance(value, list) else ())]
+    return next((found for step, each in steps if (found := _mark_in(each, step)) is not None), None)
 
 
 def _entry(found: TrueValues, way: Way, thing: tuple[list[Any], list[Any]], given: list[Any], at: int) -> Any:
     """Return an entry of a list, which the thing may have at another place."""
     each = given[at]
-    if contains_placeholder(each) is None:
+    mark = _mark_in(each)
+    if mark is None:
         return each
     current, shown = thing
     place = _counterpart(current, shown, given, at)
     if place is None:
-        found.misplaced.append(_path(way, contains_placeholder(each)))
+        found.misplaced.append(_path(way, mark))
         return each
     return _value(found, way, (current[place], shown[place]), each)
 
@@ -137,7 +152,7 @@ def _counterpart(current: list[Any], shown: list[Any], given: list[Any], at: int
     Entries may have been added, removed or moved, so a place alone says nothing while the lists differ.
     """
     each = given[at]
-    alike = [place for place, other in enumerate(shown) if same(other, each)]
+    alike = [place for place, other in enumerate(shown) if same(other, each) or _is_cut(each, other)]
     if each == PLACEHOLDER:  # what stands before it says what it is: --password
         alike = [place for place in alike if same(_before(shown, place), _before(given, at))]
     if len(alike) == 1 or (alike and all(same(current[alike[0]], current[place]) for place in alike)):
@@ -153,9 +168,9 @@ def _counterpart(current: list[Any], shown: list[Any], given: list[Any], at: int
     return None
 
 
-def _is_cut(given: str, shown: Any) -> bool:
+def _is_cut(given: Any, shown: Any) -> bool:
     """Say whether a text is the start of the one that is there, as answers show long ones."""
-    found = _CUT.fullmatch(given)
+    found = _CUT.fullmatch(given) if isinstance(given, str) else None
     return found is not None and isinstance(shown, str) and len(shown) == int(found[2]) and shown.startswith(found[1])
 
 

@@ -76,7 +76,10 @@ def _cut(text: str, limit: int) -> str:
 
 
 def changes(
-    before: Mapping[str, Any], after: Mapping[str, Any], given: Mapping[str, Any] | None = None
+    before: Mapping[str, Any],
+    after: Mapping[str, Any],
+    given: Mapping[str, Any] | None = None,
+    asked: Mapping[str, Any] | None = None,
 ) -> list[SettingChange]:
     """List what differs between two sets of settings, in the order of their keys.
 
@@ -84,10 +87,13 @@ def changes(
         before: as read from the cloud.
         after: what it becomes.
         given: what the caller supplied of it, which is shown as it was supplied; all else is masked.
+        asked: the same as the caller wrote it, if true values took the place of masked ones in `given`: those came
+            from the cloud, and stay masked.
     """
-    supplied: Any = ABSENT if given is None else given
+    true: Any = ABSENT if given is None else given
+    written = true if asked is None else asked
     first = _Node(before, mask(before))
-    return list(_changes((), first, _Node(after, mask(after), supplied, as_supplied(given))))
+    return list(_changes((), first, _Node(after, mask(after), true, written, as_supplied(written))))
 
 
 def every_line(found: Sequence[SettingChange], fallbacks: Mapping[str, str] | None = None) -> list[str]:
@@ -101,9 +107,9 @@ def every_line(found: Sequence[SettingChange], fallbacks: Mapping[str, str] | No
     return [each.line((fallbacks or {}).get(each.path, "")) for each in standing_first]
 
 
-def assignments(given: Mapping[str, Any]) -> list[str]:
-    """Return a caller's settings as lines, where it is not known what they replace."""
-    return [f"{each.path} is set to {each.after}" for each in changes(_bare(given), given, given)]
+def assignments(given: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> list[str]:
+    """Return a caller's settings as lines, where it is not known what they replace; `asked` is as for `changes`."""
+    return [f"{each.path} is set to {each.after}" for each in changes(_bare(given), given, given, asked)]
 
 
 def lines(found: Sequence[SettingChange]) -> list[str]:
@@ -173,7 +179,7 @@ def digest(values: Any) -> str:
 
 def _bare(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return settings without their values, so that each of these counts as a change of its own."""
-    return {key: _bare(inner) for key, inner in given.items() if isinstance(inner, Mapping)}
+    return {key: _bare(inner) for key, inner in given.items() if isinstance(inner, Mapping) and inner}
 
 
 def _leaves(way: tuple[str, ...], node: Any) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -204,11 +210,18 @@ def path_of(way: Iterable[Any]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Node:
-    """A place in a tree of settings: what stands there, that masked, and the same of what the caller gave for it."""
+    """A place in a tree of settings: what stands there, that masked, and the same of what the caller gave for it.
+
+    Attributes:
+        given: what the caller gave, with true values in place of masked ones.
+        asked: what the caller wrote.
+        supplied: that, as a person may see it.
+    """
 
     value: Any
     masked: Any
     given: Any = ABSENT
+    asked: Any = ABSENT
     supplied: Any = ABSENT
 
     def below(self, key: Any) -> "_Node":
@@ -217,9 +230,15 @@ class _Node:
             inside = isinstance(self.masked, list) and key < len(self.masked)
             masked = self.masked[key] if inside else PLACEHOLDER
         else:
-            masked = self.masked.get(masked_name(key), PLACEHOLDER) if isinstance(self.masked, Mapping) else PLACEHOLDER
-        supplied = _at_key(self.supplied, key if isinstance(self.supplied, list) else supplied_name(key))
-        return _Node(_at_key(self.value, key), masked, _at_key(self.given, key), supplied)
+            masked = _aligned(self.value, self.masked, key, PLACEHOLDER)
+        asked = _aligned(self.given, self.asked, key, ABSENT)
+        return _Node(
+            _at_key(self.value, key),
+            masked,
+            _at_key(self.given, key),
+            asked,
+            _aligned(self.given, self.supplied, key, ABSENT),
+        )
 
     @property
     def is_given(self) -> bool:
@@ -231,14 +250,38 @@ class _Node:
         """What a person sees of it."""
         if self.value is ABSENT:
             return ABSENT
-        return self.supplied if self.is_given else self.masked
+        return _shown_of(self) if self.is_given else self.masked
 
     def step(self, key: Any) -> str:
         """Return how the way to what is below is written; a caller's own key as it was supplied."""
         if isinstance(self.value, list):
             return str(key)
-        name = masked_name(key) if _at_key(self.given, key) is ABSENT else supplied_name(key)
+        name = masked_name(key) if _at_key(self.asked, key) is ABSENT else supplied_name(key)
         return name if is_plain(name) and not begins_as_ours(name) else exactly(name)
+
+
+def _aligned(true: Any, other: Any, key: Any, otherwise: Any) -> Any:
+    """Return what another form of an object or list has where the true one has a key, which may be called otherwise."""
+    if isinstance(true, list):
+        return other[key] if isinstance(other, list) and len(other) == len(true) and key < len(true) else otherwise
+    if not (isinstance(true, Mapping) and isinstance(other, Mapping)) or key not in true:
+        return otherwise
+    if len(true) != len(other):
+        return otherwise
+    if key in other and masked_name(key) == key == supplied_name(key):
+        return other[key]
+    return next((found for name, found in zip(true, other.values(), strict=True) if name == key), otherwise)
+
+
+def _shown_of(node: _Node) -> Any:
+    """Return what a person sees of what a caller gave: as it was written, but masked what came from the cloud."""
+    if same(node.asked, node.given):
+        return node.supplied
+    if isinstance(node.value, list) and isinstance(node.given, list):
+        return [_shown_of(node.below(at)) for at in range(len(node.value))]
+    if isinstance(node.value, Mapping) and isinstance(node.given, Mapping):
+        return {node.step(key): _shown_of(node.below(key)) for key in node.value}
+    return node.masked
 
 
 def _changes(way: tuple[tuple[str, str], ...], before: _Node, after: _Node) -> Iterator[SettingChange]:

@@ -63,7 +63,7 @@ async def update_addon(case: Case) -> Impact:
     _refuse_busy(addon)
     _refuse_unless_offered(addon, target)
     merge = (await fill_in(case.operation, case.arguments, case.read)).merges["/spec/values"]
-    found = settings_diff.changes(merge.current or {}, merge.sent, merge.given)
+    found = settings_diff.changes(merge.current or {}, merge.sent, merge.given, merge.asked)
     named, following, left_out = sorted_out(found, merge)
     count = len(named) + len(left_out)
     draft = _draft(case, cluster, addon, f"{_doing(addon, target, count)} in cluster {name_of(cluster)}.")

@@ -5,7 +5,7 @@ from typing import Any
 
 from ap_mcp.guard.impacts.base import ImpactDraft
 from ap_mcp.masking.supplied import as_supplied
-from ap_mcp.rules.settings_diff import ABSENT, at, changes, digest, every_line, shown
+from ap_mcp.rules.settings_diff import ABSENT, SettingChange, at, changes, digest, every_line, shown
 from ap_mcp.specs import Operation, Target
 from ap_mcp.vendor import get
 from ap_mcp.wording import is_plain
@@ -25,8 +25,13 @@ def about_settings(draft: ImpactDraft, target: Target, thing: Any, sent: Any) ->
     found = get(thing, target.settings or "")
     standing = found if isinstance(found, Mapping) else {}
     every = changes(standing, sent, sent)
-    named = [each for each in every if at(sent, each.keys) is not ABSENT]
-    open_ = [each for each in every if each not in named and _is_settable(draft.case.operation, each.keys)]
+    named: list[SettingChange] = []
+    open_: list[SettingChange] = []
+    for each in every:
+        if at(sent, each.keys) is not ABSENT:
+            named.append(each)
+        elif _is_settable(draft.case.operation, each.keys):
+            open_.append(each)
     draft.stable["settings"] = digest([[each.keys, at(standing, each.keys)] for each in named + open_ if each.before])
     draft.changes += every_line(named)
     if not named:

@@ -17,10 +17,11 @@ def sorted_out(
     found: Sequence[SettingChange], merge: Merge
 ) -> tuple[list[SettingChange], list[SettingChange], list[SettingChange]]:
     """Sort changes: those that the call names, those that follow another version, and those that it leaves out."""
-    named = [each for each in found if settings_diff.names(merge.given, each.keys)]
-    rest = [each for each in found if each not in named]
-    following = [] if merge.resets else rest
-    return named, following, [each for each in rest if each not in following]
+    named: list[SettingChange] = []
+    rest: list[SettingChange] = []
+    for each in found:
+        (named if settings_diff.names(merge.given, each.keys) else rest).append(each)
+    return (named, [], rest) if merge.resets else (named, rest, [])
 
 
 def about_merge(draft: ImpactDraft, merge: Merge, others: str, *, wanted: Mapping[str, Any]) -> None:

@@ -286,7 +286,7 @@ def _about_settings(draft: ImpactDraft, merge: Merge, answers: Answers) -> None:
     before, after = (merge_patch({}, each or {}) for each in (wanted if installed is None else installed, wanted))
     if merge.current is not None:
         sent = merge_patch(after, merge.sent)
-        found = settings_diff.changes(merge_patch(before, merge.current), sent, merge.given)
+        found = settings_diff.changes(merge_patch(before, merge.current), sent, merge.given, merge.asked)
         named, following, left_out = sorted_out(found, merge)
         draft.changes += settings_diff.every_line(named)
         draft.stays += [] if named else ["every setting that the call names: they are as given already"]
@@ -298,7 +298,7 @@ def _about_settings(draft: ImpactDraft, merge: Merge, answers: Answers) -> None:
             paths = ", ".join(each.path for each in left_out)
             draft.warnings.append(f"{plural(len(left_out), 'setting')} would go back to the chart's defaults: {paths}.")
     else:
-        draft.changes += settings_diff.assignments(merge.given)
+        draft.changes += settings_diff.assignments(merge.given, merge.asked)
     about_merge(draft, merge, "the chart's defaults", wanted=wanted or {})
     draft.stable["defaults"] = settings_diff.digest(wanted)
 
