@@ -73,7 +73,7 @@ def test_a_session_of_the_official_typescript_sdk(tmp_path: Path, node: str, cli
     assert found["whole"] > 1000
     assert found["templates"] == 1
     assert "Resource not found" in found["gone"]
-    assert found["written"]["text"].startswith("1 tag set: team")
+    assert found["written"]["text"].startswith("1 tag set: probe")
     assert "- job_id: must be a string, not an integer" in found["bad"]
     assert "- speed: is no argument of get_job" in found["bad"]
     if mode == "plain":

@@ -68,7 +68,7 @@ if (uri) report.whole = (await client.readResource({ uri })).contents[0].text.le
 report.templates = (await client.listResourceTemplates()).resourceTemplates.length;
 report.gone = await said(client.readResource({ uri: "autopilot://responses/none" }).then(() => ({ content: [] })));
 
-const written = await call("add_cluster_tags", { cluster_id: "search-dev", tags: '{"team": "a"}' });
+const written = await call("add_cluster_tags", { cluster_id: "search-dev", tags: '{"probe": "a"}' });
 report.written = { error: Boolean(written.isError), text: textOf(written) };
 report.guarded = await said(call("delete_cluster", { cluster_id: "team-sandbox" }));
 report.bad = await said(call("get_job", { job_id: 7, speed: 9 }));
