@@ -49,7 +49,7 @@ fix: $(STAMP) ## fix what a program can fix
 snapshots: $(STAMP) ## record the tools as clients see them
 	UPDATE_SNAPSHOTS=1 $(BIN)/pytest tests/test_tool_snapshots.py
 
-docs: $(STAMP) ## write the generated parts of README.md
+docs: $(STAMP) ## write the generated parts of README.md and docs
 	$(BIN)/ap-mcp docs --write
 
 bench: $(STAMP) ## measure sizes, recall, start-up and calls, into benchmarks/RESULTS.md

@@ -85,10 +85,10 @@ class Credentials:
                 f"Requests are signed with the temporary keys of {self.source}, with {self.token_source}: all end "
                 "together, after a day at most. Set fresh ones together, or use a permanent key."
             )
-        return f"Requests are signed with {self.source}: check both.{_mixed_up(identity)}"
+        return f"Requests are signed with {self.source}: check both.{mixed_up(identity)}"
 
 
-def _mixed_up(key: AccessKey) -> str:
+def mixed_up(key: AccessKey) -> str:
     """Ask whether access key and secret key are swapped, if they have that form: the secret one is twice as long."""
     secret = key.secret_key.get_secret_value()
     if key.access_key == secret:

@@ -15,6 +15,7 @@ ApMcpError
 │   ├── ReadOnly                    this server only reads
 │   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
 │   ├── ConfirmationRequired        a person must agree first
+│   │   ├── ConsentOff              the operator takes nobody's consent
 │   │   └── ApprovalRequired        a person cannot be asked here; says how one approves elsewhere
 │   ├── ForgedState                 a requestState that was not made here: an answer of nobody
 │   ├── ConsentDeclined             a person was asked and did not agree, or a consent does not count
@@ -211,19 +212,28 @@ class DeniedByPolicy(CallRefused):
 
 
 class ConfirmationRequired(CallRefused):
-    """A guarded call that still needs a person's consent."""
+    """A guarded call that still needs a person's consent; `impact` is what it would do, if that was read."""
 
     verdict = "not confirmed"
     ruled_out = "a rule wants a person asked before it"
 
-    def __init__(self, operation: str, effect: str, reason: str) -> None:
+    def __init__(self, operation: str, effect: str, reason: str, impact: str = "") -> None:
         self.operation = operation
         self.effect = effect
         self.reason = reason
+        self.impact = impact
         does = _EFFECTS.get(effect, "needs care")
         super().__init__(
             f"Refused: needs confirmation. {operation} {does} (effect: {effect}). {reason} Nothing was sent."
         )
+
+    def render(self) -> str:
+        """Return why nothing was sent, and what the call would do if that is known."""
+        return f"{super().render()}\n{self.impact}".strip()
+
+
+class ConsentOff(ConfirmationRequired):
+    """A guarded call on a server whose operator takes nobody's consent."""
 
 
 class ApprovalRequired(ConfirmationRequired):
@@ -254,9 +264,8 @@ class ApprovalRequired(ConfirmationRequired):
         hints: Sequence[str] = (),
         not_shown: bool = False,
     ) -> None:
-        super().__init__(operation, effect, why)
+        super().__init__(operation, effect, why, impact)
         self.code = code
-        self.impact = impact
         self.token = token
         self.lives = lives
         self.hints = tuple(hints)

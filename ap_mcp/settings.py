@@ -419,11 +419,16 @@ def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
     if detail["type"] == "extra_forbidden":
         near = get_close_matches(name, Settings.model_fields, n=1)
         message = "no such setting" + (f"; did you mean {near[0]}?" if near else "")
-    return f"{_where(name, flags)}: {message}"
+    return f"{where_from(name, flags)}: {message}"
 
 
-def _where(name: str, flags: Mapping[str, Any]) -> str:
-    """Say where a setting came from, so that the operator fixes the right place."""
+def where_from(name: str, flags: Mapping[str, Any]) -> str:
+    """Say where a setting came from, so that the operator fixes the right place.
+
+    Args:
+        name: of the setting.
+        flags: those of the command line, by setting.
+    """
     own = PREFIX + name.upper()
     if flags.get(name) is not None:
         return f"--{name.replace('_', '-')}"

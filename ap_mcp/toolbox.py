@@ -139,9 +139,18 @@ def as_mcp(tool: Tool) -> McpTool:
 
 
 def as_openai(tool: McpTool) -> dict[str, Any]:
-    """Return a tool in the form OpenAI's APIs take."""
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
-    return {"type": "function", "function": function}
+    """Return a tool in the form that OpenAI's Chat Completions API takes."""
+    return {"type": "function", "function": _function(tool)}
+
+
+def as_openai_responses(tool: McpTool) -> dict[str, Any]:
+    """Return a tool in the form that OpenAI's Responses API takes."""
+    # Without saying so, that API makes every argument required, which rules out most of ours.
+    return {"type": "function", **_function(tool), "strict": False}
+
+
+def _function(tool: McpTool) -> dict[str, Any]:
+    return {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
 
 
 def as_anthropic(tool: McpTool) -> dict[str, Any]:
@@ -154,7 +163,12 @@ def as_json(tool: McpTool) -> dict[str, Any]:
     return tool.model_dump(mode="json", by_alias=True, exclude_none=True)
 
 
-FORMATS = {"json": as_json, "openai": as_openai, "anthropic": as_anthropic}
+FORMATS = {
+    "json": as_json,
+    "openai": as_openai,
+    "openai-responses": as_openai_responses,
+    "anthropic": as_anthropic,
+}
 
 
 def _holds(operation: Operation, toolsets: frozenset[str]) -> bool:

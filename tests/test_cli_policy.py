@@ -99,7 +99,8 @@ def test_explain_reads_the_cluster_and_says_which_rule_decides_and_why(run: Call
     assert result.exit_code == 0
     assert result.stdout.splitlines() == [
         "delete_cluster: REFUSED",
-        'why: policy.toml rule 1 denies it: it is about clusters with name "payments-prod"',
+        'why: policy.toml rule 1 denies it: it is about clusters with name "payments-prod" (by "*prod*")',
+        'reason of that rule: "Production is changed by people."',
         "effect: destroy",
         'cluster: "payments-prod", alias "payments", tags env=prod, team=payments',
         (
@@ -108,7 +109,7 @@ def test_explain_reads_the_cluster_and_says_which_rule_decides_and_why(run: Call
             "can change the policy."
         ),
         "rules:",
-        '  policy.toml rule 1 (deny) matches: it is about clusters with name "payments-prod"',
+        '  policy.toml rule 1 (deny) matches: it is about clusters with name "payments-prod" (by "*prod*")',
         "  policy.toml rule 2 (deny) matches: it is about clusters with tag env=prod*",
         "  policy.toml rule 3 (ask) does not match: it is about other tools",
     ]

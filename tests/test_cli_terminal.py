@@ -243,7 +243,7 @@ def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path, progra
     assert phase(tmp_path) == "Available"
 
 
-@pytest.mark.parametrize(("flags", "code"), [(["--yes"], 3), (["--confirm", "deny"], 3), (["--read-only"], 4)])
+@pytest.mark.parametrize(("flags", "code"), [(["--yes"], 3), (["--confirm", "deny"], 4), (["--read-only"], 4)])
 def test_a_person_who_could_not_say_yes_is_not_asked(
     home: Path, program: subprocess.Popen[str], flags: list[str], code: int
 ) -> None:
@@ -308,3 +308,28 @@ async def test_what_has_changed_while_somebody_read_is_shown_again_twice_at_most
         await command._consented(Restless(changes), "delete_cluster", {}, Caller("ivan"), asking=True)
     assert approved == ["AAAA-2222"] * asked
     assert capsys.readouterr().err.count("has changed since you were asked") == max(asked - 1, 0)
+
+
+def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(
+    home: Path, program: subprocess.Popen[str]
+) -> None:
+    made = home / "made.json"
+    with calling(
+        home,
+        "run_precheck",
+        "cluster_id=search-dev",
+        "target_version=v1.31",
+        "--output",
+        "json",
+        program=program,
+        to_file=made,
+    ) as terminal:
+        assert terminal.end() == 0
+    task = json.loads(made.read_text())["task_id"]
+    with calling(
+        home, "wait_for", "kind=precheck", f"id={task}", "cluster_id=search-dev", program=program, TERM="xterm"
+    ) as terminal:
+        terminal.see("0%")
+        terminal.see("The check from")
+        assert terminal.end() in (0, 5)
+    assert "ended: true" in terminal.shown

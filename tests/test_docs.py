@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -24,7 +25,8 @@ from test_layers import MAY_IMPORT
 
 from ap_mcp import __version__, output_schemas, read_tools
 from ap_mcp.cli import main
-from ap_mcp.cli.docs import filled, schemas
+from ap_mcp.cli.docs import PARTS, filled, schemas
+from ap_mcp.cli.options import EXIT_CODES
 from ap_mcp.credentials import find_credentials
 from ap_mcp.guard.consent import MOST_ROUNDS
 from ap_mcp.guard.facts import ClusterFacts, Facts
@@ -34,13 +36,16 @@ from ap_mcp.guard.policy_file import parse_rules
 from ap_mcp.output_schemas import MADE
 from ap_mcp.settings import _NOT_FIELDS, Confirm, Settings
 from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
+from ap_mcp.simulator.serving import exports
 from ap_mcp.specs import EFFECTS, GUARDED, Catalog, load_catalog
 from ap_mcp.toolbox import PRESET, toolbox
 
 ROOT = Path(__file__).parents[1]
-MARKDOWN = sorted(ROOT.glob("*.md"))
-TEXTS = {path.name: path.read_text(encoding="utf-8") for path in MARKDOWN}
+MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
+TEXTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in MARKDOWN}
 README, CONTRIBUTING, CHANGELOG = (TEXTS[name] for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"))
+CLI, CLIENTS = TEXTS["docs/cli.md"], TEXTS["docs/clients.md"]
+FOR_USERS = ("README.md", *(name for name in TEXTS if name.startswith("docs/")))
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
 HOOKS = ROOT / ".pre-commit-config.yaml"
 
@@ -52,7 +57,7 @@ OURS = re.compile(r"\bAP_MCP_[A-Z_]*[A-Z]")
 BORROWED = re.compile(r"\b(?:HUAWEICLOUD_SDK|HW)_[A-Z_]*[A-Z]")
 MADE_BY_THE_EXAMPLE = "tests/tool_snapshots/update_log_config.json"
 NOT_IN_THE_TREE = {"ap-mcp.toml", MADE_BY_THE_EXAMPLE}
-SECONDS = 120
+SECONDS = 300
 ONE_AFTER_THE_OTHER = (
     "import sys; from ap_mcp.cli import main; [main(each.split(), standalone_mode=False) for each in sys.argv[1:]]"
 )
@@ -74,7 +79,7 @@ class Block:
 
 BLOCKS = [Block(name, *found) for name, text in TEXTS.items() for found in FENCE.findall(text)]
 SHELL = [block for block in BLOCKS if block.language == "sh"]
-RUNNABLE = [block for block in SHELL if block.document == "README.md" and "ap-mcp call" in block.text]
+RUNNABLE = [block for block in SHELL if block.document in FOR_USERS and "ap-mcp call" in block.text]
 
 
 def source(*names: str) -> str:
@@ -114,7 +119,7 @@ def our_calls(text: str) -> Iterator[list[str]]:
     for line in text.splitlines():
         words = shlex.split(line, comments=True)
         for at in (place for place, word in enumerate(words) if Path(word).name == "ap-mcp"):
-            rest = words[at + 1 :]
+            rest = words[at + 2 :] if words[at + 1 : at + 2] == ["--"] else words[at + 1 :]
             ends = (place for place, word in enumerate(rest) if word in {"&&", "||", "|", ">", "&", ";"})
             yield rest[: next(ends, None)]
 
@@ -131,7 +136,13 @@ def parse(words: list[str]) -> None:
         command.make_context(command.name, list(words))
 
 
-def run(arguments: list[str], folder: Path, **environment: str) -> str:
+def users_commands() -> Iterator[tuple[str, click.Command]]:
+    """The commands that are shown to users."""
+    hidden = tuple(f"ap-mcp {name}" for name, each in below(main).items() if each.hidden)
+    yield from ((path, command) for path, command in commands() if not path.startswith(hidden))
+
+
+def run(arguments: list[str], folder: Path, ends_with: int = 0, /, **environment: str) -> str:
     """Run a program in a folder that is its home too, with no setting and no key of ours; return what it says."""
     inherited = {name: value for name, value in os.environ.items() if not OURS.match(name) and not BORROWED.match(name)}
     home = {"HOME": str(folder), "XDG_STATE_HOME": str(folder / "state"), "XDG_DATA_HOME": str(folder / "data")}
@@ -145,7 +156,7 @@ def run(arguments: list[str], folder: Path, **environment: str) -> str:
         timeout=SECONDS,
         check=False,
     )
-    assert ran.returncode == 0, ran.stdout
+    assert ran.returncode == ends_with, ran.stdout
     return ran.stdout
 
 
@@ -196,11 +207,48 @@ def test_credentials_are_searched_in_the_documented_order(tmp_path: Path) -> Non
     assert section.index("agency") > at
 
 
-@pytest.mark.parametrize(("path", "command"), list(commands()), ids=lambda each: each if isinstance(each, str) else "")
-def test_every_command_and_flag_is_in_the_readme(path: str, command: click.Command) -> None:
-    assert f"Usage: {path} " in README
+@pytest.mark.parametrize(
+    ("path", "command"), list(users_commands()), ids=lambda each: each if isinstance(each, str) else ""
+)
+def test_every_command_and_flag_is_in_the_page_of_the_command_line(path: str, command: click.Command) -> None:
+    assert f"Usage: {path} " in CLI
     flags = [flag for each in command.params if isinstance(each, click.Option) for flag in each.opts]
-    assert [flag for flag in flags if not re.search(rf"(?m)^ +(-\w, )?{flag}\b", README)] == []
+    assert [flag for flag in flags if not re.search(rf"(?m)^ +(-\w, )?{flag}\b", CLI)] == []
+
+
+def test_what_is_for_developers_is_kept_from_users() -> None:
+    assert {name for name, each in below(main).items() if each.hidden} == {"specs", "docs"}
+    assert "ap-mcp specs" not in README + CLI + CLIENTS
+
+
+def test_every_exit_code_and_fact_of_an_error_is_documented() -> None:
+    documented = {row[0] for row in rows(CLI, "## What comes back")}
+    assert documented == set(re.findall(r"\b\d+(?= [a-z])", EXIT_CODES))
+    kinds = {row[0].strip("`"): row[1] for row in rows(CLI, "<!-- outcomes")}
+    assert set(kinds.values()) - {"that of its cause"} <= documented
+    assert set(re.findall(r"`(\w+)`", CLI[CLI.index("exactly one JSON object") : CLI.index("| exit code")])) >= {
+        "kind",
+        "code",
+        "message",
+        "exit_code",
+        "problems",
+        "impact",
+        "status",
+        "request_id",
+        "may_have_happened",
+    }
+
+
+def test_each_client_has_a_way_to_consent_and_where_that_is_known_from() -> None:
+    head, *lines = (line.split("\t") for line in (ROOT / "docs/clients.tsv").read_text(encoding="utf-8").splitlines())
+    known = [dict(zip(head, cells, strict=True)) for cells in lines]
+    assert [each["client"] for each in known] == sorted((each["client"] for each in known), key=str.casefold)
+    for each in known:
+        assert re.fullmatch(r"2026-\d\d(-\d\d)?", each["date"]), each
+        assert "approval" in each["consent"] or each["forms"].startswith("yes, whole"), each
+        assert each["forms"].startswith("yes") == ("form" in each["consent"]), each
+    shown_whole = {each["is"] for each in json.loads((ROOT / "ap_mcp/guard/forms.json").read_text()).values()}
+    assert {each["client"] for each in known if each["consent"] == "form"} == shown_whole
 
 
 def test_every_tool_is_in_the_readme(catalog: Catalog) -> None:
@@ -208,7 +256,8 @@ def test_every_tool_is_in_the_readme(catalog: Catalog) -> None:
 
 
 def test_the_generated_parts_are_current() -> None:
-    assert filled(README) == README, "run: ap-mcp docs --write"
+    for name in PARTS:
+        assert filled(TEXTS[name], name) == TEXTS[name], "run: ap-mcp docs --write"
     assert MADE.read_text(encoding="utf-8") == schemas(), "run: ap-mcp docs --write"
 
 
@@ -257,7 +306,7 @@ def test_the_policy_shown_makes_production_untouchable(catalog: Catalog) -> None
 
 
 def test_every_fault_is_documented_with_its_usual_value() -> None:
-    documented = {row[0].strip("`"): row[2] for row in rows(README, "### Fault injection")}
+    documented = {row[0].strip("`"): row[2] for row in rows(CLI, "### Fault injection")}
     assert set(documented) == set(KINDS)
     for kind, value in _DEFAULT_VALUES.items():
         assert f"{value:g} if not given" in documented[kind]
@@ -279,13 +328,46 @@ def test_commands_named_in_a_sentence_exist(name: str) -> None:
         parse(shlex.split(said)[1:])
 
 
-@pytest.mark.parametrize("block", RUNNABLE, ids=str)
-def test_what_the_readme_lets_one_type_works(block: Block, tmp_path: Path) -> None:
-    program = tmp_path / ".venv" / "bin" / "ap-mcp"
-    program.parent.mkdir(parents=True)
+def installed(folder: Path) -> str:
+    """Make `ap-mcp` a command, as an installation does; return a search path that finds it."""
+    program = folder / "bin" / "ap-mcp"
+    program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ap_mcp "$@"\n')
     program.chmod(0o700)
-    said = run([SHELL_PROGRAM, "-eu", "-c", block.text], tmp_path)
+    return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
+
+
+@contextmanager
+def simulator(folder: Path) -> Iterator[dict[str, str]]:
+    """Serve the simulator so slowly that no check expires meanwhile, on a machine with much else to do."""
+    command = [sys.executable, "-m", "ap_mcp", "simulate", "--speed", "20"]
+    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as served:
+        assert served.stdout
+        try:
+            lines = [served.stdout.readline().strip().removeprefix("export ") for _ in exports("")]
+            yield dict(line.split("=", 1) for line in lines)
+        finally:
+            served.terminate()
+
+
+def test_the_example_upgrades_a_cluster_and_stops_at_what_must_be_fixed(tmp_path: Path) -> None:
+    rules = tmp_path / "policy.toml"
+    rules.write_text('rules = [{ decision = "allow", clusters = ["checkout-*"], effects = ["destroy"] }]')
+    script = [SHELL_PROGRAM, str(ROOT / "examples" / "upgrade.sh")]
+    with simulator(tmp_path) as served:
+        ours = served | {"PATH": installed(tmp_path), "AP_MCP_POLICY_FILE": str(rules), "FLAGS": "--yes"}
+        said = run([*script, "checkout-staging", "v1.31"], tmp_path, **ours)
+        stopped = run([*script, "shop-prod", "v1.29"], tmp_path, 5, **ours)
+    assert "Ready: nothing blocks an upgrade" in said
+    assert re.search(r"The upgrade from v1.29\S+ to v1.31\S+ succeeded", said)
+    assert "The cluster passed the post-upgrade check." in said
+    assert "\nblocked: " in stopped
+    assert "backup_cluster" not in stopped.partition("blocked: ")[0]
+
+
+@pytest.mark.parametrize("block", RUNNABLE, ids=str)
+def test_what_the_readme_lets_one_type_works(block: Block, tmp_path: Path) -> None:
+    said = run([SHELL_PROGRAM, "-eu", "-c", block.text], tmp_path, PATH=installed(tmp_path))
     assert " clusters: " in said
     if "create_cluster" in block.text:
         assert "shop-prod" in said
@@ -299,12 +381,13 @@ def test_json_blocks_are_json_and_configure_what_exists() -> None:
     for block in BLOCKS:
         document: Any = json.loads(block.text) if block.language == "json" else {}
         servers = document.get("mcpServers") or document.get("servers") or {}
-        for server in servers.values():
+        for server in (servers or document.get("mcp") or {}).values():
             configured += 1
-            assert server["command"] == "ap-mcp"
-            parse(server["args"])
-            assert set(server["env"]) <= known
-    assert configured == 2
+            command, *words = [server["command"], *server["args"]] if "args" in server else server["command"]
+            assert command == "ap-mcp"
+            parse(words)
+            assert set(server.get("env") or server["environment"]) <= known
+    assert configured == 4
     for said in re.findall(r'`"args": (\[.*?\])`', README):
         parse(json.loads(said))
 
@@ -315,8 +398,10 @@ def test_links_lead_somewhere(name: str) -> None:
         if target.startswith("https://"):
             continue
         path, _, anchor = target.partition("#")
-        assert (ROOT / (path or name)).is_file(), target
-        headings = re.findall(r"(?m)^#+ (.+)$", prose(TEXTS.get(path or name, "")))
+        there = (ROOT / name).parent / path if path else ROOT / name
+        assert there.is_file(), target
+        inside = there.resolve().relative_to(ROOT).as_posix()
+        headings = re.findall(r"(?m)^#+ (.+)$", prose(TEXTS.get(inside, "")))
         slugs = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
         assert not anchor or anchor in slugs, target
 

@@ -65,8 +65,8 @@ completion: errors reads rules specs vendor wording
 protocol: __init__ assessment completion errors guard problems prompts rendering server
     stdio summaries wait
 simulator: cloud errors private_files schemas specs
-cli: __init__ arguments cloud credentials errors guard lint masking output_schemas plans protocol read_tools
-    rendering rules server settings simulator specs state summaries toolbox vendor wait wording
+cli: __init__ arguments cloud credentials errors guard lint masking output_schemas plans private_files protocol
+    read_tools rendering rules server settings simulator specs state summaries toolbox vendor wait wording
 __main__: cli
 __init__:
 """

@@ -416,7 +416,7 @@ def test_an_explanation_says_of_each_rule_whether_it_matches_and_why(catalog: Ca
         (False, "is about clusters of another name and alias"),
         (False, "is about clusters with tag env=prod"),
         (True, "is about create_release with effect write or destroy"),
-        (True, 'is about clusters with name "search-dev"'),
+        (True, 'is about clusters with name "search-dev" (by "*-dev")'),
         (False, "is not about destroy"),
     ]
 
@@ -433,13 +433,13 @@ def test_an_explanation_says_of_each_rule_whether_it_matches_and_why(catalog: Ca
             "delete_addon",
             {},
             Policy(rules=(ALLOW_DEV,)),
-            'p rule 4 allows it: it is about clusters with name "search-dev"',
+            'p rule 4 allows it: it is about clusters with name "search-dev" (by "*-dev")',
         ),
         (
             "delete_addon",
             {},
             Policy(rules=(Rule("deny", clusters=("*dev",), tags={"env": "*"}, source="r"),)),
-            'r denies it: it is about clusters with name "search-dev" and tag env=*',
+            'r denies it: it is about clusters with name "search-dev" (by "*dev") and tag env=*',
         ),
         (
             "delete_addon",
@@ -470,7 +470,12 @@ def test_an_explanation_says_what_decided(
             "does not release a change of what rules go by: its tools do not spell out add_cluster_tags",
         ),
         (DENY_PROD, "create_cluster", {}, "is about clusters, and this tool acts on none"),
-        (Rule("deny", clusters=("st*",)), "backup_cluster", {}, 'is about clusters with alias "Storefront"'),
+        (
+            Rule("deny", clusters=("st*",)),
+            "backup_cluster",
+            {},
+            'is about clusters with alias "Storefront" (by "st*")',
+        ),
         (Rule("allow", effects=("destroy",)), "delete_addon", {}, "is about every tool with effect destroy"),
         (replace(ALLOW_DEV, clusters=("x",)), "delete_addon", {}, "is about clusters of another name"),
     ],

@@ -2,18 +2,56 @@
 
 import atexit
 import gc
+import os
 from importlib import import_module
+from typing import Any
 
 import click
 
 from ap_mcp import __version__
+from ap_mcp.cli.outcomes import WANTS_JSON, reported, wants_json, write_anything
 
-COMMANDS = ("serve", "call", "tools", "approvals", "audit", "policy", "simulate", "demo", "specs", "docs")
+COMMANDS = ("serve", "call", "tools", "doctor", "approvals", "audit", "policy", "simulate", "demo", "specs", "docs")
 """Each in the module of its name."""
+COMPLETION = "_AP_MCP_COMPLETE"
+"""The variable by which a shell asks for completion."""
 
 
 class Lazy(click.Group):
-    """A group whose commands are imported when somebody asks for them."""
+    """A group whose commands are imported when somebody asks for them, and whose outcome is always reported."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        """Read the command line."""
+        write_anything()
+        as_json = wants_json(args)
+        with reported(as_json=as_json):
+            context = super().make_context(info_name, args, parent, **extra)
+        context.meta[WANTS_JSON] = as_json
+        return context
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was typed."""
+        with reported(as_json=bool(ctx.meta.get(WANTS_JSON))):
+            return super().invoke(ctx)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find a command; a tool is no command, and how it is called is said."""
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            from difflib import get_close_matches
+
+            from ap_mcp.specs import load_catalog
+            from ap_mcp.toolbox import toolbox
+
+            tools = toolbox(load_catalog()).tools
+            known = {name: name for name in COMMANDS} | {name: f"call {name}" for name in tools}
+            near = get_close_matches(args[0], known, n=2)
+            hint = " or ".join(f"ap-mcp {known[name]}" for name in near)
+            ctx.fail(f"No such command {args[0]!r}.{f' Did you mean {hint}?' if hint else ''}")
+        return super().resolve_command(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
         """Name the commands."""
@@ -32,6 +70,11 @@ class Lazy(click.Group):
 def main() -> None:
     """Operate Huawei Cloud CCE Autopilot clusters through the Model Context Protocol."""
 
+
+if COMPLETION in os.environ:
+    from ap_mcp.cli.completing import prepare
+
+    prepare()
 
 # What is left goes with the process; to search it for garbage first would take a quarter of the time of a call.
 atexit.register(gc.freeze)

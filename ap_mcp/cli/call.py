@@ -3,25 +3,34 @@
 import json
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, redirect_stdout
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ap_mcp.cli.options import CLOUD_SAID_NO, EXIT_CODES, WAITED_TOO_LONG, exits, log_to_stderr, settings_options
+from ap_mcp.cli.options import EXIT_CODES, exits, log_to_stderr, pairs_argument, settings_options, tool_argument
+from ap_mcp.cli.outcomes import show_json, unfinished, writes_utf8
 
 if TYPE_CHECKING:
     from ap_mcp.guard.callers import AskBack, Caller
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
     from ap_mcp.summaries import Result
+    from ap_mcp.wait import Report
+
+WAIT_S = "wait_s"
 
 
 @click.command(epilog=EXIT_CODES)
-@click.argument("tool")
-@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
-@click.option("--json", "document", metavar="OBJECT", help="Arguments as one JSON object; `-` reads standard input.")
+@tool_argument()
+@pairs_argument()
+@click.option(
+    "--json",
+    "document",
+    metavar="OBJECT",
+    help="Arguments as one JSON object; `@FILE` reads a file, `-` or `@-` standard input.",
+)
 @click.option(
     "--output",
     type=click.Choice(["text", "json", "raw"]),
@@ -41,7 +50,8 @@ if TYPE_CHECKING:
 def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, **options: Any) -> None:
     """Call one TOOL with KEY=VALUE arguments.
 
-    A VALUE is read as JSON where the argument is no string: tags='{"env":"prod"}', with_addons=true.
+    A VALUE is read as JSON where the argument is no string: tags='{"env":"prod"}', with_addons=true. What takes
+    many quotation marks is easier in a file: --json @arguments.json. On a terminal, wait_for waits until the end.
     What a guarded call would do is shown on the terminal; it wants the name of what it touches, and an approver's
     passphrase. Without a terminal, the answer says how a person approves it.
     """
@@ -50,18 +60,19 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
     import anyio
 
     result, raw = anyio.run(partial(_called, tool, pairs, document, **options))
+    from ap_mcp.wait import Waited
+
+    ended_badly = unfinished(result) if isinstance(result, Waited) else None
     if output == "json":
-        click.echo(json.dumps(result.structured(), indent=2, ensure_ascii=False))
+        show_json(result.structured() | ({"error": ended_badly} if ended_badly else {}))
     elif output == "raw":
-        click.echo(raw)
+        click.echo(raw) if writes_utf8() else show_json(json.loads(raw))
     else:
         from ap_mcp.rendering import render
 
         click.echo(render(result))
-    from ap_mcp.wait import Waited
-
-    if isinstance(result, Waited) and result.verdict != "succeeded":
-        raise click.exceptions.Exit(CLOUD_SAID_NO if result.ended else WAITED_TOO_LONG)
+    if ended_badly:
+        raise click.exceptions.Exit(ended_badly["exit_code"])
 
 
 async def _called(
@@ -92,13 +103,40 @@ async def _called(
                 may_ask=not yes,
                 own_question=asking,
             )
-            result = await _consented(autopilot, tool, arguments, caller, asking=asking)
+            result = await _to_the_end(autopilot, tool, arguments, caller, asking=asking)
             raw = await autopilot.kept.read(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
 
 
-async def _consented(
+async def _to_the_end(
     autopilot: "Autopilot", tool: str, arguments: dict[str, Any], caller: "Caller", *, asking: bool
+) -> "Result":
+    """Call a tool; on a terminal its progress is shown, and a wait of no stated length goes on until its end."""
+    from ap_mcp.wait import Waited
+
+    if not _shows_progress():
+        return await _consented(autopilot, tool, arguments, caller, asking=asking)
+    from ap_mcp.cli.progress import Bar
+
+    with Bar() as bar:
+        result = await _consented(autopilot, tool, arguments, caller, asking=asking, report=bar.report)
+        while isinstance(result, Waited) and not result.ended and WAIT_S not in arguments:
+            result = await _consented(autopilot, tool, arguments, caller, asking=asking, report=bar.report)
+    return result
+
+
+def _shows_progress() -> bool:
+    return sys.stderr is not None and sys.stderr.isatty()
+
+
+async def _consented(
+    autopilot: "Autopilot",
+    tool: str,
+    arguments: dict[str, Any],
+    caller: "Caller",
+    *,
+    asking: bool,
+    report: "Report | None" = None,
 ) -> "Result":
     """Call a tool; if it waits for a person and one sits at the terminal, let them approve, and call it again.
 
@@ -107,14 +145,15 @@ async def _consented(
     from ap_mcp.errors import ApprovalRequired
     from ap_mcp.guard.consent import CHANGED, MOST_ROUNDS
 
+    more: dict[str, Any] = {"report": report} if report else {}
     for asked in range(MOST_ROUNDS if asking else 0):
         try:
-            return _finished(await autopilot.call(tool, arguments, caller=caller))
+            return _finished(await autopilot.call(tool, arguments, caller=caller, **more))
         except ApprovalRequired as required:
             if asked:
                 click.echo(f"\n{CHANGED}", err=True)
             _ask(autopilot, tool, required.code)
-    return _finished(await autopilot.call(tool, arguments, caller=caller))
+    return _finished(await autopilot.call(tool, arguments, caller=caller, **more))
 
 
 def _finished(result: "Result | AskBack") -> "Result":
@@ -176,31 +215,89 @@ def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **f
 
 
 def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], document: str | None) -> dict[str, Any]:
-    """Join the JSON object and the pairs; a pair wins over the object."""
-    offered = autopilot.view().toolbox.tools
-    schemas = offered[tool].input_schema["properties"] if tool in offered else {}
-    return typed_arguments(schemas, pairs, _object(document))
+    """Join the JSON object and the pairs, and check them; what was typed wrong is reported with an example."""
+    offered = autopilot.view().toolbox.tools.get(tool)
+    given = _object(document)
+    if offered is None:
+        return typed_arguments({}, pairs, given)
+    return typed_arguments(offered.input_schema["properties"], pairs, given, offered.checked)
 
 
-def typed_arguments(schemas: Mapping[str, Any], pairs: tuple[str, ...], given: dict[str, Any]) -> dict[str, Any]:
-    """Return `given` with KEY=VALUE pairs added, each VALUE read as its argument's schema wants it."""
+def typed_arguments(
+    schemas: Mapping[str, Any],
+    pairs: tuple[str, ...],
+    given: Mapping[str, Any],
+    check: "Callable[[Mapping[str, Any]], object]" = lambda _: None,
+) -> dict[str, Any]:
+    """Return `given` with KEY=VALUE pairs added; a VALUE that is no string is read by the check of the arguments.
+
+    Args:
+        schemas: of the arguments, by name.
+        pairs: what was typed.
+        given: arguments that came as one JSON object.
+        check: raises `InvalidArguments` for all that is wrong with them.
+
+    Raises:
+        InvalidArguments: with every problem, of the pairs and of the arguments, and an example where one helps.
+    """
+    from ap_mcp.errors import InvalidArguments, Problem
     from ap_mcp.masking import mask_text
 
-    arguments = dict(given)
+    arguments, typed, problems = dict(given), set(), []
     for pair in pairs:
         name, separator, value = pair.partition("=")
         if not separator:
-            raise click.UsageError(f"{mask_text(pair)!r} is not KEY=VALUE.")
-        arguments[name] = value if schemas.get(name, {}).get("type", "string") == "string" else _value(name, value)
+            problems.append(Problem("", f"{mask_text(pair)!r} is not KEY=VALUE"))
+        elif name in typed:
+            problems.append(Problem(name, "is given twice"))
+        elif name in given:
+            problems.append(Problem(name, "is given as KEY=VALUE and in --json: leave one of them out"))
+        else:
+            is_text = schemas.get(name, {}).get("type", "string") == "string"
+            arguments[name] = None if value == "null" and not is_text else value
+            typed.add(name)
+    try:
+        check(arguments)
+    except InvalidArguments as error:
+        misread = {name for name in typed & schemas.keys() if isinstance(arguments[name], str)}
+        problems += [
+            Problem(each.argument, with_example(each.argument, schemas[each.argument]))
+            if each.argument in misread and schemas[each.argument]["type"] != "string"
+            else each
+            for each in error.problems
+        ]
+    if problems:
+        raise InvalidArguments(problems)
     return arguments
+
+
+def with_example(name: str, schema: Mapping[str, Any]) -> str:
+    """Say what an argument must be, with an example as one types it."""
+    value = json.dumps(_example(schema), ensure_ascii=False, separators=(",", ":"))
+    quoted = f"'{value}'" if '"' in value else value
+    kind = str(schema["type"])
+    return f"must be {'an' if kind[0] in 'aeiou' else 'a'} {kind}, such as {name}={quoted}"
+
+
+def _example(schema: Mapping[str, Any]) -> Any:
+    kind = schema.get("type", "string")
+    if kind in ("integer", "number"):
+        return schema.get("default", schema.get("minimum", 1))
+    if kind == "boolean":
+        return True
+    if kind == "array":
+        return [_example(schema.get("items", {}))]
+    if kind == "object":
+        fields = schema.get("properties") or {"name": schema.get("additionalProperties") or {}}
+        return {name: _example(each) for name, each in fields.items() if isinstance(each, Mapping)}
+    return next(iter(schema.get("enum", ["..."])))
 
 
 def _object(document: str | None) -> dict[str, Any]:
     if document is None:
         return {}
-    text = sys.stdin.read() if document == "-" else document
     try:
-        loaded = json.loads(text.removeprefix("\ufeff"))
+        loaded = json.loads(_text(document), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
         raise click.UsageError(f"--json: {error}") from error
     if not isinstance(loaded, dict):
@@ -208,10 +305,24 @@ def _object(document: str | None) -> dict[str, Any]:
     return loaded
 
 
-def _value(name: str, text: str) -> Any:
-    from ap_mcp.masking import mask_text
+def _text(document: str) -> str | bytes:
+    """Return the JSON that `--json` means; bytes are read in whatever Unicode they are, as Windows writes several."""
+    if document in ("-", "@-"):
+        return sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
+    if not document.startswith("@"):
+        return document.removeprefix("\ufeff")
+    from pathlib import Path
 
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"{name}: {mask_text(text)!r} is not JSON, and this argument is no string.") from error
+        return Path(document[1:]).read_bytes().removeprefix(b"\xef\xbb\xbf")
+    except OSError as error:
+        raise click.UsageError(f"--json: {document[1:]} cannot be read: {error.strerror}.") from error
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return an object; one that holds a key twice means two things."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(name for at, (name, _) in enumerate(pairs) if name in dict(pairs[:at]))
+        raise ValueError(f"the key {json.dumps(twice)} stands twice in one object")
+    return found

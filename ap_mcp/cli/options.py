@@ -2,9 +2,12 @@
 
 from collections.abc import Callable
 from functools import wraps
-from typing import TYPE_CHECKING, ParamSpec
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 import click
+
+from ap_mcp.cli.outcomes import CLOUD_SAID_NO, failed
 
 if TYPE_CHECKING:
     from ap_mcp.errors import ApMcpError
@@ -22,10 +25,28 @@ SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "files_dir": click.option("--files-dir", metavar="FOLDER", help="Where results that are files are saved."),
 }
 
-CLOUD_SAID_NO, WAITED_TOO_LONG = 5, 7
 EXIT_CODES = """\b
 Exit codes: 0 done, 2 wrong usage or arguments, 3 consent needed, 4 refused by policy or a person,
-5 the cloud said no or what was waited for failed, 6 the cloud was not reached, 7 waited too long."""
+5 the cloud said no or what was waited for failed, 6 the cloud was not reached, 7 waited too long,
+130 interrupted, 1 anything else."""
+
+
+def tool_argument(**more: Any) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the argument TOOL, which a shell completes."""
+    return click.argument("tool", shell_complete=lambda *given: _completing().tools(*given), **more)
+
+
+def pairs_argument() -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the arguments KEY=VALUE of that tool, which a shell completes."""
+    completed = lambda *given: _completing().pairs(*given)  # noqa: E731
+    return click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...", shell_complete=completed)
+
+
+def _completing() -> ModuleType:
+    """Return what completes; imported only when a shell asks."""
+    from ap_mcp.cli import completing
+
+    return completing
 
 
 def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -40,7 +61,7 @@ def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..
 
 
 def exits(command: Callable[P, None]) -> Callable[P, None]:
-    """Report errors on stderr in plain words and leave with their exit code."""
+    """Report errors, in plain words on stderr, and leave with their exit code."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
@@ -49,42 +70,37 @@ def exits(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except ApMcpError as error:
-            click.echo(error.report(), err=True)
-            raise click.exceptions.Exit(exit_code(error)) from error
+            raise failed(error, exit_code(error)) from error
 
     return run
 
 
 def exit_code(error: "ApMcpError") -> int:
     """Return the exit code of an error; see `EXIT_CODES`."""
-    from ap_mcp.errors import (
-        ApprovalRefused,
-        ApprovalsUnusable,
-        AuditFailed,
-        CallRefused,
-        CloudUnreachable,
-        ConfirmationRequired,
-        ConsentDeclined,
-        DeniedByPolicy,
-        ReadOnly,
-        ServiceError,
-        SettingsError,
-    )
+    from ap_mcp.errors import PartlyDone
+
+    return exit_code(error.error) if isinstance(error, PartlyDone) else exit_code_of(type(error))
+
+
+def exit_code_of(kind: "type[ApMcpError]") -> int:
+    """Return the exit code of a kind of errors."""
+    from ap_mcp import errors
 
     codes: tuple[tuple[type[ApMcpError], int], ...] = (
-        (ConfirmationRequired, 3),
-        (ReadOnly, 4),
-        (DeniedByPolicy, 4),
-        (ConsentDeclined, 4),
-        (ApprovalRefused, 4),
-        (ApprovalsUnusable, 4),
-        (AuditFailed, 4),
-        (CallRefused, 2),
-        (SettingsError, 2),
-        (ServiceError, CLOUD_SAID_NO),
-        (CloudUnreachable, 6),
+        (errors.ConsentOff, 4),
+        (errors.ConfirmationRequired, 3),
+        (errors.ReadOnly, 4),
+        (errors.DeniedByPolicy, 4),
+        (errors.ConsentDeclined, 4),
+        (errors.ApprovalRefused, 4),
+        (errors.ApprovalsUnusable, 4),
+        (errors.AuditFailed, 4),
+        (errors.CallRefused, 2),
+        (errors.SettingsError, 2),
+        (errors.ServiceError, CLOUD_SAID_NO),
+        (errors.CloudUnreachable, 6),
     )
-    return next((code for kind, code in codes if isinstance(error, kind)), 1)
+    return next((code for each, code in codes if issubclass(kind, each)), 1)
 
 
 def log_to_stderr(level: str) -> None:

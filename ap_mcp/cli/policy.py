@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ap_mcp.cli.options import exits, log_to_stderr, settings_options
+from ap_mcp.cli.options import exits, log_to_stderr, pairs_argument, settings_options, tool_argument
 
 if TYPE_CHECKING:
     from ap_mcp.guard.facts import ClusterFacts
@@ -79,8 +79,8 @@ def template() -> None:
 
 
 @policy.command()
-@click.argument("tool")
-@click.argument("pairs", nargs=-1, metavar="[KEY=VALUE]...")
+@tool_argument()
+@pairs_argument()
 @click.option("--policy-file", metavar="FILE", help="This file in place of AP_MCP_POLICY_FILE.")
 @click.option("--simulate", is_flag=True, help="Read the clusters of the simulator.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
@@ -150,9 +150,12 @@ def _lines(autopilot: "Autopilot", rules: "Policy", subject: "Subject", explanat
     from ap_mcp.guard.policy import Refuse
     from ap_mcp.guard.policy_file import doubts
     from ap_mcp.toolbox import known_to_rules
+    from ap_mcp.wording import in_quotes
 
     lines = [f"{subject.tool}: {_outcome(explanation, autopilot.settings.confirm)}", f"why: {explanation.because}"]
     raised = f", raised from {subject.stated}: {explanation.raised}" if explanation.raised else ""
+    reason = getattr(getattr(explanation.decision, "rule", None), "reason", "")
+    lines += [f"reason of that rule: {in_quotes(reason)}"] if reason else []
     lines += [f"effect: {explanation.effect}{raised}"] if explanation.effect else []
     lines += [f"cluster: {_cluster(subject.cluster)}"] if subject.cluster else []
     if isinstance(explanation.decision, Refuse):

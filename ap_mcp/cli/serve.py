@@ -3,6 +3,7 @@
 import gc
 import logging
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -11,6 +12,11 @@ import click
 
 from ap_mcp import __version__
 from ap_mcp.cli.options import exits, log_to_stderr, settings_options
+
+WAITING = (
+    "ap-mcp waits for an MCP client on standard input: a client starts it by itself, see README. "
+    "To call a tool from here: ap-mcp call. Stop with Ctrl-C."
+)
 
 logger = logging.getLogger(__name__)
 
@@ -44,6 +50,8 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
         else:
             autopilot = autopilot_for(load_settings(**flags))
         log_to_stderr(autopilot.settings.log_level)
+        if sys.stdin is not None and sys.stdin.isatty():
+            click.echo(WAITING, err=True)
         logger.info("%s serves on stdio; its cloud: %s", __version__, autopilot.settings.endpoint)
         # A thread that waits for standard input cannot be stopped: without this, Ctrl-C would wait with it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)

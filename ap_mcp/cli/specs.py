@@ -3,7 +3,7 @@
 import click
 
 
-@click.group()
+@click.group(hidden=True)
 def specs() -> None:
     """Check the OpenAPI documents the tools are made from."""
 

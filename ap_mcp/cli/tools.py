@@ -1,26 +1,36 @@
 """`ap-mcp tools`: what a client is shown."""
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ap_mcp.cli.options import exits, settings_options
+from ap_mcp.cli.options import exits, settings_options, tool_argument
+from ap_mcp.cli.outcomes import show_json
 
 if TYPE_CHECKING:
-    from mcp_types import Tool
+    from mcp_types import Tool as McpTool
 
+    from ap_mcp.plans import Tool
+    from ap_mcp.settings import Settings
     from ap_mcp.specs import Operation
+
+APIS = {
+    "json": "MCP, as tools/list sends it",
+    "openai": "OpenAI Chat Completions",
+    "openai-responses": "OpenAI Responses",
+    "anthropic": "Anthropic Messages",
+}
+"""The forms in which tools can be had, and the interface that takes each."""
 
 
 @click.command()
-@click.argument("tool", required=False)
+@tool_argument(required=False)
 @click.option(
     "--output",
-    type=click.Choice(["text", "json", "openai", "anthropic"]),
+    type=click.Choice(["text", *APIS]),
     default="text",
     show_default=True,
-    help="Lines to read, or the schemas as MCP, OpenAI or Anthropic take them.",
+    help="Lines to read, or the tools as MCP, OpenAI's Chat Completions or Responses, or Anthropic take them.",
 )
 @settings_options("toolsets", "read_only")
 @exits
@@ -31,7 +41,7 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
     from ap_mcp.errors import UnknownTool
     from ap_mcp.settings import load_settings
     from ap_mcp.specs import load_catalog
-    from ap_mcp.toolbox import FORMATS, toolbox
+    from ap_mcp.toolbox import toolbox
 
     settings = load_settings(**flags)
     box = toolbox(load_catalog(), settings.toolsets, read_only=settings.read_only)
@@ -40,8 +50,8 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
     if tool is not None and not shown:
         raise UnknownTool(tool, get_close_matches(tool, [each.name for each in built], n=3))
     if output != "text":
-        rendered = [FORMATS[output](each) for each in shown]
-        click.echo(json.dumps(rendered[0] if tool else rendered, indent=2, ensure_ascii=False))
+        rendered = [_exported(output, each, box.tools[each.name], offered.get(each.name)) for each in shown]
+        show_json(rendered[0] if tool else _together(output, settings, rendered))
     elif tool:
         click.echo(_described(shown[0], offered.get(tool)))
     else:
@@ -51,7 +61,34 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
             click.echo(f"{each.name:<{width}}  {effect:<7}  {each.title}")
 
 
-def _described(tool: "Tool", operation: "Operation | None") -> str:
+def _together(output: str, settings: "Settings", tools: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the tools with what a client gives its model about them as a whole."""
+    from ap_mcp.cli.connecting import autopilot_for
+    from ap_mcp.protocol import instructions
+
+    return {"api": APIS[output], "instructions": instructions(autopilot_for(settings)), "tools": tools}
+
+
+def _exported(output: str, shown: "McpTool", tool: "Tool", operation: "Operation | None") -> dict[str, Any]:
+    """Return a tool in a form, with what it can do to one: where there is no field for that, in its description."""
+    from ap_mcp.specs import GUARDED
+    from ap_mcp.toolbox import FORMATS
+
+    effect, worst = (operation.effect, operation.worst_effect) if operation else (tool.effect, tool.effect)
+    if output == "json":
+        toolsets = [operation.subject] if operation else sorted(tool.toolsets)
+        facts: dict[str, Any] = {"effect": effect, "worst_effect": worst, "toolsets": toolsets}
+        if operation:
+            facts["iam_action"] = operation.permission or None
+        return FORMATS[output](shown) | {"_meta": {f"ap-mcp/{name}": each for name, each in facts.items()}}
+    then = "; then a person must agree" if worst in GUARDED else ""
+    consent = "; a person must agree first" if effect in GUARDED else ""
+    raised = "" if worst == effect else f", with some arguments {worst}{consent or then}"
+    said = f"{shown.description} Effect: {effect}{raised or consent}."
+    return FORMATS[output](shown.model_copy(update={"description": said}))
+
+
+def _described(tool: "McpTool", operation: "Operation | None") -> str:
     """Return a tool as a page to read; one without an operation of its own reads with those of others."""
     effect, last = "read", "IAM actions: those of the tools that read what it needs"
     if operation is not None:

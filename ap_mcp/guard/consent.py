@@ -101,6 +101,12 @@ class Request:
         sent = [where, *(_sent(call) for call in self.calls)]
         return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
 
+    def laid_out(self, caller: Caller) -> Layout:
+        """Return the question about this call, which says where it goes and for whom it is made."""
+        place = self.place
+        where = Where(place.region, place.project, _client(caller), caller.principal, simulated=place.simulated)
+        return self.impact.laid_out(where)
+
     def binding(self, principal: str) -> dict[str, str]:
         """Return what a consent must match to count for this call."""
         bound = {"tool": self.tool, "digest": self.digest, "fingerprint": self.fingerprint()}
@@ -196,7 +202,7 @@ class Confirmer:
             return NO_FORMS_COUNT.format(mode=self.mode)
         if not caller.can_return and caller.push is None:
             return NO_FORMS.format(why=caller.why_no_form)
-        asked = _laid_out(request, caller)
+        asked = request.laid_out(caller)
         # With a note, which a form that is shown again has: it must fit then too.
         text = message(asked, request.impact.name, max(CHANGED, LOST, key=len))
         why = why_no_form(self.forms, caller.client, request.impact.effect, asked, text)
@@ -228,7 +234,7 @@ class Confirmer:
             answer, why, asked = None, "", self.now()
             try:
                 with move_on_after(self.patience):
-                    text = message(_laid_out(request, caller), request.impact.name, note)
+                    text = message(request.laid_out(caller), request.impact.name, note)
                     answer = await self._shown(caller, since, push(text, form(request.impact)))
             except FormFailed as failed:
                 why = f"it could not show one, and answered {failed} {in_quotes(failed.said)}".removesuffix(' ""')
@@ -312,7 +318,7 @@ class Confirmer:
         about = {"id": opened.id, "round": number, "asked": ticks(opened.created)}
         about[CLUSTER] = request.arguments.get(CLUSTER)
         state = self.sealer.seal(STATE, {**bound, **about}, opened.expires)
-        text = message(_laid_out(request, caller), request.impact.name, note)
+        text = message(request.laid_out(caller), request.impact.name, note)
         return AskBack(text, form(request.impact), state)
 
     async def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
@@ -355,7 +361,7 @@ class Confirmer:
         raise ApprovalRequired(
             request.tool,
             request.impact.effect,
-            _laid_out(request, caller).text(),
+            request.laid_out(caller).text(),
             question.code,
             await self._token(request, bound),
             why=NOT_SHOWN.format(why=why) if not_shown else why,
@@ -426,7 +432,7 @@ class Confirmer:
             project=request.place.project,
             effect=request.impact.effect,
             name=request.impact.name,
-            impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{_laid_out(request, caller).text()}",
+            impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.laid_out(caller).text()}",
             fingerprint=request.fingerprint(),
             created=now,
             expires=now + APPROVAL_LIFETIME,
@@ -468,13 +474,6 @@ def read_moment(text: str) -> datetime | None:
 def message(asked: Layout, name: str, note: str = "") -> str:
     """Return what a person reads before they decide; of the model's words there are those alone that would be sent."""
     return f"{asked.text(note)}\nTo go on, type its name exactly: {in_quotes(name)}"
-
-
-def _laid_out(request: Request, caller: Caller) -> Layout:
-    """Return the question about a call, which says where it goes and for whom it is made."""
-    place = request.place
-    where = Where(place.region, place.project, _client(caller), caller.principal, simulated=place.simulated)
-    return request.impact.laid_out(where)
 
 
 def form(impact: Impact) -> dict[str, Any]:

@@ -11,7 +11,15 @@ from anyio import CancelScope, to_thread
 
 from ap_mcp import guard
 from ap_mcp.binding import HttpCall
-from ap_mcp.errors import ApMcpError, AuditFailed, CallRefused, ConfirmationRequired, ReadOnly, may_have_happened
+from ap_mcp.errors import (
+    ApMcpError,
+    AuditFailed,
+    CallRefused,
+    ConfirmationRequired,
+    ConsentOff,
+    ReadOnly,
+    may_have_happened,
+)
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.policy import Allow, Ask, Decision, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject
@@ -25,7 +33,7 @@ if TYPE_CHECKING:
 DENY = "deny"
 UNASKED = "no consent was asked for"
 DENIED = "The operator has switched guarded tools off (AP_MCP_CONFIRM=deny)."
-NOBODY_MAY_BE_ASKED = "No rule of the operator allows it, and nobody may be asked about this call.\n{impact}\n"
+NOBODY_MAY_BE_ASKED = "No rule of the operator allows it, and nobody may be asked about this call."
 
 logger = logging.getLogger(__name__)
 
@@ -124,8 +132,8 @@ class Guard:
         if isinstance(decision, Ask):
             self._refuse_if_off(request.tool, decision)
             if not caller.may_ask and request.token is None:
-                why = NOBODY_MAY_BE_ASKED.format(impact=request.impact.text())
-                raise ConfirmationRequired(request.tool, decision.effect, why)
+                impact = request.laid_out(caller).text()
+                raise ConfirmationRequired(request.tool, decision.effect, NOBODY_MAY_BE_ASKED, impact)
             return await replace(self.confirmer(), mode=self.mode).confirm(request, caller, read_again)
         rule = decision.rule if isinstance(decision, Allow) else None
         if rule is None:
@@ -188,7 +196,7 @@ class Guard:
 
     def _refuse_if_off(self, tool: str, decision: Ask) -> None:
         if self.mode == DENY:
-            raise ConfirmationRequired(tool, decision.effect, DENIED)
+            raise ConsentOff(tool, decision.effect, DENIED)
 
     def _entry(self, cleared: Cleared, call: HttpCall, caller: Caller) -> "guard.Entry":
         return guard.Entry(

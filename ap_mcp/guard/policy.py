@@ -319,7 +319,7 @@ def _other_effects(rule: Rule, case: _Case) -> str:
 
 
 def _about(rule: Rule, case: _Case) -> str:
-    tool = case.subject.tool if rule.names_tools else "every tool"
+    tool = f"{case.subject.tool}{_by(case.subject.tool, rule.tools)}" if rule.names_tools else "every tool"
     return f"{tool} with effect {' or '.join(each for each in EFFECTS if each in case.effects & rule.covered)}"
 
 
@@ -331,7 +331,7 @@ def _of_cluster(rule: Rule, cluster: ClusterFacts) -> Verdict:
         found = next((what for what, name in names.items() if _fits(name, rule.clusters)), None)
         if found is None:
             return Verdict(rule, matches=False, why=f"is about clusters of another {' and '.join(names)}")
-        fits.append(f"{found} {in_quotes(names[found])}")
+        fits.append(f"{found} {in_quotes(names[found])}{_by(names[found], rule.clusters)}")
     for key, glob in rule.tags.items():
         if not _tagged(cluster, key, glob, exact=exact):
             return Verdict(rule, matches=False, why=f"is about clusters with tag {key}={glob}")
@@ -347,3 +347,9 @@ def _tagged(cluster: ClusterFacts, key: str, glob: str, *, exact: bool) -> bool:
 
 def _fits(text: str, globs: Iterable[str]) -> bool:
     return any(fnmatchcase(text.casefold(), glob.casefold()) for glob in globs)
+
+
+def _by(text: str, globs: Iterable[str]) -> str:
+    """Say which pattern of a rule a name fits, if that is another text than the name."""
+    glob = next(each for each in globs if _fits(text, (each,)))
+    return "" if glob == text else f" (by {in_quotes(glob)})"

@@ -1,0 +1,287 @@
+"""What `ap-mcp doctor` looks at: each part of the way to the cloud, and to a person, on its own."""
+
+import os
+import sys
+from collections.abc import AsyncIterator, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+
+if TYPE_CHECKING:
+    from ap_mcp.errors import ApMcpError
+    from ap_mcp.server import Autopilot
+    from ap_mcp.settings import Settings
+    from ap_mcp.specs import Operation
+
+State: TypeAlias = Literal["ok", "warning", "problem"]
+
+OTHER_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+NOTICED, REFUSED = 60, 900
+"""Seconds that this machine's clock may be off before it is worth a word, and before signatures are refused."""
+UNUSED_PROXY = "If the cloud is reached through it only, set AP_MCP_PROXY to the same address."
+NOBODY = "Make a key with `ap-mcp approvals init`, then restart running servers."
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the report: what was looked at, how it is, what was found, and what to do about it."""
+
+    check: str
+    state: State
+    found: str
+    advice: str = ""
+
+
+def program() -> Iterator[Finding]:
+    """Look at the program itself: whether Python finds it compiled, which a quick start takes."""
+    from importlib.util import cache_from_source
+
+    from ap_mcp import __version__
+
+    folder = Path(__file__).parents[1]
+    # A module that this command does not import: one that is compiled only if all were.
+    compiled = Path(cache_from_source(str(folder / "protocol.py"))).is_file()
+    found = f"ap-mcp {__version__}, Python {sys.version.split()[0]}"
+    if compiled:
+        yield Finding("program", "ok", found)
+        return
+    kept = os.access(folder, os.W_OK) and not sys.dont_write_bytecode
+    slow = f"{'The first' if kept else 'Each'} start compiles it, which takes seconds; some clients do not wait so long"
+    site = folder.parent if folder.parent.name.endswith("-packages") else folder
+    advice = f'{slow}. Do it beforehand: "{sys.executable}" -m compileall -q "{site}"'
+    yield Finding("program", "warning", f"{found}; it is not compiled", advice)
+
+
+def wrong_settings(error: "ApMcpError") -> Iterator[Finding]:
+    """Report settings that cannot be used, a finding each."""
+    head, *lines = error.render().splitlines()
+    named = [line.removeprefix("- ") for line in lines if line.startswith("- ")] or [head]
+    for each in named:
+        yield Finding("settings", "problem", each, "Correct it where it is set, then run this again.")
+
+
+def unusable(error: "ApMcpError") -> Iterator[Finding]:
+    """Report why no server would start although each setting is right by itself, as with a wrong policy file."""
+    yield Finding("policy", "problem", error.render(), "A server does not start until this is corrected.")
+
+
+def settings(chosen: "Settings", flags: Mapping[str, Any], *, simulated: bool) -> Iterator[Finding]:
+    """Show each setting that somebody chose, and where; secrets are not shown."""
+    from pydantic import SecretStr
+
+    from ap_mcp.settings import where_from
+
+    given = {name: value for name, value in flags.items() if value is not None}
+    for name in type(chosen).model_fields:
+        if name not in chosen.model_fields_set:
+            continue
+        value = getattr(chosen, name)
+        many = isinstance(value, tuple)
+        shown = "set, not shown" if isinstance(value, SecretStr) else ",".join(map(str, value)) if many else value
+        yield Finding("settings", "ok", f"{name}: {shown} (from {where_from(name, given)})")
+    if simulated:
+        yield Finding("settings", "ok", "SIMULATED: region, endpoints, keys and project are the simulator's own")
+    elif chosen.endpoint is None:
+        advice = "Set AP_MCP_REGION, for instance AP_MCP_REGION=ap-southeast-1."
+        yield Finding("settings", "problem", "no region and no endpoint is set", advice)
+    else:
+        yield Finding("settings", "ok", f"requests go to {chosen.endpoint}; the rest has its defaults")
+
+
+def credentials() -> Iterator[Finding]:
+    """Look for credentials where the server does; no value is shown."""
+    from ap_mcp.credentials import AccessKey, Agency, GivenToken, find_credentials, mixed_up
+    from ap_mcp.errors import SettingsError
+
+    try:
+        found = find_credentials()
+    except SettingsError as error:
+        yield Finding("credentials", "problem", error.render(), "Set all of them, or none.")
+        return
+    identity = found.identity
+    if isinstance(identity, Agency):
+        searched = "; ".join(identity.searched)
+        advice = "Set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, unless this is a cloud server with an agency."
+        yield Finding("credentials", "warning", f"none was found. Searched: {searched}", advice)
+        return
+    kind = "user and password"
+    if isinstance(identity, AccessKey):
+        kind = "temporary access key" if identity.security_token else "access key"
+    elif isinstance(identity, GivenToken):
+        kind = "IAM token, which ends within 24 hours and is not renewed"
+    doubt = mixed_up(identity).strip() if isinstance(identity, AccessKey) else ""
+    yield Finding("credentials", "warning" if doubt else "ok", f"{kind}, from {found.source}", doubt)
+
+
+def network(chosen: "Settings") -> Iterator[Finding]:
+    """Look at what stands between this machine and the cloud."""
+    from urllib.parse import urlsplit
+
+    if chosen.proxy is not None:
+        place = urlsplit(chosen.proxy.get_secret_value()).netloc.rpartition("@")[2]
+        yield Finding("network", "ok", f"through the proxy {place}, as AP_MCP_PROXY says")
+    elif unused := next((name for name in OTHER_PROXIES if os.environ.get(name, "").strip()), ""):
+        yield Finding("network", "warning", f"{unused} is set, and not used by ap-mcp", UNUSED_PROXY)
+    if chosen.ca_file is not None:
+        yield Finding("network", "ok", f"certificates are checked by {chosen.ca_file} alone")
+
+
+def approvers(chosen: "Settings") -> Iterator[Finding]:
+    """Look at who can agree to guarded calls."""
+    from ap_mcp.errors import ApMcpError
+    from ap_mcp.guard.keys import APPROVERS_FILE, has_key, load_approvers
+
+    if chosen.confirm == "deny":
+        yield Finding("approvers", "ok", "nobody is asked: AP_MCP_CONFIRM=deny refuses every guarded call")
+        return
+    try:
+        known = load_approvers(chosen.approver_dir / APPROVERS_FILE)
+    except ApMcpError as error:
+        yield Finding("approvers", "problem", error.render(), "Until then no approval counts.")
+        return
+    if known:
+        own = "your key is here" if has_key(chosen.approver_dir) else "none of them has a key in this folder"
+        yield Finding("approvers", "ok", f"{', '.join(known)} ({chosen.approver_dir}); {own}")
+        return
+    found = "nobody can approve a guarded call where the client shows no form"
+    yield Finding("approvers", "problem" if chosen.confirm == "approval" else "warning", found, NOBODY)
+
+
+def policy(autopilot: "Autopilot") -> Iterator[Finding]:
+    """Look at the operator's rules."""
+    from ap_mcp.guard.policy_file import doubts
+    from ap_mcp.toolbox import known_to_rules
+
+    chosen = autopilot.settings
+    if chosen.read_only:
+        yield Finding("policy", "ok", "read only: nothing is changed, whatever the rules")
+    if chosen.policy_file is None:
+        found = "no rules: what interrupts, destroys or hands out credentials is asked about, the rest runs"
+        yield Finding("policy", "ok", found)
+        return
+    rules = autopilot.view().rights.policy
+    count = len(rules.rules)
+    yield Finding("policy", "ok", f"{count} {'rule' if count == 1 else 'rules'} in {chosen.policy_file}")
+    for doubt in doubts(rules, known_to_rules(autopilot.catalog)):
+        yield Finding("policy", "warning", doubt, "Correct the rule, or see `ap-mcp policy explain`.")
+
+
+def folders(chosen: "Settings") -> Iterator[Finding]:
+    """Look at the places that are written to; nothing is made."""
+    from ap_mcp.private_files import check_private_folder
+
+    places = {
+        "AP_MCP_AUDIT_LOG": chosen.audit_log.parent,
+        "AP_MCP_APPROVALS_DB": chosen.approvals_db.parent,
+        "AP_MCP_APPROVER_DIR": chosen.approver_dir,
+        "AP_MCP_FILES_DIR": chosen.files_dir,
+    }
+    for name, folder in places.items():
+        there = next(each for each in (folder, *folder.parents) if each.exists())
+        advice = f"Choose another place with {name}, or correct its rights."
+        if not (there.is_dir() and os.access(there, os.W_OK | os.X_OK)):
+            yield Finding("folders", "problem", f"{there} cannot be written to", advice)
+            continue
+        try:
+            if there == folder:
+                check_private_folder(folder)
+        except OSError as error:
+            yield Finding("folders", "problem", error.strerror or str(error), advice)
+            continue
+        state = "is there" if there == folder else "is made when it is needed"
+        yield Finding("folders", "ok", f"{folder} {state} ({name})")
+
+
+async def cloud(autopilot: "Autopilot") -> AsyncIterator[Finding]:
+    """Go to the cloud: sign in, find the project, make a read for each permission to read, compare the clocks."""
+    from ap_mcp.errors import ApMcpError
+
+    try:
+        project = await autopilot.gateway.project_id()
+    except ApMcpError as error:
+        yield _failed("cloud", error)
+        return
+    yield Finding("cloud", "ok", f"project {project}")
+    async for finding in _permissions(autopilot):
+        yield finding
+    if autopilot.simulated or not autopilot.gateway.knows_time:  # simulated time runs fast
+        return
+    from datetime import UTC, datetime
+
+    yield clock(round((datetime.now(UTC) - autopilot.gateway.now()).total_seconds()))
+
+
+def clock(ahead: int) -> Finding:
+    """Compare the clocks, of which this machine's is so many seconds ahead: a signature holds its time."""
+    way = "ahead of" if ahead > 0 else "behind"
+    found = f"this machine is {abs(ahead)} s {way} the service" if ahead else "as the service's, to the second"
+    state: State = "problem" if abs(ahead) >= REFUSED else "warning" if abs(ahead) >= NOTICED else "ok"
+    return Finding("clock", state, found, "" if state == "ok" else "Set this machine's clock by a time server (NTP).")
+
+
+async def _permissions(autopilot: "Autopilot") -> AsyncIterator[Finding]:
+    """Make one harmless read for each IAM action that lets one read."""
+    from ap_mcp.errors import (
+        AuthenticationFailed,
+        CloudUnreachable,
+        ConfirmationRequired,
+        DeniedByPolicy,
+        PermissionDenied,
+        ServiceError,
+    )
+
+    reads, worked, cluster = autopilot.reads(autopilot.view()), [], ""
+    for operation, needs in _tried(autopilot):
+        if needs and not cluster:
+            continue
+        try:
+            body = await reads.read(operation.id, **dict.fromkeys(needs, cluster))
+        except PermissionDenied as error:
+            found = f"{operation.id} needs the IAM action {operation.iam_action}: {error.brief()}"
+            yield Finding("permissions", "problem", found, error.hint)
+        except (DeniedByPolicy, ConfirmationRequired):
+            yield Finding("permissions", "ok", f"{operation.id} was not tried: a rule of the policy stands before it")
+        except (CloudUnreachable, AuthenticationFailed) as error:
+            yield _failed("cloud", error)
+            return
+        except ServiceError as error:
+            yield Finding("permissions", "warning", f"{operation.id}: {error.brief()}", error.hint)
+        else:
+            worked.append(f"{operation.id} ({operation.iam_action})")
+            cluster = cluster or _first_cluster(operation, body)
+    if worked:
+        yield Finding("permissions", "ok", f"these reads work: {', '.join(worked)}")
+
+
+def _tried(autopilot: "Autopilot") -> "Iterator[tuple[Operation, tuple[str, ...]]]":
+    """Yield a read for each IAM action, with what it needs: nothing, or a cluster, whose ids the first ones bring."""
+    from ap_mcp.specs import CLUSTER
+    from ap_mcp.toolbox import toolbox
+
+    seen: set[str] = set()
+    tools = toolbox(autopilot.catalog).tools
+    for needs in ((), (CLUSTER,)):
+        for operation in autopilot.catalog.values():
+            action, required = operation.permission, tuple(tools[operation.id].input_schema.get("required", ()))
+            if action and action not in seen and operation.worst_effect == "read" and required == needs:
+                seen.add(action)
+                yield operation, needs
+
+
+def _first_cluster(operation: "Operation", body: Any) -> str:
+    from ap_mcp.vendor import get, items
+
+    found = items(body, "/items") if operation.id == "list_clusters" else []
+    return str(get(found[0], "/metadata/uid", "")) if found else ""
+
+
+def _failed(check: str, error: "ApMcpError") -> Finding:
+    """Report an error that nothing can go on after."""
+    from ap_mcp.errors import CloudUnreachable, ServiceError
+    from ap_mcp.wording import clean
+
+    if isinstance(error, CloudUnreachable):
+        return Finding(check, "problem", f"no answer from {error.endpoint} ({clean(error.reason)})", error.advice)
+    if isinstance(error, ServiceError):
+        return Finding(check, "problem", f"{error.operation}: {error.brief()}", error.hint)
+    return Finding(check, "problem", error.render())

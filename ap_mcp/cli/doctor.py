@@ -1,0 +1,96 @@
+"""`ap-mcp doctor`: is everything in place, and what is to be done where it is not."""
+
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ap_mcp.cli.options import exits, settings_options
+from ap_mcp.cli.outcomes import show_json
+
+if TYPE_CHECKING:
+    from ap_mcp.cli.checkup import Finding
+
+ENDS = "Exit codes: 0 no problem was found, though perhaps warnings; 1 there is a problem; 2 wrong usage."
+
+
+@click.command(epilog=ENDS)
+@click.option(
+    "--output",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Lines to read, or one JSON object.",
+)
+@click.option("--simulate", is_flag=True, help="Look at the simulator in place of the cloud.")
+@click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
+@settings_options("toolsets", "read_only", "confirm", "files_dir")
+@exits
+def doctor(*, output: str, simulate: bool, state: str | None, **flags: Any) -> None:
+    """Check settings, credentials, network, clock, permissions, approvers, policy and folders; say what to do.
+
+    Nothing is changed: it signs in as the server does, and makes a few reads. No secret is shown.
+    """
+    from functools import partial
+
+    import anyio
+
+    findings = anyio.run(partial(_examined, simulate=simulate, state=state, flags=flags))
+    counted = {state: sum(each.state == state for each in findings) for state in ("ok", "warning", "problem")}
+    if output == "json":
+        checks = [
+            {"check": each.check, "state": each.state, "found": each.found}
+            | ({"advice": each.advice} if each.advice else {})
+            for each in findings
+        ]
+        show_json({"healthy": not counted["problem"], "counts": counted, "checks": checks})
+    else:
+        for each in findings:
+            _say(each)
+        click.echo(f"{counted['problem']} problems, {counted['warning']} warnings.")
+    if counted["problem"]:
+        raise click.exceptions.Exit(1)
+
+
+def _say(finding: "Finding") -> None:
+    """Print one finding: its state first, what to do below."""
+    from ap_mcp.wording import visible
+
+    colours = {"ok": "green", "warning": "yellow", "problem": "red"}
+    state = click.style(f"{finding.state:<7}", fg=colours[finding.state], bold=finding.state != "ok")
+    first, *more = visible(finding.found).splitlines()
+    click.echo(f"{state}  {finding.check:<11}  {first}")
+    indent = " " * 22
+    for line in more:
+        click.echo(f"{indent}{line}")
+    for line in finding.advice.splitlines():
+        click.echo(f"{indent}-> {line}")
+
+
+async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any]) -> "list[Finding]":
+    """Look at everything that can be looked at; wrong settings leave out only what needs them."""
+    from ap_mcp.cli import checkup
+    from ap_mcp.cli.call import chosen_autopilot
+    from ap_mcp.cli.options import log_to_stderr
+    from ap_mcp.errors import ApMcpError
+    from ap_mcp.settings import load_settings
+
+    log_to_stderr("warning")
+    keys = [] if simulate else [*checkup.credentials()]
+    try:
+        chosen = load_settings(**flags)
+    except ApMcpError as error:
+        skipped = "network, approvers, policy, folders and the cloud were not looked at: the settings are wrong"
+        last = checkup.Finding("settings", "warning", skipped, "Correct them first.")
+        return [*checkup.program(), *checkup.wrong_settings(error), *keys, last]
+    findings = [*checkup.program(), *checkup.settings(chosen, flags, simulated=simulate), *keys]
+    findings += [*checkup.network(chosen), *checkup.approvers(chosen), *checkup.folders(chosen)]
+    with ExitStack() as stack:
+        try:
+            autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
+        except ApMcpError as error:
+            return [*findings, *checkup.unusable(error)]
+        async with autopilot:
+            findings += checkup.policy(autopilot)
+            findings += [each async for each in checkup.cloud(autopilot)]
+    return findings

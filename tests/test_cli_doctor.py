@@ -1,0 +1,225 @@
+"""`ap-mcp doctor`: each part that may be wrong is found, said with what to do, and never shown with a secret."""
+
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from approving import PASSPHRASE
+from pydantic import SecretStr
+from test_cli import KEYED, NOWHERE, alone, refused, run, simulator
+
+from ap_mcp.cli.checkup import clock, credentials, network, program
+from ap_mcp.guard.keys import init_key
+from ap_mcp.settings import Settings
+
+__all__ = ["alone"]
+
+SECRETS = {
+    "HUAWEICLOUD_SDK_AK": "AKAKAKAKAKAKAKAKAKAK",
+    "HUAWEICLOUD_SDK_SK": "sk-that-nobody-may-see-sk-that-nobody-ma",
+    "AP_MCP_PROXY": "http://user:hidden-word@127.0.0.1:9",
+    **KEYED,
+}
+
+
+def examined(*arguments: str, healthy: bool, **environment: str) -> list[dict[str, str]]:
+    """What doctor finds, as programs read it; text for people must say the same."""
+    result = run("doctor", "--output", "json", *arguments, environment=environment)
+    found: dict[str, Any] = json.loads(result.stdout)
+    assert result.exit_code == (0 if healthy else 1), result.output
+    assert found["healthy"] == healthy
+    assert sum(found["counts"].values()) == len(found["checks"])
+    assert not any(value in result.output for name, value in SECRETS.items() if name != "AP_MCP_PROXY")
+    assert "hidden-word" not in result.output
+    checks: list[dict[str, str]] = found["checks"]
+    return checks
+
+
+def of(checks: list[dict[str, str]], check: str, state: str = "") -> str:
+    """All that was found in one part, with what to do about it."""
+    chosen = [each for each in checks if each["check"] == check and state in ("", each["state"])]
+    return "\n".join(f"{each['found']} -> {each.get('advice', '')}" for each in chosen)
+
+
+def test_a_simulated_account_is_healthy_and_nothing_is_made(tmp_path: Path) -> None:
+    checks = examined("--simulate", "--state", "account.json", healthy=True)
+    assert {each["check"] for each in checks} >= {"program", "settings", "approvers", "folders", "policy", "cloud"}
+    assert "SIMULATED" in of(checks, "settings")
+    assert "list_clusters (cce:cluster:list)" in of(checks, "permissions", "ok")
+    assert "list_releases (cce:release:list)" in of(checks, "permissions", "ok")
+    assert "ap-mcp approvals init" in of(checks, "approvers", "warning")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["account.json", "account.json.lock"]
+
+
+def test_people_read_lines_with_the_state_first() -> None:
+    result = run("doctor", "--simulate", "--confirm", "deny")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert all(line.startswith(("ok", "warning", "problem", " ")) for line in lines[:-1])
+    assert lines[-1].startswith("0 problems")
+    assert any("AP_MCP_CONFIRM=deny refuses every guarded call" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("environment", "said"),
+    [
+        ({"AP_MCP_REGION": "ap-southeast-9"}, "did you mean ap-southeast"),
+        ({"AP_MCP_REGOIN": "x"}, "AP_MCP_REGOIN is no setting; did you mean AP_MCP_REGION?"),
+        ({"AP_MCP_CONFIRM": "off", "AP_MCP_TIMEOUT": "soon"}, "AP_MCP_TIMEOUT: "),
+        ({"AP_MCP_CONFIG": "absent.toml"}, "there is no file absent.toml"),
+        ({"AP_MCP_PROXY": "http://user:hidden-word/@127.0.0.1"}, "AP_MCP_PROXY: "),
+    ],
+)
+def test_it_works_with_broken_settings(environment: dict[str, str], said: str) -> None:
+    for more in ([], ["--simulate"]):
+        checks = examined(*more, healthy=False, **environment)
+        assert said in of(checks, "settings", "problem")
+        assert "were not looked at" in of(checks, "settings", "warning")
+    assert "none was found" in of(examined(healthy=False, **environment), "credentials")
+
+
+def test_each_setting_is_shown_with_where_it_came_from(tmp_path: Path) -> None:
+    file = tmp_path / "ap-mcp.toml"
+    file.write_text("timeout = 2\nread_only = true\n")
+    more = {"AP_MCP_CONFIG": str(file), "HW_REGION_NAME": "ap-southeast-1", **SECRETS}
+    shown = of(examined("--toolsets", "tags,quotas", healthy=False, **more), "settings")
+    assert "region: ap-southeast-1 (from HW_REGION_NAME)" in shown
+    assert f"timeout: 2.0 (from timeout in {file})" in shown
+    assert "toolsets: tags,quotas (from --toolsets)" in shown
+    assert "state_key: set, not shown (from AP_MCP_STATE_KEY)" in shown
+
+
+@pytest.mark.parametrize(
+    ("environment", "state", "said"),
+    [
+        (NOWHERE, "ok", "access key, from HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK"),
+        ({**NOWHERE, "HUAWEICLOUD_SDK_SECURITY_TOKEN": "t"}, "ok", "temporary access key"),
+        ({**NOWHERE, "HUAWEICLOUD_SDK_AK": "x" * 40}, "warning", "Are they swapped?"),
+        ({**NOWHERE, "HUAWEICLOUD_SDK_SK": ""}, "problem", "HUAWEICLOUD_SDK_SK not"),
+        ({"AP_MCP_AUTH_TOKEN": "t"}, "ok", "IAM token, which ends within 24 hours"),
+        (
+            {"HW_USER_NAME": "u", "HW_PASSWORD": "p", "HW_DOMAIN_NAME": "d"},
+            "ok",
+            "user and password, from HW_USER_NAME",
+        ),
+        ({}, "warning", "none was found. Searched: AP_MCP_AUTH_TOKEN"),
+    ],
+)
+def test_credentials_are_named_by_kind_and_place(environment: dict[str, str], state: str, said: str) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        (found,) = credentials()
+    assert found.state == state
+    assert said in f"{found.found} {found.advice}"
+
+
+def test_a_cloud_out_of_reach_is_a_problem_with_the_advice_of_every_call() -> None:
+    checks = examined(healthy=False, **NOWHERE, HTTPS_PROXY="http://127.0.0.1:9")
+    assert "no answer from http://127.0.0.1:1" in of(checks, "cloud", "problem")
+    assert "AP_MCP_PROXY" in of(checks, "network", "warning")
+    assert "AP_MCP_REGION" in of(examined(healthy=False), "settings", "problem")
+
+
+def test_the_network_is_told_without_what_is_secret_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "ca.pem"
+    file.write_text("")
+    proxy, trusted = network(Settings(proxy=SecretStr(SECRETS["AP_MCP_PROXY"]), ca_file=file))
+    assert proxy.found == "through the proxy 127.0.0.1:9, as AP_MCP_PROXY says"
+    assert str(file) in trusted.found
+
+
+def test_a_missing_permission_is_named_by_its_iam_action() -> None:
+    faults = "status:get_quotas:1:403,status:list_charts:9:404"
+    checks = examined("--simulate", healthy=False, AP_MCP_SIMULATOR_FAULTS=faults)
+    assert "get_quotas needs the IAM action cce:quota:get" in of(checks, "permissions", "problem")
+    assert "list_charts: HTTP 404" in of(checks, "permissions", "warning")
+    assert "list_addons" in of(checks, "permissions", "ok")
+
+
+def test_a_cloud_that_stops_answering_ends_the_reads() -> None:
+    checks = examined("--simulate", healthy=False, AP_MCP_SIMULATOR_FAULTS="status:*:99:401")
+    assert "HTTP 401" in of(checks, "cloud", "problem")
+    assert of(checks, "permissions") == ""
+
+
+def test_a_rule_that_denies_a_read_is_kept_and_said(tmp_path: Path) -> None:
+    rules = tmp_path / "policy.toml"
+    rules.write_text('rules = [{ decision = "deny", tools = ["list_charts"], effects = ["read"] }]')
+    given = {"AP_MCP_POLICY_FILE": str(rules)}
+    checks = examined("--simulate", "--read-only", healthy=True, **given)
+    assert "list_charts was not tried: a rule of the policy stands before it" in of(checks, "permissions")
+    assert f"1 rule in {rules}" in of(checks, "policy")
+    assert "read only" in of(checks, "policy")
+    rules.write_text("rules = 1")
+    assert "policy.toml" in of(examined("--simulate", healthy=False, **given), "policy", "problem")
+
+
+@pytest.mark.parametrize(
+    ("ahead", "state", "said"),
+    [
+        (0, "ok", "to the second"),
+        (-59, "ok", "59 s behind the service"),
+        (60, "warning", "60 s ahead of the service"),
+        (-3600, "problem", "3600 s behind the service"),
+    ],
+)
+def test_a_clock_that_is_off_is_noticed_before_signatures_are_refused(ahead: int, state: str, said: str) -> None:
+    found = clock(ahead)
+    assert (found.state, bool(found.advice)) == (state, state != "ok")
+    assert said in found.found
+
+
+def test_the_clock_of_a_service_is_compared_and_simulated_time_is_not() -> None:
+    with simulator() as printed:
+        result = run("doctor", "--output", "json", environment=printed)
+    checks = json.loads(result.stdout)["checks"]
+    assert "the service" in of(checks, "clock")
+    assert of(checks, "cloud", "ok").startswith("project ")
+    assert of(examined("--simulate", healthy=True), "clock") == ""
+
+
+def test_approvers_are_named_and_a_broken_list_is_a_problem(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ap_mcp.guard.keys.SCRYPT_COST", 2**10)
+    init_key(tmp_path / ".config" / "ap-mcp", "alice", PASSPHRASE)
+    assert "alice" in of(examined("--simulate", healthy=True), "approvers", "ok")
+    (tmp_path / ".config" / "ap-mcp" / "approvers.json").write_text("[]")
+    assert "approvers.json" in of(examined("--simulate", healthy=False), "approvers", "problem")
+
+
+def test_nobody_to_approve_is_a_problem_where_nothing_else_counts() -> None:
+    assert "approvals init" in of(
+        examined("--simulate", "--confirm", "approval", healthy=False), "approvers", "problem"
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows closes folders by their access lists")
+def test_a_folder_that_others_may_write_to_is_a_problem(tmp_path: Path) -> None:
+    files = tmp_path / "files"
+    files.mkdir()
+    files.chmod(0o777)
+    assert "chmod go-w" in of(examined("--simulate", "--files-dir", str(files), healthy=False), "folders", "problem")
+    (tmp_path / "file").write_text("")
+    below = str(tmp_path / "file" / "x")
+    assert "cannot be written to" in of(examined("--simulate", "--files-dir", below, healthy=False), "folders")
+    assert stat.S_IMODE(files.stat().st_mode) == 0o777
+
+
+@pytest.mark.parametrize(("writable", "said"), [(True, "The first start"), (False, "Each start")])
+def test_a_program_that_is_not_compiled_is_said_to_start_slowly(
+    monkeypatch: pytest.MonkeyPatch, writable: bool, said: str
+) -> None:
+    monkeypatch.setattr("importlib.util.cache_from_source", lambda path: f"{path}c-absent")
+    monkeypatch.setattr("sys.dont_write_bytecode", not writable)
+    (found,) = program()
+    assert (found.state, found.advice.startswith(said)) == ("warning", True)
+    monkeypatch.setattr("importlib.util.cache_from_source", lambda path: path)
+    (found,) = program()
+    assert found.state == "ok"
+
+
+def test_wrong_usage_ends_in_2() -> None:
+    refused(run("doctor", "--state", "x"), 2, "--state goes with --simulate only")
