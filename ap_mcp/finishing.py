@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from anyio import to_thread
 
 from ap_mcp.errors import CallRefused
-from ap_mcp.files import save_result
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.guarding import DENY
 from ap_mcp.guard.policy import Policy, effect_of
@@ -17,10 +16,10 @@ from ap_mcp.guard.stores import ResponseStore
 from ap_mcp.guard.subject import subject_of
 from ap_mcp.masking import mask
 from ap_mcp.settings import Settings
-from ap_mcp.shaping import Answered, shaped_aside
 from ap_mcp.specs import FILE, GUARDED, Operation
 from ap_mcp.summaries import NextCall, Result
-from ap_mcp.wait import WAIT_FOR, Recent
+from ap_mcp.wait import WAIT_FOR
+from ap_mcp.wait.recent_changes import Recent
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -76,6 +75,9 @@ class Finishing:
             own: the arguments of ours that were given with them.
             beside: what was read for the summary to go by, by the argument that named it.
         """
+        from ap_mcp.files import save_result  # noqa: PLC0415 - no start waits for what only answers need
+        from ap_mcp.shaping import Answered, shaped_aside  # noqa: PLC0415 - likewise
+
         body = None if operation.response_type == FILE else response.body
         answered = Answered(operation, arguments, body, self.gateway.now(), own, beside)
         if operation.effect != "read":

@@ -14,14 +14,12 @@ from mcp.server.caching import CacheableMethod
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 
-from ap_mcp import __version__, prompts
-from ap_mcp.assessment.reads import ASSESS_UPGRADE
-from ap_mcp.completion import completed
+from ap_mcp import __version__
+from ap_mcp.assessment import ASSESS_UPGRADE
 from ap_mcp.errors import ApMcpError, CallRefused, ForgedState
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.limits import MOST_BESIDE
-from ap_mcp.problems.reads import LIST_PROBLEMS
-from ap_mcp.rendering import render
+from ap_mcp.problems import LIST_PROBLEMS
 from ap_mcp.server import Autopilot
 from ap_mcp.stdio import serve
 from ap_mcp.summaries import Result
@@ -174,6 +172,8 @@ async def serve_stdio(autopilot: Autopilot) -> None:
 
 
 async def _list_prompts(tools: Collection[str], _: ServerRequestContext[Any], params: Any) -> types.ListPromptsResult:
+    from ap_mcp import prompts  # noqa: PLC0415 - no start waits for what is not listed first
+
     _only_page(params)
     return types.ListPromptsResult(prompts=prompts.list_prompts(tools))
 
@@ -181,6 +181,8 @@ async def _list_prompts(tools: Collection[str], _: ServerRequestContext[Any], pa
 async def _get_prompt(
     tools: Collection[str], _: ServerRequestContext[Any], params: types.GetPromptRequestParams
 ) -> types.GetPromptResult:
+    from ap_mcp import prompts  # noqa: PLC0415 - likewise
+
     try:
         return prompts.get_prompt(params.name, params.arguments or {}, tools)
     except CallRefused as refused:
@@ -194,6 +196,8 @@ async def _complete(
     _: ServerRequestContext[Any],
     params: types.CompleteRequestParams,
 ) -> types.CompleteResult:
+    from ap_mcp.completion import completed  # noqa: PLC0415 - likewise
+
     values, total = list[str](), 0
     if _is_completable(params, tools):
         given = params.context.arguments if params.context else None
@@ -213,6 +217,8 @@ def _only_page(params: types.PaginatedRequestParams | None) -> None:
 def _is_completable(params: types.CompleteRequestParams, tools: Collection[str]) -> bool:
     """Say whether a value is of a prompt, not of a resource; what does not exist at all is refused."""
     if isinstance(params.ref, types.PromptReference):
+        from ap_mcp import prompts  # noqa: PLC0415 - likewise
+
         offered = {prompt.name: prompt for prompt in prompts.list_prompts(tools)}
         named = [each.name for each in offered[params.ref.name].arguments or ()] if params.ref.name in offered else []
         if params.argument.name not in named:
@@ -256,6 +262,8 @@ def _question(asked: AskBack) -> types.InputRequiredResult:
 
 
 def _succeeded(result: Result, version: str) -> types.CallToolResult:
+    from ap_mcp.rendering import render  # noqa: PLC0415 - no start waits for what only answers need
+
     content: list[types.ContentBlock] = [types.TextContent(text=render(result))]
     # The text names the whole answer as well.
     if result.raw and is_version_at_least(version, LINKS_SINCE):

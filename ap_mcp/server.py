@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
-from ap_mcp.dry_runs import dry_run as shown_only
 from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, PartlyDone, on_the_way_to
 from ap_mcp.finishing import Finishing
 from ap_mcp.gateway import Gateway
@@ -23,17 +22,17 @@ from ap_mcp.masking import mask
 from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
 from ap_mcp.principals import Rights, View, rights_from
 from ap_mcp.private_files import APPROVERS_FILE
-from ap_mcp.proposals import Proposal
-from ap_mcp.read_tools import Clocks
-from ap_mcp.reads import Reads
 from ap_mcp.response_store import LocalResponseStore
 from ap_mcp.settings import Settings
 from ap_mcp.specs import GUARDED, load_catalog
 from ap_mcp.summaries import Result
-from ap_mcp.toolbox import kinds_awaited, toolbox
+from ap_mcp.toolbox import toolbox
+from ap_mcp.wait.clocks import Clocks
+from ap_mcp.wait.recent_changes import Recent
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient, CloudResponse
+    from ap_mcp.reads import Reads
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +71,7 @@ class Autopilot:
         self.catalog = load_catalog()
         self.gateway = Gateway(self.catalog, connect, read_only=settings.read_only)
         self.kept: ResponseStore = LocalResponseStore()
-        self.clocks = Clocks(sleep, now, wait.Recent(self.catalog, now))
+        self.clocks = Clocks(sleep, now, Recent(self.catalog, now))
         # Read once, now: a later change of the file has no effect on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
@@ -118,13 +117,15 @@ class Autopilot:
         self._views.append(self._view(rights))
         return self._views[-1]
 
-    def reads(self, view: View, cluster: str | None = None) -> Reads:
+    def reads(self, view: View, cluster: str | None = None) -> "Reads":
         """Return a new set of reads, under the policy of a view.
 
         Args:
             view: of the principal.
             cluster: the id of the cluster that a person was asked about, if the call comes back with their answer.
         """
+        from ap_mcp.reads import Reads  # noqa: PLC0415 - no start waits for what only calls need
+
         return Reads(self.gateway, self.catalog, view.rights.policy, cluster)
 
     async def call(
@@ -182,7 +183,7 @@ class Autopilot:
         return cleared if isinstance(cleared, AskBack | Result) else await self._sent(view, plan, cleared, caller)
 
     async def _cleared(
-        self, view: View, plan: Plan, decision: Decision, reads: Reads, caller: Caller
+        self, view: View, plan: Plan, decision: Decision, reads: "Reads", caller: Caller
     ) -> Cleared | Result | AskBack:
         """Return the requests that may go out; or what would, if the call only asks; or what to ask a person."""
         if plan.draft is None:  # a tool of several reads, about which a rule wants to ask
@@ -192,8 +193,12 @@ class Autopilot:
         if isinstance(decision, Allow) and effect not in GUARDED and not plan.dry_run:
             draft = await plan.draft(reads, None)
             return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, draft.calls, draft.steps)
+        from ap_mcp.proposals import Proposal  # noqa: PLC0415 - few calls need consent, or only ask
+
         proposal = Proposal(plan, plan.draft, effect, decision, reads, self.region, self.simulated)
         if plan.dry_run:
+            from ap_mcp.dry_runs import dry_run as shown_only  # noqa: PLC0415 - likewise
+
             request = await proposal.request()
             return shown_only(request.impact.structured(), request.calls)
         with proposal.refusals_on_record():
@@ -228,7 +233,7 @@ class Autopilot:
         tools = toolbox(
             self.catalog, rights.toolsets, read_only=rights.read_only, confirm=rights.confirm, clocks=self.clocks
         )
-        kinds = kinds_awaited(tools.operations, self.catalog)
+        kinds = frozenset(wait.kinds(tools.operations.values()))
         finishing = Finishing(
             settings=self.settings,
             policy=rights.policy,

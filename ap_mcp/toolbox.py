@@ -9,14 +9,14 @@ from typing import Any
 from mcp_types import Tool as McpTool
 from mcp_types import ToolAnnotations
 
-from ap_mcp import wait
 from ap_mcp.errors import ReadOnly, UnknownTool
 from ap_mcp.guard.subject import ToolScope, scope_of
 from ap_mcp.operation_tools import OperationTool
 from ap_mcp.output_schemas import output_schema
 from ap_mcp.plans import Tool
-from ap_mcp.read_tools import Clocks, offered
+from ap_mcp.read_tools import offered
 from ap_mcp.specs import Catalog, Operation
+from ap_mcp.wait.clocks import Clocks
 
 ALL = "all"
 PRESET = "essential"
@@ -114,11 +114,6 @@ def known_to_rules(catalog: Catalog) -> dict[str, ToolScope]:
     operations = {operation.id: scope_of(operation) for operation in catalog.values()}
     others = {name: tool for name, tool in toolbox(catalog).tools.items() if name not in operations}
     return operations | {name: ToolScope(frozenset({tool.effect}), on_cluster=False) for name, tool in others.items()}
-
-
-def kinds_awaited(operations: Mapping[str, Operation], catalog: Catalog) -> frozenset[str]:
-    """Return the kinds of things that `wait_for` can wait for with some operations."""
-    return frozenset(wait.waitables(operations.values(), catalog))
 
 
 def as_mcp(tool: Tool) -> McpTool:

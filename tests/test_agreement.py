@@ -32,7 +32,7 @@ from ap_mcp.summaries.checks import Precheck, PrecheckList
 from ap_mcp.summaries.clusters import ClusterDeletion
 from ap_mcp.summaries.upgrade_workflows import Workflow
 from ap_mcp.vendor import dated, get, stamp
-from ap_mcp.wait import Order, waitables
+from ap_mcp.wait.targets import Order, waitables
 
 pytestmark = pytest.mark.anyio
 

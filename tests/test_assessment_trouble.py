@@ -12,8 +12,8 @@ from canaries import Planter, secrets_found
 from test_hostile_text import FORGED, Forger, unquoted, unseen
 from upgrading import failed_items
 
+from ap_mcp.assessment import ASSESS_UPGRADE
 from ap_mcp.assessment.model import Assessment
-from ap_mcp.assessment.reads import ASSESS_UPGRADE
 from ap_mcp.errors import ApMcpError, CallRefused, NotFound
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.rendering import render

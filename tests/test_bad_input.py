@@ -11,7 +11,7 @@ from urllib.parse import unquote
 import pytest
 from agent import unharmed
 
-from ap_mcp.operation_tools import CHART_LIMIT
+from ap_mcp.operation_calls import CHART_LIMIT
 from ap_mcp.schemas import input_schema
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import REDIS

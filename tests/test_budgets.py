@@ -17,7 +17,7 @@ from ap_mcp import guard
 from ap_mcp.rendering import render
 from ap_mcp.simulator.prechecks import large_precheck
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import MODULES, Observation, Result, summarise
+from ap_mcp.summaries import Observation, Result, summarise
 
 CHECK_BYTES = 3000
 SENT_ALONG = {"request_id": "0" * 32, "raw": "autopilot://responses/" + "0" * 24}
@@ -105,22 +105,41 @@ def test_a_history_of_a_hundred_revisions_names_what_each_changed_in_a_tenth_of_
             assert f"values.setting{number - 1:03}: {number - 1} is no longer set" in half
 
 
-def test_a_start_imports_nothing_that_only_guarded_or_sent_calls_need(tmp_path: Path) -> None:
-    script = """if True:
-        import sys
-        from ap_mcp.cli.connecting import autopilot_for
-        from ap_mcp.protocol import build_server
-        from ap_mcp.settings import load_settings
-        build_server(autopilot_for(load_settings()))
-        print(*sys.modules)
-    """
-    environment = {**os.environ, "HOME": str(tmp_path)}
-    started = subprocess.run(
-        [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True, timeout=60
+BEFORE_THE_FIRST_ANSWER = """
+    arguments assessment binding cli cli.connecting cli.options cli.outcomes errors files finishing gateway guard
+    guard.callers guard.facts guard.guarding guard.limits guard.policy guard.policy_file guard.stores guard.subject
+    lost_answers masking masking.forms masking.hints masking.in_json masking.in_lines masking.in_templates
+    masking.in_text masking.named masking.names masking.patterns masking.placeholders masking.token_forms
+    masking.values operation_tools output_schemas permits plans principals private_files problems protocol read_tools
+    response_store rules rules.clusters rules.phases rules.wait_hints schemas server service_texts settings specs
+    specs.waits stdio summaries summaries.base toolbox vendor wait wait.clocks wait.recent_changes wording
+"""
+"""Our modules that are imported before the tools are listed; a host waits for each. The rest comes with the first call.
+What is added here makes every start slower, and can mostly be imported where it is used."""
+OPENING = {"protocolVersion": "2026-07-28", "clientCapabilities": {}}
+ELSEWHERE = {"sqlite3", "httpx", "jsonschema", "yaml", "rich"}
+"""Libraries that only calls need."""
+
+
+def test_a_start_imports_what_lists_the_tools_and_nothing_that_only_calls_need(tmp_path: Path) -> None:
+    meta = {f"io.modelcontextprotocol/{key}": value for key, value in OPENING.items()}
+    message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
+    served = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "ap_mcp", "serve"],
+        input=json.dumps(message) + "\n",
+        env={**os.environ, "HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
-    heavy = {"sqlite3", "httpx", "jsonschema", "yaml", "rich", "ap_mcp.guard.consent", "ap_mcp.guard.audit"}
-    summarising = {f"ap_mcp.summaries.{name}" for name in MODULES}
-    assert (heavy | summarising).isdisjoint(started.stdout.split())
+    assert len(json.loads(served.stdout)["result"]["tools"]) > 50
+    imported = {
+        line.rpartition("|")[2].strip() for line in served.stderr.splitlines() if line.startswith("import time")
+    }
+    ours = {name.removeprefix("ap_mcp.") for name in imported if name.startswith("ap_mcp.")}
+    assert ours == {*BEFORE_THE_FIRST_ANSWER.split()}
+    assert imported & ELSEWHERE == set()
 
 
 def test_everything_that_the_guard_offers_late_is_there() -> None:

@@ -17,7 +17,7 @@ from test_cli import DELETE, NOWHERE, alone, call, run
 from ap_mcp.cli.outcomes import described, unfinished, wants_json, write_anything
 from ap_mcp.errors import CloudUnreachable, CredentialsMissing, PartlyDone, ServiceError, TooManyCalls
 from ap_mcp.simulator.constants import LEGACY_IMPORT, SEARCH_DEV
-from ap_mcp.wait import Waited
+from ap_mcp.wait.result import Waited
 
 __all__ = ["alone"]
 

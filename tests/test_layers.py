@@ -49,15 +49,17 @@ lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard masking settings shaping specs summaries wait
 plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
-operation_tools: aftermath arguments binding cloud errors files filling guard lost_answers plans reads schemas specs
-    summaries vendor
-read_tools: arguments assessment cloud errors plans problems shaping specs summaries wait
+operation_calls: aftermath binding cloud errors files filling guard lost_answers plans reads schemas specs summaries
+    vendor
+operation_tools: arguments guard operation_calls plans schemas specs summaries
+read_calls: arguments assessment cloud errors plans problems shaping specs summaries wait
+read_tools: assessment plans problems read_calls specs summaries wait
 toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: errors finishing guard settings specs toolbox
 server: cloud dry_runs errors finishing gateway guard lost_answers masking plans principals private_files proposals
-    read_tools reads response_store settings specs state summaries toolbox wait
+    reads response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:
@@ -66,7 +68,7 @@ protocol: __init__ assessment completion errors guard problems prompts rendering
     stdio summaries wait
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud credentials errors guard lint masking output_schemas plans private_files protocol
-    read_tools rendering rules server settings simulator specs state summaries toolbox vendor wait wording
+    read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait wording
 __main__: cli
 __init__:
 """

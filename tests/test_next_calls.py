@@ -18,7 +18,8 @@ from ap_mcp.finishing import ASKS, SWITCHED_OFF
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, SHOP_PROD
 from ap_mcp.specs import GUARDED, Catalog
 from ap_mcp.toolbox import toolbox
-from ap_mcp.wait import WAIT_FOR, misfits, waitables
+from ap_mcp.wait import WAIT_FOR
+from ap_mcp.wait.targets import misfits, waitables
 
 A_WHILE = 60
 DATE = re.compile(r"\d{4}-\d\d-\d\d(?:[T ][\d:.]+)?(?: ?(?:Z|UTC|[+-]\d{4})){0,2}(?![\w-])")

@@ -14,7 +14,7 @@ from ap_mcp.rules.wait_hints import wait_hint
 from ap_mcp.schemas import walk
 from ap_mcp.specs import Catalog, read_catalog, specs_folder
 from ap_mcp.specs.waits import DELETING, FAILURE, IDLE, PHASE_VERDICTS, SUCCESS, TRANSITIONAL
-from ap_mcp.wait import Order, waitables
+from ap_mcp.wait.targets import Order, waitables
 
 PACKAGE = Path(__file__).parents[1] / "ap_mcp"
 ELSEWHERE = ("simulator", "kubernetes")

@@ -16,7 +16,8 @@ from ap_mcp.errors import CallRefused
 from ap_mcp.prompts import PROCEDURES, READING, Procedure, get_prompt, list_prompts
 from ap_mcp.specs import Catalog
 from ap_mcp.toolbox import toolbox
-from ap_mcp.wait import WAIT_FOR, misfits, waitables
+from ap_mcp.wait import WAIT_FOR
+from ap_mcp.wait.targets import misfits, waitables
 
 pytestmark = pytest.mark.anyio
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ap_mcp.assessment.reads import ASSESS_UPGRADE
-from ap_mcp.problems.reads import LIST_PROBLEMS
+from ap_mcp.assessment import ASSESS_UPGRADE
+from ap_mcp.problems import LIST_PROBLEMS
 from ap_mcp.specs import SUBJECTS, load_catalog
 from ap_mcp.toolbox import ESSENTIAL, as_json, as_mcp, as_openai, select, toolbox
 from ap_mcp.wait import WAIT_FOR

@@ -19,8 +19,9 @@ from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, load_catalog
 from ap_mcp.toolbox import toolbox
-from ap_mcp.wait import WAIT_FOR, targets, wait_schema, waitables
+from ap_mcp.wait import TITLE, WAIT_FOR, wait_schema
 from ap_mcp.wait import poller as watching
+from ap_mcp.wait.targets import waitables
 
 pytestmark = pytest.mark.anyio
 
@@ -412,6 +413,6 @@ def test_a_script_learns_how_a_wait_ended(tmp_path: Path, pairs: tuple[str, ...]
 
 def test_the_commands_show_it() -> None:
     listed = CliRunner().invoke(main, ["tools"]).stdout
-    assert any(line.split(maxsplit=2) == [WAIT_FOR, "read", targets.TITLE] for line in listed.splitlines())
+    assert any(line.split(maxsplit=2) == [WAIT_FOR, "read", TITLE] for line in listed.splitlines())
     described = CliRunner().invoke(main, ["tools", WAIT_FOR]).stdout
     assert "kind (string, required, one of cluster, job" in described

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from typing import Any, TypeAlias
 
+from ap_mcp.assessment import TARGET
 from ap_mcp.assessment.addons import LIST as ADDONS
 from ap_mcp.assessment.addons import TEMPLATES, needs_template
 from ap_mcp.assessment.model import Assessment, UpgradeReads
@@ -13,16 +14,9 @@ from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import Reader, read_together, why_unread
 from ap_mcp.rules.addons import template_name_of
 from ap_mcp.rules.versions import offered_to, order, resolve_target, runs_now, upgrade_path
-from ap_mcp.schemas import argument_schema
-from ap_mcp.specs import Operation
+from ap_mcp.specs import CLUSTER
 from ap_mcp.vendor import items, word
 
-__all__ = ["ASSESS_UPGRADE", "Assessment", "assess", "input_schema"]
-
-ASSESS_UPGRADE = "assess_upgrade"
-TITLE = "Assess an upgrade"
-DESCRIPTION = "Says whether a cluster can be upgraded now, what blocks it, and which calls to make, in order."
-CLUSTER, TARGET = "cluster_id", "target_version"
 FIRST = "get_cluster"
 """Read before the others: without the cluster nothing can be said, and rules may depend on its name and tags."""
 READS = (
@@ -30,24 +24,9 @@ READS = (
     *("list_backups", "list_addons", "list_upgrade_tasks", "list_upgrade_workflows"),
 )
 OF_NO_CLUSTER = frozenset({"list_upgrade_paths", "get_upgrade_feature_gates"})
-NEEDS = frozenset({"get_upgrade_info"})
-"""Operations that must be offered for this to be."""
 
 Forbidden: TypeAlias = Callable[[str, Mapping[str, Any]], Awaitable[str]]
 """`await forbidden("run_precheck", {…})`: which rule refuses a call even if a person agrees; empty if none."""
-
-
-def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
-    """Return the input schema: the arguments as they are in the specs of `operations`."""
-    upgrade = operations["get_upgrade_info"]
-    cluster = argument_schema(upgrade, upgrade.arguments[CLUSTER])
-    target = {"type": "string", "description": "v1.31 or a whole version; the newest offered if left out"}
-    return {
-        "type": "object",
-        "properties": {CLUSTER: cluster, TARGET: target},
-        "required": [CLUSTER],
-        "additionalProperties": False,
-    }
 
 
 async def assess(

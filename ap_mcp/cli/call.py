@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
     from ap_mcp.summaries import Result
-    from ap_mcp.wait import Report
+    from ap_mcp.wait.poller import Report
 
 WAIT_S = "wait_s"
 
@@ -60,7 +60,7 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
     import anyio
 
     result, raw = anyio.run(partial(_called, tool, pairs, document, **options))
-    from ap_mcp.wait import Waited
+    from ap_mcp.wait.result import Waited
 
     ended_badly = unfinished(result) if isinstance(result, Waited) else None
     if output == "json":
@@ -112,7 +112,7 @@ async def _to_the_end(
     autopilot: "Autopilot", tool: str, arguments: dict[str, Any], caller: "Caller", *, asking: bool
 ) -> "Result":
     """Call a tool; on a terminal its progress is shown, and a wait of no stated length goes on until its end."""
-    from ap_mcp.wait import Waited
+    from ap_mcp.wait.result import Waited
 
     if not _shows_progress():
         return await _consented(autopilot, tool, arguments, caller, asking=asking)

@@ -47,7 +47,7 @@ def docs(*, write: bool, check: bool) -> None:
 def schemas() -> str:
     """Return the output schemas of all tools, as the package has to hold them."""
     from ap_mcp.output_schemas import made_of
-    from ap_mcp.read_tools import result_types
+    from ap_mcp.read_calls import result_types
     from ap_mcp.summaries import summarisers
 
     return made_of({kind: each.result for kind, each in summarisers().items()} | result_types())

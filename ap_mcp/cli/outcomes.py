@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from ap_mcp.errors import ApMcpError
-    from ap_mcp.wait import Waited
+    from ap_mcp.wait.result import Waited
 
 WANTS_JSON = "ap_mcp.json"
 """The key, in what click keeps for a command line, of whether its outcome is wanted as JSON."""

@@ -18,20 +18,9 @@ from ap_mcp.problems.report import folded, report
 from ap_mcp.rules.clusters import phase_of
 from ap_mcp.rules.phases import CLUSTER as PHASES
 from ap_mcp.rules.phases import succeeded, verdict
-from ap_mcp.schemas import argument_schema
-from ap_mcp.specs import Operation
 from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, items, text
 
-LIST_PROBLEMS = "list_problems"
-TITLE = "List what needs attention"
-DESCRIPTION = (
-    "Looks around for problems: failed or stuck clusters, add-ons, Helm releases, jobs, upgrades, checks, backups, "
-    "and quotas. Start here when something is wrong or to see how everything is."
-)
-CLUSTER = "cluster_id"
-NEEDS = frozenset({"list_clusters", "get_cluster"})
-"""Operations that must be offered for this to be."""
 JOBS, QUOTAS = "list_jobs", ("get_quotas", "get_chart_quota")
 AT_ONCE = 8
 """Reads under way at a time."""
@@ -40,13 +29,6 @@ MOST = 40
 
 Report = Callable[[float, float, str], Awaitable[None]]
 """Is given how many clusters were looked into, of how many, and which was the last."""
-
-
-def input_schema(operations: Mapping[str, Operation]) -> dict[str, Any]:
-    """Return the input schema: the argument as it is in the specs of `operations`."""
-    read = operations["get_cluster"]
-    cluster = argument_schema(read, read.arguments[CLUSTER])
-    return {"type": "object", "properties": {CLUSTER: cluster}, "additionalProperties": False}
 
 
 async def list_problems(

@@ -1,32 +1,45 @@
-"""Waits for what the cloud does in its own time: reads, and reads again, by what the specs say about phases."""
+"""Waits for what the cloud does in its own time: reads, and reads again, by what the specs say about phases.
 
-from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
-from ap_mcp.wait.poller import Ending, Now, Report, Shown, Sleep, Watch, say_nothing
-from ap_mcp.wait.recent_changes import Recent
-from ap_mcp.wait.result import Waited, waited
-from ap_mcp.wait.targets import DESCRIPTION, PLACES, TITLE, Order, ReadKey, Waitable, misfits, wait_schema, waitables
+Here stands what clients are shown of it; the modules are imported with the first call.
+"""
 
-__all__ = [
-    "DELETED",
-    "DESCRIPTION",
-    "PLACES",
-    "TITLE",
-    "UNTIL",
-    "WAIT_FOR",
-    "Ending",
-    "Now",
-    "Order",
-    "ReadKey",
-    "Recent",
-    "Report",
-    "Shown",
-    "Sleep",
-    "Waitable",
-    "Waited",
-    "Watch",
-    "misfits",
-    "say_nothing",
-    "wait_schema",
-    "waitables",
-    "waited",
-]
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, TypeAlias
+
+from ap_mcp.rules.wait_hints import DELETED, ENDED, UNTIL, WAIT_FOR
+from ap_mcp.specs import Operation
+
+__all__ = ["DELETED", "DESCRIPTION", "PLACES", "TITLE", "UNTIL", "WAIT_FOR", "Now", "Sleep", "kinds", "wait_schema"]
+
+TITLE = "Wait for something to end"
+DESCRIPTION = "Waits until something ends, then answers like its get tool. Repeat while it says running."
+LONGEST = 600
+USUAL = 50
+PARENTS = ("cluster_id", "namespace")
+PLACES = ("id", *PARENTS)
+"""Arguments that become a part of a path."""
+
+Sleep: TypeAlias = Callable[[float], Awaitable[None]]
+Now: TypeAlias = Callable[[], float]
+
+
+def kinds(operations: Iterable[Operation]) -> list[str]:
+    """Return the kinds of things that can be waited for with some operations."""
+    return [kind for operation in operations if (kind := operation.awaited_as)]
+
+
+def wait_schema(kinds: Iterable[str]) -> dict[str, Any]:
+    """Return the input schema of `wait_for` for the kinds that are offered."""
+    return {
+        "type": "object",
+        "properties": {
+            "kind": {"type": "string", "enum": list(kinds)},
+            "id": {"type": "string", "description": "Id or name"},
+            "cluster_id": {"type": "string"},
+            "namespace": {"type": "string"},
+            UNTIL: {"type": "string", "enum": [ENDED, DELETED], "default": ENDED},
+            "wait_s": {"type": "integer", "default": USUAL, "minimum": 0, "maximum": LONGEST},
+        },
+        "required": ["kind", "id"],
+        "additionalProperties": False,
+    }

@@ -7,6 +7,7 @@ from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 from anyio import move_on_after
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, NotFound, ServiceError
+from ap_mcp.wait import Now, Sleep
 from ap_mcp.wait.targets import RUNNING, Order, WaitVerdict
 
 MOST_TROUBLES = 3
@@ -16,8 +17,6 @@ GRACE = 5.0
 GROWTH = 1.5
 GATEWAY = "APIGW."
 
-Sleep: TypeAlias = Callable[[float], Awaitable[None]]
-Now: TypeAlias = Callable[[], float]
 Report: TypeAlias = Callable[[float, float, str], Awaitable[None]]
 """Is given how far the thing is, of how much, and what the last read showed."""
 WHOLE = 100.0

@@ -3,13 +3,15 @@
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ap_mcp.rules.wait_hints import wait_hint
 from ap_mcp.specs import Catalog, Operation
 from ap_mcp.summaries.base import Observation
-from ap_mcp.wait.poller import Now
-from ap_mcp.wait.targets import Order
+from ap_mcp.wait import Now
+
+if TYPE_CHECKING:
+    from ap_mcp.wait.targets import Order
 
 MOMENT = 10.0
 """Seconds in which an answer may be older than the change."""
@@ -60,7 +62,7 @@ class Recent:
             made = hint.arguments["id"] if hint else ""
             self._changed.append(RecentChange(self._now(), operation.subject, read.id, named, made))
 
-    def concerns(self, order: Order, arguments: Mapping[str, Any]) -> bool:
+    def concerns(self, order: "Order", arguments: Mapping[str, Any]) -> bool:
         """Say whether a thing, or what it is in, was changed a moment ago; what was made since shows nothing older.
 
         Args:

@@ -10,15 +10,8 @@ from ap_mcp.rules.wait_hints import DELETED, ENDED, UNTIL
 from ap_mcp.specs import Catalog, Operation, tokens
 from ap_mcp.specs.waits import DELETING, FAILURE, IDLE, SUCCESS, PhaseVerdict, Wait
 from ap_mcp.vendor import get, items, text, word
+from ap_mcp.wait import PARENTS, USUAL
 from ap_mcp.wording import in_quotes, is_plain
-
-TITLE = "Wait for something to end"
-DESCRIPTION = "Waits until something ends, then answers like its get tool. Repeat while it says running."
-LONGEST = 600
-USUAL = 50
-PARENTS = ("cluster_id", "namespace")
-PLACES = ("id", *PARENTS)
-"""Arguments that become a part of a path."""
 
 ReadKey: TypeAlias = tuple[str, tuple[tuple[str, Any], ...]]
 """An operation and its arguments."""
@@ -182,23 +175,6 @@ def waitables(operations: Iterable[Operation], catalog: Catalog) -> dict[str, Wa
     What deletes a thing, and what reads what it is about, is found in the catalog.
     """
     return {kind: _waitable(kind, read, catalog) for read in operations if (kind := read.awaited_as)}
-
-
-def wait_schema(kinds: Iterable[str]) -> dict[str, Any]:
-    """Return the input schema of `wait_for` for the kinds that are offered."""
-    return {
-        "type": "object",
-        "properties": {
-            "kind": {"type": "string", "enum": list(kinds)},
-            "id": {"type": "string", "description": "Id or name"},
-            "cluster_id": {"type": "string"},
-            "namespace": {"type": "string"},
-            UNTIL: {"type": "string", "enum": [ENDED, DELETED], "default": ENDED},
-            "wait_s": {"type": "integer", "default": USUAL, "minimum": 0, "maximum": LONGEST},
-        },
-        "required": ["kind", "id"],
-        "additionalProperties": False,
-    }
 
 
 def misfits(known: Mapping[str, Waitable], arguments: Mapping[str, Any]) -> Iterator[Problem]:

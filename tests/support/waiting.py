@@ -14,7 +14,8 @@ from ap_mcp.errors import ApMcpError
 from ap_mcp.simulator.constants import ML_BATCH
 from ap_mcp.simulator.world import World
 from ap_mcp.specs import load_catalog
-from ap_mcp.wait import Ending, Order, Report, Shown, Watch, say_nothing, waitables
+from ap_mcp.wait.poller import Ending, Report, Shown, Watch, say_nothing
+from ap_mcp.wait.targets import Order, waitables
 
 
 @dataclass

@@ -1,0 +1,169 @@
+"""Calls of the tools that are no operation: each makes several reads, and one answer of them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from ap_mcp.arguments import check_arguments
+from ap_mcp.assessment import ASSESS_UPGRADE
+from ap_mcp.assessment.model import Assessment
+from ap_mcp.assessment.reads import assess
+from ap_mcp.errors import CallRefused, NameNotFound, Problem
+from ap_mcp.plans import ToolContext
+from ap_mcp.problems import LIST_PROBLEMS
+from ap_mcp.problems.model import ProblemList
+from ap_mcp.problems.reads import list_problems
+from ap_mcp.shaping import Answered, shaped_aside
+from ap_mcp.specs import CLUSTER, Catalog, Operation
+from ap_mcp.summaries import Result
+from ap_mcp.wait import DELETED, UNTIL, WAIT_FOR
+from ap_mcp.wait.clocks import Clocks
+from ap_mcp.wait.poller import Shown, Watch
+from ap_mcp.wait.result import Waited, waited
+from ap_mcp.wait.targets import Order, ReadKey, Waitable, misfits, waitables
+
+if TYPE_CHECKING:
+    from ap_mcp.cloud.client import CloudResponse
+
+
+def result_types() -> dict[str, type[Result]]:
+    """Return the types of the results of read tools, by their names."""
+    return {WAIT_FOR: Waited, ASSESS_UPGRADE: Assessment, LIST_PROBLEMS: ProblemList}
+
+
+class Waits:
+    """The calls of `wait_for`.
+
+    Args:
+        operations: those that are offered.
+        catalog: all operations.
+        clocks: how time passes.
+    """
+
+    def __init__(self, operations: Iterable[Operation], catalog: Catalog, clocks: Clocks) -> None:
+        self._waitables = waitables(operations, catalog)
+        self._clocks = clocks
+
+    def misfits(self, arguments: Mapping[str, Any]) -> Sequence[Problem]:
+        """Return what is wrong with arguments because of the kind that is waited for."""
+        return list(misfits(self._waitables, arguments))
+
+    async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Result:
+        """Wait for the end of a thing, and say how it ended."""
+        waitable, polls = self._waitables[arguments["kind"]], _Polls(context)
+        order = Order(waitable, {**arguments, **await _about(context, waitable, arguments)})
+        wanted = await polls.prepare(order)
+        await polls.foresee(order.instead())
+        changed = self._clocks.recent.concerns(order, wanted)
+
+        async def sleep(seconds: float) -> None:
+            async with context.rest():
+                await self._clocks.sleep(seconds)
+
+        watch = Watch(order, polls.poll, polls.describe, sleep, self._clocks.now, context.report, changed)
+        ending = await watch.run()
+        result = None
+        if ending.seen is not None:
+            result = await context.finishing.shaped(
+                ending.order.read, polls.arguments(ending.order), ending.seen, context.caller.principal
+            )
+        return waited(order, ending, result)
+
+
+async def assess_upgrade(catalog: Catalog, arguments: Mapping[str, Any], context: ToolContext) -> Result:
+    """Say whether a cluster can be upgraded now, by the catalog of all operations."""
+    reads = context.reads
+
+    async def forbidden(tool: str, given: Mapping[str, Any]) -> str:
+        return await reads.refusal(catalog[tool], given)
+
+    absent = frozenset(catalog) - context.finishing.operations.keys()
+    wanted = await reads.resolve(arguments)
+    condition = catalog["upgrade_cluster"].precondition
+    found = await assess(
+        wanted,
+        reads.read,
+        reads.now,
+        forbidden=forbidden,
+        absent=absent,
+        needs=condition.needs if condition else "",
+    )
+    return context.finishing.advised(found)
+
+
+async def problems(arguments: Mapping[str, Any], context: ToolContext) -> Result:
+    """Say what of the account, or of one cluster, needs attention."""
+    reads = context.reads
+    cluster = (await reads.resolve(arguments)).get(CLUSTER)
+    return context.finishing.advised(await list_problems(cluster, reads.read, reads.now, context.report))
+
+
+@dataclass
+class _Polls:
+    """The reads of one wait: of a thing, and of what it is about if the thing is forgotten.
+
+    Attributes:
+        ready: arguments of each read that was prepared, or why it may not be made.
+    """
+
+    context: ToolContext
+    ready: dict[ReadKey, Mapping[str, Any] | CallRefused] = field(default_factory=dict)
+
+    async def prepare(self, order: Order) -> Mapping[str, Any]:
+        """Check a read against the specs and the policy; return its arguments, clusters by their ids.
+
+        Raises:
+            CallRefused: it may not be made.
+        """
+        check_arguments(order.read, order.arguments)
+        wanted = await self.context.reads.resolve(order.arguments, order.read)
+        await self.context.reads.permit(order.read, wanted)
+        self.ready[order.key] = wanted
+        return wanted
+
+    async def foresee(self, instead: Order | None) -> None:
+        """Prepare a read while what it is about can still be found, and its name and tags read for the policy."""
+        if instead is None or isinstance(self.ready.get(instead.key), Mapping):
+            return
+        try:
+            await self.prepare(instead)
+        except CallRefused as refused:
+            self.ready[instead.key] = refused
+
+    def arguments(self, order: Order) -> Mapping[str, Any]:
+        """Return the arguments of a read that was prepared.
+
+        Raises:
+            CallRefused: it may not be made.
+        """
+        wanted = self.ready[order.key]
+        if isinstance(wanted, CallRefused):
+            raise wanted
+        return wanted
+
+    async def poll(self, order: Order) -> "CloudResponse":
+        """Read once more."""
+        response = await self.context.reads.response(order.read, self.arguments(order), fresh=True)
+        await self.foresee(order.instead(response.body))
+        return replace(response, body=order.narrowed(response.body))
+
+    async def describe(self, order: Order, response: "CloudResponse") -> Shown:
+        """Say in a sentence what a read showed, and how far the thing is."""
+        answered = Answered(order.read, self.arguments(order), response.body, self.context.reads.now())
+        found = (await shaped_aside(answered, len(response.content))).result
+        return Shown(found.summary, found.share)
+
+
+async def _about(context: ToolContext, waitable: Waitable, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments that name what a thing is about, clusters by their ids.
+
+    Raises:
+        CallRefused: a name fits no cluster, or several.
+    """
+    given = {name: arguments[name] for name in waitable.optional if name in arguments}
+    try:
+        return await context.reads.resolve(given)
+    except NameNotFound:
+        if arguments.get(UNTIL) != DELETED:
+            raise
+        return given  # perhaps deleted already, and the job that did it still shows it
