@@ -142,6 +142,14 @@ def test_a_start_imports_what_lists_the_tools_and_nothing_that_only_calls_need(t
     assert imported & ELSEWHERE == set()
 
 
+def test_a_call_imports_nothing_that_only_a_terminal_needs() -> None:
+    script = "import sys, ap_mcp.cloud.client, ap_mcp.operation_calls, ap_mcp.read_calls; print(*sys.modules)"
+    called = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
+    imported = {*called.stdout.split()}
+    assert "httpx" in imported
+    assert imported & {"rich", "pygments", "click"} == set()
+
+
 def test_everything_that_the_guard_offers_late_is_there() -> None:
     typed = {
         (str(node.module), alias.name)

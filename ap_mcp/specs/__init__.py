@@ -8,13 +8,13 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 from ap_mcp.errors import SpecError
-from ap_mcp.specs.waits import Wait, own_waits, read_wait
+from ap_mcp.specs.waits import NOTHING, Wait, own_waits, read_wait
 
 Schema: TypeAlias = Mapping[str, Any]
 Effect: TypeAlias = Literal["read", "write", "disrupt", "destroy", "secret"]
@@ -33,8 +33,7 @@ JSON = "application/json"
 MULTIPART = "multipart/form-data"
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """How a thing is found by its name, wherever its id stands: the operation that has this lists such things.
 
     Attributes:
@@ -60,8 +59,7 @@ class Names:
     searched_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Offered:
+class Offered(NamedTuple):
     """Which versions there are, so that a short one (`1.31`, `v1.31.4`) can stand for a whole one.
 
     Attributes:
@@ -75,12 +73,11 @@ class Offered:
     operation: str
     versions: Sequence[str]
     whole: str
-    arguments: Mapping[str, str] = field(default_factory=dict)
+    arguments: Mapping[str, str] = NOTHING
     complete: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Argument:
+class Argument(NamedTuple):
     """One flat tool argument and the place or places its value goes to."""
 
     name: str
@@ -88,7 +85,7 @@ class Argument:
     entries: Mapping[str, str] | None = None
     items: Mapping[str, str] | None = None
     description: str | None = None
-    schema: Schema = field(default_factory=dict)
+    schema: Schema = NOTHING
     required: bool | None = None
     joined: str | None = None
     offered: Offered | None = None
@@ -100,8 +97,7 @@ class Argument:
         return next((place.removeprefix(prefix) for place in self.places if place.startswith(prefix)), None)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """Which entry of a list is meant: the one that agrees with another answer.
 
     Attributes:
@@ -114,11 +110,10 @@ class Entry:
     operation: str
     arguments: Mapping[str, str]
     match: Mapping[str, str]
-    prefer: Mapping[str, str] = field(default_factory=dict)
+    prefer: Mapping[str, str] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Fill:
+class Fill(NamedTuple):
     """A body value that is read from the cloud before the request is sent.
 
     Attributes:
@@ -163,24 +158,21 @@ class Fill:
         return _value_at(body, self.sources[0])
 
 
-@dataclass(frozen=True, slots=True)
-class ListItem:
+class ListItem(NamedTuple):
     """The entry of a list that an argument names: where the list stands, and where an entry has its id."""
 
     list: str
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class MustHaveEnded:
+class MustHaveEnded(NamedTuple):
     """Where the phase of a thing stands that a call may act on only once it has ended, and what kind of phase it is."""
 
     kind: str
     phase_at: str
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """The argument that names the thing acted on, and the operation that reads it.
 
     Attributes:
@@ -201,13 +193,12 @@ class Target:
     item: ListItem | None = None
     settings: str | None = None
     created_at: str | None = None
-    facts: Mapping[str, str] = field(default_factory=dict)
-    before: Mapping[str, str] = field(default_factory=dict)
+    facts: Mapping[str, str] = NOTHING
+    before: Mapping[str, str] = NOTHING
     ended: MustHaveEnded | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Consequence:
+class Consequence(NamedTuple):
     """What follows from a call, in sentences for the person who is asked.
 
     Attributes:
@@ -225,8 +216,7 @@ class Consequence:
     unknown: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Reading:
+class Reading(NamedTuple):
     """A read that is made for a call: the operation, and where each of its arguments comes from.
 
     Attributes:
@@ -242,8 +232,7 @@ class Reading:
         return {name: arguments[place.removeprefix("$arguments.")] for name, place in self.arguments.items()}
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(NamedTuple):
     """What the effect of a call depends on: the entries of a list that the call gives another value.
 
     Attributes:
@@ -280,8 +269,7 @@ class Fact:
         return found
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """An argument that is not sent: what it names is read with another operation, for the summary to use."""
 
     argument: str
@@ -289,8 +277,7 @@ class Context:
     description: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reconcile:
+class Reconcile(NamedTuple):
     """How to see whether a call whose answer was lost has created something.
 
     Attributes:
@@ -307,12 +294,11 @@ class Reconcile:
     list: str
     id: str
     created_at: str
-    match: Mapping[str, str] = field(default_factory=dict)
-    fits: Mapping[str, str] = field(default_factory=dict)
+    match: Mapping[str, str] = NOTHING
+    fits: Mapping[str, str] = NOTHING
 
 
-@dataclass(frozen=True, slots=True)
-class Precondition:
+class Precondition(NamedTuple):
     """What must be so in the account before an operation can succeed, and no call of ours can bring about.
 
     Attributes:
@@ -324,8 +310,7 @@ class Precondition:
     named_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Fate:
+class Fate(NamedTuple):
     """What one value of an option of a deletion does.
 
     Attributes:
@@ -341,8 +326,7 @@ class Fate:
     on_failure: Literal["", "stop", "continue"] = ""
 
 
-@dataclass(frozen=True, slots=True)
-class EffectRule:
+class EffectRule(NamedTuple):
     """A condition over the flat arguments, and the facts by `$` and their name, that raises the effect."""
 
     condition: Schema
@@ -526,7 +510,7 @@ def read_catalog(folder: Path) -> Catalog:
     for name in ("common", *SUBJECTS):
         path = folder / f"{name}.json"
         try:
-            documents[path.name] = _absolute(json.loads(path.read_bytes()), path.name)
+            documents[path.name] = json.loads(path.read_bytes(), object_hook=partial(_absolute, path.name))
         except (OSError, ValueError) as error:
             raise SpecError(f"{path}: {error}") from error
     frozen = MappingProxyType(documents)
@@ -575,16 +559,11 @@ def _value_or_none(body: Any, pointer: str) -> Any:
         return None
 
 
-def _absolute(node: Any, document: str) -> Any:
-    """Copy `node` with every relative `$ref` made absolute, so that it can be read out of its document."""
-    if isinstance(node, dict):
-        copy = {key: _absolute(value, document) for key, value in node.items()}
-        reference = copy.get("$ref")
-        if isinstance(reference, str) and reference.startswith("#"):
-            copy["$ref"] = document + reference
-        return copy
-    if isinstance(node, list):
-        return [_absolute(value, document) for value in node]
+def _absolute(document: str, node: dict[str, Any]) -> dict[str, Any]:
+    """Make a relative `$ref` absolute, so that the node can be read out of its document."""
+    reference = node.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#"):
+        node["$ref"] = document + reference
     return node
 
 

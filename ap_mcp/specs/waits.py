@@ -1,9 +1,8 @@
 """What the specs say about how things end: which phase means what, and where it is read."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
 PhaseVerdict: TypeAlias = Literal["success", "failure", "transitional", "idle", "deleting"]
 
@@ -13,20 +12,20 @@ TRANSITIONAL: Final = "transitional"
 IDLE: Final = "idle"
 DELETING: Final = "deleting"
 PHASE_VERDICTS: tuple[PhaseVerdict, ...] = (SUCCESS, FAILURE, TRANSITIONAL, IDLE, DELETING)
+NOTHING: Mapping[str, Any] = MappingProxyType({})
+"""What a mapping is that an operation does not state."""
 ENTRY = "id"
 """What a `wait` may call the id of a list's entry, for no argument of the list takes it."""
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """The entry of a list that is waited for: where the list stands, where an entry has its id."""
 
     list: str
     id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """What some work is about, which says how it ended once the work itself is forgotten.
 
     Attributes:
@@ -42,8 +41,7 @@ class Resource:
     deletion_types: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Wait:
+class Wait(NamedTuple):
     """How to know that what an operation started has ended; on a reading operation, that what it reads has.
 
     Attributes:
@@ -75,9 +73,9 @@ class Wait:
     transitional: tuple[str, ...] = ()
     idle: tuple[str, ...] = ()
     deleting: tuple[str, ...] = ()
-    groups: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    wording: Mapping[str, str] = field(default_factory=dict)
-    aliases: Mapping[str, str] = field(default_factory=dict)
+    groups: Mapping[str, tuple[str, ...]] = NOTHING
+    wording: Mapping[str, str] = NOTHING
+    aliases: Mapping[str, str] = NOTHING
     item: Item | None = None
     resource: Resource | None = None
     skip_if: str | None = None
