@@ -35,6 +35,7 @@ class HttpCall:
         precondition: what must be so in the account before it can succeed.
         accepts: media type of a successful answer; None if it has no body.
         may_answer_nothing: a successful answer may lack the body that `accepts` speaks of.
+        cluster: id of the cluster whose Kubernetes API it is for; empty: it is for CCE or IAM.
     """
 
     operation_id: str
@@ -49,6 +50,7 @@ class HttpCall:
     precondition: Precondition | None = None
     accepts: str | None = JSON
     may_answer_nothing: bool = False
+    cluster: str = ""
 
 
 def bind(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import Lock
 
 from ap_mcp.binding import FilePart, HttpCall, bind
+from ap_mcp.cluster_requests import is_cluster_read
 from ap_mcp.errors import BadAnswer, NotPermitted, ReadOnly, ServiceError, TooLarge
 from ap_mcp.masking import mask_text
 from ap_mcp.permits import MayRepeat, Permit, never
@@ -116,7 +117,7 @@ class Gateway:
     def _admit(self, call: HttpCall, permit: Permit | None) -> None:
         """Raise unless a request may leave."""
         operation = self._catalog.get(call.operation_id)
-        reads = operation is not None and is_read(operation, call)
+        reads = is_cluster_read(call) if call.cluster else operation is not None and is_read(operation, call)
         if self._read_only and not reads:
             raise ReadOnly(call.operation_id)
         if permit is not None:

@@ -143,7 +143,7 @@ def copied(text: str, reference: frozenset[int]) -> list[str]:
 
 
 def _documents(folder: Path) -> list[Path]:
-    return [folder / f"{name}.json" for name in ("common", *SUBJECTS, "errors", "x-ap-mcp.schema")]
+    return [folder / f"{name}.json" for name in ("common", *SUBJECTS, "kubernetes", "errors", "x-ap-mcp.schema")]
 
 
 def _sorted(node: Any, parent: str = "") -> Any:

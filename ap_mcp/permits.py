@@ -37,13 +37,13 @@ async def never(_: ApMcpError) -> bool:
 
 
 def digest_of(call: HttpCall) -> str:
-    """Return the digest of a request, in hex: all of it but its host, its signature and its project.
+    """Return the digest of a request, in hex: all of it but its endpoint, its signature and its project.
 
     Whether it may be sent again belongs to it: a permit is for one effect, not for one attempt.
     """
     parts = [
         *(call.operation_id, call.method, call.path, call.query, sorted(call.headers.items()), call.content_type),
-        *(call.idempotent, call.accepts),
+        *(call.idempotent, call.accepts, call.cluster),
         None if call.body is None else sha256(call.body).hexdigest(),
     ]
     return sha256(json.dumps(parts, ensure_ascii=True).encode()).hexdigest()
@@ -75,7 +75,7 @@ class Permit:
         """
         if self.kind not in kinds:
             raise NotPermitted(call.operation_id, f"the permit is for {self.kind}")
-        if self.kind == "dry_run" and DRY_RUN not in call.query:
+        if self.kind == "dry_run" and not (call.cluster and DRY_RUN in call.query):
             raise NotPermitted(call.operation_id, "the permit is for a dry run, and the request is none")
         if self.digest != digest_of(call):
             raise NotPermitted(call.operation_id, "the permit is for another request")

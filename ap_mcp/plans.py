@@ -118,6 +118,8 @@ class ToolContext:
         reads: one set of reads, under the policy of the caller.
         finishing: makes results fit for the caller.
         caller: who calls.
+        rehearse: `await rehearse(call, subject)` has a cluster check a request that its server will not carry out
+            (`dryRun=All`), if the policy does not refuse the subject; returns the answer.
         report: takes progress.
         rest: what a call is inside of while it only waits, so that others may work.
     """
@@ -125,6 +127,7 @@ class ToolContext:
     reads: "Reads"
     finishing: "Finishing"
     caller: Caller
+    rehearse: "Callable[[HttpCall, Subject], Awaitable[CloudResponse]]"
     report: Report = report_nothing
     rest: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 

@@ -1,14 +1,16 @@
 """The reads on the way to one answer: each passes the operator's policy, and within one set none is made twice."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from anyio import Lock, move_on_after
 
+from ap_mcp.binding import HttpCall
 from ap_mcp.errors import (
     ApMcpError,
     CallRefused,
@@ -21,6 +23,7 @@ from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject, subject_of, with_facts
 from ap_mcp.naming import UUID, found, name_given, whole_version
+from ap_mcp.permits import digest_of
 from ap_mcp.specs import CLUSTER, Catalog, Names, Offered, Operation
 from ap_mcp.summaries import Observation, summarise
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 GET_QUOTAS = "get_quotas"
 QUOTA_SECONDS = 5.0
+ASKED_ABOUT_OBJECTS = "A rule of the operator wants a person asked about it, which works for changes only."
 ASKED_ABOUT = "A rule of the operator wants a person asked before {0}, so no other tool may use it: call {0} by itself."
 
 
@@ -144,17 +148,41 @@ class Reads:
 
     async def made(self, operation: Operation, arguments: Mapping[str, Any], *, fresh: bool = False) -> "CloudResponse":
         """Return the answer to a read that was decided about already."""
-        once = self._made.setdefault((operation.id, repr(sorted(arguments.items()))), _Once())
+        given = repr(sorted(arguments.items()))
+        return await self._once(operation.id, given, partial(self.gateway.read, operation, arguments), fresh=fresh)
+
+    async def _once(
+        self, what: str, given: str, make: "Callable[[], Awaitable[CloudResponse]]", *, fresh: bool = False
+    ) -> "CloudResponse":
+        once = self._made.setdefault((what, given), _Once())
         async with once.lock:
             if fresh or (once.response is None and once.error is None):
                 once.response = once.error = None
                 try:
-                    once.response = await self.gateway.read(operation, arguments)
+                    once.response = await make()
                 except ApMcpError as error:
                     once.error = error
         if once.response is None:
             raise once.error or AssertionError("a read ends with an answer or an error")
         return once.response
+
+    async def of_cluster(self, call: HttpCall, subject: Subject) -> "CloudResponse":
+        """Return the answer to a read of a cluster's Kubernetes API that the policy lets be made.
+
+        Args:
+            call: the request.
+            subject: as rules see it, with the kind, namespace and name of what is read.
+
+        Raises:
+            CallRefused: the policy forbids it, or wants a person asked.
+        """
+        if isinstance(decision := await self.decided(subject, call.cluster), Ask):
+            raise ConfirmationRequired(subject.tool, decision.effect, ASKED_ABOUT_OBJECTS)
+
+        async def make() -> "CloudResponse":
+            return await self.gateway.send(call)
+
+        return await self._once(digest_of(call), "", make)
 
     async def facts(self, cluster_id: str) -> Facts:
         """Return what rules go by of a cluster; reading it is a part of deciding, so no rule is asked.

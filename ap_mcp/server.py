@@ -31,7 +31,10 @@ from ap_mcp.wait.clocks import Clocks
 from ap_mcp.wait.recent_changes import Recent
 
 if TYPE_CHECKING:
+    from ap_mcp.binding import HttpCall
     from ap_mcp.cloud.client import CloudClient, CloudResponse
+    from ap_mcp.guard.subject import Subject
+    from ap_mcp.kubernetes.discovery import KnownKinds
     from ap_mcp.reads import Reads
 
 logger = logging.getLogger(__name__)
@@ -84,6 +87,13 @@ class Autopilot:
 
     async def __aexit__(self, *_: object) -> None:
         await self.gateway.close()
+
+    @cached_property
+    def kinds(self) -> "KnownKinds":
+        """What clusters serve, as far as it was asked for."""
+        from ap_mcp.kubernetes.discovery import KnownKinds  # noqa: PLC0415 - only calls to clusters need it
+
+        return KnownKinds(self.clocks.now)
 
     @cached_property
     def confirmer(self) -> "guard.Confirmer":
@@ -174,13 +184,19 @@ class Autopilot:
             subject = tool.subject(arguments)
             decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
             reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
-            plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, report, turn.rest))
+            rehearse = partial(self._rehearsed, view, reads)
+            plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, rehearse, report, turn.rest))
             if decision is None or plan.subject != subject:
                 decision = await reads.decided(plan.subject, partial(plan.cluster_named, reads))
             if plan.answer is not None and isinstance(decision, Allow):
                 return await plan.answer()
             cleared = await self._cleared(view, plan, decision, reads, caller)
         return cleared if isinstance(cleared, AskBack | Result) else await self._sent(view, plan, cleared, caller)
+
+    async def _rehearsed(self, view: View, reads: "Reads", call: "HttpCall", subject: "Subject") -> "CloudResponse":
+        """Have a cluster check a request that it will not carry out, unless the policy refuses the call."""
+        await reads.decided(subject, call.cluster)
+        return await self.gateway.send(call, view.guard.rehearsal(call))
 
     async def _cleared(
         self, view: View, plan: Plan, decision: Decision, reads: "Reads", caller: Caller
@@ -231,7 +247,12 @@ class Autopilot:
 
     def _view(self, rights: Rights) -> View:
         tools = toolbox(
-            self.catalog, rights.toolsets, read_only=rights.read_only, confirm=rights.confirm, clocks=self.clocks
+            self.catalog,
+            rights.toolsets,
+            read_only=rights.read_only,
+            confirm=rights.confirm,
+            clocks=self.clocks,
+            kinds=lambda: self.kinds,
         )
         kinds = frozenset(wait.kinds(tools.operations.values()))
         finishing = Finishing(

@@ -39,7 +39,7 @@ from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 PREFIX = "AP_MCP_"
 CONFIG_FILE = "ap-mcp.toml"
-TOOLSETS = ("all", "essential", *SUBJECTS)
+TOOLSETS = ("all", "essential", *SUBJECTS, "kubernetes")
 STATE_KEY_LENGTH = 32
 _UNKNOWN_REGION = "unknown_region"
 _SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"

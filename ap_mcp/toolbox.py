@@ -11,6 +11,7 @@ from mcp_types import ToolAnnotations
 
 from ap_mcp.errors import ReadOnly, UnknownTool
 from ap_mcp.guard.subject import ToolScope, scope_of
+from ap_mcp.kubernetes.tools import KindsKept, kubernetes_tools, nothing_kept
 from ap_mcp.operation_tools import OperationTool
 from ap_mcp.output_schemas import output_schema
 from ap_mcp.plans import Tool
@@ -91,6 +92,7 @@ def toolbox(
     read_only: bool = False,
     confirm: str = "human",
     clocks: Clocks | None = None,
+    kinds: KindsKept = nothing_kept,
 ) -> Toolbox:
     """Return the tools of some toolsets.
 
@@ -100,12 +102,14 @@ def toolbox(
         read_only: likewise.
         confirm: how consent is obtained: with `token`, guarded tools take one.
         clocks: how time passes for tools that wait; they can be shown without, but not called.
+        kinds: gives what clusters serve, shared by all callers; tools can be shown without, but not called.
     """
     operations = {operation.id: operation for operation in select(catalog, toolsets, read_only=read_only)}
     tools: list[Tool] = [OperationTool(operation, confirm) for operation in operations.values()]
     wanted = frozenset(toolsets)
-    reading = offered(operations, catalog, clocks or Clocks.stopped(catalog))
-    tools += [tool for tool in reading if ALL in wanted or tool.toolsets & wanted]
+    clocks = clocks or Clocks.stopped(catalog)
+    others = (*offered(operations, catalog, clocks), *kubernetes_tools(kinds))
+    tools += [tool for tool in others if ALL in wanted or tool.toolsets & wanted]
     return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only)
 
 

@@ -25,8 +25,9 @@ settings: errors private_files specs wording
 credentials: errors private_files settings
 files: errors private_files wording
 binding: errors specs
+cluster_requests: binding errors specs
 permits: binding errors
-cloud: __init__ binding credentials errors permits service_texts settings specs wording
+cloud: __init__ binding cluster_requests credentials errors permits service_texts settings specs wording
 parallel_reads: errors
 # What the cloud's answers mean, and how they are reported.
 rules: masking service_texts specs vendor wording
@@ -42,9 +43,9 @@ problems: errors masking parallel_reads rules schemas specs summaries vendor wor
 filling: arguments errors masking parallel_reads rules specs vendor wording
 guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
 state: errors guard private_files vendor wording
-gateway: binding cloud errors masking permits specs
+gateway: binding cloud cluster_requests errors masking permits specs
 naming: errors rules specs vendor wording
-reads: cloud errors gateway guard naming specs summaries
+reads: binding cloud errors gateway guard naming permits specs summaries
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard masking settings shaping specs summaries wait
@@ -54,12 +55,13 @@ operation_calls: aftermath binding cloud errors files filling guard lost_answers
 operation_tools: arguments guard operation_calls plans schemas specs summaries
 read_calls: arguments assessment cloud errors plans problems shaping specs summaries wait
 read_tools: assessment plans problems read_calls specs summaries wait
-toolbox: errors guard operation_tools output_schemas plans read_tools specs wait
+kubernetes: cluster_requests cloud errors guard parallel_reads plans reads rules specs summaries vendor wording
+toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: errors finishing guard settings specs toolbox
-server: cloud dry_runs errors finishing gateway guard lost_answers masking plans principals private_files proposals
-    reads response_store settings specs state summaries toolbox wait
+server: binding cloud dry_runs errors finishing gateway guard kubernetes lost_answers masking plans principals
+    private_files proposals reads response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:
@@ -67,8 +69,8 @@ completion: errors reads rules specs vendor wording
 protocol: __init__ assessment completion errors guard problems prompts rendering server
     stdio summaries wait
 simulator: cloud errors private_files schemas specs
-cli: __init__ arguments cloud credentials errors guard lint masking output_schemas plans private_files protocol
-    read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait wording
+cli: __init__ arguments cloud credentials errors guard kubernetes lint masking output_schemas plans private_files
+    protocol read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait wording
 __main__: cli
 __init__:
 """

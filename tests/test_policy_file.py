@@ -34,6 +34,7 @@ def rule(lines: str) -> str:
     return f"[[rules]]\n{lines}\n"
 
 
+KEYS = ("decision", "tools", "clusters", "tags", "effects", "namespaces", "kinds", "names", "approver", "reason")
 DENY = 'decision = "deny"\n'
 
 WHOLE = """
@@ -120,7 +121,7 @@ def test_broken_toml_and_keys_given_twice_are_reported_with_their_line(text: str
         (DENY + "cluster = ['x']", '"cluster" is unknown; did you mean clusters?'),
         (
             DENY + "zone = 'x'",
-            '"zone" is unknown; known: decision, tools, clusters, tags, effects, approver, reason',
+            f'"zone" is unknown; known: {", ".join(KEYS)}',
         ),
         (DENY + "tools = []", 'tools must be a list of texts that is not empty, like ["delete_*"]'),
         (DENY + "tools = 'delete_*'", 'tools must be a list of texts that is not empty, like ["delete_*"]'),

@@ -17,6 +17,7 @@ from simulation import simulate
 
 from ap_mcp.binding import HttpCall, bind
 from ap_mcp.cloud.auth import SIGN_IN_REQUESTS, sign_in_permit
+from ap_mcp.cluster_requests import cluster_request
 from ap_mcp.errors import NotPermitted, ReadOnly
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import Caller
@@ -74,6 +75,8 @@ def test_requests_leave_the_client_for_the_gateway_and_the_gateway_for_one_modul
     to_our_client = {"stdio.py"}  # messages on a stream, no requests
     assert (calls_of("send", "stream") - to_our_client) | (calls_of("request") - {"proposals.py", "server.py"}) == {
         "lost_answers.py",  # gateway.send, with a permit
+        "reads.py",  # gateway.send, of what reads a cluster's Kubernetes API
+        "server.py",  # gateway.send, with the permit of a dry run
         "gateway.py",  # cloud.send, behind the wall
         "cloud/client.py",  # of the library
         "cloud/agency.py",  # of the library: temporary keys, from the cloud server's own metadata
@@ -81,7 +84,7 @@ def test_requests_leave_the_client_for_the_gateway_and_the_gateway_for_one_modul
 
 
 def test_requests_are_made_from_the_specs_and_for_the_sign_in_only() -> None:
-    assert calls_of("HttpCall") == {"binding.py", "cloud/auth.py", "cloud/client.py"}
+    assert calls_of("HttpCall") == {"binding.py", "cloud/auth.py", "cloud/client.py", "cluster_requests.py"}
     assert {(operation, method) for operation, method, _ in SIGN_IN_REQUESTS} == {
         ("sign_in", "POST"),
         ("find_project", "GET"),
@@ -95,6 +98,9 @@ def requested(name: str, **arguments: Any) -> HttpCall:
     return bind(load_catalog()[name], arguments, project_id=PROJECT)
 
 
+POD = ("api", "v1", "namespaces", "shop", "pods", "cart-1")
+RIGHTS = "/apis/authorization.k8s.io/v1"
+A_POD = cluster_request("k8s_get", SEARCH_DEV, "GET", POD)
 DELETION = requested("delete_cluster", cluster_id=TEAM_SANDBOX)
 FORGERIES = [
     DELETION,
@@ -107,6 +113,21 @@ FORGERIES = [
     replace(requested("get_cluster", cluster_id=TEAM_SANDBOX), headers={"X-HTTP-Method-Override": "DELETE"}),
     replace(requested("get_cluster", cluster_id=TEAM_SANDBOX), body=b"{}"),
     replace(DELETION, operation_id="format_cloud", method="GET"),
+    replace(A_POD, method="DELETE"),
+    replace(A_POD, method="DELETE", query=(("dryRun", "All"),)),
+    replace(A_POD, query=(("watch", "true"),)),
+    replace(A_POD, headers={"X-HTTP-Method-Override": "DELETE"}),
+    replace(A_POD, body=b"{}"),
+    replace(A_POD, cluster="127.0.0.1"),
+    replace(A_POD, cluster=f"{SEARCH_DEV}.example.com/"),
+    replace(A_POD, path=f"{A_POD.path}/exec"),
+    replace(A_POD, path=f"{A_POD.path}/proxy/shutdown"),
+    replace(A_POD, path=f"{A_POD.path}/../cart-2"),
+    replace(A_POD, path="/metrics"),
+    replace(A_POD, method="POST", path=f"{RIGHTS}/selfsubjectrulesreviews", body=b'{"kind": "Pod"}'),
+    replace(A_POD, method="POST", path=f"{RIGHTS}/subjectaccessreviews", body=b'{"kind": "SelfSubjectAccessReview"}'),
+    replace(DELETION, cluster=SEARCH_DEV),
+    replace(requested("get_cluster", cluster_id=TEAM_SANDBOX), cluster=SEARCH_DEV),
 ]
 
 
@@ -141,10 +162,11 @@ async def test_a_permit_lets_out_one_request_once() -> None:
 
 
 def test_a_permit_of_a_dry_run_is_for_requests_that_say_so() -> None:
-    trial = replace(DELETION, query=(("dryRun", "All"),))
+    trial = cluster_request("k8s_delete", SEARCH_DEV, "DELETE", POD, query=[("dryRun", "All")])
     Permit("dry_run", digest_of(trial)).spend(trial, "dry_run")
-    with pytest.raises(NotPermitted, match="dry run"):
-        Permit("dry_run", digest_of(DELETION)).spend(DELETION, "dry_run")
+    for wrong in (DELETION, replace(trial, query=()), replace(DELETION, query=(("dryRun", "All"),))):
+        with pytest.raises(NotPermitted, match="dry run"):
+            Permit("dry_run", digest_of(wrong)).spend(wrong, "dry_run")
 
 
 @pytest.mark.anyio

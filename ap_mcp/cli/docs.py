@@ -46,11 +46,13 @@ def docs(*, write: bool, check: bool) -> None:
 
 def schemas() -> str:
     """Return the output schemas of all tools, as the package has to hold them."""
+    from ap_mcp import read_calls
+    from ap_mcp.kubernetes import tools as kubernetes
     from ap_mcp.output_schemas import made_of
-    from ap_mcp.read_calls import result_types
     from ap_mcp.summaries import summarisers
 
-    return made_of({kind: each.result for kind, each in summarisers().items()} | result_types())
+    of_operations = {kind: each.result for kind, each in summarisers().items()}
+    return made_of(of_operations | read_calls.result_types() | kubernetes.result_types())
 
 
 def filled(text: str, document: str = README) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import anyio
 
@@ -36,6 +37,7 @@ from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
 from ap_mcp.cloud.retry import attempts
 from ap_mcp.cloud.signing import encode_query
 from ap_mcp.cloud.unreachable import CONNECT_SECONDS, Attempt, Route, unreachable
+from ap_mcp.cluster_requests import CLUSTER_ID
 from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
 from ap_mcp.errors import (
     ApMcpError,
@@ -47,7 +49,7 @@ from ap_mcp.errors import (
     may_have_happened,
 )
 from ap_mcp.permits import MayRepeat, Permit, always
-from ap_mcp.settings import Settings
+from ap_mcp.settings import Settings, is_loopback
 from ap_mcp.specs import FILE
 from ap_mcp.wording import in_quotes
 
@@ -57,6 +59,9 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
 _LIMITS = http.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=15)
+# The reference, section 1: the Kubernetes APIs take no persistent connections. Section 5: they are throttled.
+_CLUSTER_LIMITS = http.Limits(max_connections=20, max_keepalive_connections=0)
+AT_ONCE_PER_CLUSTER = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,9 @@ class CloudClient:
         self._credentials = credentials
         self._clock = clock
         self._client = _http_client(settings, transport)
+        # Without connections of its own until a Kubernetes API is called; a transport of a test serves both.
+        self._clusters = _http_client(settings, transport, _CLUSTER_LIMITS) if transport is None else self._client
+        self._at_once: dict[str, anyio.CapacityLimiter] = {}
         self._auth = self._choose_auth()
         self._project_id = credentials.project_id
         self._finding_project = anyio.Lock()
@@ -111,9 +119,13 @@ class CloudClient:
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.aclose()
+        if self._clusters is not self._client:
+            await self._clusters.aclose()
 
     async def send(self, call: HttpCall, may_repeat: MayRepeat = always) -> CloudResponse:
-        """Send a request to CCE and return its answer; the gateway has made sure that it may leave.
+        """Send a request to CCE, or to a cluster's Kubernetes API, and return its answer.
+
+        The gateway has made sure that it may leave.
 
         Args:
             call: the request.
@@ -127,7 +139,12 @@ class CloudClient:
         endpoint = self._settings.endpoint
         if endpoint is None:
             raise self._unconfigured()
-        return await self._send(call, endpoint, self._auth, {"X-Project-Id": await self.project_id()}, may_repeat)
+        headers = {"X-Project-Id": await self.project_id()}
+        if not call.cluster:
+            return await self._send(call, endpoint, self._auth, headers, may_repeat)
+        endpoint, host = _cluster_endpoint(endpoint, call.cluster)
+        async with self._at_once.setdefault(call.cluster, anyio.CapacityLimiter(AT_ONCE_PER_CLUSTER)):
+            return await self._send(call, endpoint, self._auth, headers | host, may_repeat)
 
     async def project_id(self) -> str:
         """Return the id of the project: the given one, or found in IAM by its name, once.
@@ -245,7 +262,8 @@ class CloudClient:
     async def _transfer(
         self, call: HttpCall, request: http.Request, auth: CloudAuth | None
     ) -> tuple[int, dict[str, str], bytes]:
-        response = await self._client.send(request, auth=auth, stream=True)
+        client = self._clusters if call.cluster else self._client
+        response = await client.send(request, auth=auth, stream=True)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
             content = bytearray()
@@ -322,7 +340,22 @@ class CloudClient:
         return {"name": name}
 
 
-def _http_client(settings: Settings, transport: http.AsyncBaseTransport | None) -> http.AsyncClient:
+def _cluster_endpoint(endpoint: str, cluster: str) -> tuple[str, dict[str, str]]:
+    """Return the endpoint of a cluster's Kubernetes API, and the Host header that names it where no name leads there.
+
+    Only an id goes into the host, so that no argument of a tool can name another one.
+    """
+    if CLUSTER_ID.fullmatch(cluster) is None:
+        raise InvalidArguments([Problem("cluster_id", "is no id of a cluster")])
+    parts = urlsplit(endpoint)
+    if is_loopback(parts.hostname or ""):
+        return endpoint, {"Host": f"{cluster}.{parts.netloc}"}
+    return f"{parts.scheme}://{cluster}.{parts.netloc}", {}
+
+
+def _http_client(
+    settings: Settings, transport: http.AsyncBaseTransport | None, limits: http.Limits = _LIMITS
+) -> http.AsyncClient:
     """Build the client; nothing of the environment (~/.netrc, proxies) may change where a request goes or as whom."""
     timeout = http.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout))
     if transport is not None:
@@ -330,7 +363,7 @@ def _http_client(settings: Settings, transport: http.AsyncBaseTransport | None) 
     direct = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
     return http.AsyncClient(
         timeout=timeout,
-        limits=_LIMITS,
+        limits=limits,
         trust_env=False,
         proxy=_proxy(settings),
         mounts={METADATA_ENDPOINT: None, **direct} if settings.proxy else None,

@@ -194,6 +194,16 @@ class Guard:
             with CancelScope(shield=True):
                 sending.unrecorded = await self._finished(number, sending.outcome)
 
+    def rehearsal(self, call: HttpCall) -> Permit:
+        """Return the permit of a dry run of a Kubernetes request, which the server checks and does not carry out.
+
+        Raises:
+            ReadOnly: not even that is sent.
+        """
+        if self.policy.read_only:
+            raise ReadOnly(call.operation_id)
+        return Permit("dry_run", digest_of(call))
+
     def _refuse_if_off(self, tool: str, decision: Ask) -> None:
         if self.mode == DENY:
             raise ConsentOff(tool, decision.effect, DENIED)

@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 
 from ap_mcp.errors import CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly
 from ap_mcp.guard.facts import ClusterFacts
-from ap_mcp.guard.subject import Subject
+from ap_mcp.guard.subject import Objects, Subject
 from ap_mcp.specs import EFFECTS, GUARDED, Effect
 from ap_mcp.wording import clean, in_quotes
 
@@ -35,6 +35,9 @@ class Rule:
         clusters: globs of cluster names; of aliases too, unless it allows.
         tags: keys a cluster must have, with a glob for the value of each.
         effects: what the call does; none given is every effect if it names tools, else every effect but read.
+        namespaces: globs of namespaces of a cluster; a Namespace counts by its own name.
+        kinds: globs of kinds of objects in a cluster: `Secret`, `Deployment`, `*.rbac.authorization.k8s.io`.
+        names: globs of names of objects in a cluster.
         approver: who may agree to what it asks about: anybody, or somebody other than the requester.
         reason: shown to the one who is refused or asked.
         source: where it stands.
@@ -45,6 +48,9 @@ class Rule:
     clusters: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
     effects: tuple[Effect, ...] = ()
+    namespaces: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
     approver: ApproverRule = "any"
     reason: str = ""
     source: str = "a rule"
@@ -53,6 +59,11 @@ class Rule:
     def about_clusters(self) -> bool:
         """Whether it goes by what a cluster is called or tagged."""
         return bool(self.clusters or self.tags)
+
+    @property
+    def about_objects(self) -> bool:
+        """Whether it goes by objects inside a cluster."""
+        return bool(self.namespaces or self.kinds or self.names)
 
     @property
     def names_tools(self) -> bool:
@@ -293,7 +304,7 @@ def _verdict(rule: Rule, case: _Case) -> Verdict:
     """Match one rule against a call; cheap tests first."""
     if not _fits(case.subject.tool, rule.tools):
         return Verdict(rule, matches=False, why="is about other tools")
-    if why := _other_effects(rule, case):
+    if why := _other_effects(rule, case) or _other_objects(rule, case.subject.objects):
         return Verdict(rule, matches=False, why=why)
     if not rule.about_clusters:
         return Verdict(rule, matches=True, why=f"is about {_about(rule, case)}")
@@ -302,6 +313,45 @@ def _verdict(rule: Rule, case: _Case) -> Verdict:
     if case.subject.cluster is None:
         return Verdict(rule, matches=None, why=f"goes by the cluster's name or tags, and {clean(case.subject.problem)}")
     return _of_cluster(rule, case.subject.cluster)
+
+
+def _other_objects(rule: Rule, objects: tuple[Objects, ...] | None) -> str:
+    """Return why a rule does not reach the objects of a call; empty if it does, or goes by none.
+
+    What denies or asks reaches a call if it may concern any of its objects, what allows if it surely names all.
+    """
+    if not rule.about_objects:
+        return ""
+    if not objects:
+        return "is about objects in a cluster, and this call names none"
+    if rule.decision == "allow":
+        return "" if all(_surely(rule, each) for each in objects) else "does not name every object of the call"
+    return "" if any(_maybe(rule, each) for each in objects) else "is about other objects"
+
+
+def _maybe(rule: Rule, objects: Objects) -> bool:
+    """Say whether a rule may concern some objects: all of a kind hold every name, and every namespace if not in one."""
+    kind, _, group = objects.kind.partition(".")
+    return (
+        (not rule.kinds or _fits(kind, rule.kinds) or _fits(f"{kind}.{group}", rule.kinds))
+        and (not rule.namespaces or not objects.place or _fits(objects.place, rule.namespaces))
+        and (not rule.names or not objects.name or _fits(objects.name, rule.names))
+    )
+
+
+def _surely(rule: Rule, objects: Objects) -> bool:
+    """Say whether a rule names some objects, to the letter; a kind without a group is one of Kubernetes itself."""
+    kind, _, group = objects.kind.partition(".")
+    own = "." not in group or group.endswith(".k8s.io")
+    return (
+        (not rule.kinds or _spelt(objects.kind, rule.kinds) or (own and _spelt(kind, rule.kinds)))
+        and (not rule.namespaces or (bool(objects.place) and _spelt(objects.place, rule.namespaces)))
+        and (not rule.names or (bool(objects.name) and _spelt(objects.name, rule.names)))
+    )
+
+
+def _spelt(text: str, globs: Iterable[str]) -> bool:
+    return any(fnmatchcase(text, glob) for glob in globs)
 
 
 def _other_effects(rule: Rule, case: _Case) -> str:

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol, TypeAlias, cast, get_args
@@ -202,17 +203,6 @@ def _reason(value: Any) -> str:
     return value.strip()
 
 
-_READERS: Mapping[str, Callable[[Any], Any]] = {
-    "decision": _decision,
-    TOOLS: _tools,
-    "clusters": _clusters,
-    "tags": _tags,
-    "effects": _effects,
-    "approver": _approver,
-    "reason": _reason,
-}
-
-
 def _texts(value: Any, example: str) -> tuple[str, ...]:
     """Return a list of globs; an empty one matches nothing, which is never written on purpose."""
     if not isinstance(value, list) or not value or not all(isinstance(each, str) for each in value):
@@ -242,7 +232,11 @@ def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
 def _meant(name: str, known: Mapping[str, Any]) -> str:
     near = get_close_matches(name, known, n=1)
     return (
-        f"did you mean {near[0]}?" if near else f"known: {', '.join(known)}" if len(known) < 10 else "see ap-mcp tools"
+        f"did you mean {near[0]}?"
+        if near
+        else f"known: {', '.join(known)}"
+        if len(known) <= len(_READERS)
+        else "see ap-mcp tools"
     )
 
 
@@ -275,3 +269,17 @@ def _anywhere(rule: Rule) -> bool:
     """Say whether a rule holds for every cluster there may be."""
     every = not rule.clusters or any(set(glob) <= {"*"} for glob in rule.clusters)
     return every and not rule.tags
+
+
+_READERS: Mapping[str, Callable[[Any], Any]] = {
+    "decision": _decision,
+    TOOLS: _tools,
+    "clusters": _clusters,
+    "tags": _tags,
+    "effects": _effects,
+    "namespaces": partial(_texts, example='["kube-*"]'),
+    "kinds": partial(_texts, example='["Secret", "*.rbac.authorization.k8s.io"]'),
+    "names": partial(_texts, example='["*-prod"]'),
+    "approver": _approver,
+    "reason": _reason,
+}

@@ -20,6 +20,26 @@ class Limit:
 
 
 @dataclass(frozen=True, slots=True)
+class Objects:
+    """One object in a cluster, or all of a kind in one namespace or in all of them, as rules see it.
+
+    Attributes:
+        kind: as discovery has it, with its group unless that is the core group: `Secret`, `Deployment.apps`.
+        namespace: that it is in; empty for a kind that is in none, and for all namespaces together.
+        name: of the object; empty for a collection.
+    """
+
+    kind: str
+    namespace: str = ""
+    name: str = ""
+
+    @property
+    def place(self) -> str:
+        """The namespace that rules go by: of a Namespace its own name; empty if it is in none, or in all."""
+        return self.name if self.kind == "Namespace" else self.namespace
+
+
+@dataclass(frozen=True, slots=True)
 class Subject:
     """One call as rules see it.
 
@@ -33,6 +53,7 @@ class Subject:
         changed_tags: keys of cluster tags that it sets or removes.
         changes_alias: it sets the cluster's alias.
         limits: what the operator limits of a call that returns credentials; None: nothing says what could be limited.
+        objects: what it reads or changes inside the cluster; None: nothing there, or it is not known yet.
     """
 
     tool: str
@@ -44,6 +65,7 @@ class Subject:
     changed_tags: frozenset[str] = frozenset()
     changes_alias: bool = False
     limits: tuple[Limit, ...] | None = None
+    objects: tuple[Objects, ...] | None = None
 
     @property
     def named(self) -> str:

@@ -1,0 +1,60 @@
+"""The tools of the Kubernetes API, made of what `tool_specs/kubernetes.json` says; what they do is imported late."""
+
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ap_mcp.kubernetes.spec import TOOLSET, ToolSpec, tool_specs
+from ap_mcp.plans import ReadTool, ToolContext
+from ap_mcp.specs import CLUSTER
+from ap_mcp.summaries.base import Result
+
+if TYPE_CHECKING:
+    from ap_mcp.kubernetes.discovery import KnownKinds
+
+KindsKept: TypeAlias = "Callable[[], KnownKinds]"
+"""Gives what is known of the kinds that clusters serve."""
+
+READS: Mapping[str, str] = {}
+"""The module of this package that answers each tool that only reads: its `run`, and its result as `RESULT`."""
+IN_PATH = (CLUSTER, "name", "namespace")
+
+
+def nothing_kept() -> "KnownKinds":
+    """Be what tools are given that are shown and never called."""
+    raise RuntimeError("a tool that is only shown was called")
+
+
+def kubernetes_tools(kinds: KindsKept) -> Iterator[ReadTool]:
+    """Yield the tools; `kinds` gives what clusters serve, shared by all callers."""
+    specs = tool_specs()
+    for name, module in READS.items():
+        yield _read_tool(specs[name], module, kinds)
+
+
+def result_types() -> dict[str, type[Result]]:
+    """Return the types of the results of the tools, by their names."""
+    return {name: _module(module).RESULT for name, module in READS.items()}
+
+
+def _read_tool(spec: ToolSpec, module: str, kinds: KindsKept) -> ReadTool:
+    return ReadTool(
+        name=spec.name,
+        title=spec.title,
+        description=spec.description,
+        toolsets=frozenset({TOOLSET, "essential"}),
+        input_schema=spec.input_schema,
+        run=partial(_run, module, kinds),
+        in_path=IN_PATH,
+        idempotent=spec.idempotent,
+    )
+
+
+async def _run(module: str, kinds: KindsKept, arguments: Mapping[str, Any], context: ToolContext) -> Result:
+    result: Result = await _module(module).run(arguments, context, kinds())
+    return context.finishing.advised(result)
+
+
+def _module(name: str) -> Any:
+    return import_module(f"ap_mcp.kubernetes.{name}")
