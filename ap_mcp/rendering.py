@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 from ap_mcp.masking import PLACEHOLDER
-from ap_mcp.summaries.base import COMMON_FIELDS, OWN, NextCall, Part, Result, sendable
+from ap_mcp.summaries.base import COMMON_FIELDS, OWN, TELLING, NextCall, Part, Result, sendable
 from ap_mcp.vendor import text
 from ap_mcp.wording import begins_as_ours, clean, is_plain
 
@@ -30,7 +30,9 @@ def render(result: Result) -> str:
     fields = type(result).model_fields
     facts = {name: value for name, value in _with_ours_marked(result).items() if name not in COMMON_FIELDS}
     for name, value in sendable(facts).items():
-        lines += _field(name, _as_it_is(value) if _is_free(fields[name].annotation) else value, "")
+        empty = value in ([], {}) and TELLING in fields[name].metadata
+        shown = _Own("none") if empty else _as_it_is(value) if _is_free(fields[name].annotation) else value
+        lines += _field(name, shown, "")
     lines += _field("full", _as_it_is(sendable(result.full)), "") if result.full is not None else []
     lines += [f"warning: {one_line(warning)}" for warning in result.warnings]
     lines += [f"consent: {one_line(result.consent)}"] if result.consent else []

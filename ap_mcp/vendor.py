@@ -5,11 +5,13 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from ap_mcp.masking import mask
 from ap_mcp.service_texts import codes_of, texts_of
 from ap_mcp.wording import ANSI, NAME_LIMIT, clean, in_quotes, is_plain
+
+T = TypeVar("T")
 
 TEXT_LIMIT = 300
 SAID_LIMIT = 1200
@@ -43,6 +45,18 @@ def items(body: Any, pointer: str = "") -> list[dict[str, Any]]:
     found = get(body, pointer, [])
     every = found if isinstance(found, list) else [found]
     return [each for each in every if isinstance(each, dict)]
+
+
+def reported(value: T, body: Any, *pointers: str) -> T | None:
+    """Return what was read from parts of an answer; None if it holds none of them: not reported is not none."""
+    return value if any(get(body, pointer) is not None for pointer in pointers) else None
+
+
+def named(body: Any, pointer: str, name: str) -> list[str] | None:
+    """Return what the objects of a list are called; None if the list is not reported, nor any of their names."""
+    every = items(body, pointer)
+    found = [shown for each in every if (shown := text(get(each, name)))]
+    return found if found or (not every and get(body, pointer) is not None) else None
 
 
 def strings(body: Any, pointer: str = "") -> list[str]:

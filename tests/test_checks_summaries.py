@@ -254,8 +254,7 @@ ITEMS = st.builds(
 def test_findings_are_counted_in_one_way_and_all_are_named(cluster: list[Any], nodes: list[list[Any]]) -> None:
     body = check("Failed", *cluster, nodes=[node(number, *found) for number, found in enumerate(nodes)])
     answer = Observation(load_catalog()["get_precheck"], {"cluster_id": "c", "task_id": "t"}, body, now=NOW)
-    result = summarise(answer)
-    assert isinstance(result, Precheck)
+    result: Any = summarise(answer)
     failed = {(each["name"], each["kind"]) for each in chain(cluster, *nodes) if each["phase"] == "Failed"}
     risks = {name for name, kind in failed if kind == "Risk" and name}
     blocking = {name for name, kind in failed if kind != "Risk"} - {""}

@@ -10,7 +10,7 @@ import pytest
 
 from ap_mcp.files import SavedFile
 from ap_mcp.specs import Catalog, Operation
-from ap_mcp.summaries import summarise
+from ap_mcp.summaries import summarise, summarisers
 from ap_mcp.summaries.base import Observation, Result
 
 NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
@@ -388,9 +388,11 @@ def test_unexpected_answers_are_still_reported_in_a_sentence(catalog: Catalog, t
 
 
 def is_foreign(operation: Operation, body: Any) -> bool:
-    """Whether the answer to a read holds nothing that the specs know of it."""
+    """Whether the answer to a read holds nothing that the specs know of it, or not what it is about."""
     known = operation.follow(operation.response or {}).get("properties", {})
-    return operation.effect == "read" and bool(known and body) and not known.keys() & body.keys()
+    section = summarisers()[operation.summary].section
+    lacks = bool(section) and section not in body
+    return lacks or (operation.effect == "read" and bool(known and body) and not known.keys() & body.keys())
 
 
 def test_the_answer_of_another_service_is_not_taken_for_an_empty_list(catalog: Catalog) -> None:

@@ -22,8 +22,8 @@ from ap_mcp.summaries import Observation, summarise
             {"ttl_in_days": "1", "log_configs": [{"name": "audit", "enable": "true"}]},
             "1 of 1 log collected, kept for 1 day.",
         ),
-        ({"log_configs": [{"name": "audit"}]}, "0 of 1 log collected. Not collected: audit."),
-        ({}, "0 of 0 logs collected."),
+        ({"log_configs": [{"name": "audit"}]}, "1 log."),
+        ({"log_configs": []}, "0 of 0 logs collected."),
     ],
 )
 def test_the_logs_that_are_collected_are_reported(catalog: Catalog, body: Any, said: str) -> None:
@@ -36,7 +36,7 @@ def test_the_logs_that_are_collected_are_reported(catalog: Catalog, body: Any, s
         ({"spec": {"A": True, "B": {"c": 1}, "D": "on"}}, "3 feature gates: A=true, B=\"{'c':1}\", D=on."),
         ({"spec": {"A": 1}}, "1 feature gate: A=1."),
         ({"spec": []}, "0 feature gates."),
-        ({}, "0 feature gates."),
+        ({"spec": None}, "0 feature gates."),
     ],
 )
 def test_feature_gates_are_reported_whatever_their_values_are(catalog: Catalog, body: Any, said: str) -> None:

@@ -154,7 +154,7 @@ def unfinished(result: "Waited") -> dict[str, Any] | None:
     """Return what a wait that did not end well is for scripts; None if it did."""
     if result.verdict == "succeeded":
         return None
-    found = result.found.get("verdict")
+    found = (result.found or {}).get("verdict")
     kinds = {"blocked": "blocked", "ready_with_risks": "risks_only"}
     kind = kinds.get(str(found), "wait_failed") if result.ended else "waited_too_long"
     return problem(kind, result.summary, CLOUD_SAID_NO if result.ended else WAITED_TOO_LONG)

@@ -36,8 +36,8 @@ class ProblemList(Result):
 
     problems: list[ProblemLine] = Field(default_factory=list)
     more: list[str] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
     looked_at: dict[str, int] = Field(default_factory=dict)
     unread: list[str] = Field(default_factory=list)
 

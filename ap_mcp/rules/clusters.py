@@ -6,7 +6,8 @@ from typing import Any
 from ap_mcp.rules.phases import CLUSTER, succeeded
 from ap_mcp.vendor import get, items, text, word
 
-_TAGS = "/spec/clusterTags"
+TAGS = "/spec/clusterTags"
+"""Where its tags stand."""
 
 
 def phase_of(cluster: Any) -> str:
@@ -24,7 +25,7 @@ def not_available(cluster: Any) -> str:
 
 def tags_of(cluster: Any) -> dict[str, str]:
     """Return a cluster's tags, fit to be shown; what is no tag is left out."""
-    return {text(get(each, "/key")): text(get(each, "/value")) for each in items(cluster, _TAGS)}
+    return {text(get(each, "/key")): text(get(each, "/value")) for each in items(cluster, TAGS)}
 
 
 def exact_tags(cluster: Any) -> dict[str, str]:
@@ -33,7 +34,7 @@ def exact_tags(cluster: Any) -> dict[str, str]:
     Raises:
         LookupError: some cannot be read, so that a rule might overlook one.
     """
-    listed = get(cluster, _TAGS)
+    listed = get(cluster, TAGS)
     if listed is None:
         return {}
     if not isinstance(listed, list) or not all(isinstance(each, Mapping) for each in listed):

@@ -7,6 +7,8 @@ from typing import Any
 from ap_mcp.specs import Fate, Operation
 from ap_mcp.vendor import get, mapping, quoted, text
 
+CONFIRMED = "/status/deleteOption"
+"""Where the answer to a deletion names the options that it carries out."""
 _ANSWERED = "delete-"
 """What stands before the value of an option in the answer to a deletion."""
 
@@ -30,13 +32,13 @@ def chosen(operation: Operation, arguments: Mapping[str, Any]) -> list[Chosen]:
 
 def answered(operation: Operation, body: Any) -> list[Chosen]:
     """Return the options that the answer to a deletion confirms; it names only those that take something."""
-    options = mapping(body, "/status/deleteOption")
+    options = mapping(body, CONFIRMED)
     return [_chosen(operation, name, value.removeprefix(_ANSWERED)) for name, value in options.items()]
 
 
 def left_out(operation: Operation, body: Any) -> Iterator[str]:
     """Yield what stays, as the answer to a deletion does not name it; nothing if the answer names no option."""
-    options = mapping(body, "/status/deleteOption")
+    options = mapping(body, CONFIRMED)
     for name, fates in operation.deletion_options.items() if options else ():
         takes = {each.takes for each in fates.values() if each.takes}
         if name not in options and len(takes) == 1:

@@ -66,6 +66,10 @@ class Failure:
         return [each.name for each in self.sources if each.kind == ADDON]
 
 
+_PLACES = ("/clusterCheckStatus/itemsStatus", "/addonCheckStatus/itemsStatus", "/nodeCheckStatus/nodeStageStatus")
+"""Where the items of a check stand in its status; those of nodes last."""
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What a pre-upgrade check found, for guard, summary and assessment alike.
@@ -74,11 +78,13 @@ class Findings:
         every: the failed items, folded, the gravest first.
         passed: how many items passed; None if the check reports no item.
         unknown: items of which it is not known whether they passed, with their phases.
+        reported: the check says what it looked at; else that nothing was found says nothing.
     """
 
     every: tuple[Failure, ...]
     passed: int | None
     unknown: tuple[str, ...]
+    reported: bool = True
 
     @property
     def blocking(self) -> list[Failure]:
@@ -96,7 +102,8 @@ def findings_of(check: Any) -> Findings:
     status = get(check, "/status", {})
     phases = [get(item, "/phase") for item, _ in checked_items(status)]
     passed = sum(succeeded(PRECHECK, each) for each in phases) if phases else None
-    return Findings(tuple(failures(status)), passed, tuple(unknown_phases(status)))
+    looked = any(get(status, place) is not None for place in _PLACES)
+    return Findings(tuple(failures(status)), passed, tuple(unknown_phases(status)), looked)
 
 
 def count_of(found: Iterable[Failure]) -> int:
@@ -111,9 +118,10 @@ def nodes_of(found: Iterable[Failure]) -> int:
 
 def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str, Any]]]:
     """Yield every item of a check with its node, which is empty for the items of cluster and add-ons."""
-    for group in ("clusterCheckStatus", "addonCheckStatus"):
-        yield from ((item, {}) for item in items(status, f"/{group}/itemsStatus"))
-    for stage in items(status, "/nodeCheckStatus/nodeStageStatus"):
+    *groups, nodes = _PLACES
+    for group in groups:
+        yield from ((item, {}) for item in items(status, group))
+    for stage in items(status, nodes):
         node = get(stage, "/nodeInfo", {})
         yield from ((item, node if isinstance(node, dict) else {}) for item in items(stage, "/itemsStatus"))
 
@@ -121,7 +129,7 @@ def checked_items(status: Any) -> Iterator[tuple[Mapping[str, Any], Mapping[str,
 def failures(status: Any) -> list[Failure]:
     """List the failed items, folded, the gravest first."""
     folded: dict[tuple[str, bool], Failure] = {}
-    checked = len(items(status, "/nodeCheckStatus/nodeStageStatus"))
+    checked = len(items(status, _PLACES[-1]))
     for item, node in checked_items(status):
         if not _failed(get(item, "/phase")):
             continue

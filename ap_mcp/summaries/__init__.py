@@ -61,8 +61,13 @@ def result_type(kind: str) -> type[Result]:
 
 
 def summarise(answer: Observation) -> Result:
-    """Shape an answer, and propose the wait for the end of what it is about, if that is still to come."""
+    """Shape an answer, and propose the wait for the end of what it is about, if that is still to come.
+
+    A call is not proposed if an id that it needs was not reported.
+    """
     result = _shaped(answer)
+    sendable = [each for each in result.next if "" not in each.arguments.values()]
+    result = result if sendable == result.next else result.model_copy(update={"next": sendable})
     hint = wait_hint(answer.operation, answer.arguments, answer.body)
     if hint is None:
         return result
@@ -82,6 +87,8 @@ def _shaped(answer: Observation) -> Result:
         return plain.unread(answer, f"with {_form(answer.body)} where something else was expected")
     if answer.file is None and _is_foreign(answer):
         return plain.unread(answer, "with nothing in it that such an answer holds")
+    if isinstance(answer.body, dict) and summariser.section and summariser.section not in answer.body:
+        return plain.unread(answer, f"without {summariser.section}, so that nothing is known of them")
     try:
         return whole(answer, summariser(answer))
     except Exception as error:  # noqa: BLE001 - whatever fails on an unexpected answer, the answer itself must arrive

@@ -9,7 +9,7 @@ from pydantic import Field
 from ap_mcp.rules.addons import runs_on, size_line
 from ap_mcp.rules.versions import order
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import as_object, flag, get, items, quoted, strings, text, word
+from ap_mcp.vendor import as_object, flag, get, items, quoted, reported, strings, text, word
 from ap_mcp.wording import plural
 
 CLUSTER = "cluster_id"
@@ -40,12 +40,12 @@ class TemplateList(Result):
     """What can be installed; for a single template also its versions and the values it takes."""
 
     templates: list[TemplateLine] = Field(default_factory=list)
-    versions: list[TemplateVersion] = Field(default_factory=list)
-    sizes: list[str] = Field(default_factory=list)
-    default_values: dict[str, Any] = Field(default_factory=dict)
+    versions: list[TemplateVersion] | None = None
+    sizes: list[str] | None = None
+    default_values: dict[str, Any] | None = None
 
 
-@summarises("addon_templates")
+@summarises("addon_templates", section="items")
 def addon_templates(answer: Observation) -> TemplateList:
     """List what can be installed, in a given cluster if one is named; a single template comes with its versions."""
     fits = text(get(answer.context.get(CLUSTER), "/spec/version"))
@@ -61,17 +61,17 @@ def addon_templates(answer: Observation) -> TemplateList:
         all_ = NextCall(tool=answer.operation.id, why="shows what there is")
         return TemplateList(summary=said, templates=lines, warnings=doubts, next=[all_] if missed else [])
     versions = found[0][1]
-    form = get(_stable(versions), "/input/parameters", {})
+    form = as_object(get(_stable(versions), "/input/parameters"))
     count = plural(len(versions), "version") + (f" that run on {word(fits)}" if fits else "")
+    if get(found[0][0], "/spec/versions") is None:
+        count = "its versions are not reported"
     stable = "the newest is" if get(_stable(versions), "/stable") is False else "the newest stable one is"
     return TemplateList(
-        summary=f"{word(lines[0].name)}: {count}; {stable} {word(lines[0].newest)}.",
+        summary=f"{word(lines[0].name)}: {count}{f'; {stable} {word(newest)}' if (newest := lines[0].newest) else ''}.",
         templates=lines,
-        versions=[_version(each) for each in versions],
-        sizes=[
-            size_line(size) for key, size in as_object(form).items() if key != "custom" and isinstance(size, Mapping)
-        ],
-        default_values={"custom": custom} if (custom := as_object(get(form, "/custom"))) else {},
+        versions=reported([_version(each) for each in versions], found[0][0], "/spec/versions"),
+        sizes=[size_line(size) for key, size in form.items() if key != "custom" and isinstance(size, Mapping)] or None,
+        default_values={"custom": custom} if (custom := as_object(form.get("custom"))) else None,
         warnings=doubts,
     )
 

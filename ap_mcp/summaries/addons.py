@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -19,14 +19,15 @@ from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import ADDON, broken, described, under_way
 from ap_mcp.rules.versions import order
 from ap_mcp.summaries.addon_templates import addon_templates
-from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import SAID_LIMIT, as_object, because, flag, get, items, quoted, said, strings, text, word
+from ap_mcp.summaries.base import TELLING, NextCall, Observation, Part, Result, summarises
+from ap_mcp.vendor import SAID_LIMIT, as_object, because, flag, get, items, quoted, reported, said, strings, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
 
 INJECTED = "systemAutoInject"
 NOT_REPORTED = "not reported"
+_CUSTOM, _TARGETS = "/spec/values/custom", "/status/targetVersions"
 _VERSIONS = ("currentVersion", "targetVersions")
 """Fields of a status that describe versions, not how the add-on is."""
 
@@ -58,9 +59,9 @@ class AddonState(Result):
     status: str = ""
     problem: str | None = None
     size: str | None = None
-    changed_values: dict[str, Any] = Field(default_factory=dict)
-    settings: list[str] = Field(default_factory=list)
-    upgrade_versions: list[str] = Field(default_factory=list)
+    changed_values: Annotated[dict[str, Any] | None, TELLING] = None
+    settings: list[str] | None = None
+    upgrade_versions: Annotated[list[str] | None, TELLING] = None
     rollbackable: bool | None = None
     previous_version: str | None = None
 
@@ -81,7 +82,7 @@ class AddonDeletion(Result):
     id: str = ""
 
 
-@summarises("addons")
+@summarises("addons", section="items")
 def addons(answer: Observation) -> AddonList:
     """List a cluster's add-ons."""
     lines = sorted((_addon_line(each) for each in items(answer.body, "/items")), key=_urgency)
@@ -121,8 +122,8 @@ def addon(answer: Observation) -> AddonState:
         problem=quoted(line.problem, 2 * SAID_LIMIT) if line.problem else None,
         size=size_line(get(body, "/spec/values/flavor")) or None,
         changed_values=_changed(body),
-        settings=sorted(f"custom.{text(key)}" for key in as_object(get(body, "/spec/values/custom"))),
-        upgrade_versions=targets,
+        settings=reported(sorted(f"custom.{text(key)}" for key in as_object(get(body, _CUSTOM))), body, _CUSTOM),
+        upgrade_versions=reported(targets, body, _TARGETS),
         rollbackable=rollbackable,
         previous_version=previous or None,
         warnings=list(_doubts(body)),
@@ -194,7 +195,7 @@ def _what(line: AddonLine) -> str:
 
 
 def _targets(body: Any) -> list[str]:
-    return sorted(strings(body, "/status/targetVersions"), key=order)
+    return sorted(strings(body, _TARGETS), key=order)
 
 
 def _newest(versions: Sequence[str]) -> str | None:
@@ -240,8 +241,10 @@ def _after(answer: Observation, line: AddonLine) -> list[NextCall]:
     ]
 
 
-def _changed(body: Any) -> dict[str, Any]:
-    """Return the current values that differ from the defaults of the version."""
+def _changed(body: Any) -> dict[str, Any] | None:
+    """Return the current values that differ from the defaults of the version; None if either is not reported."""
+    if get(body, "/spec/values") is None or get(body, "/status/currentVersion/input") is None:
+        return None
     values = as_object(get(body, "/spec/values"))
     form = get(body, "/status/currentVersion/input", {})
     sizes = [size for key, size in as_object(get(form, "/parameters")).items() if key != "custom"]

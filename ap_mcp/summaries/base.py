@@ -36,6 +36,8 @@ FULL_LIMIT = 48_000
 """Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""
 
 
+TELLING = "telling"
+"""Marks a field whose text says so if what was read is empty."""
 OWN = "ours"
 Ours: TypeAlias = Annotated[str, OWN]
 """Our own words, in which what the cloud wrote stands in quotation marks. Any other text of a result is data."""
@@ -56,7 +58,10 @@ class NextCall(Part):
 
 
 class Result(Part):
-    """What a tool answers: one to three sentences, then typed facts in the fields of a subclass."""
+    """What a tool answers: one to three sentences, then typed facts in the fields of a subclass.
+
+    What was not read is None, or an empty text, and left out of the answer; what was read and is empty stays.
+    """
 
     summary: str
     warnings: list[str] = Field(default_factory=list)
@@ -72,12 +77,23 @@ class Result(Part):
         return None
 
     def structured(self) -> dict[str, Any]:
-        """Return the result as JSON for the structured half of an answer; what is absent or empty is left out."""
-        dumped = sendable(self.model_dump(exclude_none=True), LONGEST)
+        """Return the result as JSON for the structured half of an answer, without what was not read."""
+        dumped = sendable(_known(self), LONGEST)
         return {key: value for key, value in dumped.items() if value or key not in ("warnings", "next")}
 
 
 COMMON_FIELDS = frozenset(Result.model_fields)
+
+
+def _known(value: Any) -> Any:
+    """Return a result as JSON without its fields that hold None or an empty text; data in them stays as it is."""
+    if isinstance(value, Part):
+        fields = ((name, getattr(value, name)) for name in type(value).model_fields)
+        return {name: _known(each) for name, each in fields if each is not None and each != ""}
+    if isinstance(value, list | tuple):
+        return [_known(each) for each in value]
+    return {key: _known(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
 
@@ -112,12 +128,13 @@ class Observation:
 
 @dataclass(frozen=True)
 class Summariser(Generic[R_co]):
-    """A pure function that shapes the answers of one kind, and the type of its results."""
+    """A pure function that shapes the answers of one kind, the type of its results, and what it cannot do without."""
 
     kind: str
     function: Callable[[Observation], R_co]
     accepts: type | UnionType
     result: type[Result]
+    section: str = ""
 
     def __call__(self, answer: Observation) -> R_co:
         """Shape an answer."""
@@ -125,7 +142,7 @@ class Summariser(Generic[R_co]):
 
 
 def summarises(
-    kind: str, *, accepts: type | UnionType = dict
+    kind: str, *, accepts: type | UnionType = dict, section: str = ""
 ) -> Callable[[Callable[[Observation], R_co]], Summariser[R_co]]:
     """Make a function the summariser of `kind`; its return annotation is the type of the result.
 
@@ -133,6 +150,8 @@ def summarises(
         kind: The value of `summary` in the specs.
         accepts: The type of body it can read (`list`, `str | None`, …); anything else is shown as it came.
             An answer with a saved file is always passed on.
+        section: The field that holds what the answer is about. Null there is an empty list; without it nothing was
+            reported, and the answer is shown as it came.
     """
 
     def wrap(function: Callable[[Observation], R_co]) -> Summariser[R_co]:
@@ -141,7 +160,7 @@ def summarises(
             raise TypeError(f"Summariser {kind!r} needs a return annotation that is a Result.")
         if FALLBACK_FIELD in result.model_fields:
             raise TypeError(f"The field {FALLBACK_FIELD!r} of {kind!r} is reserved for answers that could not be read.")
-        return Summariser(kind, function, accepts, result)
+        return Summariser(kind, function, accepts, result, section)
 
     return wrap
 

@@ -34,8 +34,8 @@ class ChartList(Result):
     """The stored charts."""
 
     charts: list[ChartLine] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 class ChartState(Result):
@@ -47,7 +47,7 @@ class ChartState(Result):
     description: str | None = None
     public: bool | None = None
     changed: str | None = None
-    settings: list[str] = Field(default_factory=list)
+    settings: list[str] | None = None
 
 
 class ChartChange(Result):
@@ -62,7 +62,7 @@ class ChartValues(Result):
     """The settings a chart takes, with their defaults."""
 
     values: dict[str, Any] | None = None
-    left_out: list[str] = Field(default_factory=list)
+    left_out: list[str] | None = None
 
 
 class ChartArchive(Result):
@@ -122,7 +122,7 @@ def chart(answer: Observation) -> ChartState:
         description=text(get(body, "/description")) or None,
         public=flag(get(body, "/public")),
         changed=line.changed,
-        settings=sorted(text(key) for key in values or ()),
+        settings=None if values is None else sorted(text(key) for key in values),
         next=_settings_of(line, "its settings with their defaults"),
     )
 
@@ -149,7 +149,7 @@ def chart_values(answer: Observation) -> ChartValues:
     return ChartValues(
         summary=f"{found.said}." if found.said else "The chart's settings are not shown.",
         values=found.values,
-        left_out=found.left_out,
+        left_out=found.left_out or None,
         warnings=found.warnings,
         next=found.next,
     )

@@ -23,10 +23,11 @@ from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, NextCall, Observation, P
 from ap_mcp.summaries.findings import Finding, shown
 from ap_mcp.summaries.pages import whole_answer
 from ap_mcp.summaries.upgrade_common import call, history_page, read_or_wait
-from ap_mcp.vendor import SAID_LIMIT, TEXT_LIMIT, because, get, items, moment, quoted, said, stamp, text, word
+from ap_mcp.vendor import SAID_LIMIT, TEXT_LIMIT, because, get, items, moment, named, quoted, said, stamp, text, word
 from ap_mcp.wording import few, plural, span
 
 READY, RISKY, BLOCKED, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "error", "expired"
+_SKIPPED = "/spec/skippedCheckItemList"
 _SECTIONS = ("itemsStatus", "nodeStageStatus")
 """Fields of a status that hold items; the rest says how the check itself went."""
 UNDATED = "undated"
@@ -44,12 +45,12 @@ class Precheck(Result):
     expires: str | None = None
     problem: str | None = None
     passed: int | None = None
-    failed: dict[str, int] = Field(default_factory=dict)
-    blocking: list[Finding] = Field(default_factory=list)
-    risks: list[Finding] = Field(default_factory=list)
-    also_failed: list[str] = Field(default_factory=list)
-    skipped: list[str] = Field(default_factory=list)
-    skip_items: list[dict[str, Any]] = Field(default_factory=list)
+    failed: dict[str, int] | None = None
+    blocking: list[Finding] | None = None
+    risks: list[Finding] | None = None
+    also_failed: list[str] | None = None
+    skipped: list[str] | None = None
+    skip_items: list[dict[str, Any]] | None = None
 
 
 class PrecheckLine(Part):
@@ -67,8 +68,8 @@ class PrecheckList(Result):
     """A cluster's checks, the newest first."""
 
     checks: list[PrecheckLine] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 class Postcheck(Result):
@@ -88,7 +89,7 @@ def precheck(answer: Observation) -> Precheck:
     found = findings_of(body)
     blocking, risks = found.blocking, found.risks
     state = _check_verdict(answer, body, found)
-    already = get(body, "/spec/skippedCheckItemList", [])
+    already = get(body, _SKIPPED, [])
     skip_items = skippable(risks, already) if risks else []
     problem, listed = _problem(body, state), shown(blocking, risks)
     return Precheck(
@@ -100,18 +101,18 @@ def precheck(answer: Observation) -> Precheck:
         expires=stamp(get(body, "/status/expireTimeStamp")),
         problem=problem or None,
         passed=found.passed,
-        failed=counted(found.every),
-        blocking=listed.blocking,
-        risks=listed.risks,
-        also_failed=listed.also,
-        skipped=sorted({text(get(each, "/name")) for each in items(already)} - {""}),
-        skip_items=skip_items,
+        failed=counted(found.every) if found.reported else None,
+        blocking=listed.blocking if found.reported else None,
+        risks=listed.risks if found.reported else None,
+        also_failed=listed.also if found.reported else None,
+        skipped=None if (before := named(body, _SKIPPED, "/name")) is None else sorted(set(before)),
+        skip_items=skip_items if found.reported else None,
         warnings=list(_doubts(body, state, found, problem)),
         next=[*_next(answer, state, found, skip_items), *(_rest(answer) if listed.is_cut else [])],
     )
 
 
-@summarises("prechecks")
+@summarises("prechecks", section="items")
 def prechecks(answer: Observation) -> PrecheckList:
     """List a cluster's checks."""
     page = history_page(answer, lambda each: _check_line(answer, each))
@@ -230,14 +231,14 @@ def _doubts(body: Any, state: str, found: Findings, problem: str) -> Iterator[st
         yield "The check failed, but reports no failed item; see the raw answer."
     if state in (READY, UNDATED, EXPIRED) and found.every:
         yield f"Although the check passed, {_counted('item', found.every)} failed."
-    before = {text(get(each, "/name")) for each in items(body, "/spec/skippedCheckItemList")}
+    before = {text(get(each, "/name")) for each in items(body, _SKIPPED)}
     if found.risks and (kept := before - {each.name for each in found.risks} - {""}):
         yield f"skip_items holds, beside the risks of this check, what it skipped already: {few(sorted(kept))}."
     if any(len(each.nodes) > NODE_IDS for each in found.risks):
         yield "skip_items without node_ids skip an item on every node."
     if found.unknown:
         yield not_known(found, most=len(found.unknown))
-    if state == READY and get(body, "/spec/skippedCheckItemList"):
+    if state == READY and get(body, _SKIPPED):
         yield "Passed with skipped items: their risks remain."
 
 

@@ -67,14 +67,19 @@ def cluster_certificate(answer: Observation) -> ClusterCertificate:
     )
 
 
-@summarises("cluster_endpoints")
+@summarises("cluster_endpoints", section="status")
 def cluster_endpoints(answer: Observation) -> ClusterAddresses:
     """Show where the API server can be reached."""
     found = _addresses(answer)
-    inside = word(found.private_url) if found.private_url else "no address yet"
-    exposed = f"exposed to the internet at {word(found.public_url or '')}"
-    outside = exposed if found.public_url else "not exposed to the internet"
-    return found.model_copy(update={"summary": f"The API server has {inside} in the VPC and is {outside}."})
+    inside = get(answer.body, "/status/privateEndpoint")
+    outside = get(answer.body, "/status/publicEndpoint")
+    within = f"has {word(inside) if inside else 'no address yet'} in the VPC"
+    reached = f"exposed to the internet at {word(outside)}" if outside else "not exposed to the internet"
+    said = (
+        f"The API server {'has an address in the VPC that is not reported' if inside is None else within} and is "
+        f"{'exposed to the internet or not: that is not reported' if outside is None else reached}."
+    )
+    return found.model_copy(update={"summary": said})
 
 
 @summarises("cluster_public_access", accepts=dict | None)

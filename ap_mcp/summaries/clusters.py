@@ -2,15 +2,15 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
-from ap_mcp.rules.clusters import phase_of, tags_of
-from ap_mcp.rules.deletion import Chosen, answered, left_out
+from ap_mcp.rules.clusters import TAGS, phase_of, tags_of
+from ap_mcp.rules.deletion import CONFIRMED, Chosen, answered, left_out
 from ap_mcp.rules.phases import CLUSTER, broken, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import IDLE
-from ap_mcp.summaries.base import CURSOR, TAG, NextCall, Observation, Ours, Part, Result, summarises
+from ap_mcp.summaries.base import CURSOR, TAG, TELLING, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.vendor import (
     SAID_LIMIT,
@@ -21,7 +21,9 @@ from ap_mcp.vendor import (
     items,
     loaded,
     moment,
+    named,
     quoted,
+    reported,
     said,
     stamp,
     strings,
@@ -35,6 +37,8 @@ DESCRIBED = 80
 SHOWN, WARNED = 90, 3
 """Clusters on one page, and those whose trouble is also warned about; the ones after the page are named."""
 _CHANGEABLE = {"alias": "alias", "description": "description", "eni_subnet_ids": "pod subnets"}
+_ADDONS = "/metadata/annotations/installedAddonInstances"
+_ENDPOINTS, _SUBNETS = "/status/endpoints", "/spec/eniNetwork/subnets"
 _DETAILS = {
     "alias": "/metadata/alias",
     "platform": "/spec/platformVersion",
@@ -66,8 +70,8 @@ class ClusterList(Result):
 
     clusters: list[ClusterLine] = Field(default_factory=list)
     more: list[str] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 class ClusterState(Result):
@@ -81,11 +85,11 @@ class ClusterState(Result):
     version: str = ""
     age: str | None = None
     description: str | None = None
-    tags: dict[str, str] = Field(default_factory=dict)
-    eni_subnet_ids: list[str] = Field(default_factory=list)
-    endpoints: list[str] = Field(default_factory=list)
-    addons: list[str] = Field(default_factory=list)
-    details: dict[str, str] = Field(default_factory=dict)
+    tags: Annotated[dict[str, str] | None, TELLING] = None
+    eni_subnet_ids: list[str] | None = None
+    endpoints: Annotated[list[str] | None, TELLING] = None
+    addons: Annotated[list[str] | None, TELLING] = None
+    details: dict[str, str] | None = None
 
 
 class ClusterChange(Result):
@@ -95,7 +99,7 @@ class ClusterChange(Result):
     name: str = ""
     alias: str | None = None
     description: str | None = None
-    eni_subnet_ids: list[str] = Field(default_factory=list)
+    eni_subnet_ids: list[str] | None = None
 
 
 class ClusterCreation(Result):
@@ -113,11 +117,11 @@ class ClusterDeletion(Result):
     cluster_id: str = ""
     name: str = ""
     job_id: str | None = None
-    removes: list[Ours] = Field(default_factory=list)
-    keeps: list[Ours] = Field(default_factory=list)
+    removes: list[Ours] | None = None
+    keeps: list[Ours] | None = None
 
 
-@summarises("cluster_list")
+@summarises("cluster_list", section="items")
 def cluster_list(answer: Observation) -> ClusterList:
     """List clusters, one line each."""
     every = items(answer.body, "/items")
@@ -195,8 +199,8 @@ def cluster_deletion(answer: Observation) -> ClusterDeletion:
         summary=f"{word(_name(body))} is being deleted.",
         cluster_id=text(get(body, "/metadata/uid")) or text(answer.arguments.get("cluster_id")),
         name=_name(body),
-        removes=[_removal(each) for each in answered(answer.operation, body)],
-        keeps=list(left_out(answer.operation, body)),
+        removes=reported([_removal(each) for each in answered(answer.operation, body)], body, CONFIRMED),
+        keeps=list(left_out(answer.operation, body)) or None,
         **_job(body),
     )
 
@@ -232,7 +236,7 @@ def _cluster_line(answer: Observation, body: Any) -> ClusterLine:
         age=age(moment(get(body, "/metadata/creationTimestamp")), answer.now),
         description=text(get(body, "/spec/description"), DESCRIBED) or None,
         tags=tags or None,
-        addons=", ".join(_addons(body)) or None,
+        addons=None if (found := _addons(body)) is None else ", ".join(found) or "none",
         problem=_problem(body, TEXT_LIMIT),
     )
 
@@ -262,14 +266,11 @@ def _state(answer: Observation) -> ClusterState:
         version=text(get(body, "/spec/version")),
         age=age(moment(created), answer.now),
         description=_said(body, "/spec/description"),
-        tags=tags_of(body),
+        tags=reported(tags_of(body), body, TAGS),
         eni_subnet_ids=_subnets(body),
-        endpoints=[
-            f"{text(get(each, '/type')) or 'unknown'} {text(get(each, '/url'))}"
-            for each in items(body, "/status/endpoints")
-        ],
+        endpoints=reported([_endpoint(each) for each in items(body, _ENDPOINTS)], body, _ENDPOINTS),
         addons=_addons(body),
-        details={name: value for name, value in details.items() if value},
+        details={name: value for name, value in details.items() if value} or None,
     )
 
 
@@ -287,7 +288,7 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
         yield f"Billing has locked the cluster{': ' + quoted(scene) if scene else ''}."
     if verdict(CLUSTER, state.phase) == IDLE:
         yield f"The cluster is {state.phase}: nothing runs in it."
-    if any(each.startswith("External ") for each in state.endpoints):
+    if any(each.startswith("External ") for each in state.endpoints or ()):
         yield "Its API server is exposed to the internet."
 
 
@@ -327,15 +328,19 @@ def _said(body: Any, pointer: str) -> str | None:
     return text(get(body, pointer)) or None
 
 
-def _subnets(body: Any) -> list[str]:
-    return [text(get(each, "/subnetID")) for each in items(body, "/spec/eniNetwork/subnets")]
+def _endpoint(body: Any) -> str:
+    return f"{text(get(body, '/type')) or 'unknown'} {text(get(body, '/url'))}"
 
 
-def _addons(body: Any) -> list[str]:
-    """Return the add-ons that a read with `with_addons` notes in an annotation, as `name version status`."""
-    noted = loaded(get(body, "/metadata/annotations/installedAddonInstances"))
+def _subnets(body: Any) -> list[str] | None:
+    return named(body, _SUBNETS, "/subnetID")
+
+
+def _addons(body: Any) -> list[str] | None:
+    """Return the add-ons that a read with `with_addons` notes in an annotation; None if there is no such note."""
+    noted = loaded(get(body, _ADDONS))
     lines = [
         " ".join(filter(None, (text(get(each, f"/{key}")) for key in ("addonTemplateName", "version", "status"))))
         for each in items(noted)
     ]
-    return lines or strings(noted)
+    return reported(lines or strings(noted), body, _ADDONS)

@@ -1,6 +1,6 @@
 """Shapes what of a cluster is collected in logs, and the feature gates of the service."""
 
-from pydantic import Field
+from typing import Any
 
 from ap_mcp.summaries.base import Observation, Result, summarises
 from ap_mcp.summaries.upgrades import FeatureGates
@@ -12,28 +12,36 @@ class LogConfig(Result):
     """The logs of a cluster by name."""
 
     kept_days: int | None = None
-    collected: list[str] = Field(default_factory=list)
-    not_collected: list[str] = Field(default_factory=list)
+    collected: list[str] | None = None
+    not_collected: list[str] | None = None
 
 
-@summarises("log_config")
+@summarises("log_config", section="log_configs")
 def log_config(answer: Observation) -> LogConfig:
     """Say which logs are collected, which are not, and for how long they are kept."""
     logs = items(answer.body, "/log_configs")
-    on = [text(get(each, "/name")) for each in logs if flag(get(each, "/enable")) is True]
-    off = [text(get(each, "/name")) for each in logs if flag(get(each, "/enable")) is not True]
+    on, off, unknown = (
+        [_name(each) for each in logs if flag(get(each, "/enable")) is state] for state in (True, False, None)
+    )
     days = number(get(answer.body, "/ttl_in_days"))
     kept = f", kept for {plural(int(days), 'day')}" if days is not None else ""
     missing = f" Not collected: {few([word(each) for each in off])}." if off else ""
     return LogConfig(
-        summary=f"{len(on)} of {plural(len(logs), 'log')} collected{kept}.{missing}",
+        summary=f"{len(on)} of {plural(len(logs), 'log')} collected{kept}.{missing}"
+        if on or off or not logs
+        else f"{plural(len(logs), 'log')}{kept}.",
         kept_days=int(days) if days is not None else None,
-        collected=on,
-        not_collected=off,
+        collected=on if on or not unknown else None,
+        not_collected=off if off or not unknown else None,
+        warnings=[f"Whether these are collected is not reported: {few(list(map(word, unknown)))}."] if unknown else [],
     )
 
 
-@summarises("feature_gates")
+def _name(log: Any) -> str:
+    return text(get(log, "/name")) or "not named"
+
+
+@summarises("feature_gates", section="spec")
 def feature_gates(answer: Observation) -> FeatureGates:
     """Show each feature with its value."""
     gates = mapping(answer.body, "/spec")

@@ -48,8 +48,8 @@ class JobList(Result):
     """The jobs of the project: failed ones, then those that run, then the others; the newest first among each."""
 
     jobs: list[JobLine] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 @summarises("job_records", accepts=list | dict)

@@ -45,8 +45,8 @@ class JobState(Result):
     job_id: str = ""
     type: str = ""
     cluster_id: str = ""
-    verdict: JobVerdict = RUNNING
-    percent: int = 0
+    verdict: JobVerdict
+    percent: int | None = None
     failed: list[FailedStep] = Field(default_factory=list)
     above: list[FailedStep] = Field(default_factory=list)
     running: list[str] = Field(default_factory=list)
@@ -54,7 +54,7 @@ class JobState(Result):
     stalled_since: str | None = None
 
     @property
-    def share(self) -> float:
+    def share(self) -> float | None:
         """How far the job is, in percent."""
         return self.percent
 

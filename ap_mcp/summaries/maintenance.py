@@ -10,7 +10,7 @@ from ap_mcp.rules.upgrade_plans import plan_state
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import LISTED, call
-from ap_mcp.vendor import get, items, moment, number, stamp, text, word
+from ap_mcp.vendor import get, items, moment, number, reported, stamp, text, word
 from ap_mcp.wording import plural
 
 FAR = datetime.max.replace(tzinfo=UTC)
@@ -19,7 +19,7 @@ FAR = datetime.max.replace(tzinfo=UTC)
 class MaintenanceWindow(Result):
     """The weekly hours in which the service may upgrade a cluster by itself, in UTC."""
 
-    weekdays: list[str] = Field(default_factory=list)
+    weekdays: list[str] | None = None
     start_time: str = ""
     duration_hours: int | None = None
     upgrade_scope: str | None = None
@@ -42,8 +42,8 @@ class PlanList(Result):
     """The planned upgrades of a cluster, the next one first."""
 
     plans: list[Planned] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 class Plan(Result):
@@ -77,7 +77,7 @@ def maintenance_window_deletion(answer: Observation) -> MaintenanceWindow:
     )
 
 
-@summarises("upgrade_plans")
+@summarises("upgrade_plans", section="items")
 def upgrade_plans(answer: Observation) -> PlanList:
     """List planned upgrades, the next one first; a lone plan in the place of the list counts as a list of one."""
     every = [_planned(each, answer.now) for each in sorted(items(answer.body, "/items"), key=_start)]
@@ -115,7 +115,7 @@ def _window(body: Any) -> MaintenanceWindow:
     days = text(get(body, "/weekly_period")).split(",")
     return MaintenanceWindow(
         summary="",
-        weekdays=[day.strip() for day in days if day.strip()],
+        weekdays=reported([day.strip() for day in days if day.strip()], body, "/weekly_period"),
         start_time=text(get(body, "/start_time")),
         duration_hours=int(hours) if hours is not None else None,
         upgrade_scope=text(get(body, "/upgrade_scope")) or None,
@@ -123,7 +123,7 @@ def _window(body: Any) -> MaintenanceWindow:
 
 
 def _hours(window: MaintenanceWindow) -> str:
-    days = " and ".join(word(day) for day in window.weekdays) or "days that the service does not name"
+    days = " and ".join(word(day) for day in window.weekdays or ()) or "days that the service does not name"
     start = f" from {word(window.start_time)} UTC" if window.start_time else ""
     return f"on {days}{start}" + (f" for {window.duration_hours} h" if window.duration_hours is not None else "")
 

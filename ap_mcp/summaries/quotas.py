@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pydantic import Field
-
 from ap_mcp.summaries.base import Observation, Part, Result, summarises
 from ap_mcp.vendor import get, items, number, text, word
 
@@ -24,20 +22,20 @@ class Quota(Part):
 class QuotaList(Result):
     """The quotas of the project."""
 
-    quotas: list[Quota] = Field(default_factory=list)
+    quotas: list[Quota] | None = None
 
 
-@summarises("quotas")
+@summarises("quotas", section="quotas")
 def quotas(answer: Observation) -> QuotaList:
     """Show how much of each quota is used."""
     every = items(answer.body, "/quotas")
     found = [quota for each in every if (quota := _quota(each))]
-    said = "; ".join(map(_line, found))
+    said = "; ".join(map(_line, found)) or ("No quota could be read" if every else "The service reported no quota")
     full = [f"No more {word(each.name)} can be created: the quota is used up." for each in found if each.left == 0]
     unread = len(every) - len(found)
     return QuotaList(
-        summary=f"{said or 'The service reported no quota'}.",
-        quotas=found,
+        summary=f"{said}.",
+        quotas=found if found or not every else None,
         warnings=[*full, *([f"{unread} more could not be read; the whole answer has them."] if unread else [])],
     )
 

@@ -43,8 +43,8 @@ class ReleaseList(Result):
     """The releases of a cluster, those in trouble first."""
 
     releases: list[ReleaseLine] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 class ReleaseState(Result):
@@ -61,7 +61,7 @@ class ReleaseState(Result):
     problem: str | None = None
     objects: list[str] | None = None
     values: dict[str, Any] | None = None
-    left_out: list[str] = Field(default_factory=list)
+    left_out: list[str] | None = None
 
 
 class ReleaseChange(Result):
@@ -138,7 +138,7 @@ def release(answer: Observation) -> ReleaseState:
         problem=line.problem,
         objects=None if objects is None else objects.lines,
         values=found.values,
-        left_out=found.left_out,
+        left_out=found.left_out or None,
         warnings=found.warnings,
         next=[*_after(answer, line), *found.next],
     )
@@ -179,7 +179,8 @@ def release_history(answer: Observation) -> ReleaseHistory:
     read = [read_revision(each) for each in bodies]
     lines = [_revision(*each) for each in zip(bodies, changes_of(read), strict=True)]
     name = word("/".join(text(answer.arguments.get(key)) for key in ("namespace", "name")))
-    now = f"; the current one, {lines[0].revision}, {_doing(lines[0].status)}" if lines else ""
+    current = f" {lines[0].revision}," if lines and lines[0].revision is not None else ""
+    now = f"; the current one,{current} {_doing(lines[0].status)}" if lines else ""
     return ReleaseHistory(
         summary=f"{name} has {plural(len(lines), 'revision')}{now}.",
         revisions=lines,

@@ -26,7 +26,7 @@ from ap_mcp.rules.upgrades import (
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import LISTED, call, created, newest_first, took
-from ap_mcp.vendor import because, get, items, moment, said, stamp, text, word
+from ap_mcp.vendor import because, get, items, moment, reported, said, stamp, text, word
 from ap_mcp.wording import plural, span
 
 NONE = "No upgrade workflows."
@@ -52,7 +52,7 @@ class Workflow(Result):
     verdict: str = ""
     from_version: str = ""
     to_version: str = ""
-    stages: list[Stage] = Field(default_factory=list)
+    stages: list[Stage] | None = None
     can_cancel: bool | None = None
     can_retry: bool | None = None
     why_not: Ours | None = None
@@ -73,8 +73,8 @@ class WorkflowList(Result):
     """A cluster's workflows, the newest first."""
 
     workflows: list[WorkflowLine] = Field(default_factory=list)
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 @summarises("upgrade_workflow")
@@ -92,7 +92,7 @@ def upgrade_workflow(answer: Observation) -> Workflow:
         verdict=line.verdict,
         from_version=line.from_version,
         to_version=line.to_version,
-        stages=stages,
+        stages=reported(stages, body, "/status/pointStatuses"),
         can_cancel=why_not is None,
         can_retry=_stage_verdict(body, UPGRADE_STAGE) == FAILED and line.verdict == STOPPED,
         why_not=why_not,
@@ -100,7 +100,7 @@ def upgrade_workflow(answer: Observation) -> Workflow:
     )
 
 
-@summarises("upgrade_workflows")
+@summarises("upgrade_workflows", section="items")
 def upgrade_workflows(answer: Observation) -> WorkflowList:
     """List a cluster's workflows."""
     every = [_workflow_line(each) for each in newest_first(answer.body)]
@@ -159,7 +159,7 @@ def _problems(stages: list[Stage]) -> list[str]:
 
 def _said(line: WorkflowLine, points: list[dict[str, Any]]) -> str:
     done = [_title(point) for point in points if phases.succeeded(UPGRADE, get(point, "/status"))]
-    progress = f" Done: {', '.join(done)}." if done else " No stage is done yet."
+    progress = f" Done: {', '.join(done)}." if done else " No stage is done yet." if points else ""
     at = f" Now: {line.at}." if line.at else ""
     way = f"from {word(line.from_version)} to {word(line.to_version)}"
     return f"The workflow {way} {spoken(line.verdict)}.{progress}{at}"

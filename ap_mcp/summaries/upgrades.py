@@ -44,7 +44,7 @@ class Upgrade(Result):
     ended: str | None = None
     took: str | None = None
     problem: str | None = None
-    details: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    details: dict[str, str | int | float | bool] | None = None
 
     @property
     def share(self) -> float | None:
@@ -76,8 +76,8 @@ class TaskList(Result):
 
     tasks: list[TaskLine] = Field(default_factory=list)
     latest: str | None = None
-    shown: int = 0
-    total: int = 0
+    shown: int | None = None
+    total: int | None = None
 
 
 class UpgradeInfo(Result):
@@ -154,12 +154,12 @@ def upgrade_task(answer: Observation) -> Upgrade:
         ended=line.ended,
         took=spent,
         problem=line.problem,
-        details=details,
+        details=details or None,
         next=next_.get(line.verdict, []),
     )
 
 
-@summarises("upgrade_tasks")
+@summarises("upgrade_tasks", section="items")
 def upgrade_tasks(answer: Observation) -> TaskList:
     """List a cluster's upgrades."""
     listed = _listed(answer, "upgrade", UPGRADE)
@@ -192,7 +192,7 @@ def backup_started(answer: Observation) -> Started:
     )
 
 
-@summarises("backups")
+@summarises("backups", section="items")
 def backups(answer: Observation) -> TaskList:
     """List a cluster's backups."""
     latest = stamp(get(answer.body, "/status/latestBackupTime"))
@@ -230,7 +230,7 @@ def upgrade_info(answer: Observation) -> UpgradeInfo:
     )
 
 
-@summarises("upgrade_paths")
+@summarises("upgrade_paths", section="upgradePaths")
 def upgrade_paths(answer: Observation) -> UpgradePaths:
     """List every upgrade path."""
     paths = [
@@ -244,7 +244,7 @@ def upgrade_paths(answer: Observation) -> UpgradePaths:
     return UpgradePaths(summary=f"{plural(len(paths), 'version')} with upgrade paths.", paths=paths)
 
 
-@summarises("upgrade_feature_gates")
+@summarises("upgrade_feature_gates", section="upgradeFeatureGates")
 def upgrade_feature_gates(answer: Observation) -> FeatureGates:
     """List the upgrade features."""
     gates = mapping(answer.body, "/upgradeFeatureGates")

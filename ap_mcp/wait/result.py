@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from pydantic import Field
-
 from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.summaries.base import COMMON_FIELDS, NextCall, Result
 from ap_mcp.wait.poller import Ending
@@ -14,10 +12,10 @@ from ap_mcp.wording import span
 class Waited(Result):
     """How a wait ended: what the reading tool says of the thing, and whether that is the end of it."""
 
-    ended: bool = False
-    verdict: WaitVerdict = RUNNING
+    ended: bool
+    verdict: WaitVerdict
     waited: str = ""
-    found: dict[str, Any] = Field(default_factory=dict)
+    found: dict[str, Any] | None = None
 
 
 def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
