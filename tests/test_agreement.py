@@ -12,6 +12,7 @@ from assessing import TARGET, Scene
 from hypothesis import given
 from hypothesis import strategies as st
 from impacts import Judge, judge, open_workflow
+from waiting import Answered
 
 from ap_mcp.assessment.addons import fitness_of
 from ap_mcp.assessment.model import UpgradeReads
@@ -31,6 +32,8 @@ from ap_mcp.summaries.addon_templates import TemplateList
 from ap_mcp.summaries.checks import Precheck, PrecheckList
 from ap_mcp.summaries.upgrade_workflows import Workflow
 from ap_mcp.vendor import dated, get, stamp
+from ap_mcp.wait.poller import Ending
+from ap_mcp.wait.result import waited as end_of
 from ap_mcp.wait.targets import Order, waitables
 
 pytestmark = pytest.mark.anyio
@@ -430,3 +433,18 @@ def test_every_time_of_the_cloud_has_one_form_in_answers(written: Any, read: str
 )
 def test_a_fact_is_written_as_a_time_only_if_it_is_nothing_else(value: Any, said: str) -> None:
     assert dated(value) == said
+
+
+@pytest.mark.parametrize("kind", ["precheck", "upgrade_task", "upgrade_workflow", "job"])
+def test_an_ended_wait_has_the_verdict_of_the_tool_that_reads(kind: str) -> None:
+    known = waitables(load_catalog().values(), load_catalog())[kind]
+    order = Order(known, {"kind": kind, "id": "x", "cluster_id": "c"})
+    risk = {"name": "A", "kind": "Risk", "phase": "Failed"}
+    for phase in phases(kind):
+        for found in ([risk], [risk, {**risk, "name": "B", "kind": "Exception"}]):
+            body = {"status": {"phase": phase, "clusterCheckStatus": {"itemsStatus": found}}}
+            read = shown(known.read.id, body, cluster_id="c")
+            ended = end_of(order, Ending(order, order.verdict(body), Answered(body), 1.0), read)
+            assert ended.verdict == (read.verdict if order.verdict(body) != "running" else "running"), phase
+            if kind == "precheck" and phase == "Failed":
+                assert ended.verdict == ("blocked" if len(found) > 1 else "ready_with_risks")

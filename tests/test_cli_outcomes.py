@@ -146,10 +146,11 @@ def test_a_wait_says_how_it_ended_beside_what_it_found() -> None:
     ("found", "kind"), [("ready_with_risks", "risks_only"), ("blocked", "blocked"), ("error", "wait_failed")]
 )
 def test_a_check_that_found_risks_only_differs_from_one_that_blocks(found: str, kind: str) -> None:
-    error = unfinished(Waited(summary="x", ended=True, verdict="failed", found={"verdict": found}))
+    error = unfinished(Waited(summary="x", ended=True, verdict=found))
     assert error
     assert (error["kind"], error["exit_code"]) == (kind, 5)
     assert unfinished(Waited(summary="x", ended=True, verdict="succeeded")) is None
+    assert unfinished(Waited(summary="x", ended=True, verdict="ready")) is None
 
 
 def test_what_else_may_go_wrong_keeps_its_facts() -> None:

@@ -133,7 +133,7 @@ async def test_every_kind_is_waited_for(tmp_path: Path) -> None:
         target = workflow["to_version"]
         check = await agent.call("run_precheck", **here, target_version=target)
         ended = await agent.call(WAIT_FOR, kind="precheck", id=check["task_id"], **here, wait_s=600)
-        assert ended["found"]["verdict"] == "ready"
+        assert (ended["ended"], ended["verdict"], ended["found"]["verdict"]) == (True, "ready", "ready")
         backup = await agent.call("backup_cluster", **here)
         ended = await agent.call(WAIT_FOR, kind="backup", id=backup["task_id"], **here)
         assert [each["task_id"] for each in ended["found"]["tasks"]] == [backup["task_id"]]
@@ -154,11 +154,11 @@ async def test_every_kind_is_waited_for(tmp_path: Path) -> None:
         assert ended["found"]["phase"] == "Available"
 
 
-async def test_a_blocked_check_has_failed_but_says_why(tmp_path: Path) -> None:
+async def test_a_blocked_check_is_called_blocked_and_says_why(tmp_path: Path) -> None:
     async with waiting(tmp_path) as (agent, _):
         check = await agent.call("run_precheck", cluster_id=SHOP_PROD, target_version="v1.30")
         ended = await agent.call(WAIT_FOR, kind="precheck", id=check["task_id"], cluster_id="shop-prod", wait_s=600)
-        assert (ended["verdict"], ended["found"]["verdict"]) == ("failed", "blocked")
+        assert (ended["verdict"], ended["found"]["verdict"]) == ("blocked", "blocked")
         assert "nginx-ingress" in agent.said
 
 

@@ -152,9 +152,8 @@ def kind_of(error: type) -> str:
 
 def unfinished(result: "Waited") -> dict[str, Any] | None:
     """Return what a wait that did not end well is for scripts; None if it did."""
-    if result.verdict == "succeeded":
+    if result.verdict in ("succeeded", "ready"):
         return None
-    found = (result.found or {}).get("verdict")
     kinds = {"blocked": "blocked", "ready_with_risks": "risks_only"}
-    kind = kinds.get(str(found), "wait_failed") if result.ended else "waited_too_long"
+    kind = kinds.get(result.verdict, "wait_failed") if result.ended else "waited_too_long"
     return problem(kind, result.summary, CLOUD_SAID_NO if result.ended else WAITED_TOO_LONG)

@@ -5,15 +5,19 @@ from typing import Any
 from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.summaries.base import COMMON_FIELDS, NextCall, Result
 from ap_mcp.wait.poller import Ending
-from ap_mcp.wait.targets import RUNNING, Order, WaitVerdict
+from ap_mcp.wait.targets import RUNNING, Order
 from ap_mcp.wording import span
 
 
 class Waited(Result):
-    """How a wait ended: what the reading tool says of the thing, and whether that is the end of it."""
+    """How a wait ended: what the reading tool says of the thing, and whether that is the end of it.
+
+    The verdict is that of the reading tool, so that one thing is called the same everywhere: a check that found nothing
+    but risks is `ready_with_risks`. Where that tool has none, or the thing goes on, it says how the wait ended.
+    """
 
     ended: bool
-    verdict: WaitVerdict
+    verdict: str
     waited: str = ""
     found: dict[str, Any] | None = None
 
@@ -37,7 +41,7 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
     shaped = Waited(
         summary=f"{_opening(ending, took)}{about}{result.summary}",
         ended=ending.verdict in ("succeeded", "failed"),
-        verdict=ending.verdict,
+        verdict=_verdict(ending, result, order),
         waited=took,
         found={name: value for name, value in result.structured().items() if name not in COMMON_FIELDS},
         warnings=[*doubts, *result.warnings],
@@ -49,6 +53,12 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
         return shaped
     others = [each for each in shaped.next if each.tool != WAIT_FOR]
     return shaped.model_copy(update={"next": [_again(order, ending), *others]})
+
+
+def _verdict(ending: Ending[Any], result: Result, order: Order) -> str:
+    own = getattr(result, "verdict", None)
+    told = ending.order is order and not order.until_deleted and ending.verdict != RUNNING
+    return str(own) if own and told else ending.verdict
 
 
 def _opening(ending: Ending[Any], took: str) -> str:
