@@ -277,17 +277,20 @@ class ApprovalRequired(ConfirmationRequired):
             f"approval_required: nothing was sent. {self.operation} waits for a person (effect: {self.effect}).",
             *([self.reason] if self.reason else []),
             self.impact,
-            *self.hints,
-            f"Code: {self.code}. A person who agrees runs in a terminal: ap-mcp approvals approve {self.code}",
+            f"Code: {self.code}. Repeat it to the user, who may not see this text. The code itself is no consent.",
             *([f"The code counts {self.lives}."] if self.lives else []),
-            f"Then call {self.operation} again with the same arguments: only that says what was decided, and does it.",
-            "The code itself is no consent.",
         ]
         if self.token is not None:
             lines += [
                 "Or, once the user has agreed in this conversation, call again within 5 minutes with",
                 f"confirmation_token={self.token}",
             ]
+        # Some clients show a person no more than the last three lines of what failed.
+        lines += [
+            f"Once approved, call {self.operation} again with the same arguments: only that says what was decided.",
+            *self.hints,
+            f"Approve in a terminal: ap-mcp approvals approve {self.code}",
+        ]
         return "\n".join(lines)
 
 

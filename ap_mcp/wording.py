@@ -133,6 +133,24 @@ def width(text: str) -> int:
     return sum(_columns(char) for char in text)
 
 
+def rows_of_line(line: str, columns: int) -> int:
+    """Return how many rows of some columns a line takes that is broken at blanks, and a longer word anywhere."""
+    rows, used = 1, 0
+    for word in line.split(" "):
+        needs = width(word)
+        if used and used + 1 + needs > columns:
+            rows, used = rows + 1, 0
+        elif used:
+            used += 1
+        for char in word if used + needs > columns else ():
+            if used + _columns(char) > columns:
+                rows, used = rows + 1, 0
+            used += _columns(char)
+            needs = 0
+        used += needs
+    return rows
+
+
 def cut_at(text: str, limit: int, after: str = "") -> str:
     """Return a line cut to some columns, the mark of the cut and what stands `after` it among them."""
     left, kept = limit - width(after) - 2, []

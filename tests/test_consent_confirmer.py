@@ -22,6 +22,7 @@ from ap_mcp.guard.consent import (
     CHANGED,
     FIELD,
     MOST_ROUNDS,
+    NOBODY_YET,
     AskBack,
     Caller,
     Consent,
@@ -34,9 +35,11 @@ from ap_mcp.guard.consent import (
     message,
     read_moment,
 )
+from ap_mcp.guard.impacts.layout import WIDTH
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PULSE, QUESTION_LIFETIME, TOKEN_LIFETIME
 from ap_mcp.guard.where import ANYWHERE, Where
+from ap_mcp.wording import width
 
 pytestmark = pytest.mark.anyio
 
@@ -289,7 +292,8 @@ async def test_anything_but_the_name_is_a_no(desk: Desk, answer: FormAnswer, sai
         (NAMED, 0.03, "the client answered after 0.03 s: nobody saw the form"),
         (FormAnswer("decline"), 0.01, "the client answered after 0.01 s: nobody saw the form"),
         (FormAnswer("cancel"), 0.0, "the client answered after 0.00 s: nobody saw the form"),
-        (NAMED, 0.999, "the client answered after 1.00 s: nobody saw the form"),
+        (NAMED, 0.63, "the client answered after 0.63 s: nobody saw the form"),
+        (NAMED, 2.999, "the client answered after 3.00 s: nobody saw the form"),
         (NAMED, -5, "the client answered after 0.00 s: nobody saw the form"),
         (FormAnswer("cancel", {FIELD: "shop-prod"}), 40, "took the form away after 40 s, without an answer"),
         (FormAnswer("", {FIELD: "shop-prod"}), 40, "took the form away after 40 s, without an answer"),
@@ -440,11 +444,25 @@ async def test_a_question_says_why_nobody_was_asked_how_long_it_lives_and_how_th
     assert said.startswith("approval_required: nothing was sent.")
     assert "Nobody was asked: this client announces no forms.\n" in said
     assert "The code counts for 15 min, until 2026-03-01T12:15:00Z." in said
-    assert "Then call delete_cluster again with the same arguments: only that says what was decided" in said
+    assert "call delete_cluster again with the same arguments: only that says what was decided" in said
     desk.mode = "approval"
     assert "AP_MCP_CONFIRM=approval lets no form count" in await desk.waits(caller=desk.pushed)
     strict = replace(DELETE, other_approver=True)
     assert "wants somebody other than the caller to approve" in await desk.waits(strict, desk.pushed)
+
+
+@pytest.mark.parametrize("mode", ["human", "token"])
+async def test_the_last_line_says_how_to_approve_for_clients_that_show_no_more(desk: Desk, mode: Mode) -> None:
+    desk.mode, desk.approvers = mode, {}
+    said = await desk.waits()
+    code = said.partition("Code: ")[2].partition(". ")[0]
+    again, nobody, last = said.split("\n")[-3:]
+    assert last == f"Approve in a terminal: ap-mcp approvals approve {code}"
+    assert width(last) <= WIDTH
+    assert again.startswith("Once approved, call delete_cluster again")
+    assert nobody == NOBODY_YET
+    assert f"Code: {code}. Repeat it to the user" in said
+    assert ("confirmation_token=" in said) == (mode == "token")
 
 
 async def test_the_first_approver_ever_learns_that_the_server_does_not_know_them_yet(desk: Desk) -> None:

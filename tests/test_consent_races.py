@@ -16,7 +16,7 @@ import anyio
 import httpx
 import pytest
 from approving import ALICE
-from consenting import STATE_KEY, Prepared, Scene, Scenes, answer_to, leg, question_of
+from consenting import STATE_KEY, Prepared, Scene, Scenes, answer_to, leg, question_of, token_in
 from guarded import Person
 from mcp.client.stdio import get_default_environment
 from starlette.types import Receive, Scope, Send
@@ -207,7 +207,7 @@ def test_a_server_that_is_killed_in_the_middle_leaves_a_line_that_says_so_and_th
         with server(scene, base_url) as process:
             call(process, 2, scene)
             said = answered(process, 2)
-            given = {TOKEN: said.rpartition("confirmation_token=")[2]} if channel == "token" else {}
+            given = {TOKEN: token_in(said)} if channel == "token" else {}
             if channel == "approval":
                 asked = scene.store.find(said.partition("Code: ")[2].partition(". ")[0])
                 assert asked

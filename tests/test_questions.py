@@ -3,8 +3,10 @@
 Where a client is not known to show that, no form is offered and a person approves elsewhere, where all of it is shown.
 """
 
+import itertools
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,12 +20,13 @@ from guarded import Person
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from impacts import judge
+from mcp_types import Implementation
 from supplying import ATTACK, TREES
 
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.callers import Caller
-from ap_mcp.guard.consent import Consent
-from ap_mcp.guard.forms import Forms, known_clients, rows_of, why_no_form
+from ap_mcp.guard.consent import Consent, message
+from ap_mcp.guard.forms import SEEN_AT_ONCE, Forms, known_clients, rows_of, why_no_form
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.impacts.layout import WIDTH, laid_out
 from ap_mcp.guard.where import ANYWHERE, Where
@@ -222,7 +225,7 @@ async def test_the_store_holds_what_could_do_something_and_no_plain_secret(scene
         ("auto", "copilot-cli", SHOP, "not known to show"),
         ("auto", "Github-Copilot-Developer 1.0.102", SHOP, "not known to show"),
         ("auto", COPILOT, replace(SHOP, goes=("x",) * 40), "shows 40 lines of a form, and this one has 47"),
-        ("auto", COPILOT, replace(SHOP, goes=("x" * WIDTH * 40,)), "shows 40 lines of a form, and this one has 48"),
+        ("auto", COPILOT, replace(SHOP, goes=("x" * 78 * 40,)), "shows 40 lines of a form, and this one has 48"),
         ("always", "claude-code 2.1.332", SHOP, ""),
         ("never", COPILOT, SMALL, "AP_MCP_FORMS=never"),
     ],
@@ -240,11 +243,46 @@ def test_every_client_that_is_known_has_a_version_and_a_size() -> None:
         assert known.rows >= 20
 
 
-def test_rows_are_counted_as_a_terminal_breaks_lines() -> None:
-    assert rows_of("") == 1
-    assert rows_of("x" * WIDTH) == 1
-    assert rows_of("x" * (WIDTH + 1)) == 2
-    assert rows_of("生" * WIDTH + "\n\nx") == 4
+@pytest.mark.parametrize(
+    ("text", "rows"),
+    [
+        ("", 1),
+        ("x" * 80, 1),
+        ("x" * 81, 2),
+        (f"{'x' * 40} {'y' * 39}", 1),
+        (f"{'x' * 40} {'y' * 40}", 2),
+        (" ".join(["x" * 41] * 5), 5),
+        ("生" * 40, 1),
+        ("生" * 41, 2),
+        ("x" + "生" * 40, 2),
+        (f"{'x' * 30} {'生' * 26}", 2),
+        (f"{'生' * 80}\n\nx", 4),
+    ],
+)
+def test_rows_are_counted_as_clients_break_lines_between_words(text: str, rows: int) -> None:
+    assert rows_of(text) == rows
+
+
+@given(st.lists(st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=1, max_size=20), min_size=1))
+def test_rows_of_short_words_are_those_that_wrapping_makes(words: list[str]) -> None:
+    line = " ".join(words)
+    wrapped = textwrap.wrap(line, 20, break_on_hyphens=False)
+    assert rows_of(line, 20) == len(wrapped)
+
+
+@given(impacts, st.text(min_size=1, max_size=90))
+def test_what_decides_stands_at_either_end_of_a_form_that_a_low_window_does_not_show_whole(
+    impact: Impact, name: str
+) -> None:
+    asked = laid_out(impact, REGION)
+    lines = message(asked, name).split("\n")
+    assert lines[:3] == list(asked.first)
+    end = list(
+        itertools.takewhile(lambda at: rows_of("\n".join(lines[-at:])) <= SEEN_AT_ONCE, range(1, len(lines) + 1))
+    )
+    seen = lines[-end[-1] :]
+    assert all(line in seen for line in (*asked.first, lines[-1]))
+    assert lines[-1].startswith("To go on, type its name exactly: ")
 
 
 @pytest.fixture
@@ -269,6 +307,28 @@ async def test_a_client_that_is_known_gets_the_form_and_others_an_approval(desk:
     assert isinstance(await desk.ask(DELETE, Caller("ivan", COPILOT, push=desk.push)), Consent)
     desk.forms = "never"
     assert await desk.code(DELETE, Caller("ivan", COPILOT, push=desk.push))
+
+
+async def test_the_operator_who_wants_no_forms_gets_approvals_of_every_client(scene_for: Scenes) -> None:
+    scene, person = scene_for("update_addon", values={"flavor": {"replicas": 3}}), Person()
+    async with scene.connect(
+        person, forms="never", client_info=Implementation(name="copilot-cli", version="1.0.102")
+    ) as agent:
+        question = await scene.waits(agent)
+        assert "the operator wants no forms (AP_MCP_FORMS=never)" in agent.said
+        scene.decide(question)
+        done = await scene.done(agent)
+    assert person.read == []
+    assert done["consent"].startswith(f'"alice" approved {question.code} at ')
+
+
+async def test_the_operator_who_has_seen_whole_forms_gets_them_from_every_client(scene_for: Scenes) -> None:
+    scene, person = scene_for("delete_cluster"), Person()
+    async with scene.connect(person, forms="always") as agent:
+        done = await scene.done(agent)
+    (shown,) = person.read
+    assert rows_of(shown) > SEEN_AT_ONCE
+    assert re.search(r'agreed at \S+ in a form of "mcp [^"]*", 3.00 s after it was sent$', done["consent"])
 
 
 async def test_why_no_form_was_shown_is_said_to_the_agent(scene_for: Scenes) -> None:

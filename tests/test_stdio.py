@@ -110,7 +110,7 @@ async def test_a_session_over_real_pipes_and_real_http(
 
     async def reads(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         """Take a moment, on the server's own clock, which cannot be moved from here."""
-        await anyio.sleep(0 if person.action == "cancel" else SHORTEST_READING.total_seconds())
+        await anyio.sleep(SHORTEST_READING.total_seconds() if person.action == "accept" else 0)
         return await person(context, params)
 
     async with client(tmp_path, mode, person=reads) as connected:
@@ -136,9 +136,9 @@ async def test_a_session_over_real_pipes_and_real_http(
     said = (tmp_path / "stderr.txt").read_text()
     assert "SIMULATED: no cloud is touched" in said
     assert "Traceback" not in said
-    tagged, done, declined, not_shown, decided, finished = recorded(tmp_path)
-    assert (declined["decision"], not_shown["decision"]) == ("declined", "not shown")
-    assert declined["target"] == not_shown["target"] == "team-sandbox"
+    tagged, done, declined, cancelled, decided, finished = recorded(tmp_path)
+    assert (declined["decision"], cancelled["decision"]) == ("not shown", "not shown")
+    assert declined["target"] == cancelled["target"] == "team-sandbox"
     assert (tagged["tool"], tagged["effect"], tagged["channel"]) == ("add_cluster_tags", "write", "")
     assert (done["of"], done["result"]) == (tagged["seq"], "succeeded")
     assert (decided["tool"], decided["target"], decided["channel"]) == ("delete_cluster", "team-sandbox", "form")
@@ -152,7 +152,7 @@ def recorded(folder: Path) -> list[dict[str, Any]]:
 
 
 NO: tuple[tuple[Action, str | None, str], ...] = (
-    ("decline", None, "The person who was asked said no."),
+    ("decline", None, "nobody saw the form"),
     ("cancel", None, "nobody saw the form"),
 )
 """What a person does with a form, what they type, and what the agent reads then."""

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 SPEED = 240.0
-READS = 1.3
+READS = 3.2
 """Seconds the person takes over a form."""
 LONGEST_TEXT = 24
 LONGEST_QUESTION = 14

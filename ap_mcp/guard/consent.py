@@ -21,7 +21,7 @@ from ap_mcp.errors import ApprovalRequired, ConsentDeclined, ForgedState
 from ap_mcp.guard.approval_requests import Asked, Place, Question, call_digest, new_code
 from ap_mcp.guard.approvals import Approvers, approval_in, unknown_signers_in, waiting_in
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
-from ap_mcp.guard.forms import Forms, why_no_form
+from ap_mcp.guard.forms import SEEN_AT_ONCE, Forms, rows_of, why_no_form
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.impacts.layout import Layout
 from ap_mcp.guard.lifetimes import (
@@ -55,6 +55,7 @@ KEPT_LOSING = "The record of the question was lost each time it was asked. Call 
 LOST = "The record of the question was lost while you were asked, so your answer does not count; you are asked again."
 USED = "was used before, or the record of its question is lost"
 WAITING = "waiting for a person to answer the form"
+ONCE_MORE = "Once more, in short; all of it stands above:"
 NO_FORMS = "Nobody was asked: {why}."
 NO_FORMS_COUNT = "Nobody was asked: the operator's setting AP_MCP_CONFIRM={mode} lets no form count."
 ANOTHER_PERSON = "Nobody was asked here: a rule of the operator wants somebody other than the caller to approve."
@@ -472,8 +473,13 @@ def read_moment(text: str) -> datetime | None:
 
 
 def message(asked: Layout, name: str, note: str = "") -> str:
-    """Return what a person reads before they decide; of the model's words there are those alone that would be sent."""
-    return f"{asked.text(note)}\nTo go on, type its name exactly: {in_quotes(name)}"
+    """Return what a person reads before they decide; of the model's words there are those alone that would be sent.
+
+    A client whose window is too low may show its end alone: there what decides stands once more.
+    """
+    text = asked.text(note)
+    again = [ONCE_MORE, *asked.first] if rows_of(text) >= SEEN_AT_ONCE else []
+    return "\n".join([text, *again, f"To go on, type its name exactly: {in_quotes(name)}"])
 
 
 def form(impact: Impact) -> dict[str, Any]:

@@ -12,8 +12,11 @@ LONGEST_LIFETIME = timedelta(days=1)
 """No question lives longer, whatever the store says: an answer is about how things are now."""
 PATIENCE = 300.0
 """Seconds a person may take over a form that is shown while the call waits."""
-SHORTEST_READING = timedelta(seconds=1)
-"""No person reads a form and answers it faster: such an answer is of a program, and nobody saw the form."""
+SHORTEST_READING = timedelta(seconds=3)
+"""No person reads a form, types a name and answers faster: such an answer is of a program, and nobody saw the form.
+
+A program on a busy machine takes 0.6 s.
+"""
 PULSE = 20.0
 """Seconds between two words to a client whose call waits for a person; many clients give a call up after 60."""
 READING_TIME = timedelta(minutes=2)

@@ -3,7 +3,7 @@
 import { setTimeout as pause } from "node:timers/promises";
 
 const [name, mode, command, ...args] = process.argv.slice(2);
-const LONG_ENOUGH_TO_READ_MS = 1500;
+const LONG_ENOUGH_TO_READ_MS = 3500;
 
 async function load() {
   if (name === "@modelcontextprotocol/client") {

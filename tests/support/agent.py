@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from mcp import Client
 from mcp.client import ClientRequestContext
 from mcp.client.session import ClientSession, ElicitationFnT
-from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, TextContent
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult, ErrorData, Implementation, TextContent
 from simulation import simulate
 
 from ap_mcp.cloud.client import CloudClient
@@ -193,6 +193,7 @@ async def connected(
     mode: str = "auto",
     person: ElicitationFnT | None = None,
     consent_clock: Clock | None = None,
+    client_info: Implementation | None = None,
     **settings: Any,
 ) -> AsyncIterator[Agent]:
     """Connect an agent; files go below `tmp_path`, charts are read from there, `person` reads and answers forms."""
@@ -211,7 +212,7 @@ async def connected(
         person = reading(person, consent_clock)
     server = build_server(autopilot)
     try:
-        client = Client(server, mode=mode, raise_exceptions=True, elicitation_callback=person)
+        client = Client(server, mode=mode, raise_exceptions=True, elicitation_callback=person, client_info=client_info)
         async with autopilot, client:
             yield Agent(client, served, autopilot)
     except BaseExceptionGroup as group:

@@ -34,7 +34,7 @@ PLACE = Place("cn-north-4", "project")
 ARGUMENTS = {"cluster_id": "0e1f", "delete_obs": "try"}
 DELETE = Request("delete_cluster", ARGUMENTS, digest_of(ARGUMENTS, {}), SHOP, (CALL,), PLACE, NOW)
 IVAN = Caller("ivan")
-READS = timedelta(seconds=1)
+READS = timedelta(seconds=3)
 """How long the person at the desk takes over a form."""
 NAMED = FormAnswer("accept", {FIELD: "shop-prod"})
 

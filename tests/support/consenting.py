@@ -137,7 +137,7 @@ class Scene:
     async def token(self, agent: Agent, arguments: Mapping[str, Any] | None = None) -> str:
         """Make the call; return the token that a server in mode `token` answers with."""
         await self.waits(agent, arguments)
-        return agent.said.rpartition("confirmation_token=")[2]
+        return token_in(agent.said)
 
     async def done(self, agent: Agent, **more: Any) -> dict[str, Any]:
         """Make the call, which must now go through."""
@@ -149,6 +149,11 @@ class Scene:
         self.clock.pass_by(SOON)
         self.store.decide(question.code, sign(approver, question, approved, self.clock()))
         self.clock.pass_by(SOON)
+
+
+def token_in(said: str) -> str:
+    """The token in an answer that waits for a person."""
+    return said.partition("confirmation_token=")[2].partition("\n")[0]
 
 
 def is_part_of_cluster(tool: str) -> bool:
