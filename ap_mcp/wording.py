@@ -1,9 +1,11 @@
 """Writes texts: foreign ones made harmless, on one line and cut; counts, lists and durations in words."""
 
+import json
 import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
 MESSAGE_LIMIT = 600
 NAME_LIMIT = 120
@@ -15,6 +17,9 @@ looked at."""
 ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
 _CUT = re.compile(r" … \d+ characters … ")
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
+_STEP = re.compile(
+    r"(?P<box>\[)?(?:\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>[^']*)'|(?P<bare>[^.\[\]\"']+))(?(box)\])(?=[.\[]|\Z)"
+)
 _OURS = re.compile(r"\W*(?:warnings?|next|consent|request_id|whole|full)\b\W*(?::.*)?", re.IGNORECASE)
 
 
@@ -66,6 +71,37 @@ def in_quotes(text: str, limit: int = MESSAGE_LIMIT) -> str:
 def is_plain(text: str) -> bool:
     """Say whether foreign text is a name, id, version or address, which can be taken for nothing else."""
     return _PLAIN.fullmatch(text) is not None and not (":" in text and begins_as_ours(text))
+
+
+def step(key: Any) -> str:
+    """Return a key as a part of the path to a setting: in quotation marks if it holds a dot, or is not a plain name."""
+    name = str(key)
+    return name if is_plain(name) and "." not in name and not begins_as_ours(name) else exactly(name)
+
+
+def path(keys: Iterable[Any]) -> str:
+    """Return the path to a setting, in which each key stands for itself: `image.tag`, but `"image.tag"` for one key."""
+    return ".".join(map(step, keys))
+
+
+def steps(path: str) -> list[str]:
+    """Return the keys of a path; one in quotation marks, in brackets too, is one key whatever it holds."""
+    found, at = [], 0
+    while (read := _STEP.match(path, at)) is not None:
+        double, single, bare = read.group("double", "single", "bare")
+        found.append(_unescaped(double) if double is not None else bare if single is None else single)
+        at = read.end()
+        if at == len(path):
+            return found
+        at += path[at] == "."
+    return path.split(".")
+
+
+def _unescaped(quoted: str) -> str:
+    try:
+        return str(json.loads(f'"{quoted}"'))
+    except ValueError:
+        return quoted
 
 
 def begins_as_ours(text: str) -> bool:

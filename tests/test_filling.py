@@ -124,7 +124,7 @@ async def test_a_full_replacement_sends_what_is_given_and_keeps_what_a_placehold
         ({"auth": {"other": PLACEHOLDER}}, "values.auth.other"),
         ({"new": {"list": [{"password": PLACEHOLDER}]}}, "values.new.list[0].password"),
         ({"auth": {"password": f"{PLACEHOLDER}x"}}, "values.auth.password"),
-        ({PLACEHOLDER: 1}, f"values.{PLACEHOLDER}"),
+        ({PLACEHOLDER: 1}, f'values."{PLACEHOLDER}"'),
     ],
 )
 async def test_a_placeholder_in_any_other_place_is_refused(

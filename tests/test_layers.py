@@ -12,7 +12,7 @@ LAYERS = """
 # What everything stands on: texts, errors, secrets hidden, the cloud's JSON, the specs.
 wording:
 errors: wording
-masking:
+masking: wording
 service_texts: masking
 vendor: masking service_texts wording
 private_files:

@@ -333,7 +333,7 @@ def test_other_values_are_masked_by_their_text() -> None:
 def test_a_placeholder_that_comes_back_is_found_with_its_place() -> None:
     assert contains_placeholder({"values": {"db": [{"password": PLACEHOLDER}]}}) == "values.db[0].password"
     assert contains_placeholder({"values": '{"p":"\\u00abmasked\\u00bb"}'}) == "values"
-    assert contains_placeholder({"labels": {f"a{PLACEHOLDER}": "x"}}) == f"labels.a{PLACEHOLDER}"
+    assert contains_placeholder({"labels": {f"a{PLACEHOLDER}": "x"}}) == f'labels."a{PLACEHOLDER}"'
     assert contains_placeholder({"url": f"https://u:{PLACEHOLDER}@host"}) == "url"
     assert contains_placeholder({"values": {"n": 1, "text": "masked"}, "list": [None, "a"]}) is None
 

@@ -12,6 +12,8 @@ from secret_cases import CASES, FORMS, HEX, NAMES, PLAIN, TEXTS, Case
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, is_placeholder, mask, mask_text
 from ap_mcp.masking.in_templates import hide_in_template
+from ap_mcp.rules.merging import true_values
+from ap_mcp.wording import step
 
 RECALL, PRECISION = 0.99, 0.95
 LONG = 1_000_000
@@ -120,6 +122,8 @@ def test_what_is_written_below_a_name_that_only_may_announce_a_secret_is_judged_
             "{{masked}}",
         ),
         *(f"password: {PLACEHOLDER}\nuser: x", " *** ", "[ masked ]"),
+        *('"***"', "`***`", "***masked***", "«masked value»", "https://u:****@host", "user:***@host/db"),
+        *("a: 1\npassword: ****\n", "password=[REDACTED]&x=1", 'x {"password": "***"}', "run --token **** --port 1"),
     ],
 )
 def test_a_placeholder_is_recognised_however_it_comes_back(text: str) -> None:
@@ -142,6 +146,7 @@ def test_a_placeholder_is_recognised_however_it_comes_back(text: str) -> None:
             "{{ .Values.masked }}",
             "100%",
         ),
+        *("# *** begin ***", "find --path **/*.yaml --all", "password: {{secret}}", "a: <name>", "***/5 x"),
         *(
             "https://h/a%20b?x=[1]",
             "[hidden, shown]",
@@ -158,6 +163,15 @@ def test_a_placeholder_is_recognised_however_it_comes_back(text: str) -> None:
 def test_what_is_no_placeholder_is_taken(text: str) -> None:
     assert not is_placeholder(text)
     assert contains_placeholder([text, {"a": text}]) is None
+
+
+@pytest.mark.parametrize("name", ["password", "apiToken", "DB_PASSWORD", "密码"])
+@pytest.mark.parametrize("text", ["masked", "MASKED", "Redacted.", "removed!", "hidden", "xxxx", "XXXXXXXX", "* * *"])
+def test_a_word_for_what_was_hidden_is_no_secret(name: str, text: str) -> None:
+    assert contains_placeholder({"values": {name: text}}) == f"values.{step(name)}"
+    assert contains_placeholder({"values": {name: [text]}}) == f"values.{step(name)}[0]"
+    assert contains_placeholder({"mode": text, "values": {name: f"{text}7Kd"}}) is None
+    assert true_values({name: "S3cret"}, {name: PLACEHOLDER}, {name: text}).misplaced == [step(name)]
 
 
 # Time

@@ -13,6 +13,7 @@ from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.rules.merging import merge_patch, merged, renewed, true_values, ways
 from ap_mcp.rules.settings import settings
 from ap_mcp.rules.settings_diff import ABSENT, at, names, same
+from ap_mcp.wording import path
 
 SECRETS = ("password", "token", "secretKey", "apiKey")
 NAMES = ("replicas", "image", "host", "auth", "probe", "custom")
@@ -100,7 +101,7 @@ def test_no_placeholder_is_ever_sent_unsaid(current: dict[str, Any], given: dict
     for way in ways(found.values):
         value = at(found.values, way)
         if contains_placeholder([value, *way]) is not None:
-            assert any(each.startswith(".".join(way)) for each in found.misplaced), way
+            assert any(each.startswith(path(way)) for each in found.misplaced), way
 
 
 ENV = [
@@ -154,7 +155,7 @@ def test_keys_that_hold_a_secret_come_back_masked_too() -> None:
     shown = mask(thing)
     assert true_values(thing, shown, shown).values == thing
     stray = true_values({}, {}, shown)
-    assert stray.misplaced == ["mirrors.https://user:«masked»@mirror.example"]
+    assert stray.misplaced == ['mirrors."https://user:«masked»@mirror.example"']
 
 
 def test_a_long_text_that_came_back_cut_stands_for_the_whole_one() -> None:

@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ap_mcp.masking import PLACEHOLDER, mask
 from ap_mcp.rules import settings_diff
+from ap_mcp.wording import path, steps
 
 
 def test_a_long_list_of_changes_ends_in_names() -> None:
@@ -103,3 +106,39 @@ def test_a_setting_counts_as_named_if_the_call_names_what_it_is_part_of() -> Non
     assert settings_diff.names({"image": None}, ("image", "tag"))
     assert settings_diff.names({"image": {"tag": "v2"}}, ("image", "tag"))
     assert not settings_diff.names({"image": {}}, ("image", "tag"))
+
+
+KEYS = st.one_of(
+    st.sampled_from(
+        ["image", "tag", "image.tag", "a.b.c", "[0]", "0", "a[0]", 'a"b', "a'b", "", ".", "next", "é", "x y"]
+    ),
+    st.text(max_size=8),
+)
+
+
+@given(st.lists(KEYS, min_size=1, max_size=4))
+def test_a_path_says_which_keys_it_is_made_of(keys: list[str]) -> None:
+    assert steps(path(keys)) == keys
+
+
+def _tree(way: list[str]) -> dict[str, Any]:
+    return {way[0]: _tree(way[1:]) if way[1:] else 1}
+
+
+@given(st.lists(st.lists(KEYS, min_size=1, max_size=4), min_size=2, max_size=2, unique_by=tuple))
+def test_two_settings_are_never_shown_by_the_same_path(ways: list[list[str]]) -> None:
+    trees = [_tree(way) for way in ways]
+    shown = [settings_diff.changes({}, tree, tree)[0].path for tree in trees]
+    assert shown[0] != shown[1]
+    assert settings_diff.path_of(ways[0]) != settings_diff.path_of(ways[1])
+
+
+def test_a_key_that_holds_a_dot_is_not_taken_for_a_path() -> None:
+    before = {"image": {"tag": "1"}, "image.tag": "1", "list": ["x"], "map": {"0": "x"}}
+    after = {"image": {"tag": "2"}, "image.tag": "3", "list": ["y"], "map": {"0": "y"}}
+    assert settings_diff.every_line(settings_diff.changes(before, after)) == [
+        'image.tag: "1" becomes "2"',
+        '"image.tag": "1" becomes "3"',
+        'list: ["x"] becomes ["y"]',
+        'map."0": "x" becomes "y"',
+    ]

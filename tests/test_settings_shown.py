@@ -32,13 +32,18 @@ def test_small_settings_are_shown_whole_with_what_is_null_or_empty() -> None:
     [
         ("server", {"ingress": {"nginx.org/x": {"on": True}}, "list": [{"a": 1}, 2], "text": "abc"}),
         ("server.ingress.nginx.org/x", {"on": True}),
-        ("server.ingress.nginx.org/x.on", {"server.ingress.nginx.org/x.on": True}),
+        ("server.ingress.nginx.org/x.on", {'server.ingress."nginx.org/x".on': True}),
+        ('server.ingress."nginx.org/x".on', {'server.ingress."nginx.org/x".on': True}),
+        ("server['ingress']['nginx.org/x'].on", {'server.ingress."nginx.org/x".on': True}),
+        ("server.list[0]", {"a": 1}),
         ("server.list", {"server.list": [{"a": 1}, 2]}),
         ("server.list.0", {"a": 1}),
         ("server.list.1-", {"server.list": [2]}),
         ("server.text.1-", {"server.text": "bc"}),
-        (" a.b ", {"a.b": 5}),
-        ("a.b.c", {"a.b.c": 7}),
+        (' "a.b" ', {'"a.b"': 5}),
+        (" a.b ", {"a.b": 6}),
+        ("a.b.c", {'a."b.c"': 7}),
+        ("e.f", {'"e.f"': 8}),
         ("", None),
     ],
 )
@@ -46,7 +51,8 @@ def test_a_section_is_found_by_its_path_also_where_keys_hold_dots(section: str, 
     tree = {
         "server": {"ingress": {"nginx.org/x": {"on": True}}, "list": [{"a": 1}, 2], "text": "abc"},
         "a.b": 5,
-        "a": {"b.c": 7},
+        "a": {"b": 6, "b.c": 7},
+        "e.f": 8,
     }
     assert shown(tree, section).values == (values or tree)
 

@@ -92,6 +92,93 @@ def test_no_plain_secret_of_the_caller_is_ever_shown(drawn: Any) -> None:
     assert mark not in "\n".join(every_line(changes({}, held, held)))
 
 
+_ANCESTORS = st.sampled_from(
+    ["secrets", "credentials", "sealed-secrets", "tokens", "password", "appSecret", "CLIENT_SECRET", "密码"]
+)
+_BETWEEN = st.lists(st.sampled_from(["sidecar", "image", "controller", "data", "value", "db", "prod"]), max_size=3)
+_WAYS = st.builds(lambda ancestor, between: [ancestor, *between], _ANCESTORS, _BETWEEN)
+_LISTED = st.sampled_from([lambda value: value, lambda value: [value], lambda value: [value, "x"]])
+_DECIDING = st.sampled_from(
+    ["image", "repository", "tag", "command", "args", "entrypoint", "run", "url", "host", "replicas", "clusterRole",
+     "serviceAccountName", "schedule", "hostNetwork", "init.sh", "SCRIPT", "imagePullPolicy", "server"]
+)  # fmt: skip
+_HARMLESS = st.from_regex(r"[a-z][a-z0-9./:@+-]{2,20}x", fullmatch=True)
+_NAMED_SECRETS = st.sampled_from(["password", "apiToken", "privateKey", "DB_PASSWORD", "密码", "client-secret"])
+
+
+def _below(way: list[str], leaf: Any) -> Any:
+    for key in reversed(way):
+        leaf = {key: leaf}
+    return leaf
+
+
+def _as_yaml(tree: Any, indent: str = "") -> str:
+    if isinstance(tree, dict):
+        inner = ((key, each, f"{indent}  ") for key, each in tree.items())
+        return "".join(f"{indent}{key}:{_as_yaml(each, deeper)}" for key, each, deeper in inner).join(["\n", ""])
+    if isinstance(tree, list):
+        return "\n" + "".join(f"{indent}- {each}\n" for each in tree)
+    return f" {tree}\n"
+
+
+_FORMS = st.sampled_from(
+    [
+        lambda tree: tree,
+        lambda tree: {"kind": "Secret", "data": tree["top"]} | tree,
+        lambda tree: {"extraObjects": [{"x": [tree]}]},
+        lambda tree: {"config": json.dumps(tree)},
+        lambda tree: {"config": json.dumps(tree, indent=2, ensure_ascii=False)},
+        lambda tree: {"config": _as_yaml(tree).lstrip()},
+    ]
+)
+
+
+@settings(deadline=None)
+@given(_WAYS, _DECIDING, _HARMLESS, _LISTED, _FORMS)
+def test_a_setting_that_decides_is_shown_whatever_it_stands_below(
+    way: list[str], leaf: str, value: str, listed: Any, form: Any
+) -> None:
+    supplied = form({"top": _below(way, {leaf: listed(value)})})
+    assert value in "\n".join(assignments(supplied))
+
+
+@settings(deadline=None)
+@given(_WAYS, _NAMED_SECRETS, _LISTED, _FORMS)
+def test_a_secret_is_left_out_by_its_own_name_whatever_it_stands_below(
+    way: list[str], leaf: str, listed: Any, form: Any
+) -> None:
+    mark = "Zx9hunter2Zx9"
+    supplied = form({"top": _below(way, {leaf: listed(mark), "image": "shop/app:1"})})
+    shown = "\n".join(assignments(supplied))
+    assert mark not in shown
+    assert "shop/app:1" in shown
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ({"secrets": {"db": "hunter2", "replicas": 3}}, {"secrets": {"db": "«7 characters»", "replicas": 3}}),
+        (
+            {"env": {"secrets": [{"name": "IMAGE", "value": "a/b"}, {"name": "DB", "value": "hunter2"}]}},
+            {"env": {"secrets": [{"name": "IMAGE", "value": "a/b"}, {"name": "DB", "value": "«7 characters»"}]}},
+        ),
+        ({"password": {"value": "hunter2"}}, {"password": {"value": "«7 characters»"}}),
+        ({"secrets": {"url": "redis://:hunter2@c/0"}}, {"secrets": {"url": "redis://:«7 characters»@c/0"}}),
+    ],
+)
+def test_entries_of_a_secret_whose_names_say_nothing_are_left_out(value: Any, shown: Any) -> None:
+    assert as_supplied(value) == shown
+
+
+@pytest.mark.parametrize("name", ["pin", "mpin", "userPin"])
+@pytest.mark.parametrize("digits", ["1234", "123456789012"])
+def test_the_digits_of_a_pin_are_left_out_wherever_answers_mask_them(name: str, digits: str) -> None:
+    for value in ({name: digits}, {name: int(digits)}, {"a": [{name: digits}]}, {"cfg": f"x: 1\n{name}: {digits}\n"}):
+        assert digits not in json.dumps(mask(value))
+        assert digits not in "\n".join(assignments(value))
+    assert assignments({name: 12}) == [f"{name} is set to 12"]
+
+
 SECRET = "Tr0ub4dor&3$xyz"
 TOKEN = "ghp_aB3dE5gH7jK9mN1pQ3sT5vW7yZ9bC1dF3gH5"
 

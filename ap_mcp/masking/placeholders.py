@@ -8,7 +8,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from ap_mcp.masking.names import names_a_secret
 from ap_mcp.masking.patterns import later
+from ap_mcp.wording import step
 
 PLACEHOLDER = "«masked»"
 
@@ -16,12 +18,17 @@ _ESCAPE = later(r"\\+(?:u00|U000000|x)([0-9A-Fa-f]{2})")
 _ENTITIES = {"laquo": "«", "raquo": "»", "lt": "<", "gt": ">", "amp": "&", "lsaquo": "‹", "rsaquo": "›", "ast": "*"}
 _ENTITY = later(rf"&(?:(?P<name>{'|'.join(_ENTITIES)})|#(?P<number>[xX][0-9A-Fa-f]{{1,6}}|\d{{1,7}}));?")
 _LAST = 0xD800
-_OURS = later(r"(?:[«‹《〈]|<<?)(?:masked|\d+ ?characters)(?:[»›》〉]|>>?)")
+_OURS = later(r"(?:[«‹《〈]|<<?)(?:masked(?: \w{1,20})?|\d+ ?characters)(?:[»›》〉]|>>?)")
 # Other programs, and people, hide a value as a whole: stars, dots, a word in brackets.
-_WHOLE = later(
-    r"[*•●∗.]{3,}"
-    r"|[\[(<{]+(?:masked|redacted|hidden|secret|removed|filtered|censored|omitted|sensitive)(?: value)?[\])>}]+"
+_HIDING = "masked|redacted|hidden|removed|filtered|censored|omitted"
+_STARS = rf"[*•●∗]{{2,}}(?:{_HIDING})[*•●∗]{{2,}}|[*•●∗]{{3,}}"
+_WHOLE = later(rf"[\"'`]*(?:{_STARS}|[\[(<{{]+(?:{_HIDING}|secret|sensitive)(?: value)?[\])>}}]+)[\"'`]*|[*•●∗.]{{3,}}")
+# The same as a value within a text: of a setting, of a flag, between quotation marks, or in an address.
+_VALUE = later(
+    rf"(?:[:=]|[\"'`]|--[\w-]{{1,64}}(?= )) ?[\"'`]?(?:{_STARS}|[\[<](?:{_HIDING})[\]>])(?=[\"'`\s,;&@)}}\]]|\Z)"
 )
+# What is no secret below a secret's name, but a word for one that was hidden.
+_WORD = later(rf"\W*(?:{_HIDING}|x{{3,}})\W*|[*•●∗](?: ?[*•●∗]){{2,}}")
 # None of these stands in a text that could be one, unless it is base64.
 _MARK = later(r"[«‹《〈<＜%\\&*＊∗•●…\[({（［｛]|\.\.\.")
 _BASE64 = later(r"[A-Za-z0-9+/_\s-]{12,}={0,2}\s*")
@@ -36,21 +43,36 @@ def is_placeholder(text: str) -> bool:
     if _MARK.search(text) is None:
         return _BASE64.fullmatch(text) is not None and PLACEHOLDER in _decoded(text)
     seen = _plain(text)
-    return _OURS.search(seen) is not None or _WHOLE.fullmatch(seen) is not None
+    return any((_OURS.search(seen), _WHOLE.fullmatch(seen), _VALUE.search(seen)))
 
 
-def contains_placeholder(value: Any, path: str = "") -> str | None:
-    """Return where a masked value came back (`values.db.password`, `tags[0]`), or None when there is none."""
+def contains_placeholder(value: Any, path: str = "", name: str = "") -> str | None:
+    """Return where a masked value came back (`values.db.password`, `tags[0]`), or None when there is none.
+
+    Args:
+        value: what came.
+        path: of it, as it is to be named.
+        name: what it stands under; a word for what was hidden counts as well where a secret belongs.
+    """
     if isinstance(value, str):
-        return path if is_placeholder(value) else None
-    steps: list[tuple[str, Any]] = []
+        return path if is_placeholder(value) or _stands_for_a_secret(name, value) else None
+    steps: list[tuple[str, str, Any]] = []
     if isinstance(value, Mapping):
         if marked := next((key for key in value if contains_placeholder(key) is not None), None):
-            return f"{path}.{marked}" if path else str(marked)
-        steps = [(f"{path}.{key}" if path else str(key), each) for key, each in value.items()]
+            return _below(path, marked)
+        steps = [(_below(path, key), str(key), each) for key, each in value.items()]
     elif isinstance(value, list | tuple):
-        steps = [(f"{path}[{index}]", each) for index, each in enumerate(value)]
-    return next((found for step, each in steps if (found := contains_placeholder(each, step)) is not None), None)
+        steps = [(f"{path}[{index}]", name, each) for index, each in enumerate(value)]
+    found = (contains_placeholder(each, step, own) for step, own, each in steps)
+    return next((each for each in found if each is not None), None)
+
+
+def _below(path: str, key: Any) -> str:
+    return f"{path}.{step(key)}" if path else step(key)
+
+
+def _stands_for_a_secret(name: str, text: str) -> bool:
+    return bool(name) and _WORD.fullmatch(_plain(text[:100])) is not None and names_a_secret(name)
 
 
 def _plain(text: str) -> str:

@@ -2,7 +2,9 @@
 
 A person must see what they agree to, so nothing is hidden for what it looks like: an encoded command would look like a
 token. Only what stands under a secret's name, and holds no character that a shell or a template would obey, is
-replaced by how long it is; so is a private key in its usual form.
+replaced by how long it is; so is a private key in its usual form. Its own name counts: of what stands further below a
+secret's name, as in `sealed-secrets.image.tag` or in the data of a Secret, only entries whose names say nothing, or
+announce a secret themselves, are left out.
 """
 
 import json
@@ -11,11 +13,15 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Self, TypeAlias
 
 from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, mask
+from ap_mcp.masking.deciding import decides
+from ap_mcp.masking.names import GENERIC, Sense, names_a_secret, sense_of
 
 Span: TypeAlias = tuple[int, int]
 
 # Reads as a password and, for whoever looks into it, as user and password of a registry.
 _PROBE = "dTpwYXNzd29yZA=="
+# Reads as a password that is a number, too long for a count, and as one of the digits that a `pin` is.
+_DIGITS = 739153284
 # Nothing that a shell or a template would obey; the scheme of a header may stand before it.
 _PLAIN = re.compile(r"(?:(?:Bearer|Basic|Token) )?[A-Za-z0-9_./:@+=,-]*")
 # Known for certain by its form, whatever its name is.
@@ -24,6 +30,15 @@ _KEY_BLOCK = re.compile(
     r"(?:[A-Za-z0-9+/]{64}\r?\n)*[A-Za-z0-9+/=]{1,64}\r?\n-----END (?P=kind)-----\s*"
 )
 _SHORT_NAME = 20
+_COMPACT = (",", ":")
+_SEALED = ("data", "stringData")
+_BEFORE = 400
+"""Characters of a line before a value in which its name is sought."""
+_REACH = 4000
+"""Characters before a line in which is sought what it stands below."""
+_KEY = re.compile(r"[\"']?(?P<key>[\w.-]{1,128})[\"']?[ \t]{0,9}(?::|=|=>)[ \t]{0,9}[\"']?\Z")
+_OPENS = re.compile(r"(?P<indent>[ \t]*(?:-[ \t]+)*)[\"']?(?P<key>[\w.-]{1,128})[\"']?[ \t]*:(?:[ \t].*)?")
+_ITEM = re.compile(r"[ \t]*-[ \t]+[\"']?\Z")
 
 
 class Unshown(str):
@@ -60,6 +75,8 @@ def masked_name(key: Any) -> str:
 
 def in_place(given: Any, shown: Any) -> dict[Any, Any]:
     """Return what the masked copy of an object has for each of its keys, whatever they are called there."""
+    if isinstance(given, Mapping) and shown == PLACEHOLDER:
+        return dict.fromkeys(given, PLACEHOLDER)
     if not (isinstance(given, Mapping) and isinstance(shown, Mapping) and len(given) == len(shown)):
         return {}
     return dict(zip(given, shown.values(), strict=True))
@@ -76,7 +93,7 @@ def _unlike(name: str, key: Any, given: Mapping[Any, Any], named: Mapping[str, A
 def _probed(given: Any, shown: Any) -> Any:
     """Return a leaf with another text wherever its masked copy hides something."""
     if not isinstance(given, str):
-        return _PROBE if shown == PLACEHOLDER else given
+        return _DIGITS if shown == PLACEHOLDER else given
     return _Probed.of(given, hidden_in(given, shown) or [])
 
 
@@ -93,9 +110,10 @@ class _Probed(str):
         parts, spans, done, length = [], [], 0, 0
         for start, end in hidden:
             length += start - done
-            parts += [given[done:start], _PROBE]
-            spans.append(((start, end), (length, length + len(_PROBE))))
-            length, done = length + len(_PROBE), end
+            probe = str(_DIGITS) if given[start:end].isdigit() else _PROBE
+            parts += [given[done:start], probe]
+            spans.append(((start, end), (length, length + len(probe))))
+            length, done = length + len(probe), end
         made = cls("".join([*parts, given[done:]]))
         made.spans = spans
         return made
@@ -135,27 +153,63 @@ def _walked(given: Any, shown: Any, leaf: Callable[[Any, Any], Any], depth: int)
 
 
 def _pairs(given: Any, shown: Any) -> Iterator[tuple[Any, Any]]:
-    same = shown if isinstance(shown, list) and len(shown) == len(given) else [None] * len(given)
+    whole = PLACEHOLDER if shown == PLACEHOLDER else None
+    same = shown if isinstance(shown, list) and len(shown) == len(given) else [whole] * len(given)
     return zip(given, same, strict=True)
 
 
-def _walked_beside(given: Any, probed: Any, shown: Any, depth: int = 0) -> Any:
-    """Copy a tree as a person may see it, by its probed copy and the masked copy of that."""
+def _walked_beside(given: Any, probed: Any, shown: Any, depth: int = 0, *, sealed: bool | None = None) -> Any:
+    """Copy a tree as a person may see it, by its probed copy and the masked copy of that.
+
+    Args:
+        given: the tree.
+        probed: it with another text wherever something is hidden.
+        shown: the masked copy of that.
+        depth: how deep it stands.
+        sealed: whether it holds entries of a secret, that may be called anything; None if it is below none.
+    """
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
     if isinstance(given, Mapping):
         found = in_place(given, shown)
+        alone = {} if sealed is None else in_place(given, mask({key: _leaves(each) for key, each in probed.items()}))
         named: dict[str, Any] = {}
         for key, each in given.items():
+            own = _own_name(key, given)
+            by_itself = key in alone and own not in GENERIC and not (sealed and not decides(own))
+            masked = alone[key] if by_itself else found.get(key)
             name = _unlike(supplied_name(key), key, given, named)
-            named[name] = _walked_beside(each, probed[key], found.get(key), depth + 1)
+            below = _sealed_below(key, own, given, sealed=sealed)
+            named[name] = _walked_beside(each, probed[key], masked, depth + 1, sealed=below)
         return named
     if isinstance(given, list | tuple):
         rows = zip(probed, _pairs(given, shown), strict=True)
-        return [_walked_beside(each, other, masked, depth + 1) for other, (each, masked) in rows]
+        return [_walked_beside(each, other, masked, depth + 1, sealed=sealed) for other, (each, masked) in rows]
     if isinstance(given, str):
         return _text(given, probed, shown)
     return Unshown(len(str(given))) if shown == PLACEHOLDER else given
+
+
+def _leaves(probed: Any) -> Any:
+    """Return a value without the objects in it, which are judged by themselves."""
+    if isinstance(probed, Mapping):
+        return {}
+    return [_leaves(each) for each in probed] if isinstance(probed, list | tuple) else probed
+
+
+def _own_name(key: Any, given: Mapping[Any, Any]) -> str:
+    """Return what a value is called: by its key, or in a pair of name and value by the name."""
+    if key in ("value", "Value"):
+        labels = (given.get(each) for each in ("name", "key", "Name", "Key"))
+        return next((each for each in labels if isinstance(each, str)), str(key))
+    return str(key)
+
+
+def _sealed_below(key: Any, own: str, given: Mapping[Any, Any], *, sealed: bool | None) -> bool | None:
+    """Say whether what stands under a key holds entries of a secret; None if it is below no secret's name."""
+    if names_a_secret(own) or (key in _SEALED and (sealed is not None or given.get("kind") == "Secret")):
+        return True
+    return sealed if sealed is None or own in GENERIC else False
 
 
 def _text(given: str, probed: _Probed, shown: Any) -> str:
@@ -163,6 +217,8 @@ def _text(given: str, probed: _Probed, shown: Any) -> str:
     named = hidden_in(probed, shown)
     if named is None:
         return _json(given)
+    if named and given.lstrip()[:1] in ("{", "[") and (read := _json(given)) != given:
+        return read
     plain = [
         span
         for span, (first, last) in probed.spans
@@ -173,9 +229,47 @@ def _text(given: str, probed: _Probed, shown: Any) -> str:
         return Unshown(len(given))
     parts, done = [], 0
     for start, end in plain:
-        parts += [given[done:start], Unshown(end - start)]
+        value = given[start:end]
+        own = _decided_by(given, start)
+        parts += [given[done:start], as_supplied({own: value})[own] if own else Unshown(end - start)]
         done = end
     return "".join([*parts, given[done:]])
+
+
+def _decided_by(text: str, at: int) -> str:
+    """Return the name of a setting whose value stands in a text, if a person must see it; empty if not.
+
+    It is hidden for what it stands below: lines further out, or the list that it is in.
+    """
+    start = text.rfind("\n", 0, at) + 1
+    before = text[max(start, at - _BEFORE) : at]
+    if (opened := before.rfind("[")) > before.rfind("]"):
+        before = before[:opened]
+    above = _above(text, start)
+    if _ITEM.fullmatch(before):
+        own = next(above, "")
+    elif found := _KEY.search(before):
+        own = found["key"]
+    else:
+        return ""
+    if not own or own in GENERIC or sense_of(own) is not Sense.PLAIN:
+        return ""
+    outer = next(above, "")
+    is_entry = not outer or names_a_secret(outer) or outer in GENERIC or outer in _SEALED
+    return "" if is_entry and not decides(own) else own
+
+
+def _above(text: str, start: int) -> Iterator[str]:
+    """Yield the names that a line stands below, by how far in the lines begin, the nearest first."""
+    line = text[start:].partition("\n")[0] if len(text) - start < _REACH else text[start : start + _REACH]
+    indent = len(line) - len(line.lstrip())
+    # The items of a list may stand as far out as its name does.
+    room = indent + 1 if line.lstrip().startswith("- ") else indent
+    for each in reversed(text[max(0, start - _REACH) : start].splitlines()):
+        found = _OPENS.fullmatch(each)
+        if found is not None and len(found["indent"]) < room:
+            room = len(found["indent"])
+            yield found["key"]
 
 
 def _json(given: str) -> str:
@@ -189,7 +283,10 @@ def _json(given: str) -> str:
         )
     except (ValueError, RecursionError):
         return given
-    return json.dumps(as_supplied(data), ensure_ascii=False) if isinstance(data, dict | list) else given
+    if not isinstance(data, dict | list):
+        return given
+    compact = json.dumps(data, ensure_ascii=False, separators=_COMPACT) == given
+    return json.dumps(as_supplied(data), ensure_ascii=False, separators=_COMPACT if compact else None)
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

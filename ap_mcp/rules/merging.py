@@ -7,6 +7,7 @@ from typing import Any, TypeAlias
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.rules.settings_diff import ABSENT, same
+from ap_mcp.wording import path, step
 
 Way: TypeAlias = tuple[str, ...]
 _CUT = re.compile(r"(.*)… \((\d{1,9}) characters\)", re.DOTALL)
@@ -108,7 +109,7 @@ def _value(found: TrueValues, way: Way, thing: tuple[Any, Any], given: Any) -> A
         return current
     if isinstance(given, Mapping):
         return _object(found, way, thing, given)
-    mark = _mark_in(given)
+    mark = _mark_in(given, name=_name_of(way))
     if mark is None:
         return given
     if current is not ABSENT and same(shown, given):
@@ -119,23 +120,24 @@ def _value(found: TrueValues, way: Way, thing: tuple[Any, Any], given: Any) -> A
     return given
 
 
-def _mark_in(value: Any, path: str = "") -> str | None:
-    """Return where a value stands that an answer masked or cut; None if there is none."""
+def _mark_in(value: Any, place: str = "", name: str = "") -> str | None:
+    """Return where a value stands that an answer masked or cut, below some name; None if there is none."""
     if isinstance(value, str):
-        return path if _CUT.fullmatch(value) else contains_placeholder(value, path)
+        return place if _CUT.fullmatch(value) else contains_placeholder(value, place, name)
     if isinstance(value, Mapping):
-        if (name := contains_placeholder(dict.fromkeys(value), path)) is not None:
-            return name
-        steps = [(f"{path}.{key}" if path else str(key), each) for key, each in value.items()]
+        if (marked := contains_placeholder(dict.fromkeys(value), place)) is not None:
+            return marked
+        steps = [(f"{place}.{step(key)}" if place else step(key), str(key), each) for key, each in value.items()]
     else:
-        steps = [(f"{path}[{at}]", each) for at, each in enumerate(value if isinstance(value, list) else ())]
-    return next((found for step, each in steps if (found := _mark_in(each, step)) is not None), None)
+        steps = [(f"{place}[{at}]", name, each) for at, each in enumerate(value if isinstance(value, list) else ())]
+    found = (_mark_in(each, inner, own) for inner, own, each in steps)
+    return next((each for each in found if each is not None), None)
 
 
 def _entry(found: TrueValues, way: Way, thing: tuple[list[Any], list[Any]], given: list[Any], at: int) -> Any:
     """Return an entry of a list, which the thing may have at another place."""
     each = given[at]
-    mark = _mark_in(each)
+    mark = _mark_in(each, name=_name_of(way))
     if mark is None:
         return each
     current, shown = thing
@@ -192,8 +194,13 @@ def _shown_at(shown: Mapping[str, Any], name: str, current: Any) -> Any:
     return shown.get(masked, PLACEHOLDER)
 
 
+def _name_of(way: Sequence[str]) -> str:
+    """Return what is called what stands at the end of a way: an entry of a list as the list is."""
+    return next((each for each in reversed(way) if not each.isdigit()), "")
+
+
 def _path(way: Sequence[str], inside: str | None = None) -> str:
-    return ".".join(way) + (f".{inside}" if inside and not inside.startswith("[") else inside or "")
+    return path(way) + (f".{inside}" if inside and not inside.startswith("[") else inside or "")
 
 
 @dataclass(slots=True)

@@ -9,8 +9,7 @@ from typing import Any, Final
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.masking.supplied import Unshown, as_supplied, masked_name, supplied_name
-from ap_mcp.vendor import quoted, word
-from ap_mcp.wording import begins_as_ours, exactly, few, is_plain
+from ap_mcp.wording import exactly, few, path, step
 
 ABSENT: Final = object()
 """What a key has that is not there."""
@@ -204,8 +203,7 @@ def _is_hidden(way: tuple[str, ...], value: Any) -> bool:
 
 def path_of(way: Iterable[Any]) -> str:
     """Return the way to a setting, fit to be shown."""
-    path = ".".join(masked_name(each) for each in way)
-    return quoted(path) if begins_as_ours(path) else word(path)
+    return _cut(path(masked_name(each) for each in way), PATH_LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,7 +255,7 @@ class _Node:
         if isinstance(self.value, list):
             return str(key)
         name = masked_name(key) if _at_key(self.asked, key) is ABSENT else supplied_name(key)
-        return name if is_plain(name) and not begins_as_ours(name) else exactly(name)
+        return exactly(name) if name.isdecimal() else step(name)
 
 
 def _aligned(true: Any, other: Any, key: Any, otherwise: Any) -> Any:
@@ -288,13 +286,15 @@ def _changes(way: tuple[tuple[str, str], ...], before: _Node, after: _Node) -> I
     """Walk two trees side by side; `way` holds each key with how it is written."""
     for key in _keys(before.value, after.value):
         old, new = before.below(key), after.below(key)
-        step = (*way, (str(key), (before if new.value is ABSENT else after).step(key)))
+        way_here = (*way, (str(key), (before if new.value is ABSENT else after).step(key)))
         if _are_trees(old.value, new.value) or _are_long_lists(old, new):
-            yield from _changes(step, old, new)
+            yield from _changes(way_here, old, new)
         elif not same(old.value, new.value):
-            path = ".".join(written for _, written in step)
+            written = ".".join(each for _, each in way_here)
             unshown = isinstance(new.shown, Unshown)
-            yield SettingChange(tuple(each for each, _ in step), path, shown(old.shown), shown(new.shown), unshown)
+            yield SettingChange(
+                tuple(each for each, _ in way_here), written, shown(old.shown), shown(new.shown), unshown
+            )
 
 
 def _keys(first: Any, second: Any) -> Iterable[Any]:

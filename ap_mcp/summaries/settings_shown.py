@@ -10,7 +10,8 @@ from typing import Any
 from ap_mcp.rules.settings import settings
 from ap_mcp.summaries.base import SECTION, NextCall, Observation
 from ap_mcp.vendor import get, quoted, text, word
-from ap_mcp.wording import few, plural
+from ap_mcp.wording import few, plural, step, steps
+from ap_mcp.wording import path as path_of
 
 VALUES_LIMIT = 16_000
 """Characters of settings an answer holds; larger ones are named, and each has a call that shows it."""
@@ -18,6 +19,8 @@ TEXT_LIMIT = 3_800
 """Characters of one text among them, which must fit into a line of the text half of an answer."""
 HEAD = 300
 NAMES_SHOWN = 8
+PATH_LIMIT = 200
+"""Characters of a path that a sentence names as it is."""
 _RANGE = re.compile(r"(\d{1,9})-")
 
 
@@ -65,10 +68,10 @@ def shown_settings(answer: Observation, begins: str) -> ShownSettings:
     if found is None:
         return ShownSettings(warnings=[f"The service answers {quoted(reported)} where settings were expected."])
     wanted = text(answer.own.get(SECTION)).strip()
-    section = _find(found, wanted.split("."), wanted) if wanted else _Section("", found)
+    section = _find(found, steps(wanted)) if wanted else _Section("", found)
     if section is None:
-        near = get_close_matches(wanted, [".".join(way) for way in _ways(found, 3)], n=3) or list(found)
-        known = few([word(each) for each in near], NAMES_SHOWN)
+        near = get_close_matches(wanted, [path_of(way) for way in _ways(found, 3)], n=3) or [*map(step, found)]
+        known = few([_named(each) for each in near], NAMES_SHOWN)
         return ShownSettings(warnings=[f"There is no section {word(wanted)} in the settings. There are: {known}."])
     return _shown(answer, section, begins)
 
@@ -81,7 +84,9 @@ def _shown(answer: Observation, section: _Section, begins: str) -> ShownSettings
         kept, left, count = _fitting(section)
         values = {key: _shortened(each, _below(path, key), cut) for key, each in kept.items()}
         had = len(section.node)
-        said = f"{word(path)} has {plural(had, 'setting')}" if path else f"{begins} {plural(had, 'top-level setting')}"
+        said = (
+            f"{_named(path)} has {plural(had, 'setting')}" if path else f"{begins} {plural(had, 'top-level setting')}"
+        )
         said += f": {len(kept)} shown" if count or section.start else ""
         said += f", {count} {'too large to show here' if count <= NAMES_SHOWN else 'more'}" if count else ""
     else:
@@ -90,26 +95,26 @@ def _shown(answer: Observation, section: _Section, begins: str) -> ShownSettings
         if isinstance(part, list):
             values = {path: [_shortened(each, f"{path}.{at}", cut) for at, each in enumerate(part, section.start)]}
         noun = "characters" if isinstance(part, str) else "entries"
-        said = f"{word(path)} is shown"
+        said = f"{_named(path)} is shown"
         said += f": {len(part)} of {len(section.node)} {noun}" if left or section.start else ""
     left_out = [*left, *cut]
     onward = [_call(answer, each) for each in left_out[:NAMES_SHOWN]]
     return ShownSettings(values, said, left_out, _too_large(left_out), onward, bool(left_out or path))
 
 
-def _find(node: Any, steps: Sequence[str], path: str) -> _Section | None:
-    """Return what stands at the end of a path; a key may hold dots itself."""
-    if not steps:
+def _find(node: Any, way: Sequence[str], path: str = "") -> _Section | None:
+    """Return what stands at the end of a way; a key may hold dots itself, also where the caller did not quote it."""
+    if not way:
         return _Section(path, node)
     if isinstance(node, Mapping):
-        for taken in range(len(steps), 0, -1):
-            key = ".".join(steps[:taken])
-            if key in node and (found := _find(node[key], steps[taken:], path)):
+        for taken in (1, *range(len(way), 1, -1)):
+            key = ".".join(way[:taken])
+            if key in node and (found := _find(node[key], way[taken:], _below(path, key))):
                 return found
-    if len(steps) == 1 and isinstance(node, Mapping | list | str) and (begins := _RANGE.fullmatch(steps[0])):
-        return _Section(path.rpartition(".")[0], node, int(begins[1]))
-    if isinstance(node, list) and steps[0].isdecimal() and int(steps[0]) < len(node):
-        return _find(node[int(steps[0])], steps[1:], path)
+    if len(way) == 1 and isinstance(node, Mapping | list | str) and (begins := _RANGE.fullmatch(way[0])):
+        return _Section(path, node, int(begins[1]))
+    if isinstance(node, list) and way[0].isdecimal() and int(way[0]) < len(node):
+        return _find(node[int(way[0])], way[1:], f"{path}.{int(way[0])}")
     return None
 
 
@@ -124,7 +129,7 @@ def _fitting(section: _Section) -> tuple[dict[str, Any], list[str], int]:
     paths = [_below(section.path, key) for key in section.node if key in left]
     if len(left) > NAMES_SHOWN:
         first = max(end, section.start + 1)  # an entry that is too large by itself has a call of its own
-        paths = [_below(section.path, key) for key in ordered[end:first]] + [_below(section.path, f"{first}-")]
+        paths = [_below(section.path, key) for key in ordered[end:first]] + [f"{section.path}.{first}-".lstrip(".")]
     return {key: value for key, value in section.node.items() if key in kept}, paths, len(left)
 
 
@@ -160,13 +165,13 @@ def _shortened(node: Any, path: str, cut: list[str]) -> Any:
 def _too_large(left_out: list[str]) -> list[str]:
     if not left_out:
         return []
-    named = few([word(each) for each in left_out], NAMES_SHOWN)
+    named = few([_named(each) for each in left_out], NAMES_SHOWN)
     return [f"Not shown here: {named}. {SECTION} shows each."]
 
 
 def _call(answer: Observation, path: str) -> NextCall:
     arguments = {**answer.arguments, SECTION: path}
-    return NextCall(tool=answer.operation.id, arguments=arguments, why=f"shows {word(path)}")
+    return NextCall(tool=answer.operation.id, arguments=arguments, why=f"shows {_named(path)}")
 
 
 def _ways(node: Any, depth: int, way: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -177,7 +182,12 @@ def _ways(node: Any, depth: int, way: tuple[str, ...] = ()) -> Iterator[tuple[st
 
 
 def _below(path: str, key: str) -> str:
-    return f"{path}.{key}" if path else key
+    return f"{path}.{step(key)}" if path else step(key)
+
+
+def _named(path: str) -> str:
+    """Return a path as a sentence names it, whose keys are harmless already."""
+    return path if len(path) <= PATH_LIMIT else word(path)
 
 
 def _size(value: Any) -> int:
