@@ -10,7 +10,7 @@ from typing import Any
 
 from ap_mcp.arguments import check_arguments
 from ap_mcp.guard.subject import Subject, subject_of
-from ap_mcp.plans import Plan, ToolContext, refuse_placeholders
+from ap_mcp.plans import Plan, ToolContext, refuse_guesses, refuse_placeholders
 from ap_mcp.schemas import argument_schema, input_schema
 from ap_mcp.specs import Context, Effect, Operation, load_catalog
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, SECTION, TAG
@@ -88,6 +88,7 @@ class OperationTool:
         places = {name: argument.places for name, argument in self.operation.arguments.items()}
         # In settings that are merged, a placeholder in its own place keeps what is there: that needs a read.
         refuse_placeholders({name: each for name, each in wanted.items() if not merged & {*places.get(name, ())}})
+        refuse_guesses(wanted.get(TAG) if TAG in self.operation.options else None)
         return wanted
 
     def subject(self, arguments: Mapping[str, Any]) -> Subject:

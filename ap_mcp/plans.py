@@ -12,9 +12,10 @@ from ap_mcp.errors import ApMcpError, InvalidArguments, Problem
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.subject import Subject
 from ap_mcp.lost_answers import Look, Sent, look_nowhere
-from ap_mcp.masking import contains_placeholder
+from ap_mcp.masking import contains_placeholder, mask, mask_text
 from ap_mcp.specs import CLUSTER, Effect
 from ap_mcp.summaries import Result
+from ap_mcp.summaries.base import TAG
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -246,6 +247,17 @@ class ReadTool:
 
         about = {**arguments, CLUSTER: self.cluster_of(arguments)}
         return Plan(self.subject(arguments), about, answer=answer)
+
+
+def refuse_guesses(tag: Any) -> None:
+    """Refuse to choose by a tag whose value answers mask: what is found would say whether it was guessed.
+
+    Raises:
+        InvalidArguments: the value would be masked.
+    """
+    key, separator, value = str(tag or "").partition("=")
+    if separator and (mask_text(str(tag)) != tag or mask({key: value}) != {key: value}):
+        raise InvalidArguments([Problem(TAG, f"names a value that answers mask; give the key alone: {key}")])
 
 
 def refuse_placeholders(arguments: Mapping[str, Any]) -> None:

@@ -22,6 +22,7 @@ from ap_mcp.gateway import Gateway
 from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject, subject_of, with_facts
+from ap_mcp.masking import mask
 from ap_mcp.naming import UUID, found, name_given, whole_version
 from ap_mcp.permits import digest_of
 from ap_mcp.specs import CLUSTER, Catalog, Names, Offered, Operation
@@ -259,7 +260,9 @@ class Reads:
         for fact in operation.facts:
             reading = fact.reading
             try:
-                found[fact.name] = fact.take(await self.read(reading.operation, **reading.given(arguments)), arguments)
+                body = await self.read(reading.operation, **reading.given(arguments))
+                # A masked value counts as another one: what happens may not say whether the caller has guessed it.
+                found[fact.name] = {**fact.take(mask(body), arguments), **fact.take(body, arguments)}
             except LookupError:
                 why = f"what {reading.operation} answers does not show what {operation.id} would replace"
                 raise CallRefused(f"Refused: {why}. Nothing was sent.") from None

@@ -289,12 +289,21 @@ def _changes(way: tuple[tuple[str, str], ...], before: _Node, after: _Node) -> I
         way_here = (*way, (str(key), (before if new.value is ABSENT else after).step(key)))
         if _are_trees(old.value, new.value) or _are_long_lists(old, new):
             yield from _changes(way_here, old, new)
-        elif not same(old.value, new.value):
+        elif not same(old.value, new.value) or _is_guess(old, new):
             written = ".".join(each for _, each in way_here)
             unshown = isinstance(new.shown, Unshown)
             yield SettingChange(
                 tuple(each for each, _ in way_here), written, shown(old.shown), shown(new.shown), unshown
             )
+
+
+def _is_guess(old: _Node, new: _Node) -> bool:
+    """Say whether a caller gives what is there already and was masked: to report that would say what it is."""
+    if new.asked is ABSENT or old.value is ABSENT or same(old.masked, old.value):
+        return False
+    if isinstance(new.value, list) and isinstance(old.value, list) and not same(new.asked, new.given):
+        return any(_is_guess(old.below(at), new.below(at)) for at in range(min(len(old.value), len(new.value))))
+    return same(new.asked, new.given)
 
 
 def _keys(first: Any, second: Any) -> Iterable[Any]:

@@ -160,11 +160,12 @@ async def add_cluster_tags(case: Case) -> Impact:
     tags = tags_of(cluster)
     given = case.arguments.get("tags", {})
     wanted = {text(key): text(value) for key, value in given.items()}
-    changed = {key: value for key, value in wanted.items() if key in tags and tags[key] != value}
+    hidden = {key for key, shown in zip(tags, mask(tags).values(), strict=True) if shown != tags[key]}
+    changed = {key: value for key, value in wanted.items() if key in tags and (tags[key] != value or key in hidden)}
     doing = f"Replaces {plural(len(changed), 'tag')}" if changed else f"Sets {plural(len(wanted), 'tag')}"
     draft = _draft(case, cluster, f"{doing} of cluster {name_of(cluster)}.")
     draft.changes += [f"tag {line}" for line in every_line(changes(tags, {**tags, **given}, given))]
-    same = sorted(key for key, value in wanted.items() if tags.get(key) == value)
+    same = sorted(key for key, value in wanted.items() if tags.get(key) == value and key not in hidden)
     draft.stays += [f"tag {pair(key, tags[key])}, as it is" for key in same]
     _about_lost_mark(draft, {key: tags[key] for key in changed}, wanted)
     draft.stable["set"] = wanted
