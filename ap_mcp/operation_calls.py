@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING, Any
 from anyio import move_on_after, to_thread
 
 from ap_mcp import guard
-from ap_mcp.aftermath import Aftermath
 from ap_mcp.binding import FilePart
 from ap_mcp.errors import ApMcpError, QuotaExceeded
 from ap_mcp.files import read_upload
-from ap_mcp.filling import fill_in
 from ap_mcp.guard.subject import subject_of
 from ap_mcp.lost_answers import Look, Sent
 from ap_mcp.plans import Draft, Plan, ToolContext
@@ -103,6 +101,8 @@ class _Call:
 
     async def draft(self, reads: "Reads", effect: Effect | None, at: datetime | None = None) -> Draft:
         """Return the request, and what it would do if `effect` is given."""
+        from ap_mcp.filling import fill_in  # noqa: PLC0415 - most calls only read
+
         sent, impact = dict(self.sent), None
         if effect is not None:
             clock = reads.now if at is None else partial(_same, at)
@@ -132,6 +132,8 @@ class _Call:
 
     async def look(self, sent: Sent) -> Look:
         """Look for what became of the request, by what the spec says of that."""
+        from ap_mcp.aftermath import Aftermath  # noqa: PLC0415 - hardly any answer is lost
+
         return await Aftermath(self.operation, self.sent, self.context.reads.anew(), self._contents()).look(sent)
 
     async def cluster(self, reads: "Reads") -> str:

@@ -17,7 +17,7 @@ from ap_mcp import guard
 from ap_mcp.rendering import render
 from ap_mcp.simulator.prechecks import large_precheck
 from ap_mcp.specs import Catalog
-from ap_mcp.summaries import Observation, Result, summarise
+from ap_mcp.summaries import KINDS, Observation, Result, summarise
 
 CHECK_BYTES = 3000
 SENT_ALONG = {"request_id": "0" * 32, "raw": "autopilot://responses/" + "0" * 24}
@@ -143,12 +143,19 @@ def test_a_start_imports_what_lists_the_tools_and_nothing_that_only_calls_need(t
     assert imported & ELSEWHERE == set()
 
 
-def test_a_call_imports_nothing_that_only_a_terminal_needs() -> None:
-    script = "import sys, ap_mcp.cloud.client, ap_mcp.operation_calls, ap_mcp.read_calls; print(*sys.modules)"
+def test_a_read_imports_nothing_that_only_a_terminal_other_answers_or_changes_need() -> None:
+    script = """if True:
+        import sys
+        import ap_mcp.cloud.client, ap_mcp.operation_calls, ap_mcp.rendering, ap_mcp.shaping
+        from ap_mcp.summaries import summariser_of
+        summariser_of("quotas")
+        print(*sys.modules)
+    """
     called = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=60)
     imported = {*called.stdout.split()}
-    assert "httpx" in imported
-    assert imported & {"rich", "pygments", "click"} == set()
+    assert imported >= {"httpx", "ap_mcp.summaries.quotas"}
+    others = {f"ap_mcp.summaries.{module}" for module in KINDS} - {"ap_mcp.summaries.quotas"}
+    assert imported & (others | {"rich", "pygments", "click", "ap_mcp.filling", "ap_mcp.aftermath"}) == set()
 
 
 def test_everything_that_the_guard_offers_late_is_there() -> None:

@@ -16,7 +16,7 @@ from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.output_schemas import output_schema, schema_of
 from ap_mcp.rendering import render
 from ap_mcp.specs import Catalog, Operation, Schema, load_catalog
-from ap_mcp.summaries import registry, result_type, summarise, summarisers
+from ap_mcp.summaries import KINDS, registry, result_type, summarise, summariser_of, summarisers
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.plain import plain
 from ap_mcp.vendor import flag, get, items, loaded, mapping, moment, number, quoted, strings, text
@@ -284,6 +284,15 @@ def test_every_operation_has_its_summariser(name: str, catalog: Catalog) -> None
     assert issubclass(result_type(catalog[name].summary), Result)
 
 
+def test_each_summariser_is_found_by_its_kind_in_the_one_module_that_is_said_to_hold_it() -> None:
+    kinds = [kind for each in KINDS.values() for kind in each]
+    assert sorted(kinds) == sorted(summarisers())
+    assert all(summariser_of(kind) is summarisers()[kind] for kind in kinds)
+    assert summariser_of("unheard of") is None
+    with pytest.raises(KeyError, match="unheard of"):
+        result_type("unheard of")
+
+
 def test_a_body_of_another_form_is_shown_as_it_came() -> None:
     result = summarise(answer_to("get_cluster", ["odd", {"password": "hunter2"}]))
     assert "with a list where something else was expected" in result.summary
@@ -305,7 +314,7 @@ def test_a_summariser_that_fails_is_logged_without_values(
     def fails(answer: Observation) -> Result:
         raise ValueError(f"cannot read {answer.body}")
 
-    monkeypatch.setattr("ap_mcp.summaries.summarisers", lambda: {"cluster": summarises("cluster")(fails)})
+    monkeypatch.setattr("ap_mcp.summaries.summariser_of", lambda kind: summarises(kind)(fails))
     with caplog.at_level(logging.WARNING):
         result = summarise(answer_to("get_cluster", {"metadata": {"name": "private"}}))
     assert "in a form this tool does not know" in result.summary
@@ -315,7 +324,7 @@ def test_a_summariser_that_fails_is_logged_without_values(
 
 
 def test_a_kind_without_a_summariser_still_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("ap_mcp.summaries.summarisers", dict)
+    monkeypatch.setattr("ap_mcp.summaries.summariser_of", lambda _: None)
     assert "nothing here knows how to shape it" in summarise(answer_to("get_cluster", {})).summary
 
 

@@ -4,33 +4,48 @@ import logging
 from collections.abc import Mapping
 from functools import cache
 from importlib import import_module
-from types import MappingProxyType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
 from ap_mcp.rules.wait_hints import WAIT_FOR, wait_hint
 from ap_mcp.summaries.base import NextCall, Observation, Result, Summariser
 
-__all__ = ["MODULES", "NextCall", "Observation", "Result", "registry", "result_type", "summarise", "summarisers"]
+__all__ = [
+    "KINDS",
+    "NextCall",
+    "Observation",
+    "Result",
+    "registry",
+    "result_type",
+    "summarise",
+    "summariser_of",
+    "summarisers",
+]
 
-MODULES = (
-    "addon_templates",
-    "addons",
-    "charts",
-    "checks",
-    "cluster_access",
-    "clusters",
-    "configuration",
-    "job_records",
-    "jobs",
-    "maintenance",
-    "plain",
-    "quotas",
-    "releases",
-    "tags",
-    "upgrade_workflows",
-    "upgrades",
-)
-"""The modules of this package that hold summarisers; none is needed before the first answer."""
+KINDS: Mapping[str, tuple[str, ...]] = {
+    "addon_templates": ("addon_templates",),
+    "addons": ("addons", "addon", "addon_change", "addon_deletion"),
+    "charts": (
+        *("chart_list", "chart", "chart_change", "chart_values", "chart_archive", "chart_deletion", "chart_quota"),
+    ),
+    "checks": ("precheck", "prechecks", "postcheck"),
+    "cluster_access": ("cluster_certificate", "cluster_endpoints", "cluster_public_access"),
+    "clusters": ("cluster_list", "cluster", "cluster_update", "cluster_creation", "cluster_deletion"),
+    "configuration": ("log_config", "feature_gates"),
+    "job_records": ("job_records", "job_record"),
+    "jobs": ("job",),
+    "maintenance": ("maintenance_window", "maintenance_window_deletion", "upgrade_plans", "upgrade_plan"),
+    "plain": ("plain",),
+    "quotas": ("quotas",),
+    "releases": ("release_list", "release", "release_change", "release_deletion", "release_history"),
+    "tags": ("tags",),
+    "upgrade_workflows": ("upgrade_workflow", "upgrade_workflows"),
+    "upgrades": (
+        *("upgrade_started", "upgrade_task", "upgrade_tasks", "upgrade_retried", "backup_started", "backups"),
+        *("upgrade_info", "upgrade_paths", "upgrade_feature_gates"),
+    ),
+}
+"""What each module of this package shapes; it is imported for the first answer of these kinds."""
 
 logger = logging.getLogger(__name__)
 
@@ -52,12 +67,30 @@ def registry(*modules: Any) -> Mapping[str, Summariser[Result]]:
 @cache
 def summarisers() -> Mapping[str, Summariser[Result]]:
     """Return every summariser by its kind."""
-    return registry(*(import_module(f"{__name__}.{name}") for name in MODULES))
+    return registry(*(_module(name) for name in KINDS))
+
+
+@cache
+def summariser_of(kind: str) -> Summariser[Result] | None:
+    """Return the summariser of a kind, and import no other; None if there is none."""
+    name = next((module for module, kinds in KINDS.items() if kind in kinds), None)
+    return None if name is None else registry(_module(name))[kind]
 
 
 def result_type(kind: str) -> type[Result]:
-    """Return the type of the results of a kind."""
-    return summarisers()[kind].result
+    """Return the type of the results of a kind.
+
+    Raises:
+        KeyError: no summariser is of this kind.
+    """
+    summariser = summariser_of(kind)
+    if summariser is None:
+        raise KeyError(kind)
+    return summariser.result
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"{__name__}.{name}")
 
 
 def summarise(answer: Observation) -> Result:
@@ -80,7 +113,7 @@ def _shaped(answer: Observation) -> Result:
     from ap_mcp.summaries import plain  # noqa: PLC0415 - not needed before the first answer
     from ap_mcp.summaries.pages import whole  # noqa: PLC0415 - likewise
 
-    summariser = summarisers().get(answer.operation.summary)
+    summariser = summariser_of(answer.operation.summary)
     if summariser is None:
         return plain.unread(answer, "nothing here knows how to shape it")
     if answer.file is None and not isinstance(answer.body, summariser.accepts):
