@@ -5,6 +5,7 @@ import pytest
 from impacts import Judge, facts, judge
 
 from ap_mcp.errors import NotFound, PermissionDenied
+from ap_mcp.guard.where import Where
 from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
     EIP_ID,
@@ -305,9 +306,13 @@ async def test_a_kubeconfig_is_shown_with_its_life_and_who_may_use_it() -> None:
     assert impact.sentence == "Writes a kubeconfig with a private key for cluster search-dev; valid: 1 day."
     assert facts(longer)["valid"] == "30 days"
     assert facts(impact)["who may use it"] == "anyone who has the file, until it expires; nothing here can revoke it"
-    assert impact.warnings == (
-        "The file has mode 0600, which does not hide it from an agent with a shell of the same user.",
+    assert "does not hide it from an agent with a shell" in facts(impact)["the file"]
+    assert impact.laid_out(Where("cn-north-4")).first == (
+        "cn-north-4: Hands out a kubeconfig of cluster search-dev. No way back.",
+        "Warning: Opens the cluster to whoever has it: 1 day, not revocable.",
+        "Warning: An agent with a shell can read it. Not known: what the key may do",
     )
+    assert impact.laid_out(Where("cn-north-4")).fits
     assert impact.fingerprint() != longer.fingerprint()
 
 
@@ -322,7 +327,7 @@ async def test_a_kubeconfig_of_an_exposed_cluster_works_from_anywhere() -> None:
         before = await cloud.impact("get_cluster_certificate", cluster_id=SEARCH_DEV, duration_days=1)
         await bind(cloud, SEARCH_DEV)
         impact = await cloud.impact("get_cluster_certificate", cluster_id=SEARCH_DEV, duration_days=1)
-    assert "The API server is open to the internet: the file works from anywhere." in impact.warnings
+    assert "It works from anywhere: the API server is on the internet." in impact.warnings
     assert impact.fingerprint() != before.fingerprint()
 
 

@@ -7,6 +7,7 @@ from impacts import Judge, judge
 
 from ap_mcp.errors import CallRefused, NotFound, PermissionDenied
 from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.guard.where import Where
 from ap_mcp.simulator.chart_seed import PAYMENTS_API, PAYMENTS_API_OLD, REDIS, SEARCH_API
 from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
 
@@ -438,11 +439,17 @@ async def test_replacing_nothing_says_so() -> None:
 async def test_an_installation_that_may_not_replace_is_judged_too() -> None:
     plain = {**REPLACE, "replace": False}
     async with judge() as cloud:
-        new = await ask(cloud, "create_release", **plain | {"name": "payments-next"})
+        new = await ask(cloud, "create_release", **plain | {"name": "payments-next", "description": "for load tests"})
         said = await refusal(cloud, "create_release", **plain)
         cloud.fail("get_release")
         unread = await ask(cloud, "create_release", **plain)
     assert new.sentence.startswith("Installs payments-api 1.9.0 as release payments/payments-next")
+    assert new.laid_out(Where("cn-north-4")).first[:2] == (
+        "cn-north-4: Installs release payments/payments-next in payments-prod.",
+        "Changes: chart: new, payments-api 1.9.0; replicas is set to 8",
+    )
+    assert facts(new)["argument description"] == '"for load tests"'
+    assert "chart: payments-api 1.9.0" in unread.changes
     assert "release payments/payments-api exists already" in said
     assert unread.sentence.startswith("Installs payments-api 1.9.0 as release payments/payments-api")
     assert unread.goes == ()

@@ -28,7 +28,7 @@ from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.consent import Consent, message
 from ap_mcp.guard.forms import SEEN_AT_ONCE, Forms, known_clients, rows_of, why_no_form
 from ap_mcp.guard.impacts.base import Impact
-from ap_mcp.guard.impacts.layout import WIDTH, laid_out
+from ap_mcp.guard.impacts.layout import NOTHING_ELSE, NOTHING_GOES, NOTHING_MORE, WIDTH, laid_out
 from ap_mcp.guard.where import ANYWHERE, Where
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.masking.supplied import Unshown, as_supplied
@@ -65,12 +65,22 @@ async def test_the_first_three_lines_fit_every_client_and_begin_with_what_is_rea
     (shown,) = person.read
     for lines, head in ((shown.split("\n"), "SIMULATED: "), (impact.text(REGION).split("\n"), "ap-southeast-1: ")):
         assert lines[0].startswith(head)
-        assert lines[1].startswith("Goes: ")
+        assert lines[1].startswith("Goes: " if impact.goes else ("Changes: ", "Warning: ", "Stays: ", "Not known: "))
         assert all(0 < width(line) <= WIDTH for line in lines[:3])
         assert ("No way back." in lines[0]) == impact.final
     assert f"region {agent.autopilot.settings.region}, project " in shown
     assert 'Asked by: client "mcp' in shown
     assert impact.final or impact.effect != "destroy"
+
+
+def test_where_nothing_goes_the_second_line_says_what_else_decides() -> None:
+    some = replace(SMALL, goes=(), changes=("a: 1 becomes 2", "b" * 57, "c: 3 becomes 4"), stays=("d",))
+    assert laid_out(some, REGION).first[1:] == (
+        "Changes: a: 1 becomes 2",
+        f"Changes: {'b' * 57} (+2 more)",
+    )
+    assert laid_out(replace(some, changes=()), REGION).first[1:] == ("Stays: d", NOTHING_ELSE)
+    assert laid_out(replace(some, changes=(), stays=()), REGION).first[1:] == (NOTHING_GOES, NOTHING_MORE)
 
 
 parts = st.lists(st.text(min_size=1, max_size=120), max_size=4)
@@ -161,6 +171,28 @@ def test_what_is_read_from_the_cloud_stays_masked_beside_what_the_caller_supplie
 def test_what_stands_already_is_shown_before_what_is_new() -> None:
     lines = every_line(changes({"z": 1}, {"a": 1, "b": 2, "z": 2}))
     assert lines == ["z: 1 becomes 2", "a: new, 1", "b: new, 2"]
+
+
+@pytest.mark.parametrize("way", ["image.tag", "sidecar.image", "sidecarImage", "web.initImages.name", "image_version"])
+def test_an_image_that_changes_is_shown_before_any_other_change(way: str) -> None:
+    def nested(value: str) -> dict[str, Any]:
+        tree: Any = value
+        for key in reversed(way.split(".")):
+            tree = {key: tree}
+        return {"a": value, "imagePullPolicy": value, "imagination": value, **tree}
+
+    lines = every_line(changes(nested("1"), nested("2") | {"aa": {"image": "new"}, "ab": 1}))
+    assert [line.partition(":")[0] for line in lines] == [way, "a", "imagePullPolicy", "imagination", "aa.image", "ab"]
+
+
+async def test_an_image_is_the_first_change_of_a_release_that_a_person_reads(scene_for: Scenes) -> None:
+    values = {"annotations": {"a": "b"}, "persistence": {"size": "9Gi"}, "image": {"tag": "evil"}}
+    scene = scene_for("update_release", namespace="search", name="search-api", values=values)
+    person = Person("decline")
+    scene.arguments.pop("chart_id")
+    async with scene.connect(person) as agent:
+        await scene.refused(agent)
+    assert re.match(r'Changes: image.tag: "[^"]*" becomes "evil"', person.read[0].split("\n")[2])
 
 
 def test_a_change_in_a_long_list_is_shown_where_it_is() -> None:

@@ -20,6 +20,8 @@ _LIMITS = (PATH_LIMIT, VALUE_LIMIT, VALUE_LIMIT)
 WHOLE_LIST = 160
 """Characters of a list up to which it is compared as a whole; a longer one entry by entry."""
 
+_WORDS = re.compile(r"[A-Z]*[a-z]+|[A-Z]+").findall
+"""The words of a key, as in `sidecarImage`."""
 _STARS = re.compile(r"\*{3,}").fullmatch
 
 
@@ -40,6 +42,14 @@ class SettingChange:
     before: str
     after: str
     unshown: bool = False
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it says which image runs: `image.tag`, `sidecarImage`, and not how one is pulled."""
+        words = [set(_WORDS(key.replace("_", " "))) for key in self.keys]
+        return any(each & {"image", "Image", "images", "Images"} for each in words) and not any(
+            each & {"pull", "Pull"} for each in words
+        )
 
     def line(self, fallback: str = "") -> str:
         """Return it as one line.
@@ -96,14 +106,14 @@ def changes(
 
 
 def every_line(found: Sequence[SettingChange], fallbacks: Mapping[str, str] | None = None) -> list[str]:
-    """Return every change as a line, none of them cut; what stands already comes before what is new.
+    """Return every change as a line, none of them cut: images that change, what else stands already, what is new.
 
     Args:
         found: the changes.
         fallbacks: by path, what a setting that is removed falls back to.
     """
-    standing_first = sorted(found, key=lambda each: not each.before)
-    return [each.line((fallbacks or {}).get(each.path, "")) for each in standing_first]
+    gravest_first = sorted(found, key=lambda each: (not each.before, not each.is_image))
+    return [each.line((fallbacks or {}).get(each.path, "")) for each in gravest_first]
 
 
 def assignments(given: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> list[str]:

@@ -101,11 +101,14 @@ async def get_cluster_certificate(case: Case) -> Impact:
     draft.stable["duration_days"] = days
     draft.fact("valid", life)
     draft.fact("who may use it", "anyone who has the file, until it expires; nothing here can revoke it")
+    draft.fact("the file", "has mode 0600, which does not hide it from an agent with a shell of the same user")
+    draft.fact("the key", "may do what follows from the rights of this account")
     public = _about_endpoints(draft, answers)
+    draft.warnings.insert(0, f"Opens the cluster to whoever has it: {life}, not revocable.")
     if public:
-        draft.warnings.append("The API server is open to the internet: the file works from anywhere.")
-    draft.warnings.append("The file has mode 0600, which does not hide it from an agent with a shell of the same user.")
-    draft.unknown.append("what the key may do in the cluster: that follows from the rights of this account")
+        draft.warnings.append("It works from anywhere: the API server is on the internet.")
+    draft.warnings.append("An agent with a shell can read it.")
+    draft.unknown.append("what the key may do")
     return draft.impact()
 
 

@@ -2,7 +2,7 @@
 
 Many clients show no more of a form than its first lines, each cut at their width, and do not say so. The first line
 says what is done to which thing, and whether there is a way back; the second what goes; the third what is changed,
-what should make one hesitate, what stays and what is unknown.
+what should make one hesitate, what stays and what is unknown. Where nothing goes, that has the second line too.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ WIDTH = 76
 """Columns of a line that every client shows."""
 NOTHING_GOES = "Goes: nothing that is known."
 NOTHING_MORE = "Nothing stays, changes or is unknown beside that."
+NOTHING_ELSE = "Goes: nothing that is known; nothing else stays, changes or is unknown."
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,15 +44,23 @@ class Layout:
 def laid_out(impact: "Impact", where: Where) -> Layout:
     """Return an impact as the question that a person reads."""
     deed, deed_fits = _deed(impact, where.head)
-    goes, goes_fit = _within("", [("Goes: ", impact.goes)]) if impact.goes else (NOTHING_GOES, True)
     rest = [
         ("Changes: ", impact.changes),
         ("Warning: ", impact.warnings),
         ("Stays: ", impact.stays),
         ("Not known: ", impact.unknown),
     ]
-    other, other_fits = _within(NOTHING_MORE, rest)
-    return Layout((deed, goes, other), tuple(_whole(impact, where)), deed_fits and goes_fit and other_fits)
+    if impact.goes:
+        (goes,), goes_fit = _filled([("Goes: ", impact.goes)], 1)
+        (other,), other_fits = _filled(rest, 1)
+        first, fits = (deed, goes, other or NOTHING_MORE), deed_fits and goes_fit and other_fits
+    else:
+        (other, more), other_fits = _filled(rest, 2)
+        first, fits = (
+            (deed, other or NOTHING_GOES, more or (NOTHING_ELSE if other else NOTHING_MORE)),
+            deed_fits and other_fits,
+        )
+    return Layout(first, tuple(_whole(impact, where)), fits)
 
 
 def _deed(impact: "Impact", head: str) -> tuple[str, bool]:
@@ -61,21 +70,37 @@ def _deed(impact: "Impact", head: str) -> tuple[str, bool]:
     return (whole, True) if width(whole) <= WIDTH else (cut_at(whole[: -len(after) or None], WIDTH, after), False)
 
 
-def _within(empty: str, groups: Sequence[tuple[str, Sequence[str]]]) -> tuple[str, bool]:
-    """Return as much of some groups as fits into a line, in their order, and whether that is all."""
-    line, total, shown = "", sum(len(each) for _, each in groups), 0
-    for label, entries in groups:
-        for number, entry in enumerate(entries):
-            before = f"{line}; " if number else f"{line.rstrip('.')}. {label}" if line else label
-            longer = f"{before}{entry}"
-            left = total - shown - 1
-            if width(longer) > WIDTH - (len(_more(left)) if left else 0):
-                if not shown:
-                    line = cut_at(longer, WIDTH, _more(left))
-                    return line, False
-                return f"{line}{_more(total - shown)}", False
-            line, shown = longer, shown + 1
-    return line or empty, True
+def _filled(groups: Sequence[tuple[str, Sequence[str]]], count: int) -> tuple[list[str], bool]:
+    """Return as much of some groups as fits into some lines, in their order, and whether that is all.
+
+    What did not fit is counted at the end of the last line; a line for which nothing is left is empty.
+    """
+    left = [(label, entry) for label, entries in groups for entry in entries]
+    lines, whole = [], True
+    for number in range(count):
+        line, shown, is_cut = _line(left, counts=number == count - 1)
+        left, whole = left[shown:], whole and not is_cut
+        lines.append(line)
+    return lines, whole and not left
+
+
+def _line(entries: Sequence[tuple[str, str]], *, counts: bool) -> tuple[str, int, bool]:
+    """Return a line of as many entries as fit, their number, and whether one was cut for it.
+
+    Args:
+        entries: each with the label of its group.
+        counts: how many are left is said at its end.
+    """
+    line, last = "", ""
+    for shown, (label, entry) in enumerate(entries):
+        before = f"{line}; " if line and label == last else f"{line.rstrip('.')}. {label}" if line else label
+        more = _more(len(entries) - shown - 1) if counts else ""
+        if width(f"{before}{entry}") > WIDTH - len(more):
+            if not line:
+                return cut_at(f"{before}{entry}", WIDTH, more), 1, True
+            return line + (_more(len(entries) - shown) if counts else ""), shown, False
+        line, last = f"{before}{entry}", label
+    return line, len(entries), False
 
 
 def _more(count: int) -> str:

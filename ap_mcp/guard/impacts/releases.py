@@ -18,6 +18,7 @@ from ap_mcp.guard.impacts.base import (
     read,
     refused,
 )
+from ap_mcp.guard.impacts.before_after import about_argument
 from ap_mcp.guard.impacts.charts import releases_in, revision_of, the_chart, title
 from ap_mcp.guard.impacts.merges import about_merge, sorted_out
 from ap_mcp.rules import settings_diff
@@ -74,6 +75,8 @@ async def create_release(case: Case) -> Impact:
     draft = _draft(case, cluster, f"Replaces {where} by a new one of {title(chart)}." if replaces else f"{installs}.")
     draft.deed = f"{'Replaces' if replaces else 'Installs'} release {_place(case)} in {name_of(cluster)}."
     _about_chart(draft, chart)
+    if "description" in case.arguments:
+        about_argument(draft, "description")
     if case.arguments.get("version", get(chart, "/version")) != get(chart, "/version"):
         asked = word(case.arguments.get("version"))
         draft.warnings.append(f"The call asks for version {asked}, the stored chart is {title(chart)}.")
@@ -83,7 +86,8 @@ async def create_release(case: Case) -> Impact:
     if given is None:
         raise refused("values are nested too deep to be shown")
     if isinstance(answers.error("release"), NotFound):
-        draft.changes += settings_diff.assignments(given)
+        draft.deed = f"Installs release {_place(case)} in {name_of(cluster)}."
+        draft.changes += [f"chart: new, {title(chart)}", *settings_diff.assignments(given)]
         draft.sentence = _only_verified(case, f"{installs}; none of that name is there yet.")
         draft.fact("replaces", "nothing: there is no such release")
         draft.stable["release"] = None
@@ -95,10 +99,16 @@ async def create_release(case: Case) -> Impact:
             raise refused(f"release {_place(case)} exists already", "update_release changes it.")
         _about_release(draft, release)
         _warn_of_other_chart(draft, release, chart)
+        stays = _chart_of(release) == title(chart)
+        draft.changes.append(
+            f"chart: {title(chart)}, as now" if stays else f"chart: {_chart_of(release)} becomes {title(chart)}"
+        )
         if starred := settings_diff.starred(given):
             draft.warnings.append(f"The call sets to asterisks, which look like a hidden secret: {', '.join(starred)}.")
         current = settings(get(release, "/values"))
         _about_settings(draft, Merge(current, given, given, resets=True), answers)
+    else:
+        draft.changes.append(f"chart: {title(chart)}")
     if replaces:
         draft.goes += ["what it runs now", "its history: there is no rolling back afterwards"]
         draft.stays.append("volumes that its StatefulSets claimed, which may keep costing")

@@ -109,7 +109,7 @@ async def retry_upgrade(case: Case) -> Impact:
         text(get(cluster, "/metadata/name")),
         f"Runs the failed upgrade of cluster {name} from {word(source)} to {word(target)} again. It cannot be undone.",
     )
-    draft.deed, draft.final = f"Runs the failed upgrade of cluster {name} again.", True
+    draft.deed, draft.final = f"Runs the failed upgrade of {name} again.", True
     draft.changes.append(f"Kubernetes: {word(source)} becomes {word(target)}")
     about_cluster(draft, cluster)
     _about_failure(draft, task, cluster)
@@ -140,7 +140,7 @@ async def cancel_upgrade_workflow(case: Case) -> Impact:
     way = " to ".join(word(get(workflow, f"/spec/{key}")) for key in ("clusterVersion", "targetVersion"))
     sentence = f"Ends the upgrade workflow of cluster {name} from {way} for good."
     draft = ImpactDraft(case, text(get(cluster, "/metadata/name")), sentence)
-    draft.deed, draft.final = f"Ends the upgrade workflow of cluster {name}.", True
+    draft.deed, draft.final = f"Ends the upgrade workflow of {name}.", True
     about_cluster(draft, cluster)
     phase = text(get(workflow, "/status/phase"))
     points = items(workflow, "/status/pointStatuses")
