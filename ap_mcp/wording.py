@@ -203,10 +203,24 @@ def _columns(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1
 
 
+def in_order(text: str) -> str:
+    """Return a line whose characters are seen in the order in which they stand.
+
+    Letters and digits of a script that runs from right to left are written by their number: shown as they are, they
+    turn the digits, signs and quotation marks around them round as well.
+    """
+    return text if text.isascii() else "".join(_by_number(char) if _turns(char) else char for char in text)
+
+
+def _turns(char: str) -> bool:
+    return unicodedata.bidirectional(char) in ("R", "AL", "AN")
+
+
 def exactly(text: str) -> str:
     """Return a text of any length in quotation marks, all of it, and every character of it to be seen.
 
-    A quotation mark in it, what is invisible, and what could pass for another character is written by its number.
+    A quotation mark in it, what is invisible, what could pass for another character, and what would be seen in
+    another order is written by its number.
     """
     mixes = any("a" <= char.lower() <= "z" for char in text)
     return '"' + "".join(_exact(char, mixes=mixes) for char in text) + '"'
@@ -223,10 +237,19 @@ def _exact(char: str, *, mixes: bool) -> str:
         return char
     if char in _ESCAPES:
         return _ESCAPES[char]
-    if char.isprintable() and not unicodedata.category(char).startswith("M") and char not in _FILLERS:
+    if (
+        char.isprintable()
+        and not _turns(char)
+        and not unicodedata.category(char).startswith("M")
+        and char not in _FILLERS
+    ):
         is_own = unicodedata.east_asian_width(char) == "W" or "\xa1" <= char <= "\xff"
         if (is_own or not mixes) and not unicodedata.normalize("NFKC", char).isascii():
             return char
+    return _by_number(char)
+
+
+def _by_number(char: str) -> str:
     return "".join(f"\\u{unit:04x}" for unit in _utf16(char))
 
 

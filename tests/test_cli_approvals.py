@@ -395,6 +395,12 @@ def test_what_hides_something_is_shown_with_it_and_not_decided(changes: dict[str
 
 
 @pytest.mark.usefixtures("alice")
+def test_arguments_are_seen_in_the_order_in_which_they_stand(store: ConsentFile) -> None:
+    asked = put(store, arguments=json.dumps({"alias": "שם 12 生"}))
+    assert '  | alias: "\\u05e9\\u05dd 12 生"' in run("show", asked.code).output.splitlines()
+
+
+@pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize(("arguments", "shown"), [("[1]", "[1]"), ("\x1bnonsense\n", "\\u001bnonsense\\n")])
 def test_arguments_that_are_no_object_are_shown_as_they_are(arguments: str, shown: str, store: ConsentFile) -> None:
     assert f"  | {shown}" in run("show", put(store, arguments=arguments).code).output.splitlines()

@@ -1,6 +1,7 @@
 """What a person is shown of what a caller supplied: every character of it, but for plain secrets under their names."""
 
 import json
+import unicodedata
 from typing import Any
 
 import pytest
@@ -8,11 +9,35 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from supplying import ATTACK, TREES
 
+from ap_mcp.guard.consent import message
+from ap_mcp.guard.impacts.base import Impact
+from ap_mcp.guard.where import ANYWHERE, Where
 from ap_mcp.masking import mask
 from ap_mcp.masking.supplied import as_supplied
 from ap_mcp.rules.merging import true_values
 from ap_mcp.rules.settings_diff import assignments, changes, every_line
 from ap_mcp.wording import exactly
+
+
+def turned(text: str) -> list[str]:
+    """The characters of a text that let others be seen in another order than they stand in."""
+    strong = {"R", "AL", "AN", "RLE", "RLO", "RLI", "LRE", "LRO", "LRI", "FSI", "PDF", "PDI"}
+    return [char for char in text if unicodedata.bidirectional(char) in strong]
+
+
+@given(st.text(st.characters() | st.sampled_from("אבגا٣\u202e\u2067\u200f\u061c 12-:"), max_size=60))
+def test_digits_and_signs_are_seen_in_the_order_in_which_they_stand(text: str) -> None:
+    assert turned(exactly(text)) == []
+    where = Where(text, text, text, text)
+    impact = Impact(
+        "update_addon", "disrupt", "x", text, ((text, text),), (text,), (text,), (text,), (text,), (text,), deed=text
+    )
+    assert turned(impact.text(where)) == []
+
+
+def test_a_name_that_runs_from_right_to_left_is_shown_as_one_types_it() -> None:
+    impact = Impact("update_addon", "disrupt", "שם-12", "Changes it.")
+    assert message(impact.laid_out(ANYWHERE), impact.name).endswith('exactly: "שם-12"')
 
 
 @given(st.text(max_size=200))
@@ -34,6 +59,9 @@ def test_a_text_can_be_read_back_to_the_letter_and_every_character_is_seen(text:
         ("ab\u3164", '"ab\\u3164"'),
         ("a\uff1bb", '"a\\uff1bb"'),
         ("two  blanks\n", '"two  blanks\\n"'),
+        ("שם 12 34", '"\\u05e9\\u05dd 12 34"'),  # seen as "34 12 םש" in some places
+        ("جدا-1:2", '"\\u062c\\u062f\\u0627-1:2"'),
+        ("٣ of 7", '"\\u0663 of 7"'),
     ],
 )
 def test_what_could_pass_for_another_character_is_written_by_its_number(text: str, shown: str) -> None:

@@ -279,13 +279,16 @@ def _for_whom(question: "Question") -> str:
 
 
 def _argument_lines(text: str) -> list[str]:
+    from ap_mcp.wording import in_order
+
     try:
         arguments = json.loads(text)
     except (ValueError, RecursionError):
         arguments = None
     if not isinstance(arguments, dict):
         return [_line(text)]
-    return [_line(f"{name}: {json.dumps(value, ensure_ascii=False)}") for name, value in arguments.items()] or ["none"]
+    shown = (f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
+    return [in_order(_line(each)) for each in shown] or ["none"]
 
 
 def _shown(text: str) -> str:
@@ -298,7 +301,7 @@ def _line(text: str) -> str:
 
 
 def _visible(text: str) -> str:
-    """Return a text in which what a terminal would obey, reorder or hide is spelt out."""
+    """Return a text in which what a terminal would obey or hide is spelt out."""
     return "".join(char if _is_plain(char) else f"\\u{ord(char):04x}" for char in text)
 
 

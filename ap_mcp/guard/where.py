@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ap_mcp.wording import clean, in_quotes, is_plain
+from ap_mcp.wording import clean, in_order, in_quotes, is_plain
 
 SIMULATED = "SIMULATED"
 _LONGEST = 100
@@ -46,4 +46,4 @@ ANYWHERE = Where("any region")
 
 def _word(text: str) -> str:
     shown = clean(text, _LONGEST)
-    return shown if is_plain(shown) else in_quotes(text, _LONGEST)
+    return shown if is_plain(shown) else in_order(in_quotes(text, _LONGEST))

@@ -31,7 +31,7 @@ from ap_mcp.parallel_reads import Reader, read_together
 from ap_mcp.rules.clusters import tags_of
 from ap_mcp.specs import Effect, Operation
 from ap_mcp.vendor import get, moment, quoted, text, word
-from ap_mcp.wording import age, clean, few
+from ap_mcp.wording import age, clean, few, in_order
 
 CLUSTER = "cluster_id"
 
@@ -108,12 +108,13 @@ class Impact:
     final: bool = False
 
     def __post_init__(self) -> None:
-        for attribute in ("name", "sentence", "deed"):
-            object.__setattr__(self, attribute, _line(getattr(self, attribute)))
+        object.__setattr__(self, "name", _line(self.name))  # as it is: somebody must type it
+        for attribute in ("sentence", "deed"):
+            object.__setattr__(self, attribute, _shown(getattr(self, attribute)))
         object.__setattr__(self, "deed", self.deed or self.sentence)
         for attribute in ("changes", "goes", "stays", "warnings", "unknown"):
-            object.__setattr__(self, attribute, tuple(map(_line, getattr(self, attribute))))
-        facts = tuple((_line(label), _line(value)) for label, value in self.facts)
+            object.__setattr__(self, attribute, tuple(map(_shown, getattr(self, attribute))))
+        facts = tuple((_shown(label), _shown(value)) for label, value in self.facts)
         object.__setattr__(self, "facts", facts)
         object.__setattr__(self, "stable", MappingProxyType(json.loads(_canonical(dict(self.stable)))))
         object.__setattr__(self, "settled", MappingProxyType(dict(self.settled)))
@@ -396,6 +397,11 @@ def _briefly(error: ApMcpError) -> str:
 def _line(text: str) -> str:
     """Return a text of any length as one harmless line; one that is such a line already as it is, all blanks kept."""
     return text if text.isprintable() and text.strip() == text else clean(text, len(text) + 1)
+
+
+def _shown(text: str) -> str:
+    """Return a text as `_line` does, for a person to see its characters in the order in which they stand."""
+    return in_order(_line(text))
 
 
 def _canonical(value: Any) -> str:
