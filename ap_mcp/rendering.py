@@ -150,7 +150,10 @@ def _list_field(name: str, value: list[Any], indent: str) -> Iterator[str]:
 
 
 def _item(value: Any, indent: str) -> Iterator[str]:
-    """Yield one item of a list: its first text leads, its other facts follow on the same line."""
+    """Yield one item of a list: its first text leads, its other facts follow on the same line; a row is one line."""
+    if isinstance(value, list) and value and all(map(_is_scalar, value)):
+        yield f"{indent}- {' '.join(map(_token, value))}"
+        return
     if not isinstance(value, Mapping):
         yield from _field("-", value, indent) if isinstance(value, list) else [f"{indent}- {_alone(value)}"]
         return

@@ -1,24 +1,19 @@
 """Shapes answers: masked, then summarised for an agent, and as the text that is kept of them.
 
-Masking looks at every character, in seconds where there are megabytes. So that the server goes on meanwhile, what is
-large is shaped in a thread, and what is larger, whose single steps would keep the other threads waiting, in a process.
+Masking looks at every character, in seconds where there are megabytes: what is large is shaped beside the event loop.
 """
 
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import partial
 from typing import Any
 
-from anyio import BrokenWorkerProcess, to_process, to_thread
-
+from ap_mcp.aside import aside
 from ap_mcp.files import SavedFile
 from ap_mcp.response_store import kept_text
 from ap_mcp.specs import Operation, load_catalog
 from ap_mcp.summaries import Observation, Result, summarise
-
-IN_A_THREAD, IN_A_PROCESS = 32 * 1024, 256 * 1024
-"""Bytes of an answer from which on it is shaped there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,10 +73,4 @@ async def shaped_aside(answered: Answered, size: int) -> Shaped:
         answered: the answer.
         size: how many bytes it has.
     """
-    if size < IN_A_THREAD:
-        return shape(answered)
-    if size >= IN_A_PROCESS:
-        # Where no process can be started, or it was ended, others wait somewhat longer for a thread.
-        with suppress(BrokenWorkerProcess, OSError):
-            return await to_process.run_sync(shape, answered, cancellable=True)
-    return await to_thread.run_sync(shape, answered)
+    return await aside(partial(shape, answered), size)

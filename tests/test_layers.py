@@ -29,13 +29,14 @@ cluster_requests: binding errors specs
 permits: binding errors
 cloud: __init__ binding cluster_requests credentials errors permits service_texts settings specs wording
 parallel_reads: errors
+aside:
 # What the cloud's answers mean, and how they are reported.
 rules: masking service_texts specs vendor wording
 summaries: files masking rules service_texts specs vendor wording
 output_schemas: summaries
 rendering: masking summaries vendor wording
 response_store: summaries
-shaping: files response_store specs summaries
+shaping: aside files response_store specs summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
 problems: errors masking parallel_reads rules schemas specs summaries vendor wording
@@ -55,7 +56,8 @@ operation_calls: aftermath binding cloud errors files filling guard lost_answers
 operation_tools: arguments guard operation_calls plans schemas specs summaries
 read_calls: arguments assessment cloud errors plans problems shaping specs summaries wait
 read_tools: assessment plans problems read_calls specs summaries wait
-kubernetes: cluster_requests cloud errors guard parallel_reads plans reads rules specs summaries vendor wording
+kubernetes: aside cluster_requests cloud errors guard masking parallel_reads plans reads rules specs summaries vendor
+    wording
 toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries

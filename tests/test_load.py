@@ -14,7 +14,7 @@ from heavy import MIB, Heavy, heavy_answers, longest_ping, releases
 from mcp_types import CallToolResult, TextResourceContents
 from simulation import simulate
 
-from ap_mcp import shaping
+from ap_mcp import aside
 from ap_mcp.cloud import client as client_module
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.simulator.constants import SEARCH_DEV
@@ -59,8 +59,8 @@ async def test_an_answer_is_the_same_wherever_it_is_shaped(tmp_path: Path, monke
     content = json.dumps(releases(64 * 1024, 3)).encode()
     found = []
     for in_a_thread, in_a_process in ((MIB, MIB), (1, MIB), (1, 1)):
-        monkeypatch.setattr(shaping, "IN_A_THREAD", in_a_thread)
-        monkeypatch.setattr(shaping, "IN_A_PROCESS", in_a_process)
+        monkeypatch.setattr(aside, "IN_A_THREAD", in_a_thread)
+        monkeypatch.setattr(aside, "IN_A_PROCESS", in_a_process)
         found.append(await structured(tmp_path, content))
     assert found[0] == found[1] == found[2]
     shown, kept = found[0]
@@ -75,8 +75,8 @@ async def test_where_no_process_can_be_started_a_thread_does_it(
     async def broken(*_: object, **__: object) -> None:
         raise BrokenWorkerProcess
 
-    monkeypatch.setattr(shaping, "IN_A_PROCESS", 1)
-    monkeypatch.setattr("ap_mcp.shaping.to_process.run_sync", broken)
+    monkeypatch.setattr(aside, "IN_A_PROCESS", 1)
+    monkeypatch.setattr("ap_mcp.aside.to_process.run_sync", broken)
     shown, _ = await structured(tmp_path, json.dumps(releases(64 * 1024, 3)).encode())
     assert shown["total"] == 3
 

@@ -130,7 +130,7 @@ def test_nested_data_is_indented_below_its_name() -> None:
         "  nodes: z",
         "nested (4):",
         "- 1",
-        "-: 2, 3",
+        "- 2 3",
         "-",
         "  only (1):",
         "  - x=1",

@@ -26,6 +26,7 @@ JSON = "application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 DEFAULT = "default"
+REVIEW_GROUP = "authorization.k8s.io"
 DISCOVERY = "discovery"
 """What rules see as the kind of a read that shows kinds and no objects."""
 
@@ -96,6 +97,21 @@ class ClusterApi:
         """Return what an object's subresource answers as text, such as the log of a pod."""
         read = await self._read(resource, namespace, name, subresource, query=query, accept=f"{TEXT},*/*", accepts=TEXT)
         return read.body if isinstance(read.body, str) else ""
+
+    async def review(self, kind: str, spec: Mapping[str, Any]) -> Any:
+        """Return what a cluster answers to a question about the caller's own rights, of which it keeps nothing.
+
+        Args:
+            kind: `SelfSubjectAccessReview` or `SelfSubjectRulesReview`.
+            spec: the question.
+
+        Raises:
+            ApMcpError: a rule forbids it, or the cluster said no.
+        """
+        body = {"apiVersion": f"{REVIEW_GROUP}/v1", "kind": kind, "spec": spec}
+        parts = ("apis", REVIEW_GROUP, "v1", f"{kind.lower()}s")
+        call = cluster_request(self.tool, self.cluster, "POST", parts, body=body, idempotent=True)
+        return (await self.reads.of_cluster(call, self.subject(Objects(DISCOVERY)))).body
 
     async def path(self, *parts: str, accept: str = JSON) -> Any:
         """Return what a path of discovery answers, such as /version or the schemas of a group."""

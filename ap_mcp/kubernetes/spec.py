@@ -56,6 +56,7 @@ class Resource:
         versions: all that are served, the preferred one first; empty if not known.
         verbs: what can be done to it; empty if not known.
         subresources: what stands below an object; empty if not known.
+        fields: that a field selector takes beside name and namespace; empty if not known.
     """
 
     kind: str
@@ -68,6 +69,7 @@ class Resource:
     versions: tuple[str, ...] = ()
     verbs: frozenset[str] = frozenset()
     subresources: frozenset[str] = frozenset()
+    fields: tuple[str, ...] = ()
 
     @property
     def full(self) -> str:
@@ -148,4 +150,5 @@ def _kind(raw: Mapping[str, Any]) -> Resource:
         namespaced=raw["namespaced"],
         short=tuple(raw.get("short", ())),
         singular=raw["kind"].lower(),
+        fields=tuple(raw.get("fields", ())),
     )

@@ -1,0 +1,177 @@
+"""Reads what a pod says of itself: how its containers are, how they ended, and what they wait for; pure."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from ap_mcp.vendor import get, items, moment, number, text
+
+READY, COMPLETED = "Ready", "Completed"
+CRASH_LOOP = "CrashLoopBackOff"
+_STATES = ("running", "terminated", "waiting")
+_LISTS = (("initContainerStatuses", "initContainers"), ("containerStatuses", "containers"))
+_ENDED = ("Succeeded", "Failed")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How a run of a container ended.
+
+    Attributes:
+        code: that it exited with; None if it is not reported.
+        reason: `Error`, `OOMKilled`, `Completed`.
+        message: what it left behind.
+        at: when it ended.
+        lasted: for how many seconds it had run.
+    """
+
+    code: int | None
+    reason: str
+    message: str
+    at: datetime | None
+    lasted: float | None
+
+    @property
+    def failed(self) -> bool:
+        """Whether it ended with anything but success."""
+        return self.code != 0
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """A container of a pod as it is now.
+
+    Attributes:
+        state: `running`, `waiting` or `terminated`; empty if nothing is reported of it yet.
+        reason: why it waits.
+        message: what it waits for.
+        init: it runs before the others, and they wait for its end.
+        sidecar: it starts before the others, and goes on beside them.
+        since: when this run began.
+        end: how this run ended, if it did.
+        last: how the run before it ended, if there was one.
+    """
+
+    name: str
+    image: str
+    state: str = ""
+    reason: str = ""
+    message: str = ""
+    ready: bool = False
+    restarts: int = 0
+    init: bool = False
+    sidecar: bool = False
+    since: datetime | None = None
+    end: End | None = None
+    last: End | None = None
+
+    @property
+    def never_ran(self) -> bool:
+        """Whether no run of it has begun, so that it has no log."""
+        return self.state in ("", "waiting") and self.last is None
+
+    @property
+    def crashed(self) -> bool:
+        """Whether the run before this one ended, or it waits to be started again."""
+        return self.last is not None or self.reason == CRASH_LOOP
+
+    @property
+    def is_well(self) -> bool:
+        """Whether it does what it should at this time."""
+        if self.end is not None:
+            return not self.end.failed
+        return self.ready if not self.init or self.sidecar else self.state == "running"
+
+
+def containers_of(pod: Any) -> list[Container]:
+    """Return the containers of a pod in the order of their start, those that nothing is reported of too."""
+    return [each for lists in _LISTS for each in _of_list(pod, *lists)]
+
+
+def _of_list(pod: Any, statuses: str, specs: str) -> Iterator[Container]:
+    reported = {text(get(each, "/name")): each for each in items(pod, f"/status/{statuses}")}
+    for spec in items(pod, f"/spec/{specs}"):
+        init = specs == "initContainers"
+        sidecar = init and get(spec, "/restartPolicy") == "Always"
+        yield _container(spec, reported.get(text(get(spec, "/name"))), init=init, sidecar=sidecar)
+
+
+def _container(spec: Any, status: Any, *, init: bool, sidecar: bool) -> Container:
+    state = next((each for each in _STATES if get(status, f"/state/{each}") is not None), "")
+    now = get(status, f"/state/{state}")
+    return Container(
+        name=text(get(spec, "/name")),
+        image=text(get(spec, "/image")),
+        state=state,
+        reason=text(get(now, "/reason")),
+        message=text(get(now, "/message"), 600),
+        ready=get(status, "/ready") is True,
+        restarts=int(number(get(status, "/restartCount")) or 0),
+        init=init,
+        sidecar=sidecar,
+        since=moment(get(now, "/startedAt")),
+        end=_end(now) if state == "terminated" else None,
+        last=_end(last) if (last := get(status, "/lastState/terminated")) is not None else None,
+    )
+
+
+def _end(terminated: Any) -> End:
+    code, began = number(get(terminated, "/exitCode")), moment(get(terminated, "/startedAt"))
+    at = moment(get(terminated, "/finishedAt"))
+    return End(
+        code=None if code is None else int(code),
+        reason=text(get(terminated, "/reason")),
+        message=text(get(terminated, "/message"), 600),
+        at=at,
+        lasted=(at - began).total_seconds() if at and began else None,
+    )
+
+
+def status_of(pod: Any) -> str:
+    """Return how a pod is in one word, as kubectl shows it: `Running`, `CrashLoopBackOff`, `Init:0/1`, `Evicted`."""
+    if get(pod, "/metadata/deletionTimestamp") is not None:
+        return "Unknown" if get(pod, "/status/reason") == "NodeLost" else "Terminating"
+    every = containers_of(pod)
+    first = [each for each in every if each.init]
+    for at, each in enumerate(first):
+        if (each.end is not None and not each.end.failed) or (each.sidecar and each.state == "running"):
+            continue
+        why = _word(each) if each.end is not None or each.reason not in ("", "PodInitializing") else ""
+        return f"Init:{why or f'{at}/{len(first)}'}"
+    phase = text(get(pod, "/status/reason")) or text(get(pod, "/status/phase")) or "Unknown"
+    main = [each for each in every if not each.init]
+    words = [word for each in reversed(main) if (word := _word(each))]
+    if not words:
+        return phase
+    running = any(each.state == "running" and each.ready for each in main)
+    return "Running" if words[-1] == COMPLETED and running else words[-1]
+
+
+def _word(container: Container) -> str:
+    """Return why a container does not run; empty if it does, or if that is not reported."""
+    if container.end is not None:
+        return container.end.reason or f"ExitCode:{container.end.code}"
+    return container.reason if container.state == "waiting" else ""
+
+
+def is_ready(pod: Any) -> bool:
+    """Say whether a pod is ready to be used."""
+    found = next((each for each in items(pod, "/status/conditions") if get(each, "/type") == READY), None)
+    return bool(get(found, "/status") == "True")
+
+
+def has_ended(pod: Any) -> bool:
+    """Say whether a pod has run to its end."""
+    return text(get(pod, "/status/phase")) in _ENDED
+
+
+def is_healthy(pod: Any) -> bool:
+    """Say whether a pod is as it should be: ready, or ended with success."""
+    return is_ready(pod) or text(get(pod, "/status/phase")) == "Succeeded"
+
+
+def not_scheduled(pod: Any) -> str:
+    """Return why no place was found for a pod; empty if one was, or if that is not reported."""
+    found = next((each for each in items(pod, "/status/conditions") if get(each, "/type") == "PodScheduled"), None)
+    return text(get(found, "/message") or get(found, "/reason"), 600) if get(found, "/status") == "False" else ""
