@@ -1,0 +1,106 @@
+"""Shows objects without what is secret in them: keys, sizes and a tag to compare by in place of values; pure."""
+
+import base64
+import binascii
+import hmac
+import secrets
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Any
+
+from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
+from ap_mcp.summaries.base import Part
+from ap_mcp.vendor import text
+from ap_mcp.wording import clean
+
+SECRET, CONFIG_MAP, BINARY = "Secret", "ConfigMap", "binaryData"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+VALUE_LIMIT = 200
+TAG_LENGTH = 8
+_KEY = secrets.token_bytes(32)
+"""Of this process: the tag of a short value could be guessed by trying all, if its key were known."""
+
+
+class Key(Part):
+    """An entry of a Secret or ConfigMap.
+
+    Attributes:
+        bytes: of its value, once decoded.
+        tag: the same for the same value, as long as this server runs; of what is hidden only.
+        value: of what is no secret; head and tail of a long one.
+    """
+
+    key: str
+    bytes: int
+    tag: str | None = None
+    value: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An object without secrets, and the entries of one that holds entries."""
+
+    body: dict[str, Any]
+    keys: list[Key]
+
+
+def seal(body: Mapping[str, Any], kind: str) -> Sealed:
+    """Return an object as it may be shown; what the server keeps for itself is dropped.
+
+    Args:
+        body: as the cluster answered.
+        kind: with its group: an answer that says another kind is masked as this one nevertheless.
+    """
+    shown = {**body, "metadata": _metadata(body.get("metadata"))}
+    if kind == SECRET:
+        shown["kind"] = SECRET
+    if isinstance(shown.get(BINARY), Mapping):
+        # Nobody can read it, and what it holds is known to nobody here.
+        shown[BINARY] = dict.fromkeys(shown[BINARY], PLACEHOLDER)
+    masked = mask(shown)
+    keys = list(_entries(body, masked, kind)) if kind in (SECRET, CONFIG_MAP) else []
+    return Sealed(masked, keys)
+
+
+def _metadata(found: Any) -> dict[str, Any]:
+    metadata = dict(found) if isinstance(found, Mapping) else {}
+    metadata.pop("managedFields", None)
+    annotations = metadata.get("annotations")
+    if isinstance(annotations, Mapping) and LAST_APPLIED in annotations:
+        metadata["annotations"] = {key: each for key, each in annotations.items() if key != LAST_APPLIED}
+    return {key: each for key, each in metadata.items() if each not in ({}, [])}
+
+
+def _entries(body: Mapping[str, Any], masked: Mapping[str, Any], kind: str) -> Iterator[Key]:
+    for place in ("data", "stringData", BINARY):
+        raw, hidden = body.get(place), masked.get(place)
+        if not isinstance(raw, Mapping):
+            continue
+        shown = list(hidden.values()) if isinstance(hidden, Mapping) else []
+        for at, (key, value) in enumerate(raw.items()):
+            content = _content(value, encoded=place == BINARY or (kind == SECRET and place == "data"))
+            seen = shown[at] if at < len(shown) else None
+            hides = kind == SECRET or contains_placeholder({"value": seen}) is not None
+            is_text = kind != SECRET and place == "data" and isinstance(seen, str)
+            yield Key(
+                key=text(mask(str(key))),
+                bytes=len(content),
+                tag=tag_of(content) if hides else None,
+                value=clean(str(seen), VALUE_LIMIT) if is_text else None,
+            )
+
+
+def tag_of(content: bytes) -> str:
+    """Return a short tag of a value, by which it can be compared with others that this process has seen."""
+    return hmac.new(_KEY, content, sha256).hexdigest()[:TAG_LENGTH]
+
+
+def _content(value: Any, *, encoded: bool) -> bytes:
+    raw = (value if isinstance(value, str) else text(value)).encode(errors="surrogatepass")
+    if not encoded:
+        return raw
+    try:
+        return base64.b64decode(raw, validate=True)
+    except (binascii.Error, ValueError):
+        return raw
