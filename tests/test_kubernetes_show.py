@@ -88,7 +88,7 @@ async def test_a_healthy_deployment_is_shown_in_five_hundred_tokens_and_few_requ
     found = await ask(cluster, "k8s_get", kind="deploy", name="pay", namespace="shop")
     assert found.summary == "Deployment pay in shop of shop-prod: 2 of 2 ready, rollout done."
     assert [each.revision for each in found.revisions] == ["3", "2", "1"]
-    assert (found.conditions, found.pods, found.next, found.not_read) == ([], [], [], [])
+    assert (found.conditions, found.pods, found.not_read, found.next) == (None, None, None, [])
     assert found.facts["selector"] == "app=pay"
     for half in (render(found), json.dumps(found.structured(), ensure_ascii=False, separators=(",", ":"))):
         assert len(half) <= 500 * BYTES_OF_A_TOKEN
@@ -118,7 +118,10 @@ async def test_what_could_not_be_read_is_said_and_nothing_is_concluded_from_it()
     found = await ask(cluster, "k8s_get", kind="deploy", name="pay", namespace="shop")
     assert sorted(each.partition(":")[0] for each in found.not_read) == ["events", "revisions"]
     assert "403" in found.not_read[0]
-    assert found.events == []
+    assert found.events is None
+    assert "events: none" in render(
+        await ask(FakeCluster([deployment()]), "k8s_get", kind="deploy", name="pay", namespace="shop")
+    )
 
 
 async def test_a_crashed_container_says_how_it_ended_and_leads_to_its_log() -> None:
@@ -194,9 +197,9 @@ def test_whatever_a_secret_calls_itself_none_of_its_values_is_kept(data: dict[st
     values = {f"k{at}": f"value-{at}-{value}" for at, value in enumerate(data.values())}
     encoded = {key: base64.b64encode(value.encode(errors="replace")).decode() for key, value in values.items()}
     sealed = seal({"kind": kind, "metadata": {"name": "x"}, "data": encoded, "stringData": values}, "Secret")
-    shown = json.dumps([sealed.body, [each.model_dump() for each in sealed.keys]], ensure_ascii=False)
+    shown = json.dumps([sealed.body, [each.model_dump() for each in sealed.keys or ()]], ensure_ascii=False)
     assert not [each for each in [*values.values(), *encoded.values()] if each in shown]
-    assert len(sealed.keys) == 2 * len(values)
+    assert len(sealed.keys or ()) == 2 * len(values)
 
 
 async def test_a_name_that_is_not_there_names_close_ones_and_other_namespaces() -> None:

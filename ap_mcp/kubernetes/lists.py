@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from pydantic import Field
-
 from ap_mcp.aside import aside
 from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.api import TABLE, ClusterApi, cluster_api
@@ -35,9 +33,9 @@ class ObjectTable(Result):
         cursor: where the next page begins.
     """
 
-    columns: list[str] = Field(default_factory=list)
-    rows: list[list[Any]] = Field(default_factory=list)
-    events: list[EventLine] = Field(default_factory=list)
+    columns: list[str] | None = None
+    rows: list[list[Any]] | None = None
+    events: list[EventLine] | None = None
     shown: int = 0
     remaining: int | None = None
     cursor: str | None = None

@@ -39,10 +39,10 @@ class Key(Part):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An object without secrets, and the entries of one that holds entries."""
+    """An object without secrets, and the entries of one that holds entries; None for any other."""
 
     body: dict[str, Any]
-    keys: list[Key]
+    keys: list[Key] | None
 
 
 def seal(body: Mapping[str, Any], kind: str) -> Sealed:
@@ -59,7 +59,7 @@ def seal(body: Mapping[str, Any], kind: str) -> Sealed:
         # Nobody can read it, and what it holds is known to nobody here.
         shown[BINARY] = dict.fromkeys(shown[BINARY], PLACEHOLDER)
     masked = mask(shown)
-    keys = list(_entries(body, masked, kind)) if kind in (SECRET, CONFIG_MAP) else []
+    keys = list(_entries(body, masked, kind)) if kind in (SECRET, CONFIG_MAP) else None
     return Sealed(masked, keys)
 
 

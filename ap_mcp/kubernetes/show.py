@@ -4,9 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
-from typing import Any
-
-from pydantic import Field
+from typing import Annotated, Any
 
 from ap_mcp.aside import aside
 from ap_mcp.errors import CallRefused, NotFound
@@ -22,7 +20,7 @@ from ap_mcp.kubernetes.troubles import explained
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import read_together, why_unread
 from ap_mcp.plans import ToolContext
-from ap_mcp.summaries.base import DETAIL, FULL, NextCall, Ours, Part, Result
+from ap_mcp.summaries.base import DETAIL, FULL, TELLING, NextCall, Ours, Part, Result
 from ap_mcp.summaries.pages import fitted
 from ap_mcp.vendor import get, items, mapping, moment, text, word
 from ap_mcp.wording import age, ends, span
@@ -51,7 +49,7 @@ class Revision(Part):
     revision: str
     name: str
     ready: int | None = None
-    images: list[str] = Field(default_factory=list)
+    images: list[str] | None = None
     age: str | None = None
 
 
@@ -96,16 +94,16 @@ class ObjectShown(Result):
     name: str = ""
     namespace: str | None = None
     age: str | None = None
-    facts: dict[str, Any] = Field(default_factory=dict)
-    labels: dict[str, str] = Field(default_factory=dict)
-    owners: list[str] = Field(default_factory=list)
-    conditions: list[Condition] = Field(default_factory=list)
-    containers: list[ContainerShown] = Field(default_factory=list)
-    revisions: list[Revision] = Field(default_factory=list)
-    pods: list[PodShown] = Field(default_factory=list)
-    data: list[Key] = Field(default_factory=list)
-    events: list[EventLine] = Field(default_factory=list)
-    not_read: list[Ours] = Field(default_factory=list)
+    facts: dict[str, Any] | None = None
+    labels: dict[str, str] | None = None
+    owners: list[str] | None = None
+    conditions: list[Condition] | None = None
+    containers: list[ContainerShown] | None = None
+    revisions: list[Revision] | None = None
+    pods: list[PodShown] | None = None
+    data: Annotated[list[Key] | None, TELLING] = None
+    events: Annotated[list[EventLine] | None, TELLING] = None
+    not_read: list[Ours] | None = None
 
 
 RESULT = ObjectShown
@@ -187,6 +185,7 @@ async def _shown(api: ClusterApi, resource: Resource, sealed: Sealed, state: Sta
     name, namespace = get(body, "/metadata/name"), text(get(body, "/metadata/namespace"))
     where = f" in {word(namespace)}" if namespace else ""
     labels = mapping(body, "/metadata/labels")
+    facts = {**state.facts, "managed_by": _managed_by(body)}
     unwell = [each for each in owned.pods if not is_healthy(each)]
     return ObjectShown(
         summary=f"{resource.kind} {word(name)}{where} of {api.name}: {state.sentence}.",
@@ -194,16 +193,16 @@ async def _shown(api: ClusterApi, resource: Resource, sealed: Sealed, state: Sta
         name=text(name),
         namespace=namespace or None,
         age=age(moment(get(body, "/metadata/creationTimestamp")), now),
-        facts={key: each for key, each in {**state.facts, "managed_by": _managed_by(body)}.items() if each is not None},
-        labels=dict(list(labels.items())[:LABELS]),
-        owners=[f"{text(get(each, '/kind'))}/{text(get(each, '/name'))}" for each in _owners(body)],
-        conditions=[_condition(each, now) for each in items(body, "/status/conditions") if matters(each)],
-        containers=_containers(resource, body, now),
-        revisions=[_revision(mask(each), now) for each in owned.revisions[:REVISIONS]],
-        pods=[pod_shown(mask(each)) for each in unwell[:PODS]],
+        facts={key: each for key, each in facts.items() if each is not None} or None,
+        labels=dict(list(labels.items())[:LABELS]) or None,
+        owners=[f"{text(get(each, '/kind'))}/{text(get(each, '/name'))}" for each in _owners(body)] or None,
+        conditions=[_condition(each, now) for each in items(body, "/status/conditions") if matters(each)] or None,
+        containers=_containers(resource, body, now) or None,
+        revisions=[_revision(mask(each), now) for each in owned.revisions[:REVISIONS]] or None,
+        pods=[pod_shown(mask(each)) for each in unwell[:PODS]] or None,
         data=sealed.keys,
-        events=[event_line(each, now) for each in newest(found)[:EVENTS]],
-        not_read=[f"{what}: {why_unread(error)}" for what, error in errors.items()],
+        events=[event_line(each, now) for each in newest(found)[:EVENTS]] if found or "events" not in errors else None,
+        not_read=[f"{what}: {why_unread(error)}" for what, error in errors.items()] or None,
         next=_next(api, resource, body, state),
     )
 
@@ -286,7 +285,7 @@ def _revision(body: Any, now: datetime) -> Revision:
         revision=number or text(get(body, "/revision")),
         name=text(get(body, "/metadata/name")),
         ready=get(body, "/status/readyReplicas", 0) if template is not None else None,
-        images=[text(get(each, "/image")) for each in items(template, "/containers")],
+        images=[text(get(each, "/image")) for each in items(template, "/containers")] or None,
         age=age(moment(get(body, "/metadata/creationTimestamp")), now),
     )
 
