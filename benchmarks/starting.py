@@ -1,4 +1,4 @@
-"""How long a host waits for the list of tools, and what the waiting server takes, against a bare server."""
+"""How long a host waits for the list of tools and the first answer, and what that takes, against a bare server."""
 
 import json
 import os
@@ -12,6 +12,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from calls import simulator
 from measures import Section, multiple
 
 RUNS = 21
@@ -19,13 +20,16 @@ LONGEST = 60
 TIME, MEMORY = 1.10, 1.25
 OURS = (str(Path(sys.executable).with_name("ap-mcp")), "serve")
 BARE = (sys.executable, str(Path(__file__).with_name("bare.py")))
+CALLS = {OURS: {"name": "list_clusters", "arguments": {}}, BARE: {"name": "echo", "arguments": {"text": "x"}}}
+"""What is called first."""
+MODERN = "2026-07-28"
 META = {
-    "io.modelcontextprotocol/protocolVersion": "2026-07-28",
+    "io.modelcontextprotocol/protocolVersion": MODERN,
     "io.modelcontextprotocol/clientCapabilities": {},
 }
 HELLO = {"protocolVersion": "2025-11-25", "capabilities": {}, "clientInfo": {"name": "benchmark", "version": "1"}}
 ERAS = {
-    "2026-07-28": [{"id": 1, "method": "tools/list", "params": {"_meta": META}}],
+    MODERN: [{"id": 1, "method": "tools/list", "params": {"_meta": META}}],
     "2025-11-25": [
         {"id": 0, "method": "initialize", "params": HELLO},
         {"method": "notifications/initialized"},
@@ -42,33 +46,38 @@ PIPES: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Start:
-    """One start, until the tools are listed."""
+    """One start, and the first call."""
 
     seconds: float
+    """Until the tools are listed."""
+    until_answer: float
+    """Seconds until the first call is answered."""
     busy: float
     """Seconds of processor time, until it has ended."""
     kilobytes: float
-    """Resident; not a number where the system does not report it."""
+    """Resident after that; not a number where the system does not report it."""
 
 
 def section() -> Section:
     """Start both servers in turn, so that whatever else the machine does falls on both."""
     rows, broken = [], []
-    with tempfile.TemporaryDirectory() as home:
-        for era, messages in ERAS.items():
-            _start(OURS, messages, home)
-            pairs = [(_start(OURS, messages, home), _start(BARE, messages, home)) for _ in range(RUNS)]
+    with tempfile.TemporaryDirectory() as home, simulator() as cloud:
+        environment = {**_environment(home), **cloud}
+        for era in ERAS:
+            _start(OURS, era, environment)
+            pairs = [(_start(OURS, era, environment), _start(BARE, era, environment)) for _ in range(RUNS)]
             ratios = {what: median(each) for what, each in _ratios(pairs).items()}
             rows += [
                 [f"spawn to tools/list, {era}", multiple(ratios["seconds"]), multiple(TIME)],
+                [f"spawn to the first call's answer, {era}", multiple(ratios["until_answer"]), ""],
                 [f"processor time until it leaves, {era}", multiple(ratios["busy"]), ""],
-                [f"memory once they are listed, {era}", multiple(ratios["kilobytes"]), multiple(MEMORY)],
+                [f"memory after the first call, {era}", multiple(ratios["kilobytes"]), multiple(MEMORY)],
             ]
             broken += [f"start-up, {era}: {multiple(ratios['seconds'])}"] if ratios["seconds"] > TIME else []
             broken += [f"memory, {era}: {multiple(ratios['kilobytes'])}"] if ratios["kilobytes"] > MEMORY else []
     about = (
         f"`ap-mcp serve` against bare.py, the SDK's low-level server with one tool: {RUNS} starts of each, in turn; "
-        "medians of the ratios, pair by pair."
+        "medians of the ratios, pair by pair. Ours then lists the clusters of the simulator, bare.py says x back."
     )
     return Section("Start-up and memory", about, ["what", "ours", "at most"], rows, broken)
 
@@ -79,21 +88,26 @@ def _ratios(pairs: list[tuple["Start", "Start"]]) -> dict[str, list[float]]:
     return {what: [getattr(ours, what) / getattr(bare, what) for ours, bare in pairs] for what in whats}
 
 
-def _start(command: tuple[str, ...], messages: list[dict[str, Any]], home: str) -> Start:
-    """Start a server, have it list its tools, and stop it."""
+def _start(command: tuple[str, ...], era: str, environment: Mapping[str, str]) -> Start:
+    """Start a server, have it list its tools and answer a call, and stop it."""
+    params = {**CALLS[command], **({"_meta": META} if era == MODERN else {})}
     before, began = _busy(), time.perf_counter()
-    with subprocess.Popen(command, env=_environment(home), **PIPES) as process:
+    with subprocess.Popen(command, env=environment, **PIPES) as process:
         try:
-            listed = _ask(process, messages)
+            listed = _ask(process, ERAS[era])
             seconds = time.perf_counter() - began
             if not listed["result"]["tools"]:
                 raise RuntimeError(f"{command[0]} lists no tools")
+            called = _ask(process, [{"id": 2, "method": "tools/call", "params": params}])
+            until_answer = time.perf_counter() - began
+            if called["result"].get("isError"):
+                raise RuntimeError(f"{command[0]} answers no call")
             kilobytes = _resident(process.pid)
         finally:
             if process.stdin is not None:
                 process.stdin.close()
             process.wait(LONGEST)
-    return Start(seconds, _busy() - before, kilobytes)
+    return Start(seconds, until_answer, _busy() - before, kilobytes)
 
 
 def _ask(process: "subprocess.Popen[str]", messages: list[dict[str, Any]]) -> Any:
