@@ -21,6 +21,9 @@ from ap_mcp.specs import Catalog, Operation
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient, CloudResponse
 
+# No line breaks, no brackets of data, no word as long as a key.
+_WORDS = re.compile(r"(?!.*[\w+/=-]{40})[^\n\r{}\[\]<>\"]{0,300}")
+
 
 class Gateway:
     """One account of the cloud; all requests leave through here, for every caller.
@@ -162,12 +165,17 @@ def _masking_errors(*, secret: bool = False) -> Iterator[None]:
     """Mask what an error quotes.
 
     Args:
-        secret: the operation returns credentials: of an answer that is none of the API nothing is quoted.
+        secret: the operation returns credentials: nothing is quoted but what an error of the API says in words.
     """
     try:
         yield
     except ServiceError as error:
         # Services repeat what they refuse, and half an answer is quoted as an error.
-        unread = secret and (isinstance(error, BadAnswer) or error.status >= 500)
-        error.rewrite((lambda _: "") if unread else mask_text)
+        unread = secret and (isinstance(error, BadAnswer) or error.status >= 500 or not error.code)
+        error.rewrite((lambda _: "") if unread else _in_words if secret else mask_text)
         raise
+
+
+def _in_words(text: str) -> str:
+    """Return a text that may be quoted although credentials were asked for; empty if it could be a part of them."""
+    return mask_text(text) if _WORDS.fullmatch(text) else ""
