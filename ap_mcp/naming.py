@@ -50,7 +50,7 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
     rows = {each: row for row in items(body, names.list) if (each := _id(row, names)) is not None}
     if not names.searched_by and wanted in rows:
         return wanted
-    named = [each for each, row in rows.items() if wanted in _called(row, names)]
+    named = [each for each, row in rows.items() if wanted in called(row, names)]
     if len(named) == 1:
         return named[0]
     if named:
@@ -58,7 +58,7 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
         more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         one = names.argument if names.searched_by else "id or name:version" if names.version else "id"
         raise AmbiguousName(f"{len(named)} {names.thing}s are called {quoted(wanted)}. Give one {one}:{choices}{more}")
-    known = _named_like(wanted, names, [each for row in rows.values() for each in _called(row, names)])
+    known = _named_like(wanted, names, [each for row in rows.values() for each in called(row, names)])
     raise NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
 
 
@@ -96,17 +96,17 @@ def _id(row: Any, names: Names) -> str | None:
     return found if isinstance(found, str) and found not in NO_STEP else None
 
 
-def _called(row: Any, names: Names) -> list[str]:
+def called(row: Any, names: Names) -> list[str]:
     """Return the names of an entry, those with its version last."""
-    called = [each for pointer in names.by if isinstance(each := get(row, pointer), str) and each]
+    bare = [each for pointer in names.by if isinstance(each := get(row, pointer), str) and each]
     version = text(get(row, names.version)) if names.version else ""
-    return [*called, *(f"{each}:{version}" for each in called if version)]
+    return [*bare, *(f"{each}:{version}" for each in bare if version)]
 
 
 def _choice(row: Any, names: Names) -> str:
-    called = _called(row, names)
+    every = called(row, names)
     shown = f" ({word(get(row, names.shown))})" if names.shown else ""
-    name = called[-1] if names.version else called[0]
+    name = every[-1] if names.version else every[0]
     return f"{word(get(row, names.id))} {word(name)}{shown}"
 
 

@@ -97,7 +97,9 @@ class _Call:
         """Read, and say what was read."""
         beside = await self._beside()
         response = await self.context.reads.made(self.operation, self.sent)
-        return await self._shaped(response, beside)
+        result = await self._shaped(response, beside)
+        said = self.context.reads.left_out(self.operation.id)
+        return result.model_copy(update={"warnings": [*result.warnings, *said]}) if said else result
 
     async def draft(self, reads: "Reads", effect: Effect | None, at: datetime | None = None) -> Draft:
         """Return the request, and what it would do if `effect` is given."""

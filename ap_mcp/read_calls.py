@@ -95,7 +95,9 @@ async def problems(arguments: Mapping[str, Any], context: ToolContext) -> Result
     """Say what of the account, or of one cluster, needs attention."""
     reads = context.reads
     cluster = (await reads.resolve(arguments)).get(CLUSTER)
-    return context.finishing.advised(await list_problems(cluster, reads.read, reads.now, context.report))
+    found = await list_problems(cluster, reads.read, reads.now, context.report)
+    said = reads.left_out("list_clusters") if cluster is None else []
+    return context.finishing.advised(found.model_copy(update={"warnings": [*found.warnings, *said]}))
 
 
 @dataclass

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,23 +16,28 @@ from ap_mcp.errors import (
     CallRefused,
     ConfirmationRequired,
     DeniedByPolicy,
+    NameNotFound,
     NotFound,
 )
 from ap_mcp.gateway import Gateway
+from ap_mcp.guard.closed import closes_clusters, left_out, mentions, opened
 from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject, subject_of, with_facts
 from ap_mcp.masking import mask
-from ap_mcp.naming import UUID, found, name_given, whole_version
+from ap_mcp.naming import UUID, called, found, name_given, whole_version
 from ap_mcp.permits import digest_of
 from ap_mcp.specs import CLUSTER, Catalog, Names, Offered, Operation
 from ap_mcp.summaries import Observation, summarise
+from ap_mcp.vendor import as_object, get, items, text
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
 
 GET_QUOTAS = "get_quotas"
 QUOTA_SECONDS = 5.0
+UNNAMED = "a cluster closed to reading"
+ABOUT_CLOSED = "is denied: what it answers is about a cluster that a rule of the operator closes to reading"
 ASKED_ABOUT_OBJECTS = "A rule of the operator wants a person asked about it, which works for changes only."
 ASKED_ABOUT = "A rule of the operator wants a person asked before {0}, so no other tool may use it: call {0} by itself."
 
@@ -63,6 +68,7 @@ class Reads:
         self._cluster = cluster
         self._made: dict[tuple[str, str], _Once] = {}
         self._facts: dict[str, Facts] = {}
+        self._closed: dict[str, Any] = {}
 
     def now(self) -> datetime:
         """Return the service's time."""
@@ -119,7 +125,13 @@ class Reads:
         """
         if CLUSTER in arguments and tool != FACTS_READ:
             await self.permit(self.catalog[FACTS_READ], {CLUSTER: arguments[CLUSTER]})
-        return await self.read(tool, **arguments)
+        body = await self.read(tool, **arguments)
+        lister, names = self.catalog.named[CLUSTER]
+        if tool != lister.id or not self._closed:
+            return body
+        # An impact has to say that something was not read there, and not what it is called.
+        unnamed = [{"metadata": {"uid": each, "name": UNNAMED}} for each in self._closed]
+        return {**as_object(body), names.list.strip("/"): [*items(body, names.list), *unnamed]}
 
     async def permit(self, operation: Operation, arguments: Mapping[str, Any]) -> None:
         """Make sure that the policy lets a read be made on the way to another answer.
@@ -150,7 +162,7 @@ class Reads:
     async def made(self, operation: Operation, arguments: Mapping[str, Any], *, fresh: bool = False) -> "CloudResponse":
         """Return the answer to a read that was decided about already."""
         given = repr(sorted(arguments.items()))
-        return await self._once(operation.id, given, partial(self.gateway.read, operation, arguments), fresh=fresh)
+        return await self._once(operation.id, given, partial(self._read, operation, arguments), fresh=fresh)
 
     async def _once(
         self, what: str, given: str, make: "Callable[[], Awaitable[CloudResponse]]", *, fresh: bool = False
@@ -184,6 +196,40 @@ class Reads:
             return await self.gateway.send(call)
 
         return await self._once(digest_of(call), "", make)
+
+    async def _read(self, operation: Operation, arguments: Mapping[str, Any]) -> "CloudResponse":
+        """Make a read; of an answer about the account leave out what is about clusters that a rule closes to reading.
+
+        Raises:
+            DeniedByPolicy: all of it is about one.
+        """
+        response = await self.gateway.read(operation, arguments)
+        lister, names = self.catalog.named[CLUSTER]
+        read = self.catalog[FACTS_READ]
+        if operation.on_cluster or not closes_clusters(read, self._policy):
+            return response
+        if operation is lister:
+            found = opened(items(response.body, names.list), read, self._policy)
+            self._closed |= {text(get(row, names.id)).lower(): row for row in found.closed}
+            whole = {**as_object(response.body), names.list.strip("/"): found.rows}
+            return replace(response, body=whole) if found.closed else response
+        await self.made(lister, {})
+        return replace(response, body=self._without_closed(operation, response.body))
+
+    def _without_closed(self, operation: Operation, body: Any) -> Any:
+        """Return an answer without the entries of lists that are about closed clusters."""
+        if isinstance(body, list):
+            return [each for each in body if not mentions(each, self._closed)]
+        lists = {key: each for key, each in as_object(body).items() if isinstance(each, list)}
+        kept = {**as_object(body), **{key: self._without_closed(operation, rows) for key, rows in lists.items()}}
+        if mentions(kept, self._closed):
+            raise DeniedByPolicy(operation.id, ABOUT_CLOSED, "No consent lifts this; only the operator can.")
+        return kept if lists else body
+
+    def left_out(self, operation: str) -> list[str]:
+        """Return a line that says how many clusters an answer leaves out; none if it shows all, or is about others."""
+        lister, _ = self.catalog.named[CLUSTER]
+        return [left_out(len(self._closed))] if operation == lister.id and self._closed else []
 
     async def facts(self, cluster_id: str) -> Facts:
         """Return what rules go by of a cluster; reading it is a part of deciding, so no rule is asked.
@@ -226,7 +272,16 @@ class Reads:
         if names.argument == CLUSTER and self._cluster is not None and await self._is_still_called(name):
             return self._cluster
         within = {each: arguments[each] for each in names.within if each in arguments}
-        return found(names, lister, await self.read(lister.id, **within), name)
+        body = await self.read(lister.id, **within)
+        try:
+            return found(names, lister, body, name)
+        except NameNotFound as error:
+            # Who knows its name is refused by the rule; who does not, is not helped to it.
+            if names.argument != CLUSTER or not self._closed:
+                raise
+            if closed := next((each for each, row in self._closed.items() if name in called(row, names)), None):
+                return closed
+            raise NameNotFound(f"{error} {left_out(len(self._closed))}") from None
 
     async def _whole(self, short: str, name: str, offered: Offered, arguments: Mapping[str, Any]) -> str:
         """Return the whole version that a short one means, if that can be known."""

@@ -1,4 +1,4 @@
-"""Of a bad answer of a tool that returns credentials nothing is quoted: no status, form or cut lets a part of it out."""
+"""Of a bad answer to a call for credentials nothing is quoted: no status, form or cut lets a part of it out."""
 
 import json
 from collections.abc import AsyncIterator
@@ -88,7 +88,7 @@ async def test_nothing_of_it_is_quoted(
         result = await agent.run(TOOL, {"cluster_id": SEARCH_DEV, "duration_days": 1})
         assert result.is_error or (status == 200 and form in SAVED)
         left = [await leaving(agent, result), caplog.text]
-        left += [path.read_text() for path in tmp_path.rglob("*.jsonl")]
+        left += [path.read_text() for path in (tmp_path / "state").glob("*.jsonl")]
         leaks += [f"{status}: {mark}" for mark in MARKS if mark in "".join(left)]
     assert leaks == []
     assert (tmp_path / "files").exists() is (form in SAVED)

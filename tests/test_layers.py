@@ -46,7 +46,7 @@ guard: arguments binding errors filling masking parallel_reads permits private_f
 state: errors guard private_files vendor wording
 gateway: binding cloud cluster_requests errors masking permits specs
 naming: errors rules specs vendor wording
-reads: binding cloud errors gateway guard masking naming permits specs summaries
+reads: binding cloud errors gateway guard masking naming permits specs summaries vendor
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard masking settings shaping specs summaries wait

@@ -106,8 +106,9 @@ async def test_what_is_in_a_cluster_that_is_closed_is_not_told_by_tools_on_no_cl
         assert "list_releases" in sent
         said, refused, _ = await run(tmp_path, marked, tool, {**arguments, "dry_run": True}, closed)
         assert not refused
-        assert f"in payments-prod: not read: {FORBIDDEN}" in said
-        for told in ("payments/payments-api", "sessions-redis", CANARY, CANARY.lower()):
+        assert f"not read: {FORBIDDEN}" in said
+        assert "a cluster closed to reading" in said
+        for told in ("payments-prod", "payments/payments-api", "sessions-redis", CANARY, CANARY.lower()):
             assert told not in said, f"{tool}: {said}"
         assert "in payments-prod: chart" in whole
 

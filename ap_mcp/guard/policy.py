@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
 from ap_mcp.errors import CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly
-from ap_mcp.guard.facts import ClusterFacts
+from ap_mcp.guard.facts import FACTS_READ, ClusterFacts
 from ap_mcp.guard.subject import Objects, Subject
 from ap_mcp.specs import EFFECTS, GUARDED, Effect
 from ap_mcp.wording import clean, in_quotes
@@ -290,7 +290,11 @@ def _first(verdicts: tuple[Verdict, ...], decision: Choice) -> Verdict | None:
 def _denied(case: _Case, rule: Rule) -> DeniedByPolicy:
     reason = f" ({in_quotes(rule.reason)})" if rule.reason else ""
     remedy = "No consent lifts this; only the operator can change the policy."
-    return DeniedByPolicy(case.subject.named, f"is denied by {rule.source}{reason}", remedy)
+    # Who may not read a cluster does not learn its name by its id.
+    hides = rule.about_clusters and "read" in rule.covered and _fits(FACTS_READ, rule.tools)
+    return DeniedByPolicy(
+        case.subject.tool if hides else case.subject.named, f"is denied by {rule.source}{reason}", remedy
+    )
 
 
 def _unclear(case: _Case, rule: Rule) -> DeniedByPolicy:
