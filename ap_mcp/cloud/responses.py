@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud.bodies import ErrorBody, hide, holds_error, is_html, parse_json, read_error_body
 from ap_mcp.cloud.refusals import CCE_SETTING, Recipient, about_clock, about_sign_in, http_date, is_expired_signature
+from ap_mcp.cluster_requests import TEXT
 from ap_mcp.errors import (
     AuthenticationFailed,
     BadAnswer,
@@ -200,6 +201,9 @@ def read_answer(
     bad = partial(_bad, call, status, headers, content, secrets, setting)
     if not content and call.may_answer_nothing:
         return None
+    if call.accepts == TEXT and media_type == TEXT:
+        # A log may hold anything, also what looks like a page or an error.
+        return content.decode("utf-8", errors="replace")
     if is_html(content, media_type):
         raise bad("A web page came instead of an answer of the API.")
     may_be_json = media_type.endswith("json") or content[:1] == b"{"

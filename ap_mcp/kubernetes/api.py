@@ -26,6 +26,7 @@ JSON = "application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 DEFAULT = "default"
+_NOT_FOUND = 404
 REVIEW_GROUP = "authorization.k8s.io"
 DISCOVERY = "discovery"
 """What rules see as the kind of a read that shows kinds and no objects."""
@@ -138,11 +139,9 @@ class ClusterApi:
 
         try:
             return await read(resource)
-        except NotFound as error:
-            if names_an_object(error) or resource not in known_kinds():
-                raise self._explained(error) from None
         except (ServiceError, CloudUnreachable) as error:
-            raise self._explained(error) from None
+            if not is_no_path(error) or resource not in known_kinds():
+                raise self._explained(error) from None
         # A well-known kind may be served in another version, or not at all.
         there = chosen(f"{resource.plural}.{resource.group}".rstrip("."), await self.served(fresh=True))
         try:
@@ -197,7 +196,12 @@ async def cluster_api(tool: str, cluster: Any, reads: "Reads", kinds: KnownKinds
     return ClusterApi(tool, named, reads, kinds, body)
 
 
-def names_an_object(error: ServiceError) -> bool:
-    """Say whether a 404 is about an object by its name, and not about a path that the cluster does not serve."""
+def is_no_path(error: ApMcpError) -> bool:
+    """Say whether an error is about a path that the cluster does not serve, and not about an object by its name.
+
+    Where a group is not served at all, it answers with a line that is no JSON.
+    """
+    if not isinstance(error, ServiceError) or error.status != _NOT_FOUND:
+        return False
     said = " ".join(error.texts)
-    return "could not find the requested resource" not in said and "404 page not found" not in said
+    return "could not find the requested resource" in said or "404 page not found" in said

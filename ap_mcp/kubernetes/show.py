@@ -7,8 +7,8 @@ from functools import partial
 from typing import Annotated, Any
 
 from ap_mcp.aside import aside
-from ap_mcp.errors import CallRefused, NotFound
-from ap_mcp.kubernetes.api import ClusterApi, cluster_api, names_an_object
+from ap_mcp.errors import CallRefused, ServiceError
+from ap_mcp.kubernetes.api import ClusterApi, cluster_api, is_no_path
 from ap_mcp.kubernetes.discovery import KnownKinds
 from ap_mcp.kubernetes.events import EventLine, event_line, newest
 from ap_mcp.kubernetes.owned import Owned, owned_by
@@ -125,8 +125,8 @@ async def run(arguments: Mapping[str, Any], context: ToolContext, kinds: KnownKi
     async with explained(api, resource, namespace, name):
         try:
             body = await api.get(resource, name, namespace, below)
-        except NotFound as error:
-            if below and not names_an_object(error):
+        except ServiceError as error:
+            if below and is_no_path(error):
                 error.hint = f"{resource.plural} have no {below} of their own: leave subresource out."
             raise
     sealed: Sealed = await aside(partial(seal, body, resource.full), len(json.dumps(body)))

@@ -7,7 +7,7 @@ from typing import Any
 
 from ap_mcp.kubernetes.pods import containers_of, is_healthy, not_scheduled, status_of
 from ap_mcp.kubernetes.rollouts import condition, count, rollout_of
-from ap_mcp.vendor import flattened, get, items, mapping, moment, quoted, text, word
+from ap_mcp.vendor import as_object, flattened, get, items, mapping, moment, quoted, strings, text, word
 from ap_mcp.wording import age, few, plural
 
 FACTS = 12
@@ -43,7 +43,7 @@ def state_of(full: str, body: Any, now: datetime) -> State:
     since = moment(get(body, "/metadata/deletionTimestamp"))
     if since is None:
         return found
-    held = [word(each) for each in get(body, "/metadata/finalizers", []) if isinstance(each, str)]
+    held = [word(each) for each in strings(body, "/metadata/finalizers")]
     waits = f", held by the finalizers {few(held)}" if held else ""
     return State(f"being deleted since {age(since, now)}{waits}; {found.sentence}", healthy=False, facts=found.facts)
 
@@ -129,7 +129,7 @@ def _cron_job(body: Any, now: datetime) -> State:
 
 def _service(body: Any, _: datetime) -> State:
     kind = text(get(body, "/spec/type")) or "ClusterIP"
-    outside = _addresses(body) or list(map(str, get(body, "/spec/externalIPs", [])))
+    outside = _addresses(body) or strings(body, "/spec/externalIPs")
     waits = kind == "LoadBalancer" and not outside
     sentence = f"{word(kind)}" + (", its load balancer has no address yet" if waits else "")
     ports = [_port(each) for each in items(body, "/spec/ports")]
@@ -178,7 +178,7 @@ def _claim(body: Any, _: datetime) -> State:
         "size": get(body, "/status/capacity/storage") or get(body, "/spec/resources/requests/storage"),
         "class": get(body, "/spec/storageClassName"),
         "volume": get(body, "/spec/volumeName"),
-        "access": few(list(map(str, get(body, "/spec/accessModes", [])))) or None,
+        "access": few(strings(body, "/spec/accessModes")) or None,
     }
     return State(word(phase), phase == "Bound", facts)
 
@@ -235,7 +235,7 @@ def _phase(body: Any, _: datetime) -> State:
 
 
 def _entries(body: Any, _: datetime) -> State:
-    held = sum(len(get(body, f"/{each}", {})) for each in ("data", "stringData", "binaryData"))
+    held = sum(len(as_object(get(body, f"/{each}"))) for each in ("data", "stringData", "binaryData"))
     kind = text(get(body, "/type"))
     fixed = ", cannot be changed" if get(body, "/immutable") is True else ""
     return State(f"{plural(held, 'key')}{fixed}", facts={"type": kind or None})

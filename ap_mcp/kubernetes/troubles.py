@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.errors import ApMcpError, NotFound, PermissionDenied, ServiceError
-from ap_mcp.kubernetes.api import NAMES_ONLY, ClusterApi, names_an_object
+from ap_mcp.kubernetes.api import NAMES_ONLY, ClusterApi, is_no_path
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.parallel_reads import read_together
 from ap_mcp.vendor import get, items, text, word
@@ -38,7 +38,7 @@ async def explained(
     except NotFound as error:
         if error.status == _EXPIRED:
             error.hint = "The cursor has expired: a cluster keeps a list for some minutes. Call again without cursor."
-        elif name and names_an_object(error):
+        elif name and not is_no_path(error):
             with suppress(ApMcpError):
                 error.hint = await _instead_of(api, resource, namespace, name)
         raise
@@ -68,7 +68,7 @@ async def no_such_namespace(api: ClusterApi, namespace: str) -> str:
     try:
         await api.get(kind, namespace)
     except NotFound as error:
-        if not names_an_object(error):
+        if is_no_path(error):
             return ""
         there = []
         with suppress(ApMcpError):

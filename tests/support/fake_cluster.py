@@ -87,7 +87,7 @@ class FakeCluster:
 
     objects: list[dict[str, Any]] = field(default_factory=list)
     columns: dict[str, list[tuple[str, Callable[[Any], Any]]]] = field(default_factory=dict)
-    logs: dict[str, str | bytes] = field(default_factory=dict)
+    logs: dict[str, Any] = field(default_factory=dict)
     first: Answer = lambda _: None
     paths: dict[str, Any] = field(default_factory=dict)
     phase: str = "Available"
