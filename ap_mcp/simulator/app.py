@@ -10,7 +10,7 @@ from typing import Any
 import anyio
 from starlette.types import Message, Receive, Scope, Send
 
-from ap_mcp.simulator import iam
+from ap_mcp.simulator import cluster_gateway, iam
 from ap_mcp.simulator.access import (
     SIMULATED_CREDENTIALS,
     TEMPORARY_CREDENTIALS,
@@ -23,6 +23,7 @@ from ap_mcp.simulator.access import (
 from ap_mcp.simulator.error_bodies import GatewayRefusal, IdentityRefusal, Sent, json_answer, refusal_answer, throttled
 from ap_mcp.simulator.faults import Fault, Faults
 from ap_mcp.simulator.handlers import handler_of
+from ap_mcp.simulator.kubernetes.answering import Streamed
 from ap_mcp.simulator.registry import Answer, SimulatedError, SimulatedRequest, invalid, public
 from ap_mcp.simulator.request_body import Content, parse_body, read_body
 from ap_mcp.simulator.routes import Match, Route, Routes, decode_query, operation_route, split_template
@@ -77,12 +78,14 @@ class Simulator:
         *,
         strict_answers: bool,
         connection_lost: type[Exception],
+        pause: cluster_gateway.Pause = anyio.sleep,
     ) -> None:
         self.state = state
         self._gate = gate
         self._wall = wall
         self._strict_answers = strict_answers
         self._connection_lost = connection_lost
+        self._pause = pause
         self._request_ids = random.Random(0)
         identity = [Route(name, method, split_template(path)) for name, (method, path) in iam.ROUTES.items()]
         self._routes = Routes([*map(operation_route, catalog.values()), *identity])
@@ -96,6 +99,10 @@ class Simulator:
             raise ValueError(f"the simulator speaks HTTP only, not {scope['type']}")
         request_id = f"{self._request_ids.getrandbits(128):032x}"
         sent, name, fault = await self._answer(scope, receive, request_id)
+        if isinstance(sent, Streamed):
+            self.state.remember(LoggedRequest(scope["method"], scope["raw_path"].decode("latin-1"), name, 200))
+            await cluster_gateway.stream(sent, format_datetime(self.state.world.now(), usegmt=True), receive, send)
+            return
         path = scope["raw_path"].decode("latin-1")
         self.state.remember(LoggedRequest(scope["method"], path, name, sent.status))
         kind = fault.kind if fault is not None else None
@@ -114,17 +121,24 @@ class Simulator:
         """Date an answer: a good one by the account's clock, a refusal by the one that checks signatures."""
         return format_datetime(self.state.world.now() if sent.status < 400 else self._wall(), usegmt=True)
 
-    async def _answer(self, scope: Scope, receive: Receive, request_id: str) -> tuple[Sent, str, Fault | None]:
+    async def _answer(
+        self, scope: Scope, receive: Receive, request_id: str
+    ) -> tuple[Sent | Streamed, str, Fault | None]:
         """Return the answer, the operation's name, and what shall happen to the answer on its way."""
         name, fault = "", None
+        sent: Sent | Streamed
         try:
-            match = self._match(scope)
-            name = match.route.name
+            entry = cluster_gateway.entry_of(scope)
+            match = self._match(scope) if entry is None else None
+            name = match.route.name if match is not None else cluster_gateway.name_of_request(scope)
             fault = await self._take_faults(name)
             if fault is not None and fault.kind in _INSTEAD:
                 return _INSTEAD[fault.kind](fault, request_id), name, None
-            sent = await self._handle(match, scope, receive)
-            if fault is not None and fault.kind in _AFTERWARDS:
+            if match is not None:
+                sent = await self._handle(match, scope, receive)
+            else:
+                sent = await self._ask_cluster(entry or cluster_gateway.Entry(""), scope, receive)
+            if isinstance(sent, Sent) and fault is not None and fault.kind in _AFTERWARDS:
                 sent = _AFTERWARDS[fault.kind](fault, sent)
         except (GatewayRefusal, IdentityRefusal, SimulatedError) as error:
             sent = refusal_answer(error, request_id)
@@ -151,6 +165,24 @@ class Simulator:
             else:
                 other = fault
         return other
+
+    async def _ask_cluster(self, entry: cluster_gateway.Entry, scope: Scope, receive: Receive) -> Sent | Streamed:
+        """Let a cluster's own API answer; behind the gateway the sender is known by signature or token."""
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
+        body = await read_body(receive, headers)
+        try:
+            query = decode_query(scope["query_string"])
+            asked = cluster_gateway.request_of(entry, scope, headers, body)
+        except ValueError as error:
+            raise GatewayRefusal(400, "APIGW.0201", f"Invalid request: {error}") from error
+        world = self.state.world
+        with world.lock:
+            if not entry.direct:
+                received = Received(scope["method"], scope["raw_path"].decode("latin-1"), query, headers, body)
+                self._gate.check_project(self._gate.enter(received), headers.get("x-project-id"))
+            world.catch_up()
+            answered = cluster_gateway.ask(world, entry, asked, self._pause)
+        return answered if isinstance(answered, Streamed) else cluster_gateway.sent(answered)
 
     async def _handle(self, match: Match, scope: Scope, receive: Receive) -> Sent:
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope["headers"]}
@@ -224,6 +256,7 @@ def build_app(
     wall: WallClock = wall_clock,
     strict_answers: bool = True,
     connection_lost: type[Exception] = ConnectionResetError,
+    pause: cluster_gateway.Pause = anyio.sleep,
 ) -> Simulator:
     """Make the application.
 
@@ -235,6 +268,7 @@ def build_app(
         wall: the time that dates signatures and tokens; never the world's accelerated one.
         strict_answers: turn an answer that does not fit its spec into a 500.
         connection_lost: raised in-process when a fault cuts the connection; give your HTTP library's error.
+        pause: waits between two looks of a watch; a test lets simulated time pass instead.
     """
     accepted = [credentials] if isinstance(credentials, SimulatedCredentials) else credentials
     state = State(world, faults or Faults())
@@ -245,6 +279,7 @@ def build_app(
         wall,
         strict_answers=strict_answers,
         connection_lost=connection_lost,
+        pause=pause,
     )
 
 
