@@ -328,7 +328,9 @@ class AmbiguousName(CallRefused):
 
 
 class NameNotFound(CallRefused):
-    """A name or alias that fits nothing."""
+    """A name or alias that fits nothing; `alike`: others are so like it that it may be misspelt."""
+
+    alike = False
 
 
 class FileRefused(CallRefused):

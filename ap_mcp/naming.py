@@ -13,6 +13,7 @@ from ap_mcp.wording import few
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 MOST_NAMED = 10
+ALIKE = "Did you mean"
 NO_STEP = ("", ".", "..")
 """What can be no part of a path."""
 
@@ -59,7 +60,9 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
         one = names.argument if names.searched_by else "id or name:version" if names.version else "id"
         raise AmbiguousName(f"{len(named)} {names.thing}s are called {quoted(wanted)}. Give one {one}:{choices}{more}")
     known = _named_like(wanted, names, [each for row in rows.values() for each in called(row, names)])
-    raise NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
+    error = NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
+    error.alike = known.startswith(ALIKE)
+    raise error
 
 
 def whole_version(name: str, offered: Offered, body: Any, wanted: str) -> str:
@@ -123,7 +126,7 @@ def _named_like(wanted: str, names: Names, called: Sequence[str]) -> str:
     close = get_close_matches(folded, [each.casefold() for each in known], n=3)
     near = [each for each in known if each.casefold() in close or (folded and folded in each.casefold())]
     if near:
-        return f"Did you mean {' or '.join(map(word, near[:MOST_NAMED]))}?"
+        return f"{ALIKE} {' or '.join(map(word, near[:MOST_NAMED]))}?"
     return f"There are: {few([word(each) for each in known], MOST_NAMED)}."
 
 

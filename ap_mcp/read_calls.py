@@ -18,7 +18,7 @@ from ap_mcp.specs import CLUSTER, Catalog, Operation
 from ap_mcp.summaries import Result
 from ap_mcp.wait import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.wait.clocks import Clocks
-from ap_mcp.wait.poller import Shown, Watch
+from ap_mcp.wait.poller import Ending, Shown, Watch
 from ap_mcp.wait.result import Waited, waited
 from ap_mcp.wait.targets import Order, ReadKey, Waitable, misfits, waitables
 
@@ -52,7 +52,17 @@ class Waits:
         """Wait for the end of a thing, and say how it ended."""
         waitable, polls = self._waitables[arguments["kind"]], _Polls(context)
         order = Order(waitable, {**arguments, **await _about(context, waitable, arguments)})
-        wanted = await polls.prepare(order)
+        try:
+            wanted = await polls.prepare(order)
+        except NameNotFound as error:
+            if not order.until_deleted:
+                raise
+            if error.alike:  # a misspelt name is no proof that the thing is gone
+                raise NameNotFound(
+                    f"{error} If it was deleted, it is gone, and there is nothing to wait for."
+                ) from None
+            doubt = f"Nothing is called that at the first read. If that is unexpected: {error}"
+            return waited(order, Ending(order, "succeeded", None, 0.0, doubt), None)
         await polls.foresee(order.instead())
         changed = self._clocks.recent.concerns(order, wanted)
 

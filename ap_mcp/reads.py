@@ -281,7 +281,9 @@ class Reads:
                 raise
             if closed := next((each for each, row in self._closed.items() if name in called(row, names)), None):
                 return closed
-            raise NameNotFound(f"{error} {left_out(len(self._closed))}") from None
+            told = NameNotFound(f"{error} {left_out(len(self._closed))}")
+            told.alike = error.alike
+            raise told from None
 
     async def _whole(self, short: str, name: str, offered: Offered, arguments: Mapping[str, Any]) -> str:
         """Return the whole version that a short one means, if that can be known."""

@@ -169,8 +169,26 @@ def _absolute(path: Path) -> Path:
 
 def _existing_file(path: Path) -> Path:
     path = _absolute(path)
-    if not path.is_file():
+    try:
+        found = path.is_file()
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    if not found:
         raise ValueError(f"there is no file {path}")
+    return path
+
+
+def _authorities(path: Path) -> Path:
+    """Return the path of a file with certificates, which are read once now: a start is better than a call to fail."""
+    path = _existing_file(path)
+    import ssl  # noqa: PLC0415 - few servers name such a file
+
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except ssl.SSLError:
+        raise ValueError(f"{path} holds no certificates in PEM form") from None
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
     return path
 
 
@@ -249,7 +267,7 @@ class Settings(BaseSettings):
     calls_at_once: Annotated[int, Field(ge=1, le=64)] = 16
     max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1
     proxy: SecretStr | None = None
-    ca_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
+    ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "warning"
 
     @field_validator("toolsets")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from approving import PASSPHRASE
+from certificates import Authority
 from pydantic import SecretStr
 from test_cli import KEYED, NOWHERE, alone, refused, run, simulator
 
@@ -125,8 +126,7 @@ def test_a_cloud_out_of_reach_is_a_problem_with_the_advice_of_every_call() -> No
 
 
 def test_the_network_is_told_without_what_is_secret_in_it(tmp_path: Path) -> None:
-    file = tmp_path / "ca.pem"
-    file.write_text("")
+    file = Authority(tmp_path).file
     proxy, trusted = network(Settings(proxy=SecretStr(SECRETS["AP_MCP_PROXY"]), ca_file=file))
     assert proxy.found == "through the proxy 127.0.0.1:9, as AP_MCP_PROXY says"
     assert str(file) in trusted.found

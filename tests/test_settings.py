@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from certificates import Authority
 from pydantic import ValidationError
 
 from ap_mcp.errors import SettingsError
@@ -63,7 +64,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "CALLS_AT_ONCE": "3",
         "MAX_KUBECONFIG_DAYS": "7",
         "PROXY": "http://proxy.example:3128",
-        "CA_FILE": "policy.toml",
+        "CA_FILE": str(Authority(tmp_path).file),
         "LOG_LEVEL": "DEBUG",
     }
     for name, value in values.items():
@@ -394,3 +395,34 @@ def test_reading_settings_loads_no_http_library() -> None:
     code = "import sys, ap_mcp.settings, ap_mcp.credentials; print('httpx' in sys.modules, 'mcp' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False False"
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(b"", "in PEM form"), (b"no certificate", "in PEM form"), (b"\x30\x82\x01", "in PEM form"), (None, "there is no")],
+)
+@pytest.mark.parametrize("linked", [False, True])
+def test_authorities_that_are_no_certificates_end_the_start(
+    content: bytes | None, words: str, tmp_path: Path, *, linked: bool
+) -> None:
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_bytes(content)
+    if linked:
+        (tmp_path / "link.pem").symlink_to(path)
+    with pytest.raises(ValidationError, match=words):
+        Settings(ca_file=tmp_path / "link.pem" if linked else path)
+
+
+def test_authorities_that_cannot_be_read_end_the_start_with_the_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ca.pem"
+    path.write_bytes(b"x")
+
+    def refused(**_: str) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("ssl.create_default_context", refused)  # whoever runs the tests may read everything
+    with pytest.raises(ValidationError, match=r"ca\.pem cannot be read: Permission denied"):
+        Settings(ca_file=path)

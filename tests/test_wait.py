@@ -200,7 +200,16 @@ async def test_what_was_gone_before_is_reported_with_a_doubt(tmp_path: Path) -> 
         assert ended["verdict"] == "succeeded"
         assert "check the id" in ended["warnings"][0]
         assert glass.slept == []
-        assert "No cluster is called" in await agent.fail(WAIT_FOR, kind="cluster", id="serch-dev", until="deleted")
+        misspelt = await agent.fail(WAIT_FOR, kind="cluster", id="serch-dev", until="deleted")
+        assert "No cluster is called" in misspelt
+        assert "If it was deleted, it is gone, and there is nothing to wait for." in misspelt
+        for kind, where in (("cluster", {}), ("addon", {"cluster_id": SEARCH_DEV}), ("addon", {"cluster_id": "xyz"})):
+            gone = await agent.call(WAIT_FOR, kind=kind, id="qqqqqq", until="deleted", **where)
+            assert (gone["ended"], gone["verdict"]) == (True, "succeeded")
+            assert "no longer exists" in gone["summary"]
+            assert gone["warnings"][0].startswith(
+                "Nothing is called that at the first read. If that is unexpected: No "
+            )
 
 
 async def test_what_does_not_exist_is_the_clouds_error_with_the_next_step(tmp_path: Path) -> None:

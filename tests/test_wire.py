@@ -11,6 +11,7 @@ import anyio
 import pytest
 import stamina
 from anyio.abc import SocketAttribute, SocketStream
+from certificates import Authority
 from connecting import CREATE, GET, KEY, settings
 from huaweicloudsdkcore.sdk_request import SdkRequest
 from huaweicloudsdkcore.signer.signer import Signer
@@ -226,8 +227,9 @@ async def test_an_answer_that_does_not_unpack_is_reported() -> None:
             await over(wire, GET)
 
 
-def test_a_file_without_certificates_is_a_settings_error(tmp_path: Path) -> None:
-    path = tmp_path / "ca.pem"
+def test_a_file_that_lost_its_certificates_since_the_start_is_a_settings_error(tmp_path: Path) -> None:
+    path = Authority(tmp_path).file
+    started = settings(ca_file=path)
     path.write_text("no certificate")
     with pytest.raises(SettingsError, match="AP_MCP_CA_FILE"):
-        CloudClient(settings(ca_file=path), Credentials(KEY, "a test"))
+        CloudClient(started, Credentials(KEY, "a test"))
