@@ -6,6 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.errors import AmbiguousName, InvalidArguments, NameNotFound, Problem
+from ap_mcp.masking import mask_text
 from ap_mcp.rules.versions import meant_by
 from ap_mcp.specs import Names, Offered, Operation, tokens
 from ap_mcp.vendor import get, items, quoted, text, word
@@ -110,7 +111,7 @@ def _choice(row: Any, names: Names) -> str:
     every = called(row, names)
     shown = f" ({word(get(row, names.shown))})" if names.shown else ""
     name = every[-1] if names.version else every[0]
-    return f"{word(get(row, names.id))} {word(name)}{shown}"
+    return f"{word(get(row, names.id))} {word(mask_text(name))}{shown}"
 
 
 def _thing(names: Names) -> str:
@@ -119,7 +120,7 @@ def _thing(names: Names) -> str:
 
 def _named_like(wanted: str, names: Names, called: Sequence[str]) -> str:
     """Say which things may be meant by a name that fits none, or which there are."""
-    known = sorted(set(called))
+    known = sorted({mask_text(each) for each in called})
     if not known:
         return f"There are no {names.thing}s."
     folded = wanted.strip().casefold()

@@ -75,6 +75,15 @@ async def test_no_tag_is_found_out_by_guessing_its_value(agent: Agent, name: str
 
 
 @pytest.mark.anyio
+async def test_a_suggested_name_that_holds_a_secret_is_masked(agent: Agent) -> None:
+    agent.world.table("clusters")[SEARCH_DEV]["metadata"]["alias"] = "token=Zq7-Vn3xKp9w"
+    for wanted in ("toke", "no-such-cluster"):
+        said = await agent.fail("get_cluster", cluster_id=wanted)
+        assert "Zq7-Vn3xKp9w" not in said
+        assert "token=" in said
+
+
+@pytest.mark.anyio
 async def test_a_person_is_asked_about_a_masked_tag_whether_or_not_it_was_guessed(tmp_path: Path) -> None:
     async with connected(tmp_path, confirm="approval", unasked=False) as agent:
         agent.world.table("clusters")[SEARCH_DEV]["spec"]["clusterTags"] = [{"key": "pin", "value": "481516"}]

@@ -45,7 +45,7 @@ filling: arguments errors masking parallel_reads rules specs vendor wording
 guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
 state: errors guard private_files vendor wording
 gateway: binding cloud cluster_requests errors masking permits specs
-naming: errors rules specs vendor wording
+naming: errors masking rules specs vendor wording
 reads: binding cloud errors gateway guard masking naming permits specs summaries vendor
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
