@@ -7,6 +7,7 @@ breaks written as `\\n`. Bare sentences are ours: those of a result, and fields 
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 from ap_mcp.masking import PLACEHOLDER
@@ -24,22 +25,55 @@ _BARE = re.compile(rf"[A-Za-z0-9!#$%&*+\-./:<>?@\\^_|~]+|{re.escape(PLACEHOLDER)
 _SPAN = re.compile(r"\d+ (?:s|min|h|d)(?: \d+ (?:s|min|h|d))?")
 
 
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an answer, and the lines that say it.
+
+    Attributes:
+        name: `summary`, the name of a field, `warning`, `consent`, `next`, `request_id` or `whole answer`.
+        lines: what it says; none if it is empty.
+        value: of a field, with our own words marked.
+    """
+
+    name: str
+    lines: list[str]
+    value: Any = None
+
+
 def render(result: Result) -> str:
     """Return the text half of an answer: the summary, the facts, warnings, next calls, and where the rest is."""
-    lines = [one_line(result.summary)]
+    return "\n".join(line for piece in pieces(result) for line in piece.lines)
+
+
+def pieces(result: Result) -> Iterator[Piece]:
+    """Yield the parts of an answer in the order in which they are read."""
+    yield Piece("summary", [one_line(result.summary)])
     fields = type(result).model_fields
     facts = {name: value for name, value in _with_ours_marked(result).items() if name not in COMMON_FIELDS}
     for name, value in sendable(facts).items():
         empty = value in ([], {}) and TELLING in fields[name].metadata
         shown = _Own("none") if empty else _as_it_is(value) if _is_free(fields[name].annotation) else value
-        lines += _field(name, shown, "")
-    lines += _field("full", _as_it_is(sendable(result.full)), "") if result.full is not None else []
-    lines += [f"warning: {one_line(warning)}" for warning in result.warnings]
-    lines += [f"consent: {one_line(result.consent)}"] if result.consent else []
-    lines += [f"next: {call_line(call)}" for call in result.next]
-    lines += [f"request_id: {one_line(result.request_id)}"] if result.request_id else []
-    lines += [f"whole answer: {one_line(result.raw)}"] if result.raw else []
-    return "\n".join(lines)
+        yield Piece(name, list(_field(name, shown, "")), shown)
+    if result.full is not None:
+        yield Piece("full", list(_field("full", _as_it_is(sendable(result.full)), "")))
+    yield from (Piece("warning", [f"warning: {one_line(warning)}"]) for warning in result.warnings)
+    if result.consent:
+        yield Piece("consent", [f"consent: {one_line(result.consent)}"])
+    yield from (Piece("next", [f"next: {call_line(call)}"]) for call in result.next)
+    if result.request_id:
+        yield Piece("request_id", [f"request_id: {one_line(result.request_id)}"])
+    if result.raw:
+        yield Piece("whole answer", [f"whole answer: {one_line(result.raw)}"])
+
+
+def field_lines(name: str, value: Any) -> list[str]:
+    """Return the lines that say a field of an item: none if it is empty."""
+    return list(_field(_key(name), value, ""))
+
+
+def cell(value: Any) -> str | None:
+    """Return a value as it stands in a column: empty if there is nothing to say, None if it needs lines."""
+    return _alone(value) if _is_scalar(value) and value != "" else _inline(value)
 
 
 class _Own(str):

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import signal
 import subprocess
@@ -131,11 +132,12 @@ def calling(
     *arguments: str,
     program: subprocess.Popen[str] | None = None,
     to_file: Path | None = None,
+    command: str = "call",
     **more: str,
 ) -> Iterator[Terminal]:
     """Start `ap-mcp call --simulate` at a terminal of its own, from `program` or afresh; results may go to a file."""
     screen, theirs = os.openpty()
-    words, env = ["call", "--simulate", *arguments], environment(home) | more
+    words, env = [command, "--simulate", *arguments], environment(home) | more
     process: subprocess.Popen[bytes] | Forked
     try:
         if program:
@@ -143,9 +145,9 @@ def calling(
             request = {"terminal": os.ttyname(theirs), "folder": str(home), "environment": env}
             process = Forked(program, **request, arguments=words, results=results)
         else:
-            command = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "ap_mcp", *words]
+            afresh = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "ap_mcp", *words]
             process = subprocess.Popen(
-                command, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=home, start_new_session=True
+                afresh, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=home, start_new_session=True
             )
         os.close(theirs)
         try:
@@ -332,4 +334,70 @@ def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(
         terminal.see("0%")
         terminal.see("The check from")
         assert terminal.end() in (0, 5)
-    assert "ended: true" in terminal.shown
+    assert "ended: true" in re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown)
+
+
+TAG = ("add_cluster_tags", "cluster_id=shop-prod", 'tags={"a":"b"}')
+
+
+def test_a_list_on_a_terminal_is_in_columns_with_states_in_colour(home: Path, program: subprocess.Popen[str]) -> None:
+    with calling(home, "list_clusters", program=program, TERM="xterm") as terminal:
+        terminal.see("name              phase")
+        terminal.see("legacy-import")
+        terminal.see("\x1b[1;31mError")
+        assert terminal.end() == 0
+    assert "PRODUCTION" not in terminal.shown
+
+
+@pytest.mark.parametrize(("term", "no_color"), [("dumb", ""), ("xterm", "1")])
+def test_a_terminal_without_colours_shows_what_agents_read(
+    home: Path, program: subprocess.Popen[str], term: str, no_color: str
+) -> None:
+    with calling(home, *TAG, program=program, TERM=term, NO_COLOR=no_color) as terminal:
+        assert terminal.end() == 0
+    assert "cluster_id: " in terminal.shown
+    assert "\x1b[1m" not in terminal.shown
+    assert "PRODUCTION" not in terminal.shown
+
+
+def test_results_that_go_elsewhere_are_as_agents_read_them(home: Path, program: subprocess.Popen[str]) -> None:
+    results = home / "results.txt"
+    with calling(home, "list_charts", program=program, to_file=results, TERM="xterm") as terminal:
+        assert terminal.end() == 0
+    assert "- 2b6f0d18-7a31-11ef-9b40-0255ac100c01  name=payments-api version=1.8.2 " in results.read_text()
+    with calling(home, *TAG, "--output", "json", program=program, TERM="xterm") as terminal:
+        assert terminal.end() == 0
+    assert "PRODUCTION" not in terminal.shown
+    assert json.loads(terminal.shown[terminal.shown.index("{") :])["set"] == {"a": "b"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warns"),
+    [
+        (TAG, True),
+        (("delete_cluster", "cluster_id=shop-prod", "--yes"), True),
+        (("delete_cluster", "cluster_id=team-sandbox", "--yes"), False),
+        (("get_cluster", "cluster_id=shop-prod"), False),
+        (("delete_cluster", "cluster_id=none-of-that-name"), False),
+    ],
+)
+def test_a_call_that_changes_production_says_so_before_anything_else(
+    home: Path, program: subprocess.Popen[str], arguments: tuple[str, ...], warns: bool
+) -> None:
+    with calling(home, *arguments, program=program, TERM="xterm") as terminal:
+        terminal.end()
+    assert ("PRODUCTION: cluster shop-prod, tag env=prod" in terminal.shown) == warns
+    if warns:
+        assert terminal.shown.index("PRODUCTION") < terminal.shown.rindex(
+            "shop-prod" if "--yes" in arguments else "tag set"
+        )
+
+
+def test_whoever_starts_the_server_by_hand_is_told_that_it_waits_for_a_client(
+    home: Path, program: subprocess.Popen[str]
+) -> None:
+    with calling(home, program=program, command="serve") as terminal:
+        terminal.see("ap-mcp waits for an MCP client on standard input")
+        terminal.see("To call a tool from here: ap-mcp call.")
+        terminal.type(CTRL_D)
+        assert terminal.end() == 0

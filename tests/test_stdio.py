@@ -23,6 +23,7 @@ from mcp.client.stdio import StdioServerParameters, get_default_environment, std
 from mcp_types import ElicitRequestParams, ElicitResult
 
 from ap_mcp.cli import main
+from ap_mcp.cli.serve import WAITING
 from ap_mcp.guard.lifetimes import SHORTEST_READING
 from ap_mcp.simulator.constants import SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.specs import Catalog
@@ -136,6 +137,7 @@ async def test_a_session_over_real_pipes_and_real_http(
     said = (tmp_path / "stderr.txt").read_text()
     assert "SIMULATED: no cloud is touched" in said
     assert "Traceback" not in said
+    assert WAITING not in said
     tagged, done, declined, cancelled, decided, finished = recorded(tmp_path)
     assert (declined["decision"], cancelled["decision"]) == ("not shown", "not shown")
     assert declined["target"] == cancelled["target"] == "team-sandbox"

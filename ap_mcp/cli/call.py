@@ -59,7 +59,10 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
 
     import anyio
 
-    result, raw = anyio.run(partial(_called, tool, pairs, document, **options))
+    from ap_mcp.cli import terminal
+
+    for_person = output == "text" and terminal.is_fit(sys.stdout)
+    result, raw = anyio.run(partial(_called, tool, pairs, document, for_person=for_person, **options))
     from ap_mcp.wait.result import Waited
 
     ended_badly = unfinished(result) if isinstance(result, Waited) else None
@@ -67,6 +70,8 @@ def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, *
         show_json(result.structured() | ({"error": ended_badly} if ended_badly else {}))
     elif output == "raw":
         click.echo(raw) if writes_utf8() else show_json(json.loads(raw))
+    elif for_person:
+        terminal.show(result)
     else:
         from ap_mcp.rendering import render
 
@@ -80,6 +85,7 @@ async def _called(
     pairs: tuple[str, ...],
     document: str | None,
     *,
+    for_person: bool,
     simulate: bool,
     state: str | None,
     yes: bool,
@@ -103,9 +109,35 @@ async def _called(
                 may_ask=not yes,
                 own_question=asking,
             )
+            if for_person:
+                await _warn_of_production(autopilot, tool, arguments, caller)
             result = await _to_the_end(autopilot, tool, arguments, caller, asking=asking)
             raw = await autopilot.kept.read(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
+
+
+async def _warn_of_production(
+    autopilot: "Autopilot", tool: str, arguments: Mapping[str, Any], caller: "Caller"
+) -> None:
+    """Say before a call that is not a read that its cluster looks like production, if it can be read that it does."""
+    from ap_mcp.cli.terminal import warn_of_production
+    from ap_mcp.errors import ApMcpError, CloudUnreachable
+    from ap_mcp.guard.impacts.base import sign_of_production
+    from ap_mcp.specs import CLUSTER
+    from ap_mcp.summaries.clusters import ClusterState
+    from ap_mcp.vendor import word
+
+    offered = autopilot.view().toolbox.tools.get(tool)
+    if offered is None or offered.effect == "read" or CLUSTER not in arguments:
+        return
+    try:
+        found = await autopilot.call("get_cluster", {CLUSTER: arguments[CLUSTER]}, caller=caller)
+    except CloudUnreachable:
+        raise  # to try it again with the call itself would take as long once more
+    except ApMcpError:
+        return  # of what is wrong the call itself will tell
+    if isinstance(found, ClusterState) and (sign := sign_of_production(found.name, found.tags or {})):
+        warn_of_production(word(found.name), sign)
 
 
 async def _to_the_end(

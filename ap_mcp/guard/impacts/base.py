@@ -364,10 +364,14 @@ def shown_alias(alias: str) -> str:
 
 def production_sign(cluster: Any) -> str:
     """Return what makes a cluster look like production: a tag, or its name; empty if nothing does."""
-    for key, value in sorted(tags_of(cluster).items()):
+    return sign_of_production(text(get(cluster, "/metadata/name")), tags_of(cluster))
+
+
+def sign_of_production(name: str, tags: Mapping[str, str]) -> str:
+    """Return what of a cluster's name and tags looks like production; empty if nothing does."""
+    for key, value in sorted(tags.items()):
         if looks_like_production(key, value):
             return f"tag {pair(key, value)}"
-    name = text(get(cluster, "/metadata/name"))
     return f"it is called {word(name)}" if _speaks_of_production(name) else ""
 
 
