@@ -73,7 +73,7 @@ def regions() -> Mapping[str, Mapping[str, str | None]]:
     return found
 
 
-def is_placeholder(value: str) -> bool:
+def is_unfilled(value: str) -> bool:
     """Say whether a value is what a client leaves of a field that its user did not fill in: `${user_config.region}`."""
     return _PLACEHOLDER.fullmatch(value) is not None
 
@@ -81,13 +81,13 @@ def is_placeholder(value: str) -> bool:
 def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
     """Return a variable without the space around it; empty if it is not set, or an unfilled placeholder."""
     value = (os.environ if environ is None else environ).get(name, "").strip()
-    return "" if is_placeholder(value) else value
+    return "" if is_unfilled(value) else value
 
 
 def warn_of_placeholders(names: Iterable[str], environ: Mapping[str, str] | None = None) -> None:
     """Say which of some variables hold a placeholder that was not filled in, and so count as not set."""
     values = os.environ if environ is None else environ
-    unfilled = sorted({name for name in names if is_placeholder(values.get(name, ""))})
+    unfilled = sorted({name for name in names if is_unfilled(values.get(name, ""))})
     if unfilled:
         verb = "holds" if len(unfilled) == 1 else "hold"
         logger.warning(
@@ -324,7 +324,7 @@ class Settings(BaseSettings):
         del dotenv_settings, file_secret_settings
         if isinstance(env_settings, EnvSettingsSource):
             values = env_settings.env_vars
-            env_settings.env_vars = {name: value for name, value in values.items() if not is_placeholder(value or "")}
+            env_settings.env_vars = {name: value for name, value in values.items() if not is_unfilled(value or "")}
         return (
             init_settings,
             env_settings,

@@ -18,7 +18,7 @@ from ap_mcp.assessment.addons import fitness_of
 from ap_mcp.assessment.model import UpgradeReads
 from ap_mcp.errors import CallRefused
 from ap_mcp.guard.facts import cluster_facts
-from ap_mcp.rules.addons import runs_on, why_no_rollback
+from ap_mcp.rules.addons import needs_reinstall, runs_on, why_no_rollback
 from ap_mcp.rules.clusters import exact_tags, tags_of
 from ap_mcp.rules.deletion import chosen
 from ap_mcp.rules.findings import count_of, counted, findings_of
@@ -187,7 +187,8 @@ async def test_an_addon_is_changed_rolled_back_and_removed_by_the_same_states() 
             deletion, warnings = await outcome(cloud, "delete_addon", **named)
             assert bool(rollback) == bool(why_no_rollback(body)), state
             assert "rollback_addon" not in proposed or not rollback, state
-            assert bool(update) == (verdict in ("transitional", "deleting")), (state, update)
+            refused = verdict in ("transitional", "deleting") or needs_reinstall(state)
+            assert bool(update) == refused, (state, update)
             assert bool(deletion) == (verdict == "deleting"), state
             assert ("usual way out" in " ".join(warnings)) == ("delete_addon" in proposed), state
             assert (

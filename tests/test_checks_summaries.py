@@ -55,7 +55,7 @@ def check(phase: str, *cluster: Any, addons: Any = (), nodes: Any = (), **status
     [
         (check("Init"), "running", ["wait_for"]),
         (check("Running"), "running", ["wait_for"]),
-        (check("Success", expireTimeStamp=LATER), "ready", ["backup_cluster", "upgrade_cluster"]),
+        (check("Success", expireTimeStamp=LATER), "ready", ["list_backups", "upgrade_cluster"]),
         (check("Success", expireTimeStamp=EARLIER), "expired", ["run_precheck"]),
         (check("Failed", item("A", kind="Risk")), "ready_with_risks", ["run_precheck"]),
         (check("Failed", item("A"), item("B", kind="Risk")), "blocked", ["run_precheck"]),

@@ -1,5 +1,6 @@
 """What an agent reads about clusters, jobs, quotas and tags."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -85,7 +86,26 @@ def test_a_cluster_whose_upgrade_failed_counts_as_in_trouble(catalog: Catalog) -
     busy = {"metadata": {"uid": UID, "name": "stuck"}, "status": {"phase": "Upgrading", "message": "etcd is down"}}
     result = shape(catalog, "list_clusters", {"items": [{"metadata": {"name": "a"}}, busy]})
     assert (result.clusters[0].name, result.warnings) == ("stuck", ["stuck is Upgrading."])
-    assert (result.next[0].tool, result.next[0].arguments) == ("get_cluster", {"cluster_id": UID})
+    assert (result.next[0].tool, result.next[0].arguments) == ("list_upgrade_tasks", {"cluster_id": UID})
+
+
+def test_clusters_in_trouble_lead_on_to_what_explains_it_and_healthy_ones_to_nothing(catalog: Catalog) -> None:
+    def row(name: str, phase: str, **more: Any) -> dict[str, Any]:
+        return {"metadata": {"uid": f"id-{name}", "name": name, **more}, "status": {"phase": phase, "jobID": "job"}}
+
+    note = json.dumps([{"addonTemplateName": "coredns", "version": "1", "status": "installFailed"}])
+    ill = row("ill", "Available", annotations={"installedAddonInstances": note})
+    result = shape(catalog, "list_clusters", {"items": [row("well", "Available"), row("bad", "Error"), ill]})
+    assert [(each.tool, each.arguments) for each in result.next] == [
+        ("get_job", {"job_id": "job"}),
+        ("list_addons", {"cluster_id": "id-ill"}),
+    ]
+    assert all(each.why.startswith(name) for each, name in zip(result.next, ("bad: ", "ill: "), strict=True))
+    assert any(each.startswith("ill: add-on coredns ") for each in result.warnings)
+    one = shape(catalog, "get_cluster", ill)
+    assert [each.tool for each in one.next] == ["list_addons"]
+    assert any(each.startswith("add-on coredns ") for each in one.warnings)
+    assert shape(catalog, "list_clusters", {"items": [row("well", "Available")]}).next == []
 
 
 def test_an_empty_project_is_reported_as_such(catalog: Catalog) -> None:

@@ -372,13 +372,19 @@ async def test_a_busy_add_on_is_not_changed_or_rolled_back(status: str) -> None:
     assert ('until="deleted"' in changed) == (status == "deleting")
 
 
-async def test_a_failed_installation_is_better_done_anew() -> None:
+async def test_what_only_a_new_installation_fixes_is_not_updated_and_nobody_is_asked() -> None:
     async with judge() as cloud:
         broken = uid(cloud, "dew-provider", SEARCH_DEV)
-        wanted = {"custom": {"rotation_enable": False}}
-        impact = await cloud.impact("update_addon", cluster_id=SEARCH_DEV, addon_id=broken, values=wanted)
+        cloud.bent["get_addon"] = lambda body: {**body, "status": {**body["status"], "Reason": "no such agency"}}
+        named: dict[str, Any] = {"cluster_id": SEARCH_DEV, "addon_id": broken}
+        with pytest.raises(CallRefused) as refused:
+            await cloud.impact("update_addon", **named, values={"custom": {"rotation_enable": False}})
+        impact = await cloud.impact("delete_addon", **named)
+    said = refused.value.render()
+    assert "dew-provider is installFailed" in said
+    assert "delete_addon, then install_addon again" in said
+    assert all("no such agency" in each and "rotation_enable" in each for each in (said, facts(impact)["status"]))
     assert any("The add-on is installFailed: deleting and installing it anew" in each for each in impact.warnings)
-    assert facts(impact)["status"].startswith('installFailed, the service says "')
 
 
 async def test_settings_nested_without_end_are_refused() -> None:

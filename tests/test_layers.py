@@ -32,7 +32,7 @@ parallel_reads: errors
 aside:
 # What the cloud's answers mean, and how they are reported.
 rules: masking service_texts specs vendor wording
-summaries: files masking rules service_texts specs vendor wording
+summaries: files masking rules specs vendor wording
 output_schemas: summaries
 rendering: masking summaries vendor wording
 response_store: summaries

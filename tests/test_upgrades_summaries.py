@@ -110,6 +110,9 @@ def test_backups_are_listed_with_the_time_of_the_latest_good_one(summed: Any) ->
     assert result.summary == "1 backup; the latest is running."
     assert (result.latest, result.tasks[0].progress) == ("2025-06-02T07:55:00Z", 67.0)
     assert [call.tool for call in summed("list_backups", {"items": []}).next] == ["backup_cluster"]
+    for ended, proposed in (("2025-06-01T09:00:00Z", []), ("2025-05-30T08:00:00Z", ["backup_cluster"])):
+        made = summed("list_backups", {"items": [task("Success", completionTime=ended)]})
+        assert [call.tool for call in made.next] == proposed
 
 
 def info(*targets: str, phase: str | None = None, suggested: str = "r0") -> dict[str, Any]:

@@ -24,6 +24,7 @@ from ap_mcp.problems.model import (
 from ap_mcp.rules import phases
 from ap_mcp.rules.addons import addon_name_of, needs_reinstall, runs_in_part, state_of
 from ap_mcp.rules.findings import Failure, Findings, findings_of, not_known
+from ap_mcp.rules.sayings import RELEASE_SAYS, addon_says, release_says, task_says
 from ap_mcp.rules.upgrade_plans import is_overdue, plan_state
 from ap_mcp.rules.upgrades import (
     FAILED,
@@ -47,13 +48,10 @@ QUIET = timedelta(minutes=30)
 """What is under way and has not changed for so long is stuck."""
 NAMED = 4
 """Findings of a check that are named."""
-RELEASE_FIELDS = (
-    *("name", "namespace", "status", "status_description", "message", "reason", "error", "create_at", "update_at"),
-)
+RELEASE_FIELDS = ("name", "namespace", "status", *RELEASE_SAYS, "create_at", "update_at")
 """Of a release, what says how it is; its values and manifest may be large."""
-SAYING = ("status_description", "message", "reason", "error")
-VERSIONS = ("currentVersion", "targetVersions")
-"""Fields of an add-on's status that describe versions, not how the add-on is."""
+_LENGTH = SAID_LIMIT // 2
+"""Characters of one cause."""
 TASKS, CHECKS = "list_upgrade_tasks", "list_prechecks"
 
 
@@ -165,7 +163,7 @@ def _about_addon(place: Place, row: Any) -> Trouble | None:
     uid = text(get(row, "/metadata/uid"))
     follow = place.call("get_addon" if uid else "list_addons", "shows what it reports and what fixes it", addon_id=uid)
     what = f"Add-on {name} of {place.name} {doing}{stuck}{cure}"
-    return Trouble(gravity or "warning", ADDON, name, what, follow, _says(get(row, "/status"), VERSIONS))
+    return Trouble(gravity or "warning", ADDON, name, what, follow, addon_says(row, _LENGTH))
 
 
 def _about_release(place: Place, row: Any) -> Trouble | None:
@@ -182,7 +180,7 @@ def _about_release(place: Place, row: Any) -> Trouble | None:
     follow = place.call(tool, why, namespace=namespace, name=name if tool != "list_releases" else "")
     title = word("/".join(filter(None, (namespace, name)))) or "without a name"
     what = f"Release {title} of {place.name} {doing}{stuck}"
-    return Trouble(gravity, RELEASE, title, what, follow, _says({key: get(row, f"/{key}") for key in SAYING}))
+    return Trouble(gravity, RELEASE, title, what, follow, release_says(row, _LENGTH))
 
 
 def _about_upgrade(place: Place, task: Any) -> Iterator[Trouble]:
@@ -196,7 +194,7 @@ def _about_upgrade(place: Place, task: Any) -> Iterator[Trouble]:
     ago = f", {since} ago" if since and verdict == FAILED else ""
     follow = place.call("get_upgrade_task" if uid else TASKS, "shows where it stopped", task_id=uid)
     what = f"The upgrade of {place.name} {way} {how}{ago}"
-    yield Trouble("critical", UPGRADE, place.name, what, follow, _says(get(task, "/status")))
+    yield Trouble("critical", UPGRADE, place.name, what, follow, task_says(task, phases.UPGRADE))
 
 
 def _counts_still(place: Place, check: Any, tasks: Sequence[Any]) -> bool:
@@ -247,7 +245,7 @@ def _about_backup(place: Place, row: Any) -> Iterator[Trouble]:
     stuck = _for_how_long(phases.BACKUP, phase, row, place.at)
     since = age(_moved(row), place.at)
     how = f"is still being made{stuck}" if stuck else f"has failed{f', {since} ago' if since else ''}"
-    cause = _says([get(row, "/status"), get(row, "/spec/items")])
+    cause = task_says(row, phases.BACKUP)
     follow = place.call("list_backups", "shows all backups")
     yield Trouble("warning", BACKUP, place.name, f"The latest backup of {place.name} {how}", follow, cause)
 
@@ -302,5 +300,5 @@ def _began(task: Any) -> datetime | None:
     return moment(get(task, "/metadata/creationTimestamp"))
 
 
-def _says(thing: Any, leave_out: Sequence[str] = ()) -> str:
-    return said(thing, SAID_LIMIT // 2, leave_out)
+def _says(thing: Any) -> str:
+    return said(thing, _LENGTH)

@@ -17,10 +17,11 @@ from ap_mcp.rules.addons import (
 )
 from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import ADDON, broken, described, under_way
+from ap_mcp.rules.sayings import addon_says
 from ap_mcp.rules.versions import order
 from ap_mcp.summaries.addon_templates import addon_templates
 from ap_mcp.summaries.base import TELLING, NextCall, Observation, Part, Result, summarises
-from ap_mcp.vendor import SAID_LIMIT, as_object, because, flag, get, items, quoted, reported, said, strings, text, word
+from ap_mcp.vendor import SAID_LIMIT, as_object, because, flag, get, items, quoted, reported, strings, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons"]
@@ -28,8 +29,6 @@ __all__ = ["addon", "addon_change", "addon_deletion", "addon_templates", "addons
 INJECTED = "systemAutoInject"
 NOT_REPORTED = "not reported"
 _CUSTOM, _TARGETS = "/spec/values/custom", "/status/targetVersions"
-_VERSIONS = ("currentVersion", "targetVersions")
-"""Fields of a status that describe versions, not how the add-on is."""
 
 
 class AddonLine(Part):
@@ -168,7 +167,7 @@ def _addon_line(body: Any) -> AddonLine:
         version=text(get(body, "/spec/version")),
         status=status,
         upgrade_to=_newest(_targets(body)),
-        problem=None if fine else said(get(body, "/status"), leave_out=_VERSIONS) or None,
+        problem=None if fine else addon_says(body) or None,
     )
 
 

@@ -199,15 +199,15 @@ def _said(answer: Observation, state: str, found: Findings, problem: str) -> str
     body = answer.body
     way = f"{word(get(body, '/spec/clusterVersion'))} to {word(get(body, '/spec/targetVersion'))}"
     expires = moment(get(body, "/status/expireTimeStamp"))
-    counts = f" The result counts for another {span(expires - answer.now)}." if expires else ""
+    counts = f" The result counts for another {span(expires - answer.now)}." if expires and expires > answer.now else ""
     skip = _counted("risk", found.risks)
     also = f" {skip} could be skipped." if found.risks else ""
     why = quoted(problem or "no reason given", 2 * SAID_LIMIT)
     them = "it" if count_of(found.risks) == 1 else "them"
     sentences = {
         READY: f"Ready: nothing blocks an upgrade from {way}.{counts}",
-        RISKY: f"Ready but for {skip}: fix {them}, or run the check from {way} again with skip_items.",
-        BLOCKED: f"Blocked: {_obstacle(found)} before an upgrade from {way}.{also}",
+        RISKY: f"Ready but for {skip}: fix {them}, or run the check from {way} again with skip_items.{counts}",
+        BLOCKED: f"Blocked: {_obstacle(found)} before an upgrade from {way}.{also}{counts}",
         RUNNING: f"The check from {way} is still running.",
         EXPIRED: f"The check from {way} passed, but has expired: run it again before the upgrade.",
         UNDATED: f"The check from {way} {spoken(UNDATED)}: run it again, an upgrade is refused without that.",
@@ -248,7 +248,7 @@ def _next(answer: Observation, state: str, found: Findings, skip_items: list[dic
     if state == READY and not all(get(body, f"/spec/{key}") for key in ("clusterVersion", "targetVersion")):
         return [call(answer, "assess_upgrade", "The check does not say for which upgrade it is")]
     if state == READY:
-        backup = call(answer, "backup_cluster", "An upgrade cannot be undone")
+        backup = call(answer, "list_backups", "An upgrade cannot be undone: one of the last day is wanted")
         return [backup, call(answer, "upgrade_cluster", "The check has passed", **target)]
     if state == RISKY:
         return [call(answer, "run_precheck", "If the risks are acceptable", **target, skip_items=skip_items)]

@@ -2,13 +2,14 @@
 
 from collections import Counter
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Annotated, Any
 
 from pydantic import Field
 
 from ap_mcp.rules.clusters import TAGS, phase_of, tags_of
 from ap_mcp.rules.deletion import CONFIRMED, Chosen, answered, left_out
-from ap_mcp.rules.phases import CLUSTER, broken, phases_of, succeeded, verdict
+from ap_mcp.rules.phases import ADDON, CLUSTER, broken, described, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import IDLE
 from ap_mcp.summaries.base import CURSOR, TAG, TELLING, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
@@ -30,7 +31,7 @@ from ap_mcp.vendor import (
     text,
     word,
 )
-from ap_mcp.wording import age, plural
+from ap_mcp.wording import age, few, plural
 
 DESCRIBED = 80
 """Characters of a description in a list."""
@@ -127,20 +128,25 @@ def cluster_list(answer: Observation) -> ClusterList:
     every = items(answer.body, "/items")
     wanted = text(answer.own.get(TAG))
     having = [each for each in every if _has_tag(each, wanted)] if wanted else every
-    lines = sorted((_cluster_line(answer, each) for each in having), key=_urgency)
+    made = [(_cluster_line(answer, each), each) for each in having]
+    made.sort(key=lambda each: _urgency(each[0]))
+    lines = [line for line, _ in made]
     counted = Counter(line.phase or "unknown" for line in lines)
     counts = ", ".join(f"{count} {word(phase)}" for phase, count in counted.most_common())
     page = paged(answer, lines, SHOWN, lambda line: line.id)
     later = lines[lines.index(page.items[-1]) + 1 :] if page.next else []
-    troubled = [] if CURSOR in answer.own else [line for line in lines if _in_trouble(line)]
-    reads = [_read(line.id, f"shows what is wrong with {word(line.name)}") for line in troubled[:1]]
+    begins = CURSOR not in answer.own
+    troubled = [(line, body) for line, body in made if begins and _in_trouble(line)]
+    ill = [(line, failed) for line, body in made if begins and (failed := _failed_addons(body))]
+    reads = [_explaining(line, _state(body, answer.now)) for line, body in troubled[:WARNED]]
+    reads += [_list_addons(line.id, f"{word(line.name)}: shows what is wrong with them") for line, _ in ill[:1]]
     return ClusterList(
         summary=f"{_how_many(len(lines), len(every), wanted)}{': ' + counts if counts else ''}.",
         clusters=page.items,
         more=[f"{word(line.name)} {word(line.phase)} {word(line.version)}" for line in later],
         shown=page.shown,
         total=page.total,
-        warnings=[*page.warnings, *_list_doubts(troubled, later)],
+        warnings=[*page.warnings, *_list_doubts([line for line, _ in troubled], ill, later)],
         next=[*reads, *page.next],
     )
 
@@ -148,14 +154,17 @@ def cluster_list(answer: Observation) -> ClusterList:
 @summarises("cluster")
 def cluster(answer: Observation) -> ClusterState:
     """Show one cluster."""
-    state = _state(answer)
+    state = _state(answer.body, answer.now)
     more = ", ".join(filter(None, (state.version and word(state.version), state.age and f"{state.age} old")))
     stands = word(state.phase) if state.phase else "in a phase that is not reported"
     return state.model_copy(
         update={
             "summary": f"{word(state.name)} is {stands}{': ' + more if more else ''}.{because(state.problem)}",
             "warnings": list(_doubts(answer.body, state)),
-            "next": _follow(state),
+            "next": [
+                *_follow(state),
+                *([_list_addons(state.id, "shows what is wrong with them")] if _failed_addons(answer.body) else []),
+            ],
         }
     )
 
@@ -205,11 +214,17 @@ def cluster_deletion(answer: Observation) -> ClusterDeletion:
     )
 
 
-def _list_doubts(troubled: list[ClusterLine], later: list[ClusterLine]) -> Iterator[str]:
+def _list_doubts(
+    troubled: list[ClusterLine], ill: list[tuple[ClusterLine, list[str]]], later: list[ClusterLine]
+) -> Iterator[str]:
     for line in troubled[:WARNED]:
         yield f"{word(line.name)} is {word(line.phase)}{'' if line.problem else ': no reason given'}."
     if len(troubled) > WARNED:
         yield f"{len(troubled) - WARNED} more are in trouble; they stand first in the list."
+    for line, failed in ill[:WARNED]:
+        yield f"{word(line.name)}: {few(failed)}."
+    if len(ill) > WARNED:
+        yield f"{len(ill) - WARNED} more have add-ons in trouble."
     if later:
         yield f"The last {len(later)} are only named: the next page has them, status or version narrows the list."
 
@@ -251,8 +266,7 @@ def _urgency(line: ClusterLine) -> tuple[int, str]:
     return rank, line.name
 
 
-def _state(answer: Observation) -> ClusterState:
-    body = answer.body
+def _state(body: Any, now: datetime) -> ClusterState:
     details = {name: text(get(body, pointer)) for name, pointer in _DETAILS.items()}
     created = get(body, "/metadata/creationTimestamp")
     details["created"] = stamp(created) or ""
@@ -264,7 +278,7 @@ def _state(answer: Observation) -> ClusterState:
         problem=_problem(body),
         job_id=_said(body, "/status/jobID"),
         version=text(get(body, "/spec/version")),
-        age=age(moment(created), answer.now),
+        age=age(moment(created), now),
         description=_said(body, "/spec/description"),
         tags=reported(tags_of(body), body, TAGS),
         eni_subnet_ids=_subnets(body),
@@ -288,6 +302,8 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
         yield f"Billing has locked the cluster{': ' + quoted(scene) if scene else ''}."
     if verdict(CLUSTER, state.phase) == IDLE:
         yield f"The cluster is {state.phase}: nothing runs in it."
+    if failed := _failed_addons(body):
+        yield f"{few(failed)}."
     if any(each.startswith("External ") for each in state.endpoints or ()):
         yield "Its API server is exposed to the internet."
 
@@ -303,6 +319,16 @@ def _follow(state: ClusterState) -> list[NextCall]:
         )
         return [NextCall(tool="list_upgrade_tasks", arguments={"cluster_id": state.id}, why=why)]
     return []
+
+
+def _explaining(line: ClusterLine, state: ClusterState) -> NextCall:
+    """Return the read that says why a cluster is in trouble."""
+    call = next(iter(_follow(state)), None) or _read(line.id, "shows what is wrong")
+    return call.model_copy(update={"why": f"{word(line.name)}: {call.why}"})
+
+
+def _list_addons(cluster_id: str, why: str) -> NextCall:
+    return NextCall(tool="list_addons", arguments={"cluster_id": cluster_id}, why=why)
 
 
 def _read(cluster_id: str, why: str) -> NextCall:
@@ -334,6 +360,19 @@ def _endpoint(body: Any) -> str:
 
 def _subnets(body: Any) -> list[str] | None:
     return named(body, _SUBNETS, "/subnetID")
+
+
+def _failed_addons(body: Any) -> list[str]:
+    """Return which of the add-ons that were read with a cluster are broken, and how."""
+    noted = [
+        (text(get(each, "/addonTemplateName")), text(get(each, "/status")))
+        for each in items(loaded(get(body, _ADDONS)))
+    ]
+    return [
+        f"add-on {word(name or 'without a name')} {described(ADDON, status) or f'is {word(status)}'}"
+        for name, status in noted
+        if broken(ADDON, status)
+    ]
 
 
 def _addons(body: Any) -> list[str] | None:

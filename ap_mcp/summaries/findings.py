@@ -178,7 +178,7 @@ def _without_list(message: str, failure: Failure) -> str:
 def _advice(failure: Failure) -> str:
     kinds = {each.kind for each in failure.sources}
     advice = {
-        ADDON: "Bring the add-on to a fitting, healthy state: assess_upgrade says how.",
+        ADDON: "Update the add-on, or if installing it failed, install it anew. assess_upgrade says which.",
         API: "Move the clients to an API version that the target serves.",
         SETTING: "Restore the changed settings.",
     }

@@ -9,18 +9,17 @@ from pydantic import Field
 from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import RELEASE, broken, described, succeeded, under_way
 from ap_mcp.rules.release_objects import release_objects
+from ap_mcp.rules.sayings import release_says
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
 from ap_mcp.summaries.settings_shown import shown_settings
-from ap_mcp.vendor import because, get, items, number, said, stamp, text, word
+from ap_mcp.vendor import because, get, items, number, stamp, text, word
 from ap_mcp.wording import plural
 
 __all__ = ["release", "release_change", "release_deletion", "release_history", "release_list"]
 
 NOT_REPORTED = "not reported"
-_SAYING = ("status_description", "message", "reason", "error")
-"""Fields that say how a release is; its description says what was done."""
 SHOWN = 100
 """Releases on one page."""
 _SUPERSEDED = "SUPERSEDED"
@@ -208,7 +207,7 @@ def _flat(body: Any) -> list[dict[str, Any]]:
 
 def _release_line(body: Any) -> ReleaseLine:
     status = text(get(body, "/status")) or NOT_REPORTED
-    problem = said({key: get(body, f"/{key}") for key in _SAYING})
+    problem = release_says(body)
     return ReleaseLine(
         namespace=text(get(body, "/namespace")),
         name=text(get(body, "/name")),

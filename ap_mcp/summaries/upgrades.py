@@ -5,12 +5,10 @@ from typing import Any
 
 from pydantic import Field
 
-from ap_mcp.rules import phases
 from ap_mcp.rules.phases import BACKUP, UPGRADE
-from ap_mcp.rules.upgrades import FAILED, PAUSED, RUNNING, SUCCEEDED, spoken, verdict_of
+from ap_mcp.rules.sayings import task_says
+from ap_mcp.rules.upgrades import FAILED, OLD_BACKUP, PAUSED, RUNNING, SUCCEEDED, latest_backup, spoken, verdict_of
 from ap_mcp.rules.versions import offered_to, runs_now
-from ap_mcp.service_texts import codes_of, texts_of
-from ap_mcp.specs.waits import FAILURE
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.upgrade_common import call, created, history_page, read_or_wait, took
 from ap_mcp.vendor import (
@@ -19,8 +17,8 @@ from ap_mcp.vendor import (
     flattened,
     get,
     items,
-    joined,
     mapping,
+    moment,
     number,
     quoted,
     said,
@@ -197,7 +195,11 @@ def backups(answer: Observation) -> TaskList:
     """List a cluster's backups."""
     latest = stamp(get(answer.body, "/status/latestBackupTime"))
     listed = _listed(answer, "backup", BACKUP)
-    next_ = [] if listed.total else [call(answer, "backup_cluster", "There is no backup yet")]
+    made = latest_backup(items(answer.body, "/items")) or moment(get(answer.body, "/status/latestBackupTime"))
+    fresh = made is not None and answer.now - made <= OLD_BACKUP
+    busy = any(each.verdict == RUNNING for each in listed.tasks)
+    why = "The latest is over a day old" if made else "There is no backup yet"
+    next_ = [] if fresh or busy or CURSOR in answer.own else [call(answer, "backup_cluster", why)]
     return listed.model_copy(update={"latest": latest or listed.latest, "next": [*next_, *listed.next]})
 
 
@@ -299,22 +301,8 @@ def _task_line(body: Any, kind: str) -> TaskLine:
         to_version=text(get(body, "/spec/targetVersion")) or None,
         started=created(body) or None,
         ended=stamp(get(body, "/status/completionTime")) if verdict in (SUCCEEDED, FAILED) else None,
-        problem=(_why(body, kind) or None) if verdict == FAILED else None,
+        problem=(task_says(body, kind) or None) if verdict == FAILED else None,
     )
-
-
-def _why(body: Any, kind: str) -> str:
-    """Return why an upgrade or a backup failed: what it says of itself, and what its failed parts say."""
-    own = [each.text for each in texts_of(get(body, "/status"), SAID_LIMIT // 2)]
-    parts = []
-    for part in items(body, "/spec/items"):
-        phase = text(get(part, "/status", get(part, "/phase")))
-        says = "; ".join(each.text for each in texts_of(part, SAID_LIMIT // 2))
-        failed = phases.verdict(kind, phase) == FAILURE
-        if failed or (says and not phases.succeeded(kind, phase)):
-            name = " ".join(each for each in (text(get(part, "/type", get(part, "/name"))), phase) if each)
-            parts.append(": ".join(each for each in (name, says) if each))
-    return joined([*parts, *own], codes_of({"of": get(body, "/status"), "parts": get(body, "/spec/items")}))
 
 
 def _said(line: TaskLine, spent: str | None, details: dict[str, Any]) -> str:

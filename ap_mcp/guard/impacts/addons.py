@@ -32,10 +32,11 @@ from ap_mcp.rules.addons import (
 )
 from ap_mcp.rules.clusters import not_available
 from ap_mcp.rules.phases import ADDON, under_way, verdict
+from ap_mcp.rules.sayings import addon_says
 from ap_mcp.rules.settings import settings
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs.waits import DELETING
-from ap_mcp.vendor import flag, get, moment, quoted, strings, text, word
+from ap_mcp.vendor import SAID_LIMIT, flag, get, moment, quoted, strings, text, word
 from ap_mcp.wording import age, few, plural
 
 STANDARD = frozenset({"coredns", "metrics-server"})
@@ -61,6 +62,7 @@ async def update_addon(case: Case) -> Impact:
     name, version = addon_name_of(addon), text(get(addon, "/spec/version"))
     target = text(case.arguments.get("target_version")) or version
     _refuse_busy(addon)
+    _refuse_beyond_update(addon)
     _refuse_unless_offered(addon, target)
     merge = (await fill_in(case.operation, case.arguments, case.read)).merges["/spec/values"]
     found = settings_diff.changes(merge.current or {}, merge.sent, merge.given, merge.asked)
@@ -165,12 +167,9 @@ def _draft(case: Case, cluster: Any, addon: Any, sentence: str) -> ImpactDraft:
     """Begin an impact with what the add-on is now, and where."""
     draft = ImpactDraft(case, addon_name_of(addon), sentence)
     uid, version, status = text(get(addon, "/metadata/uid")), text(get(addon, "/spec/version")), _status(addon)
-    said = next((each for key in ("message", "Reason") if (each := text(get(addon, f"/status/{key}")))), "")
-    because = (
-        f", the service says {quoted(said, 200)}"
-        if said and not (runs_in_full(status) or under_way(ADDON, status))
-        else ""
-    )
+    fine = runs_in_full(status) or under_way(ADDON, status)
+    says = "" if fine else addon_says(addon)
+    because = f", the service says {quoted(says, 2 * SAID_LIMIT)}" if says else ""
     draft.fact("add-on", f"{word(addon_name_of(addon))} {word(version)}, id {word(uid)}")
     draft.fact("status", f"{word(status)}{because}")
     draft.fact("age", age(moment(get(addon, "/metadata/creationTimestamp")), case.now))
@@ -197,6 +196,18 @@ def _refuse_busy(addon: Any) -> None:
     if under_way(ADDON, state_of(addon)):
         raise refused(
             f"add-on {word(addon_name_of(addon))} is {_status(addon)}, so it cannot be changed now", _wait_for(addon)
+        )
+
+
+def _refuse_beyond_update(addon: Any) -> None:
+    """Refuse to change what only a new installation fixes: the service would."""
+    status = _status(addon)
+    if needs_reinstall(status):
+        name, says = addon_name_of(addon), addon_says(addon)
+        because = f", the service says {quoted(says, 2 * SAID_LIMIT)}" if says else ""
+        raise refused(
+            f"add-on {word(name)} is {word(status)}{because}: no update leads out of that",
+            "delete_addon, then install_addon again, with values that fit.",
         )
 
 

@@ -26,10 +26,11 @@ from ap_mcp.rules.clusters import not_available
 from ap_mcp.rules.merging import merge_patch
 from ap_mcp.rules.phases import RELEASE, broken, succeeded, under_way, verdict
 from ap_mcp.rules.release_objects import release_objects
+from ap_mcp.rules.sayings import release_says
 from ap_mcp.rules.settings import settings
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs.waits import DELETING
-from ap_mcp.vendor import get, moment, number, quoted, text, word
+from ap_mcp.vendor import SAID_LIMIT, get, moment, number, quoted, text, word
 from ap_mcp.wording import age, few, plural
 
 OBJECTS_IN_LINE = 12
@@ -238,8 +239,9 @@ def _chart_of(release: Any) -> str:
 
 def _about_release(draft: ImpactDraft, release: Any) -> None:
     """Note what the release is now."""
-    status, said = text(get(release, "/status")), text(get(release, "/status_description"))
-    because = f", the service says {quoted(said, 200)}" if said and not succeeded(RELEASE, status) else ""
+    status = text(get(release, "/status"))
+    says = "" if succeeded(RELEASE, status) else release_says(release)
+    because = f", the service says {quoted(says, 2 * SAID_LIMIT)}" if says else ""
     draft.fact("release", f"{_place(draft.case)}, revision {revision_of(release)}, {_chart_of(release)}")
     draft.fact("status", f"{word(status) if status else 'not reported'}{because}")
     changed = age(moment(get(release, "/update_at")), draft.case.now)

@@ -23,7 +23,8 @@ from ap_mcp.masking import mask
 from ap_mcp.masking.supplied import as_supplied
 from ap_mcp.rules.clusters import phase_of
 from ap_mcp.rules.findings import findings_of, not_known
-from ap_mcp.rules.phases import BACKUP, CLUSTER, WORKFLOW, phases_of, succeeded
+from ap_mcp.rules.phases import BACKUP, CLUSTER, UPGRADE, WORKFLOW, phases_of, succeeded
+from ap_mcp.rules.sayings import task_says
 from ap_mcp.rules.settings_diff import shown
 from ap_mcp.rules.upgrades import (
     FAILED,
@@ -43,7 +44,7 @@ from ap_mcp.rules.upgrades import (
 )
 from ap_mcp.rules.versions import offered_to, resolve_target, runs_now
 from ap_mcp.rules.wait_hints import how_to_wait
-from ap_mcp.vendor import flattened, get, items, moment, number, quoted, text, word
+from ap_mcp.vendor import SAID_LIMIT, flattened, get, items, moment, number, quoted, said, text, word
 from ap_mcp.wording import age, few, span
 
 
@@ -285,11 +286,13 @@ def _about_failure(draft: ImpactDraft, task: Any, cluster: Any) -> None:
     ended = age(moment(get(task, "/status/completionTime")), draft.case.now)
     far = number(get(task, "/status/progress"))
     details = flattened(mask(get(task, "/spec/items", {})))
-    why = "; ".join(f"{name}: {value}" for name, value in details.items())
-    why = why or text(get(cluster, "/status/message")) or text(get(cluster, "/status/reason"))
+    says = task_says(task, UPGRADE)
+    parts = [f"{name}: {value}" for name, value in details.items() if text(value) not in says]
+    own = said(get(cluster, "/status"))
+    why = "; ".join(each for each in (*parts, says, "" if own in says else own) if each)
     when, at = f" {ended} ago" if ended else "", f" at {far:g} %" if far is not None else ""
     draft.fact("failed", f"upgrade {word(get(task, '/metadata/uid'))}{when}{at}")
-    draft.fact("because", quoted(why) if why else "no reason is given")
+    draft.fact("because", quoted(why, 2 * SAID_LIMIT) if why else "no reason is given")
     if not why:
         draft.warnings.append("Nothing says why it failed.")
     draft.stable["task"] = {
