@@ -148,7 +148,7 @@ class _Reader:
                 document = json.loads(value)
             except (ValueError, RecursionError):
                 document = None
-            if isinstance(document, dict | list):
+            if isinstance(document, dict) or (isinstance(document, list) and _holds_an_object(document)):
                 inner = _Reader(self._leave_out, self._inside + 1)
                 found = list(inner.read(document))
                 self.codes += inner.codes
@@ -186,6 +186,11 @@ def _says(value: Any) -> bool:
         elif isinstance(each, str) and isinstance(value, list) and each.strip():
             return True
     return not value
+
+
+def _holds_an_object(document: list[Any]) -> bool:
+    """Say whether a list names anything; the brackets of one that does not, as `[0]`, are a part of a text."""
+    return any(isinstance(each, dict) for each in document)
 
 
 def _code(name: str, value: Any) -> str:

@@ -442,6 +442,23 @@ def test_a_post_check_is_reported_at_once(summed: Any, phase: Any, verdict: str,
 
 
 @pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        ({"phase": "Success"}, "passed the post-upgrade check. What that looked at is not reported."),
+        ({"phase": "Failed"}, "names no item that failed: list_problems shows"),
+        (
+            {"phase": "Failed", "message": "etcd is slow"},
+            'did not pass the post-upgrade check. The service says "etcd',
+        ),
+        ({"phase": "Error"}, "could not be carried out."),
+        ({}, "The service answered, but not how the post-upgrade check ended."),
+    ],
+)
+def test_a_post_upgrade_check_says_what_it_says_and_what_it_does_not(summed: Any, status: Any, said: str) -> None:
+    assert said in summed("run_postcheck", {"status": status}).summary
+
+
+@pytest.mark.parametrize(
     "status",
     [None, [], "Failed", {"phase": ["Failed"]}, {"phase": "Failed", "clusterCheckStatus": {"itemsStatus": "x"}}],
 )

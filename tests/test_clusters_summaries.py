@@ -346,6 +346,9 @@ def test_a_finished_job_says_so_and_mentions_what_failed_on_the_way(catalog: Cat
     assert "The cluster no longer exists." in result.summary
     assert "did not stop the job" in result.warnings[0]
     assert result.next == []
+    assert result.structured()["removed"] == ["Uninstall"]
+    for other in (tree("Running", leaf("Uninstall", "Success"), type_="DeleteCluster"), tree("Success")):
+        assert "removed" not in shape(catalog, "get_job", other, job_id="job-1").structured()
 
 
 def test_a_job_that_stands_still_is_noticed(catalog: Catalog) -> None:

@@ -108,6 +108,11 @@ def test_what_is_said_names_the_codes_that_no_text_holds() -> None:
     assert said(status) == "quota exceeded: VPC.0104 (code CCE.1)"
 
 
+@pytest.mark.parametrize("words", ["[0]", "[]", '["a", 1]', "[[2]]", "12 [34] 5"])
+def test_brackets_that_hold_no_named_value_are_a_part_of_a_text(words: str) -> None:
+    assert said({"message": words}) == words
+
+
 def test_nesting_beyond_reason_is_no_trouble() -> None:
     body: Any = {"message": "deep down"}
     for _ in range(5000):

@@ -139,10 +139,12 @@ def postcheck(answer: Observation) -> Postcheck:
     phase = text(get(answer.body, "/status/phase"))
     state = _postcheck_verdict(phase)
     problem = "" if state == "passed" else said(get(answer.body, "/status"))
+    silent = "" if problem else " The service names no item that failed: list_problems shows what is wrong now."
     sentences = {
-        "passed": "The cluster passed the post-upgrade check.",
-        "failed": "The cluster did not pass the post-upgrade check.",
+        "passed": "The cluster passed the post-upgrade check. What that looked at is not reported.",
+        "failed": f"The cluster did not pass the post-upgrade check.{silent}",
         "error": "The post-upgrade check could not be carried out.",
+        UNKNOWN: "The service answered, but not how the post-upgrade check ended.",
     }
     return Postcheck(
         summary=sentences.get(state, f"The post-upgrade check answered {quoted(phase)}.") + because(problem),

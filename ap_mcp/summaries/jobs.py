@@ -19,7 +19,7 @@ RUNNING: Final = "running"
 _VERDICTS: dict[PhaseVerdict | None, JobVerdict] = {SUCCESS: "succeeded", FAILURE: "failed"}
 NO_REASON = "no reason given"
 FAILURES_SHOWN = 20
-RUNNING_SHOWN = 10
+RUNNING_SHOWN, REMOVED_SHOWN = 10, 40
 _ROOM = 6000
 """Characters of all reasons together; each has at least those of any other text."""
 QUIET_SECONDS = 900
@@ -50,6 +50,7 @@ class JobState(Result):
     failed: list[FailedStep] = Field(default_factory=list)
     above: list[FailedStep] = Field(default_factory=list)
     running: list[str] = Field(default_factory=list)
+    removed: list[str] | None = None
     elapsed: str | None = None
     stalled_since: str | None = None
 
@@ -104,6 +105,7 @@ def job(answer: Observation) -> JobState:
         failed=failed[:FAILURES_SHOWN],
         above=above[:FAILURES_SHOWN],
         running=_few(running),
+        removed=_removed(answer.body, state, leaves),
         elapsed=_elapsed(started, last if state != RUNNING else answer.now),
         stalled_since=written(stalled) if stalled else None,
         warnings=[*_doubts(state, failed, stalled, answer.now), *_not_understood(nodes)],
@@ -114,6 +116,15 @@ def job(answer: Observation) -> JobState:
     return shaped.model_copy(
         update={"summary": _sentence(shaped, f"{done} of {len(leaves)} done"), "next": [*rest, *_follow(shaped)]}
     )
+
+
+def _removed(body: Any, state: JobVerdict, leaves: list[Node]) -> list[str] | None:
+    """Return what a deletion that succeeded removed, by its steps; None for any other job, or if it reports no step."""
+    rules = phases_of(JOB).resource
+    if state != "succeeded" or rules is None or get(body, rules.type_at) not in rules.deletion_types:
+        return None
+    done = [node.name for node in leaves if node.parent is not None and succeeded(JOB, node.phase)]
+    return _few(done, REMOVED_SHOWN) or None
 
 
 def verdict_on(phase: str) -> JobVerdict:
@@ -192,9 +203,9 @@ def _way(node: Node) -> str:
     return " > ".join((*node.path[:-1], node.name))
 
 
-def _few(names: list[str]) -> list[str]:
-    left = len(names) - RUNNING_SHOWN
-    return [*names[:RUNNING_SHOWN], *([f"and {left} more"] if left > 0 else [])]
+def _few(names: list[str], most: int = RUNNING_SHOWN) -> list[str]:
+    left = len(names) - most
+    return [*names[:most], *([f"and {left} more"] if left > 0 else [])]
 
 
 def _sentence(state: JobState, steps: str) -> str:
