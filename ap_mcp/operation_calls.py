@@ -49,7 +49,7 @@ async def planned(
     files = await _files(operation, sent, context)
     sent = await context.reads.resolve(sent, operation)
     seen = await context.reads.effect_facts(operation, sent)
-    call = _Call(operation, sent, given, files, context, seen)
+    call = _Call(operation, sent, given, files, context, seen, dry_run)
     return Plan(
         subject=subject_of(operation, sent, seen=seen),
         arguments=sent,
@@ -92,6 +92,7 @@ class _Call:
     files: Mapping[str, FilePart]
     context: ToolContext
     seen: Mapping[str, Any]
+    dry_run: bool
 
     async def answer(self) -> Result:
         """Read, and say what was read."""
@@ -109,7 +110,7 @@ class _Call:
         if effect is not None:
             clock = reads.now if at is None else partial(_same, at)
             impact = await guard.build_impact(
-                guard.Case(self.operation, self.sent, effect, reads.tell, clock, self._contents())
+                guard.Case(self.operation, self.sent, effect, reads.tell, clock, self._contents(), self.dry_run)
             )
             sent |= impact.settled
         filled = await fill_in(self.operation, sent, reads.tell if impact else reads.read)

@@ -19,8 +19,10 @@ from mcp_types import Tool
 from ap_mcp.assessment.model import Assessment
 from ap_mcp.assessment.verdict import CHANGES
 from ap_mcp.errors import CallRefused
+from ap_mcp.guard.impacts.base import NOT_YET
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, SHOP_PROD
 from ap_mcp.simulator.upgrade_state import CHECKS
+from ap_mcp.summaries.base import Result
 
 pytestmark = pytest.mark.anyio
 
@@ -187,11 +189,13 @@ async def test_what_an_assessment_says_is_what_a_dry_run_of_the_upgrade_says(clu
             assert isinstance(found, Assessment)
             wanted = {"cluster_id": cluster, "target_version": found.to_version or "v1.31", "dry_run": True}
             try:
-                await autopilot.call("upgrade_cluster", wanted)
+                shown = await autopilot.call("upgrade_cluster", wanted)
             except CallRefused:
                 assert found.verdict != "go"
             else:
-                assert found.verdict == "go"
+                assert isinstance(shown, Result)
+                missing = [each for each in shown.warnings if each.startswith(NOT_YET)]
+                assert (found.verdict == "go") == (not missing)
             if found.to_version:
                 check = {"cluster_id": cluster, "target_version": found.to_version}
                 await autopilot.call("run_precheck", check)

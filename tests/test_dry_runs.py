@@ -98,9 +98,17 @@ async def test_what_policy_or_the_state_of_things_refuses_is_refused_dry_too(tmp
     policy.write_text('rules = [{ decision = "deny", clusters = ["search-dev"] }]')
     async with connected(tmp_path, policy_file=policy, unasked=False) as agent:
         assert "policy.toml rule 1" in await agent.fail("delete_cluster", cluster_id="search-dev", dry_run=True)
-        assert "check" in await agent.fail(
-            "upgrade_cluster", cluster_id="checkout-staging", target_version="v1.31", dry_run=True
-        )
+        wanted = {"cluster_id": "checkout-staging", "target_version": "v1.99"}
+        assert "is not offered" in await agent.fail("upgrade_cluster", **wanted, dry_run=True)
+        assert agent.changed == []
+
+
+async def test_what_an_upgrade_still_needs_is_shown_dry_and_refuses_the_call(tmp_path: Path) -> None:
+    wanted = {"cluster_id": "checkout-staging", "target_version": "v1.31"}
+    async with connected(tmp_path, unasked=False) as agent:
+        shown = await agent.call("upgrade_cluster", **wanted, dry_run=True)
+        assert any(each.startswith("Not possible yet: there is no pre-upgrade check") for each in shown["warnings"])
+        assert "there is no pre-upgrade check" in await agent.fail("upgrade_cluster", **wanted)
         assert agent.changed == []
 
 

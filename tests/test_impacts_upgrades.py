@@ -100,6 +100,23 @@ async def test_without_a_check_the_upgrade_is_refused_with_the_call_that_makes_o
     assert f'run_precheck(cluster_id="{CHECKOUT_STAGING}", target_version="{TARGET}")' in said
 
 
+async def test_a_call_that_only_asks_shows_the_upgrade_with_all_that_is_missing() -> None:
+    async with judge() as cloud:
+        cloud.only_asks = True
+        cloud.bent["get_cluster"] = lambda found: {**found, "status": {**found["status"], "phase": "Resizing"}}
+        impact = await cloud.impact("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31")
+        said = await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.99")
+    missing = [each for each in impact.warnings if each.startswith("Not possible yet: ")]
+    assert [("Resizing" in each, "there is no pre-upgrade check" in each) for each in missing] == [
+        (True, False),
+        (False, True),
+    ]
+    assert "run_precheck(" in missing[1]
+    assert f"Kubernetes: v1.29.8-r0 becomes {TARGET}" in impact.changes
+    assert any("backup" in each for each in impact.warnings)
+    assert "Offered: " in said
+
+
 async def test_a_check_for_another_target_does_not_count() -> None:
     async with judge() as cloud:
         await check(cloud, target="v1.30")

@@ -43,6 +43,8 @@ class Judge:
     """Operations that were read, in order."""
     files: dict[str, bytes] = field(default_factory=dict)
     """Content of the local files that arguments name."""
+    only_asks: bool = False
+    """Whether the calls only ask what would happen."""
 
     @property
     def world(self) -> World:
@@ -73,7 +75,7 @@ class Judge:
         found = effect or effect_of(operation, arguments, Policy())
         try:
             return await build_impact(
-                Case(operation, arguments, found, self.read_for_impact, self.world.now, self.files)
+                Case(operation, arguments, found, self.read_for_impact, self.world.now, self.files, self.only_asks)
             )
         finally:
             assert {request.method for request in self.app.state.log[before:]} <= {"GET"}

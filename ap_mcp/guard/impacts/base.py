@@ -51,6 +51,7 @@ class Case:
         read: reads from the cloud.
         clock: gives the service's time; asked after the reads, whose answers carry it.
         files: content of the local files that arguments name, by argument.
+        only_asks: nothing will be sent, so what is still missing is shown beside the impact instead of a refusal.
     """
 
     operation: Operation
@@ -59,6 +60,7 @@ class Case:
     read: Reader
     clock: Callable[[], datetime]
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    only_asks: bool = False
 
     @property
     def now(self) -> datetime:
@@ -294,6 +296,21 @@ async def gather(case: Case, /, **reads: Read) -> Answers:
 def refused(why: str, after: str = "") -> CallRefused:
     """Return the refusal of a call that no person needs to be asked about."""
     return CallRefused(f"Refused: {why}. Nothing was sent." + (f" {after}" if after else ""))
+
+
+NOT_YET = "Not possible yet"
+"""How a warning begins that says what a call still needs."""
+
+
+def unless_only_asked(case: Case, error: CallRefused) -> str:
+    """Return a refusal as a warning, if the call only asks what would happen.
+
+    Raises:
+        CallRefused: it does not.
+    """
+    if not case.only_asks:
+        raise error
+    return str(error).replace("Refused", NOT_YET, 1).replace(" Nothing was sent.", "", 1)
 
 
 def must_belong(case: Case, body: Any, pointer: str, what: str) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from ap_mcp.errors import CallRefused
 from ap_mcp.guard.impacts.base import (
     Answers,
     Case,
@@ -15,6 +16,7 @@ from ap_mcp.guard.impacts.base import (
     name_of,
     read,
     refused,
+    unless_only_asked,
 )
 from ap_mcp.guard.impacts.precheck import passed_check
 from ap_mcp.guard.impacts.skipped import skipped_in
@@ -63,10 +65,17 @@ async def upgrade_cluster(case: Case) -> Impact:
     )
     cluster = answers.needed("cluster")
     info = answers.needed("info", "says which versions are offered")
-    _must_be_idle(case, cluster, _tasks(answers), info)
+    missing: list[str] = []
+    try:
+        _must_be_idle(case, cluster, _tasks(answers), info)
+    except CallRefused as busy:
+        missing.append(unless_only_asked(case, busy))
     now, target, offered = _versions(case, cluster, info)
-    checks = answers.needed("checks", "says whether the pre-upgrade check passed")
-    check = passed_check(case, checks, now, target, offered)
+    checks, check = answers.needed("checks", "says whether the pre-upgrade check passed"), None
+    try:
+        check = passed_check(case, checks, now, target, offered)
+    except CallRefused as unchecked:
+        missing.append(unless_only_asked(case, unchecked))
     name = name_of(cluster)
     draft = ImpactDraft(
         case,
@@ -78,7 +87,9 @@ async def upgrade_cluster(case: Case) -> Impact:
     about_cluster(draft, cluster)
     draft.stable["from_version"] = now
     draft.settled["target_version"] = target
-    _about_check(draft, check, tasks_of(checks) or [])
+    draft.warnings += missing
+    if check is not None:
+        _about_check(draft, check, tasks_of(checks) or [])
     _about_backups(draft, answers)
     await about_addons(draft, answers, target)
     options = {key: case.arguments[key] for key in ("batch_size", "batch_scope") if key in case.arguments}
