@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 KindsKept: TypeAlias = "Callable[[], KnownKinds]"
 """Gives what is known of the kinds that clusters serve."""
 
-READS: Mapping[str, str] = {}
+READS: Mapping[str, str] = {"k8s_diagnose": "diagnose.answer"}
 """The module of this package that answers each tool that only reads: its `run`, and its result as `RESULT`."""
 IN_PATH = (CLUSTER, "name", "namespace")
 

@@ -224,6 +224,7 @@ def harmless_calls(state: Mapping[str, Any], folder: Path) -> dict[str, dict[str
     composed: dict[str, dict[str, Any]] = {
         "assess_upgrade": {"cluster_id": SHOP_PROD},
         "list_problems": {},
+        "k8s_diagnose": {"cluster_id": SHOP_PROD},
         "wait_for": {"kind": "job", "id": usual["job_id"], "wait_s": 0},
     }
     harmless = [each for each in load_catalog().values() if not each.guarded]

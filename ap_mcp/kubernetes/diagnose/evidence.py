@@ -1,0 +1,222 @@
+"""What a diagnosis goes by: the objects, events and logs that were read, found by what they belong to."""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from ap_mcp.kubernetes.diagnose.model import Gravity, LogKey, Thing, labels_of, thing_of
+from ap_mcp.summaries.base import NextCall
+from ap_mcp.vendor import get, items, moment, number, quoted, text
+from ap_mcp.wording import age
+
+YOUNG = timedelta(minutes=1)
+"""A pod that is younger may still be starting."""
+SCHEDULING = timedelta(seconds=30)
+LASTS = timedelta(hours=1)
+"""How long a cluster keeps events unless it is told otherwise; what happened longer ago is over if all works now."""
+WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "ReplicationController")
+REVISED = ("Deployment", "StatefulSet", "DaemonSet")
+HASH = "pod-template-hash"
+SYSTEM, ADDONS = "kube-system", ("coredns", "metrics-server")
+"""The namespace that the cloud keeps, and workloads in it that are named after their add-on."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was read of a cluster, and when.
+
+    Attributes:
+        cluster: its id, for the calls that lead on.
+        at: the time to measure ages against.
+        lists: objects by their kind; a kind that is absent was not read.
+        cut: kinds of which not all objects were read, so that absence proves nothing.
+        events: all events that were read; None if none could be.
+        logs: what was read of logs, masked.
+        named: what the caller asked about by its name.
+        names: names of objects whose content is not read, by kind and namespace.
+        subnets: ids of those that pods get their addresses from.
+    """
+
+    cluster: str
+    at: datetime
+    lists: Mapping[str, Sequence[Any]]
+    cut: Collection[str] = frozenset()
+    events: Sequence[Any] | None = ()
+    logs: Mapping[LogKey, str] = field(default_factory=dict)
+    named: Thing | None = None
+    names: Mapping[tuple[str, str], Collection[str]] = field(default_factory=dict)
+    subnets: Sequence[str] = ()
+
+    def of(self, kind: str) -> Sequence[Any]:
+        """Return the objects of a kind that were read."""
+        return self.lists.get(kind, ())
+
+    def is_whole(self, kind: str) -> bool:
+        """Say whether all objects of a kind were read, so that one that is not among them does not exist."""
+        return kind in self.lists and kind not in self.cut
+
+    def find(self, thing: Thing) -> Any:
+        """Return an object that was read; None if it was not."""
+        return self._by_thing.get(thing)
+
+    def lacks(self, thing: Thing) -> bool:
+        """Say whether an object does not exist, as far as its kind was read whole."""
+        known = self.names.get((thing.kind, thing.namespace))
+        if known is not None:
+            return thing.name not in known
+        return self.is_whole(thing.kind) and thing not in self._by_thing
+
+    @cached_property
+    def _by_thing(self) -> dict[Thing, Any]:
+        return {thing_of(each, kind): each for kind, every in self.lists.items() for each in every}
+
+    @cached_property
+    def _events(self) -> dict[Thing, list[Any]]:
+        found: dict[Thing, list[Any]] = defaultdict(list)
+        for each in self.events or ():
+            about = get(each, "/involvedObject") or get(each, "/regarding")
+            found[Thing(*(text(get(about, f"/{key}")) for key in ("kind", "namespace", "name")))].append(each)
+        for every in found.values():
+            every.sort(key=lambda each: (event_time(each) or _NEVER, event_text(each)), reverse=True)
+        return found
+
+    def events_of(self, item: Any, kind: str, *reasons: str) -> list[Any]:
+        """Return the events about an object, the newest first; those about an earlier one of its name are left out.
+
+        Args:
+            item: the object.
+            kind: its kind.
+            reasons: the events wanted; all if none is given.
+        """
+        uid = text(get(item, "/metadata/uid"))
+        return [
+            each
+            for each in self._events.get(thing_of(item, kind), ())
+            if (not reasons or text(get(each, "/reason")) in reasons)
+            and text(get(each, "/involvedObject/uid", uid)) in (uid, "")
+        ]
+
+    @cached_property
+    def pods_by_owner(self) -> Mapping[Thing, list[Any]]:
+        """The pods of each workload, each under all that own it."""
+        found: dict[Thing, list[Any]] = defaultdict(list)
+        for pod in self.of("Pod"):
+            for owner in self.owners(pod, "Pod"):
+                found[owner].append(pod)
+        return found
+
+    def owners(self, item: Any, kind: str) -> Iterator[Thing]:
+        """Yield an object and what controls it, up to the one that a person made."""
+        yield thing_of(item, kind)
+        for _ in range(4):
+            above = self._controller(item)
+            if above is None:
+                return
+            yield above
+            item = self.find(above)
+            if item is None:
+                return
+
+    def _controller(self, item: Any) -> Thing | None:
+        refs = items(item, "/metadata/ownerReferences")
+        ref = next((each for each in refs if get(each, "/controller") is True), None)
+        if ref is None:
+            return None
+        namespace = text(get(item, "/metadata/namespace"))
+        above = Thing(text(get(ref, "/kind")), namespace, text(get(ref, "/name")))
+        ending = f"-{labels_of(item).get(HASH, '')}"
+        if above.kind == "ReplicaSet" and ending != "-" and above.name.endswith(ending) and self.find(above) is None:
+            # The ReplicaSet was not read, but is named after its Deployment.
+            return Thing("Deployment", namespace, above.name.removesuffix(ending))
+        return above
+
+    def workload_of(self, pod: Any) -> Thing:
+        """Return the workload that a pod belongs to: what a person would change; of a CronJob's pod, the Job."""
+        found = thing_of(pod, "Pod")
+        for each in self.owners(pod, "Pod"):
+            if each.kind == "CronJob":
+                break
+            found = each
+        return found
+
+    def age_of(self, item: Any) -> timedelta:
+        """Return how old an object is; what says no time counts as old."""
+        made = moment(get(item, "/metadata/creationTimestamp"))
+        return self.at - made if made else timedelta.max
+
+    def ready(self, workload: Thing) -> tuple[int, int] | None:
+        """Return how many pods of a workload are ready, of how many; None if that is not known or does not apply."""
+        item = self.find(workload)
+        places = _READY.get(workload.kind)
+        if item is None or places is None:
+            return None
+        wanted = number(get(item, places[1], 1 if places[1].startswith("/spec") else 0))
+        have = number(get(item, places[0], 0))
+        return (int(have or 0), int(wanted or 0))
+
+    def gravity_of(self, workload: Thing) -> Gravity:
+        """Return how grave it is that something of a workload does not work: less so while a part of it does."""
+        ready = self.ready(workload)
+        return "warning" if ready is not None and ready[0] > 0 else "critical"
+
+    def call(self, tool: str, why: str, **arguments: Any) -> NextCall:
+        """Return a call on the cluster; what is empty is left out."""
+        given = {"cluster_id": self.cluster, **arguments}
+        return NextCall(tool=tool, arguments={key: value for key, value in given.items() if value != ""}, why=why)
+
+    def undo(self, workload: Thing) -> tuple[NextCall, ...]:
+        """Return the way back to the revision before, where there is one; what is in kube-system comes of add-ons."""
+        if workload.namespace == SYSTEM:
+            if workload.name not in ADDONS:
+                return ()
+            why = f"shows its settings, which update_addon changes: what is in {SYSTEM} cannot be changed itself"
+            return (self.call("get_addon", why, addon_id=workload.name),)
+        revision = number(get(self.find(workload), "/metadata/annotations/deployment.kubernetes.io~1revision"))
+        if workload.kind not in REVISED or (workload.kind == "Deployment" and (revision is None or revision <= 1)):
+            return ()
+        where = {"kind": workload.kind.lower(), "name": workload.name, "namespace": workload.namespace}
+        return (
+            self.call("k8s_rollout", "goes back to the revision before, if that one worked", **where, action="undo"),
+        )
+
+    def show(self, thing: Thing, why: str) -> NextCall:
+        """Return the call that shows an object."""
+        return self.call("k8s_get", why, kind=thing.kind.lower(), name=thing.name, namespace=thing.namespace)
+
+    def event(self, event: Any) -> str:
+        """Return an event as evidence: its reason, how often, how long ago, and what it says."""
+        times = event_count(event)
+        often = f", {times} times" if times > 1 else ""
+        ago = f", {since} ago" if (since := age(event_time(event), self.at)) else ""
+        return f"event {text(get(event, '/reason'), 60)}{often}{ago}: {quoted(event_text(event))}"
+
+
+_NEVER = moment("1970-01-02T00:00:00Z")
+_READY: Mapping[str, tuple[str, str]] = {
+    **dict.fromkeys(
+        ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"),
+        ("/status/readyReplicas", "/spec/replicas"),
+    ),
+    "DaemonSet": ("/status/numberReady", "/status/desiredNumberScheduled"),
+}
+
+
+def event_time(event: Any) -> datetime | None:
+    """Return when an event was last seen: its series, which newer reporters keep, knows best."""
+    places = ("/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime", "/firstTimestamp")
+    stamps = (get(event, place) for place in (*places, "/metadata/creationTimestamp"))
+    return next((found for each in stamps if (found := moment(each))), None)
+
+
+def event_count(event: Any) -> int:
+    """Return how often an event was seen."""
+    counts = (number(get(event, place)) for place in ("/series/count", "/count", "/deprecatedCount"))
+    return int(next((each for each in counts if each), 1))
+
+
+def event_text(event: Any) -> str:
+    """Return what an event says, on one line."""
+    return text(get(event, "/message") or get(event, "/note"), 2000)

@@ -1,0 +1,192 @@
+"""Jobs that gave up, go on failing or do not begin, and CronJobs that do not start them."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, ran
+from ap_mcp.kubernetes.diagnose.evidence import Evidence, event_text, event_time
+from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
+from ap_mcp.kubernetes.diagnose.model import Finding, Gravity, LogKey, Thing, condition, is_set, thing_of
+from ap_mcp.kubernetes.diagnose.rules_containers import DNS, OOM
+from ap_mcp.summaries.base import NextCall
+from ap_mcp.vendor import flag, get, items, moment, number, quoted, text, word
+from ap_mcp.wording import age, plural, span
+
+MISSED = ("TooManyMissedTimes", "FailedNeedsStart", "MissSchedule", "MissedSchedule")
+UNREADABLE = ("UnparseableSchedule", "InvalidSchedule", "UnknownTimeZone", "UnparsableSchedule")
+TROUBLES: tuple[tuple[tuple[str, ...], str, str, Gravity], ...] = (
+    (UNREADABLE, "cron_schedule", "starts no Job: its schedule cannot be read", "critical"),
+    (MISSED, "cron_missed", "missed its time", "warning"),
+    (("JobAlreadyActive",), "cron_blocked", "", "warning"),
+)
+"""Events of a CronJob, the fault that each means, and how it is said."""
+
+
+def failed_jobs(evidence: Evidence) -> Iterator[Finding]:
+    """Find Jobs that failed and were not made up for since, and those that go on failing."""
+    runs: dict[Thing, list[Any]] = defaultdict(list)
+    for job in evidence.of("Job"):
+        runs[next(reversed(list(evidence.owners(job, "Job"))))].append(job)
+    for owner, jobs in runs.items():
+        jobs.sort(key=lambda each: (text(get(each, "/metadata/creationTimestamp")), thing_of(each).name), reverse=True)
+        finished = [each for each in jobs if is_set(each, "Complete") or is_set(each, "Failed")]
+        # Of a CronJob's runs the last one counts: an earlier failure was made up for, or happened again.
+        failed = finished[:1] if owner.kind == "CronJob" else finished
+        for job in failed:
+            if is_set(job, "Failed"):
+                before = sum(is_set(each, "Failed") for each in jobs) if owner.kind == "CronJob" else 1
+                yield _failed(evidence, job, owner, before)
+        for job in jobs:
+            if not any(is_set(job, each) for each in ("Complete", "Failed")):
+                yield from _unfinished(evidence, job)
+
+
+def _failed(evidence: Evidence, job: Any, owner: Thing, before: int) -> Finding:
+    thing, said = thing_of(job, "Job"), condition(job, "Failed")
+    reason, tries = text(get(said, "/reason"), 60), int(number(get(job, "/status/failed")) or 0)
+    when = moment(get(said, "/lastTransitionTime"))
+    pods = evidence.pods_by_owner.get(thing, [])
+    last = _last_end(pods)
+    facts = [f"condition Failed=True, reason={word(reason)}: {quoted(get(said, '/message'))}"]
+    if reason == "DeadlineExceeded":
+        limit = number(get(job, "/spec/activeDeadlineSeconds"))
+        how = f"was ended because it ran longer than {f'activeDeadlineSeconds={limit}' if limit else 'it may'}"
+    elif reason == "PodFailurePolicy":
+        how = f"was ended by its podFailurePolicy: {quoted(get(said, '/message'))}"
+    else:
+        how = f"failed {plural(tries, 'time')} and gave up" if tries else "failed and gave up"
+    how += f" ({before} of the runs that are kept failed)" if before > 1 else ""
+    why, key, after = "", None, frozenset[Thing]()
+    if last is not None:
+        why, key, after = _why(evidence, last, facts)
+    elif not pods:
+        why = "; its pods are gone, and their logs with them"
+    calls = [_log_call(evidence, key)] if key else [evidence.show(thing, "shows it")]
+    if owner.kind == "CronJob":
+        calls.append(evidence.show(owner, "shows the CronJob; with the cause corrected, its next run makes a new Job"))
+    names = tuple(thing_of(pod).name for pod in pods)
+    return Finding(
+        "job_failed",
+        thing,
+        f"{how}{why}",
+        tuple(facts),
+        "critical",
+        when,
+        names,
+        tuple(calls),
+        frozenset({owner}),
+        after,
+        key,
+    )
+
+
+def _why(evidence: Evidence, last: Container, facts: list[str]) -> tuple[str, LogKey, frozenset[Thing]]:
+    """Return how the last try of a Job ended, the log that says why, and what may be behind it."""
+    ended = last.ended
+    code, log = number(get(ended, "/exitCode")), evidence.logs.get(last.log)
+    facts.append(f"pod {word(last.log.pod)}: {last.said} exitCode={code}, reason={word(get(ended, '/reason'))}")
+    if get(ended, "/reason") == OOM:
+        limit = text(get(last.spec, "/resources/limits/memory"))
+        return (
+            f": {last.said} was killed for memory{f', its limit is {word(limit)}' if limit else ''}",
+            last.log,
+            frozenset(),
+        )
+    message = text(get(ended, "/message"), 2000)
+    said = said_in_log(log) or (f": {quoted(message)}" if message else "")
+    lasted = ran(ended)
+    took = f", {span(lasted)} after its start" if lasted is not None else ""
+    unresolved = meaning_of(telling_line(log or "")) == UNRESOLVED
+    return (
+        f"; the last time {last.said} ended with code {code}{took}{said}",
+        last.log,
+        frozenset({DNS}) if unresolved else frozenset(),
+    )
+
+
+def _last_end(pods: Sequence[Any]) -> Container | None:
+    """Return the container that failed last, in any pod."""
+    failed = [
+        (text(get(container.ended, "/finishedAt")), thing_of(pod).name, at, container)
+        for pod in pods
+        for at, container in enumerate(containers_of(pod))
+        if container.ended is not None and number(get(container.ended, "/exitCode")) != 0
+    ]
+    return max(failed, key=lambda each: each[:3])[3] if failed else None
+
+
+def _unfinished(evidence: Evidence, job: Any) -> Iterator[Finding]:
+    thing, tries = thing_of(job, "Job"), int(number(get(job, "/status/failed")) or 0)
+    if flag(get(job, "/spec/suspend")):
+        what = "is suspended (spec.suspend): it does not begin until that is taken away"
+        yield Finding(
+            "job_suspended", thing, what, ("spec.suspend=true",), "notice", next=(evidence.show(thing, "shows it"),)
+        )
+        return
+    if tries:
+        facts = [f"status.failed={tries}"]
+        limit = number(get(job, "/spec/backoffLimit", 6))
+        last = _last_end(evidence.pods_by_owner.get(thing, []))
+        why, key, after = _why(evidence, last, facts) if last is not None else ("", None, frozenset[Thing]())
+        what = f"failed {plural(tries, 'time')} so far and tries again (backoffLimit {limit}){why}"
+        calls = (_log_call(evidence, key),) if key else (evidence.show(thing, "shows it"),)
+        yield Finding(
+            "job_failing",
+            thing,
+            what,
+            tuple(facts),
+            "warning",
+            moment(get(job, "/status/startTime")),
+            (),
+            calls,
+            after=after | {thing},
+            log=key,
+        )
+
+
+def _log_call(evidence: Evidence, key: LogKey) -> NextCall:
+    previous = {"previous": True} if key.previous else {}
+    return evidence.call(
+        "k8s_logs",
+        "shows what it wrote",
+        kind="pod",
+        name=key.pod,
+        namespace=key.namespace,
+        container=key.container,
+        **previous,
+    )
+
+
+def idle_cronjobs(evidence: Evidence) -> Iterator[Finding]:
+    """Find CronJobs that start no Job."""
+    for cron in evidence.of("CronJob"):
+        thing = thing_of(cron, "CronJob")
+        calls = (evidence.show(thing, "shows its schedule and its last runs"),)
+        if flag(get(cron, "/spec/suspend")):
+            last = age(moment(get(cron, "/status/lastScheduleTime")), evidence.at)
+            what = f"is suspended (spec.suspend), so it starts no Job{f'; the last one {last} ago' if last else ''}"
+            yield Finding("cron_suspended", thing, what, ("spec.suspend=true",), "notice", next=calls)
+            continue
+        for reasons, fault, how, gravity in TROUBLES:
+            for event in evidence.events_of(cron, "CronJob", *reasons)[:1]:
+                started, seen = moment(get(cron, "/status/lastScheduleTime")), event_time(event)
+                if started and seen and started > seen:
+                    continue
+                what = f"{how}: {quoted(event_text(event))}" if how else _blocked(evidence, cron)
+                began = moment(get(event, "/firstTimestamp")) or seen
+                yield Finding(fault, thing, what, (evidence.event(event),), gravity, began, (), calls)
+
+
+def _blocked(evidence: Evidence, cron: Any) -> str:
+    active = [
+        Thing("Job", thing_of(cron).namespace, text(get(each, "/name"))) for each in items(cron, "/status/active")
+    ]
+    since = [age(moment(get(evidence.find(each), "/status/startTime")), evidence.at) for each in active[:1]]
+    which = (
+        f"{active[0]} still runs{f' since {since[0]}' if since[0] else ''}"
+        if active
+        else "the run before still goes on"
+    )
+    policy = word(get(cron, "/spec/concurrencyPolicy", "Forbid"))
+    return f"skips runs: {which}, and concurrencyPolicy is {policy}"
