@@ -27,6 +27,7 @@ OURS = {
     ("rules/upgrades.py", "running"): "our verdict",
     ("summaries/jobs.py", "running"): "our verdict",
     ("wait/targets.py", "running"): "our verdict",
+    ("cli/terminal.py", "running"): "our verdict",
     ("specs/waits.py", "deleting"): "the name of a list of phases",
     ("wait/__init__.py", "DELETED"): "the name of a constant",
 }

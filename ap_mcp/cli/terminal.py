@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ap_mcp.rendering import Piece, cell, field_lines, pieces
+from ap_mcp.specs.waits import DELETING, FAILURE, SUCCESS, TRANSITIONAL
 from ap_mcp.wording import width
 
 if TYPE_CHECKING:
@@ -29,17 +30,16 @@ WORDS = {
     "bold red": frozenset(["blocked", "failed", "error", "critical"]),
 }
 """What such words mean: green is good, red has failed, yellow goes on or wants a look."""
-_PHASES = {"success": "green", "transitional": "yellow", "deleting": "yellow", "failure": "bold red"}
+_PHASES = {SUCCESS: "green", TRANSITIONAL: "yellow", DELETING: "yellow", FAILURE: "bold red"}
 NOTHING = "-"
 """Stands in the first column of a row that has nothing there, so that it is seen to be a row."""
-_DUMB = frozenset({"dumb", "unknown"})
 _GAP = "  "
 _INDENT = "    "
 
 
 def is_fit(stream: Any) -> bool:
     """Say whether a stream is a terminal that shows colours, and whose user has not said no to them."""
-    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") in _DUMB
+    plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
     return not plain and stream is not None and stream.isatty()
 
 
