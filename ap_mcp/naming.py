@@ -49,18 +49,19 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
     Raises:
         CallRefused: the name fits nothing, or several things.
     """
-    rows = {each: row for row in items(body, names.list) if (each := _id(row, names)) is not None}
-    if not names.searched_by and wanted in rows:
+    rows = [(each, row) for row in items(body, names.list) if (each := _id(row, names)) is not None]
+    if not names.searched_by and any(each == wanted for each, _ in rows):
         return wanted
-    named = [each for each, row in rows.items() if wanted in called(row, names)]
+    # Several things may share an id that is found by a name: the releases of one namespace.
+    named = {each: row for each, row in rows if wanted in called(row, names)}
     if len(named) == 1:
-        return named[0]
+        return next(iter(named))
     if named:
-        choices = "".join(f"\n- {_choice(rows[each], names)}" for each in named[:MOST_NAMED])
+        choices = "".join(f"\n- {_choice(row, names)}" for row in list(named.values())[:MOST_NAMED])
         more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         one = names.argument if names.searched_by else "id or name:version" if names.version else "id"
         raise AmbiguousName(f"{len(named)} {names.thing}s are called {quoted(wanted)}. Give one {one}:{choices}{more}")
-    known = _named_like(wanted, names, [each for row in rows.values() for each in called(row, names)])
+    known = _named_like(wanted, names, [each for _, row in rows for each in called(row, names)])
     error = NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
     error.alike = known.startswith(ALIKE)
     raise error

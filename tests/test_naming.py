@@ -137,6 +137,17 @@ async def test_a_name_of_several_things_lists_them_and_of_none_the_nearest(prepa
         assert said.startswith('2 releases are called "query-cache". Give one namespace:\n- default query-cache (')
 
 
+async def test_every_release_is_found_by_its_name_however_many_share_its_namespace(tmp_path: Path) -> None:
+    async with connected(tmp_path) as agent:
+        rows = [*agent.world.table("releases").values()]
+        places = [(each["cluster_id"], each["namespace"]) for each in rows]
+        assert len(set(places)) < len(places)
+        for each in rows:
+            if sum(row["name"] == each["name"] and row["cluster_id"] == each["cluster_id"] for row in rows) == 1:
+                shown = await agent.call("get_release", cluster_id=each["cluster_id"], name=each["name"])
+                assert (shown["namespace"], shown["name"]) == (each["namespace"], each["name"])
+
+
 async def test_a_rule_about_the_list_holds_for_a_name_as_well(prepared: Any, tmp_path: Path) -> None:
     folder, state, _ = prepared
     path = tmp_path / "policy.toml"
