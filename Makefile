@@ -12,9 +12,10 @@ help: ## show this list
 demo: $(STAMP) ## watch an agent build, repair, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
-test: $(STAMP) ## run all tests: first those that measure time, alone, then foreign clients, then the others on every core
+test: $(STAMP) ## run all tests: first those that measure time, alone, then foreign clients and kubectl, then the others on every core
 	$(BIN)/pytest -m serial
 	$(BIN)/pytest -m foreign
+	$(BIN)/pytest -m kubectl
 	$(BIN)/pytest -n auto --dist loadfile
 
 cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml

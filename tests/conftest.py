@@ -35,7 +35,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leave out what measures time where others run beside it, and foreign clients; `make test` runs these alone."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        alone = [item for item in items if any(map(item.get_closest_marker, ("serial", "foreign")))]
+        alone = [item for item in items if any(map(item.get_closest_marker, ("serial", "foreign", "kubectl")))]
         config.hook.pytest_deselected(items=alone)
         items[:] = [item for item in items if item not in alone]
 

@@ -15,7 +15,8 @@ from ap_mcp.errors import SettingsError
 from ap_mcp.simulator import constants
 from ap_mcp.simulator.access import SIMULATED_CREDENTIALS, TEMPORARY_CREDENTIALS
 from ap_mcp.simulator.faults import Fault, Faults
-from ap_mcp.simulator.serving import LocalServer, exports, running
+from ap_mcp.simulator.local_servers import LocalServer
+from ap_mcp.simulator.serving import exports, running
 
 pytestmark = pytest.mark.anyio
 

@@ -219,7 +219,6 @@ async def test_a_token_is_made_for_a_service_account_and_known_again(sandbox: Cl
         ("GET", "/nosuch", 404),
         ("GET", "/openapi/v1", 404),
         ("GET", "/openapi/v3/apis/nosuch/v1", 404),
-        ("GET", "/openapi/v2", 406),
         ("POST", "/version", 404),
         ("GET", f"{CORE}/namespaces/default/nodes", 404),
         ("GET", f"{CORE}/namespaces/default/pods/x/nosuch", 404),

@@ -1,38 +1,22 @@
 """Ways into a simulated cluster: client certificates, the public address, the list of addresses."""
 
-import base64
 import re
 import uuid
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.hazmat.primitives import serialization
 
+from ap_mcp.simulator.cluster_certificates import authority_of, client_certificate, encoded, new_key, pem, years_later
 from ap_mcp.simulator.cluster_rows import TABLE, available_cluster, endpoints, find_cluster, private_url, public_url
-from ap_mcp.simulator.constants import USER_NAME
 from ap_mcp.simulator.lifecycle import touch
 from ap_mcp.simulator.registry import Answer, SimulatedError, SimulatedRequest, handles, invalid
 from ap_mcp.simulator.world import Row, World
 
 LONGEST = -1
-CERTIFICATE_YEARS, AUTHORITY_YEARS = 5, 30
+CERTIFICATE_YEARS = 5
 BANDWIDTH = {"size": 5, "sharetype": "PER"}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_CURVE = ec.SECP256R1()
-_CURVE_BITS = 255
-"""Bits of a seeded private value: below the order of the curve whatever they are."""
-
-
-@dataclass(frozen=True, slots=True)
-class Authority:
-    """What signs a cluster's certificates."""
-
-    key: ec.EllipticCurvePrivateKey
-    certificate: x509.Certificate
 
 
 @handles("get_cluster_certificate")
@@ -40,14 +24,14 @@ def get_cluster_certificate(world: World, request: SimulatedRequest) -> Answer:
     """Issue a client certificate, wrapped in a kubeconfig."""
     row = available_cluster(world, request.path["cluster_id"])
     expiry = _expiry(world.now(), request.body["duration"])
-    authority = _authority(world, row)
-    key = ec.derive_private_key(_secret_number(world), _CURVE)
-    certificate = _client_certificate(world, authority, key, expiry)
+    authority = authority_of(world, row)
+    key = new_key(world)
+    certificate = client_certificate(world, authority, key, expiry)
     user = {
-        "client-certificate-data": _encoded(certificate.public_bytes(serialization.Encoding.PEM)),
-        "client-key-data": _encoded(_pem(key)),
+        "client-certificate-data": encoded(certificate.public_bytes(serialization.Encoding.PEM)),
+        "client-key-data": encoded(pem(key)),
     }
-    clusters = _reachable(row, _encoded(authority.certificate.public_bytes(serialization.Encoding.PEM)))
+    clusters = _reachable(world, row, encoded(authority.certificate.public_bytes(serialization.Encoding.PEM)))
     contexts = [name.replace("Cluster", "") for name in clusters]
     config = {
         "kind": "Config",
@@ -87,7 +71,7 @@ def set_cluster_public_access(world: World, request: SimulatedRequest) -> Row | 
             "spec": {"id": eip["id"], "eip": {"bandwidth": dict(BANDWIDTH)}, "IsDynamic": False},
             "elasticIp": row["_eip"]["address"],
         },
-        "status": _addresses(row),
+        "status": _addresses(world, row),
     }
 
 
@@ -99,12 +83,20 @@ def get_cluster_endpoints(world: World, request: SimulatedRequest) -> Row:
     return {
         "metadata": {},
         "spec": {"spec": {"eip": {"bandwidth": bandwidth}, "IsDynamic": False}},
-        "status": _addresses(row) if row["status"].get("endpoints") else {"privateEndpoint": "", "publicEndpoint": ""},
+        "status": _addresses(world, row)
+        if row["status"].get("endpoints")
+        else {"privateEndpoint": "", "publicEndpoint": ""},
     }
 
 
-def _addresses(row: Row) -> dict[str, str]:
-    return {"privateEndpoint": private_url(row), "publicEndpoint": public_url(row)}
+def _addresses(world: World, row: Row) -> dict[str, str]:
+    outside = public_url(row) and (world.listening(row["metadata"]["uid"]) or public_url(row))
+    return {"privateEndpoint": _inside(world, row), "publicEndpoint": outside}
+
+
+def _inside(world: World, row: Row) -> str:
+    """Return where the API server can be reached: on this machine if it listens there."""
+    return world.listening(row["metadata"]["uid"]) or private_url(row)
 
 
 def _set_address(world: World, row: Row, eip: Row | None) -> None:
@@ -113,12 +105,12 @@ def _set_address(world: World, row: Row, eip: Row | None) -> None:
     touch(world, row)
 
 
-def _reachable(row: Row, authority: str) -> dict[str, dict[str, Any]]:
+def _reachable(world: World, row: Row, authority: str) -> dict[str, dict[str, Any]]:
     """List a kubeconfig's clusters by name: the same API server by each address it has."""
-    inside = {"internalCluster": {"server": private_url(row), "certificate-authority-data": authority}}
+    inside = {"internalCluster": {"server": _inside(world, row), "certificate-authority-data": authority}}
     if not row["_eip"]:
         return inside
-    outside = public_url(row)
+    outside = world.listening(row["metadata"]["uid"]) or public_url(row)
     return {
         **inside,
         "externalCluster": {"server": outside, "insecure-skip-tls-verify": True},
@@ -127,74 +119,10 @@ def _reachable(row: Row, authority: str) -> dict[str, dict[str, Any]]:
 
 
 def _expiry(now: datetime, days: int) -> datetime:
-    last = _years_later(now, CERTIFICATE_YEARS)
+    last = years_later(now, CERTIFICATE_YEARS)
     longest = (last - now).days
     if days == LONGEST:
         return last
     if not 1 <= days <= longest:
         raise invalid(f"duration {days} is not between 1 and {longest} days, nor -1")
     return now + timedelta(days=days)
-
-
-def _years_later(moment: datetime, years: int) -> datetime:
-    try:
-        return moment.replace(year=moment.year + years)
-    except ValueError:  # 29 February of a year that has none
-        return moment.replace(year=moment.year + years, month=3, day=1)
-
-
-def _authority(world: World, row: Row) -> Authority:
-    """Return what signs the cluster's certificates, made when first needed and kept in its row."""
-    if "_authority" not in row:
-        secret = _secret_number(world)
-        key = ec.derive_private_key(secret, _CURVE)
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, row["metadata"]["uid"])])
-        last = _years_later(world.now(), AUTHORITY_YEARS)
-        builder = _certificate(world, name, name, key.public_key(), last)
-        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-        pem = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        row["_authority"] = {"secret": f"{secret:x}", "certificate": pem.decode()}
-    kept = row["_authority"]
-    key = ec.derive_private_key(int(kept["secret"], 16), _CURVE)
-    return Authority(key, x509.load_pem_x509_certificate(kept["certificate"].encode()))
-
-
-def _client_certificate(
-    world: World, authority: Authority, key: ec.EllipticCurvePrivateKey, expiry: datetime
-) -> x509.Certificate:
-    subject = x509.Name(
-        [
-            x509.NameAttribute(NameOID.ORGANIZATION_NAME, "system:masters"),
-            x509.NameAttribute(NameOID.COMMON_NAME, USER_NAME),
-        ]
-    )
-    builder = _certificate(world, subject, authority.certificate.subject, key.public_key(), expiry)
-    usage = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH])
-    return builder.add_extension(usage, critical=False).sign(authority.key, hashes.SHA256())
-
-
-def _certificate(
-    world: World, subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, expiry: datetime
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(world.random.getrandbits(120) + 1)
-        .not_valid_before(world.now())
-        .not_valid_after(expiry)
-    )
-
-
-def _secret_number(world: World) -> int:
-    return world.random.getrandbits(_CURVE_BITS) + 1
-
-
-def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    form = serialization.PrivateFormat.TraditionalOpenSSL
-    return key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
-
-
-def _encoded(pem: bytes) -> str:
-    return base64.b64encode(pem).decode()

@@ -22,6 +22,9 @@ from ap_mcp.simulator.world import World
 DIRECT = "ap_mcp.simulator.cluster"
 """Key of `scope["extensions"]` under which a server that speaks TLS names the cluster, and whose certificate it saw."""
 
+NOT_CACHED = {"Cache-Control": "no-cache, private"}
+"""Said of every answer: kubectl keeps what discovery answers, and would not ask again."""
+
 _CLUSTER_HOST = re.compile(r"([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\.")
 
 
@@ -82,7 +85,7 @@ def ask(world: World, entry: Entry, asked: Asked, pause: Pause) -> Answered | St
 
 def sent(answered: Answered) -> Sent:
     """Return a finished answer as the application sends it."""
-    return Sent(answered.status, answered.encoded(), answered.media_type, dict(answered.headers))
+    return Sent(answered.status, answered.encoded(), answered.media_type, {**NOT_CACHED, **answered.headers})
 
 
 async def stream(streamed: Streamed, date: str, receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ import pickle
 import random
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self, TypeVar
 
@@ -33,6 +33,8 @@ class World:
         self.random = random.Random(seed)
         self.lock = threading.RLock()
         """Held while a request or an event runs, so that a test may advance a world that is being served."""
+        self.listening: Callable[[str], str] = lambda _cluster_id: ""
+        """Where the API server of a cluster listens on this machine, empty if it does not; never kept."""
         self._now = self.clock.now()
         self._tables: dict[str, dict[str, Row]] = {}
         self._events: list[tuple[datetime, int, str, Row]] = []

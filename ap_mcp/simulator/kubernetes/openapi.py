@@ -35,13 +35,13 @@ def document(served: Served, custom: Mapping[tuple[str, str], Schema], path: str
         return None
     schemas: dict[str, Any] = {}
     for kind in kinds:
-        schemas |= _named(kind, custom)
+        schemas |= schemas_of(kind, custom)
     for name in ("DeleteOptions", "Status"):
         _collect(f"{META}.{name}", schemas)
     return {
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": release},
-        "paths": {place: item for kind in kinds for place, item in _paths(kind).items()},
+        "paths": {place: item for kind in kinds for place, item in operations_of(kind).items()},
         "components": {"schemas": schemas},
     }
 
@@ -51,7 +51,8 @@ def _schema_name(kind: Kind) -> str:
     return known or ".".join([*reversed(kind.group.split(".")), kind.version, kind.kind])
 
 
-def _named(kind: Kind, custom: Mapping[tuple[str, str], Schema]) -> dict[str, Any]:
+def schemas_of(kind: Kind, custom: Mapping[tuple[str, str], Schema]) -> dict[str, Any]:
+    """Return the schema of a kind and all that it refers to, by name."""
     found: dict[str, Any] = {}
     name = _schema_name(kind)
     if name in definitions():
@@ -84,7 +85,8 @@ def _references(node: Any) -> Iterator[str]:
             yield from _references(value)
 
 
-def _paths(kind: Kind) -> Row:
+def operations_of(kind: Kind) -> Row:
+    """Return what can be done with a kind, by path and method."""
     root = f"/apis/{kind.group}/{kind.version}" if kind.group else f"/api/{kind.version}"
     collection = f"{root}/namespaces/{{namespace}}/{kind.plural}" if kind.namespaced else f"{root}/{kind.plural}"
     one = {"get": "get", "update": "put", "patch": "patch", "delete": "delete"}

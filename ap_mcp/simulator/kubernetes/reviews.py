@@ -50,7 +50,7 @@ def token(store: Store, account: Mapping[str, Any], item: Row, *, dry_run: bool)
     Raises:
         StatusError: 422 if it shall live for less than ten minutes.
     """
-    spec = dict(item.get("spec") or {})
+    spec = {key: value for key, value in (item.get("spec") or {}).items() if value is not None}
     seconds = spec.setdefault("expirationSeconds", USUAL_TOKEN)
     kind = Kind("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
     if seconds < SHORTEST_TOKEN:

@@ -6,6 +6,7 @@ from ap_mcp.simulator.kubernetes import (  # noqa: F401 - importing them registe
     jobs,
     networking,
     openapi,
+    openapi_v2,
     pods,
     quotas,
     workloads,
@@ -18,7 +19,7 @@ from ap_mcp.simulator.kubernetes.places import Place
 from ap_mcp.simulator.kubernetes.resources import carry_out
 from ap_mcp.simulator.kubernetes.schemas import custom_schemas
 from ap_mcp.simulator.kubernetes.seed import ensure_seeded
-from ap_mcp.simulator.kubernetes.statuses import StatusError, no_such_path, not_acceptable
+from ap_mcp.simulator.kubernetes.statuses import StatusError, no_such_path
 from ap_mcp.simulator.kubernetes.store import Store
 from ap_mcp.simulator.kubernetes.watching import Pause
 from ap_mcp.simulator.world import World
@@ -70,7 +71,7 @@ def _answered(store: Store, asked: Asked, pause: Pause) -> Answered | Streamed:
     if head == "version":
         return Answered(_version(store))
     if head == "openapi":
-        return _openapi(store, served, parts[1:])
+        return _openapi(store, served, asked, parts[1:])
     if head in ("api", "apis"):
         return _discovered(store, served, asked, parts)
     raise no_such_path()
@@ -117,13 +118,17 @@ def _discovered(store: Store, served: Served, asked: Asked, parts: list[str]) ->
     return Answered(listed)
 
 
-def _openapi(store: Store, served: Served, parts: list[str]) -> Answered:
-    if parts[:1] == ["v2"]:
-        raise not_acceptable(["application/json"])
-    if parts[:1] != ["v3"]:
+def _openapi(store: Store, served: Served, asked: Asked, parts: list[str]) -> Answered:
+    if parts != ["v2"] and parts[:1] != ["v3"]:
         raise no_such_path()
     definitions = store.named("CustomResourceDefinition", "apiextensions.k8s.io")
     custom = custom_schemas({each["metadata"]["name"]: each for each in definitions})
+    if parts == ["v2"]:
+        whole = openapi_v2.document(served, custom, _version(store)["gitVersion"])
+        if asked.headers.get("accept", "").startswith(openapi_v2.PROTOBUF):
+            return Answered(openapi_v2.encoded(whole), media_type=f"{openapi_v2.PROTOBUF}.v1.0+protobuf")
+        asked.accepted()
+        return Answered(whole)
     if len(parts) == 1:
         return Answered(openapi.index(served, custom))
     body = openapi.document(served, custom, "/".join(parts[1:]), _version(store)["gitVersion"])
