@@ -98,7 +98,7 @@ class _Call:
         """Read, and say what was read."""
         beside = await self._beside()
         response = await self.context.reads.made(self.operation, self.sent)
-        result = await self._shaped(response, beside)
+        result = await self._shaped(response, {**beside, **await self._inside(response.body)})
         said = self.context.reads.left_out(self.operation.id)
         return result.model_copy(update={"warnings": [*result.warnings, *said]}) if said else result
 
@@ -164,6 +164,14 @@ class _Call:
                 wanted = await reads.resolve({each.argument: self.given[each.argument]})
                 found[each.argument] = await reads.read(each.operation, **wanted)
         return found
+
+    async def _inside(self, body: Any) -> dict[str, Any]:
+        """Read how the workloads in the cluster are that the thing consists of."""
+        if self.operation.objects is None:
+            return {}
+        from ap_mcp.kubernetes.readiness import workloads_beside  # noqa: PLC0415 - few things consist of any
+
+        return await workloads_beside(self.operation, body, self.sent, self.context)
 
     async def _shaped(self, response: "CloudResponse", beside: Mapping[str, Any]) -> Result:
         own = {name: value for name, value in self.given.items() if name not in self.operation.arguments}

@@ -11,19 +11,21 @@ from ap_mcp.assessment.reads import assess
 from ap_mcp.errors import CallRefused, NameNotFound, Problem
 from ap_mcp.plans import ToolContext
 from ap_mcp.problems import LIST_PROBLEMS
+from ap_mcp.problems.inside import LOOKS
 from ap_mcp.problems.model import ProblemList
 from ap_mcp.problems.reads import list_problems
 from ap_mcp.shaping import Answered, shaped_aside
 from ap_mcp.specs import CLUSTER, Catalog, Operation
 from ap_mcp.summaries import Result
-from ap_mcp.wait import DELETED, UNTIL, WAIT_FOR
+from ap_mcp.wait import DELETED, IN_CLUSTERS, UNTIL, WAIT_FOR
 from ap_mcp.wait.clocks import Clocks
 from ap_mcp.wait.poller import Ending, Shown, Watch
 from ap_mcp.wait.result import Waited, waited
-from ap_mcp.wait.targets import Order, ReadKey, Waitable, misfits, waitables
+from ap_mcp.wait.targets import Order, ReadKey, Waitable, misfits, misfits_inside, waitables
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
+    from ap_mcp.kubernetes.tools import KindsKept
 
 
 def result_types() -> dict[str, type[Result]]:
@@ -38,18 +40,28 @@ class Waits:
         operations: those that are offered.
         catalog: all operations.
         clocks: how time passes.
+        inside: gives what clusters serve, if the tools for what is inside them are offered.
     """
 
-    def __init__(self, operations: Iterable[Operation], catalog: Catalog, clocks: Clocks) -> None:
+    def __init__(
+        self, operations: Iterable[Operation], catalog: Catalog, clocks: Clocks, inside: "KindsKept | None" = None
+    ) -> None:
         self._waitables = waitables(operations, catalog)
         self._clocks = clocks
+        self._inside = inside
 
     def misfits(self, arguments: Mapping[str, Any]) -> Sequence[Problem]:
         """Return what is wrong with arguments because of the kind that is waited for."""
+        if arguments.get("kind") in IN_CLUSTERS:
+            return list(misfits_inside(arguments))
         return list(misfits(self._waitables, arguments))
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Result:
         """Wait for the end of a thing, and say how it ended."""
+        if arguments["kind"] in IN_CLUSTERS and self._inside is not None:
+            from ap_mcp.kubernetes.waits import wait_inside  # noqa: PLC0415 - most waits are for other things
+
+            return await wait_inside(arguments, context, self._inside(), self._clocks)
         waitable, polls = self._waitables[arguments["kind"]], _Polls(context)
         order = Order(waitable, {**arguments, **await _about(context, waitable, arguments)})
         try:
@@ -74,9 +86,13 @@ class Waits:
         ending = await watch.run()
         result = None
         if ending.seen is not None:
-            result = await context.finishing.shaped(
-                ending.order.read, polls.arguments(ending.order), ending.seen, context.caller.principal
-            )
+            read, given, seen = ending.order.read, polls.arguments(ending.order), ending.seen
+            beside: Mapping[str, Any] = {}
+            if read.objects is not None:
+                from ap_mcp.kubernetes.readiness import workloads_beside  # noqa: PLC0415 - few things consist of any
+
+                beside = await workloads_beside(read, seen.body, given, context)
+            result = await context.finishing.shaped(read, given, seen, context.caller.principal, beside=beside)
         return waited(order, ending, result)
 
 
@@ -101,11 +117,16 @@ async def assess_upgrade(catalog: Catalog, arguments: Mapping[str, Any], context
     return context.finishing.advised(found)
 
 
-async def problems(arguments: Mapping[str, Any], context: ToolContext) -> Result:
-    """Say what of the account, or of one cluster, needs attention."""
+async def problems(arguments: Mapping[str, Any], context: ToolContext, inside: "KindsKept | None" = None) -> Result:
+    """Say what of the account, or of one cluster, needs attention; of one cluster also what is `inside` it."""
     reads = context.reads
     cluster = (await reads.resolve(arguments)).get(CLUSTER)
-    found = await list_problems(cluster, reads.read, reads.now, context.report)
+    looks = LOOKS
+    if cluster is not None and inside is not None:
+        from ap_mcp.kubernetes.troubles_inside import look_at_workloads  # noqa: PLC0415 - only for one cluster
+
+        looks = (*LOOKS, look_at_workloads(reads, inside()))
+    found = await list_problems(cluster, reads.read, reads.now, context.report, looks)
     said = reads.left_out("list_clusters") if cluster is None else []
     return context.finishing.advised(found.model_copy(update={"warnings": [*found.warnings, *said]}))
 

@@ -254,7 +254,7 @@ class Autopilot:
             clocks=self.clocks,
             kinds=lambda: self.kinds,
         )
-        kinds = frozenset(wait.kinds(tools.operations.values()))
+        kinds = frozenset(tools.awaited)
         finishing = Finishing(
             settings=self.settings,
             policy=rights.policy,

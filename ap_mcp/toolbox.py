@@ -11,12 +11,14 @@ from mcp_types import ToolAnnotations
 
 from ap_mcp.errors import ReadOnly, UnknownTool
 from ap_mcp.guard.subject import ToolScope, scope_of
+from ap_mcp.kubernetes.spec import TOOLSET
 from ap_mcp.kubernetes.tools import KindsKept, kubernetes_tools, nothing_kept
 from ap_mcp.operation_tools import OperationTool
 from ap_mcp.output_schemas import output_schema
 from ap_mcp.plans import Tool
 from ap_mcp.read_tools import offered
 from ap_mcp.specs import Catalog, Operation
+from ap_mcp.wait import WAIT_FOR
 from ap_mcp.wait.clocks import Clocks
 
 ALL = "all"
@@ -71,6 +73,12 @@ class Toolbox:
         """The tools as clients see them, sorted so that clients may cache them."""
         return sorted((as_mcp(tool) for tool in self.tools.values()), key=lambda tool: tool.name)
 
+    @property
+    def awaited(self) -> tuple[str, ...]:
+        """The kinds of things that `wait_for` waits for."""
+        found = self.tools.get(WAIT_FOR)
+        return tuple(found.input_schema["properties"]["kind"]["enum"]) if found else ()
+
     def find(self, name: str) -> Tool:
         """Return a tool that is offered.
 
@@ -108,7 +116,8 @@ def toolbox(
     tools: list[Tool] = [OperationTool(operation, confirm) for operation in operations.values()]
     wanted = frozenset(toolsets)
     clocks = clocks or Clocks.stopped(catalog)
-    others = (*offered(operations, catalog, clocks), *kubernetes_tools(kinds))
+    inside = kinds if {ALL, PRESET, TOOLSET} & wanted else None
+    others = (*offered(operations, catalog, clocks, inside), *kubernetes_tools(kinds))
     tools += [tool for tool in others if ALL in wanted or tool.toolsets & wanted]
     return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only)
 

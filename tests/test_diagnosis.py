@@ -288,3 +288,39 @@ async def test_a_read_that_was_not_asked_for_does_not_run(tmp_path: Path) -> Non
     unneeded = {"storageclasses", "ingressclasses", "nodes", "secrets", "limitranges", "statefulsets", "log"}
     assert not unneeded & set(asked(cluster))
     assert all(url.host or SHOP_PROD for url in cluster.asked)
+
+
+async def test_list_problems_of_one_cluster_has_its_workloads_the_gravest_first_with_one_call_each(
+    tmp_path: Path,
+) -> None:
+    held = thing("CronJob", "nightly", spec={"suspend": True})
+    async with seeing(tmp_path, Seen([*BROKEN.objects, held], BROKEN.events, BROKEN.logs)) as (agent, _):
+        answer = await agent.call("list_problems", cluster_id="shop-prod")
+        everywhere = await agent.call("list_problems")
+    ours = [each for each in answer["problems"] if "web/" in each["what"]]
+    assert ours[0]["what"].startswith("Deployment web/cart (0 of 1 ready): container app ends with code 1")
+    assert [each["gravity"] for each in ours] == ["critical", "notice"]
+    gravities = [("critical", "warning", "notice").index(each["gravity"]) for each in answer["problems"]]
+    assert gravities == sorted(gravities)
+    calls = [each for each in answer["next"] if each["tool"] == "k8s_diagnose"]
+    assert calls[0]["arguments"] == {
+        "cluster_id": SHOP_PROD,
+        "kind": "deployment",
+        "name": "cart",
+        "namespace": SPACE,
+    }
+    assert answer["looked_at"]["workloads"] == 3
+    assert "web/cart" not in json.dumps(everywhere), "workloads are looked at where a cluster is named"
+
+
+async def test_list_problems_says_that_workloads_could_not_be_read(tmp_path: Path) -> None:
+    everything = frozenset(each.plural for each in known_kinds())
+    async with seeing(tmp_path, BROKEN, forbidden=everything) as (agent, _):
+        answer = await agent.call("list_problems", cluster_id="shop-prod")
+    assert any(each.startswith("k8s_diagnose of shop-prod could not be read") for each in answer["unread"])
+
+
+async def test_list_problems_without_the_tools_for_clusters_asks_no_cluster(tmp_path: Path) -> None:
+    async with seeing(tmp_path, BROKEN, toolsets=("clusters", "addons")) as (agent, cluster):
+        await agent.call("list_problems", cluster_id="shop-prod")
+    assert cluster.asked == []

@@ -51,13 +51,13 @@ lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard masking settings shaping specs summaries wait
 plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
-operation_calls: aftermath binding cloud errors files filling guard lost_answers plans reads schemas specs summaries
-    vendor
+operation_calls: aftermath binding cloud errors files filling guard kubernetes lost_answers plans reads schemas specs
+    summaries vendor
 operation_tools: arguments guard operation_calls plans schemas specs summaries
-read_calls: arguments assessment cloud errors plans problems shaping specs summaries wait
-read_tools: assessment plans problems read_calls specs summaries wait
-kubernetes: aside cluster_requests cloud errors guard masking parallel_reads plans reads rules specs summaries vendor
-    wording
+read_calls: arguments assessment cloud errors kubernetes plans problems shaping specs summaries wait
+read_tools: assessment kubernetes plans problems read_calls specs summaries wait
+kubernetes: aside cloud cluster_requests errors guard masking parallel_reads plans problems reads rules specs
+    summaries vendor wait wording
 toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries

@@ -19,14 +19,14 @@ from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, load_catalog
 from ap_mcp.toolbox import toolbox
-from ap_mcp.wait import TITLE, WAIT_FOR, wait_schema
+from ap_mcp.wait import IN_CLUSTERS, TITLE, WAIT_FOR, wait_schema
 from ap_mcp.wait import poller as watching
 from ap_mcp.wait.targets import waitables
 
 pytestmark = pytest.mark.anyio
 
 ANY_ID = "3d7c0a52-5c1e-11ef-9a41-0255ac100d01"
-KINDS = ["cluster", "job", "addon", "upgrade_task", "precheck", "backup", "upgrade_workflow", "release"]
+KINDS = ["cluster", "job", "addon", "upgrade_task", "precheck", "backup", "upgrade_workflow", "release", *IN_CLUSTERS]
 RELEASE = {"cluster_id": PAYMENTS_PROD, "namespace": "payments"}
 
 
@@ -395,7 +395,7 @@ def test_what_a_client_is_shown_of_it_is_small(catalog: Catalog) -> None:
 
 def test_every_argument_that_a_kind_needs_can_be_given(catalog: Catalog) -> None:
     known = waitables(catalog.values(), catalog)
-    assert list(known) == KINDS
+    assert [*known, *IN_CLUSTERS] == KINDS
     for each in known.values():
         assert {*each.parents, "id"} <= set(wait_schema(known)["properties"])
         assert each.read.method == "GET"

@@ -13,7 +13,7 @@ LIST_PROBLEMS = "list_problems"
 TITLE = "List what needs attention"
 DESCRIPTION = (
     "Looks around for problems: failed or stuck clusters, add-ons, Helm releases, jobs, upgrades, checks, backups, "
-    "and quotas. Start here when something is wrong or to see how everything is."
+    "quotas, in a named cluster workloads. Start here when something is wrong or to see how everything is."
 )
 NEEDS = frozenset({"list_clusters", "get_cluster"})
 """Operations that must be offered for this to be."""

@@ -17,8 +17,8 @@ Gravity: TypeAlias = Literal["critical", "warning", "notice"]
 GRAVITIES: Sequence[Gravity] = ("critical", "warning", "notice")
 """Does not work, or an upgrade that hangs; will not go on, or fails next; should be known. The gravest first."""
 CLUSTER, ADDON, RELEASE, UPGRADE, JOB = "cluster", "add-on", "release", "upgrade", "job"
-BACKUP, CHECK, PLAN, QUOTA = "backup", "pre-upgrade check", "planned upgrade", "quota"
-KINDS = (CLUSTER, UPGRADE, ADDON, RELEASE, BACKUP, JOB, CHECK, PLAN, QUOTA)
+BACKUP, CHECK, PLAN, QUOTA, WORKLOAD = "backup", "pre-upgrade check", "planned upgrade", "quota", "workload"
+KINDS = (CLUSTER, UPGRADE, ADDON, RELEASE, WORKLOAD, BACKUP, JOB, CHECK, PLAN, QUOTA)
 """Kinds of things in the order in which problems of one gravity are shown; unknown ones come last."""
 
 
@@ -64,10 +64,11 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look found, and how many things of which kind it saw."""
+    """What a look found, how many things of which kind it saw, and why it could not read something, by what it is."""
 
     troubles: Sequence[Trouble] = ()
     seen: Mapping[str, int] = field(default_factory=dict)
+    unread: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

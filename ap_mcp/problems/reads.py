@@ -122,6 +122,7 @@ class _Search:
                 group.start_soon(look, number)
         for each in found:
             self.tally.seen.update(each.seen)
+            self.tally.unread.update({(place.name, what): why for what, why in each.unread.items()})
         return [trouble for each in found for trouble in each.troubles]
 
     def _about_account(self, answers: Mapping[str, Any], clusters: Mapping[str, str], named: set[str]) -> list[Trouble]:

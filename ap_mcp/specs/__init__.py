@@ -269,6 +269,13 @@ class Fact(NamedTuple):
         return found
 
 
+class Objects(NamedTuple):
+    """Where an answer says which objects of the cluster a thing consists of, and in which namespace."""
+
+    list: str
+    namespace: str
+
+
 class Context(NamedTuple):
     """An argument that is not sent: what it names is read with another operation, for the summary to use."""
 
@@ -340,6 +347,7 @@ class Operation:
     Attributes:
         facts: what is read before its effect is known.
         afterwards: what is read once it has succeeded, for the summary.
+        objects: which objects of the cluster the thing that it reads consists of; None if it has none.
         changes: what rules use and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
         limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
         done: a JSON Schema of what `target` reads, which it meets once the call was carried out.
@@ -367,6 +375,7 @@ class Operation:
     fill: tuple[Fill, ...]
     context: tuple[Context, ...]
     afterwards: Reading | None
+    objects: Objects | None
     options: tuple[str, ...]
     idempotent: bool
     summary: str
@@ -593,6 +602,7 @@ def _operation(
             fill=tuple(each for pointer, value in ours.get("fill", {}).items() for each in _fills(pointer, value)),
             context=tuple(Context(name, **value) for name, value in ours.get("context", {}).items()),
             afterwards=Reading(**ours["afterwards"]) if "afterwards" in ours else None,
+            objects=Objects(**ours["objects"]) if "objects" in ours else None,
             options=tuple(ours.get("options", ())),
             idempotent=ours["idempotent"],
             summary=ours["summary"],

@@ -32,6 +32,8 @@ CURSOR, DETAIL, FULL, SECTION, TAG = "cursor", "detail", "full", "section", "tag
 """Arguments of ours that choose how much of an answer is shown."""
 AFTERWARDS = "afterwards"
 """What the context of an observation has that was read once the call had succeeded."""
+WORKLOADS = "workloads"
+"""What the context of an observation has of the workloads in the cluster that a thing consists of."""
 FULL_LIMIT = 48_000
 """Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""
 

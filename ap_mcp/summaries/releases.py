@@ -1,6 +1,7 @@
 """Shapes answers about releases: how they are, what they run with, and which revisions there are."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from math import inf
 from typing import Any
 
@@ -10,7 +11,7 @@ from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import RELEASE, broken, described, succeeded, under_way
 from ap_mcp.rules.release_objects import release_objects
 from ap_mcp.rules.sayings import release_says
-from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Ours, Part, Result, summarises
+from ap_mcp.summaries.base import CURSOR, WORKLOADS, NextCall, Observation, Ours, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.revisions import changes_of, not_compared, read_revision
 from ap_mcp.summaries.settings_shown import shown_settings
@@ -59,6 +60,7 @@ class ReleaseState(Result):
     description: str | None = None
     problem: str | None = None
     objects: list[str] | None = None
+    workloads: list[Ours] | None = None
     values: dict[str, Any] | None = None
     left_out: list[str] | None = None
 
@@ -124,8 +126,10 @@ def release(answer: Observation) -> ReleaseState:
     found = shown_settings(answer, "It has")
     objects = release_objects(get(body, "/resources"))
     description = text(get(body, "/description"))
+    workloads = items(answer.context, f"/{WORKLOADS}")
+    pods = _pods(workloads)
     return ReleaseState(
-        summary=f"{_standing(line)}{because(line.problem)}{f' {found.said}.' if found.is_part else ''}",
+        summary=f"{_standing(line)}{pods}{because(line.problem)}{f' {found.said}.' if found.is_part else ''}",
         name=line.name,
         namespace=line.namespace,
         cluster_id=text(get(body, "/cluster_id")),
@@ -136,11 +140,40 @@ def release(answer: Observation) -> ReleaseState:
         description=description if description and description != line.problem else None,
         problem=line.problem,
         objects=None if objects is None else objects.lines,
+        workloads=[_readiness(each) for each in workloads] or None,
         values=found.values,
         left_out=found.left_out or None,
         warnings=found.warnings,
-        next=[*_after(answer, line), *found.next],
+        next=[*_not_ready(answer, line, workloads), *_after(answer, line), *found.next],
     )
+
+
+def _pods(workloads: Sequence[Mapping[str, Any]]) -> str:
+    """Say how many pods of a release's workloads are ready; empty if that was not read."""
+    ready, wanted = (sum(_count(get(each, f"/{key}")) or 0 for each in workloads) for key in ("ready", "wanted"))
+    return f" {ready} of its {plural(wanted, 'pod')} ready." if workloads else ""
+
+
+def _lacks_pods(workload: Mapping[str, Any]) -> bool:
+    return (_count(get(workload, "/ready")) or 0) < (_count(get(workload, "/wanted")) or 0)
+
+
+def _readiness(workload: Mapping[str, Any]) -> str:
+    kind, name, ready, wanted = (word(get(workload, f"/{key}")) for key in ("kind", "name", "ready", "wanted"))
+    return f"{kind} {name}: {ready} of {wanted} ready"
+
+
+def _not_ready(answer: Observation, line: ReleaseLine, workloads: Sequence[Mapping[str, Any]]) -> Iterator[NextCall]:
+    """Yield what leads on from a release whose pods are not all ready: to wait for them, and to see why."""
+    for each in [each for each in workloads if _lacks_pods(each)][:1]:
+        kind, name = text(get(each, "/kind")).lower(), text(get(each, "/name"))
+        where = {"cluster_id": answer.arguments.get("cluster_id"), "namespace": line.namespace}
+        waits = {"kind": "rollout", "id": f"{kind}/{name}", **where}
+        yield NextCall(
+            tool="wait_for", arguments=waits, why="waits until its pods are ready, and says what is in the way"
+        )
+        why = "says why they are not ready"
+        yield NextCall(tool="k8s_diagnose", arguments={**where, "kind": kind, "name": name}, why=why)
 
 
 @summarises("release_change")

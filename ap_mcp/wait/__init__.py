@@ -9,13 +9,27 @@ from typing import Any, TypeAlias
 from ap_mcp.rules.wait_hints import DELETED, ENDED, UNTIL, WAIT_FOR
 from ap_mcp.specs import Operation
 
-__all__ = ["DELETED", "DESCRIPTION", "PLACES", "TITLE", "UNTIL", "WAIT_FOR", "Now", "Sleep", "kinds", "wait_schema"]
+__all__ = [
+    "DELETED",
+    "DESCRIPTION",
+    "IN_CLUSTERS",
+    "PLACES",
+    "TITLE",
+    "UNTIL",
+    "WAIT_FOR",
+    "Now",
+    "Sleep",
+    "kinds",
+    "wait_schema",
+]
 
 TITLE = "Wait for something to end"
-DESCRIPTION = "Waits until something ends, then answers like its get tool. Repeat while it says running."
+DESCRIPTION = "Waits until something ends and answers like its get tool. Repeat while running."
 LONGEST = 600
 USUAL = 50
 PARENTS = ("cluster_id", "namespace")
+IN_CLUSTERS = ("rollout", "k8s_job", "pods_ready")
+"""Kinds of things inside a cluster: a workload's newest version, a Job, pods that are ready."""
 PLACES = ("id", *PARENTS)
 """Arguments that become a part of a path."""
 

@@ -8,7 +8,7 @@ from anyio import move_on_after
 
 from ap_mcp.errors import ApMcpError, CallRefused, CloudUnreachable, NotFound, ServiceError
 from ap_mcp.wait import Now, Sleep
-from ap_mcp.wait.targets import RUNNING, Order, WaitVerdict
+from ap_mcp.wait.targets import RUNNING, Target, WaitVerdict
 
 MOST_TROUBLES = 3
 """So many reads in a row may fail."""
@@ -34,6 +34,7 @@ class Answered(Protocol):
 
 
 AnsweredT = TypeVar("AnsweredT", bound=Answered)
+TargetT = TypeVar("TargetT", bound=Target)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +46,7 @@ class Shown:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending(Generic[AnsweredT]):
+class Ending(Generic[TargetT, AnsweredT]):
     """How a wait ended.
 
     Attributes:
@@ -56,7 +57,7 @@ class Ending(Generic[AnsweredT]):
         stale: it seems ended, but perhaps only because the cloud does not show yet what was changed a moment ago.
     """
 
-    order: Order
+    order: TargetT
     verdict: WaitVerdict
     seen: AnsweredT | None
     seconds: float
@@ -65,7 +66,7 @@ class Ending(Generic[AnsweredT]):
 
 
 @dataclass(slots=True)
-class Watch(Generic[AnsweredT]):
+class Watch(Generic[TargetT, AnsweredT]):
     """One wait: reads at once, then ever less often, until the end or the deadline.
 
     Attributes:
@@ -75,9 +76,9 @@ class Watch(Generic[AnsweredT]):
         changed: it was changed a moment ago, so the first answer may be older than that.
     """
 
-    order: Order
-    read: Callable[[Order], Awaitable[AnsweredT]]
-    describe: Callable[[Order, AnsweredT], Awaitable[Shown]]
+    order: TargetT
+    read: Callable[[TargetT], Awaitable[AnsweredT]]
+    describe: Callable[[TargetT, AnsweredT], Awaitable[Shown]]
     sleep: Sleep
     now: Now
     report: Report
@@ -91,13 +92,13 @@ class Watch(Generic[AnsweredT]):
     stale: bool = False
     progress: float = -LEAST_STEP
 
-    async def run(self) -> Ending[AnsweredT]:
+    async def run(self) -> Ending[TargetT, AnsweredT]:
         """Wait.
 
         Raises:
             ApMcpError: a read failed for good, or too many in a row did.
         """
-        longest = float(self.order.waitable.wait.interval_s)
+        longest = self.order.interval
         began, pause, reported = self.now(), longest / 4, -1.0
         while True:
             order_read = self.order
@@ -144,7 +145,7 @@ class Watch(Generic[AnsweredT]):
     def _absent(self, error: NotFound) -> WaitVerdict:
         """Judge that there is no such thing: the end that was waited for, another thing to read, or an error."""
         # Other things may be missing too: the sign-in may find no project, the gateway no such API.
-        ours = error.operation == self.order.read.id
+        ours = error.operation == self.order.operation
         if not ours or any(code.startswith(GATEWAY) for code in (error.code, *error.other_codes)):
             raise error
         body = self.seen.body if self.seen is not None else None
@@ -152,7 +153,7 @@ class Watch(Generic[AnsweredT]):
             self.order, self.seen, self.trouble, self.lost = instead, None, None, error
             return RUNNING
         if not self.order.until_deleted and not (self.lost and self.order.is_being_deleted(body)):
-            raise _explained(self.lost or error, self.order)
+            raise self.order.explained(self.lost or error)
         self.doubt = "" if self.known else "It was not there at the first read: if that is unexpected, check the id."
         self.seen, self.trouble = None, None
         return "succeeded"
@@ -161,7 +162,7 @@ class Watch(Generic[AnsweredT]):
         """Return why a read was refused; if it replaced another read, also why that was needed."""
         if self.lost is None:
             return refusal
-        self.lost.hint = f"{self.lost.hint} Its {self.order.waitable.kind} cannot be read instead: {refusal}"
+        self.lost.hint = f"{self.lost.hint} Its {self.order.kind} cannot be read instead: {refusal}"
         return self.lost
 
     def _tolerated(self, error: ServiceError | CloudUnreachable) -> WaitVerdict:
@@ -189,25 +190,6 @@ class Watch(Generic[AnsweredT]):
 
 async def say_nothing(_progress: float, _total: float, _message: str) -> None:
     """Report nothing."""
-
-
-def _explained(error: NotFound, order: Order) -> NotFound:
-    """Add to an error what can be done about it."""
-    hint, about = "", order.waitable.about
-    if order.instead_of is not None:
-        hint = (
-            f"The {order.name} that it was about does not exist either: whether it was deleted or never existed cannot "
-            f"be known. {order.waitable.lister} shows what there is."
-        )
-    elif about is not None:
-        hint = (
-            f"A {order.waitable.kind} is forgotten some time after its end: give {' and '.join(about.names)} to "
-            f"learn how its {about.kind} is, or read it with {about.read.id} or {about.lister}."
-        )
-    elif order.waitable.can_be_deleted:
-        hint = 'To wait until something is deleted, give until="deleted".'
-    error.hint = f"{error.hint} {hint}".strip()
-    return error
 
 
 def _first_line(error: ApMcpError) -> str:

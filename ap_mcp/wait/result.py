@@ -4,8 +4,8 @@ from typing import Any
 
 from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.summaries.base import COMMON_FIELDS, NextCall, Result
-from ap_mcp.wait.poller import Ending
-from ap_mcp.wait.targets import RUNNING, Order
+from ap_mcp.wait.poller import Ending, TargetT
+from ap_mcp.wait.targets import RUNNING
 from ap_mcp.wording import span
 
 
@@ -22,7 +22,7 @@ class Waited(Result):
     found: dict[str, Any] | None = None
 
 
-def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
+def waited(order: TargetT, ending: Ending[TargetT, Any], result: Result | None) -> Waited:
     """Shape how a wait ended.
 
     Args:
@@ -36,7 +36,7 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
         deleted = f"{ending.order.name} no longer exists."
         said = f"{forgotten}; the {deleted}" if forgotten else f"The {deleted}"
         return Waited(summary=said, ended=True, verdict="succeeded", waited=took, warnings=doubts)
-    kind = ending.order.waitable.kind
+    kind = ending.order.kind
     about = f"{forgotten}, so how it ended is not known; this is how its {kind} is now. " if forgotten else ""
     shaped = Waited(
         summary=f"{_opening(ending, took)}{about}{result.summary}",
@@ -45,7 +45,7 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
         waited=took,
         found={name: value for name, value in result.structured().items() if name not in COMMON_FIELDS},
         warnings=[*doubts, *result.warnings],
-        next=[each for each in result.next if not forgotten or each.tool != order.read.id],
+        next=[each for each in result.next if not forgotten or each.tool != order.operation],
         request_id=result.request_id,
         raw=result.raw,
     )
@@ -55,13 +55,13 @@ def waited(order: Order, ending: Ending[Any], result: Result | None) -> Waited:
     return shaped.model_copy(update={"next": [_again(order, ending), *others]})
 
 
-def _verdict(ending: Ending[Any], result: Result, order: Order) -> str:
+def _verdict(ending: Ending[TargetT, Any], result: Result, order: TargetT) -> str:
     own = getattr(result, "verdict", None)
     told = ending.order is order and not order.until_deleted and ending.verdict != RUNNING
     return str(own) if own and told else ending.verdict
 
 
-def _opening(ending: Ending[Any], took: str) -> str:
+def _opening(ending: Ending[TargetT, Any], took: str) -> str:
     """Return what stands before the words of the reading tool; empty at a plain end."""
     if ending.verdict == "idle":
         return "Nothing is under way, so waiting longer changes nothing: what comes next is a call of yours. "
@@ -75,11 +75,11 @@ def _opening(ending: Ending[Any], took: str) -> str:
     return f"Still there after {took}{'' if deleting else ', and not shown as being deleted'}; call wait_for again. "
 
 
-def _again(order: Order, ending: Ending[Any]) -> NextCall:
+def _again(order: TargetT, ending: Ending[TargetT, Any]) -> NextCall:
     """Return the call that waits longer; it holds what was read about a thing that may be forgotten by then."""
     arguments = {name: value for name, value in order.given.items() if name != "wait_s" or value}
     body = ending.seen.body if ending.order is order and ending.seen is not None else None
     instead = ending.order if ending.order is not order else order.instead(body)
     if instead is not None:
-        arguments |= instead.arguments | ({UNTIL: DELETED} if instead.until_deleted else {})
+        arguments |= {**instead.arguments} | ({UNTIL: DELETED} if instead.until_deleted else {})
     return NextCall(tool=WAIT_FOR, arguments=arguments, why="waits longer")

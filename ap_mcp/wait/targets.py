@@ -2,9 +2,9 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Literal, TypeAlias
+from typing import Any, Final, Literal, Protocol, Self, TypeAlias
 
-from ap_mcp.errors import CallRefused, Problem
+from ap_mcp.errors import CallRefused, NotFound, Problem
 from ap_mcp.masking import mask
 from ap_mcp.rules.wait_hints import DELETED, ENDED, UNTIL
 from ap_mcp.specs import Catalog, Operation, tokens
@@ -63,6 +63,54 @@ class Waitable:
         return self.about.names if self.about else ()
 
 
+class Target(Protocol):
+    """What one call waits for: something whose reads say whether it has ended, and how."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of thing."""
+
+    @property
+    def given(self) -> Mapping[str, Any]:
+        """The arguments of the call."""
+
+    @property
+    def name(self) -> str:
+        """The thing in a sentence."""
+
+    @property
+    def operation(self) -> str:
+        """The name of the read, by which an error says what was missing."""
+
+    @property
+    def arguments(self) -> Mapping[str, Any]:
+        """The arguments of the read."""
+
+    @property
+    def interval(self) -> float:
+        """The longest pause between two reads, in seconds."""
+
+    @property
+    def seconds(self) -> float:
+        """How long to wait at most."""
+
+    @property
+    def until_deleted(self) -> bool:
+        """Whether the end is that it no longer exists."""
+
+    def verdict(self, body: Any, *, was_deleting: bool = False) -> WaitVerdict:
+        """Judge an answer."""
+
+    def is_being_deleted(self, body: Any) -> bool:
+        """Say whether an answer shows the thing while it is being deleted."""
+
+    def instead(self, body: Any = None) -> Self | None:
+        """Return what to wait for if it is forgotten; None if that is not known."""
+
+    def explained(self, error: NotFound) -> NotFound:
+        """Add to an error, that there is no such thing, what can be done about it."""
+
+
 @dataclass(frozen=True, slots=True)
 class Order:
     """What one call waits for, and how long.
@@ -80,6 +128,21 @@ class Order:
     def read(self) -> Operation:
         """The operation that reads."""
         return self.waitable.read
+
+    @property
+    def kind(self) -> str:
+        """The kind of thing."""
+        return self.waitable.kind
+
+    @property
+    def operation(self) -> str:
+        """The name of the read, by which an error says what was missing."""
+        return self.read.id
+
+    @property
+    def interval(self) -> float:
+        """The longest pause between two reads, in seconds."""
+        return float(self.waitable.wait.interval_s)
 
     @property
     def id(self) -> str:
@@ -133,6 +196,24 @@ class Order:
         until = DELETED if removal else ENDED
         given = {"kind": about.kind, "id": known[about.wait.id], **where, "wait_s": self.seconds, UNTIL: until}
         return Order(about, given, self)
+
+    def explained(self, error: NotFound) -> NotFound:
+        """Add to an error, that there is no such thing, what can be done about it."""
+        hint, about = "", self.waitable.about
+        if self.instead_of is not None:
+            hint = (
+                f"The {self.name} that it was about does not exist either: whether it was deleted or never existed "
+                f"cannot be known. {self.waitable.lister} shows what there is."
+            )
+        elif about is not None:
+            hint = (
+                f"A {self.kind} is forgotten some time after its end: give {' and '.join(about.names)} to "
+                f"learn how its {about.kind} is, or read it with {about.read.id} or {about.lister}."
+            )
+        elif self.waitable.can_be_deleted:
+            hint = 'To wait until something is deleted, give until="deleted".'
+        error.hint = f"{error.hint} {hint}".strip()
+        return error
 
     def narrowed(self, body: Any) -> Any:
         """Return an answer with nothing but the thing in it, if it is a list.
@@ -191,6 +272,15 @@ def misfits(known: Mapping[str, Waitable], arguments: Mapping[str, Any]) -> Iter
     if arguments.get(UNTIL) == DELETED and not waitable.can_be_deleted:
         can = ", ".join(each.kind for each in known.values() if each.can_be_deleted)
         yield Problem(UNTIL, f"must not be {DELETED} for kind {kind}, which cannot be deleted; for these it may: {can}")
+
+
+def misfits_inside(arguments: Mapping[str, Any]) -> Iterator[Problem]:
+    """Find what is wrong with arguments of `wait_for` for a thing inside a cluster."""
+    kind, cluster = arguments.get("kind"), PARENTS[0]
+    if cluster not in arguments:
+        yield Problem(cluster, f"is required for kind {kind}")
+    if arguments.get(UNTIL) == DELETED:
+        yield Problem(UNTIL, f"must not be {DELETED} for kind {kind}")
 
 
 def _waitable(kind: str, read: Operation, catalog: Catalog) -> Waitable:

@@ -32,10 +32,11 @@ class SeenCluster(httpx.AsyncBaseTransport):
     elsewhere: httpx.AsyncBaseTransport
     forbidden: frozenset[str] = frozenset()
     page: int = 500
+    cluster: str = SHOP_PROD
     asked: list[httpx.URL] = field(default_factory=list)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if not request.headers["host"].startswith(SHOP_PROD):
+        if not request.headers["host"].startswith(self.cluster):
             return await self.elsewhere.handle_async_request(request)
         assert request.method == "GET"
         self.asked.append(request.url)
@@ -109,8 +110,8 @@ def _status(code: int, reason: str, message: str) -> httpx.Response:
 
 @asynccontextmanager
 async def seeing(tmp_path: Path, seen: Seen, **settings: Any) -> AsyncIterator[tuple[Agent, SeenCluster]]:
-    """Connect an agent to an account in which the API of shop-prod shows what a test gives."""
-    of_cluster = {key: settings.pop(key) for key in ("forbidden", "page") if key in settings}
+    """Connect an agent to an account in which the API of shop-prod, or another cluster, shows what a test gives."""
+    of_cluster = {key: settings.pop(key) for key in ("forbidden", "page", "cluster") if key in settings}
     app = simulate()
     cluster = SeenCluster(seen, httpx.ASGITransport(app), **of_cluster)
     async with connected(tmp_path, app=app, transport=cluster, **settings) as agent:

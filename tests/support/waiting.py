@@ -78,7 +78,7 @@ async def watch(
     changed: bool = False,
     report: Report = say_nothing,
     **given: Any,
-) -> Ending[Answered]:
+) -> Ending[Order, Answered]:
     """Wait for something that each read shows like this; at None a read never ends."""
     glass = Hourglass()
     waitable = waitables(load_catalog().values(), load_catalog())[kind]

@@ -1,6 +1,6 @@
 """Reads what a diagnosis goes by: some lists at once, what these ask for, and at most three logs; no pod by itself."""
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -303,14 +303,23 @@ def _needs_node(pod: Any) -> bool:
     return lost or get(pod, "/metadata/deletionTimestamp") is not None or is_set(pod, "PodScheduled", "False")
 
 
-async def named_object(api: ClusterApi, kind: str, name: str, namespace: str) -> tuple[Thing, Any]:
-    """Find the object that a caller means; without a namespace, in any; without a kind, of the usual ones.
+async def named_object(
+    api: ClusterApi, kind: str, name: str, namespace: str, among: Sequence[str] = FOUND_BY_NAME
+) -> tuple[Thing, Any]:
+    """Find the object that a caller means; without a namespace, in any; without a kind, of some.
+
+    Args:
+        api: the cluster.
+        kind: as the caller names it; empty if they do not.
+        name: of the object.
+        namespace: that it is in; empty if the caller names none.
+        among: the kinds that are tried, the likeliest first.
 
     Raises:
         CallRefused: there is none, or several.
         ApMcpError: it cannot be read.
     """
-    resources = [await api.resource(kind)] if kind else [resource_of(each) for each in FOUND_BY_NAME]
+    resources = [await api.resource(kind)] if kind else [resource_of(each) for each in among]
     if len(resources) == 1 and (namespace or not resources[0].namespaced):
         where = namespace if resources[0].namespaced else ""
         return Thing(resources[0].kind, where, name), await api.get(resources[0], name, where)
