@@ -199,7 +199,8 @@ async def test_a_healthy_namespace_says_what_was_looked_at_and_what_still_starts
 
 async def test_the_broken_workloads_of_the_data_are_understood_through_the_protocol(tmp_path: Path) -> None:
     every = [seen_of(each) for each in seeded().values()]
-    objects = [each for seen in every for each in seen.objects]
+    spaces = [{**HERE, "metadata": {"name": name}} for name in ("store", "kube-system")]
+    objects = [*spaces, *(each for seen in every for each in seen.objects)]
     logs = {key: text for seen in every for key, text in seen.logs.items()}
     async with seeing(tmp_path, Seen(objects, [each for seen in every for each in seen.events], logs)) as (agent, _):
         for case in seeded().values():

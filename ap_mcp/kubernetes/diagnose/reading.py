@@ -14,6 +14,7 @@ from ap_mcp.kubernetes.diagnose.order import Cause
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS
 from ap_mcp.kubernetes.diagnose.rules_images import PULL_SECRET
 from ap_mcp.kubernetes.diagnose.rules_ingresses import secrets_of
+from ap_mcp.kubernetes.diagnose.rules_storage import is_pending
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.masking import mask_text
 from ap_mcp.parallel_reads import why_unread
@@ -112,6 +113,8 @@ class Reading:
         if self.namespace != DNS.namespace:
             wanted["coredns"] = self._dns
         await self._all(wanted)
+        if isinstance(missing := self.unread.get("Namespace"), NotFound):
+            raise missing
         if self.unread.keys() >= set(wanted) - {"Namespace", "coredns"}:
             raise self.unread["Pod"]
         await self._events_by_name()
@@ -122,7 +125,7 @@ class Reading:
         faults = {each.fault for cause in causes for each in (cause.finding, *cause.then)}
         pods = evidence.of("Pod")
         wanted: dict[str, Callable[[], Awaitable[None]]] = {}
-        if any(text(get(each, "/status/phase")) == "Pending" for each in evidence.of("PersistentVolumeClaim")):
+        if any(is_pending(each) for each in evidence.of("PersistentVolumeClaim")):
             wanted["StorageClass"] = self._lister("StorageClass")
         if any(not items(each, "/status/loadBalancer/ingress") for each in evidence.of("Ingress")):
             wanted["IngressClass"] = self._lister("IngressClass")

@@ -37,7 +37,7 @@ def claims_without_volume(evidence: Evidence) -> Iterator[Finding]:
             volume = word(get(claim, "/spec/volumeName"))
             what = f"its volume {volume} no longer exists, and with it the data"
             yield Finding("claim_lost", thing, what, ("status.phase=Lost",), next=(evidence.show(thing, "shows it"),))
-        elif phase == "Pending":
+        elif is_pending(claim):
             yield from _pending(evidence, claim, thing)
         for event in evidence.events_of(claim, CLAIM, "VolumeResizeFailed")[:1]:
             if is_set(claim, "Resizing") or is_set(claim, "FileSystemResizePending"):
@@ -46,6 +46,11 @@ def claims_without_volume(evidence: Evidence) -> Iterator[Finding]:
                 yield Finding(
                     "claim_resize", thing, what, (evidence.event(event),), "warning", event_time(event), (), lead
                 )
+
+
+def is_pending(claim: Any) -> bool:
+    """Say whether a claim has no volume; one that nothing was reported of yet has none either."""
+    return text(get(claim, "/status/phase")) in ("Pending", "")
 
 
 def _pending(evidence: Evidence, claim: Any, thing: Thing) -> Iterator[Finding]:
