@@ -467,7 +467,7 @@ async def test_the_read_tool_of_the_example_works_as_a_module_of_its_own(
     example = importlib.import_module(name)
     tool = example.COUNT_CONTENTS
     others = read_tools.read_tools(load_catalog())
-    monkeypatch.setattr(read_tools, "read_tools", lambda _: (*others, tool))
+    monkeypatch.setattr(read_tools, "read_tools", lambda *_: (*others, tool))
     shown_schemas = {**output_schemas.schemas(), tool.name: output_schemas.result_schema(example.Contents)}
     monkeypatch.setattr(output_schemas, "schemas", lambda: shown_schemas)
     async with connected(tmp_path) as agent:

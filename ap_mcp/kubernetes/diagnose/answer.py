@@ -2,9 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from anyio import to_thread
 from pydantic import Field
 
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api
@@ -27,6 +28,8 @@ SHOWN, NAMED_PODS, CALLS, CALLS_EACH = 8, 3, 6, 2
 """Findings that are shown whole, pods of one that are named, next calls in all and for each finding."""
 
 
+MANY = 300
+"""Objects from which on a diagnosis works beside the event loop."""
 _NOUN = re.compile(r"(?:container|init container|its|no|names|all|\d+) ")
 """What a sentence begins with that does not go on from the name of the thing."""
 
@@ -73,7 +76,7 @@ class Diagnosed:
     evidence: Evidence
     causes: Sequence[Cause]
     starting: Mapping[Thing, int]
-    unread: Sequence[str]
+    unread: Sequence[str] = ()
 
 
 async def run(arguments: Mapping[str, Any], context: "ToolContext", kinds: KnownKinds) -> Diagnosis:
@@ -114,16 +117,23 @@ async def diagnosed(api: ClusterApi, kind: str = "", name: str = "", namespace: 
     elif kind:
         of = (await api.resource(kind)).kind
     await reading.first()
-    first = reading.evidence()
-    await reading.second(first, _narrowed(first, in_order(findings_of(first)), named, of))
-    evidence = reading.evidence()
-    findings = findings_of(evidence)
-    causes = _narrowed(evidence, in_order(findings), named, of)
-    things = _things(evidence, named, of)
-    starting = {
-        each: count for each, count in starting_pods(evidence, findings).items() if things is None or each in things
-    }
-    return Diagnosed(evidence, causes, starting, reading.said_unread())
+    first = await _aside(reading.evidence(), named, of)
+    await reading.second(first.evidence, first.causes)
+    return replace(await _aside(reading.evidence(), named, of), unread=reading.said_unread())
+
+
+async def _aside(evidence: Evidence, named: Thing | None, of: str) -> Diagnosed:
+    """Conclude; of many objects beside the event loop, for it takes a while."""
+    if sum(map(len, evidence.lists.values())) < MANY:
+        return _concluded(evidence, named, of)
+    return await to_thread.run_sync(_concluded, evidence, named, of)
+
+
+def _concluded(evidence: Evidence, named: Thing | None, of: str) -> Diagnosed:
+    findings, things = findings_of(evidence), _things(evidence, named, of)
+    counts = starting_pods(evidence, findings)
+    starting = {each: count for each, count in counts.items() if things is None or each in things}
+    return Diagnosed(evidence, _narrowed(in_order(findings), things), starting)
 
 
 def _things(evidence: Evidence, named: Thing | None, of: str) -> frozenset[Thing] | None:
@@ -133,15 +143,14 @@ def _things(evidence: Evidence, named: Thing | None, of: str) -> frozenset[Thing
     return related_to(evidence, named) if named is not None and named.kind != "Namespace" else None
 
 
-def _narrowed(evidence: Evidence, causes: Sequence[Cause], named: Thing | None, of: str) -> list[Cause]:
+def _narrowed(causes: Sequence[Cause], things: frozenset[Thing] | None) -> list[Cause]:
     """Return the causes that have to do with what was asked about, or from which something follows that does."""
-    things = _things(evidence, named, of)
     if things is None:
         return list(causes)
     return [
         each
         for each in causes
-        if any(concerns(one, things) for one in (each.finding, *each.then)) or things & {*each.also}
+        if things & {*each.also} or any(concerns(one, things) for one in (each.finding, *each.then))
     ]
 
 

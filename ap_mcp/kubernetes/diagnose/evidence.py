@@ -108,6 +108,42 @@ class Evidence:
                 found[owner].append(pod)
         return found
 
+    @cached_property
+    def owned(self) -> Mapping[Thing, list[Thing]]:
+        """The ReplicaSets and Jobs of each workload, under all that own them."""
+        found: dict[Thing, list[Thing]] = defaultdict(list)
+        for kind in ("ReplicaSet", "Job"):
+            for each in self.of(kind):
+                own = thing_of(each, kind)
+                for owner in self.owners(each, kind):
+                    if owner != own:
+                        found[owner].append(own)
+        return found
+
+    @cached_property
+    def users(self) -> Mapping[Thing, list[Any]]:
+        """The pods that use each volume claim."""
+        found: dict[Thing, list[Any]] = defaultdict(list)
+        for pod in self.of("Pod"):
+            for claim in claims_of(pod):
+                found[Thing("PersistentVolumeClaim", thing_of(pod).namespace, claim)].append(pod)
+        return found
+
+    @cached_property
+    def _labelled(self) -> Mapping[tuple[str, str, str], list[Any]]:
+        found: dict[tuple[str, str, str], list[Any]] = defaultdict(list)
+        for pod in self.of("Pod"):
+            if text(get(pod, "/status/phase")) not in ("Succeeded", "Failed"):
+                for key, value in labels_of(pod).items():
+                    found[thing_of(pod).namespace, key, value].append(pod)
+        return found
+
+    def selected(self, namespace: str, selector: Mapping[str, str]) -> list[Any]:
+        """Return the pods that a selector of equalities selects and that are not at their end; none if it is empty."""
+        lists = [self._labelled.get((namespace, key, value), []) for key, value in selector.items()]
+        fewest: list[Any] = min(lists, key=len, default=[])
+        return [pod for pod in fewest if selector.items() <= labels_of(pod).items()]
+
     def owners(self, item: Any, kind: str) -> Iterator[Thing]:
         """Yield an object and what controls it, up to the one that a person made."""
         yield thing_of(item, kind)
@@ -192,6 +228,17 @@ class Evidence:
         often = f", {times} times" if times > 1 else ""
         ago = f", {since} ago" if (since := age(event_time(event), self.at)) else ""
         return f"event {text(get(event, '/reason'), 60)}{often}{ago}: {quoted(event_text(event))}"
+
+
+def claims_of(pod: Any) -> list[str]:
+    """Return the names of the volume claims that a pod uses; that of an ephemeral volume is named after both."""
+    found = []
+    for volume in items(pod, "/spec/volumes"):
+        if claim := text(get(volume, "/persistentVolumeClaim/claimName")):
+            found.append(claim)
+        elif get(volume, "/ephemeral") is not None:
+            found.append(f"{thing_of(pod).name}-{text(get(volume, '/name'))}")
+    return found
 
 
 _NEVER = moment("1970-01-02T00:00:00Z")

@@ -3,11 +3,9 @@
 from collections.abc import Iterator
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.evidence import WORKLOADS, Evidence
+from ap_mcp.kubernetes.diagnose.evidence import WORKLOADS, Evidence, claims_of
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, labels_of, thing_of
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS
-from ap_mcp.kubernetes.diagnose.rules_scheduling import claims_of
-from ap_mcp.kubernetes.diagnose.rules_services import selects
 from ap_mcp.vendor import get, items, text
 
 TEMPLATE = "/spec/template/metadata/labels"
@@ -48,8 +46,7 @@ def _below(evidence: Evidence, thing: Thing) -> Iterator[Thing]:
     """Yield what an object needs, or owns."""
     item, here = evidence.find(thing), thing.namespace
     if thing.kind in (*WORKLOADS, "CronJob"):
-        for kind in ("ReplicaSet", "Job"):
-            yield from (thing_of(each, kind) for each in evidence.of(kind) if thing in evidence.owners(each, kind))
+        yield from evidence.owned.get(thing, ())
         yield from (thing_of(pod, "Pod") for pod in evidence.pods_by_owner.get(thing, ()))
     elif thing.kind == "Pod":
         yield from (Thing("PersistentVolumeClaim", here, claim) for claim in claims_of(item))
@@ -62,8 +59,7 @@ def _below(evidence: Evidence, thing: Thing) -> Iterator[Thing]:
     elif thing.kind in _SELECT:
         yield from _selected(evidence, here, labels_of(item, _SELECT[thing.kind]))
     elif thing.kind == "PersistentVolumeClaim":
-        pods = [pod for pod in evidence.of("Pod") if thing_of(pod).namespace == here]
-        yield from (evidence.workload_of(pod) for pod in pods if thing.name in claims_of(pod))
+        yield from (evidence.workload_of(pod) for pod in evidence.users.get(thing, ()))
 
 
 _SELECT = {"Service": "/spec/selector", "PodDisruptionBudget": "/spec/selector/matchLabels"}
@@ -73,8 +69,7 @@ def _selected(evidence: Evidence, namespace: str, selector: dict[str, str]) -> I
     """Yield the workloads whose pods a selector selects, also those that have none."""
     if not selector:
         return
-    pods = [pod for pod in evidence.of("Pod") if thing_of(pod).namespace == namespace]
-    yield from (evidence.workload_of(pod) for pod in pods if selects(selector, pod))
+    yield from (evidence.workload_of(pod) for pod in evidence.selected(namespace, selector))
     for kind in WORKLOADS:
         for each in evidence.of(kind):
             if thing_of(each).namespace == namespace and selector.items() <= labels_of(each, TEMPLATE).items():
@@ -117,9 +112,7 @@ def _near(evidence: Evidence, thing: Thing, labels: dict[str, str]) -> Iterator[
         same_place = thing_of(service).namespace == thing.namespace
         if same_place and any(labels.get(key) == value for key, value in selector.items()):
             full = selector.items() <= labels.items()
-            others = any(
-                selects(selector, pod) for pod in evidence.of("Pod") if thing_of(pod).namespace == thing.namespace
-            )
+            others = evidence.selected(thing.namespace, selector)
             if full or not others:
                 yield thing_of(service, "Service")
 

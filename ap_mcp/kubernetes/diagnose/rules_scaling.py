@@ -102,11 +102,7 @@ def blocking_budgets(evidence: Evidence) -> Iterator[Finding]:
             number(get(budget, f"/status/{each}")) or 0 for each in ("currentHealthy", "desiredHealthy")
         )
         selector = labels_of(budget, "/spec/selector/matchLabels")
-        owners = frozenset(
-            evidence.workload_of(pod)
-            for pod in evidence.of("Pod")
-            if thing_of(pod).namespace == thing.namespace and selector and selector.items() <= labels_of(pod).items()
-        )
+        owners = frozenset(evidence.workload_of(pod) for pod in evidence.selected(thing.namespace, selector))
         asks = " ".join(
             f"{key}={word(get(budget, f'/spec/{key}'))}"
             for key in ("minAvailable", "maxUnavailable")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import containers_of, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import SCHEDULING, YOUNG, Evidence, event_text, event_time
+from ap_mcp.kubernetes.diagnose.evidence import SCHEDULING, YOUNG, Evidence, claims_of, event_text, event_time
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, condition, thing_of
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, quoted, text, word
@@ -175,14 +175,3 @@ def _without_network(evidence: Evidence, pod: Any, about: Thing) -> Iterator[Fin
             fault, about, what, facts, evidence.gravity_of(about), began, (thing_of(pod).name,), calls,
             cause=which,
         )  # fmt: skip
-
-
-def claims_of(pod: Any) -> list[str]:
-    """Return the names of the volume claims that a pod uses; that of an ephemeral volume is named after both."""
-    found = []
-    for volume in items(pod, "/spec/volumes"):
-        if claim := text(get(volume, "/persistentVolumeClaim/claimName")):
-            found.append(claim)
-        elif get(volume, "/ephemeral") is not None:
-            found.append(f"{thing_of(pod).name}-{text(get(volume, '/name'))}")
-    return found

@@ -1,6 +1,6 @@
 """Services that lead nowhere: no pod selected, none ready, a port that nobody has, no address from outside."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
@@ -19,9 +19,6 @@ SLOW = timedelta(minutes=2)
 def services_without_pods(evidence: Evidence) -> Iterator[Finding]:
     """Find Services behind which no pod is ready, or none listens."""
     addresses = _addresses(evidence)
-    pods = defaultdict(list)
-    for pod in evidence.of("Pod"):
-        pods[thing_of(pod).namespace].append(pod)
     for service in evidence.of("Service"):
         thing = thing_of(service, "Service")
         yield from _without_balancer(evidence, service, thing)
@@ -29,19 +26,13 @@ def services_without_pods(evidence: Evidence) -> Iterator[Finding]:
         if not selector or text(get(service, "/spec/type")) == "ExternalName":
             continue
         ready, known = addresses.get(thing, (0, False))
-        there = pods[thing.namespace]
-        matching = [pod for pod in there if selects(selector, pod)]
+        matching = evidence.selected(thing.namespace, selector)
         if ready or any(is_ready(pod) for pod in matching):
             yield from _wrong_port(evidence, service, thing, matching)
         elif matching:
             yield from _none_ready(evidence, service, thing, matching)
         elif evidence.is_whole("Pod") or known:
-            yield from _selects_nothing(evidence, thing, selector, there)
-
-
-def selects(selector: dict[str, str], pod: Any) -> bool:
-    """Say whether a selector of equalities selects a pod that is not at its end."""
-    return selector.items() <= labels_of(pod).items() and text(get(pod, "/status/phase")) not in ("Succeeded", "Failed")
+            yield from _selects_nothing(evidence, thing, selector)
 
 
 def _addresses(evidence: Evidence) -> dict[Thing, tuple[int, bool]]:
@@ -59,14 +50,9 @@ def _addresses(evidence: Evidence) -> dict[Thing, tuple[int, bool]]:
     return found
 
 
-def _selects_nothing(
-    evidence: Evidence, thing: Thing, selector: dict[str, str], there: Sequence[Any]
-) -> Iterator[Finding]:
+def _selects_nothing(evidence: Evidence, thing: Thing, selector: dict[str, str]) -> Iterator[Finding]:
     said = ",".join(f"{key}={value}" for key, value in selector.items())
-    counts = {
-        pair: sum(labels_of(pod).get(pair[0]) == pair[1] for pod in there if not is_terminating(pod))
-        for pair in selector.items()
-    }
+    counts = {(key, value): len(evidence.selected(thing.namespace, {key: value})) for key, value in selector.items()}
     none = [f"{key}={value}" for (key, value), count in counts.items() if not count]
     some = [
         f"{plural(count, 'pod')} {'has' if count == 1 else 'have'} {word(f'{key}={value}')}"

@@ -6,9 +6,8 @@ from datetime import timedelta
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import containers_of, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import YOUNG, Evidence, event_text, event_time
-from ap_mcp.kubernetes.diagnose.model import Finding, Thing, is_set, thing_of
-from ap_mcp.kubernetes.diagnose.rules_scheduling import claims_of
+from ap_mcp.kubernetes.diagnose.evidence import YOUNG, Evidence, claims_of, event_text, event_time
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing, is_set, named_in, thing_of
 from ap_mcp.vendor import get, moment, quoted, strings, text, word
 from ap_mcp.wording import few
 
@@ -114,21 +113,13 @@ def _waits_for_use(evidence: Evidence, claim: Any, wanted: str) -> bool:
     mode = text(get(evidence.find(Thing(CLASS, "", wanted)), "/volumeBindingMode"))
     if mode != LATE:
         return not evidence.is_whole(CLASS) and bool(wanted)
-    thing = thing_of(claim, CLAIM)
-    users = [
-        pod for pod in evidence.of("Pod") if thing_of(pod).namespace == thing.namespace and thing.name in claims_of(pod)
-    ]
-    return not any(is_set(pod, "PodScheduled") for pod in users)
+    return not any(is_set(pod, "PodScheduled") for pod in evidence.users.get(thing_of(claim, CLAIM), ()))
 
 
 def _in_use(evidence: Evidence, claim: Any, thing: Thing, deleted: Any) -> Iterator[Finding]:
     if evidence.at - deleted < STUCK:
         return
-    users = sorted(
-        word(thing_of(pod).name)
-        for pod in evidence.of("Pod")
-        if thing_of(pod).namespace == thing.namespace and thing.name in claims_of(pod)
-    )
+    users = sorted(named_in(pod) for pod in evidence.users.get(thing, ()))
     held = strings(claim, "/metadata/finalizers")
     why = (
         f"pods still use it: {few(users)}" if users else f"its finalizers hold it: {few([word(each) for each in held])}"
