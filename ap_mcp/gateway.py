@@ -117,6 +117,18 @@ class Gateway:
             self._ahead = timedelta()
         return replace(response, request_id=mask_text(response.request_id))
 
+    async def knows_way_to(self, cluster: str) -> bool:
+        """Say whether requests can go to a cluster, or take a certificate first."""
+        return (await self._client()).knows_way_to(cluster)
+
+    async def introduce(self, cluster: str, kubeconfig: Any) -> None:
+        """Use a kubeconfig for the requests to a cluster, which go to its own API server then.
+
+        Raises:
+            CallRefused: it is of no use.
+        """
+        await (await self._client()).introduce(cluster, kubeconfig)
+
     def _admit(self, call: HttpCall, permit: Permit | None) -> None:
         """Raise unless a request may leave."""
         operation = self._catalog.get(call.operation_id)

@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anyio import Lock, move_on_after
 
@@ -42,6 +42,10 @@ ASKED_ABOUT_OBJECTS = "A rule of the operator wants a person asked about it, whi
 ASKED_ABOUT = "A rule of the operator wants a person asked before {0}, so no other tool may use it: call {0} by itself."
 
 
+Introduce: TypeAlias = "Callable[[Reads, str], Awaitable[None]]"
+"""Makes sure, by some reads, that requests to a cluster's Kubernetes API can be sent."""
+
+
 @dataclass(slots=True)
 class _Once:
     """A read that is made by the first caller that needs it."""
@@ -59,10 +63,19 @@ class Reads:
         catalog: all operations, also those that no tool is offered for.
         policy: decides about each read.
         cluster: the id of the cluster that a person was asked about, if the call comes back with their answer.
+        introduce: makes sure that requests to a cluster's Kubernetes API can be sent.
     """
 
-    def __init__(self, gateway: Gateway, catalog: Catalog, policy: Policy, cluster: str | None = None) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        catalog: Catalog,
+        policy: Policy,
+        cluster: str | None = None,
+        introduce: "Introduce | None" = None,
+    ) -> None:
         self.gateway = gateway
+        self._introduce = introduce
         self.catalog = catalog
         self._policy = policy
         self._cluster = cluster
@@ -76,7 +89,7 @@ class Reads:
 
     def anew(self) -> "Reads":
         """Return a new set under the same policy, in which nothing has been read yet."""
-        return Reads(self.gateway, self.catalog, self._policy)
+        return Reads(self.gateway, self.catalog, self._policy, introduce=self._introduce)
 
     async def decided(self, subject: Subject, cluster: Any = None) -> Allow | Ask:
         """Decide about a call, with the facts of its cluster if a rule goes by them.
@@ -193,6 +206,7 @@ class Reads:
             raise ConfirmationRequired(subject.tool, decision.effect, ASKED_ABOUT_OBJECTS)
 
         async def make() -> "CloudResponse":
+            await self.introduce(call.cluster)
             return await self.gateway.send(call)
 
         return await self._once(digest_of(call), "", make)
@@ -230,6 +244,16 @@ class Reads:
         """Return a line that says how many clusters an answer leaves out; none if it shows all, or is about others."""
         lister, _ = self.catalog.named[CLUSTER]
         return [left_out(len(self._closed))] if operation == lister.id and self._closed else []
+
+    async def introduce(self, cluster: str) -> None:
+        """Make sure that requests to a cluster's Kubernetes API can be sent, whatever they do.
+
+        Raises:
+            CallRefused: that takes a certificate, and a rule denies it.
+            ServiceError: the cloud said no.
+        """
+        if self._introduce is not None:
+            await self._introduce(self, cluster)
 
     async def facts(self, cluster_id: str) -> Facts:
         """Return what rules go by of a cluster; reading it is a part of deciding, so no rule is asked.

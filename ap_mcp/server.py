@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from ap_mcp.binding import HttpCall
     from ap_mcp.cloud.client import CloudClient, CloudResponse
     from ap_mcp.guard.subject import Subject
+    from ap_mcp.introductions import Introductions
     from ap_mcp.kubernetes.discovery import KnownKinds
     from ap_mcp.reads import Reads
 
@@ -96,6 +97,13 @@ class Autopilot:
         return KnownKinds(self.clocks.now)
 
     @cached_property
+    def introductions(self) -> "Introductions":
+        """What lets requests go to the API server of a cluster itself."""
+        from ap_mcp.introductions import Introductions  # noqa: PLC0415 - only where the operator chose it
+
+        return Introductions(self.gateway, self.catalog)
+
+    @cached_property
     def confirmer(self) -> "guard.Confirmer":
         """What gets a person's consent."""
         from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
@@ -127,16 +135,19 @@ class Autopilot:
         self._views.append(self._view(rights))
         return self._views[-1]
 
-    def reads(self, view: View, cluster: str | None = None) -> "Reads":
+    def reads(self, view: View, cluster: str | None = None, caller: Caller = LOCAL) -> "Reads":
         """Return a new set of reads, under the policy of a view.
 
         Args:
             view: of the principal.
             cluster: the id of the cluster that a person was asked about, if the call comes back with their answer.
+            caller: who calls.
         """
         from ap_mcp.reads import Reads  # noqa: PLC0415 - no start waits for what only calls need
 
-        return Reads(self.gateway, self.catalog, view.rights.policy, cluster)
+        is_direct = self.settings.kubernetes == "direct" and not self.simulated
+        introduce = partial(self.introductions.introduce, view.guard, caller) if is_direct else None
+        return Reads(self.gateway, self.catalog, view.rights.policy, cluster, introduce)
 
     async def call(
         self,
@@ -183,7 +194,7 @@ class Autopilot:
             arguments = tool.checked(arguments)
             subject = tool.subject(arguments)
             decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
-            reads = self.reads(view, view.guard.cluster_asked_about(caller, name))
+            reads = self.reads(view, view.guard.cluster_asked_about(caller, name), caller)
             rehearse = partial(self._rehearsed, view, reads)
             plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, rehearse, report, turn.rest))
             if decision is None or plan.subject != subject:
@@ -196,6 +207,7 @@ class Autopilot:
     async def _rehearsed(self, view: View, reads: "Reads", call: "HttpCall", subject: "Subject") -> "CloudResponse":
         """Have a cluster check a request that it will not carry out, unless the policy refuses the call."""
         await reads.decided(subject, call.cluster)
+        await reads.introduce(call.cluster)
         return await self.gateway.send(call, view.guard.rehearsal(call))
 
     async def _cleared(

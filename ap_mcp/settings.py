@@ -59,6 +59,7 @@ logger = logging.getLogger(__name__)
 
 Confirm: TypeAlias = Literal["human", "approval", "token", "deny"]
 Forms: TypeAlias = Literal["auto", "always", "never"]
+Access: TypeAlias = Literal["gateway", "direct"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
 
 
@@ -263,6 +264,7 @@ class Settings(BaseSettings):
     ] = Field(default_factory=_working_folder)
     state_key: SecretStr | None = None
     redis_url: SecretStr | None = None
+    kubernetes: Annotated[Access, BeforeValidator(_lower)] = "gateway"
     timeout: Annotated[float, Field(ge=1, le=600)] = 30.0
     calls_at_once: Annotated[int, Field(ge=1, le=64)] = 16
     max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1

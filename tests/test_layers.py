@@ -47,6 +47,7 @@ state: errors guard private_files vendor wording
 gateway: binding cloud cluster_requests errors masking permits specs
 naming: errors masking rules specs vendor wording
 reads: binding cloud errors gateway guard masking naming permits specs summaries vendor
+introductions: gateway guard reads specs
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard masking settings shaping specs summaries wait
@@ -62,8 +63,8 @@ toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: errors finishing guard settings specs toolbox
-server: binding cloud dry_runs errors finishing gateway guard kubernetes lost_answers masking plans principals
-    private_files proposals reads response_store settings specs state summaries toolbox wait
+server: binding cloud dry_runs errors finishing gateway guard introductions kubernetes lost_answers masking plans
+    principals private_files proposals reads response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:

@@ -77,6 +77,7 @@ def test_requests_leave_the_client_for_the_gateway_and_the_gateway_for_one_modul
         "lost_answers.py",  # gateway.send, with a permit
         "reads.py",  # gateway.send, of what reads a cluster's Kubernetes API
         "server.py",  # gateway.send, with the permit of a dry run
+        "introductions.py",  # gateway.send, with the guard's permit: the certificate of direct access
         "gateway.py",  # cloud.send, behind the wall
         "cloud/client.py",  # of the library
         "cloud/agency.py",  # of the library: temporary keys, from the cloud server's own metadata

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
 import anyio
@@ -41,6 +41,7 @@ from ap_mcp.cluster_requests import CLUSTER_ID
 from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
 from ap_mcp.errors import (
     ApMcpError,
+    AuthenticationFailed,
     InvalidArguments,
     Problem,
     SettingsError,
@@ -53,6 +54,9 @@ from ap_mcp.settings import Settings, is_loopback
 from ap_mcp.specs import FILE
 from ap_mcp.wording import in_quotes
 
+if TYPE_CHECKING:
+    from ap_mcp.cloud.direct import Direct
+
 logger = logging.getLogger(__name__)
 
 LARGEST_ANSWER = 16 * 1024 * 1024
@@ -62,6 +66,8 @@ _LIMITS = http.Limits(max_connections=20, max_keepalive_connections=10, keepaliv
 # The reference, section 1: the Kubernetes APIs take no persistent connections. Section 5: they are throttled.
 _CLUSTER_LIMITS = http.Limits(max_connections=20, max_keepalive_connections=0)
 AT_ONCE_PER_CLUSTER = 4
+_DIRECT_LIMITS = http.Limits(max_connections=AT_ONCE_PER_CLUSTER, keepalive_expiry=15)
+DIRECT, DIRECT_SETTING = "direct", "AP_MCP_KUBERNETES"
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +115,9 @@ class CloudClient:
         # Without connections of its own until a Kubernetes API is called; a transport of a test serves both.
         self._clusters = _http_client(settings, transport, _CLUSTER_LIMITS) if transport is None else self._client
         self._at_once: dict[str, anyio.CapacityLimiter] = {}
+        # A transport of a test or of the simulator leads everywhere: nothing goes around it.
+        self._is_direct = settings.kubernetes == DIRECT and transport is None
+        self._direct: dict[str, Direct] = {}
         self._auth = self._choose_auth()
         self._project_id = credentials.project_id
         self._finding_project = anyio.Lock()
@@ -121,6 +130,8 @@ class CloudClient:
         await self._client.aclose()
         if self._clusters is not self._client:
             await self._clusters.aclose()
+        for each in self._direct.values():
+            await each.client.aclose()
 
     async def send(self, call: HttpCall, may_repeat: MayRepeat = always) -> CloudResponse:
         """Send a request to CCE, or to a cluster's Kubernetes API, and return its answer.
@@ -142,9 +153,51 @@ class CloudClient:
         headers = {"X-Project-Id": await self.project_id()}
         if not call.cluster:
             return await self._send(call, endpoint, self._auth, headers, may_repeat)
-        endpoint, host = _cluster_endpoint(endpoint, call.cluster)
         async with self._at_once.setdefault(call.cluster, anyio.CapacityLimiter(AT_ONCE_PER_CLUSTER)):
+            if self._is_direct:
+                return await self._send_directly(call, may_repeat)
+            endpoint, host = _cluster_endpoint(endpoint, call.cluster)
             return await self._send(call, endpoint, self._auth, headers | host, may_repeat)
+
+    def knows_way_to(self, cluster: str) -> bool:
+        """Say whether requests can go to a cluster: to its own API server only with a certificate that lives on."""
+        if not self._is_direct:
+            return True
+        known = self._direct.get(cluster)
+        return known is not None and self._clock() < known.until
+
+    async def introduce(self, cluster: str, kubeconfig: Any) -> None:
+        """Use a kubeconfig for a cluster from now on; what is secret in it stays in memory.
+
+        Args:
+            cluster: its id.
+            kubeconfig: what get_cluster_certificate answered.
+
+        Raises:
+            CallRefused: TLS cannot be verified with it, or it holds no certificate.
+        """
+        from ap_mcp.cloud.direct import LIFETIME, MARGIN, Direct, route_of, tls_of  # noqa: PLC0415 - few choose it
+
+        route = route_of(kubeconfig)
+        context = await anyio.to_thread.run_sync(tls_of, route)
+        client = _http_client(self._settings, None, _DIRECT_LIMITS, context)
+        before = self._direct.get(cluster)
+        self._direct[cluster] = Direct(route, client, self._clock() + LIFETIME - MARGIN)
+        if before is not None:
+            await before.client.aclose()
+
+    async def _send_directly(self, call: HttpCall, may_repeat: MayRepeat) -> CloudResponse:
+        known = self._direct.get(call.cluster)
+        if known is None:
+            raise InvalidArguments([Problem("cluster_id", "no certificate was fetched for this cluster")])
+        try:
+            return await self._send(call, known.route.server, None, {}, may_repeat)
+        except AuthenticationFailed:
+            # Certificates can be revoked: the next call fetches another.
+            if self._direct.get(call.cluster) is known:
+                del self._direct[call.cluster]
+                await known.client.aclose()
+            raise
 
     async def project_id(self) -> str:
         """Return the id of the project: the given one, or found in IAM by its name, once.
@@ -262,7 +315,10 @@ class CloudClient:
     async def _transfer(
         self, call: HttpCall, request: http.Request, auth: CloudAuth | None
     ) -> tuple[int, dict[str, str], bytes]:
-        client = self._clusters if call.cluster else self._client
+        client = self._client
+        if call.cluster:
+            known = self._direct.get(call.cluster) if self._is_direct else None
+            client = known.client if known else self._clusters
         response = await client.send(request, auth=auth, stream=True)
         try:
             headers = {name.lower(): value for name, value in response.headers.items()}
@@ -282,6 +338,8 @@ class CloudClient:
 
     def _recipient(self, call: HttpCall) -> Recipient:
         """Return whom a request goes to, as errors speak of it."""
+        if call.cluster and self._is_direct:
+            return Recipient(DIRECT_SETTING)
         is_sign_in = (call.operation_id, call.method, call.path) in SIGN_IN_REQUESTS
         return Recipient(IAM_SETTING if is_sign_in else CCE_SETTING, self._credentials)
 
@@ -354,7 +412,10 @@ def _cluster_endpoint(endpoint: str, cluster: str) -> tuple[str, dict[str, str]]
 
 
 def _http_client(
-    settings: Settings, transport: http.AsyncBaseTransport | None, limits: http.Limits = _LIMITS
+    settings: Settings,
+    transport: http.AsyncBaseTransport | None,
+    limits: http.Limits = _LIMITS,
+    tls: ssl.SSLContext | None = None,
 ) -> http.AsyncClient:
     """Build the client; nothing of the environment (~/.netrc, proxies) may change where a request goes or as whom."""
     timeout = http.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout))
@@ -367,7 +428,7 @@ def _http_client(
         trust_env=False,
         proxy=_proxy(settings),
         mounts={METADATA_ENDPOINT: None, **direct} if settings.proxy else None,
-        verify=_ssl_context(settings),
+        verify=tls or _ssl_context(settings),
     )
 
 
