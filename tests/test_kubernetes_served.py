@@ -96,7 +96,7 @@ async def test_all_kinds_are_listed_by_their_groups_with_custom_ones_last_and_ma
         ("apps/v1", None),
         ("shop.example.com/v1", True),
     ]
-    assert found.groups[0].kinds == ["pods (po)", "nodes (no)"]
+    assert found.groups[0].kinds == ["pods/po", "nodes/no"]
 
 
 @pytest.mark.parametrize(

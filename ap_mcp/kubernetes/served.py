@@ -21,7 +21,7 @@ _NO_SCHEMA = "The cluster has no schema of {} {}: its fields are not known."
 
 
 class GroupLine(Part):
-    """Kinds of one version of an API group, by their plurals, with their short names.
+    """Kinds of one version of an API group: the plural, and short names after slashes.
 
     Attributes:
         custom: it is no group of Kubernetes itself.
@@ -100,7 +100,7 @@ def _all(api: ClusterApi, served: Sequence[Resource]) -> Served:
         GroupLine(
             group_version=version,
             custom=True if not _is_own(found[0]) else None,
-            kinds=[each.plural + (f" ({', '.join(each.short)})" if each.short else "") for each in found],
+            kinds=["/".join((each.plural, *each.short)) for each in found],
         )
         for version, found in groups.items()
     ]

@@ -16,7 +16,13 @@ if TYPE_CHECKING:
 KindsKept: TypeAlias = "Callable[[], KnownKinds]"
 """Gives what is known of the kinds that clusters serve."""
 
-READS: Mapping[str, str] = {"k8s_diagnose": "diagnose.answer"}
+READS: Mapping[str, str] = {
+    "k8s_list": "lists",
+    "k8s_get": "show",
+    "k8s_logs": "logs",
+    "k8s_diagnose": "diagnose.answer",
+    "k8s_discover": "served",
+}
 """The module of this package that answers each tool that only reads: its `run`, and its result as `RESULT`."""
 IN_PATH = (CLUSTER, "name", "namespace")
 
