@@ -16,8 +16,9 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 
-from ap_mcp.summaries.base import COMMON_FIELDS, Result
+from ap_mcp.summaries.base import BRIEF, COMMON_FIELDS, Result
 
+_OBJECTS = {"type": "array", "items": {"type": "object"}}
 _SCALARS = {str: {}, bool: {"type": "boolean"}, int: {"type": "integer"}, float: {"type": "number"}}
 
 
@@ -49,7 +50,11 @@ def schemas() -> dict[str, dict[str, Any]]:
 def result_schema(result: type[Result]) -> dict[str, Any]:
     """Return the schema of results of a type."""
     fields = result.model_fields
-    own = {name: schema_of(field.annotation) for name, field in fields.items() if name not in COMMON_FIELDS}
+    own = {
+        name: _OBJECTS if BRIEF in field.metadata else schema_of(field.annotation)
+        for name, field in fields.items()
+        if name not in COMMON_FIELDS
+    }
     return {"type": "object", "properties": {"summary": {}, **own}, "required": ["summary"]}
 
 

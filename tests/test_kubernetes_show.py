@@ -88,7 +88,7 @@ async def test_a_healthy_deployment_is_shown_in_five_hundred_tokens_and_few_requ
     found = await ask(cluster, "k8s_get", kind="deploy", name="pay", namespace="shop")
     assert found.summary == "Deployment pay in shop of shop-prod: 2 of 2 ready, rollout done."
     assert [each.revision for each in found.revisions] == ["3", "2", "1"]
-    assert (found.conditions, found.pods, found.not_read, found.next) == (None, None, None, [])
+    assert (found.conditions, found.pods, found.warnings, found.next) == (None, None, [], [])
     assert found.facts["selector"] == "app=pay"
     for half in (render(found), json.dumps(found.structured(), ensure_ascii=False, separators=(",", ":"))):
         assert len(half) <= 500 * BYTES_OF_A_TOKEN
@@ -116,8 +116,8 @@ async def test_what_could_not_be_read_is_said_and_nothing_is_concluded_from_it()
     cluster = broken()
     cluster.first = first
     found = await ask(cluster, "k8s_get", kind="deploy", name="pay", namespace="shop")
-    assert sorted(each.partition(":")[0] for each in found.not_read) == ["events", "revisions"]
-    assert "403" in found.not_read[0]
+    assert sorted(each.split()[1] for each in found.warnings) == ["events", "revisions"]
+    assert "403" in found.warnings[0]
     assert found.events is None
     assert "events: none" in render(
         await ask(FakeCluster([deployment()]), "k8s_get", kind="deploy", name="pay", namespace="shop")
@@ -131,7 +131,7 @@ async def test_a_crashed_container_says_how_it_ended_and_leads_to_its_log() -> N
     assert (shown.state, shown.restarts) == ("waiting: CrashLoopBackOff", 14)
     assert shown.last == "ended with code 1 (Error), 5 min ago, after 2 s"
     assert [each.tool for each in found.next] == ["k8s_diagnose", "k8s_logs"]
-    assert found.owners == ["ReplicaSet/pay-3"]
+    assert found.facts["owner"] == "ReplicaSet/pay-3"
 
 
 HIDDEN = "s3cr3t-Pa55-word-9f8e7d"
@@ -223,7 +223,7 @@ async def test_a_name_that_is_not_there_names_close_ones_and_other_namespaces() 
 async def test_a_rule_about_names_closes_the_object_and_what_is_read_beside_it() -> None:
     rules = Policy(rules=(Rule("deny", effects=("read",), kinds=("Event",)),))
     found = await ask(broken(), "k8s_get", kind="deploy", name="pay", namespace="shop", rules=rules)
-    assert found.not_read == ["events: a rule forbids it"]
+    assert found.warnings == ["The events were not read: a rule forbids it."]
     cluster = broken()
     closed = Policy(rules=(Rule("deny", effects=("read",), kinds=("Deployment",), names=("pay",)),))
     with pytest.raises(CallRefused, match="Refused by policy"):

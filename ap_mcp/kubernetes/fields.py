@@ -7,8 +7,9 @@ from typing import Any
 
 from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.spec import Resource
+from ap_mcp.masking import mask, mask_text
 from ap_mcp.summaries.base import Part
-from ap_mcp.vendor import get, items, quoted, text
+from ap_mcp.vendor import TEXT_LIMIT, get, items, quoted, text
 from ap_mcp.wording import ends, few
 
 ABOUT_ONE, ABOUT_EACH = 400, 90
@@ -134,11 +135,11 @@ def _field(name: str, schema: Any, schemas: Any, *, required: bool) -> FieldLine
     node = _followed(schema, schemas)
     default = node.get("default")
     return FieldLine(
-        name=text(name),
+        name=shown(name),
         type=_type(schema, schemas),
         required=required or None,
         values=_texts(node, "/enum") or None,
-        default=text(default) if default not in (None, "", {}, []) else None,
+        default=shown(default) if default not in (None, "", {}, []) else None,
         about=_about(node, schemas, ABOUT_EACH) or None,
     )
 
@@ -148,16 +149,16 @@ def _type(schema: Any, schemas: Any, depth: int = 0) -> str:
     parts = items(schema, "/allOf")
     reference = get(schema, "/$ref") or (get(parts[0], "/$ref") if len(parts) == 1 else None)
     if isinstance(reference, str):
-        return text(reference.rpartition(".")[2])
+        return shown(reference.rpartition(".")[2])
     if get(schema, "/x-kubernetes-int-or-string") is True or get(schema, "/format") == "int-or-string":
         return "integer or string"
-    kind = text(get(schema, "/type"))
+    kind = shown(get(schema, "/type"))
     if depth < DEPTH and kind == "array":
         return f"list of {_type(get(schema, '/items', {}), schemas, depth + 1)}"
     inner = get(schema, "/additionalProperties")
     if depth < DEPTH and kind == "object" and isinstance(inner, Mapping):
         return f"map of {_type(inner, schemas, depth + 1)}"
-    form = text(get(schema, "/format"))
+    form = shown(get(schema, "/format"))
     if kind:
         return f"{kind} ({form})" if form in ("date-time", "byte") else kind
     several = [_type(each, schemas, depth + 1) for each in items(schema, "/oneOf")] if depth < DEPTH else []
@@ -166,11 +167,16 @@ def _type(schema: Any, schemas: Any, depth: int = 0) -> str:
 
 def _about(schema: Any, _: Any, limit: int) -> str:
     """Return the first sentence of a description, or as much of it as fits."""
-    said = text(get(schema, "/description"), 4 * limit)
+    said = shown(get(schema, "/description"), 4 * limit)
     first = said.partition(". ")[0].rstrip(".")
     return ends(first, limit)
 
 
+def shown(value: Any, limit: int = TEXT_LIMIT) -> str:
+    """Return a text of the cluster on one line, masked before it is cut."""
+    return text(mask_text(value) if isinstance(value, str) else mask(value), limit)
+
+
 def _texts(schema: Any, pointer: str) -> list[str]:
     found = get(schema, pointer)
-    return [text(each) for each in found if each != ""] if isinstance(found, list) else []
+    return [shown(each) for each in found if each != ""] if isinstance(found, list) else []

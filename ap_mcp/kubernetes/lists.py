@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from ap_mcp.aside import aside
 from ap_mcp.errors import CallRefused
@@ -13,7 +13,7 @@ from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.kubernetes.tables import Table, table_of, trouble_in
 from ap_mcp.kubernetes.troubles import explained, no_such_namespace
 from ap_mcp.plans import ToolContext
-from ap_mcp.summaries.base import NextCall, Result
+from ap_mcp.summaries.base import BRIEF, NextCall, Result
 from ap_mcp.vendor import get, items, number, text, word
 from ap_mcp.wording import few
 
@@ -35,7 +35,7 @@ class ObjectTable(Result):
 
     columns: list[str] | None = None
     rows: list[list[Any]] | None = None
-    events: list[EventLine] | None = None
+    events: Annotated[list[EventLine] | None, BRIEF] = None
     shown: int = 0
     remaining: int | None = None
     cursor: str | None = None

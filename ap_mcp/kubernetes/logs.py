@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -22,7 +22,7 @@ from ap_mcp.kubernetes.troubles import explained
 from ap_mcp.masking import mask_text
 from ap_mcp.parallel_reads import read_together, why_unread
 from ap_mcp.plans import ToolContext
-from ap_mcp.summaries.base import NextCall, Ours, Part, Result
+from ap_mcp.summaries.base import BRIEF, NextCall, Ours, Part, Result
 from ap_mcp.vendor import get, items, quoted, text, word
 from ap_mcp.wording import few, plural
 
@@ -63,7 +63,7 @@ class Logs(Result):
         other_pods: those of the workload whose logs were not read.
     """
 
-    logs: list[LogBlock] = Field(default_factory=list)
+    logs: Annotated[list[LogBlock], BRIEF] = Field(default_factory=list)
     other_pods: list[str] | None = None
 
 

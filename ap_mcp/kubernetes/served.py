@@ -2,16 +2,16 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
-from typing import Any
+from typing import Annotated, Any
 
 from ap_mcp.errors import CallRefused, ServiceError
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api, is_no_path
 from ap_mcp.kubernetes.discovery import KnownKinds
-from ap_mcp.kubernetes.fields import FieldLine, Level, level_of
+from ap_mcp.kubernetes.fields import FieldLine, Level, level_of, shown
 from ap_mcp.kubernetes.kinds import chosen, fitting
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.plans import ToolContext
-from ap_mcp.summaries.base import NextCall, Part, Result
+from ap_mcp.summaries.base import BRIEF, NextCall, Part, Result
 from ap_mcp.vendor import quoted, word
 from ap_mcp.wording import few, plural
 
@@ -53,8 +53,8 @@ class Served(Result):
         fields: one level; those that are required come first.
     """
 
-    groups: list[GroupLine] | None = None
-    kinds: list[KindLine] | None = None
+    groups: Annotated[list[GroupLine] | None, BRIEF] = None
+    kinds: Annotated[list[KindLine] | None, BRIEF] = None
     kind: str | None = None
     namespaced: bool | None = None
     versions: list[str] | None = None
@@ -64,7 +64,7 @@ class Served(Result):
     type: str | None = None
     about: str | None = None
     values: list[str] | None = None
-    fields: list[FieldLine] | None = None
+    fields: Annotated[list[FieldLine] | None, BRIEF] = None
 
 
 RESULT = Served
@@ -98,9 +98,9 @@ def _all(api: ClusterApi, served: Sequence[Resource]) -> Served:
         groups.setdefault(each.api_version, []).append(each)
     lines = [
         GroupLine(
-            group_version=version,
+            group_version=shown(version),
             custom=True if not _is_own(found[0]) else None,
-            kinds=["/".join((each.plural, *each.short)) for each in found],
+            kinds=[shown("/".join((each.plural, *each.short))) for each in found],
         )
         for version, found in groups.items()
     ]
@@ -117,11 +117,11 @@ def _group(api: ClusterApi, served: Sequence[Resource], only: str) -> Served:
         raise CallRefused(f"{api.name} serves no group {quoted(only)}. There are: {few(near, NAMED)}.")
     lines = [
         KindLine(
-            kind=each.kind,
-            plural=each.plural,
-            short=list(each.short) or None,
+            kind=shown(each.kind),
+            plural=shown(each.plural),
+            short=[shown(name) for name in each.short] or None,
             namespaced=each.namespaced,
-            verbs=sorted(each.verbs),
+            verbs=sorted(map(shown, each.verbs)),
         )
         for each in found
     ]
@@ -140,17 +140,17 @@ def _kind(api: ClusterApi, resource: Resource, version: str, field: str, level: 
         onward = [NextCall(tool=DISCOVER, arguments=given, why="shows the fields below spec")]
     return Served(
         summary=f"{said or f'{word(resource.kind)} ({group_version}) is kept {place} of {api.name}'}.",
-        kind=resource.kind,
+        kind=shown(resource.kind),
         namespaced=None if field else resource.namespaced,
-        versions=None if field else versions or [group_version],
-        short=None if field else list(resource.short) or None,
-        verbs=None if field else sorted(resource.verbs) or None,
-        subresources=None if field else sorted(resource.subresources) or None,
+        versions=None if field else [shown(each) for each in versions or [group_version]],
+        short=None if field else [shown(each) for each in resource.short] or None,
+        verbs=None if field else sorted(map(shown, resource.verbs)) or None,
+        subresources=None if field else sorted(map(shown, resource.subresources)) or None,
         type=level.type if level and field else None,
         about=level.about or None if level else None,
         values=level.values or None if level else None,
         fields=level.fields if level else None,
-        warnings=[] if level else [_NO_SCHEMA.format(group_version, resource.kind)],
+        warnings=[] if level else [_NO_SCHEMA.format(word(group_version), word(resource.kind))],
         next=onward,
     )
 

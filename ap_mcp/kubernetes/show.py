@@ -20,7 +20,7 @@ from ap_mcp.kubernetes.troubles import explained
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import read_together, why_unread
 from ap_mcp.plans import ToolContext
-from ap_mcp.summaries.base import DETAIL, FULL, TELLING, NextCall, Ours, Part, Result
+from ap_mcp.summaries.base import BRIEF, DETAIL, FULL, TELLING, NextCall, Ours, Part, Result
 from ap_mcp.summaries.pages import fitted
 from ap_mcp.vendor import get, items, mapping, moment, text, word
 from ap_mcp.wording import age, ends, span
@@ -82,28 +82,21 @@ class ObjectShown(Result):
     """One object of a cluster, secrets in it masked.
 
     Attributes:
-        facts: of its kind.
+        facts: of its kind, its owner and labels.
         conditions: those that are not as they should be.
         pods: of it that are not healthy.
         data: entries of a Secret or ConfigMap.
         events: the newest, of it and of what it owns.
-        not_read: what could not be read, and why; nothing here is concluded from it.
     """
 
-    kind: str = ""
-    name: str = ""
-    namespace: str | None = None
     age: str | None = None
     facts: dict[str, Any] | None = None
-    labels: dict[str, str] | None = None
-    owners: list[str] | None = None
-    conditions: list[Condition] | None = None
-    containers: list[ContainerShown] | None = None
-    revisions: list[Revision] | None = None
-    pods: list[PodShown] | None = None
-    data: Annotated[list[Key] | None, TELLING] = None
-    events: Annotated[list[EventLine] | None, TELLING] = None
-    not_read: list[Ours] | None = None
+    conditions: Annotated[list[Condition] | None, BRIEF] = None
+    containers: Annotated[list[ContainerShown] | None, BRIEF] = None
+    revisions: Annotated[list[Revision] | None, BRIEF] = None
+    pods: Annotated[list[PodShown] | None, BRIEF] = None
+    data: Annotated[list[Key] | None, TELLING, BRIEF] = None
+    events: Annotated[list[EventLine] | None, TELLING, BRIEF] = None
 
 
 RESULT = ObjectShown
@@ -153,9 +146,6 @@ def _below(api: ClusterApi, resource: Resource, body: Mapping[str, Any], below: 
     summary = f"{below.capitalize()} of {resource.kind} {name} of {api.name}: {said}."
     return ObjectShown(
         summary=summary,
-        kind=resource.kind,
-        name=text(get(body, "/metadata/name")),
-        namespace=text(get(body, "/metadata/namespace")) or None,
         full=fitted({key: each for key, each in whole.items() if each is not None})[0],
     )
 
@@ -184,25 +174,19 @@ async def _shown(api: ClusterApi, resource: Resource, sealed: Sealed, state: Sta
     found += [each for every in more.values() for each in every]
     name, namespace = get(body, "/metadata/name"), text(get(body, "/metadata/namespace"))
     where = f" in {word(namespace)}" if namespace else ""
-    labels = mapping(body, "/metadata/labels")
-    facts = {**state.facts, "managed_by": _managed_by(body)}
+    facts = {**state.facts, "managed_by": _managed_by(body), "owner": _owner(body), "labels": _labels(body)}
     unwell = [each for each in owned.pods if not is_healthy(each)]
     return ObjectShown(
         summary=f"{resource.kind} {word(name)}{where} of {api.name}: {state.sentence}.",
-        kind=resource.kind,
-        name=text(name),
-        namespace=namespace or None,
         age=age(moment(get(body, "/metadata/creationTimestamp")), now),
         facts={key: each for key, each in facts.items() if each is not None} or None,
-        labels=dict(list(labels.items())[:LABELS]) or None,
-        owners=[f"{text(get(each, '/kind'))}/{text(get(each, '/name'))}" for each in _owners(body)] or None,
         conditions=[_condition(each, now) for each in items(body, "/status/conditions") if matters(each)] or None,
         containers=_containers(resource, body, now) or None,
         revisions=[_revision(mask(each), now) for each in owned.revisions[:REVISIONS]] or None,
         pods=[pod_shown(mask(each)) for each in unwell[:PODS]] or None,
         data=sealed.keys,
         events=[event_line(each, now) for each in newest(found)[:EVENTS]] if found or "events" not in errors else None,
-        not_read=[f"{what}: {why_unread(error)}" for what, error in errors.items()] or None,
+        warnings=[f"The {what} were not read: {why_unread(error)}." for what, error in errors.items()],
         next=_next(api, resource, body, state),
     )
 
@@ -219,8 +203,14 @@ async def events_of(api: ClusterApi, kind: str, body: Any) -> list[dict[str, Any
     return items(found, "/items")
 
 
-def _owners(body: Any) -> list[dict[str, Any]]:
-    return items(body, "/metadata/ownerReferences")
+def _owner(body: Any) -> str | None:
+    every = items(body, "/metadata/ownerReferences")
+    return ", ".join(f"{text(get(each, '/kind'))}/{text(get(each, '/name'))}" for each in every) or None
+
+
+def _labels(body: Any) -> str | None:
+    """Return labels as label_selector takes them, so many as a person would read."""
+    return ",".join(f"{key}={value}" for key, value in list(mapping(body, "/metadata/labels").items())[:LABELS]) or None
 
 
 def _managed_by(body: Any) -> str | None:

@@ -38,6 +38,8 @@ FULL_LIMIT = 48_000
 """Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""
 
 
+BRIEF = "brief"
+"""Marks a list of objects whose schema leaves out what they hold: it travels with every list of tools."""
 TELLING = "telling"
 """Marks a field whose text says so if what was read is empty."""
 OWN = "ours"

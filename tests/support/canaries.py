@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import yaml
 from agent import Agent, text_of
+from guarded import POD
 from mcp_types import CallToolResult, ResourceLink, TextResourceContents
 
 from ap_mcp.schemas import is_required
@@ -225,6 +226,10 @@ def harmless_calls(state: Mapping[str, Any], folder: Path) -> dict[str, dict[str
         "assess_upgrade": {"cluster_id": SHOP_PROD},
         "list_problems": {},
         "k8s_diagnose": {"cluster_id": SHOP_PROD},
+        "k8s_list": {"cluster_id": SHOP_PROD, "kind": "pods"},
+        "k8s_get": {"cluster_id": SHOP_PROD, "kind": "pod", "name": POD, "namespace": "default"},
+        "k8s_logs": {"cluster_id": SHOP_PROD, "name": POD},
+        "k8s_discover": {"cluster_id": SHOP_PROD, "kind": "deployments"},
         "wait_for": {"kind": "job", "id": usual["job_id"], "wait_s": 0},
     }
     harmless = [each for each in load_catalog().values() if not each.guarded]

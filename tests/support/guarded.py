@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from agent import READS, Agent, connected
+from kubernetes_calls import CORE, Cluster
 from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
-from simulation import simulate
+from simulation import Caller, simulate
 
 from ap_mcp.guard.consent import FIELD
 from ap_mcp.simulator.addons import addons_of
@@ -94,6 +95,10 @@ Where that takes more than other arguments, `another_call` of `consenting.py` se
 """
 
 
+POD = "canary"
+"""A pod of SHOP_PROD that runs and writes a log."""
+
+
 async def guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
     """Bring an account into a state in which every guarded call would go through.
 
@@ -110,6 +115,9 @@ async def _guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, di
     async with connected(tmp_path / "preparing", chart_roots=(tmp_path,)) as agent:
         workflow = await agent.call("create_upgrade_workflow", cluster_id=SEARCH_DEV, target_version="v1.31")
         await _prepare_upgrades(agent)
+        manifest = {"metadata": {"name": POD}, "spec": {"containers": [{"name": "app", "image": "nginx:1.27"}]}}
+        async with Caller(agent.app) as caller:
+            await Cluster(caller, SHOP_PROD).ok("POST", f"{CORE}/namespaces/default/pods", manifest)
         addon = next(row for row in addons_of(agent.world, SEARCH_DEV) if row["metadata"]["name"] == "log-agent")
         which = {"cluster_id": SEARCH_DEV, "addon_id": addon["metadata"]["uid"]}
         await agent.call("update_addon", **which, target_version="1.7.1")
