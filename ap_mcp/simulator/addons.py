@@ -95,6 +95,7 @@ def rollback_addon(world: World, request: SimulatedRequest) -> Answer:
     row["status"] |= {"status": "rollbacking", "Reason": "Rollback to 1", "message": ""}
     row["status"] |= {"isRollbackable": False, "previousVersion": left}
     _settle_later(world, row, ROLLBACK_SECONDS, Outcome("running"), {"isRollbackable": False})
+    world.fire("addon.applied", addon_id=row["metadata"]["uid"])
     return _answer(world, row)
 
 
@@ -140,7 +141,7 @@ def install(
         raise SimulatedError(409, "CCE.03409001", message, reason=f"{name} is installed in the cluster {cluster_id}")
     row = _new_row(world, cluster, name, version, values or {})
     world.table("addons")[row["metadata"]["uid"]] = row
-    _settle_later(world, row, INSTALL_SECONDS, outcome_of("install", name, row["spec"]["values"]), {})
+    _run(world, row, INSTALL_SECONDS, outcome_of("install", name, row["spec"]["values"]), {})
     return row
 
 
@@ -164,7 +165,7 @@ def upgrade(world: World, row: Row, version: str, values: Mapping[str, Any]) -> 
     _set_release(row, version, _effective(cluster, name, version, values))
     row["status"] |= {"status": "upgrading", "Reason": "addon upgrading", "message": "", "isRollbackable": False}
     outcome = outcome_of("upgrade", name, row["spec"]["values"])
-    _settle_later(world, row, UPGRADE_SECONDS, outcome, {"isRollbackable": "_before" in row})
+    _run(world, row, UPGRADE_SECONDS, outcome, {"isRollbackable": "_before" in row})
 
 
 def shown(world: World, row: Row) -> Row:
@@ -222,7 +223,9 @@ def _settled(world: World, addon_id: str, changes: Row) -> None:
 
 @reacts_to("addon.gone")
 def _gone(world: World, addon_id: str) -> None:
-    world.table("addons").pop(addon_id, None)
+    row = world.table("addons").pop(addon_id, None)
+    if row is not None:
+        world.fire("addon.removed", row=row)
 
 
 def _place(
@@ -319,6 +322,13 @@ def _settle_later(world: World, row: Row, seconds: float, outcome: Outcome, chan
     payload = {"addon_id": row["metadata"]["uid"], "changes": changed}
     status = [(seconds, outcome.status)]
     move(world, "addons", row["metadata"]["uid"], "/status/status", status, then="addon.settled", payload=payload)
+
+
+def _run(world: World, row: Row, seconds: float, outcome: Outcome, changes: Mapping[str, Any]) -> None:
+    """Let an installation or upgrade settle; its objects are there at once unless it fails before it makes any."""
+    _settle_later(world, row, seconds, outcome, changes)
+    if outcome.status in SETTLED[:3]:
+        world.fire("addon.applied", addon_id=row["metadata"]["uid"])
 
 
 def _answer(world: World, row: Row) -> Answer:

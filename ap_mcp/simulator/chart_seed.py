@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any
 
 from ap_mcp.simulator.archives import build_chart
-from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
+from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV, SHOP_PROD
 
 PAYMENTS_API_OLD = "2b6f0d18-7a31-11ef-9b40-0255ac100c01"
 PAYMENTS_API = "3c8e51a4-8c52-11ef-a7d2-0255ac100c02"
@@ -248,5 +248,15 @@ STORED_RELEASES = (
         "query-cache",
         REDIS,
         (Revision(33, "18.6.1", "Install complete", overrides={"persistence": {"size": "4Gi"}}),),
+    ),
+    StoredRelease(
+        SHOP_PROD,
+        "shop",
+        "catalog-search",
+        SEARCH_API,
+        (
+            Revision(118, "0.9.3", "Install complete"),
+            Revision(41 / 1440, "0.9.3", "Upgrade complete", overrides={"image": {"tag": "0.9.5"}}),
+        ),
     ),
 )

@@ -1,6 +1,8 @@
 """Releases: charts installed in clusters, with revisions, upgrades, rollbacks and removal that take time.
 
-An image tag of `broken` (in `image.tag` of the values) cannot be pulled, so that failures can be tried out.
+What they install shows in the Kubernetes API of their cluster (`kubernetes/stand_ins.py`). Failures can be tried out:
+an image tag of `broken` (in `image.tag` of the values) cannot be pulled, so that the release fails; with `crashing` it
+is deployed, and its pods end at once (`kubernetes/programs.py`).
 """
 
 import copy
@@ -18,6 +20,8 @@ from referencing.exceptions import Unresolvable
 from ap_mcp.simulator.archives import as_json
 from ap_mcp.simulator.chart_seed import STORED_RELEASES, Revision, StoredRelease
 from ap_mcp.simulator.charts import SERVICE, find_chart
+from ap_mcp.simulator.kubernetes.programs import BROKEN_TAG
+from ap_mcp.simulator.kubernetes.stand_ins import objects_of_release
 from ap_mcp.simulator.registry import SimulatedError, SimulatedRequest, fetch, handles, invalid, not_found, reacts_to
 from ap_mcp.simulator.world import Row, World
 
@@ -29,11 +33,9 @@ BUSY = {
     "PENDING_ROLLBACK": "is being rolled back",
     "DELETING": "is being removed",
 }
-BROKEN_TAG = "broken"
 MOST_REVISIONS = 10
 LONGEST_NAME = 53
 _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
-_NAME_OF_RELEASE = re.compile(r"\{\{-? *\.Release\.Name *-?\}\}")
 _LOCAL_ZONE = timezone(timedelta(hours=8))
 
 
@@ -60,7 +62,7 @@ def list_releases(world: World, request: SimulatedRequest) -> list[Row]:
 def get_release(world: World, request: SimulatedRequest) -> Row:
     """Answer a release at its newest revision, with its objects if they are asked for."""
     row = _release(world, request)
-    return {**row, "resources": _as_kubectl(row)} if request.query.get("show_resources") == "true" else row
+    return {**row, "resources": _as_kubectl(world, row)} if request.query.get("show_resources") == "true" else row
 
 
 @handles("get_release_history")
@@ -87,6 +89,7 @@ def create_release(world: World, request: SimulatedRequest) -> Row:
     if options.get("dry_run"):
         return {**row, "status_description": "Dry run complete"}
     world.table("releases")[key] = row
+    world.fire("release.applied", key=key)
     hooks = 0 if options.get("no_hooks") else chart["_hooks"]
     _settle(world, key, row, INSTALL_SECONDS + hooks * HOOK_SECONDS, "Install complete")
     return row
@@ -109,6 +112,7 @@ def update_release(world: World, request: SimulatedRequest) -> Row:
     past.pop("_ticket", None)
     changed["_history"] = [*row["_history"], past][-MOST_REVISIONS:]
     world.table("releases")[key] = changed
+    world.fire("release.applied", key=key)
     seconds, done = UPGRADE_SECONDS, "Upgrade complete"
     if body["action"] == "rollback":
         seconds, done = ROLLBACK_SECONDS, changed["status_description"].replace("Rolling back", "Rollback")
@@ -148,15 +152,18 @@ def _gone(world: World, key: str, ticket: str) -> None:
     row = world.table("releases").get(key)
     if row is not None and row.get("_ticket") == ticket:
         del world.table("releases")[key]
+        about = {name: row[name] for name in ("cluster_id", "namespace", "name")}
+        world.fire("release.removed", **about)
 
 
-def _as_kubectl(row: Row) -> str:
+def _as_kubectl(world: World, row: Row) -> str:
     """Write the objects of a release as kubectl prints them: a heading for each kind, a line for each object."""
     lines: list[str] = []
-    found = [(f"==> {api}/{kind}", name) for api, kind, name in row.get("_objects", ())]
+    found = [(f"==> {api}/{kind}", name) for api, kind, name in objects_of_release(row)]
+    days = max(0, (world.now() - datetime.fromisoformat(row["create_at"])).days)
     for title in dict.fromkeys(title for title, _ in found):
-        names = [_NAME_OF_RELEASE.sub(row["name"], name) for each, name in found if each == title]
-        lines += [title, f"{'NAME':<40}AGE", *(f"{name:<40}1d" for name in names), ""]
+        names = [name for each, name in found if each == title]
+        lines += [title, f"{'NAME':<40}AGE", *(f"{name:<40}{days}d" for name in names), ""]
     return "\n".join(lines)
 
 

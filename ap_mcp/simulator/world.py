@@ -86,6 +86,11 @@ class World:
         at = self._now + timedelta(seconds=after_seconds)
         heapq.heappush(self._events, (at, next(self._sequence), event, copy.deepcopy(payload)))
 
+    def take_over(self, other: "World") -> None:
+        """Let happen here what is still to come in another world at the same moment."""
+        for at, _, event, payload in sorted(other._events):  # noqa: SLF001 - of a world, too
+            heapq.heappush(self._events, (at, next(self._sequence), event, payload))
+
     def fire(self, event: str, /, **payload: Any) -> None:
         """Run everything that reacts to an event, now."""
         for reaction in reactions_to(event):

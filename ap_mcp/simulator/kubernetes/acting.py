@@ -55,6 +55,8 @@ def write(store: Store, kind: Kind, old: Row, new: Row, *, manager: str = CONTRO
     """Keep what a controller made of an object, unless nothing changed."""
     if new == old:
         return old
+    if not store.keeps_record:
+        return store.put(kind, new)
     status = new.get("status") != old.get("status")
     subresource = "status" if status and kind.has_status else ""
     who = apply.Manager(manager, apply.UPDATE, kind, subresource, store.world.iso_timestamp())
@@ -67,10 +69,11 @@ def make(store: Store, kind: Kind, item: Row, *, manager: str = CONTROLLER_MANAG
     metadata = item["metadata"]
     metadata.setdefault("uid", store.world.new_id())
     metadata.setdefault("creationTimestamp", store.world.iso_timestamp())
-    who = apply.Manager(manager, apply.UPDATE, kind, "", store.world.iso_timestamp())
     item = {"apiVersion": kind.api_version, "kind": kind.kind, **item}
     fill(kind, store.schema(kind), item)
-    apply.recorded(store.schema(kind), {}, item, who)
+    if store.keeps_record:
+        who = apply.Manager(manager, apply.UPDATE, kind, "", store.world.iso_timestamp())
+        apply.recorded(store.schema(kind), {}, item, who)
     return store.put(kind, item)
 
 
@@ -100,17 +103,16 @@ def drop_condition(status: Row, type_: str) -> None:
 
 
 def emit(  # noqa: PLR0917 - in the order in which events are shown
-    store: Store, about: Mapping[str, Any], type_: str, reason: str, message: str, component: str
+    store: Store, about: Mapping[str, Any], type_: str, reason: str, message: str, component: str, *, count: int = 0
 ) -> None:
-    """Record an event about an object; the same one again only raises its count."""
+    """Record an event about an object; the same one again only raises its count, by one or to what it is by now."""
     kind, metadata, now = known("Event"), about["metadata"], store.world.iso_timestamp()
     namespace = metadata.get("namespace") or "default"
     name = f"{metadata['name']}.{digest([metadata['uid'], reason, message], 16)}"
     old = store.get(kind, namespace, name)
     if old is not None:
-        again = copied(old)
-        again |= {"count": old["count"] + 1, "lastTimestamp": now}
-        store.put(kind, again)
+        if not count or count > old["count"]:
+            store.put(kind, {**copied(old), "count": count or old["count"] + 1, "lastTimestamp": now})
         return
     involved = {
         "kind": about["kind"],
@@ -128,7 +130,7 @@ def emit(  # noqa: PLR0917 - in the order in which events are shown
         "source": {"component": component},
         "firstTimestamp": now,
         "lastTimestamp": now,
-        "count": 1,
+        "count": count or 1,
         "type": type_,
         "reportingComponent": component,
         "reportingInstance": "",

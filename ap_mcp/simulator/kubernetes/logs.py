@@ -7,6 +7,8 @@ from typing import Any
 
 from ap_mcp.simulator.clock import parse_timestamp
 from ap_mcp.simulator.kubernetes.defaults import containers
+from ap_mcp.simulator.kubernetes.pod_outcomes import refused_line
+from ap_mcp.simulator.kubernetes.programs import program_of
 from ap_mcp.simulator.kubernetes.statuses import bad_request
 from ap_mcp.simulator.kubernetes.store import Store
 from ap_mcp.simulator.world import Row
@@ -82,8 +84,23 @@ def _lines(
         for index, text in enumerate(own):
             yield begun + timedelta(milliseconds=200 * index), text
         return
+    program = program_of(_image(pod, name))
+    refused = refused_line(store, pod, program.refused_words) if "exitCode" in ran else ""
+    if program.log or refused:
+        for index, text in enumerate((refused,) if refused else program.log):
+            yield begun + timedelta(milliseconds=200 * index), text
+        return
+    if pod["spec"].get("restartPolicy") != "Always":
+        yield begun, "starting"
+        if ran.get("finishedAt"):
+            yield parse_timestamp(ran["finishedAt"]), "failed" if ran.get("exitCode") else "done"
+        return
     ended = parse_timestamp(ran["finishedAt"]) if ran.get("finishedAt") else store.world.now()
     yield from _usual(f"{about}/{name}", begun, ended)
+
+
+def _image(pod: Mapping[str, Any], name: str) -> str:
+    return str(next(each["image"] for each in containers(pod["spec"]) if each["name"] == name))
 
 
 def _usual(about: str, begun: datetime, until: datetime) -> Iterator[tuple[datetime, str]]:

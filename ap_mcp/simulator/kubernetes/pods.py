@@ -1,8 +1,10 @@
 """The life of pods: made, scheduled, started, finished, stopped; and what keeps one from running."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
+from ap_mcp.simulator.clock import parse_timestamp, short_timestamp
 from ap_mcp.simulator.events import reacts_to
 from ap_mcp.simulator.kubernetes.acting import condition, emit, make, owner_reference, write
 from ap_mcp.simulator.kubernetes.admission import admit_creation
@@ -11,7 +13,7 @@ from ap_mcp.simulator.kubernetes.defaults import containers, fill
 from ap_mcp.simulator.kubernetes.deletion import delete
 from ap_mcp.simulator.kubernetes.kinds import Kind, known
 from ap_mcp.simulator.kubernetes.options import DeleteOptions
-from ap_mcp.simulator.kubernetes.pod_outcomes import Trouble, trouble_of
+from ap_mcp.simulator.kubernetes.pod_outcomes import Trouble, has_room, image_id, tries, trouble_of
 from ap_mcp.simulator.kubernetes.store import Store
 from ap_mcp.simulator.world import Row, World, copied
 
@@ -23,6 +25,9 @@ RUN_SECONDS = 5.0
 
 RETRY_SECONDS = 2.0
 """How soon a pod is tried again once what it waited for is there."""
+
+RETRY_AFTER = 2 * START_SECONDS
+"""How old a pod is that is tried again for no reason but time."""
 
 
 def is_active(pod: Mapping[str, Any]) -> bool:
@@ -88,13 +93,17 @@ def pod_changed(store: Store, item: Mapping[str, Any]) -> None:
 
 @reconciles("secrets", "configmaps", "persistentvolumeclaims")
 def need_of_pods_changed(store: Store, item: Mapping[str, Any]) -> None:
-    """Try the pods of a namespace again that could not start, for what they wait for may be there now.
-
-    Nothing is tried again by time alone: a world that was left alone for weeks would have to catch up with that.
-    """
+    """Try the pods of a namespace again that could not start, for what they wait for may be there now."""
     for pod in store.named("Pod", namespace=item["metadata"]["namespace"]):
         if is_active(pod) and not is_ready(pod) and (pod.get("status") or {}).get("conditions"):
             _later(store, pod, RETRY_SECONDS, "kubernetes.pod_started")
+
+
+def try_again(store: Store, pod: Row) -> None:
+    """Try once more to start a pod that could not start, and show how often it was tried by now."""
+    since = (store.world.now() - parse_timestamp(pod["metadata"]["creationTimestamp"])).total_seconds()
+    if is_active(pod) and not is_ready(pod) and since > RETRY_AFTER and (pod.get("status") or {}).get("conditions"):
+        _start(store, pod)
 
 
 @reacts_to("kubernetes.pod_started")
@@ -144,14 +153,20 @@ def _place(store: Store, pod: Row) -> None:
     node = nodes[store.world.random.randrange(len(nodes))] if nodes else None
     status, now = pod["status"], store.world.iso_timestamp()
     pod["spec"].setdefault("nodeName", node["metadata"]["name"] if node else "autopilot")
-    address = f"10.0.{store.world.random.randrange(1, 250)}.{store.world.random.randrange(2, 250)}"
     host = next((each["address"] for each in (node or {}).get("status", {}).get("addresses") or ()
                  if each["type"] == "InternalIP"), "192.168.0.4")  # fmt: skip
-    status |= {"startTime": now, "hostIP": host, "podIP": address, "podIPs": [{"ip": address}]}
+    status |= {"startTime": now, "hostIP": host}
+    _give_address(store, status)
     for type_ in ("PodScheduled", "Initialized"):
         condition(store, status, type_, "True")
     _unready(store, pod)
     status["containerStatuses"] = [_container(each, waiting="ContainerCreating") for each in pod["spec"]["containers"]]
+
+
+def _give_address(store: Store, status: Row) -> None:
+    if "podIP" not in status and has_room(store):
+        address = f"10.0.{store.world.random.randrange(1, 250)}.{store.world.random.randrange(2, 250)}"
+        status |= {"podIP": address, "podIPs": [{"ip": address}]}
 
 
 def _start(store: Store, old: Row) -> None:
@@ -161,10 +176,13 @@ def _start(store: Store, old: Row) -> None:
     status = pod["status"]
     trouble = trouble_of(store, pod)
     if trouble is not None and trouble.unscheduled:
-        emit(store, old, "Warning", "FailedScheduling", trouble.message, "default-scheduler")
+        since = (store.world.now() - parse_timestamp(old["metadata"]["creationTimestamp"])).total_seconds()
+        count = 1 + tries(since)[0]
+        emit(store, old, "Warning", "FailedScheduling", trouble.message, "default-scheduler", count=count)
         return
     if "containerStatuses" not in status:
         _place(store, pod)
+    _give_address(store, status)
     if trouble is not None:
         _struggle(store, old, pod, trouble)
         return
@@ -174,10 +192,7 @@ def _start(store: Store, old: Row) -> None:
     for type_ in ("Initialized", "Ready", "ContainersReady", "PodScheduled"):
         condition(store, status, type_, "True")
     write(store, known("Pod"), old, pod, manager="kubelet")
-    for each in containers(pod["spec"]):
-        emit(store, pod, "Normal", "Pulled", f'Container image "{each["image"]}" already present on machine', "kubelet")
-        emit(store, pod, "Normal", "Created", f"Created container: {each['name']}", "kubelet")
-        emit(store, pod, "Normal", "Started", f"Started container {each['name']}", "kubelet")
+    _tell_start(store, pod, count=0)
     if pod["spec"].get("restartPolicy") != "Always":
         _later(store, pod, RUN_SECONDS, "kubernetes.pod_finished")
 
@@ -187,31 +202,50 @@ def _struggle(store: Store, old: Row, pod: Row, trouble: Trouble) -> None:
     status = pod["status"]
     _unready(store, pod)
     if trouble.exit_code is not None and pod["spec"].get("restartPolicy") == "Never":
-        _finish(store, old, trouble.exit_code)
+        _finish(store, old, trouble.exit_code, trouble.ended)
         return
+    begun, now = parse_timestamp(status["startTime"]), store.world.now()
+    first = [each for each in pod["spec"].get("initContainers") or () if each["name"] == trouble.container]
+    if first:
+        status["initContainerStatuses"] = [trouble.container_status(first[0], begun, now)]
+    kept = {each["name"]: each for each in status.get("containerStatuses") or () if "running" in each["state"]}
     status["containerStatuses"] = [
-        trouble.container_status(each, store.world.iso_timestamp(), restarts=_restarts(old, each["name"]))
-        if each["name"] == trouble.container
-        else _container(each, started=store.world.iso_timestamp())
+        _container(each, waiting="PodInitializing") if first else _beside(trouble, each, kept.get(each["name"]), begun,
+                                                                         now)
         for each in pod["spec"]["containers"]
-    ]
-    status["phase"] = "Running" if trouble.exit_code is not None else "Pending"
+    ]  # fmt: skip
+    runs = not first and (trouble.running or trouble.exit_code is not None)
+    status["phase"] = "Running" if runs else "Pending"
     write(store, known("Pod"), old, pod, manager="kubelet")
-    for reason, message in trouble.events:
-        emit(store, pod, "Warning", reason, message, "kubelet")
+    count = 1 + tries((now - begun).total_seconds())[0]
+    if trouble.running or trouble.exit_code is not None:
+        _tell_start(store, pod, count=1 if trouble.running else count)
+    for type_, reason, message in trouble.events:
+        emit(store, pod, type_, reason, message, "kubelet", count=count)
 
 
-def _restarts(pod: Mapping[str, Any], name: str) -> int:
-    states = (pod.get("status") or {}).get("containerStatuses") or ()
-    return int(next((each.get("restartCount", 0) for each in states if each["name"] == name), 0))
+def _tell_start(store: Store, pod: Row, *, count: int) -> None:
+    for each in containers(pod["spec"]):
+        said = f'Container image "{each["image"]}" already present on machine'
+        emit(store, pod, "Normal", "Pulled", said, "kubelet", count=count)
+        emit(store, pod, "Normal", "Created", f"Created container: {each['name']}", "kubelet", count=count)
+        emit(store, pod, "Normal", "Started", f"Started container {each['name']}", "kubelet", count=count)
 
 
-def _finish(store: Store, old: Row, code: int) -> None:
+def _beside(trouble: Trouble, spec: Row, before: Row | None, begun: datetime, now: datetime) -> Row:
+    """Return the status of a container of a pod that is in trouble: its own, or another's."""
+    if not trouble.container:
+        return _container(spec, waiting=trouble.reason)
+    if spec["name"] == trouble.container:
+        return before if trouble.running and before else trouble.container_status(spec, begun, now)
+    return before or _container(spec, started=short_timestamp(now))
+
+
+def _finish(store: Store, old: Row, code: int, reason: str = "Completed") -> None:
     """End the containers of a pod that is not started again."""
     pod, now = copied(old), store.world.iso_timestamp()
     status = pod["status"]
     status["phase"] = "Failed" if code else "Succeeded"
-    reason = "Error" if code else "Completed"
     status["containerStatuses"] = []
     for each in pod["spec"]["containers"]:
         ended = {"exitCode": code, "reason": reason, "startedAt": status["startTime"], "finishedAt": now}
@@ -233,7 +267,7 @@ def _container(spec: Mapping[str, Any], *, waiting: str = "", started: str = "")
     state: Row = {"waiting": {"reason": waiting}} if waiting else {"running": {"startedAt": started}} if started else {}
     image = spec["image"]
     made = {"name": spec["name"], "image": image, "ready": bool(started), "restartCount": 0, "started": bool(started)}
-    identity = {"imageID": f"{image.partition('@')[0].rpartition(':')[0] or image}@sha256:simulated"} if started else {}
+    identity = {"imageID": image_id(image)} if started else {}
     return {**made, "imageID": "", **identity, "state": state, "lastState": {}}
 
 

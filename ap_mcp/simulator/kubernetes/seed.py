@@ -1,13 +1,25 @@
 """Fills a cluster when it is first asked: what every cluster has, and what its add-ons and releases run."""
 
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
-from ap_mcp.simulator.clock import parse_timestamp
-from ap_mcp.simulator.kubernetes.acting import make
+from ap_mcp.simulator.clock import ManualClock, parse_timestamp
+from ap_mcp.simulator.constants import CLUSTER_NAMES
+from ap_mcp.simulator.events import reacts_to
+from ap_mcp.simulator.kubernetes.acting import CONTROLLER_MANAGER, make
+from ap_mcp.simulator.kubernetes.apply import UPDATE, Manager, recorded
 from ap_mcp.simulator.kubernetes.controllers import controlled_store
+from ap_mcp.simulator.kubernetes.jobs import PLANNED
 from ap_mcp.simulator.kubernetes.kinds import known
-from ap_mcp.simulator.kubernetes.store import TABLE, Store
+from ap_mcp.simulator.kubernetes.logs import TABLE as LOGS
+from ap_mcp.simulator.kubernetes.pod_outcomes import ADDRESSES
+from ap_mcp.simulator.kubernetes.retries import TABLE as RETRIES
+from ap_mcp.simulator.kubernetes.retries import bring_up_to_date
+from ap_mcp.simulator.kubernetes.stand_ins import HELM, RUNNING, STAND_IN, SYSTEM, apply_addon, apply_release
+from ap_mcp.simulator.kubernetes.store import TABLE, Store, new_row
+from ap_mcp.simulator.kubernetes.workload_seed import USER, Step, steps_of
 from ap_mcp.simulator.world import Row, World
 
 NODES = ("autopilot-node-1", "autopilot-node-2")
@@ -18,17 +30,90 @@ STORAGE_CLASSES = {
     "csi-sfsturbo": "everest-csi-provisioner",
 }
 ROLES = ("cluster-admin", "admin", "edit", "view")
-STAND_IN = "ap-mcp/simulated"
-STAND_IN_TEXT = "stands in for what the chart would install; its templates are not rendered"
 
 
 def ensure_seeded(world: World, cluster_id: str) -> None:
-    """Fill a cluster that has not been asked for anything yet."""
+    """Fill a cluster that has not been asked for anything yet: its past is lived through in a world of its own."""
     if cluster_id in world.table(TABLE):
         return
-    with controlled_store(world, cluster_id) as store:
+    cluster, now = world.table("clusters")[cluster_id], world.now()
+    born = parse_timestamp(cluster["metadata"]["creationTimestamp"])
+    past = World(ManualClock(born), seed=int(cluster_id[:8], 16))
+    past.table("clusters")[cluster_id] = cluster
+    for row in addons_of(world, cluster_id):
+        past.table("addons")[row["metadata"]["uid"]] = row
+    past.table(TABLE)[cluster_id] = {**new_row(), "past": True}
+    with controlled_store(past, cluster_id) as store:
         for kind, item in _basics(store):
-            make(store, known(*kind), item, manager="kube-apiserver")
+            make(store, known(*kind), item)
+    for moment, act in sorted(_steps(world, cluster_id), key=lambda step: step[0]):
+        past.advance(max(0.0, (moment - past.now()).total_seconds()))
+        with controlled_store(past, cluster_id) as store:
+            act(store)
+    past.advance(max(0.0, (now - past.now()).total_seconds()))
+    with controlled_store(past, cluster_id) as store:
+        bring_up_to_date(store)
+    _record(store)
+    del past.table(TABLE)[cluster_id]["past"]
+    for name in (TABLE, ADDRESSES, RETRIES, PLANNED):
+        world.table(name).update(past.table(name))
+    world.take_over(past)
+
+
+@reacts_to("cluster.deleted")
+def _cluster_deleted(world: World, *, cluster_id: str, **_: Any) -> None:
+    for name in (TABLE, ADDRESSES, RETRIES, LOGS):
+        world.table(name).pop(cluster_id, None)
+
+
+def addons_of(world: World, cluster_id: str) -> list[Row]:
+    """List the rows of a cluster's add-ons."""
+    return [row for row in world.table("addons").values() if row["spec"]["clusterID"] == cluster_id]
+
+
+def _steps(world: World, cluster_id: str) -> Iterator[Step]:
+    """Yield what happened in a cluster: its add-ons, its releases, and what its users did."""
+    for row in addons_of(world, cluster_id):
+        if row["status"]["status"] in RUNNING:
+            yield parse_timestamp(row["metadata"]["updateTimestamp"]), partial(apply_addon, row=row)
+    for row in world.table("releases").values():
+        if row["cluster_id"] == cluster_id:
+            for each in [*row["_history"][-1:], row]:
+                yield datetime.fromisoformat(each["update_at"]).astimezone(UTC), partial(apply_release, row=each)
+    name = world.table("clusters")[cluster_id]["metadata"]["name"]
+    if cluster_id in CLUSTER_NAMES:
+        yield from steps_of(name, world.now())
+
+
+def _record(store: Store) -> None:
+    """Note who wrote what of everything that is there, as if each had written it once."""
+    served = store.served()
+    for kind in {each.storage: each for each in served.kinds if each.storage != "events"}.values():
+        for item in store.all(kind):
+            of = served.of(item["apiVersion"], item["kind"]) or kind
+            begun = item["metadata"]["creationTimestamp"]
+            writer, reporter = _writers(item)
+            status = item.pop("status", None)
+            recorded(store.schema(of), {}, item, Manager(writer, UPDATE, of, "", begun))
+            if status is not None:
+                old = {**item, "metadata": dict(item["metadata"])}
+                item["status"] = status
+                subresource = "status" if of.has_status else ""
+                now = store.world.iso_timestamp()
+                recorded(store.schema(of), old, item, Manager(reporter, UPDATE, of, subresource, now))
+
+
+def _writers(item: Row) -> tuple[str, str]:
+    """Name who made an object, and who reports its status."""
+    metadata = item["metadata"]
+    if item["kind"] == "Pod":
+        return CONTROLLER_MANAGER, "kubelet"
+    if (metadata.get("annotations") or {}).get(STAND_IN):
+        return HELM, CONTROLLER_MANAGER
+    if metadata.get("ownerReferences") or item["kind"] in ("Endpoints", "PersistentVolume"):
+        return CONTROLLER_MANAGER, CONTROLLER_MANAGER
+    system = metadata.get("namespace", SYSTEM) == SYSTEM or metadata["name"] in ("kubernetes", "default")
+    return ("kube-apiserver" if system else USER), CONTROLLER_MANAGER
 
 
 def _basics(store: Store) -> Iterator[tuple[tuple[str, ...], Row]]:

@@ -1,6 +1,7 @@
 """The way in: a request for a cluster's API is answered here, under the world's lock."""
 
 from ap_mcp.simulator.kubernetes import (  # noqa: F401 - importing them registers what they react to
+    autoscalers,
     cleanup,
     discovery,
     jobs,
@@ -9,6 +10,7 @@ from ap_mcp.simulator.kubernetes import (  # noqa: F401 - importing them registe
     openapi_v2,
     pods,
     quotas,
+    volumes,
     workloads,
 )
 from ap_mcp.simulator.kubernetes.answering import TEXT, Answered, Streamed
@@ -17,6 +19,7 @@ from ap_mcp.simulator.kubernetes.controllers import controlled_store
 from ap_mcp.simulator.kubernetes.kinds import Kind, Served
 from ap_mcp.simulator.kubernetes.places import Place
 from ap_mcp.simulator.kubernetes.resources import carry_out
+from ap_mcp.simulator.kubernetes.retries import bring_up_to_date
 from ap_mcp.simulator.kubernetes.schemas import custom_schemas
 from ap_mcp.simulator.kubernetes.seed import ensure_seeded
 from ap_mcp.simulator.kubernetes.statuses import StatusError, no_such_path
@@ -38,6 +41,8 @@ def answer(world: World, cluster_id: str, asked: Asked, pause: Pause) -> Answere
     """
     try:
         ensure_seeded(world, cluster_id)
+        with controlled_store(world, cluster_id) as store:
+            bring_up_to_date(store)
         with controlled_store(world, cluster_id) as store:
             return _answered(store, asked, pause)
     except StatusError as error:

@@ -49,6 +49,11 @@ class Store:
         return self.world.table("clusters")[self.cluster_id]
 
     @property
+    def keeps_record(self) -> bool:
+        """Whether changes are remembered, and who made them: not while the past of a cluster is made up."""
+        return not self._row.get("past")
+
+    @property
     def version(self) -> int:
         """The resourceVersion of the newest change."""
         return int(self._row["version"])
@@ -176,6 +181,8 @@ class Store:
     def _next(self, type_: str, kind: Kind, key: str, before: Row | None) -> int:
         self._row["version"] += 1
         version = int(self._row["version"])
+        if not self.keeps_record:
+            return version
         history = self._row["history"]
         history.append([version, type_, kind.storage, key, before])
         del history[:-MOST_HISTORY]
