@@ -248,7 +248,10 @@ def test_a_secret_is_hidden_however_it_is_coloured_cut_or_split() -> None:
 
 async def test_who_may_not_read_logs_is_told_so() -> None:
     def first(request: httpx.Request) -> httpx.Response | None:
+        if request.method == "POST":
+            rules = [{"verbs": ["get"], "apiGroups": [""], "resources": ["configmaps"]}]
+            return httpx.Response(201, json={"kind": "Review", "status": {"resourceRules": rules}})
         return status(403, "Forbidden", "no") if request.url.path.endswith("/log") else None
 
-    with pytest.raises(ServiceError, match="may not do this inside the cluster"):
+    with pytest.raises(ServiceError, match="In namespace shop it may read: configmaps"):
         await logs(FakeCluster([pod("web")], first=first), "web")

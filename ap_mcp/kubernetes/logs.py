@@ -120,7 +120,8 @@ async def run(arguments: Mapping[str, Any], context: ToolContext, kinds: KnownKi
 
     found, errors = await read_together(read, {str(at): (str(at), {}) for at in range(len(pairs))})
     if errors and not found:
-        raise next(iter(errors.values()))
+        async with explained(api, await api.resource("pods"), namespace):
+            raise next(iter(errors.values()))
     blocks: list[LogBlock] = []
     for at, (pod, each) in enumerate(pairs):
         blocks += found.get(str(at), [])
