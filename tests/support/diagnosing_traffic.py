@@ -97,6 +97,17 @@ CASES = [
         events=LIVENESS,
     ),
     in_pod(
+        "killed by a probe that asks the wrong port",
+        "liveness_probe",
+        crashing(137, ports=[{"containerPort": 8080}], livenessProbe={"tcpSocket": {"port": 9090}}),
+        "own liveness probe",
+        "it asks port 9090, the container declares 8080",
+        events=[
+            ("Killing", LIVENESS[0][1]),
+            ("Unhealthy", "Liveness probe failed: dial tcp 10.0.0.3:9090: connect: connection refused"),
+        ],
+    ),
+    in_pod(
         "ends by itself when asked",
         "liveness_probe",
         runs(restarts=6, last=ended(0, "Completed", minutes=3)),

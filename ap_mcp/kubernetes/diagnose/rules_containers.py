@@ -9,6 +9,7 @@ from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_t
 from ap_mcp.kubernetes.diagnose.evidence import LASTS, Evidence, event_text
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
+from ap_mcp.kubernetes.diagnose.rules_probes import wrong_port
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, moment, number, quoted, text, word
 from ap_mcp.wording import few, plural, span
@@ -170,7 +171,9 @@ def _ended(evidence: Evidence, container: Container) -> Finding:
         facts += [evidence.event(killing), *(evidence.event(each) for each in probes[:1])][
             : 2 if killing not in probes else 1
         ]
-        what = f"is killed by its own {kind} probe, {times}{why}"
+        probe = get(container.spec, f"/{kind}Probe")
+        asks = wrong_port(container, probe, event_text(probes[0]) if probes else "")
+        what = f"is killed by its own {kind} probe, {times}{f': it asks {asks}' if asks else why}"
         calls = [
             evidence.show(
                 evidence.workload_of(container.pod), f"shows the {kind} probe: its port, path, delays and timeout"

@@ -92,12 +92,12 @@ def _unready(evidence: Evidence, container: Container) -> Finding:
 def _judged(kind: str, container: Container, probe: Any, said: str) -> tuple[str, str]:
     """Return the fault and the sentence, after the container's name."""
     state = "has not started as far as its startup probe can tell" if kind == "startup" else "runs but is not ready"
-    if wrong := _wrong_port(container, probe, said):
+    if wrong := wrong_port(container, probe, said):
         return "probe_port", f"{state}: its {kind} probe asks {wrong}"
     return f"{kind}_probe", f"{state}{_answered(kind, container, probe, said)}"
 
 
-def _wrong_port(container: Container, probe: Any, said: str) -> str:
+def wrong_port(container: Container, probe: Any, said: str) -> str:
     """Return which port a probe asks that the container does not have, and which it has; empty if there is no such."""
     port, declared = port_of(probe, container.spec), ports_of(container.spec)
     named = text(get(probe, "/httpGet/port", get(probe, "/tcpSocket/port")))

@@ -6,7 +6,7 @@ from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import containers_of, is_terminating
 from ap_mcp.kubernetes.diagnose.evidence import SCHEDULING, YOUNG, Evidence, claims_of, event_text, event_time
-from ap_mcp.kubernetes.diagnose.model import Finding, Thing, condition, thing_of
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing, condition, labels_of, thing_of
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, quoted, text, word
 from ap_mcp.wording import few
@@ -120,6 +120,7 @@ def _unscheduled(evidence: Evidence, pod: Any, about: Thing, placed: Any) -> Fin
         fault, causes = "gated", [f"a scheduling gate holds it: {few(gates) or 'not named'}"]
     if "Insufficient" in message or "Too many pods" in message:
         fault = "no_room"
+        facts += _requests(pod)
         calls.append(evidence.show(about, "shows what each pod requests"))
     nodes = frozenset(Thing("Node", "", thing_of(each).name) for each in evidence.of("Node"))
     return Finding(
@@ -134,6 +135,16 @@ def _unscheduled(evidence: Evidence, pod: Any, about: Thing, placed: Any) -> Fin
         after=after | (nodes if "not-ready" in message or "unreachable" in message else frozenset()),
         part="; ".join(causes),
     )
+
+
+def _requests(pod: Any) -> list[str]:
+    """Return what the containers of a pod request, as evidence."""
+    asks = [
+        f"{word(get(each, '/name'))} " + " ".join(f"{word(key)}={word(amount)}" for key, amount in wants.items())
+        for each in items(pod, "/spec/containers")
+        if (wants := labels_of(each, "/resources/requests"))
+    ]
+    return [f"requests of each pod: {few(asks)}"] if asks else []
 
 
 def _ignored(evidence: Evidence, pod: Any, about: Thing) -> Finding:
