@@ -7,7 +7,7 @@ import pytest
 
 from ap_mcp.rules.wait_hints import WAIT_FOR
 from ap_mcp.simulator.addon_templates import default_values, templates, version_of
-from ap_mcp.specs import Catalog
+from ap_mcp.specs import Catalog, load_catalog
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.addon_templates import TemplateList
 from ap_mcp.summaries.addons import AddonChange, AddonDeletion, AddonList, AddonState
@@ -147,7 +147,9 @@ def test_a_change_says_what_it_started_and_how_to_wait_for_it(
     assert isinstance(result, AddonChange)
     assert result.summary == summary
     assert result.id == ADDON
-    assert [(call.tool, call.arguments) for call in result.next] == [(WAIT_FOR, WAIT)]
+    pods = {"kind": "rollout", "id": "deployment/coredns", "namespace": "kube-system"}
+    waits = [(WAIT_FOR, WAIT), (WAIT_FOR, {**pods, "cluster_id": WAIT["cluster_id"]})]
+    assert [(call.tool, call.arguments) for call in result.next] == waits
 
 
 @pytest.mark.parametrize(
@@ -218,3 +220,12 @@ def test_secrets_among_the_values_stay_hidden(summed: Any) -> None:
     result = summed("get_addon", instance(values=values))
     assert "Very-Secret-1" not in result.model_dump_json()
     assert "admin_password" in result.changed_values["custom"]
+
+
+def test_a_change_of_an_addon_whose_workload_is_known_leads_to_the_wait_for_its_pods() -> None:
+    for name, expected in (("coredns", ["deployment/coredns"]), ("log-agent", [])):
+        body = {"metadata": {"uid": "a1"}, "spec": {"addonTemplateName": name}, "status": {"status": "upgrading"}}
+        answer = Observation(load_catalog()["update_addon"], {"cluster_id": "c1", "addon_id": "a1"}, body)
+        calls = [each.arguments for each in summarise(answer).next if each.tool == "wait_for"]
+        assert calls[0]["kind"] == "addon", "first for the add-on itself"
+        assert [each["id"] for each in calls if each["kind"] == "rollout"] == expected

@@ -27,6 +27,12 @@ def addon_name_of(addon: Any) -> str:
     return template_name_of(addon) or text(get(addon, "/metadata/name"))
 
 
+def workload_of(addon: Any) -> str:
+    """Return the workload in kube-system that an add-on runs, as `wait_for` takes it; empty if it is not known."""
+    name = template_name_of(addon)
+    return f"deployment/{name}" if name in ("coredns", "metrics-server") else ""
+
+
 def state_of(addon: Any) -> str:
     """Return the phase of an installed add-on; empty if it is not reported."""
     return text(get(addon, "/status/status"))

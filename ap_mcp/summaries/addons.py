@@ -14,6 +14,7 @@ from ap_mcp.rules.addons import (
     size_line,
     state_of,
     why_no_rollback,
+    workload_of,
 )
 from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import ADDON, broken, described, under_way
@@ -144,7 +145,16 @@ def addon_change(answer: Observation) -> AddonChange:
         previous_version=previous or None,
         status=line.status,
         warnings=list(_stale_image(answer.body)),
+        next=list(_rollout(answer)),
     )
+
+
+def _rollout(answer: Observation) -> Iterator[NextCall]:
+    """Yield the wait for the pods of an add-on, where its workload is known."""
+    if workload := workload_of(answer.body):
+        where = {"cluster_id": answer.arguments.get("cluster_id"), "namespace": "kube-system"}
+        why = "once that has ended, says whether its new pods are ready"
+        yield NextCall(tool="wait_for", arguments={"kind": "rollout", "id": workload, **where}, why=why)
 
 
 @summarises("addon_deletion", accepts=str | dict | None)

@@ -64,7 +64,7 @@ def _unready(evidence: Evidence, container: Container) -> Finding:
     )
     probe = get(container.spec, f"/{kind}Probe")
     events = container.events(evidence, "Unhealthy")
-    events = [each for each in events if kind in event_text(each).lower()] or events
+    events = [each for each in events if kind in event_text(each).lower()]
     said = next(map(event_text, events), "")
     started = ", started=false" if kind == "startup" else ""
     facts = [f"pod {named_in(pod)}: {container.said} runs, ready=false{started}"]
