@@ -11,6 +11,9 @@ from ap_mcp.masking import mask
 from ap_mcp.specs import JSON
 from ap_mcp.summaries.base import Ours, Part, Result
 
+WHOLE = (JSON, "application/apply-patch+yaml")
+"""Types of bodies that hold whole objects, whose secrets are known by their names; ours are all JSON."""
+
 
 class ShownImpact(Part):
     """What a call would do, as a person would be shown it."""
@@ -62,5 +65,5 @@ def _request(call: HttpCall) -> dict[str, Any]:
         request["query"] = mask(dict(call.query))
     if call.body is not None:
         size = f"{len(call.body)} bytes of {call.content_type.partition(';')[0]}"
-        request["body"] = mask(json.loads(call.body)) if call.content_type == JSON else size
+        request["body"] = mask(json.loads(call.body)) if call.content_type in WHOLE else size
     return request

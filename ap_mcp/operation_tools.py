@@ -9,7 +9,7 @@ from functools import cache
 from typing import Any
 
 from ap_mcp.arguments import check_arguments
-from ap_mcp.guard.subject import Subject, subject_of
+from ap_mcp.guard.subject import Subject, ToolScope, scope_of, subject_of
 from ap_mcp.plans import Plan, ToolContext, refuse_guesses, refuse_placeholders
 from ap_mcp.schemas import argument_schema, input_schema
 from ap_mcp.specs import Context, Effect, Operation, load_catalog
@@ -61,6 +61,11 @@ class OperationTool:
     def effect(self) -> Effect:
         """Its gravest effect."""
         return self.operation.worst_effect
+
+    @property
+    def scope(self) -> ToolScope:
+        """What its calls can be."""
+        return scope_of(self.operation)
 
     @property
     def idempotent(self) -> bool:

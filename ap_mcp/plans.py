@@ -10,7 +10,7 @@ from ap_mcp.arguments import check_against
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApMcpError, InvalidArguments, Problem
 from ap_mcp.guard.callers import Caller
-from ap_mcp.guard.subject import Subject
+from ap_mcp.guard.subject import Subject, ToolScope
 from ap_mcp.lost_answers import Look, Sent, look_nowhere
 from ap_mcp.masking import contains_placeholder, mask, mask_text
 from ap_mcp.specs import CLUSTER, Effect
@@ -39,11 +39,14 @@ class Draft:
         calls: the requests, in order.
         impact: what they would do, for a person to read; None if it was not asked for.
         steps: what each request does, in a few words; only several need them.
+        compared: the requests as a consent is bound to them, if not to the byte: without the version that an object
+            had when it was read, or the second in which they were made.
     """
 
     calls: tuple[HttpCall, ...]
     impact: "Impact | None" = None
     steps: tuple[str, ...] = ()
+    compared: tuple[HttpCall, ...] = ()
 
 
 class Drafter(Protocol):
@@ -76,6 +79,8 @@ class Plan:
         finish: makes the result of what was answered to the requests.
         explain: adds to an error what helps, before it is reported.
         look: finds out what became of a request whose answer was lost.
+        renew: makes a request anew, known by its place, after the service said that the object has another version by
+            now; None: something that was agreed to is different. Without it, that ends the call.
         cluster: reads which cluster it is about, if no argument names it.
         files: content of the files that arguments name: a consent is bound to it.
         dry_run: show what would happen and send nothing.
@@ -90,6 +95,7 @@ class Plan:
     finish: "Callable[[Sequence[CloudResponse]], Awaitable[Result]] | None" = None
     explain: Callable[[ApMcpError], Awaitable[None]] = _nothing_to_add
     look: Callable[[Sent], Awaitable[Look]] = look_nowhere
+    renew: Callable[[int], Awaitable[HttpCall | None]] | None = None
     cluster: "Callable[[Reads], Awaitable[Any]] | None" = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     dry_run: bool = False
@@ -157,6 +163,10 @@ class Tool(Protocol):
         """Its gravest effect, whatever the arguments are."""
 
     @property
+    def scope(self) -> ToolScope:
+        """What its calls can be: every effect, and whether they act on a cluster."""
+
+    @property
     def idempotent(self) -> bool:
         """Whether calling it twice does no more than calling it once."""
 
@@ -214,6 +224,11 @@ class ReadTool:
     misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda _: ()
     effect: Effect = "read"
     idempotent: bool = True
+
+    @property
+    def scope(self) -> ToolScope:
+        """What its calls can be."""
+        return ToolScope(frozenset({self.effect}), on_cluster=False)
 
     @property
     def result(self) -> str:

@@ -71,6 +71,7 @@ class Proposal:
             impact=draft.impact,
             calls=draft.calls,
             steps=draft.steps,
+            compared=draft.compared,
             place=Place(self.region, await self.reads.gateway.project_id(), self.simulated),
             shown_at=at or self.reads.now().replace(microsecond=0),
             other_approver=isinstance(self.decision, Ask) and self.decision.other_approver,

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
-from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, PartlyDone, on_the_way_to
+from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, Conflict, PartlyDone, on_the_way_to
 from ap_mcp.finishing import Finishing
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
-from ap_mcp.guard.guarding import Cleared, Guard, cleared_by
+from ap_mcp.guard.guarding import Cleared, Guard, Sending, cleared_by
 from ap_mcp.guard.limits import LocalLimits
 from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
 from ap_mcp.guard.stores import Limits, ResponseStore, Turn
@@ -42,6 +42,10 @@ logger = logging.getLogger(__name__)
 
 LOCAL = Caller("local")
 NOT_ASKED_ABOUT = "A rule of the operator wants a person asked about it, which works for single reads only: call those."
+
+MOST_VERSIONS = 3
+"""How often a request is made anew because its object has another version by then."""
+CHANGED_MEANWHILE = "The object has changed since it was read; call again, which shows and asks about it as it is now."
 
 
 class Autopilot:
@@ -238,11 +242,9 @@ class Autopilot:
         """Send requests in order, each with a permit and between two lines of the audit; stop at the first failure."""
         responses: list[CloudResponse] = []
         unrecorded: list[str] = []
-        for call in cleared.calls:
+        for number in range(len(cleared.calls)):
             try:
-                sent = Sent(call, self.gateway.now(), cleared.effect, cleared.impact, self.gateway.knows_time)
-                async with view.guard.sending(cleared, call, caller) as sending:
-                    response = await deliver(self.gateway, sent, sending, plan.look)
+                response, sending = await self._delivered(view, plan, cleared, number, caller)
             except ApMcpError as error:
                 await plan.explain(error)
                 error.consent = cleared.consent
@@ -256,6 +258,24 @@ class Autopilot:
         result = await plan.finished(responses)
         more = {"warnings": [*result.warnings, *unrecorded], "consent": cleared.consent or None}
         return result.model_copy(update=more)
+
+    async def _delivered(
+        self, view: View, plan: Plan, cleared: Cleared, number: int, caller: Caller
+    ) -> "tuple[CloudResponse, Sending]":
+        """Send one request; anew, with a permit of its own, if only the version of its object is another by then."""
+        call = cleared.calls[number]
+        for attempts_left in reversed(range(MOST_VERSIONS + 1)):
+            sent = Sent(call, self.gateway.now(), cleared.effect, cleared.impact, self.gateway.knows_time)
+            try:
+                async with view.guard.sending(cleared, call, caller) as sending:
+                    return await deliver(self.gateway, sent, sending, plan.look), sending
+            except Conflict as error:
+                renewed = await plan.renew(number) if plan.renew is not None and attempts_left else None
+                if renewed is None:
+                    error.found = CHANGED_MEANWHILE if plan.renew is not None else error.found
+                    raise
+                call = renewed
+        raise AssertionError("the last attempt ends with an answer or an error")
 
     def _view(self, rights: Rights) -> View:
         tools = toolbox(

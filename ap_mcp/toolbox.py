@@ -10,9 +10,9 @@ from mcp_types import Tool as McpTool
 from mcp_types import ToolAnnotations
 
 from ap_mcp.errors import ReadOnly, UnknownTool
-from ap_mcp.guard.subject import ToolScope, scope_of
+from ap_mcp.guard.subject import ToolScope
 from ap_mcp.kubernetes.spec import TOOLSET
-from ap_mcp.kubernetes.tools import KindsKept, kubernetes_tools, nothing_kept
+from ap_mcp.kubernetes.tools import WRITES, KindsKept, kubernetes_tools, nothing_kept
 from ap_mcp.operation_tools import OperationTool
 from ap_mcp.output_schemas import output_schema
 from ap_mcp.plans import Tool
@@ -88,9 +88,10 @@ class Toolbox:
         """
         if name in self.tools:
             return self.tools[name]
-        if self.read_only and name in self.catalog and self.catalog[name].worst_effect != "read":
+        changes = name in WRITES or (name in self.catalog and self.catalog[name].worst_effect != "read")
+        if self.read_only and changes:
             raise ReadOnly(name)
-        raise UnknownTool(name, get_close_matches(name, self.tools, n=3), left_out=name in self.catalog)
+        raise UnknownTool(name, get_close_matches(name, self.tools, n=3), left_out=name in {*self.catalog, *WRITES})
 
 
 def toolbox(
@@ -117,16 +118,17 @@ def toolbox(
     wanted = frozenset(toolsets)
     clocks = clocks or Clocks.stopped(catalog)
     inside = kinds if {ALL, PRESET, TOOLSET} & wanted else None
-    others = (*offered(operations, catalog, clocks, inside), *kubernetes_tools(kinds))
+    others = (
+        *offered(operations, catalog, clocks, inside),
+        *kubernetes_tools(kinds, read_only=read_only, confirm=confirm),
+    )
     tools += [tool for tool in others if ALL in wanted or tool.toolsets & wanted]
     return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only)
 
 
 def known_to_rules(catalog: Catalog) -> dict[str, ToolScope]:
     """Return all tools that the operator's rules may name, offered or not, with what their calls can be."""
-    operations = {operation.id: scope_of(operation) for operation in catalog.values()}
-    others = {name: tool for name, tool in toolbox(catalog).tools.items() if name not in operations}
-    return operations | {name: ToolScope(frozenset({tool.effect}), on_cluster=False) for name, tool in others.items()}
+    return {name: tool.scope for name, tool in toolbox(catalog).tools.items()}
 
 
 def as_mcp(tool: Tool) -> McpTool:
@@ -139,7 +141,7 @@ def as_mcp(tool: Tool) -> McpTool:
         output_schema=output_schema(tool.result),
         annotations=ToolAnnotations(
             read_only_hint=tool.effect == "read",
-            destructive_hint=tool.effect in {"disrupt", "destroy"},
+            destructive_hint=not tool.scope.effects.isdisjoint({"disrupt", "destroy"}),
             idempotent_hint=tool.idempotent,
             open_world_hint=True,
         ),

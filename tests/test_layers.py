@@ -57,8 +57,8 @@ operation_calls: aftermath binding cloud errors files filling guard kubernetes l
 operation_tools: arguments guard operation_calls plans schemas specs summaries
 read_calls: arguments assessment cloud errors kubernetes plans problems shaping specs summaries wait
 read_tools: assessment kubernetes plans problems read_calls specs summaries wait
-kubernetes: aside cloud cluster_requests errors guard masking parallel_reads plans problems reads rules specs
-    summaries vendor wait wording
+kubernetes: arguments aside binding cloud cluster_requests errors files guard lost_answers masking parallel_reads
+    permits plans problems reads rules specs summaries vendor wait wording
 toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries

@@ -170,6 +170,24 @@ def test_a_permit_of_a_dry_run_is_for_requests_that_say_so() -> None:
             Permit("dry_run", digest_of(wrong)).spend(wrong, "dry_run")
 
 
+@pytest.mark.parametrize("body", [{}, {"dryRun": []}, {"dryRun": "All"}, {"dryRun": ["All"]}, [], "no JSON"], ids=str)
+def test_a_deletion_with_a_body_is_a_dry_run_only_if_the_body_says_so(body: Any) -> None:
+    trial = cluster_request("k8s_delete", SEARCH_DEV, "DELETE", POD, query=[("dryRun", "All")], body=body)
+    permit = Permit("dry_run", digest_of(trial))
+    if body == {"dryRun": ["All"]}:
+        permit.spend(trial, "dry_run")
+    else:
+        with pytest.raises(NotPermitted, match="the request is none"):
+            permit.spend(trial, "dry_run")
+
+
+@pytest.mark.parametrize("query", [[("dryRun", "All"), ("dryRun", "None")], [("dryRun", "all")], [("dryrun", "All")]])
+def test_a_query_that_could_be_read_in_two_ways_is_no_dry_run(query: Any) -> None:
+    trial = cluster_request("k8s_apply", SEARCH_DEV, "PATCH", POD, query=query, body={})
+    with pytest.raises(NotPermitted, match="the request is none"):
+        Permit("dry_run", digest_of(trial)).spend(trial, "dry_run")
+
+
 @pytest.mark.anyio
 async def test_the_guard_of_a_principal_that_only_reads_makes_no_permit(tmp_path: Path) -> None:
     async with autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl") as autopilot:

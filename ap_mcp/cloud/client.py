@@ -3,6 +3,7 @@
 import logging
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -153,11 +154,10 @@ class CloudClient:
         headers = {"X-Project-Id": await self.project_id()}
         if not call.cluster:
             return await self._send(call, endpoint, self._auth, headers, may_repeat)
-        async with self._at_once.setdefault(call.cluster, anyio.CapacityLimiter(AT_ONCE_PER_CLUSTER)):
-            if self._is_direct:
-                return await self._send_directly(call, may_repeat)
-            endpoint, host = _cluster_endpoint(endpoint, call.cluster)
-            return await self._send(call, endpoint, self._auth, headers | host, may_repeat)
+        if self._is_direct:
+            return await self._send_directly(call, may_repeat)
+        endpoint, host = _cluster_endpoint(endpoint, call.cluster)
+        return await self._send(call, endpoint, self._auth, headers | host, may_repeat)
 
     def knows_way_to(self, cluster: str) -> bool:
         """Say whether requests can go to a cluster: to its own API server only with a certificate that lives on."""
@@ -249,13 +249,21 @@ class CloudClient:
                     raise lost
                 request = _request(call, endpoint, headers or {})
                 try:
-                    return await self._exchange(call, endpoint, request, auth, attempt.num - 1)
+                    # Not around the whole: who is asked whether to repeat may read from the same cluster.
+                    async with self._turn(call):
+                        return await self._exchange(call, endpoint, request, auth, attempt.num - 1)
                 except ApMcpError as error:
                     error.after_lost = lost is not None
                     if may_have_happened(error):
                         lost = error
                     raise
         raise AssertionError("attempts end with a reply or an error")
+
+    def _turn(self, call: HttpCall) -> AbstractAsyncContextManager[None]:
+        """Wait until few enough other requests are under way to the same cluster."""
+        if not call.cluster:
+            return nullcontext()
+        return self._at_once.setdefault(call.cluster, anyio.CapacityLimiter(AT_ONCE_PER_CLUSTER))
 
     async def _exchange(
         self, call: HttpCall, endpoint: str, request: http.Request, auth: CloudAuth | None, sent_again: int

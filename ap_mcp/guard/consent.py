@@ -78,6 +78,7 @@ class Request:
         digest: of the true arguments and of the files they name; `arguments` are as a person sees them.
         calls: what is sent once somebody agrees, in order and to the byte: what is filled in was read before.
         steps: what each of them does, in a few words; only several need them.
+        compared: the requests as the consent is bound to them, if that leaves out the version of an object.
         place: where it is sent to; not every path names it.
         shown_at: the service's time that the impact is about.
         other_approver: a rule wants somebody other than the caller to approve.
@@ -92,6 +93,7 @@ class Request:
     place: Place
     shown_at: datetime
     steps: tuple[str, ...] = ()
+    compared: tuple[HttpCall, ...] = field(default=(), repr=False)
     other_approver: bool = False
     takes_token: bool = True
     token: str | None = None
@@ -99,7 +101,7 @@ class Request:
     def fingerprint(self) -> str:
         """Return a digest of what is shown and of what would be sent; in which order things are named is no matter."""
         where = [self.place.region, self.place.project, self.place.simulated]
-        sent = [where, *(_sent(call) for call in self.calls)]
+        sent = [where, *(_sent(call) for call in self.compared or self.calls)]
         return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
 
     def laid_out(self, caller: Caller) -> Layout:

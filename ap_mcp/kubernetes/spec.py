@@ -1,4 +1,4 @@
-"""What `tool_specs/kubernetes.json` says: the tools of the Kubernetes API, and the kinds that every cluster serves.
+"""What `tool_specs/kubernetes.json` says: the tools, the kinds that every cluster serves, how grave changes are.
 
 It is no OpenAPI document, for one tool stands for many paths.
 """
@@ -14,6 +14,7 @@ from ap_mcp.specs import EFFECTS, Effect, specs_folder
 
 TOOLSET = "kubernetes"
 USE = "use"
+UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +87,68 @@ class Resource:
         root = ("apis", self.group, self.version) if self.group else ("api", self.version)
         inside = ("namespaces", namespace) if namespace and self.namespaced else ()
         return (*root, *inside, self.plural, *((name,) if name else ()), *((subresource,) if subresource else ()))
+
+
+@dataclass(frozen=True, slots=True)
+class Posted:
+    """A document that is no object but a request about one, posted below it, such as an eviction.
+
+    Attributes:
+        kind: of the document.
+        group: of the document's API.
+        of: the kind of the object that it is about, whose name it bears.
+        subresource: that it is posted to.
+        effect: how grave it is.
+    """
+
+    kind: str
+    group: str
+    of: str
+    subresource: str
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
+class EffectTable:
+    """How grave changes of objects are, before it is known what they change.
+
+    Attributes:
+        classes: the class of each well-known kind; any other is of the class `UNKNOWN`.
+        verbs: by create, change and delete, the effect on each class.
+        own_namespaces: Kubernetes' own, in which every change is at least `disrupt`.
+        labels_select: kinds whose labels other objects select by.
+        annotations_act: kinds whose annotations controllers act upon.
+        posted: documents that are requests about an object.
+    """
+
+    classes: Mapping[str, str]
+    verbs: Mapping[str, Mapping[str, Effect]]
+    own_namespaces: frozenset[str]
+    labels_select: frozenset[str]
+    annotations_act: frozenset[str]
+    posted: tuple[Posted, ...]
+
+    def class_of(self, resource: Resource) -> str:
+        """Return the class of a kind; a custom kind that is called as a well-known one is unknown all the same."""
+        own = any(each.kind == resource.kind and each.group == resource.group for each in known_kinds())
+        return self.classes.get(resource.kind, UNKNOWN) if own else UNKNOWN
+
+
+@cache
+def effect_table() -> EffectTable:
+    """Return how grave changes of objects are."""
+    try:
+        raw = _document()["effects"]
+        return EffectTable(
+            classes={kind: name for name, kinds in raw["classes"].items() for kind in kinds},
+            verbs=raw["verbs"],
+            own_namespaces=frozenset(raw["own_namespaces"]),
+            labels_select=frozenset(raw["labels_select"]),
+            annotations_act=frozenset(raw["annotations_act"]),
+            posted=tuple(Posted(kind=kind, **each) for kind, each in raw["posted"].items()),
+        )
+    except (KeyError, TypeError) as error:
+        raise SpecError(f"kubernetes.json: malformed ({error!r})") from error
 
 
 @cache

@@ -6,7 +6,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from ap_mcp.kubernetes.spec import TOOLSET, ToolSpec, tool_specs
-from ap_mcp.plans import ReadTool, ToolContext
+from ap_mcp.kubernetes.write_tool import RESULT as WRITTEN
+from ap_mcp.kubernetes.write_tool import WriteTool
+from ap_mcp.plans import ReadTool, Tool, ToolContext
 from ap_mcp.specs import CLUSTER
 from ap_mcp.summaries.base import Result
 
@@ -24,6 +26,8 @@ READS: Mapping[str, str] = {
     "k8s_discover": "served",
 }
 """The module of this package that answers each tool that only reads: its `run`, and its result as `RESULT`."""
+WRITES: Mapping[str, str] = {}
+"""The module of this package that says what a call of each tool that changes something comes to: its `steps`."""
 IN_PATH = (CLUSTER, "name", "namespace")
 
 
@@ -32,16 +36,27 @@ def nothing_kept() -> "KnownKinds":
     raise RuntimeError("a tool that is only shown was called")
 
 
-def kubernetes_tools(kinds: KindsKept) -> Iterator[ReadTool]:
-    """Yield the tools; `kinds` gives what clusters serve, shared by all callers."""
+def kubernetes_tools(kinds: KindsKept, *, read_only: bool = False, confirm: str = "human") -> Iterator[Tool]:
+    """Yield the tools.
+
+    Args:
+        kinds: gives what clusters serve, shared by all callers.
+        read_only: leave out whatever does more than read.
+        confirm: how consent is obtained: with `token`, tools that change something take one.
+    """
     specs = tool_specs()
+    if not read_only:
+        for name, module in WRITES.items():
+            yield WriteTool(specs[name], module, kinds, confirm)
     for name, module in READS.items():
         yield _read_tool(specs[name], module, kinds)
 
 
 def result_types() -> dict[str, type[Result]]:
     """Return the types of the results of the tools, by their names."""
-    return {name: _module(module).RESULT for name, module in READS.items()}
+    from ap_mcp.kubernetes.results import RESULT as CHANGE  # noqa: PLC0415 - the types cost a start more than all else
+
+    return {name: _module(module).RESULT for name, module in READS.items()} | ({WRITTEN: CHANGE} if WRITES else {})
 
 
 def _read_tool(spec: ToolSpec, module: str, kinds: KindsKept) -> ReadTool:

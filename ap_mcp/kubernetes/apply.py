@@ -1,0 +1,283 @@
+"""`k8s_apply`: whole manifests are applied, created or replaced, each document by a request of its own."""
+
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, replace
+from typing import Any
+
+from anyio import to_thread
+
+from ap_mcp.errors import CallRefused, Conflict, InvalidArguments, Problem, ServiceError
+from ap_mcp.guard.subject import Limit
+from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
+from ap_mcp.kubernetes.changes import unchanged
+from ap_mcp.kubernetes.effects import Change
+from ap_mcp.kubernetes.manifests import Document, nearest, read_manifest
+from ap_mcp.kubernetes.spec import Posted, Resource, effect_table, known_kinds
+from ap_mcp.kubernetes.steps import (
+    APPLY_PATCH,
+    Checked,
+    Checks,
+    Step,
+    as_dry_run,
+    change_request,
+    refusal_of,
+    with_version,
+)
+from ap_mcp.vendor import get, number, quoted, text, word
+
+FIRST = {"Namespace": 0, "CustomResourceDefinition.apiextensions.k8s.io": 1}
+"""What other documents of a manifest may need comes before them; else they stay as they stand."""
+CRD = "CustomResourceDefinition.apiextensions.k8s.io"
+TOKEN_SECONDS = 3600
+DAY = 86400
+
+
+@dataclass(frozen=True)
+class Target:
+    """A document with the kind that the cluster serves for it, and where it goes."""
+
+    document: Document
+    resource: Resource
+    namespace: str
+    default_namespace: bool
+    posted: Posted | None = None
+    of: Resource | None = None
+    waits_for: str = ""
+    """What another document of the manifest makes first, so that the server cannot check this one yet."""
+
+
+async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -> list[Step]:
+    """Return what a manifest changes, in the order in which it is sent.
+
+    Raises:
+        InvalidArguments: with every problem of every document.
+        CallRefused: the policy, or the cluster's own check, says no to one of them; then nothing of any is sent.
+    """
+    mode = arguments["mode"]
+    documents = await to_thread.run_sync(lambda: read_manifest(arguments["manifest"], generated=mode == "create"))
+    targets = await _targets(arguments, documents, api)
+    made = frozenset(each.document.name for each in targets if each.resource.full == "Secret")
+    below = arguments.get("subresource", "")
+    lives = [None if each.posted else await checks.live(*_place(each), below) for each in targets]
+    await checks.decided(*(_change(each, live, made) for each, live in zip(targets, lives, strict=True)))
+    return [await _step(arguments, each, checks, made) for each in targets]
+
+
+def _place(target: Target) -> tuple[Resource, str, str]:
+    return target.resource, target.namespace, target.document.name
+
+
+async def _targets(arguments: Mapping[str, Any], documents: Sequence[Document], api: ClusterApi) -> list[Target]:
+    served: tuple[Resource, ...] = ()
+    problems: list[str] = []
+    targets: list[Target] = []
+    defined = {_defined(each): each for each in documents if each.kind == "CustomResourceDefinition"}
+    spaces = {each.name for each in documents if each.kind == "Namespace" and not each.group}
+    for document in documents:
+        posted = next(
+            (each for each in effect_table().posted if (each.kind, each.group) == (document.kind, document.group)), None
+        )
+        if posted is not None:
+            resource = next(each for each in known_kinds() if each.kind == posted.of and not each.group)
+        else:
+            found = _known(document)
+            if found is None:
+                served = served or await api.served(fresh=True)
+                found = _served(document, served)
+            if found is None and (document.group, document.kind) in defined:
+                found = _of_definition(document, defined[document.group, document.kind])
+            if found is None:
+                names = [each.kind for each in (*known_kinds(), *served)]
+                problems.append(
+                    f"{document.where()}: the cluster serves no {quoted(document.kind)} of "
+                    f"{quoted(document.api_version)}.{nearest(document.kind, names)}"
+                )
+                continue
+            resource = found
+        namespace, wrong = _namespace(arguments, document, resource)
+        if wrong:
+            problems.append(f"{document.where()}: {wrong}")
+            continue
+        if posted is not None and arguments["mode"] != "create":
+            problems.append(f"{document.where()}: a {document.kind} is posted with mode create only")
+        needs = next((f"{what} {word(name)}" for what, name, there in (
+            ("namespace", namespace, namespace in spaces),
+            ("kind", document.kind, (document.group, document.kind) in defined),
+        ) if there), "")  # fmt: skip
+        given = bool(document.namespace or arguments.get("namespace")) or not resource.namespaced
+        targets.append(Target(document, resource, namespace, not given, posted, resource, needs))
+    if problems:
+        raise InvalidArguments([Problem("manifest", each) for each in problems])
+    return sorted(targets, key=lambda each: FIRST.get(each.resource.full, len(FIRST)))
+
+
+def _known(document: Document) -> Resource | None:
+    return next(
+        (each for each in known_kinds() if each.kind == document.kind and each.api_version == document.api_version),
+        None,
+    )
+
+
+def _served(document: Document, served: Sequence[Resource]) -> Resource | None:
+    version = document.api_version.rpartition("/")[2]
+    for each in served:
+        if each.kind == document.kind and each.group == document.group and version in (each.version, *each.versions):
+            return replace(each, version=version)
+    return None
+
+
+def _defined(document: Document) -> tuple[str, str]:
+    return text(get(document.body, "/spec/group")), text(get(document.body, "/spec/names/kind"))
+
+
+def _of_definition(document: Document, definition: Document) -> Resource:
+    """Return the kind that another document of the same manifest defines."""
+    return Resource(
+        kind=document.kind,
+        group=document.group,
+        version=document.api_version.rpartition("/")[2],
+        plural=text(get(definition.body, "/spec/names/plural")),
+        namespaced=get(definition.body, "/spec/scope") != "Cluster",
+    )
+
+
+def _namespace(arguments: Mapping[str, Any], document: Document, resource: Resource) -> tuple[str, str]:
+    """Return the namespace that a document goes to, and what is wrong with what it names."""
+    given, own = arguments.get("namespace", ""), document.namespace
+    if not resource.namespaced:
+        return "", f"{document.kind} is in no namespace: leave metadata.namespace out" if own else ""
+    if own and given and own != given:
+        return "", f"its namespace is {word(own)}, and the argument namespace is {word(given)}: leave one of them out"
+    return own or given or DEFAULT, ""
+
+
+def _change(target: Target, live: Any, made: frozenset[str], after: Any = None, subresource: str = "") -> Change:
+    verb = "create" if live is None else "change"
+    if target.posted is not None:
+        verb, subresource = "change", target.posted.subresource
+    return Change(verb, *_place(target), live, after, subresource, made)  # type: ignore[arg-type]
+
+
+async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, made: frozenset[str]) -> Step:
+    if target.posted is not None:
+        return await _posted(arguments, target, target.posted, checks)
+    mode, subresource, force = arguments["mode"], arguments.get("subresource", ""), bool(arguments.get("force"))
+    live = await checks.live(*_place(target), subresource)
+    change = _change(target, live, made, subresource=subresource)
+    body = deepcopy(target.document.body)
+    if target.resource.namespaced:
+        body["metadata"] = {**body["metadata"], "namespace": target.namespace}
+    if live is None and (mode == "replace" or subresource):
+        raise CallRefused(f"Refused: there is no {_named(target)}. Nothing was sent. Mode apply would make it.")
+    if live is not None and mode == "create":
+        raise CallRefused(f"Refused: {_named(target)} exists. Nothing was sent. Mode apply or k8s_patch changes it.")
+    if mode == "create":
+        parts, method, kind = target.resource.parts(target.namespace), "POST", "application/json"
+    else:
+        parts = target.resource.parts(target.namespace, target.document.name, subresource)
+        method, kind = ("PUT", "application/json") if mode == "replace" else ("PATCH", APPLY_PATCH)
+    if mode == "replace" and live is not None:
+        _same_version(target, live)
+    query = {"force": "true" if force and live is not None else "false"} if mode == "apply" else {}
+    compared = change_request(checks.api, method, parts, body, content_type=kind, query=query)
+    call = with_version(compared, live)
+    taken, checked = "", Checked(unchecked=f"{target.waits_for} is made by the same manifest")
+    if not target.waits_for or live is not None:
+        if force and mode == "apply" and live is not None:
+            taken = await _taken(checks, change_request(
+                checks.api, method, parts, body, content_type=kind, query={"force": "false"}), change)  # fmt: skip
+        checked = await checks.dry_run(compared, change)
+    after = checked.after if not checked.unchecked else _guess(live, body)
+    change = _change(target, live, made, after, subresource)
+    status = subresource == "status"
+    nothing = live is not None and not checked.unchecked and unchanged(live, after, status=status)
+
+    async def again(api: ClusterApi) -> Step:
+        return await _step(arguments, target, Checks(api, checks.rehearse), made)
+
+    return Step(
+        change=change,
+        call=None if nothing else call,
+        compared=None if nothing else compared,
+        again=again,
+        given=target.document.body,
+        warnings=checked.warnings,
+        unchecked=checked.unchecked,
+        taken=taken,
+        default_namespace=target.default_namespace,
+        words="replace" if mode == "replace" else "apply" if live is not None else "create",
+        extra_effects={"disrupt": "it takes fields from other managers"} if taken else {},
+    )
+
+
+def _named(target: Target) -> str:
+    place = f" in namespace {word(target.namespace)}" if target.namespace else ""
+    return f"{target.document.kind} {word(target.document.name)}{place}"
+
+
+def _same_version(target: Target, live: Any) -> None:
+    given, has = target.document.metadata.get("resourceVersion"), text(get(live, "/metadata/resourceVersion"))
+    if given and str(given) != has:
+        raise CallRefused(
+            f"Refused: {_named(target)} has changed: the manifest has resourceVersion {word(given)}, and it is "
+            f"{word(has)} now. Nothing was sent. Read it with k8s_get, and replace what is there now."
+        )
+
+
+def _guess(live: Any, body: Any) -> Any:
+    """Return what an object becomes where the server could not say: what was given, over what is there."""
+    if not isinstance(body, Mapping) or not isinstance(live, Mapping):
+        return body
+    return {**live, **{key: _guess(live.get(key), value) for key, value in body.items()}}
+
+
+async def _taken(checks: Checks, call: Any, change: Change) -> str:
+    """Return which fields belong to other managers, in the server's words; empty if none."""
+    try:
+        await checks.rehearse(as_dry_run(call), checks.subject(change))
+    except Conflict as error:
+        return quoted("; ".join(error.texts), 1000)
+    except ServiceError as error:
+        raise refusal_of(error, change) from None
+    return ""
+
+
+async def _posted(arguments: Mapping[str, Any], target: Target, posted: Posted, checks: Checks) -> Step:
+    """Return the step of a document that is a request about an object: an eviction, or a token."""
+    about = next(each for each in known_kinds() if each.kind == posted.of and not each.group)
+    live = await checks.live(about, target.namespace, target.document.name)
+    if live is None:
+        raise CallRefused(f"Refused: there is no {posted.of} {word(target.document.name)} in namespace "
+                          f"{word(target.namespace)}. Nothing was sent.")  # fmt: skip
+    body = deepcopy(target.document.body)
+    body["metadata"] = {**body["metadata"], "namespace": target.namespace}
+    change = Change("change", about, target.namespace, target.document.name, live, None, posted.subresource)
+    limits: tuple[Limit, ...] = ()
+    options: tuple[str, ...] = ()
+    if posted.effect == "secret":
+        seconds = number(get(body, "/spec/expirationSeconds", TOKEN_SECONDS))
+        body.setdefault("spec", {})["expirationSeconds"] = seconds
+        limits = (Limit("manifest: spec.expirationSeconds in days", (seconds or 0) / DAY, "max_kubeconfig_days"),)
+        options = (f"valid for {seconds} s",)
+    parts = about.parts(target.namespace, target.document.name, posted.subresource)
+    compared = change_request(checks.api, "POST", parts, body)
+    # A server may make the token although it is only asked to check.
+    checked = Checked(unchecked="") if posted.effect == "secret" else await checks.dry_run(compared, change)
+
+    async def again(api: ClusterApi) -> Step:
+        return await _posted(arguments, target, posted, Checks(api, checks.rehearse))
+
+    return Step(
+        change=change,
+        call=compared,
+        compared=compared,
+        again=again,
+        warnings=checked.warnings,
+        unchecked=checked.unchecked,
+        default_namespace=target.default_namespace,
+        limits=limits,
+        words="evict" if posted.kind == "Eviction" else "make a token of",
+        options=options,
+        extra_effects={posted.effect: f"it is a {posted.kind}"},
+    )

@@ -1,0 +1,142 @@
+"""Says how grave a change of an object is: by verb and class of kind, then by what really changes; pure.
+
+The table stands in `tool_specs/kubernetes.json`. A kind that nobody here knows is taken for the gravest.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from ap_mcp.kubernetes.changes import paths_changed
+from ap_mcp.kubernetes.secrets_read import newly_read
+from ap_mcp.kubernetes.spec import Resource, effect_table
+from ap_mcp.rules.settings_diff import same
+from ap_mcp.specs import EFFECTS, Effect
+from ap_mcp.vendor import get, items, number
+
+Verb: TypeAlias = Literal["create", "change", "delete"]
+
+LABELS, ANNOTATIONS, FINALIZERS = ("metadata", "labels"), ("metadata", "annotations"), ("metadata", "finalizers")
+REPLICAS, PAUSED, SUSPEND = ("spec", "replicas"), ("spec", "paused"), ("spec", "suspend")
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What a request does to one object.
+
+    Attributes:
+        verb: what is done to it.
+        resource: its kind.
+        namespace: that it is in; empty if in none.
+        name: of it.
+        before: the object as it is; None if there is none.
+        after: as it becomes; None if it goes, or if nobody could say.
+        subresource: that is changed; empty if the object itself is.
+        made: Secrets that the same call creates.
+    """
+
+    verb: Verb
+    resource: Resource
+    namespace: str
+    name: str
+    before: Any = None
+    after: Any = None
+    subresource: str = ""
+    made: frozenset[str] = frozenset()
+
+
+def effects_of(change: Change) -> dict[Effect, str]:
+    """Return every effect of a change, each with what gives it; the gravest one decides."""
+    table = effect_table()
+    base = table.verbs[change.verb][table.class_of(change.resource)]
+    found: dict[Effect, str] = {}
+    if lower := _lowered(change):
+        found["write" if change.verb == "change" else "disrupt"] = lower
+    else:
+        found[base] = f"{change.verb} {change.resource.kind}"
+    for effect, why in _raised(change):
+        found.setdefault(effect, why)
+    place = change.name if change.resource.full == "Namespace" else change.namespace
+    if place in table.own_namespaces and gravest(found) == "write":
+        found["disrupt"] = f"{place} is Kubernetes' own"
+    return found
+
+
+def least(verb: Verb, resource: Resource, before: Any = None) -> Effect:
+    """Return the least effect that a change can have, whatever it changes: it is decided about before a dry run."""
+    if verb == "change":
+        return "write"
+    if verb == "delete":
+        return gravest(effects_of(Change("delete", resource, "", "", before)))
+    return effect_table().verbs[verb][effect_table().class_of(resource)]
+
+
+def gravest(effects: Any) -> Effect:
+    """Return the gravest of some effects."""
+    return max(effects, key=EFFECTS.index)
+
+
+def _raised(change: Change) -> Iterator[tuple[Effect, str]]:
+    kind, before, after = change.resource.full, change.before, change.after
+    if change.verb != "delete" and (read := newly_read(before, after, change.made)):
+        yield "secret", f"its pods can read {' and '.join(read)}, which logs could show"
+    if change.verb == "create" and kind == "NetworkPolicy.networking.k8s.io":
+        yield "disrupt", "it isolates the pods that it selects"
+    if change.verb != "change":
+        return
+    if change.subresource == "finalize" or _lost(before, after, "/metadata/finalizers"):
+        yield "destroy", "cleaning up is skipped"
+    if kind == "StatefulSet.apps" and _fewer(change) and _takes_volumes(before):
+        yield "destroy", "the volumes of the pods that go are deleted"
+    if kind == "PersistentVolume" and _opens_loss(before, after):
+        yield "destroy", "the disk may be deleted, or given away"
+
+
+def _lowered(change: Change) -> str:
+    """Return why a change is less than its kind says; empty if it is not."""
+    if change.verb == "delete":
+        owned = change.resource.full == "Pod" and controller_of(change.before) is not None
+        return "its controller makes another one" if owned else ""
+    if change.verb != "change" or change.after is None or change.subresource not in ("", "scale"):
+        return ""
+    paths, kind, table = paths_changed(change.before, change.after), change.resource.kind, effect_table()
+    if table.class_of(change.resource) in ("workload", "data", "config", "traffic") and paths:
+        quiet = {*([] if kind in table.labels_select else [LABELS])}
+        quiet |= {*([] if kind in table.annotations_act else [ANNOTATIONS])}
+        if paths <= quiet:
+            return "only labels and annotations that nothing goes by"
+    known = [
+        (paths == {REPLICAS} and not _fewer(change) and kind in _SCALED, "more replicas"),
+        (paths == {PAUSED} and kind == "Deployment", "pause or resume"),
+        (paths == {SUSPEND} and kind == "Job" and get(change.after, "/spec/suspend") is not True, "the job goes on"),
+    ]
+    return next((why for holds, why in known if holds), "")
+
+
+_SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
+
+
+def controller_of(body: Any) -> dict[str, Any] | None:
+    """Return the reference to the controller of an object; None if it has none."""
+    return next((each for each in items(body, "/metadata/ownerReferences") if each.get("controller") is True), None)
+
+
+def _fewer(change: Change) -> bool:
+    before, after = (number(get(each, "/spec/replicas")) for each in (change.before, change.after))
+    return after is not None and after < (1 if before is None else before)
+
+
+def _takes_volumes(body: Any) -> bool:
+    return bool(get(body, "/spec/persistentVolumeClaimRetentionPolicy/whenScaled") == "Delete")
+
+
+def _lost(before: Any, after: Any, pointer: str) -> bool:
+    old, new = get(before, pointer, []), get(after, pointer, [])
+    return after is not None and isinstance(old, list) and any(each not in (new or []) for each in old)
+
+
+def _opens_loss(before: Any, after: Any) -> bool:
+    policy = "/spec/persistentVolumeReclaimPolicy"
+    taken = get(after, policy) != "Retain" and get(before, policy) == "Retain"
+    claim = get(before, "/spec/claimRef/uid")
+    return after is not None and (taken or (claim is not None and not same(claim, get(after, "/spec/claimRef/uid"))))

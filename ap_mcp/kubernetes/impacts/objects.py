@@ -1,0 +1,165 @@
+"""What is shown of every object that is changed: which one it is, who manages it, and what changes in it by path."""
+
+from typing import Any
+
+from ap_mcp.errors import ApMcpError
+from ap_mcp.kubernetes.changes import changed, facts_of
+from ap_mcp.kubernetes.effects import controller_of
+from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
+from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
+from ap_mcp.rules.settings_diff import SettingChange
+from ap_mcp.vendor import get, items, mapping, moment, strings, text, word
+from ap_mcp.wording import age, few, plural
+
+HELM_RELEASE, HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
+MANAGED_BY = "app.kubernetes.io/managed-by"
+MANAGERS = 6
+
+
+def about_object(notes: Notes) -> None:
+    """Note which object it is: its namespace, kind, name, uid and age."""
+    change, live = notes.change, notes.live
+    resource = change.resource
+    notes.fact("namespace", word(change.namespace) if change.namespace else "none: it belongs to the whole cluster")
+    notes.fact("kind", f"{resource.kind} ({resource.api_version})")
+    if live is not None:
+        notes.fact("uid", word(get(live, "/metadata/uid")))
+        notes.fact("age", age(moment(get(live, "/metadata/creationTimestamp")), notes.now) or "not reported")
+    for option in notes.step.options:
+        notes.fact("chosen", option)
+    notes.stable["object"] = facts_of(live, status=change.subresource == "status") if live is not None else None
+    notes.stable["effects"] = sorted(notes.step.effects)
+
+
+def about_managers(notes: Notes) -> None:
+    """Note who else manages the object: a release of Helm, a controller, other programs."""
+    live, change = notes.live, notes.change
+    if live is None:
+        return
+    annotations = mapping(live, "/metadata/annotations")
+    if release := annotations.get(HELM_RELEASE):
+        where = annotations.get(HELM_NAMESPACE) or change.namespace
+        better = "delete_release" if change.verb == "delete" else "update_release"
+        notes.fact("managed by", f"release {word(release)} in namespace {word(where)}")
+        notes.warnings.append(f"It belongs to release {word(release)}, whose next upgrade undoes this: use {better}.")
+    elif manager := labels_of(live).get(MANAGED_BY):
+        notes.fact("managed by", word(manager))
+    if (controller := controller_of(live)) and not notes.step.posts:
+        owner = f"{word(controller.get('kind'))} {word(controller.get('name'))}"
+        after = "makes another one" if change.verb == "delete" else "may undo it"
+        notes.fact("controller", owner)
+        notes.warnings.append(f"{owner} controls it and {after}.")
+    managers = dict.fromkeys(text(get(each, "/manager")) for each in items(live, "/metadata/managedFields"))
+    notes.fact("changed before by", few([word(each) for each in managers if each], MANAGERS))
+
+
+def about_checks(notes: Notes) -> None:
+    """Note what the cluster's own check said, or that there was none."""
+    step = notes.step
+    notes.warnings += [f"The cluster warns: {each}" for each in step.warnings]
+    if step.unchecked:
+        notes.warnings.append(f"Not checked by the cluster beforehand: {step.unchecked}.")
+        notes.unknown.append("whether the cluster takes it, and what it makes of it")
+    if step.taken:
+        notes.warnings.append(f"Takes fields from other managers: {step.taken}")
+    for effect, why in step.effects.items():
+        if effect == "secret" and not step.posts:
+            notes.warnings.append(f"Secrets: {why}.")
+
+
+def about_changes(notes: Notes) -> list[SettingChange]:
+    """Note each setting that changes, before and after; of what is new, only what matters of it elsewhere."""
+    change, step = notes.change, notes.step
+    if change.verb == "delete" or change.after is None:
+        return []
+    status = change.subresource == "status"
+    supplied = step.given if change.resource.full != "Secret" else None
+    found = changed(change.before, change.after, supplied, status=status)
+    if change.verb == "create":
+        notes.fact("new settings", plural(len(found), "value"))
+        return found
+    gone = [each for each in found if not each.after]
+    for each in found:
+        notes.changes.append(each.line())
+    if not found:
+        notes.changes.append("the order of a list")
+    if gone and step.words == "apply":
+        names = few([each.path for each in gone], 8)
+        notes.goes.append(f"{plural(len(gone), 'setting')} that was applied before and is left out now: {names}")
+    return found
+
+
+def about_finalizers(notes: Notes) -> None:
+    """Note what finalizers do to a deletion, or which cleaning up is skipped without them."""
+    change = notes.change
+    has = strings(change.before, "/metadata/finalizers")
+    if change.verb == "delete":
+        if has:
+            names = few([word(each) for each in has])
+            notes.warnings.append(f"It stays, being deleted, until its finalizers are done: {names}.")
+        return
+    keeps = strings(change.after, "/metadata/finalizers") if change.after is not None else has
+    lost = has if change.subresource == "finalize" else [each for each in has if each not in keeps]
+    if not lost and change.subresource != "finalize":
+        return
+    owners = [f"{word(each)} ({_owner(each)})" for each in lost] or ["those of the namespace's own controller"]
+    notes.goes.append(f"cleaning up by {few(owners)}")
+    notes.warnings.append("Cleaning up is skipped, which may leave cloud resources that keep costing.")
+    if get(change.before, "/metadata/deletionTimestamp"):
+        notes.warnings.append("It is being deleted, so it goes at once, for good.")
+    notes.final = True
+
+
+def _owner(finalizer: str) -> str:
+    known = {
+        "kubernetes.io/pvc-protection": "keeps a volume that pods use",
+        "kubernetes.io/pv-protection": "keeps a disk that is claimed",
+        "foregroundDeletion": "deletes what it owns first",
+        "orphan": "leaves what it owns without an owner",
+        "kubernetes": "deletes what is in the namespace",
+        "service.kubernetes.io/load-balancer-cleanup": "deletes the load balancer",
+    }
+    return known.get(finalizer, f"whoever runs {word(finalizer.partition('/')[0])}")
+
+
+async def about_unknown_kind(notes: Notes) -> None:
+    """Note that nobody here knows what a kind does; and of a definition, how many objects go with it."""
+    change = notes.change
+    kind = change.resource.full
+    if effect_table().class_of(change.resource) == UNKNOWN:
+        notes.unknown.append(f"what a {word(kind)} does: nobody here knows this kind")
+    if kind.startswith(("ValidatingWebhook", "MutatingWebhook")):
+        notes.warnings.append("A webhook sees every request it is for; one that does not answer can block them all.")
+        notes.fact("is for", _webhook_rules(change.after or change.before))
+    if kind == "APIService.apiregistration.k8s.io":
+        notes.warnings.append("Whatever the API serves cannot be reached while its service does not answer.")
+    if kind == "CustomResourceDefinition.apiextensions.k8s.io" and change.verb == "delete":
+        await _about_definition(notes)
+
+
+async def _about_definition(notes: Notes) -> None:
+    said = f"{text(get(notes.live, '/spec/names/plural'))}.{text(get(notes.live, '/spec/group'))}"
+    try:
+        resource = await notes.api.resource(said)
+        body = await notes.api.list(resource, query={"limit": "1"})
+    except ApMcpError as error:
+        notes.unread(f"how many {word(said)} there are", error)
+        return
+    count = count_of(body)
+    notes.goes.insert(0, f"all {count} {word(resource.kind)} objects, in every namespace")
+    notes.stable["objects"] = count
+
+
+def count_of(listed: Any) -> int:
+    """Return how many objects there are, by a list of the first ones."""
+    left = get(listed, "/metadata/remainingItemCount", 0)
+    return len(items(listed, "/items")) + (left if isinstance(left, int) else 0)
+
+
+def _webhook_rules(body: Any) -> str:
+    found = [
+        f"{few(strings(rule, '/operations'))} of {few(strings(rule, '/resources'))}"
+        for hook in items(body, "/webhooks")
+        for rule in items(hook, "/rules")
+    ]
+    return few([word(each) for each in found], 5)

@@ -1,0 +1,130 @@
+"""`k8s_patch`: some fields of one object are changed, by a strategic, a merge or a JSON patch."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from anyio import to_thread
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.errors import CallRefused, InvalidArguments, Problem
+from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
+from ap_mcp.kubernetes.changes import unchanged
+from ap_mcp.kubernetes.effects import Change
+from ap_mcp.kubernetes.manifests import read_patch
+from ap_mcp.kubernetes.spec import Resource
+from ap_mcp.kubernetes.steps import PATCHES, Checks, Step, change_request, with_version
+from ap_mcp.vendor import word
+
+
+async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -> list[Step]:
+    """Return what a patch changes.
+
+    Raises:
+        InvalidArguments: the patch is none of its type.
+        CallRefused: the policy, or the cluster's own check, says no.
+    """
+    kind = arguments["type"]
+    body = await to_thread.run_sync(read_patch, arguments["patch"])
+    if wrong := _misfit(body, kind):
+        raise InvalidArguments([Problem("patch", wrong)])
+    resource = await api.resource(arguments["kind"])
+    if kind == "strategic" and is_custom(resource):
+        why = f"must be merge or json: {resource.full} is a custom kind, and the server knows no strategic patch for it"
+        raise InvalidArguments([Problem("type", why)])
+    return [await patched(arguments, resource, body, kind, checks, words="patch")]
+
+
+async def patched(
+    arguments: Mapping[str, Any],
+    resource: Resource,
+    body: Any,
+    kind: str,
+    checks: Checks,
+    *,
+    words: str,
+    timeless: HttpCall | None = None,
+) -> Step:
+    """Return the step that patches an object.
+
+    Args:
+        arguments: that name it.
+        resource: its kind.
+        body: the patch.
+        kind: strategic, merge or json.
+        checks: has it checked.
+        words: what is done, in a few words.
+        timeless: the request without what differs each time it is made.
+
+    Raises:
+        CallRefused: the policy, or the cluster's own check, says no.
+    """
+    name, namespace = arguments["name"], place_of(arguments, resource)
+    subresource = arguments.get("subresource", "")
+    live = await needed(checks, resource, namespace, name, subresource)
+    change = Change("change", resource, namespace, name, live, None, subresource)
+    await checks.decided(change)
+    parts = resource.parts(namespace, name, subresource)
+    compared = change_request(checks.api, "PATCH", parts, body, content_type=PATCHES[kind])
+    checked = await checks.dry_run(compared, change)
+    status = subresource == "status"
+    change = Change("change", resource, namespace, name, live, checked.after, subresource)
+    nothing = not checked.unchecked and unchanged(live, checked.after, status=status)
+
+    async def again(api: ClusterApi) -> Step:
+        return await patched(arguments, resource, body, kind, Checks(api, checks.rehearse), words=words)
+
+    return Step(
+        change=change,
+        call=None if nothing else with_version(compared, live),
+        compared=None if nothing else timeless or compared,
+        again=again,
+        given=body if isinstance(body, dict) else None,
+        warnings=checked.warnings,
+        unchecked=checked.unchecked,
+        default_namespace=resource.namespaced and "namespace" not in arguments,
+        words=words,
+    )
+
+
+def place_of(arguments: Mapping[str, Any], resource: Resource) -> str:
+    """Return the namespace of the object that arguments name; empty for a kind that is in none."""
+    return str(arguments.get("namespace", DEFAULT)) if resource.namespaced else ""
+
+
+async def needed(checks: Checks, resource: Resource, namespace: str, name: str, subresource: str = "") -> Any:
+    """Return an object as it is.
+
+    Raises:
+        CallRefused: there is none.
+    """
+    live = await checks.live(resource, namespace, name, subresource)
+    if live is None:
+        place = f" in namespace {word(namespace)}" if namespace else ""
+        below = f", or it has no {subresource}" if subresource else ""
+        raise CallRefused(
+            f"Refused: there is no {resource.kind} {word(name)}{place}{below}. Nothing was sent. "
+            "k8s_list shows what there is; without a namespace it shows all of them."
+        )
+    return live
+
+
+def is_custom(resource: Resource) -> bool:
+    """Say whether a kind is none of Kubernetes' own, so that its server knows no strategic patch for it."""
+    return "." in resource.group and not resource.group.endswith(".k8s.io")
+
+
+def _misfit(body: Any, kind: str) -> str:
+    """Return why a value is no patch of a type; empty if it is one."""
+    if kind != "json":
+        return "" if isinstance(body, dict) else f"a {kind} patch is an object with the fields to change"
+    if not isinstance(body, list):
+        return "a json patch is a list of operations, each with op and path"
+    for number, each in enumerate(body, 1):
+        if not isinstance(each, dict) or not isinstance(each.get("op"), str) or not isinstance(each.get("path"), str):
+            return f"operation {number} must have op and path"
+        if each["op"] not in ("add", "remove", "replace", "move", "copy", "test"):
+            return f"operation {number}: op must be add, remove, replace, move, copy or test"
+        if each["op"] in ("add", "replace", "test") and "value" not in each:
+            return f"operation {number} ({json.dumps(each['path'])}) must have a value"
+    return ""

@@ -1,0 +1,74 @@
+"""Says which Secrets the pods of a workload can read, by their template: whoever reads their logs may learn them."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from ap_mcp.vendor import get, items, text
+
+TEMPLATES = ("/spec/template/spec", "/spec/jobTemplate/spec/template/spec", "/template/spec")
+"""Where a pod's specification stands in what makes pods."""
+DEFAULT_ACCOUNT = "default"
+
+
+def pod_spec(body: Any) -> Any:
+    """Return the specification of the pods that an object makes, or is; None if it makes none."""
+    if get(body, "/kind") == "Pod":
+        return get(body, "/spec")
+    return next((found for place in TEMPLATES if (found := get(body, place)) is not None), None)
+
+
+def containers(spec: Any) -> list[dict[str, Any]]:
+    """Return the containers of a pod, those that run first included."""
+    return [each for place in ("/initContainers", "/containers", "/ephemeralContainers") for each in items(spec, place)]
+
+
+def secrets_of(spec: Any) -> frozenset[str]:
+    """Return the names of the Secrets that a pod's own specification hands to its containers.
+
+    Those that the image is pulled with are not among them: no container sees them.
+    """
+    return frozenset(name for name in _secrets(spec) if name)
+
+
+def account_of(spec: Any) -> str:
+    """Return the service account whose token the pod's containers get; empty for the default one, or if none do."""
+    if get(spec, "/automountServiceAccountToken") is False and not _projects_token(spec):
+        return ""
+    name = text(get(spec, "/serviceAccountName") or get(spec, "/serviceAccount"))
+    return "" if name == DEFAULT_ACCOUNT else name
+
+
+def newly_read(before: Any, after: Any, made: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Return what the pods of an object can read that they could not before, in words; empty if nothing.
+
+    Args:
+        before: the object as it is; None if there is none.
+        after: as it becomes.
+        made: Secrets that the same call creates, so that whoever makes it knows them already.
+    """
+    old, new = pod_spec(before), pod_spec(after)
+    if new is None:
+        return ()
+    found = [f"Secret {name}" for name in sorted(secrets_of(new) - secrets_of(old) - made)]
+    account = account_of(new)
+    return (*found, *([f"the token of ServiceAccount {account}"] if account and account != account_of(old) else []))
+
+
+def _secrets(spec: Any) -> Iterator[str]:
+    for container in containers(spec):
+        for each in items(container, "/env"):
+            yield text(get(each, "/valueFrom/secretKeyRef/name"))
+        for each in items(container, "/envFrom"):
+            yield text(get(each, "/secretRef/name"))
+    for volume in items(spec, "/volumes"):
+        yield text(get(volume, "/secret/secretName"))
+        for source in items(volume, "/projected/sources"):
+            yield text(get(source, "/secret/name"))
+        # Drivers get the Secret, and hand on what it opens.
+        for place in ("/csi/nodePublishSecretRef/name", "/flexVolume/secretRef/name", "/cephfs/secretRef/name"):
+            yield text(get(volume, place))
+
+
+def _projects_token(spec: Any) -> bool:
+    sources = (source for volume in items(spec, "/volumes") for source in items(volume, "/projected/sources"))
+    return any(isinstance(source, Mapping) and "serviceAccountToken" in source for source in sources)

@@ -1,0 +1,301 @@
+"""One request that changes something in a cluster: what it does, how it was checked beforehand, and what bound it."""
+
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ap_mcp.binding import HttpCall
+from ap_mcp.cluster_requests import cluster_request
+from ap_mcp.errors import CallRefused, CloudUnreachable, NotFound, ServiceError
+from ap_mcp.guard.subject import Limit, Objects, Subject
+from ap_mcp.kubernetes.api import JSON, ClusterApi
+from ap_mcp.kubernetes.changes import facts_of, settings_of
+from ap_mcp.kubernetes.effects import Change, effects_of, least
+from ap_mcp.kubernetes.spec import Resource, effect_table
+from ap_mcp.permits import DRY_RUN
+from ap_mcp.rules.settings_diff import digest
+from ap_mcp.specs import Effect
+from ap_mcp.vendor import get, quoted, text, word
+
+if TYPE_CHECKING:
+    from ap_mcp.cloud.client import CloudResponse
+
+MANAGER = "ap-mcp"
+"""The field manager that changes are made as."""
+APPLY_PATCH = "application/apply-patch+yaml"
+PATCHES = {
+    "strategic": "application/strategic-merge-patch+json",
+    "merge": "application/merge-patch+json",
+    "json": "application/json-patch+json",
+}
+_WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
+_NO_DRY_RUN = re.compile(r"does not support dry run|dryRun (?:alpha )?feature is disabled", re.IGNORECASE)
+_MOST_SAID = 1200
+ADVICE = (
+    (
+        r"Apply failed with|conflicts? with \"",
+        "Other managers own these fields, as it says: leave them out of the manifest, or take them with force: true.",
+    ),
+    (
+        r"field is immutable|[Ff]orbidden: (?:updates? to|spec is immutable|pod updates)|may not be changed",
+        "What cannot be changed is changed by deleting the object (k8s_delete) and creating it again.",
+    ),
+    (r"exceeded quota", "A ResourceQuota of the namespace is used up: k8s_list with kind quota shows it."),
+    (r"admission webhook", "An admission webhook of the cluster forbids it; only whoever runs that can change it."),
+    (r"already exists", "Mode apply changes what exists."),
+    (r"unknown field|strict decoding error", "k8s_discover with kind and field shows which fields there are."),
+    (
+        r"the body of the request was in an unknown format|strategic merge patch format is not supported",
+        "Custom kinds take no strategic patch: use type merge or json.",
+    ),
+    (r"namespaces? .*not found", "Create the namespace first, or in the same manifest."),
+    (r"disruption budget", "A PodDisruptionBudget protects it: wait until more pods are ready."),
+    (r"being (?:terminated|deleted)", "It is being deleted: wait until it is gone."),
+)
+"""What to do about what a Kubernetes API server says, by how it says it."""
+
+Rehearse: TypeAlias = Callable[[HttpCall, Subject], Awaitable["CloudResponse"]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One request, and what it does to one object.
+
+    Attributes:
+        change: what it does.
+        call: the request; None if the object is as it should be.
+        compared: the same without the version of the object, which moves with its status.
+        again: looks at the object anew, and returns the step as it is then.
+        given: what the caller supplied, for changes to be shown as they were supplied.
+        warnings: what the server warned of when it checked the request.
+        unchecked: why the server did not check it beforehand; empty if it did.
+        taken: which fields it takes from other managers, in the server's words.
+        default_namespace: the caller named no namespace.
+        limits: what the operator limits of it.
+        words: what is done, if not just created, changed or deleted; `{}` stands for the object, else it follows.
+        options: what else was chosen, in words.
+        extra_effects: what it has beyond the effects of its change; of what is posted, all that it has.
+    """
+
+    change: Change
+    call: HttpCall | None
+    compared: HttpCall | None
+    again: "Callable[[ClusterApi], Awaitable[Step]]" = field(repr=False)
+    given: Any = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+    unchecked: str = ""
+    taken: str = ""
+    default_namespace: bool = False
+    limits: tuple[Limit, ...] = ()
+    words: str = ""
+    options: tuple[str, ...] = ()
+    extra_effects: Mapping[Effect, str] = field(default_factory=dict)
+
+    @cached_property
+    def effects(self) -> dict[Effect, str]:
+        """Every effect that it has, each with what gives it; none if nothing is sent."""
+        if self.call is None:
+            return {}
+        found = effects_of(self.change)
+        # A request about an object has an effect of its own, and changes no setting of it.
+        return dict(self.extra_effects) if self.posts else {**found, **self.extra_effects}
+
+    @property
+    def posts(self) -> bool:
+        """Whether it is a request about an object that is posted below it, such as an eviction."""
+        return self.change.subresource in {each.subresource for each in effect_table().posted}
+
+    @property
+    def objects(self) -> Objects:
+        """What it changes, as rules see it."""
+        return objects_of(self.change.resource, self.change.namespace, self.change.name)
+
+    @property
+    def thing(self) -> str:
+        """The object in a few words: `Deployment shop/cart`."""
+        name = word(self.change.name or "(a new name)")
+        place = f"{word(self.change.namespace)}/" if self.change.namespace else ""
+        return f"{self.change.resource.kind} {place}{name}"
+
+    @property
+    def said(self) -> str:
+        """What is done, in a few words: `create Deployment shop/cart`."""
+        words = self.words or self.change.verb
+        return words.replace("{}", self.thing) if "{}" in words else f"{words} {self.thing}"
+
+    def facts(self) -> str:
+        """Return a digest of what a person is shown of it: the same as long as only the object's status moves."""
+        change, status = self.change, self.change.subresource == "status"
+        call = None if self.compared is None else [self.compared.method, self.compared.path, self.compared.query]
+        body = None if self.compared is None else digest((self.compared.body or b"").decode(errors="replace"))
+        after = settings_of(change.after, status=status) if isinstance(change.after, Mapping) else None
+        return digest([facts_of(change.before, status=status), after, sorted(self.effects), call, body, self.unchecked])
+
+
+def objects_of(resource: Resource, namespace: str, name: str = "") -> Objects:
+    """Return objects as rules see them."""
+    return Objects(resource.full, namespace if resource.namespaced else "", name)
+
+
+def change_request(
+    api: ClusterApi,
+    method: str,
+    parts: tuple[str, ...],
+    body: Any,
+    *,
+    content_type: str = JSON,
+    query: Mapping[str, str] | None = None,
+) -> HttpCall:
+    """Return a request that changes something, made as our own field manager, unknown fields refused.
+
+    Each is bound to a version or a uid, or says how something is to be: a second one after a lost answer does no harm.
+    What is posted is another matter.
+    """
+    given = {"fieldManager": MANAGER, "fieldValidation": "Strict", **(query or {})} if method != "DELETE" else {}
+    return cluster_request(
+        api.tool,
+        api.cluster,
+        method,
+        parts,
+        query=tuple(given.items()),
+        body=body,
+        content_type=content_type,
+        idempotent=method != "POST",
+    )
+
+
+def with_version(call: HttpCall, live: Any) -> HttpCall:
+    """Return a request that the server refuses if the object is not as it was read.
+
+    A version that the caller wrote into it stays.
+    """
+    version = text(get(live, "/metadata/resourceVersion"))
+    if not version or call.body is None:
+        return call
+    body = json.loads(call.body)
+    if call.method == "DELETE":
+        body["preconditions"] = {"uid": text(get(live, "/metadata/uid")), "resourceVersion": version}
+    elif isinstance(body, list):
+        body.append({"op": "add", "path": "/metadata/resourceVersion", "value": version})
+    elif not get(body, "/metadata/resourceVersion"):
+        metadata = body.get("metadata") if isinstance(body.get("metadata"), dict) else {}
+        body["metadata"] = {**metadata, "resourceVersion": version}
+    return replace(call, body=json.dumps(body, ensure_ascii=False).encode(errors="backslashreplace"))
+
+
+def as_dry_run(call: HttpCall) -> HttpCall:
+    """Return a request that the server checks and does not carry out.
+
+    A server takes the options of a deletion from its body, and then none from the query: they stand in both.
+    """
+    body = call.body
+    if call.method == "DELETE" and body is not None:
+        body = json.dumps({**json.loads(body), DRY_RUN[0]: [DRY_RUN[1]]}).encode()
+    return replace(call, query=(*call.query, DRY_RUN), body=body)
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What a server said to a dry run.
+
+    Attributes:
+        after: the object as it would be; None if it could not say.
+        warnings: what it warned of.
+        unchecked: why it did not check; empty if it did.
+    """
+
+    after: Any = field(default=None, repr=False)
+    warnings: tuple[str, ...] = ()
+    unchecked: str = ""
+
+
+@dataclass(frozen=True)
+class Checks:
+    """Has a cluster check requests before anybody is asked about them.
+
+    Attributes:
+        api: the cluster.
+        rehearse: sends a dry run, if the policy does not refuse what it is of.
+    """
+
+    api: ClusterApi
+    rehearse: Rehearse = field(repr=False)
+
+    async def live(self, resource: Resource, namespace: str, name: str, subresource: str = "") -> Any:
+        """Return an object as it is; None if there is none, or the server is to name it."""
+        if not name:
+            return None
+        try:
+            return await self.api.get(resource, name, namespace, subresource)
+        except NotFound:
+            return None
+
+    async def dry_run(self, call: HttpCall, change: Change) -> Checked:
+        """Have a request checked.
+
+        Raises:
+            CallRefused: the server would not carry it out; says why.
+            ApMcpError: it could not be asked.
+        """
+        try:
+            response = await self.rehearse(as_dry_run(call), self.subject(change))
+        except ServiceError as error:
+            if _NO_DRY_RUN.search(" ".join(error.texts)):
+                return Checked(unchecked=f"the server could not check it: {quoted(' '.join(error.texts), 300)}")
+            raise refusal_of(error, change) from None
+        except CloudUnreachable as error:
+            error.before = f"{self.api.tool}: nothing was sent, for the check of it failed."
+            raise
+        return Checked(response.body, warnings_in(response.headers))
+
+    def subject(self, *changes: Change) -> Subject:
+        """Return changes as rules see them before it is known what they change: by the least that they can do."""
+        return Subject(
+            tool=self.api.tool,
+            effects=frozenset(least(each.verb, each.resource, each.before) for each in changes),
+            stated="write",
+            on_cluster=True,
+            problem="its facts were not read",
+            objects=tuple(objects_of(each.resource, each.namespace, each.name) for each in changes),
+        )
+
+    async def decided(self, *changes: Change) -> None:
+        """Make sure that the policy does not refuse some changes, before anything of them is sent.
+
+        Raises:
+            CallRefused: it does.
+        """
+        if changes:
+            await self.api.reads.decided(self.subject(*changes), self.api.cluster)
+
+
+def warnings_in(headers: Mapping[str, str]) -> tuple[str, ...]:
+    """Return what a Kubernetes API server warns of in the headers of an answer."""
+    return tuple(quoted(each.replace('\\"', '"')) for each in _WARNING.findall(headers.get("warning", "")))
+
+
+def refusal_of(error: ServiceError, change: Change) -> CallRefused:
+    """Return the refusal of a request that the server would not carry out, with its reason and what to do about it."""
+    name = f"{change.resource.kind} {word(change.name)}" if change.name else change.resource.kind
+    place = f" in namespace {word(change.namespace)}" if change.namespace else ""
+    said = quoted("; ".join(dict.fromkeys(error.texts)) or f"HTTP {error.status}", _MOST_SAID)
+    advice = _advice(error, change)
+    return CallRefused(
+        f"Refused: the cluster would not {change.verb} {name}{place}. Nothing was sent but that check. "
+        f"It says {said}." + (f"\n{advice}" if advice else "")
+    )
+
+
+def _advice(error: ServiceError, change: Change) -> str:
+    said = " ".join(error.texts)
+    if found := next((advice for pattern, advice in ADVICE if re.search(pattern, said)), ""):
+        return found
+    if error.status == 409:
+        what = f"{change.resource.kind} {word(change.name)}"
+        return f"Read it with k8s_get ({what}) and call again with what is there now."
+    if error.status == 403:
+        return "Kubernetes' RBAC, a quota or the rules of Autopilot forbid it; no consent lifts that."
+    return "k8s_list shows what there is." if isinstance(error, NotFound) else ""

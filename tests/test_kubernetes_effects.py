@@ -1,0 +1,231 @@
+"""How grave a change in a cluster is: by verb and kind, by what really changes, and by what its pods could read."""
+
+import copy
+from typing import Any
+
+import pytest
+
+from ap_mcp.kubernetes.changes import changed, facts_of, unchanged
+from ap_mcp.kubernetes.effects import Change, Verb, effects_of, gravest, least
+from ap_mcp.kubernetes.secrets_read import account_of, newly_read, secrets_of
+from ap_mcp.kubernetes.spec import UNKNOWN, Resource, effect_table, known_kinds
+
+KINDS = {each.kind: each for each in known_kinds()}
+WIDGET = Resource("Widget", "example.com", "v1", "widgets", namespaced=True)
+FAKE_SECRET = Resource("Secret", "example.com", "v1", "secrets", namespaced=True)
+SPEC = {"containers": [{"name": "web", "image": "nginx:1.25"}]}
+DEPLOYMENT = {
+    "kind": "Deployment",
+    "metadata": {"name": "cart", "uid": "u1", "labels": {"app": "cart"}},
+    "spec": {"replicas": 2, "template": {"spec": SPEC}},
+}
+
+
+def effect(verb: Verb, kind: str | Resource, before: Any = None, after: Any = None, **more: Any) -> str:
+    resource = KINDS[kind] if isinstance(kind, str) else kind
+    return gravest(effects_of(Change(verb, resource, more.pop("namespace", "shop"), "cart", before, after, **more)))
+
+
+def with_(body: Any, **changes: Any) -> Any:
+    """Return a copy of an object with values set at dotted paths, `__` standing for a dot."""
+    made = copy.deepcopy(body)
+    for path, value in changes.items():
+        node = made
+        *way, last = path.split("__")
+        for key in way:
+            node = node.setdefault(key, {})
+        node[last] = value
+    return made
+
+
+def test_every_well_known_kind_has_an_effect_for_each_verb_and_custom_ones_are_grave() -> None:
+    table = effect_table()
+    assert set(table.classes) <= set(KINDS)
+    for resource in (*KINDS.values(), WIDGET, FAKE_SECRET):
+        for verb in ("create", "change", "delete"):
+            assert table.verbs[verb][table.class_of(resource)] in ("write", "disrupt", "destroy")
+    assert {table.class_of(each) for each in (WIDGET, FAKE_SECRET)} == {UNKNOWN}
+    assert (effect("create", WIDGET), effect("change", WIDGET), effect("delete", WIDGET)) == (
+        "disrupt",
+        "disrupt",
+        "destroy",
+    )
+
+
+@pytest.mark.parametrize(
+    ("verb", "kind", "expected"),
+    [
+        ("create", "Deployment", "write"),
+        ("create", "Secret", "write"),
+        ("create", "Role", "disrupt"),
+        ("create", "ResourceQuota", "disrupt"),
+        ("create", "CustomResourceDefinition", "disrupt"),
+        ("create", "NetworkPolicy", "disrupt"),
+        ("delete", "Deployment", "destroy"),
+        ("delete", "PersistentVolumeClaim", "destroy"),
+        ("delete", "PodDisruptionBudget", "disrupt"),
+        ("delete", "Pod", "destroy"),
+    ],
+)
+def test_the_table_decides_where_nothing_more_is_known(verb: Verb, kind: str, expected: str) -> None:
+    assert effect(verb, kind, {"metadata": {}}, {"metadata": {}}) == expected
+
+
+@pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease"])
+def test_in_kubernetes_own_namespaces_nothing_is_a_mere_write(namespace: str) -> None:
+    assert effect("create", "ConfigMap", namespace=namespace) == "disrupt"
+    labelled = with_(DEPLOYMENT, metadata__labels={"team": "a"})
+    assert effect("change", "Deployment", DEPLOYMENT, labelled, namespace=namespace) == "disrupt"
+
+
+LABELLED = with_(DEPLOYMENT, metadata__labels={"app": "cart", "team": "a"})
+ANNOTATED = with_(DEPLOYMENT, metadata__annotations={"note": "x"})
+
+
+@pytest.mark.parametrize(
+    ("kind", "after", "expected"),
+    [
+        ("Deployment", LABELLED, "write"),
+        ("Deployment", ANNOTATED, "write"),
+        ("Deployment", with_(DEPLOYMENT, spec__replicas=3), "write"),
+        ("Deployment", with_(DEPLOYMENT, spec__replicas=1), "disrupt"),
+        ("Deployment", with_(DEPLOYMENT, spec__paused=True), "write"),
+        ("Deployment", with_(LABELLED, spec__paused=True, spec__replicas=3), "disrupt"),
+        ("Pod", LABELLED, "disrupt"),
+        ("Namespace", LABELLED, "disrupt"),
+        ("Service", LABELLED, "write"),
+        ("Service", ANNOTATED, "disrupt"),
+        ("Role", LABELLED, "disrupt"),
+        (WIDGET, LABELLED, "disrupt"),
+        ("Job", with_(DEPLOYMENT, spec__suspend=False), "write"),
+        ("Job", with_(DEPLOYMENT, spec__suspend=True), "disrupt"),
+    ],
+)
+def test_a_small_change_is_less_than_its_kind_says_only_if_nothing_goes_by_it(
+    kind: str | Resource, after: Any, expected: str
+) -> None:
+    assert effect("change", kind, DEPLOYMENT, after) == expected
+
+
+def test_what_nobody_could_check_is_never_taken_for_a_small_change() -> None:
+    assert effect("change", "Deployment", DEPLOYMENT, None) == "disrupt"
+
+
+def test_a_pod_that_comes_back_is_disrupted_and_one_that_does_not_is_destroyed() -> None:
+    owned = {"metadata": {"ownerReferences": [{"kind": "ReplicaSet", "name": "r", "controller": True}]}}
+    loose = {"metadata": {"ownerReferences": [{"kind": "ReplicaSet", "name": "r"}]}}
+    assert (effect("delete", "Pod", owned), effect("delete", "Pod", loose)) == ("disrupt", "destroy")
+    assert least("delete", KINDS["Pod"], owned) == "disrupt"
+
+
+def test_taking_finalizers_away_destroys_what_they_would_have_cleaned_up() -> None:
+    held = with_(DEPLOYMENT, metadata__finalizers=["a/b", "c/d"])
+    assert effect("change", "Deployment", held, with_(held, metadata__finalizers=["a/b"])) == "destroy"
+    assert effect("change", "Deployment", held, with_(held, metadata__finalizers=["a/b", "c/d", "e/f"])) == "disrupt"
+    assert effect("change", "Namespace", DEPLOYMENT, DEPLOYMENT, subresource="finalize") == "destroy"
+
+
+def test_fewer_replicas_destroy_only_where_their_volumes_go_with_them() -> None:
+    taking = with_(DEPLOYMENT, spec__persistentVolumeClaimRetentionPolicy={"whenScaled": "Delete"})
+    assert effect("change", "StatefulSet", taking, with_(taking, spec__replicas=1)) == "destroy"
+    assert effect("change", "StatefulSet", taking, with_(taking, spec__replicas=4)) == "write"
+    assert effect("change", "StatefulSet", DEPLOYMENT, with_(DEPLOYMENT, spec__replicas=1)) == "disrupt"
+
+
+def test_a_volume_that_is_no_longer_kept_or_claimed_is_as_good_as_lost() -> None:
+    kept = {"spec": {"persistentVolumeReclaimPolicy": "Retain", "claimRef": {"uid": "c1"}}}
+    assert (
+        effect("change", "PersistentVolume", kept, with_(kept, spec__persistentVolumeReclaimPolicy="Delete"))
+        == "destroy"
+    )
+    assert effect("change", "PersistentVolume", kept, with_(kept, spec__claimRef=None)) == "destroy"
+    assert effect("change", "PersistentVolume", kept, with_(kept, spec__capacity={})) == "disrupt"
+
+
+SECRETS: list[dict[str, Any]] = [
+    {"containers": [{"name": "a", "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}]}]},
+    {"containers": [{"name": "a", "envFrom": [{"secretRef": {"name": "s"}}]}]},
+    {"initContainers": [{"name": "a", "envFrom": [{"secretRef": {"name": "s"}}]}]},
+    {"ephemeralContainers": [{"name": "a", "envFrom": [{"secretRef": {"name": "s"}}]}]},
+    {"volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
+    {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "s"}}]}}]},
+    {"volumes": [{"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}]},
+]
+NONE: list[dict[str, Any]] = [
+    {"imagePullSecrets": [{"name": "s"}]},
+    {"volumes": [{"name": "v", "configMap": {"name": "s"}}]},
+    {"containers": [{"name": "a", "envFrom": [{"configMapRef": {"name": "s"}}]}]},
+    {"serviceAccountName": "default"},
+    {"serviceAccountName": "admin", "automountServiceAccountToken": False},
+]
+MAKERS: dict[str, Any] = {
+    "Pod": lambda spec: {"kind": "Pod", "metadata": {}, "spec": spec},
+    "Deployment": lambda spec: {"kind": "Deployment", "metadata": {}, "spec": {"template": {"spec": spec}}},
+    "CronJob": lambda spec: {
+        "kind": "CronJob",
+        "metadata": {},
+        "spec": {"jobTemplate": {"spec": {"template": {"spec": spec}}}},
+    },
+}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize("spec", SECRETS, ids=str)
+def test_a_template_that_hands_a_secret_to_its_pods_is_secret_unless_they_had_it(spec: Any, kind: str) -> None:
+    body = MAKERS[kind](spec)
+    assert secrets_of(spec) == {"s"}
+    assert effect("create", kind, None, body) == "secret"
+    assert effect("create", kind, None, body, made=frozenset({"s"})) == "write"
+    assert effect("change", kind, MAKERS[kind]({}), body) == "secret"
+    assert effect("change", kind, body, with_(body, spec__x=1)) == "disrupt"
+
+
+@pytest.mark.parametrize("spec", NONE, ids=str)
+def test_what_no_container_sees_is_no_secret_of_its(spec: Any) -> None:
+    assert newly_read(None, MAKERS["Deployment"](spec)) == ()
+    assert effect("create", "Deployment", None, MAKERS["Deployment"](spec)) == "write"
+
+
+def test_a_service_account_hands_its_token_to_the_pods() -> None:
+    spec = {"serviceAccountName": "admin"}
+    assert account_of(spec) == "admin"
+    assert newly_read(None, MAKERS["Pod"](spec)) == ("the token of ServiceAccount admin",)
+    projected = {**spec, "automountServiceAccountToken": False}
+    projected["volumes"] = [{"projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}}]
+    assert account_of(projected) == "admin"
+
+
+def test_what_only_the_server_notes_is_no_change() -> None:
+    moved = with_(
+        DEPLOYMENT,
+        metadata__resourceVersion="9",
+        metadata__managedFields=[{"manager": "x"}],
+        metadata__generation=4,
+        metadata__annotations={"kubectl.kubernetes.io/last-applied-configuration": "{}"},
+        status={"readyReplicas": 1},
+    )
+    assert unchanged(DEPLOYMENT, moved)
+    assert facts_of(DEPLOYMENT) == facts_of(moved)
+    assert changed(DEPLOYMENT, moved) == []
+    assert not unchanged(DEPLOYMENT, moved, status=True)
+    assert facts_of(DEPLOYMENT) != facts_of(with_(moved, metadata__uid="u2"))
+
+
+def test_entries_of_lists_are_compared_by_their_names() -> None:
+    before = with_(
+        DEPLOYMENT,
+        spec__template={"spec": {"containers": [{"name": "a", "image": "x:1"}, {"name": "b", "image": "y:1"}]}},
+    )
+    after = with_(
+        DEPLOYMENT,
+        spec__template={"spec": {"containers": [{"name": "b", "image": "y:2"}, {"name": "a", "image": "x:1"}]}},
+    )
+    assert [each.line() for each in changed(before, after)] == [
+        'spec.template.spec.containers.b.image: "y:1" becomes "y:2"'
+    ]
+
+
+def test_what_the_cloud_says_of_a_secret_is_never_shown_as_a_change() -> None:
+    before = {"kind": "Secret", "metadata": {}, "data": {"password": "aHVudGVyMjI="}}
+    lines = [each.line() for each in changed(before, with_(before, data={"password": "bmV3ZXI="}))]
+    assert lines == ["data.password: changes"]
