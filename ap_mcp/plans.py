@@ -210,6 +210,7 @@ class ReadTool:
         in_path: arguments that become a part of a path.
         cluster_of: returns the cluster that a call is about, so that rules about clusters apply; None if none.
         misfits: finds what is wrong with arguments although it fits the schema.
+        checks: the schema that arguments are checked against, if it says more than what clients are shown.
     """
 
     name: str
@@ -222,6 +223,7 @@ class ReadTool:
     in_path: Sequence[str] = ()
     cluster_of: Callable[[Mapping[str, Any]], Any] = lambda given: given.get(CLUSTER)
     misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = lambda _: ()
+    checks: dict[str, Any] | None = None
     effect: Effect = "read"
     idempotent: bool = True
 
@@ -241,7 +243,9 @@ class ReadTool:
         Raises:
             InvalidArguments: with every problem found.
         """
-        wanted = check_against(self.name, self.input_schema, arguments, in_path=self.in_path, misfits=self.misfits)
+        wanted = check_against(
+            self.name, self.checks or self.input_schema, arguments, in_path=self.in_path, misfits=self.misfits
+        )
         refuse_placeholders(wanted)
         return wanted
 

@@ -192,17 +192,20 @@ class Reads:
             raise once.error or AssertionError("a read ends with an answer or an error")
         return once.response
 
-    async def of_cluster(self, call: HttpCall, subject: Subject) -> "CloudResponse":
+    async def of_cluster(self, call: HttpCall, subject: Subject, *, asked: bool = False) -> "CloudResponse":
         """Return the answer to a read of a cluster's Kubernetes API that the policy lets be made.
 
         Args:
             call: the request.
             subject: as rules see it, with the kind, namespace and name of what is read.
+            asked: it is on the way of a call that changes something: a rule that wants a person asked about the tool
+                is about that call, and holds no read back.
 
         Raises:
             CallRefused: the policy forbids it, or wants a person asked.
         """
-        if isinstance(decision := await self.decided(subject, call.cluster), Ask):
+        decision = await self.decided(subject, call.cluster)
+        if isinstance(decision, Ask) and not (asked and decision.rule is not None and decision.rule.is_about_tools):
             raise ConfirmationRequired(subject.tool, decision.effect, ASKED_ABOUT_OBJECTS)
 
         async def make() -> "CloudResponse":

@@ -8,7 +8,8 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from agent import connected
-from guarded import SECRET, Person, account, guarded_account
+from consenting import as_kept
+from guarded import IN_CLUSTERS, SECRET, Person, account, guarded_account
 
 from ap_mcp.masking import PLACEHOLDER, mask
 from ap_mcp.simulator.app import Simulator
@@ -25,7 +26,7 @@ class Wire(httpx.AsyncBaseTransport):
         self.changes: list[httpx.Request] = []
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        if request.method != "GET":
+        if request.method != "GET" and "dryRun" not in request.url.params:
             self.changes.append(request)
         return await self.inner.handle_async_request(request)
 
@@ -37,7 +38,7 @@ def shown(request: httpx.Request) -> dict[str, Any]:
     if query:
         reported["query"] = mask(dict(parse_qsl(query, strict_parsing=True)))
     form = request.headers.get("content-type", "")
-    if form == "application/json" and request.content:
+    if form in {"application/json", "application/apply-patch+yaml"} and request.content:
         reported["body"] = mask(json.loads(request.content))
     elif request.content:
         reported["body"] = f"{len(request.content)} bytes of {form.partition(';')[0]}"
@@ -46,7 +47,7 @@ def shown(request: httpx.Request) -> dict[str, Any]:
 
 async def test_the_request_a_dry_run_shows_is_the_one_that_consent_sends(tmp_path: Path, catalog: Catalog) -> None:
     state, calls = await guarded_account(tmp_path)
-    assert set(calls) == {each.id for each in catalog.values() if each.guarded}
+    assert set(calls) == {each.id for each in catalog.values() if each.guarded} | {*IN_CLUSTERS}
     with_secrets = set()
     for tool, arguments in calls.items():
         app, person = account(state), Person()
@@ -55,7 +56,7 @@ async def test_the_request_a_dry_run_shows_is_the_one_that_consent_sends(tmp_pat
             dry = await agent.call(tool, **arguments, dry_run=True)
             assert wire.changes == [], tool
             assert person.read == []
-            assert app.state.world.to_json()["tables"] == before
+            assert as_kept(app.state.world.to_json()["tables"]) == as_kept(before)
             said = agent.said + json.dumps(dry)
             assert dry["summary"].startswith("Dry run: nothing was sent. ")
             assert dry["impact"]["name"] in said
@@ -116,7 +117,7 @@ async def test_tools_that_are_never_guarded_take_no_dry_run(tmp_path: Path, cata
     async with connected(tmp_path) as agent:
         tools = (await agent.client.list_tools()).tools
         taking = {tool.name for tool in tools if "dry_run" in tool.input_schema["properties"]}
-        assert taking == {each.id for each in catalog.values() if each.guarded}
+        assert taking == {each.id for each in catalog.values() if each.guarded} | {*IN_CLUSTERS}
         assert "dry_run: is no argument" in await agent.fail("list_clusters", dry_run=True)
         assert "dry_run: must be a boolean" in await agent.fail("delete_cluster", cluster_id="x", dry_run="yes")
         assert agent.sent == []

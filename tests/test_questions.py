@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 from agent import Agent, connected
 from confirming import DELETE, SHOP, Desk
-from consenting import Scene, Scenes, with_every_tool
-from guarded import Person
+from consenting import ERAS, KINDS, OPERATIONS, Scene, Scenes, scenes
+from guarded import IN_CLUSTERS, Person
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from impacts import judge
@@ -50,7 +50,19 @@ SMALL = Impact(
 # The first three lines
 
 
-@with_every_tool
+@scenes(*zip(IN_CLUSTERS, itertools.cycle(ERAS), strict=False))
+async def test_the_first_three_lines_about_a_cluster_s_objects_fit_every_client(scene: Scene) -> None:
+    person = Person("decline")
+    async with scene.connect(person) as agent:
+        await scene.refused(agent)
+    (shown,) = person.read
+    lines = shown.split("\n")
+    assert lines[0].startswith("SIMULATED: ")
+    assert all(0 < width(line) <= WIDTH for line in lines[:3])
+    assert ("No way back." in lines[0]) == (scene.tool == "k8s_delete")
+
+
+@scenes(*sorted({*zip(OPERATIONS, itertools.cycle(ERAS), strict=False), *itertools.product(KINDS[:-1], ERAS)}))
 async def test_the_first_three_lines_fit_every_client_and_begin_with_what_is_real(scene: Scene) -> None:
     person = Person("decline")
     async with scene.connect(person) as agent:

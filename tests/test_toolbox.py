@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ap_mcp.assessment import ASSESS_UPGRADE
-from ap_mcp.kubernetes.tools import READS
+from ap_mcp.kubernetes.tools import READS, WRITES
 from ap_mcp.problems import LIST_PROBLEMS
 from ap_mcp.specs import SUBJECTS, load_catalog
 from ap_mcp.toolbox import ESSENTIAL, as_json, as_mcp, as_openai, select, toolbox
@@ -78,7 +78,7 @@ def test_hints_state_the_worst_case(name: str, *, read_only: bool, destructive: 
 
 def test_the_list_has_one_order() -> None:
     names = [tool["name"] for tool in LISTED]
-    assert names == sorted(names) == sorted([*NAMES, ASSESS_UPGRADE, LIST_PROBLEMS, WAIT_FOR, *READS])
+    assert names == sorted(names) == sorted([*NAMES, ASSESS_UPGRADE, LIST_PROBLEMS, WAIT_FOR, *READS, *WRITES])
 
 
 def test_read_only_leaves_nothing_but_reading() -> None:

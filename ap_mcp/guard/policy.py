@@ -71,6 +71,11 @@ class Rule:
         return not any(set(glob) <= {"*"} for glob in self.tools)
 
     @property
+    def is_about_tools(self) -> bool:
+        """Whether it is about whole calls of some tools, whatever they do and to what."""
+        return self.names_tools and not self.effects and not self.about_objects
+
+    @property
     def covered(self) -> frozenset[Effect]:
         """The effects it is about; those it releases, if it allows."""
         if self.decision == "allow":

@@ -13,7 +13,7 @@ from ap_mcp.guard.facts import FACTS_READ
 from ap_mcp.guard.subject import Objects, Subject
 from ap_mcp.kubernetes.discovery import KnownKinds
 from ap_mcp.kubernetes.kinds import chosen
-from ap_mcp.kubernetes.spec import Resource, known_kinds
+from ap_mcp.kubernetes.spec import Resource, known_kinds, tool_specs
 from ap_mcp.rules.clusters import not_available
 from ap_mcp.specs import CLUSTER
 from ap_mcp.vendor import get, text, word
@@ -54,6 +54,12 @@ class ClusterApi:
     def name(self) -> str:
         """The cluster's name, for a person to read; its id if it has none."""
         return word(text(get(self.body, "/metadata/name")) or self.cluster)
+
+    @property
+    def changes(self) -> bool:
+        """Whether the call changes something, and is decided about as a whole beside its reads."""
+        spec = tool_specs().get(self.tool)
+        return spec is not None and spec.effect != "read"
 
     async def resource(self, said: str) -> Resource:
         """Return the kind that a caller means.
@@ -112,7 +118,7 @@ class ClusterApi:
         body = {"apiVersion": f"{REVIEW_GROUP}/v1", "kind": kind, "spec": spec}
         parts = ("apis", REVIEW_GROUP, "v1", f"{kind.lower()}s")
         call = cluster_request(self.tool, self.cluster, "POST", parts, body=body, idempotent=True)
-        return (await self.reads.of_cluster(call, self.subject(Objects(DISCOVERY)))).body
+        return (await self.reads.of_cluster(call, self.subject(Objects(DISCOVERY)), asked=self.changes)).body
 
     async def path(self, *parts: str, accept: str = JSON) -> Any:
         """Return what a path of discovery answers, such as /version or the schemas of a group."""
@@ -135,7 +141,7 @@ class ClusterApi:
         async def read(of: Resource) -> "CloudResponse":
             parts = of.parts(namespace, name, subresource)
             call = cluster_request(self.tool, self.cluster, "GET", parts, query=given, accept=accept, accepts=accepts)
-            return await self.reads.of_cluster(call, subject)
+            return await self.reads.of_cluster(call, subject, asked=self.changes)
 
         try:
             return await read(resource)
@@ -158,7 +164,7 @@ class ClusterApi:
     async def _discovered(self, parts: tuple[str, ...], accept: str) -> Any:
         call = cluster_request(self.tool, self.cluster, "GET", parts, accept=accept)
         try:
-            return (await self.reads.of_cluster(call, self.subject(Objects(DISCOVERY)))).body
+            return (await self.reads.of_cluster(call, self.subject(Objects(DISCOVERY)), asked=self.changes)).body
         except (ServiceError, CloudUnreachable) as error:
             raise self._explained(error) from None
 

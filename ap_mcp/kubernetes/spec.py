@@ -14,6 +14,7 @@ from ap_mcp.specs import EFFECTS, Effect, specs_folder
 
 TOOLSET = "kubernetes"
 USE = "use"
+LENGTHS = ("minLength", "maxLength")
 UNKNOWN = "unknown"
 
 
@@ -35,6 +36,15 @@ class ToolSpec:
     effects: frozenset[Effect]
     idempotent: bool
     input_schema: dict[str, Any]
+
+    @property
+    def shown_schema(self) -> dict[str, Any]:
+        """What clients are shown of the schema: how long a text may be is said once it is too long."""
+        shown = {
+            name: {key: value for key, value in schema.items() if key not in LENGTHS}
+            for name, schema in self.input_schema["properties"].items()
+        }
+        return {**self.input_schema, "properties": shown}
 
     @property
     def worst_effect(self) -> Effect:

@@ -26,7 +26,13 @@ READS: Mapping[str, str] = {
     "k8s_discover": "served",
 }
 """The module of this package that answers each tool that only reads: its `run`, and its result as `RESULT`."""
-WRITES: Mapping[str, str] = {}
+WRITES: Mapping[str, str] = {
+    "k8s_apply": "apply",
+    "k8s_patch": "patch",
+    "k8s_scale": "scale",
+    "k8s_rollout": "rollout",
+    "k8s_delete": "delete",
+}
 """The module of this package that says what a call of each tool that changes something comes to: its `steps`."""
 IN_PATH = (CLUSTER, "name", "namespace")
 
@@ -56,7 +62,7 @@ def result_types() -> dict[str, type[Result]]:
     """Return the types of the results of the tools, by their names."""
     from ap_mcp.kubernetes.results import RESULT as CHANGE  # noqa: PLC0415 - the types cost a start more than all else
 
-    return {name: _module(module).RESULT for name, module in READS.items()} | ({WRITTEN: CHANGE} if WRITES else {})
+    return {name: _module(module).RESULT for name, module in READS.items()} | {WRITTEN: CHANGE}
 
 
 def _read_tool(spec: ToolSpec, module: str, kinds: KindsKept) -> ReadTool:
@@ -65,7 +71,8 @@ def _read_tool(spec: ToolSpec, module: str, kinds: KindsKept) -> ReadTool:
         title=spec.title,
         description=spec.description,
         toolsets=frozenset({TOOLSET, "essential"}),
-        input_schema=spec.input_schema,
+        input_schema=spec.shown_schema,
+        checks=spec.input_schema,
         run=partial(_run, module, kinds),
         in_path=IN_PATH,
         idempotent=spec.idempotent,

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 RESULT = "k8s_change"
 DRY_RUN, TOKEN = "dry_run", "confirmation_token"
-LENGTHS = ("minLength", "maxLength")
 CONTENTS = ("manifest", "patch")
 """Arguments that may hold secrets: of them the audit has a digest, and which objects they are about."""
 
@@ -83,19 +82,15 @@ class WriteTool:
 
     @property
     def input_schema(self) -> dict[str, Any]:
-        """The schema of its arguments as clients are shown it: how long a text may be is said once it is too long."""
-        shown = {
-            name: {key: value for key, value in schema.items() if key not in LENGTHS}
-            for name, schema in self._checked_schema["properties"].items()
-        }
-        return {**self._checked_schema, "properties": shown}
+        """The schema of its arguments as clients are shown it."""
+        return self._with_token(self.spec.shown_schema)
 
-    @property
-    def _checked_schema(self) -> dict[str, Any]:
+    def _with_token(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """Return a schema with the argument for the consent that the model itself carries, where one is taken."""
         if self.confirm != "token":
-            return self.spec.input_schema
+            return schema
         token = {TOKEN: {"type": "string", "description": "From approval_required"}}
-        return {**self.spec.input_schema, "properties": {**self.spec.input_schema["properties"], **token}}
+        return {**schema, "properties": {**schema["properties"], **token}}
 
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call as they are meant, with the defaults of those that are left out.
@@ -105,7 +100,7 @@ class WriteTool:
         """
         misfits: Callable[[Mapping[str, Any]], Sequence[Problem]] = getattr(self._own, "misfits", lambda _: ())
         in_path = [each for each in self.in_path if each in self.spec.input_schema["properties"]]
-        schema = self._checked_schema
+        schema = self._with_token(self.spec.input_schema)
         wanted = check_against(self.name, schema, arguments, in_path=in_path, misfits=misfits)
         refuse_placeholders({name: each for name, each in wanted.items() if name not in CONTENTS})
         defaults = {name: each["default"] for name, each in schema["properties"].items() if "default" in each}

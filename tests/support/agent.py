@@ -62,6 +62,11 @@ def reading(person: ElicitationFnT | None, clock: Clock) -> ElicitationFnT | Non
     return reads
 
 
+def is_trial(operation: str) -> bool:
+    """Say whether a request to a cluster was only checked by it."""
+    return operation.startswith("kubernetes_") and operation.endswith("_dry_run")
+
+
 @dataclass
 class Agent:
     """A connected client, and the simulated account behind the server."""
@@ -86,7 +91,7 @@ class Agent:
     @property
     def changed(self) -> list[str]:
         """Operations among them that are more than a read."""
-        return [request.operation for request in self.app.state.log if request.method != "GET"]
+        return [each.operation for each in self.app.state.log if each.method != "GET" and not is_trial(each.operation)]
 
     async def run(self, tool: str, arguments: dict[str, Any]) -> CallToolResult:
         """Call a tool; whatever comes must keep what is promised for every answer."""

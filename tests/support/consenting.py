@@ -13,9 +13,9 @@ from typing import Any, TypeAlias
 
 import anyio
 import pytest
-from agent import READS, Agent, Clock, connected, text_of
+from agent import READS, Agent, Clock, connected, is_trial, text_of
 from approving import ALICE
-from guarded import OTHERWISE, guarded_account
+from guarded import IN_CLUSTERS, OTHERWISE, guarded_account
 from mcp.client.session import ElicitationFnT
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
@@ -34,7 +34,8 @@ from ap_mcp.specs import load_catalog
 from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.vendor import get
 
-TOOLS = sorted(each.id for each in load_catalog().values() if each.guarded)
+OPERATIONS = sorted(each.id for each in load_catalog().values() if each.guarded)
+TOOLS = sorted([*OPERATIONS, *IN_CLUSTERS])
 KINDS = (
     "cancel_upgrade_workflow",  # on a part of a cluster, by an impact of its own
     "create_maintenance_window",  # by an impact from the spec
@@ -44,6 +45,7 @@ KINDS = (
     "get_cluster_certificate",  # secret, the answer goes to a file
     "update_addon",  # filled in from what is there
     "upload_chart",  # with a local file
+    "k8s_delete",  # inside a cluster, checked by it first
 )
 """One guarded tool of each kind: where only the channel is tested, the others would go the same way."""
 ERAS = ("auto", "legacy")
@@ -96,7 +98,8 @@ class Scene:
     @property
     def changes(self) -> list[str]:
         """What the simulator got beside reads."""
-        return [request.operation for request in self.app.state.log if request.method != "GET"]
+        changing = [each for each in self.app.state.log if each.method != "GET" and not is_trial(each.operation)]
+        return [self.tool if each.operation.startswith("kubernetes_") else each.operation for each in changing]
 
     def begin(self) -> None:
         """Remember how everything is; what a test changes by itself comes before."""
@@ -105,7 +108,7 @@ class Scene:
     def check(self) -> None:
         """Nothing went out but what the test said; without it, nothing in the account is different."""
         assert self.changes == self.sent
-        assert self.sent or self.world.to_json()["tables"] == self.before
+        assert self.sent or as_kept(self.world.to_json()["tables"]) == as_kept(self.before)
 
     @asynccontextmanager
     async def connect(
@@ -151,6 +154,18 @@ class Scene:
         self.clock.pass_by(SOON)
 
 
+def as_kept(tables: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the tables of an account without what a cluster notes for itself when it is only asked for something.
+
+    Those are the place for a kind, and when its controllers try again what failed.
+    """
+    clusters = {
+        uid: {**rows, "objects": {kind: found for kind, found in rows["objects"].items() if found}}
+        for uid, rows in tables.get("kubernetes", {}).items()
+    }
+    return {**tables, "kubernetes": clusters, "kubernetes_retries": {}}
+
+
 def token_in(said: str) -> str:
     """The token in an answer that waits for a person."""
     return said.partition("confirmation_token=")[2].partition("\n")[0]
@@ -158,6 +173,8 @@ def token_in(said: str) -> str:
 
 def is_part_of_cluster(tool: str) -> bool:
     """Say whether a tool acts on something that is in a cluster already: an add-on, a workflow, a release."""
+    if tool in IN_CLUSTERS:
+        return False
     operation = load_catalog()[tool]
     apart = operation.target is not None and operation.target.argument != "cluster_id"
     return apart and "cluster_id" in operation.arguments and tool != "create_release"

@@ -30,6 +30,21 @@ from ap_mcp.simulator.constants import (
 from ap_mcp.simulator.maintenance import PLANS
 from ap_mcp.simulator.world import World
 
+SHOP = """
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: cart, namespace: shop}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: cart}}
+  template:
+    metadata: {labels: {app: cart}}
+    spec: {containers: [{name: web, image: "nginx:1.25"}]}
+"""
+TILL = SHOP.replace("cart", "till")
+IN_SHOP = {"cluster_id": TEAM_SANDBOX, "namespace": "shop", "name": "cart"}
+IN_CLUSTERS = ("k8s_apply", "k8s_delete", "k8s_patch", "k8s_rollout", "k8s_scale")
+"""The guarded tools that are no operation."""
 RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "default", "name": "query-cache"}
 SANDBOX = {"cluster_id": TEAM_SANDBOX}
 WINDOW: dict[str, Any] = {"weekdays": ["Sunday"], "start_time": "03:30", "duration_hours": 2, "upgrade_scope": "patch"}
@@ -68,6 +83,11 @@ CALLS: dict[str, dict[str, Any]] = {
         "values": {"replicas": 9, "auth": {"password": SECRET}},
     },
     "delete_release": RELEASE,
+    "k8s_apply": {**SANDBOX, "manifest": SHOP.replace("1.25", "1.27")},
+    "k8s_delete": {**IN_SHOP, "kind": "deployment"},
+    "k8s_patch": {**IN_SHOP, "kind": "deploy", "patch": "spec: {template: {spec: {priorityClassName: high}}}"},
+    "k8s_rollout": {**IN_SHOP, "action": "restart"},
+    "k8s_scale": {**IN_SHOP, "replicas": 0},
 }
 """A good call of each guarded tool that needs no id which only the account knows."""
 OTHERWISE: dict[str, dict[str, Any]] = {
@@ -88,6 +108,11 @@ OTHERWISE: dict[str, dict[str, Any]] = {
     "create_release": {"no_hooks": True},
     "update_release": {"recreate": True},
     "delete_release": {"namespace": "search", "name": "search-api"},
+    "k8s_apply": {"manifest": SHOP.replace("1.25", "1.28")},
+    "k8s_delete": {"name": "till"},
+    "k8s_patch": {"patch": "spec: {minReadySeconds: 5}"},
+    "k8s_rollout": {"name": "till"},
+    "k8s_scale": {"replicas": 1},
 }
 """What makes of the good call of a guarded tool another one, which a person could also be asked about.
 
@@ -118,6 +143,8 @@ async def _guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, di
         manifest = {"metadata": {"name": POD}, "spec": {"containers": [{"name": "app", "image": "nginx:1.27"}]}}
         async with Caller(agent.app) as caller:
             await Cluster(caller, SHOP_PROD).ok("POST", f"{CORE}/namespaces/default/pods", manifest)
+        shop = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n"
+        await agent.call("k8s_apply", **SANDBOX, manifest=f"{shop}---\n{SHOP}---\n{TILL}")
         addon = next(row for row in addons_of(agent.world, SEARCH_DEV) if row["metadata"]["name"] == "log-agent")
         which = {"cluster_id": SEARCH_DEV, "addon_id": addon["metadata"]["uid"]}
         await agent.call("update_addon", **which, target_version="1.7.1")

@@ -97,6 +97,11 @@ def _cluster_facts(outlook: "Outlook") -> tuple[list[tuple[str, str]], list[str]
     return facts, [f"The cluster looks like production: {sign}."] if sign else []
 
 
+def _cluster_seen(outlook: "Outlook") -> list[Any]:
+    """Return what a person is shown of the cluster, for the fingerprint."""
+    return [outlook.api.cluster, outlook.api.name, tags_of(outlook.api.body)]
+
+
 def _of_one(tool: str, outlook: "Outlook", effect: Effect, notes: Notes) -> Impact:
     facts, warnings = _cluster_facts(outlook)
     name = notes.change.name or text(get(notes.change.after, "/metadata/name")) or notes.change.resource.kind
@@ -111,7 +116,7 @@ def _of_one(tool: str, outlook: "Outlook", effect: Effect, notes: Notes) -> Impa
         stays=tuple(notes.stays),
         warnings=(*notes.warnings, *warnings),
         unknown=tuple(notes.unknown),
-        stable={"cluster": outlook.api.cluster, "step": notes.step.facts(), "seen": notes.stable},
+        stable={"cluster": _cluster_seen(outlook), "step": notes.step.facts(), "seen": notes.stable},
         deed=f"{_capital(notes.deed)} in {outlook.api.name}.",
         final=notes.final,
     )
@@ -141,7 +146,7 @@ def _of_several(tool: str, outlook: "Outlook", effect: Effect, every: Sequence[N
         stays=lines("stays"),
         warnings=(*lines("warnings"), *warnings),
         unknown=lines("unknown"),
-        stable={"cluster": outlook.api.cluster, "steps": [[each.step.facts(), each.stable] for each in every]},
+        stable={"cluster": _cluster_seen(outlook), "steps": [[each.step.facts(), each.stable] for each in every]},
         deed=f"{plural(len(every), 'change')} in {outlook.api.name}: {done}.",
         final=any(each.final for each in every),
     )
@@ -182,7 +187,7 @@ def _of_collection(tool: str, outlook: "Outlook", effect: Effect, now: datetime)
         stays=("what is in other namespaces",) if namespace else (),
         warnings=(*warned, *warnings),
         stable={
-            "cluster": outlook.api.cluster,
+            "cluster": _cluster_seen(outlook),
             "uids": sorted(text(get(each, "/metadata/uid")) for each in lives),
             "options": list(acting[0].options),
         },

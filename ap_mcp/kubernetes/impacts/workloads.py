@@ -117,7 +117,7 @@ async def about_template(notes: Notes) -> None:
     else:
         places = ("/spec/strategy/rollingUpdate/maxUnavailable", "/spec/updateStrategy/rollingUpdate/maxUnavailable")
         most = next((found for place in places if (found := get(after, place)) is not None), None)
-        down = f", at most {text(most)} fewer than wanted at a time" if most is not None else ""
+        down = f", at most {word(most)} fewer than wanted at a time" if most is not None else ""
         notes.goes.append(f"{plural(ready, 'ready pod')}, replaced one after the other{down}")
     if revision := text(get(before, f"/metadata/annotations/{REVISION.replace('/', '~1')}")):
         notes.fact("can go back to", f"revision {word(revision)}, with k8s_rollout and undo")

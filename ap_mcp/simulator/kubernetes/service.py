@@ -58,7 +58,8 @@ def name_of(asked: Asked) -> str:
     rest = parts[2:] if parts[0] == "api" else parts[3:]
     namespace, plural, name, subresource = _split(rest)
     verb = Place(kind, namespace, name, subresource).verb(asked)
-    return "_".join(part for part in ("kubernetes", verb, plural, subresource) if part)
+    trial = "dry_run" if asked.query.get("dryRun") else ""
+    return "_".join(part for part in ("kubernetes", verb, plural, subresource, trial) if part)
 
 
 def _answered(store: Store, asked: Asked, pause: Pause) -> Answered | Streamed:

@@ -1,0 +1,606 @@
+"""Changes in a cluster through MCP: checked by the cluster first, asked about, bound to the objects, sent once."""
+
+import base64
+import json
+import stat
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from guarded import Person
+from kubernetes_calls import MERGE
+from kubernetes_writing import CART, DEPLOYMENT, LONG_ENOUGH, Scene, is_check, made, shop
+
+from ap_mcp.guard.impacts.layout import WIDTH
+
+pytestmark = pytest.mark.anyio
+
+IN_SHOP = {"namespace": "shop"}
+CART_ARGS = {**IN_SHOP, "name": "cart"}
+SECRET = "hunter22-of-the-shop"
+ENCODED = base64.b64encode(SECRET.encode()).decode()
+NAMED = f"apiVersion: v1\nkind: Secret\nmetadata: {{name: login, namespace: shop}}\ndata: {{password: {ENCODED}}}\n"
+MAP = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: flags, namespace: shop}\ndata: {a: '1'}\n"
+
+
+def done(answer: dict[str, Any]) -> list[str]:
+    return [f"{each['kind']} {each['name']}: {each['done']}" for each in answer["objects"]]
+
+
+async def everything(scene: Scene) -> list[Any]:
+    places = ("deployments.apps", "pods", "services", "configmaps", "secrets")
+    paths = (
+        (f"apis/{group}/v1" if group else "api/v1", kind) for kind, _, group in (each.partition(".") for each in places)
+    )
+    return [(await scene.cluster.ok("GET", f"/{root}/namespaces/shop/{kind}"))["items"] for root, kind in paths]
+
+
+def kept(path: str) -> tuple[int, str]:
+    """Return the mode of a file and what is in it."""
+    return stat.S_IMODE(Path(path).stat().st_mode), Path(path).read_text()
+
+
+def audit(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "state" / "audit.jsonl").read_text().splitlines()]
+
+
+# Applying
+
+
+async def test_a_manifest_is_checked_then_applied_in_order_and_a_second_time_nothing_is_sent(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        text = f"{MAP}---\napiVersion: v1\nkind: Namespace\nmetadata: {{name: extra}}\n"
+        assert done(await scene.apply(text)) == ["Namespace extra: created", "ConfigMap flags: created"]
+        assert scene.way.checks == scene.way.changes
+        assert "/api/v1/namespaces/extra" in scene.way.changes[0]
+        scene.way.sent.clear()
+        again = await scene.apply(text)
+        assert done(again) == ["Namespace extra: unchanged", "ConfigMap flags: unchanged"]
+        assert again["summary"].endswith("Nothing was sent.")
+        assert scene.way.changes == []
+
+
+async def test_what_is_applied_has_our_manager_and_what_it_leaves_out_later_goes(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        await scene.apply(MAP.replace("{a: '1'}", "{a: '1', b: '2'}"))
+        shown = await scene.apply(MAP, dry_run=True)
+        assert shown["impact"]["changes"] == ['data.b: "2" is no longer set']
+        assert any("was applied before and is left out now: data.b" in each for each in shown["impact"]["goes"])
+        await scene.apply(MAP)
+        live = await scene.cluster.ok("GET", "/api/v1/namespaces/shop/configmaps/flags")
+        assert live["data"] == {"a": "1"}
+        assert [each["manager"] for each in live["metadata"]["managedFields"]] == ["ap-mcp"]
+
+
+async def test_what_another_document_makes_first_is_not_checked_and_the_question_says_so(tmp_path: Path) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: new}\n---\n"
+    text += "apiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n"
+    async with shop(tmp_path) as scene:
+        shown = await scene.apply(text, dry_run=True)
+        assert scene.way.checks == ["PATCH /api/v1/namespaces/new"]
+        assert any("namespace new is made by the same manifest" in each for each in shown["warnings"])
+        assert done(await scene.apply(text)) == ["Namespace new: created", "ConfigMap a: created"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (f"{MAP}---\napiVersion: v1\nkind: Secret\n", "document 2 (line 6): metadata is missing"),
+        (f"{MAP}---\napiVersion: v1\nkind: ConfigMpa\nmetadata: {{name: a}}\n", "Did you mean ConfigMap"),
+        (
+            f"{MAP}---\napiVersion: apps/v9\nkind: Deployment\nmetadata: {{name: a}}\n",
+            'serves no "Deployment" of "apps/v9"',
+        ),
+        (MAP.replace("\ndata:", "\ndta:"), "k8s_discover with kind and field"),
+        (f"{MAP}---\n" + DEPLOYMENT.replace("app: cart}}\n", "app: other}}\n", 1), "deleting the object (k8s_delete)"),
+        (MAP.replace("shop", "nowhere"), "Create the namespace first"),
+        ("apiVersion: v1\nkind: Namespace\nmetadata: {name: a, namespace: b}\n", "leave metadata.namespace out"),
+    ],
+)
+async def test_one_bad_document_keeps_all_of_them_back(tmp_path: Path, text: str, said: str) -> None:
+    async with shop(tmp_path) as scene:
+        assert said in await scene.fail("k8s_apply", manifest=text)
+        assert scene.way.changes == []
+
+
+async def test_a_namespace_that_contradicts_the_argument_is_refused(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        said = await scene.fail("k8s_apply", manifest=MAP, namespace="other")
+        assert "its namespace is shop, and the argument namespace is other" in said
+        assert scene.way.changes == scene.way.checks == []
+
+
+async def test_fields_of_another_manager_are_left_alone_unless_they_are_taken_by_force(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        await scene.apply(MAP)
+        patch = {"data": {"a": "2"}}
+        await scene.cluster.ok(
+            "PATCH", "/api/v1/namespaces/shop/configmaps/flags", patch, type=MERGE, fieldManager="kubectl"
+        )
+        scene.way.sent.clear()
+        said = await scene.fail("k8s_apply", manifest=MAP)
+        assert "conflict" in said
+        assert "kubectl" in said
+        assert ".data.a" in said
+        assert "force: true" in said
+        shown = await scene.apply(MAP, force=True, dry_run=True)
+        assert any(
+            each.startswith("Takes fields from other managers") and "kubectl" in each for each in shown["warnings"]
+        )
+        assert scene.way.changes == []
+        assert done(await scene.apply(MAP, force=True)) == ["ConfigMap flags: configured"]
+
+
+async def test_create_wants_something_new_and_replace_something_that_is_there(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        assert "there is no ConfigMap flags" in await scene.fail("k8s_apply", manifest=MAP, mode="replace")
+        assert done(await scene.apply(MAP, mode="create")) == ["ConfigMap flags: created"]
+        assert "exists" in await scene.fail("k8s_apply", manifest=MAP, mode="create")
+        changed = MAP.replace("'1'", "'2'")
+        assert done(await scene.apply(changed, mode="replace")) == ["ConfigMap flags: configured"]
+        sent = json.loads(scene.way.sent[-1].content)
+        assert sent["metadata"]["resourceVersion"]
+        stale = changed.replace("name: flags", "name: flags, resourceVersion: '1'")
+        assert "has changed: the manifest has resourceVersion 1" in await scene.fail(
+            "k8s_apply", manifest=stale, mode="replace"
+        )
+
+
+async def test_a_generated_name_is_the_server_s(tmp_path: Path) -> None:
+    text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: run-, namespace: shop}\n"
+    async with shop(tmp_path) as scene:
+        answer = await scene.apply(text, mode="create")
+        assert answer["objects"][0]["name"].startswith("run-")
+
+
+# Who is asked
+
+
+async def test_a_deletion_is_asked_about_in_three_lines_and_bound_to_the_very_object(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        answer = await scene.call("k8s_delete", kind="deploy", **CART_ARGS)
+        assert answer["consent"]
+        (read,) = person.read
+        first = read.splitlines()[:3]
+        assert all(len(line) <= WIDTH for line in first)
+        assert first[0] == "SIMULATED: Delete Deployment shop/cart in team-sandbox. No way back."
+        assert first[1].startswith("Goes: 2 pods (2 ready)")
+        assert "every endpoint of Service cart" in read
+        assert read.rstrip().endswith('exactly: "cart"')
+        sent = json.loads(scene.way.sent[-1].content)
+        assert sent["preconditions"].keys() == {"uid", "resourceVersion"}
+        assert scene.way.changes == [f"DELETE {CART}"]
+    decided = next(each for each in audit(tmp_path) if each["event"] == "decided")
+    assert decided["target"] == "cart"
+    assert decided["arguments"]["objects"] == ["delete Deployment shop/cart"]
+    assert decided["arguments"]["cluster"] == "team-sandbox"
+
+
+@pytest.mark.parametrize("person", [Person("decline"), Person("cancel"), Person(typed="carts"), Person(typed="")])
+async def test_without_a_yes_and_the_name_nothing_but_the_check_is_sent(tmp_path: Path, person: Person) -> None:
+    async with shop(tmp_path, person=person) as scene:
+        await scene.fail("k8s_scale", **CART_ARGS, replicas=0)
+        assert len(person.read) == 1
+        assert set(scene.way.checks) == {f"PUT {CART}/scale"}
+        assert scene.way.changes == []
+
+
+DENY = '[[rules]]\ndecision = "deny"\n'
+GUARDED: list[tuple[str, dict[str, Any]]] = [
+    ("k8s_apply", {"manifest": MAP}),
+    ("k8s_patch", {**CART_ARGS, "kind": "deploy", "patch": "spec: {replicas: 1}"}),
+    ("k8s_scale", {**CART_ARGS, "replicas": 0}),
+    ("k8s_rollout", {**CART_ARGS, "action": "restart"}),
+    ("k8s_delete", {**CART_ARGS, "kind": "deploy"}),
+    ("k8s_delete", {**IN_SHOP, "kind": "pods", "all": True}),
+]
+
+
+@pytest.mark.parametrize(("tool", "arguments"), GUARDED, ids=str)
+@pytest.mark.parametrize(
+    "rule",
+    [
+        'clusters = ["team-*"]\n',
+        'namespaces = ["SHOP"]\n',
+        'tools = ["k8s_*"]\n',
+        'kinds = ["Deployment", "ConfigMap", "pod"]\n',
+    ],
+    ids=lambda rule: rule.partition(" ")[0],
+)
+async def test_under_a_deny_not_even_the_check_is_sent(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], rule: str
+) -> None:
+    (tmp_path / "policy.toml").write_text(DENY + rule)
+    async with shop(tmp_path, person=Person(), policy_file=tmp_path / "policy.toml") as scene:
+        for dry_run in (False, True):
+            assert "Refused by policy" in await scene.fail(tool, **arguments, dry_run=dry_run)
+        assert scene.way.changes == scene.way.checks == []
+
+
+@pytest.mark.parametrize(("tool", "arguments"), GUARDED, ids=str)
+async def test_a_server_that_only_reads_sends_no_check(tmp_path: Path, tool: str, arguments: dict[str, Any]) -> None:
+    async with shop(tmp_path, read_only=True) as scene:
+        assert "read-only" in await scene.fail(tool, **arguments)
+        assert scene.way.sent == []
+
+
+@pytest.mark.parametrize(("tool", "arguments"), GUARDED, ids=str)
+async def test_a_dry_run_shows_what_would_happen_and_sends_nothing_but_the_check(
+    tmp_path: Path, tool: str, arguments: dict[str, Any]
+) -> None:
+    async with shop(tmp_path, person=Person()) as scene:
+        before = await everything(scene)
+        shown = await scene.call(tool, **arguments, dry_run=True)
+        assert shown["impact"]["sentence"]
+        assert scene.way.checks
+        assert scene.way.changes == []
+        assert await everything(scene) == before
+
+
+async def test_a_change_that_nobody_needs_to_be_asked_about_is_made_at_once(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        for arguments in ({"patch": "metadata: {labels: {team: a}}"}, {"patch": "spec: {replicas: 3}"}):
+            assert done(await scene.call("k8s_patch", kind="deployment", **CART_ARGS, **arguments)) == [
+                "Deployment cart: configured"
+            ]
+        await scene.call("k8s_rollout", **CART_ARGS, action="pause")
+        assert done(await scene.call("k8s_rollout", **CART_ARGS, action="pause")) == ["Deployment cart: unchanged"]
+        assert person.read == []
+        assert len(scene.way.changes) == 3
+
+
+@pytest.mark.parametrize("arguments", [{"replicas": 0, "name": "cart"}, {"replicas": 1, "name": "cart"}])
+async def test_a_guarded_call_names_its_namespace(tmp_path: Path, arguments: dict[str, Any]) -> None:
+    async with shop(tmp_path, person=Person()) as scene:
+        await made(scene.cluster, DEPLOYMENT.replace("shop", "default"))
+        said = await scene.fail("k8s_scale", **arguments)
+        assert 'with namespace "default"' in said
+        assert "which pods are meant depends on the namespace" in await scene.fail("k8s_delete", kind="pod", name="a")
+        assert scene.way.changes == []
+
+
+async def test_in_kubernetes_own_namespaces_a_person_is_asked(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        await scene.apply(MAP.replace("shop", "kube-system"))
+        assert len(person.read) == 1
+
+
+# What changes meanwhile
+
+
+async def after_check(scene: Scene, times: int, happens: Callable[[], Awaitable[Any]]) -> None:
+    """Have something happen right before the request itself goes out, so many times."""
+    left = times
+
+    async def before(request: httpx.Request) -> None:
+        nonlocal left
+        if request.method != "GET" and not is_check(request) and left:
+            left -= 1
+            await happens()
+
+    scene.way.before = before
+
+
+async def test_a_status_that_moves_meanwhile_makes_no_difference(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        count = 0
+
+        async def moves() -> None:
+            nonlocal count
+            count += 1
+            patch = {"status": {"conditions": [{"type": "Progressing", "status": "True", "reason": f"R{count}"}]}}
+            await scene.cluster.ok("PATCH", f"{CART}/status", patch, type=MERGE)
+
+        await after_check(scene, 3, moves)
+        answer = await scene.call("k8s_patch", kind="deploy", **CART_ARGS, patch="spec: {minReadySeconds: 5}")
+        assert done(answer) == ["Deployment cart: configured"]
+        assert len(person.read) == 1
+        assert len(scene.way.changes) == 4
+    events = [each["event"] for each in audit(tmp_path)]
+    assert events == ["decided", "finished"] * 4
+    assert [each["result"] for each in audit(tmp_path) if each["event"] == "finished"] == ["failed"] * 3 + ["succeeded"]
+
+
+@pytest.mark.parametrize("times", [1, 4])
+async def test_what_a_person_did_not_see_is_not_changed(tmp_path: Path, times: int) -> None:
+    async with shop(tmp_path, person=Person()) as scene:
+        count = 0
+
+        async def moves() -> None:
+            nonlocal count
+            count += 1
+            await scene.cluster.ok("PATCH", CART, {"spec": {"revisionHistoryLimit": count}}, type=MERGE)
+
+        await after_check(scene, times, moves)
+        said = await scene.fail("k8s_patch", kind="deploy", **CART_ARGS, patch="spec: {minReadySeconds: 5}")
+        assert "has changed since it was read; call again" in said
+        assert "minReadySeconds" not in (await scene.cluster.ok("GET", CART))["spec"] or times == 0
+        assert len(scene.way.changes) == 1
+
+
+async def test_an_object_that_changes_while_a_person_reads_is_asked_about_again(tmp_path: Path) -> None:
+    class Slow(Person):
+        async def __call__(self, context: Any, params: Any) -> Any:
+            if not self.read:
+                await scene.cluster.ok("PATCH", CART, {"spec": {"replicas": 5}}, type=MERGE)
+            return await super().__call__(context, params)
+
+    person = Slow()
+    async with shop(tmp_path, person=person) as scene:
+        await scene.call("k8s_delete", kind="deploy", **CART_ARGS)
+        assert len(person.read) == 2
+        assert "has changed since you were asked" in person.read[1]
+
+
+async def test_an_object_of_the_same_name_that_came_since_is_not_deleted(tmp_path: Path) -> None:
+    async with shop(tmp_path, person=Person()) as scene:
+        await scene.apply(MAP)
+
+        async def replaced() -> None:
+            await scene.cluster.ok("DELETE", "/api/v1/namespaces/shop/configmaps/flags")
+            await made(scene.cluster, MAP)
+
+        await after_check(scene, 1, replaced)
+        assert "has changed since it was read" in await scene.fail("k8s_delete", kind="cm", name="flags", **IN_SHOP)
+        assert await scene.cluster.names("/api/v1/namespaces/shop/configmaps") == ["flags", "kube-root-ca.crt"]
+
+
+@pytest.mark.parametrize("happened", [True, False])
+async def test_a_lost_answer_is_looked_for_and_nothing_is_done_twice(tmp_path: Path, happened: bool) -> None:
+    async with shop(tmp_path) as scene:
+        lost = False
+
+        async def before(request: httpx.Request) -> httpx.Response | None:
+            nonlocal lost
+            if request.method == "GET" or is_check(request) or lost:
+                return None
+            lost = True
+            if happened:
+                await httpx.ASGITransport(scene.way.app).handle_async_request(request)
+            return httpx.Response(504, text="gateway")
+
+        scene.way.before = before
+        answer = await scene.call("k8s_scale", **CART_ARGS, replicas=4)
+        assert ("Its answer was lost" in answer["summary"]) is happened
+        assert (await scene.cluster.ok("GET", CART))["spec"]["replicas"] == 4
+        assert len(scene.way.changes) == (1 if happened else 2)
+
+
+# Several objects
+
+
+async def test_what_a_selector_matches_is_named_and_deleted_one_by_one(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        answer = await scene.call("k8s_delete", kind="pods", **IN_SHOP, label_selector="app=cart")
+        assert len(answer["objects"]) == 2
+        assert len(scene.way.changes) == 2
+        assert "2 of them have a controller, which makes others." in person.read[0]
+        assert 'exactly: "shop"' in person.read[0]
+        assert person.read[0].startswith("SIMULATED: Delete 2 pods in shop of team-sandbox.")
+        assert all(
+            json.loads(each.content)["preconditions"]["uid"] for each in scene.way.sent if each.method == "DELETE"
+        )
+
+
+async def test_a_collection_stops_at_the_first_failure_and_says_what_was_done(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        for name in ("a", "b", "c"):
+            await scene.apply(
+                MAP.replace("flags", f"x-{name}").replace("namespace: shop", "namespace: shop, labels: {x: y}")
+            )
+        scene.way.sent.clear()
+
+        async def before(request: httpx.Request) -> httpx.Response | None:
+            refused = request.method == "DELETE" and not is_check(request) and request.url.path.endswith("x-b")
+            status = {"kind": "Status", "status": "Failure", "message": "no", "reason": "Forbidden", "code": 403}
+            return httpx.Response(403, json=status) if refused else None
+
+        scene.way.before = before
+        said = await scene.fail("k8s_delete", kind="configmaps", **IN_SHOP, label_selector="x=y")
+        assert "- done: delete ConfigMap shop/x-a\n- not done: delete ConfigMap shop/x-b\n- not done:" in said
+
+
+async def test_what_matches_nothing_is_said_and_sends_nothing(tmp_path: Path) -> None:
+    async with shop(tmp_path, person=Person()) as scene:
+        answer = await scene.call("k8s_delete", kind="pods", **IN_SHOP, label_selector="app=none")
+        assert answer["summary"] == "Nothing matches in cluster team-sandbox. Nothing was sent."
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, "name one object, or select several"),
+        ({"name": "a", "all": True}, "leave one of them out"),
+        ({"name": "a", "label_selector": "x=y"}, "leave one of them out"),
+        ({"all": False}, "name one object, or select several"),
+    ],
+)
+async def test_what_is_deleted_must_be_clear(tmp_path: Path, arguments: dict[str, Any], said: str) -> None:
+    async with shop(tmp_path) as scene:
+        assert said in await scene.fail("k8s_delete", kind="pods", **IN_SHOP, **arguments)
+        assert scene.way.sent == []
+
+
+# Secrets and rights
+
+
+async def test_no_value_of_a_secret_is_shown_anywhere(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        await scene.apply(NAMED)
+        other = base64.b64encode(f"{SECRET}-2".encode()).decode()
+        shown = await scene.apply(NAMED.replace(ENCODED, other), dry_run=True)
+        assert "1 key changed: password" in shown["impact"]["changes"]
+        await scene.apply(NAMED.replace(ENCODED, other).replace("password", "pin"))
+        everything = [json.dumps(shown), scene.agent.said, *person.read, json.dumps(audit(tmp_path))]
+    assert not any(hidden in each for each in everything for hidden in (SECRET, ENCODED, other))
+    assert "1 key added: pin" in person.read[-1]
+    assert "1 key removed: password" in person.read[-1]
+
+
+async def test_pods_that_could_read_a_secret_make_a_call_secret(tmp_path: Path) -> None:
+    person = Person()
+    text = DEPLOYMENT.replace("containers:", "volumes: [{name: v, secret: {secretName: login}}]\n      containers:")
+    async with shop(tmp_path, person=person) as scene:
+        shown = await scene.apply(text.replace("cart", "other"), dry_run=True)
+        assert shown["impact"]["effect"] == "secret"
+        assert any("its pods can read Secret login" in each for each in shown["warnings"])
+        both = await scene.apply(f"{text.replace('cart', 'other')}---\n{NAMED}", dry_run=True)
+        assert both["impact"]["effect"] == "write"
+
+
+async def test_a_token_goes_to_a_file_and_never_into_the_conversation(tmp_path: Path) -> None:
+    person = Person()
+    text = "apiVersion: authentication.k8s.io/v1\nkind: TokenRequest\nmetadata: {name: default, namespace: shop}\n"
+    async with shop(tmp_path, person=person) as scene:
+        assert "mode create only" in await scene.fail("k8s_apply", manifest=text)
+        answer = await scene.apply(text, mode="create")
+        mode, token = kept(answer["path"])
+        assert mode == 0o600
+        assert token.count(".") == 2
+        assert token not in json.dumps(answer) + scene.agent.said + json.dumps(audit(tmp_path))
+        assert "whoever has it acts as the account" in person.read[0]
+        assert scene.way.checks == []
+        assert (
+            "max_kubeconfig_days"
+            in (
+                await scene.fail("k8s_apply", manifest=f"{text}spec: {{expirationSeconds: 864000}}\n", mode="create")
+            ).lower()
+        )
+
+
+async def test_rights_are_shown_in_words_with_what_opens_everything(tmp_path: Path) -> None:
+    text = """
+apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: open}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: cluster-admin}
+subjects: [{kind: Group, apiGroup: rbac.authorization.k8s.io, name: "system:authenticated"}]
+"""
+    async with shop(tmp_path) as scene:
+        shown = await scene.apply(text, dry_run=True)
+        assert shown["impact"]["effect"] == "disrupt"
+        assert "It is for everybody: system:authenticated." in shown["warnings"]
+        assert "cluster-admin: every verb (*)." in shown["warnings"]
+
+
+# The other tools
+
+
+async def test_a_pod_is_evicted_through_a_document_of_mode_create(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        (pod, *_) = await scene.cluster.names("/api/v1/namespaces/shop/pods")
+        text = f"apiVersion: policy/v1\nkind: Eviction\nmetadata: {{name: {pod}, namespace: shop}}\n"
+        answer = await scene.apply(text, mode="create")
+        assert done(answer) == [f"Pod {pod}: evicted"]
+        assert len(scene.way.changes) == 1
+        assert set(scene.way.checks) == set(scene.way.changes)
+        assert person.read[0].startswith(f"SIMULATED: Evict Pod shop/{pod}")
+
+
+async def test_a_workload_is_restarted_and_rolled_back_to_a_revision_that_there_is(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        assert "has no revision before 1" in await scene.fail("k8s_rollout", **CART_ARGS, action="undo")
+        await scene.apply(DEPLOYMENT.replace("1.25", "1.27"))
+        scene.cluster.world.advance(LONG_ENOUGH)
+        assert "has no revision 7; there are 1, 2" in await scene.fail(
+            "k8s_rollout", **CART_ARGS, action="undo", revision=7
+        )
+        await scene.call("k8s_rollout", **CART_ARGS, action="undo", revision=1)
+        live = await scene.cluster.ok("GET", CART)
+        assert live["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:1.25"
+        await scene.call("k8s_rollout", **CART_ARGS, action="restart")
+        live = await scene.cluster.ok("GET", CART)
+        assert "kubectl.kubernetes.io/restartedAt" in live["spec"]["template"]["metadata"]["annotations"]
+        await scene.call("k8s_rollout", **CART_ARGS, action="pause")
+        for action in ("restart", "undo"):
+            assert "is paused" in await scene.fail("k8s_rollout", **CART_ARGS, action=action)
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments", "said"),
+    [
+        ("k8s_patch", {**CART_ARGS, "kind": "deploy", "patch": "[1]"}, "is an object with the fields to change"),
+        ("k8s_patch", {**CART_ARGS, "kind": "deploy", "patch": "{a: 1}", "type": "json"}, "a list of operations"),
+        (
+            "k8s_patch",
+            {**CART_ARGS, "kind": "deploy", "patch": "[{op: add, path: /a}]", "type": "json"},
+            "must have a value",
+        ),
+        ("k8s_patch", {**CART_ARGS, "kind": "deploys", "patch": "{}"}, "Did you mean"),
+        (
+            "k8s_patch",
+            {**CART_ARGS, "kind": "deploy", "patch": "{spec: {selector: {matchLabels: {a: b}}}}"},
+            "immutable",
+        ),
+        ("k8s_scale", {**CART_ARGS, "kind": "svc", "replicas": 1}, "has no scale"),
+        ("k8s_scale", {**IN_SHOP, "name": "card", "replicas": 1}, "there is no Deployment card in namespace shop"),
+        ("k8s_rollout", {**CART_ARGS, "kind": "svc", "action": "restart"}, "is not rolled out"),
+        ("k8s_rollout", {**CART_ARGS, "action": "restart", "revision": 1}, "revision is for undo only"),
+        ("k8s_delete", {**IN_SHOP, "kind": "deploy", "name": "card"}, "there is no Deployment card"),
+    ],
+)
+async def test_what_cannot_be_is_said_before_anything_is_sent(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], said: str
+) -> None:
+    async with shop(tmp_path) as scene:
+        assert said in await scene.fail(tool, **arguments)
+        assert scene.way.changes == []
+
+
+async def test_what_the_server_cannot_check_is_asked_about_and_said_to_be_unchecked(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        message = 'admission webhook "x.example.com" does not support dry run'
+        status = {"kind": "Status", "status": "Failure", "message": message, "reason": "BadRequest", "code": 400}
+
+        async def before(request: httpx.Request) -> httpx.Response | None:
+            return httpx.Response(400, json=status) if is_check(request) else None
+
+        scene.way.before = before
+        await scene.call("k8s_patch", kind="deploy", **CART_ARGS, patch="metadata: {labels: {team: a}}")
+        assert "Not checked by the cluster beforehand" in person.read[0]
+
+
+async def test_the_death_of_a_namespace_is_told_kind_by_kind(tmp_path: Path) -> None:
+    person = Person()
+    claim = """
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: disk, namespace: shop}
+spec: {accessModes: [ReadWriteOnce], volumeName: pv-1, resources: {requests: {storage: 10Gi}}}
+"""
+    volume = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: pv-1}
+spec:
+  persistentVolumeReclaimPolicy: Delete
+  accessModes: [ReadWriteOnce]
+  capacity: {storage: 10Gi}
+  csi: {driver: disk.csi.everest.io, volumeHandle: x}
+"""
+    async with shop(tmp_path, person=person) as scene:
+        await made(scene.cluster, volume)
+        await made(scene.cluster, claim)
+        scene.cluster.world.advance(LONG_ENOUGH)
+        await scene.call("k8s_delete", kind="ns", name="shop")
+        (read,) = person.read
+        assert read.splitlines()[0] == "SIMULATED: Delete Namespace shop in team-sandbox. No way back."
+        assert "2 Pod" in read.splitlines()[1]
+        assert "volume claim disk (10Gi), with its disk and data" in read
+        assert "2 pods run in it now" in read
+
+
+async def test_fewer_replicas_of_nothing_else_say_what_loses_its_endpoints(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        shown = await scene.call("k8s_scale", **CART_ARGS, replicas=0, dry_run=True)
+        assert shown["impact"]["goes"] == ["2 pods of 2", "every endpoint of Service cart"]
