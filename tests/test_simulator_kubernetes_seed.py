@@ -10,7 +10,6 @@ from calling import Tools
 from kubernetes_calls import APPS, CORE, MERGE, STRATEGIC, Cluster, cluster
 from simulation import Caller, simulate
 
-from ap_mcp.simulator.chart_seed import SEARCH_API
 from ap_mcp.simulator.check_items import Skips, cluster_results
 from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
@@ -23,7 +22,6 @@ from ap_mcp.simulator.constants import (
     TEAM_SANDBOX,
 )
 from ap_mcp.simulator.kubernetes.kinds import known
-from ap_mcp.simulator.kubernetes.programs import BROKEN_TAG, CRASHING_TAG
 from ap_mcp.simulator.kubernetes.retries import EVENTS_LIVE
 from ap_mcp.simulator.kubernetes.seed import ensure_seeded
 from ap_mcp.simulator.kubernetes.store import TABLE, Store
@@ -35,7 +33,6 @@ pytestmark = pytest.mark.anyio
 IDS = {name: cluster_id for cluster_id, name in CLUSTER_NAMES.items()}
 LAB, LAB_APPS = f"{CORE}/namespaces/lab", f"{APPS}/namespaces/lab"
 SHOP_APPS = f"{APPS}/namespaces/shop"
-RELEASE = {"cluster_id": SHOP_PROD, "namespace": "shop", "name": "catalog-search"}
 
 
 class Seen:
@@ -206,15 +203,6 @@ async def cloud(catalog: Catalog) -> Tools:
     return Tools(catalog, Caller(simulate()))
 
 
-def kubernetes(cloud: Tools, cluster_id: str) -> Cluster:
-    return Cluster(cloud.caller, cluster_id)
-
-
-async def states(cluster_: Cluster, path: str, app: str) -> list[str]:
-    """Return what kubectl shows as the state of the pods of an application."""
-    return sorted(f"{row[1]} {row[2]}" for row in await cluster_.table(f"{path}/pods", labelSelector=f"app={app}"))
-
-
 def troubled(world: World, cluster_id: str) -> set[str]:
     """Name the pods that wait for something or are not ready, and what has too few of them."""
     store = Store(world, cluster_id)
@@ -289,26 +277,30 @@ def test_nothing_is_made_before_somebody_asks_and_the_state_stays_small(account:
         assert len(json.dumps(row)) < 500_000, CLUSTER_NAMES[cluster_id]
 
 
-HEALED: dict[str, tuple[str, str, str, str, Any, str]] = {
-    "image": (LAB, "ranker", "PATCH", f"{LAB_APPS}/deployments/ranker", {"spec": {"template": {"spec": {"containers": [
-        {"name": "app", "image": "shop/ranker:1.9.10"}]}}}}, STRATEGIC),
-    "crash": (LAB, "indexer", "PATCH", f"{LAB_APPS}/deployments/indexer", {"spec": {"template": {"spec": {"containers":
-        [{"name": "app", "image": "shop/indexer:2.4.1"}]}}}}, STRATEGIC),
-    "pull secret": (LAB, "geo-lookup", "PATCH", f"{LAB_APPS}/deployments/geo-lookup", {"spec": {"template": {"spec": {
-        "imagePullSecrets": [{"name": "default-secret"}]}}}}, STRATEGIC),
-    "memory": (LAB, "embeddings", "PATCH", f"{LAB_APPS}/deployments/embeddings", {"spec": {"template": {"spec": {
-        "containers": [{"name": "worker", "resources": {"limits": {"memory": "2Gi"}}}]}}}}, STRATEGIC),
-    "probe": (LAB, "autocomplete", "PATCH", f"{LAB_APPS}/deployments/autocomplete", {"spec": {"template": {"spec": {
-        "containers": [{"name": "web", "readinessProbe": {"httpGet": {"port": 8080}}}]}}}}, STRATEGIC),
-    "secret": (LAB, "feedback-mailer", "POST", f"{LAB}/secrets", {"metadata": {"name": "smtp"}, "stringData": {
-        "password": "x"}}, "application/json"),
-    "storage class": (LAB, "vectors", "POST", "/apis/storage.k8s.io/v1/storageclasses", {"metadata": {
-        "name": "csi-disk-fast"}, "provisioner": "everest-csi-provisioner"}, "application/json"),
-    "quota": (f"{CORE}/namespaces/imports", "importer", "PATCH",
-        f"{CORE}/namespaces/imports/resourcequotas/imports-quota", {"spec": {"hard": {"limits.memory": "8Gi"}}}, MERGE),
-    "host path": (LAB, "node-agent", "PATCH", f"{LAB_APPS}/deployments/node-agent", {"spec": {"template": {"spec": {
-        "volumes": None, "containers": [{"name": "agent", "image": "shop/node-agent:1.0"}]}}}}, MERGE),
-}  # fmt: skip
+def pods_of(app: str, *container: str, **pod: Any) -> tuple[Any, ...]:
+    """Return how the template of a Deployment in the namespace lab is changed: an image, or fields of its pods."""
+    fields = {"containers": [dict(zip(("name", "image"), container, strict=False))]} if container else pod
+    return "lab", app, "PATCH", f"{LAB_APPS}/deployments/{app}", {"spec": {"template": {"spec": fields}}}, STRATEGIC
+
+
+MORE = [{"name": "worker", "resources": {"limits": {"memory": "2Gi"}}}]
+PROBE = [{"name": "web", "readinessProbe": {"httpGet": {"port": 8080}}}]
+SECRET = {"metadata": {"name": "smtp"}, "stringData": {"password": "x"}}
+CLASSES = "/apis/storage.k8s.io/v1/storageclasses"
+CLASS = {"metadata": {"name": "csi-disk-fast"}, "provisioner": "everest-csi-provisioner"}
+QUOTA = f"{CORE}/namespaces/imports/resourcequotas/imports-quota"
+PLAIN = {"volumes": None, "containers": [{"name": "agent", "image": "shop/node-agent:1.0"}]}
+HEALED: dict[str, tuple[Any, ...]] = {
+    "image": pods_of("ranker", "app", "shop/ranker:1.9.10"),
+    "crash": pods_of("indexer", "app", "shop/indexer:2.4.1"),
+    "pull secret": pods_of("geo-lookup", imagePullSecrets=[{"name": "default-secret"}]),
+    "memory": pods_of("embeddings", containers=MORE),
+    "probe": pods_of("autocomplete", containers=PROBE),
+    "host path": (*pods_of("node-agent", **PLAIN)[:5], MERGE),
+    "secret": ("lab", "feedback-mailer", "POST", f"{LAB}/secrets", SECRET, "application/json"),
+    "storage class": ("lab", "vectors", "POST", CLASSES, CLASS, "application/json"),
+    "quota": ("imports", "importer", "PATCH", QUOTA, {"spec": {"hard": {"limits.memory": "8Gi"}}}, MERGE),
+}
 
 
 @pytest.mark.parametrize("cause", HEALED)
@@ -316,25 +308,24 @@ async def test_removing_the_cause_heals_the_workload(cause: str) -> None:
     namespace, app, method, path, body, type_ = HEALED[cause]
     dev = cluster()
     dev.id = SEARCH_DEV
-    before = await states(dev, namespace, app)
+    before = await dev.states(namespace, app)
     assert not before or not all(each.startswith("1/1") for each in before)
     await dev.ok(method, path, body, type=type_)
     dev.world.advance(60)
-    assert set(await states(dev, namespace, app)) == {"1/1 Running"}
+    assert set(await dev.states(namespace, app)) == {"1/1 Running"}
 
 
 async def test_pods_without_an_address_start_once_the_cluster_has_another_subnet(cloud: Tools) -> None:
-    staging = kubernetes(cloud, CHECKOUT_STAGING)
-    place = f"{CORE}/namespaces/checkout"
-    assert set(await states(staging, place, "load-test")) == {"0/1 ContainerCreating"}
+    staging = Cluster(cloud.caller, CHECKOUT_STAGING)
+    assert set(await staging.states("checkout", "load-test")) == {"0/1 ContainerCreating"}
     subnets = [{"subnetID": each} for each in (*SUBNET_IDS, "d9a1c3f5-75b6-4a92-8c8a-35c182d74e76")]
     cloud.world.table("clusters")[CHECKOUT_STAGING]["spec"]["eniNetwork"]["subnets"] = subnets
     cloud.world.advance(15)
-    assert set(await states(staging, place, "load-test")) == {"1/1 Running"}
+    assert set(await staging.states("checkout", "load-test")) == {"1/1 Running"}
 
 
 async def test_restarts_go_on_while_nobody_looks_and_cost_nothing(cloud: Tools) -> None:
-    dev = kubernetes(cloud, SEARCH_DEV)
+    dev = Cluster(cloud.caller, SEARCH_DEV)
 
     async def restarts() -> int:
         rows = await dev.table(f"{LAB}/pods", labelSelector="app=indexer")
@@ -348,7 +339,7 @@ async def test_restarts_go_on_while_nobody_looks_and_cost_nothing(cloud: Tools) 
 
 
 async def test_an_autoscaler_sees_when_metrics_are_gone(cloud: Tools) -> None:
-    prod = kubernetes(cloud, SHOP_PROD)
+    prod = Cluster(cloud.caller, SHOP_PROD)
     path = "/apis/autoscaling/v2/namespaces/shop/horizontalpodautoscalers/storefront"
 
     async def active() -> str:
@@ -364,92 +355,23 @@ async def test_an_autoscaler_sees_when_metrics_are_gone(cloud: Tools) -> None:
 
 
 async def test_an_autoscaler_keeps_its_target_within_its_limits(cloud: Tools) -> None:
-    prod = kubernetes(cloud, SHOP_PROD)
+    prod = Cluster(cloud.caller, SHOP_PROD)
     await prod.ok("PATCH", f"{SHOP_APPS}/deployments/storefront", {"spec": {"replicas": 1}}, type=MERGE)
     cloud.world.advance(30)
     assert (await prod.ok("GET", f"{SHOP_APPS}/deployments/storefront"))["spec"]["replicas"] == 3
 
 
-async def test_a_release_that_is_deployed_and_crashes_is_healthy_after_a_rollback(cloud: Tools) -> None:
-    prod = kubernetes(cloud, SHOP_PROD)
-    shop = f"{CORE}/namespaces/shop"
-    assert (await cloud("get_release", **RELEASE)).json()["status"] == "DEPLOYED"
-    assert await states(prod, shop, "catalog-search") == ["0/1 CrashLoopBackOff", "1/1 Running", "1/1 Running"]
-    answer = await cloud("update_release", **RELEASE, action="rollback", chart_id=SEARCH_API, revision=1)
-    assert answer.status_code < 300, answer.text
-    cloud.world.advance(60)
-    assert (await cloud("get_release", **RELEASE)).json()["status"] == "DEPLOYED"
-    assert await states(prod, shop, "catalog-search") == ["1/1 Running", "1/1 Running"]
-
-
-@pytest.mark.parametrize(
-    ("tag", "status", "state"),
-    [("0.9.6", "DEPLOYED", "1/1 Running"), (CRASHING_TAG, "DEPLOYED", "0/1 CrashLoopBackOff"),
-     (BROKEN_TAG, "FAILED", "0/1 ImagePullBackOff")],
-)  # fmt: skip
-@pytest.mark.parametrize("asked_before", [True, False])
-async def test_the_objects_of_a_release_follow_it(
-    cloud: Tools, tag: str, status: str, state: str, *, asked_before: bool
-) -> None:
-    sandbox = kubernetes(cloud, TEAM_SANDBOX)
-    if asked_before:
-        await sandbox.names(f"{CORE}/namespaces")
-    where = {"cluster_id": TEAM_SANDBOX, "namespace": "trial", "name": "finder"}
-    values = {"image": {"tag": tag}, "replicas": 1}
-    done = await cloud("create_release", **where, chart_id=SEARCH_API, version="0.9.3", values=values)
-    assert done.status_code < 300, done.text
-    cloud.world.advance(60)
-    release = (await cloud("get_release", **where)).json()
-    assert release["status"] == status
-    assert await states(sandbox, f"{CORE}/namespaces/trial", "finder") == [state]
-    found = await sandbox.ok("GET", f"{APPS}/namespaces/trial/deployments/finder")
-    assert found["metadata"]["annotations"]["meta.helm.sh/release-name"] == "finder"
-    assert found["metadata"]["labels"]["app.kubernetes.io/managed-by"] == "Helm"
-    assert "stands in" in found["metadata"]["annotations"]["ap-mcp/simulated"]
-    for title, path in (("apps/v1/Deployment", f"{APPS}/namespaces/trial/deployments"),
-                        ("v1/Service", f"{CORE}/namespaces/trial/services")):  # fmt: skip
-        names = await sandbox.names(path, labelSelector="app.kubernetes.io/instance=finder")
-        assert f"==> {title}" in release["resources"]
-        assert names == ["finder"]
-    await cloud("delete_release", **where)
-    cloud.world.advance(60)
-    assert await states(sandbox, f"{CORE}/namespaces/trial", "finder") == []
-    assert await sandbox.names(f"{CORE}/namespaces/trial/services") == []
-
-
-async def test_the_objects_of_an_add_on_follow_it(cloud: Tools) -> None:
-    sandbox = kubernetes(cloud, TEAM_SANDBOX)
-    deployments = f"{APPS}/namespaces/kube-system/deployments"
-    assert await sandbox.names(deployments) == ["coredns", "metrics-server"]
-    answer = await cloud("install_addon", cluster_id=TEAM_SANDBOX, template_name="gatekeeper")
-    assert answer.status_code < 300, answer.text
-    cloud.world.advance(60)
-    assert await sandbox.names(deployments) == [
-        "coredns", "gatekeeper-audit", "gatekeeper-controller-manager", "metrics-server",
-    ]  # fmt: skip
-    place = f"{CORE}/namespaces/kube-system"
-    assert await states(sandbox, place, "gatekeeper-audit") == ["1/1 Running"] * 2
-    await cloud("delete_addon", addon_id=answer.json()["metadata"]["uid"], cluster_id=TEAM_SANDBOX)
-    cloud.world.advance(60)
-    assert await sandbox.names(deployments) == ["coredns", "metrics-server"]
-
-
-async def test_an_add_on_whose_images_cannot_be_had_shows_it_in_its_pods(cloud: Tools) -> None:
-    sandbox = kubernetes(cloud, TEAM_SANDBOX)
-    await sandbox.names(f"{CORE}/namespaces")
-    values = {"basic": {"swr_addr": "swr.elsewhere.example"}}
-    await cloud("install_addon", cluster_id=TEAM_SANDBOX, template_name="gatekeeper", values=values)
-    cloud.world.advance(60)
-    place = f"{CORE}/namespaces/kube-system"
-    assert await states(sandbox, place, "gatekeeper-audit") == ["0/1 ImagePullBackOff"] * 2
-
-
 async def test_a_cluster_takes_its_objects_with_it_and_one_that_is_not_ready_has_none(cloud: Tools) -> None:
-    sandbox = kubernetes(cloud, TEAM_SANDBOX)
+    sandbox = Cluster(cloud.caller, TEAM_SANDBOX)
     await sandbox.names(f"{CORE}/namespaces")
     assert TEAM_SANDBOX in cloud.world.table(TABLE)
     cloud.world.fire("cluster.deleted", cluster_id=TEAM_SANDBOX, job_id="")
     assert TEAM_SANDBOX not in cloud.world.table(TABLE)
-    busy = kubernetes(cloud, ML_BATCH)
+    busy = Cluster(cloud.caller, ML_BATCH)
     assert (await busy.send("GET", f"{CORE}/namespaces")).status_code == 503
     assert ML_BATCH not in cloud.world.table(TABLE)
+
+
+async def test_the_nodes_are_those_of_which_checks_speak(cloud: Tools) -> None:
+    named = [each["name"] for each in cloud.world.table("upgrade_facts")[SHOP_PROD]["nodes"]]
+    assert await Cluster(cloud.caller, SHOP_PROD).names(f"{CORE}/nodes") == named

@@ -64,6 +64,11 @@ class Cluster:
         """Return the cells of a list as a Table."""
         return [row["cells"] for row in (await self.ok("GET", path, accept=TABLE, **options))["rows"]]
 
+    async def states(self, namespace: str, app: str) -> list[str]:
+        """Return readiness and state of the pods of an application as kubectl shows them, sorted."""
+        rows = await self.table(f"{CORE}/namespaces/{namespace}/pods", labelSelector=f"app={app}")
+        return sorted(f"{row[1]} {row[2]}" for row in rows)
+
     async def shop(self) -> None:
         """Make the namespace that these tests use."""
         await self.ok("POST", f"{CORE}/namespaces", {"metadata": {"name": "shop"}})

@@ -13,9 +13,6 @@ from ap_mcp.simulator.kubernetes.statuses import bad_request
 from ap_mcp.simulator.kubernetes.store import Store
 from ap_mcp.simulator.world import Row
 
-TABLE = "kubernetes_logs"
-"""Rows by cluster: the lines of seeded containers, by `namespace/pod/container`."""
-
 EVERY_SECONDS = 15
 MOST_LINES = 400
 _PATHS = ("/", "/healthz", "/api/items", "/api/orders", "/metrics")
@@ -78,12 +75,6 @@ def _lines(
         said = "trying and failing to pull image" if "Image" in reason else reason
         raise bad_request(f'container "{name}" in pod "{about}" is waiting to start: {said}')
     begun = parse_timestamp(ran.get("startedAt") or pod["metadata"]["creationTimestamp"])
-    seeded = store.world.table(TABLE).get(store.cluster_id, {})
-    own = seeded.get(f"{pod['metadata']['namespace']}/{about}/{name}")
-    if own is not None:
-        for index, text in enumerate(own):
-            yield begun + timedelta(milliseconds=200 * index), text
-        return
     program = program_of(_image(pod, name))
     refused = refused_line(store, pod, program.refused_words) if "exitCode" in ran else ""
     if program.log or refused:

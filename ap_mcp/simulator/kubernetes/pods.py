@@ -218,7 +218,7 @@ def _struggle(store: Store, old: Row, pod: Row, trouble: Trouble) -> None:
     status["phase"] = "Running" if runs else "Pending"
     write(store, known("Pod"), old, pod, manager="kubelet")
     count = 1 + tries((now - begun).total_seconds())[0]
-    if trouble.running or trouble.exit_code is not None:
+    if trouble.exit_code is not None or (trouble.running and trouble.container not in kept):
         _tell_start(store, pod, count=1 if trouble.running else count)
     for type_, reason, message in trouble.events:
         emit(store, pod, type_, reason, message, "kubelet", count=count)

@@ -1,6 +1,6 @@
 """Fills a cluster when it is first asked: what every cluster has, and what its add-ons and releases run."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
@@ -13,7 +13,6 @@ from ap_mcp.simulator.kubernetes.apply import UPDATE, Manager, recorded
 from ap_mcp.simulator.kubernetes.controllers import controlled_store
 from ap_mcp.simulator.kubernetes.jobs import PLANNED
 from ap_mcp.simulator.kubernetes.kinds import known
-from ap_mcp.simulator.kubernetes.logs import TABLE as LOGS
 from ap_mcp.simulator.kubernetes.pod_outcomes import ADDRESSES
 from ap_mcp.simulator.kubernetes.retries import TABLE as RETRIES
 from ap_mcp.simulator.kubernetes.retries import bring_up_to_date
@@ -44,7 +43,7 @@ def ensure_seeded(world: World, cluster_id: str) -> None:
         past.table("addons")[row["metadata"]["uid"]] = row
     past.table(TABLE)[cluster_id] = {**new_row(), "past": True}
     with controlled_store(past, cluster_id) as store:
-        for kind, item in _basics(store):
+        for kind, item in _basics(store, _nodes(world, cluster_id)):
             make(store, known(*kind), item)
     for moment, act in sorted(_steps(world, cluster_id), key=lambda step: step[0]):
         past.advance(max(0.0, (moment - past.now()).total_seconds()))
@@ -62,7 +61,7 @@ def ensure_seeded(world: World, cluster_id: str) -> None:
 
 @reacts_to("cluster.deleted")
 def _cluster_deleted(world: World, *, cluster_id: str, **_: Any) -> None:
-    for name in (TABLE, ADDRESSES, RETRIES, LOGS):
+    for name in (TABLE, ADDRESSES, RETRIES):
         world.table(name).pop(cluster_id, None)
 
 
@@ -116,7 +115,13 @@ def _writers(item: Row) -> tuple[str, str]:
     return ("kube-apiserver" if system else USER), CONTROLLER_MANAGER
 
 
-def _basics(store: Store) -> Iterator[tuple[tuple[str, ...], Row]]:
+def _nodes(world: World, cluster_id: str) -> list[str]:
+    """List the names of a cluster's nodes, those that its checks speak of if there are any."""
+    facts = world.table("upgrade_facts").get(cluster_id, {})
+    return [each["name"] for each in facts.get("nodes") or ()] or list(NODES)
+
+
+def _basics(store: Store, nodes: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Row]]:
     cluster = store.cluster
     born = store.world.iso_timestamp(parse_timestamp(cluster["metadata"]["creationTimestamp"]))
     for name in ("default", "kube-system", "kube-public", "kube-node-lease"):
@@ -128,7 +133,7 @@ def _basics(store: Store) -> Iterator[tuple[tuple[str, ...], Row]]:
                 "status": {"phase": "Active"},
             },
         )
-    for index, name in enumerate(NODES):
+    for index, name in enumerate(nodes):
         yield ("Node",), _node(name, index, cluster["spec"]["version"], born)
     for name, provisioner in STORAGE_CLASSES.items():
         yield (

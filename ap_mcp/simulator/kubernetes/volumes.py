@@ -30,6 +30,9 @@ def claim_changed(store: Store, item: Mapping[str, Any]) -> None:
     found = store.get(known(*CLASS), "", wanted) if wanted else None
     if found is None:
         why = f'storageclass.storage.k8s.io "{wanted}" not found' if wanted else NO_CLASS
+        new = copied(old)
+        new.setdefault("status", {})["phase"] = "Pending"
+        write(store, kind, old, new)
         emit(store, old, "Warning" if wanted else "Normal", "ProvisioningFailed" if wanted else "FailedBinding", why,
              COMPONENT, count=1)  # fmt: skip
         return
