@@ -358,8 +358,10 @@ async def test_what_an_upgrade_could_not_read_is_said(operation: str, what: str)
         ("list_upgrade_tasks", "what says whether an upgrade is running or has failed could not be read"),
     ],
 )
-async def test_an_upgrade_that_cannot_be_judged_is_refused(operation: str, what: str) -> None:
+@pytest.mark.parametrize("only_asks", [False, True])
+async def test_an_upgrade_that_cannot_be_judged_is_refused(operation: str, what: str, only_asks: bool) -> None:
     async with judge() as cloud:
+        cloud.only_asks = only_asks
         await check(cloud)
         cloud.fail(operation)
         said = await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31")
@@ -375,8 +377,10 @@ async def test_an_upgrade_that_cannot_be_judged_is_refused(operation: str, what:
         ("get_upgrade_info", {"spec": {}}, "does not say which version"),
     ],
 )
-async def test_an_unexpected_answer_refuses_an_upgrade(operation: str, answer: Any, said: str) -> None:
+@pytest.mark.parametrize("only_asks", [False, True])
+async def test_an_unexpected_answer_refuses_an_upgrade(operation: str, answer: Any, said: str, only_asks: bool) -> None:
     async with judge() as cloud:
+        cloud.only_asks = only_asks
         await check(cloud)
         cloud.bent[operation] = lambda _: answer
         assert said in await cloud.refusal("upgrade_cluster", cluster_id=CHECKOUT_STAGING, target_version="v1.31")

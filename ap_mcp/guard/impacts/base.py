@@ -305,6 +305,8 @@ NOT_YET = "Not possible yet"
 def unless_only_asked(case: Case, error: CallRefused) -> str:
     """Return a refusal as a warning, if the call only asks what would happen.
 
+    What cannot be judged at all is refused in any case, so `Answers.needed` comes before this.
+
     Raises:
         CallRefused: it does not.
     """

@@ -1,21 +1,22 @@
 """Which pre-upgrade check allows an upgrade, or why none does."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ap_mcp.guard.impacts.base import Case, refused
 from ap_mcp.rules.phases import PRECHECK
-from ap_mcp.rules.upgrades import FAILED, RUNNING, Way, judge_checks, tasks_of, verdict_of
+from ap_mcp.rules.upgrades import FAILED, RUNNING, Way, judge_checks, verdict_of
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.vendor import get, moment, text, word
 from ap_mcp.wording import age
 
 
-def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[str]) -> Any:
+def passed_check(case: Case, every: Sequence[Any], now: str, target: str, offered: list[str]) -> Any:
     """Return the pre-upgrade check that allows an upgrade; the newest one for it decides.
 
     Args:
         case: the call.
-        answer: of list_prechecks.
+        every: the checks of the cluster.
         now: the version the cluster runs.
         target: the version it is to have.
         offered: all versions it could have.
@@ -24,9 +25,6 @@ def passed_check(case: Case, answer: Any, now: str, target: str, offered: list[s
         CallRefused: none passed, or it has expired, or it is for something else; it says what to run.
     """
     run = f'First: run_precheck(cluster_id="{word(case.cluster_id)}", target_version="{word(target)}").'
-    every = tasks_of(answer)
-    if every is None:
-        raise refused("what list_prechecks answered is no list of checks", run)
     judged = judge_checks(every, Way(case.cluster_id, now, target, offered), case.now)
     if judged.state == "none":
         known = f"; passed ones are for other versions: {', '.join(map(word, judged.others))}" if judged.others else ""

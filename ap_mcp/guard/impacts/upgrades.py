@@ -65,13 +65,14 @@ async def upgrade_cluster(case: Case) -> Impact:
     )
     cluster = answers.needed("cluster")
     info = answers.needed("info", "says which versions are offered")
+    tasks = _tasks(answers)
+    checks, check = _checks(answers), None
     missing: list[str] = []
     try:
-        _must_be_idle(case, cluster, _tasks(answers), info)
+        _must_be_idle(case, cluster, tasks, info)
     except CallRefused as busy:
         missing.append(unless_only_asked(case, busy))
     now, target, offered = _versions(case, cluster, info)
-    checks, check = answers.needed("checks", "says whether the pre-upgrade check passed"), None
     try:
         check = passed_check(case, checks, now, target, offered)
     except CallRefused as unchecked:
@@ -89,7 +90,7 @@ async def upgrade_cluster(case: Case) -> Impact:
     draft.settled["target_version"] = target
     draft.warnings += missing
     if check is not None:
-        _about_check(draft, check, tasks_of(checks) or [])
+        _about_check(draft, check, checks)
     _about_backups(draft, answers)
     await about_addons(draft, answers, target)
     options = {key: case.arguments[key] for key in ("batch_size", "batch_scope") if key in case.arguments}
@@ -174,6 +175,18 @@ def _tasks(answers: Answers) -> list[dict[str, Any]]:
     found = tasks_of(answers.needed("tasks", "says whether an upgrade is running or has failed"))
     if found is None:
         raise refused("what list_upgrade_tasks answered is no list of upgrades")
+    return found
+
+
+def _checks(answers: Answers) -> list[dict[str, Any]]:
+    """Return a cluster's pre-upgrade checks, the oldest first.
+
+    Raises:
+        CallRefused: they could not be read.
+    """
+    found = tasks_of(answers.needed("checks", "says whether the pre-upgrade check passed"))
+    if found is None:
+        raise refused("what list_prechecks answered is no list of checks")
     return found
 
 
