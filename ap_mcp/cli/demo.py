@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ap_mcp.cli.options import exits
+from ap_mcp.cli.outcomes import ENDED_WELL
 
 if TYPE_CHECKING:
     from mcp import Client
@@ -261,7 +262,7 @@ class Story:
         result = await self.client.call_tool("wait_for", arguments, progress_callback=show)
         self._show(_text(result))
         ended = dict(result.structured_content or {})
-        if ended.get("verdict") != "succeeded":
+        if ended.get("verdict") not in ENDED_WELL:
             raise click.ClickException(f"The wait for the {kind} should have succeeded.")
         return ended
 

@@ -150,9 +150,13 @@ def kind_of(error: type) -> str:
     return re.sub(r"(?<!^)(?=[A-Z])", "_", error.__name__).lower()
 
 
+ENDED_WELL = ("succeeded", "ready")
+"""Verdicts of a wait for a thing that ended as it should."""
+
+
 def unfinished(result: "Waited") -> dict[str, Any] | None:
     """Return what a wait that did not end well is for scripts; None if it did."""
-    if result.verdict in ("succeeded", "ready"):
+    if result.verdict in ENDED_WELL:
         return None
     kinds = {"blocked": "blocked", "ready_with_risks": "risks_only"}
     kind = kinds.get(result.verdict, "wait_failed") if result.ended else "waited_too_long"
