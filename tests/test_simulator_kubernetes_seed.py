@@ -165,6 +165,7 @@ def coredns(seen: Seen) -> None:
     restarts = [each["status"]["containerStatuses"][0]["restartCount"] for each in seen.pods("coredns")]
     assert (restarts[0] > 10, restarts[1]) == (True, 0)
     assert seen.waiting("coredns")["reason"] == "CrashLoopBackOff"
+    assert "NewReplicaSetAvailable" in seen.conditions(("Deployment", "apps"), "coredns")["Progressing"]
     assert "foward" in seen.store.fetch(known("ConfigMap"), "kube-system", "coredns")["data"]["Corefile"]
 
 
@@ -375,3 +376,17 @@ async def test_a_cluster_takes_its_objects_with_it_and_one_that_is_not_ready_has
 async def test_the_nodes_are_those_of_which_checks_speak(cloud: Tools) -> None:
     named = [each["name"] for each in cloud.world.table("upgrade_facts")[SHOP_PROD]["nodes"]]
     assert await Cluster(cloud.caller, SHOP_PROD).names(f"{CORE}/nodes") == named
+
+
+async def test_an_ingress_has_the_address_of_its_controller_and_none_without_its_class(cloud: Tools) -> None:
+    prod = Cluster(cloud.caller, SHOP_PROD)
+    path = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses"
+    service = await prod.ok("GET", f"{CORE}/namespaces/kube-system/services/nginx-ingress-controller")
+    (address,) = (await prod.ok("GET", f"{path}/shop"))["status"]["loadBalancer"]["ingress"]
+    assert address["ip"] == service["status"]["loadBalancer"]["ingress"][0]["ip"]
+    backend = {"service": {"name": "cart", "port": {"number": 80}}}
+    for class_, has in (("cce", True), ("none-such", False)):
+        body = {"metadata": {"name": class_}, "spec": {"ingressClassName": class_, "defaultBackend": backend}}
+        await prod.ok("POST", path, body)
+        made = await prod.ok("GET", f"{path}/{class_}")
+        assert bool(made.get("status", {}).get("loadBalancer", {}).get("ingress")) is has

@@ -37,6 +37,8 @@ RELEASE = {"cluster_id": SHOP_PROD, "namespace": "shop", "name": "catalog-search
 async def test_a_release_that_is_deployed_and_crashes_is_healthy_after_a_rollback(cloud: Tools) -> None:
     prod = Cluster(cloud.caller, SHOP_PROD)
     assert (await cloud("get_release", **RELEASE)).json()["status"] == "DEPLOYED"
+    service = await prod.ok("GET", f"{CORE}/namespaces/shop/services/catalog-search")
+    assert service["metadata"]["creationTimestamp"] == "2025-02-04T08:00:00Z"
     assert await prod.states("shop", "catalog-search") == ["0/1 CrashLoopBackOff", "1/1 Running", "1/1 Running"]
     answer = await cloud("update_release", **RELEASE, action="rollback", chart_id=SEARCH_API, revision=1)
     assert answer.status_code < 300, answer.text

@@ -13,6 +13,9 @@ from ap_mcp.simulator.kubernetes.store import Store
 from ap_mcp.simulator.world import Row, copied
 
 SLICE = ("EndpointSlice", "discovery.k8s.io")
+RELEASE = "meta.helm.sh/release-name"
+"""Annotation of what a release brought: it tells the Service of an ingress controller."""
+
 FIRST_NODE_PORT, LAST_NODE_PORT = 30000, 32767
 
 
@@ -45,6 +48,27 @@ def service_changed(store: Store, item: Mapping[str, Any]) -> None:
         old = write(store, kind, old, new, manager="cloud-controller-manager")
     if old["spec"].get("selector"):
         _endpoints(store, old)
+
+
+@reconciles("ingresses.networking.k8s.io")
+def ingress_changed(store: Store, item: Mapping[str, Any]) -> None:
+    """Give an Ingress its address: that of the controller's own Service, or one of its own; none without its class."""
+    kind, metadata = known("Ingress", "networking.k8s.io"), item["metadata"]
+    old = store.get(kind, metadata["namespace"], metadata["name"])
+    classes = {each["metadata"]["name"]: each for each in store.named("IngressClass", "networking.k8s.io")}
+    chosen = None if old is None else classes.get(old["spec"].get("ingressClassName", ""))
+    if old is None or chosen is None or (old.get("status") or {}).get("loadBalancer", {}).get("ingress"):
+        return
+    addresses = [{"ip": f"203.0.113.{store.world.random.randrange(1, 254)}"}]
+    release = (chosen["metadata"].get("annotations") or {}).get(RELEASE)
+    if release:
+        services = [each for each in store.named("Service") if each["spec"].get("type") == "LoadBalancer"
+                    and (each["metadata"].get("annotations") or {}).get(RELEASE) == release]  # fmt: skip
+        found = [(each.get("status") or {}).get("loadBalancer", {}).get("ingress") or [] for each in services]
+        addresses = [{"ip": each["ip"]} for entries in found for each in entries]
+    if addresses:
+        new = {**copied(old), "status": {"loadBalancer": {"ingress": addresses}}}
+        write(store, kind, old, new, manager="ingress-controller")
 
 
 @reconciles("pods")

@@ -134,7 +134,7 @@ def _basics(store: Store, nodes: Sequence[str]) -> Iterator[tuple[tuple[str, ...
             },
         )
     for index, name in enumerate(nodes):
-        yield ("Node",), _node(name, index, cluster["spec"]["version"], born)
+        yield ("Node",), _node(name, index, cluster["_version"], born)
     for name, provisioner in STORAGE_CLASSES.items():
         yield (
             ("StorageClass", "storage.k8s.io"),
@@ -198,9 +198,9 @@ def _node(name: str, index: int, version: str, born: str) -> Row:
             "allocatable": capacity,
             "conditions": [dict(ready)],
             "nodeInfo": {
-                "kubeletVersion": f"{version}.0", "osImage": "Huawei Cloud EulerOS 2.0", "architecture": "amd64",
+                "kubeletVersion": version, "osImage": "Huawei Cloud EulerOS 2.0", "architecture": "amd64",
                 "kernelVersion": "5.10.0", "containerRuntimeVersion": "containerd://1.6.14", "operatingSystem": "linux",
-                "bootID": "", "machineID": "", "systemUUID": "", "kubeProxyVersion": f"{version}.0",
+                "bootID": "", "machineID": "", "systemUUID": "", "kubeProxyVersion": version,
             },
         },
     }  # fmt: skip

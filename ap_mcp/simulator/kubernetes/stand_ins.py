@@ -7,6 +7,7 @@ each of its components. What they annotate says so.
 
 import re
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from ap_mcp.simulator.events import reacts_to
@@ -14,6 +15,7 @@ from ap_mcp.simulator.kubernetes.acting import make
 from ap_mcp.simulator.kubernetes.controllers import acting_on
 from ap_mcp.simulator.kubernetes.deletion import delete
 from ap_mcp.simulator.kubernetes.kinds import Kind, known
+from ap_mcp.simulator.kubernetes.networking import RELEASE as OWNER
 from ap_mcp.simulator.kubernetes.options import DeleteOptions
 from ap_mcp.simulator.kubernetes.store import Store
 from ap_mcp.simulator.kubernetes.upserts import upsert
@@ -21,7 +23,6 @@ from ap_mcp.simulator.world import Row, World, copied
 
 STAND_IN = "ap-mcp/simulated"
 STAND_IN_TEXT = "stands in for what the chart would install; its templates are not rendered"
-OWNER = "meta.helm.sh/release-name"
 OWNER_NAMESPACE = "meta.helm.sh/release-namespace"
 HELM = "helm"
 SYSTEM, MONITORING = "kube-system", "monitoring"
@@ -50,7 +51,12 @@ def objects_of_release(row: Mapping[str, Any]) -> list[tuple[str, str, str]]:
 
 def apply_release(store: Store, row: Mapping[str, Any]) -> None:
     """Make or change the stand-ins of a release, and remove those that its chart has no more."""
-    _apply(store, row["name"], row["namespace"], list(_of_release(row)))
+    objects = list(_of_release(row))
+    if not store.keeps_record:
+        born = datetime.fromisoformat(row["create_at"]).astimezone(UTC)
+        for _, item in objects:
+            item["metadata"]["creationTimestamp"] = store.world.iso_timestamp(born)
+    _apply(store, row["name"], row["namespace"], objects)
 
 
 def apply_addon(store: Store, row: Mapping[str, Any]) -> None:

@@ -326,7 +326,10 @@ def _report_progress(
         found = next(each for each in status["conditions"] if each["type"] == "Progressing")
         found["lastUpdateTime"] = (said or {}).get("lastUpdateTime", now) if said == found else now
         return
-    restarted = said is None or said.get("reason") in ("NewReplicaSetAvailable", "DeploymentPaused")
+    before_last = said is not None and said.get("reason") == "NewReplicaSetAvailable"
+    if before_last and said is not None and f'"{name}"' in said.get("message", "") and progress[0] == progress[2]:
+        return  # a rollout that was done stays so, whatever becomes of its pods
+    restarted = said is None or before_last or said.get("reason") == "DeploymentPaused"
     if restarted or (stood != progress and (said or {}).get("reason") != "ProgressDeadlineExceeded"):
         condition(store, status, "Progressing", "True", "ReplicaSetUpdated", f'ReplicaSet "{name}" is progressing.')
         found = next(each for each in status["conditions"] if each["type"] == "Progressing")
