@@ -36,6 +36,7 @@ _RANKS = {
 _BY_NAME = {name.lower(): rank for name, rank in _RANKS.items()}
 _CODES = {"errorcode": 0, "error_code": 1, "errcode": 2, "err_code": 2, "errorcodes": 2, "error_codes": 2, "code": 3}
 """Names of the vendor's codes, the documented one first."""
+_ERROR_FIELDS = _BY_NAME.keys() | _CODES.keys()
 _NO_CODE = frozenset({"", "0", "200", "success", "ok"})
 _HTTP_STATUS = re.compile(r"[1-5]\d\d")
 _GENERIC_WORDS = frozenset(
@@ -148,7 +149,7 @@ class _Reader:
                 document = json.loads(value)
             except (ValueError, RecursionError):
                 document = None
-            if isinstance(document, dict) or (isinstance(document, list) and _holds_an_object(document)):
+            if _of_an_error(document):
                 inner = _Reader(self._leave_out, self._inside + 1)
                 found = list(inner.read(document))
                 self.codes += inner.codes
@@ -172,25 +173,28 @@ class _Reader:
 
 def _says(value: Any) -> bool:
     """Say whether an object or a list, which stands where a text is expected, holds texts, codes or nothing."""
+    if _of_an_error(value) or not value:
+        return True
+    return isinstance(value, list) and any(isinstance(each, str) and each.strip() for each in _inside(value))
+
+
+def _of_an_error(value: Any) -> bool:
+    """Say whether JSON has the form of an error: an object in it names a text or a code. Any other is a text itself."""
+    return any(
+        isinstance(each, Mapping) and any(str(name).lower() in _ERROR_FIELDS for name in each)
+        for each in _inside(value)
+    )
+
+
+def _inside(value: Any) -> Iterator[Any]:
+    """Yield JSON and what stands in it, without recursion and up to a bound."""
     waiting = [value]
     for _ in range(_MOST_VALUES):
         if not waiting:
-            break
+            return
         each = waiting.pop()
-        if isinstance(each, Mapping):
-            if any(str(name).lower() in _BY_NAME or str(name).lower() in _CODES for name in each):
-                return True
-            waiting += each.values()
-        elif isinstance(each, list):
-            waiting += each
-        elif isinstance(each, str) and isinstance(value, list) and each.strip():
-            return True
-    return not value
-
-
-def _holds_an_object(document: list[Any]) -> bool:
-    """Say whether a list names anything; the brackets of one that does not, as `[0]`, are a part of a text."""
-    return any(isinstance(each, dict) for each in document)
+        yield each
+        waiting += each.values() if isinstance(each, Mapping) else each if isinstance(each, list) else ()
 
 
 def _code(name: str, value: Any) -> str:

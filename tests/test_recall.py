@@ -26,6 +26,12 @@ examples = settings(
 )
 names = st.text("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-", min_size=1, max_size=30)
 reasons = st.text(st.characters(exclude_categories=["Cs"]), max_size=400)
+documents = st.recursive(
+    st.none() | st.booleans() | st.integers() | reasons,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("xyz /~", max_size=6), inner, max_size=3),
+    max_leaves=8,
+).map(lambda document: json.dumps(document, ensure_ascii=False))
+"""Reasons that are JSON of no error's form."""
 lines = st.text("abcdefghij klmnopqrstuvwxyzäöü中文.,:;()'\"=\\", max_size=120)
 moments = st.integers(0, 10**6).map(lambda ago: f"{NOW - timedelta(seconds=ago):%Y-%m-%d %H:%M:%S.000000 +0000 UTC}")
 
@@ -282,12 +288,8 @@ def test_the_pages_of_a_list_hold_every_entry_once(tool: str, field: str, body: 
 TROUBLE = st.sampled_from(["Error", "Unavailable", "Available", "Creating", "Novelty"])
 
 
-plain = reasons.filter(lambda reason: not reason.strip().startswith(("[", "{")))
-"""Reasons that are no JSON: of that, the texts in it are shown."""
-
-
 @examples
-@given(st.lists(st.tuples(TROUBLE, plain, moments), max_size=150))
+@given(st.lists(st.tuples(TROUBLE, reasons | documents, moments), max_size=150))
 def test_every_cluster_is_named_with_its_phase_and_those_in_trouble_say_why(drawn: list[Any]) -> None:
     rows = [
         {
