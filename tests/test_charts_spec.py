@@ -41,9 +41,12 @@ def test_a_rollback_needs_its_revision_and_an_upgrade_something_to_change(catalo
     assert problems(catalog, "update_release", **RELEASE, action="upgrade") == [
         'values / chart_id / reset_values / recreate: at least one of them is required when action is "upgrade"'
     ]
+    nothing_named = problems(catalog, "update_release", **RELEASE)
+    assert nothing_named == problems(catalog, "update_release", **RELEASE, action="upgrade")
     changes: list[dict[str, Any]] = [{"values": {}}, {"chart_id": "x1"}, {"reset_values": True}, {"recreate": True}]
     for change in changes:
         assert problems(catalog, "update_release", **RELEASE, action="upgrade", **change) == []
+        assert problems(catalog, "update_release", **RELEASE, **change) == []
     assert problems(catalog, "update_release", **NAMED, action="rollback", revision=2) == []
     assert problems(catalog, "update_release", **NAMED, action="upgrade", values={}) == []
 
@@ -53,6 +56,13 @@ def test_what_a_direction_would_ignore_is_refused(catalog: Catalog) -> None:
         'values: must not be given when action is "rollback"'
     ]
     assert problems(catalog, "update_release", **NAMED, action="upgrade", values={"a": 1}, revision=2) == [
+        'revision: must not be given when action is "upgrade"'
+    ]
+
+
+def test_a_release_is_upgraded_unless_the_call_says_rollback(catalog: Catalog) -> None:
+    assert body_of(catalog, "update_release", **NAMED, values={"a": 1})["action"] == "upgrade"
+    assert problems(catalog, "update_release", **NAMED, revision=2) == [
         'revision: must not be given when action is "upgrade"'
     ]
 

@@ -53,7 +53,7 @@ async def installed(agent: Agent, values: dict[str, Any]) -> dict[str, Any]:
 
 async def upgraded(agent: Agent, **arguments: Any) -> dict[str, Any]:
     """Upgrade it; what the service was sent."""
-    await agent.call("update_release", **SESSIONS, action="upgrade", **arguments)
+    await agent.call("update_release", **SESSIONS, **arguments)
     agent.world.advance(60)
     found: dict[str, Any] = row(agent, SESSIONS)["_overrides"]
     return found
@@ -104,7 +104,7 @@ async def test_a_number_that_json_does_not_know_is_not_sent_back(agent: Agent) -
 async def test_a_null_resets_also_the_last_setting(agent: Agent) -> None:
     await installed(agent, {})
     row(agent, SESSIONS)["values"] = json.dumps({"replicas": 9})
-    shown = await agent.call("update_release", **SESSIONS, action="upgrade", values={"replicas": None}, dry_run=True)
+    shown = await agent.call("update_release", **SESSIONS, values={"replicas": None}, dry_run=True)
     assert shown["request"]["body"]["values"] == {}
     assert shown["request"]["body"]["parameters"] == {"reset_values": True}, "else the service would keep them"
     assert (await upgraded(agent, values={"replicas": None})) == {}

@@ -12,6 +12,10 @@ from agent import Agent
 from bm25 import Bm25, searched, words
 from mcp_types import Tool
 
+from ap_mcp.arguments import check_arguments
+from ap_mcp.errors import InvalidArguments
+from ap_mcp.specs import load_catalog
+
 TASKS = Path(__file__).parents[1] / "data" / "tasks.toml"
 MOST = 40
 """Calls after which an agent has lost its way."""
@@ -84,7 +88,7 @@ class Operator:
         """
         index = Bm25({name: words(searched(tool)) for name, tool in self.tools.items()})
         ranked = index.ranked(words(self.task.say))
-        tool = next(each for each in ranked if self.needs(each) <= self.task.facts.keys())
+        tool = next(each for each in ranked if self.can_be_called(each))
         described = self.tools[tool].input_schema["properties"].items()
         seen = {name: match[1] for name, each in described if (match := SEE.search(each.get("description", "")))}
         before: list[Call] = [(lister, {}) for name, lister in seen.items() if name in self.task.facts]
@@ -118,9 +122,14 @@ class Operator:
         """Say whether something that was started is still to be waited for."""
         return bool(self.planned) and self.planned[0][0] == "wait_for" and self.planned[0] not in self.calls
 
-    def needs(self, tool: str) -> set[str]:
-        """Return the arguments that a tool cannot do without."""
-        return set(self.tools[tool].input_schema.get("required", []))
+    def can_be_called(self, tool: str) -> bool:
+        """Say whether the facts are enough of its arguments, those of which it wants at least one included."""
+        try:
+            if operation := load_catalog().get(tool):
+                check_arguments(operation, self.filled(tool, {}))
+        except InvalidArguments:
+            return False
+        return set(self.tools[tool].input_schema.get("required", [])) <= self.task.facts.keys()
 
     def takes(self, tool: str) -> set[str]:
         """Return the arguments of a tool."""

@@ -369,7 +369,7 @@ CHARTS = (
     Case(
         "update_release",
         "minimal",
-        {"cluster_id": CLUSTER, "namespace": "default", "name": "shop", "action": "upgrade", "values": {"on": True}},
+        {"cluster_id": CLUSTER, "namespace": "default", "name": "shop", "values": {"on": True}},
         lambda v3: v3.UpdateAutopilotReleaseRequest(
             cluster_id=CLUSTER,
             namespace="default",
