@@ -91,6 +91,8 @@ WORDS = re.compile(r"[a-z0-9]+")
 SENTENCE_END = re.compile(r"[.!?](?:\s|$)")
 RUN = 6
 MOST_DOCUMENTS = 32
+ITEM = "$item."
+"""Begins what stands for a field of the object that a version stands in."""
 
 
 def lint(folder: Path | None = None) -> list[str]:
@@ -335,6 +337,10 @@ def _found_problems(catalog: Catalog, operation: Operation) -> Iterator[str]:
             where = f"argument {name}, offered"
             yield from _missing_arguments(catalog, offered.operation, set(offered.arguments), where)
             yield from _stray_arguments(operation, offered.arguments, where)
+            fields = {offered.field} if offered.field else set()
+            fields |= {each.removeprefix(ITEM) for each in offered.arguments.values() if each.startswith(ITEM)}
+            if strangers := sorted(fields - {*(argument.items or ())}):
+                yield f"{where}: {strangers} are no fields of its objects"
             if read := catalog.get(offered.operation):
                 for pointer in offered.versions:
                     yield from _outside(read, pointer, where)

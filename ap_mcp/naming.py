@@ -53,7 +53,7 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
     if not names.searched_by and any(each == wanted for each, _ in rows):
         return wanted
     # Several things may share an id that is found by a name: the releases of one namespace.
-    named = {each: row for each, row in rows if wanted in called(row, names)}
+    named = {each: row for each, row in rows if wanted in called(row, names)} or _short(names, rows, wanted)
     if len(named) == 1:
         return next(iter(named))
     if named:
@@ -65,6 +65,16 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
     error = NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
     error.alike = known.startswith(ALIKE)
     raise error
+
+
+def _short(names: Names, rows: Sequence[tuple[str, Any]], wanted: str) -> dict[str, Any]:
+    """Return the entries, by their ids, that a name with a short version means, as `redis:18.1` does."""
+    bare, colon, short = wanted.rpartition(":")
+    if not names.version or not colon:
+        return {}
+    versions = {each: text(get(row, names.version)) for each, row in rows if bare in called(row, names)}
+    fitting = meant_by(short, list(dict.fromkeys(versions.values())))
+    return {each: row for each, row in rows if versions.get(each) in fitting}
 
 
 def whole_version(name: str, offered: Offered, body: Any, wanted: str) -> str:

@@ -290,9 +290,20 @@ class Reads:
             elif isinstance(given, str) and UUID.fullmatch(given):
                 wanted[names.argument] = given.lower()
         for name, argument in (operation.arguments if operation is not None else {}).items():
-            if argument.offered is not None and isinstance(short := wanted.get(name), str):
-                wanted[name] = await self._whole(short, name, argument.offered, wanted)
+            if argument.offered is not None and name in wanted:
+                wanted[name] = await self._with_whole_versions(wanted[name], name, argument.offered, wanted)
         return wanted
+
+    async def _with_whole_versions(self, value: Any, name: str, offered: Offered, arguments: Mapping[str, Any]) -> Any:
+        """Return a version, or objects that each hold one, with whole versions for short ones."""
+        if isinstance(value, str):
+            return await self._whole(value, name, offered, offered.given(arguments))
+        field, found = offered.field, []
+        for place, each in enumerate(value):
+            at, given = f"{name}.{place}.{field}", offered.given(arguments, each)
+            whole = await self._whole(each[field], at, offered, given) if field in each else None
+            found.append(each if whole is None else {**each, field: whole})
+        return found
 
     async def _id_of(self, name: str, lister: Operation, names: Names, arguments: Mapping[str, Any]) -> str:
         """Return the id of the thing that goes by a name."""
@@ -312,11 +323,10 @@ class Reads:
             told.alike = error.alike
             raise told from None
 
-    async def _whole(self, short: str, name: str, offered: Offered, arguments: Mapping[str, Any]) -> str:
+    async def _whole(self, short: str, name: str, offered: Offered, given: Mapping[str, Any]) -> str:
         """Return the whole version that a short one means, if that can be known."""
         if re.fullmatch(offered.whole, short):
             return short
-        given = {each: arguments.get(place.removeprefix("$arguments.")) for each, place in offered.arguments.items()}
         try:
             body = await self.read(offered.operation, **given)
         except ApMcpError:

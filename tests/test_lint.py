@@ -13,6 +13,7 @@ from ap_mcp.specs import specs_folder
 
 Change = Callable[[dict[str, Any]], object]
 DELETE = "/autopilot/v3/projects/{project_id}/clusters/{cluster_id}"
+UPGRADE = "/autopilot/v3/projects/{project_id}/clusters/{cluster_id}/operation/upgrade"
 CREATE = "/autopilot/v3/projects/{project_id}/clusters"
 TEMPLATES = "/autopilot/v3/addontemplates"
 JOB = "/autopilot/v3/projects/{project_id}/jobs/{job_id}"
@@ -92,6 +93,16 @@ def test_versions_that_a_short_one_may_mean_are_listed_where_the_spec_says(folde
     assert change(folder, CREATE, "post", edit) == [
         "create_cluster: argument version, offered: get_upgrade_info needs ['cluster_id']",
         "create_cluster: argument version, offered: /spec/nowhere/* is not in the answer of get_upgrade_info",
+    ]
+
+
+def test_a_version_in_a_list_of_objects_stands_in_a_field_of_theirs(folder: Path) -> None:
+    def edit(operation: dict[str, Any]) -> None:
+        offered = ours(operation)["arguments"]["addons"]["offered"]
+        offered |= {"field": "release", "arguments": {"template_name": "$item.title"}}
+
+    assert change(folder, UPGRADE, "post", edit, "upgrades") == [
+        "upgrade_cluster: argument addons, offered: ['release', 'title'] are no fields of its objects"
     ]
 
 

@@ -85,9 +85,10 @@ async def test_a_name_and_an_id_ask_the_same_question_about_the_same_request(pre
                 del named["namespace"]
             shown = []
             for each in (arguments, named):
+                before = len(agent.sent)
                 result = await agent.call(tool, **each)
                 shown.append({key: value for key, value in result.items() if key not in ("request_id", "raw", "file")})
-                assert agent.sent[-1] == tool
+                assert agent.sent[before:].count(tool) == 1
             text = [str(each).replace("-2.tgz", ".tgz") for each in shown]
             assert text[0] == text[1], tool
             swept |= {(name, tool) for name in NAMED if name in arguments}
@@ -242,3 +243,44 @@ def test_a_version_that_may_exist_all_the_same_is_left_to_the_service() -> None:
         whole_version(
             "version", offered, {"upgradePaths": [{"targetVersions": ["v1.31.6-r0", "v1.31.6-r2"]}]}, "1.31.6"
         )
+
+
+async def test_a_short_version_of_an_addon_in_an_upgrade_is_sent_whole(prepared: Any) -> None:
+    folder, state, _ = prepared
+    where = {"cluster_id": CHECKOUT_STAGING, "target_version": "1.30"}
+    async with connected(folder, app=account(state)) as agent:
+        only = [{"name": "coredns", "version": "1.99"}]
+        said = await agent.fail("upgrade_cluster", addons=only, dry_run=True, **where)
+        assert "addons.0.version: 1.99 is not offered. Offered: " in said
+        several = [{"name": "coredns", "version": "1.30.29"}, {"name": "log-agent", "version": "1"}]
+        said = await agent.fail("upgrade_cluster", addons=several, dry_run=True, **where)
+        assert "addons.1.version: 1 could be any of 1.7.1, 1.6.0, 1.5.2" in said
+        only = [{"name": "coredns", "version": "v1.29"}]
+        shown = await agent.call("upgrade_cluster", addons=only, dry_run=True, **where)
+    sent = shown["request"]["body"]["spec"]["clusterUpgradeAction"]["addons"]
+    assert [(each["addonTemplateName"], each["version"]) for each in sent] == [("coredns", "1.29.4")]
+
+
+STORED = st.lists(st.sampled_from(["1.2.0", "1.2.7", "1.20.0", "2.0.0", "2.0.0-rc1"]), unique=True, min_size=1)
+
+
+@given(STORED, st.from_regex(r"v?[12](\.[0-9]{1,2}){0,2}", fullmatch=True))
+def test_a_name_with_a_short_version_means_the_one_stored_chart_that_fits(stored: list[str], short: str) -> None:
+    lister, names = NAMED["chart_id"]
+    rows = [{"id": f"id-{each}", "name": "web", "version": each} for each in stored]
+    rows += [{"id": "other", "name": "web-api", "version": "1.2.0"}]
+    fitting = meant_by(short, stored)
+    if len(fitting) == 1:
+        assert found(names, lister, rows, f"web:{short}") == f"id-{fitting[0]}"
+        return
+    with pytest.raises(AmbiguousName if fitting else NameNotFound) as refused:
+        found(names, lister, rows, f"web:{short}")
+    assert all(f"web:{each}" in str(refused.value) for each in fitting)
+
+
+async def test_a_short_version_of_a_chart_is_sent_whole(prepared: Any) -> None:
+    folder, state, _ = prepared
+    release = {"cluster_id": SEARCH_DEV, "namespace": "default", "name": "short", "chart_id": "redis:18"}
+    async with connected(folder, app=account(state)) as agent:
+        made = await agent.call("create_release", version="v18.6", **release)
+    assert made["chart"] == "redis 18.6.1"  # The service refuses every version but the chart's own.

@@ -68,6 +68,8 @@ class Offered(NamedTuple):
         whole: the pattern of a version that is sent as it is; nothing is read for it.
         arguments: of that read.
         complete: there are no others, so that what fits none of them is refused.
+        field: where the argument is a list of objects, their field that is the version; those of the read may then be
+            fields too, as `$item.` and the name of one.
     """
 
     operation: str
@@ -75,6 +77,13 @@ class Offered(NamedTuple):
     whole: str
     arguments: Mapping[str, str] = NOTHING
     complete: bool = False
+    field: str = ""
+
+    def given(self, arguments: Mapping[str, Any], item: Mapping[str, Any] = NOTHING) -> dict[str, Any]:
+        """Return the arguments of the read, by those of the call and by the object that the version stands in."""
+        known = {f"$arguments.{name}": each for name, each in arguments.items()}
+        known |= {f"$item.{name}": each for name, each in item.items()}
+        return {name: known.get(place) for name, place in self.arguments.items()}
 
 
 class Argument(NamedTuple):
