@@ -218,7 +218,7 @@ def _refuse_unless_rollbackable(addon: Any) -> None:
         wanted = ", ".join(states_to_roll_back())
         raise refused(f"{what}: it is {word(_status(addon))} and must be one of: {wanted}", _wait_for(addon))
     if obstacle:
-        why = "the service does not say (isRollbackable) that there is a version to go back to"
+        why = "the service does not say that there is a version to go back to"
         raise refused(f"{what}: {why}")
 
 
