@@ -273,8 +273,10 @@ class ApprovalRequired(ConfirmationRequired):
 
     def render(self) -> str:
         """Return why nobody was asked, what would happen, how a person approves it and how the outcome is learnt."""
+        # Some clients show a person about forty characters of what failed, or its last three lines.
         lines = [
-            f"approval_required: nothing was sent. {self.operation} waits for a person (effect: {self.effect}).",
+            f"approval_required: code {self.code}. Nothing was sent: {self.operation} waits for a person "
+            f"(effect: {self.effect}).",
             *([self.reason] if self.reason else []),
             self.impact,
             f"Code: {self.code}. Repeat it to the user, who may not see this text. The code itself is no consent.",
@@ -285,7 +287,6 @@ class ApprovalRequired(ConfirmationRequired):
                 "Or, once the user has agreed in this conversation, call again within 5 minutes with",
                 f"confirmation_token={self.token}",
             ]
-        # Some clients show a person no more than the last three lines of what failed.
         lines += [
             f"Once approved, call {self.operation} again with the same arguments: only that says what was decided.",
             *self.hints,

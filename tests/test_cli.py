@@ -188,7 +188,7 @@ def audited() -> Any:
 
 @pytest.mark.parametrize("more", [(), ("--yes",), ("--confirm", "approval"), ("--confirm", "deny")])
 def test_without_consent_a_guarded_call_ends_in_3_and_in_4_where_none_is_taken(more: tuple[str, ...]) -> None:
-    said = "needs confirmation" if {"deny", "--yes"} & set(more) else "approval_required: nothing was sent"
+    said = "needs confirmation" if {"deny", "--yes"} & set(more) else "approval_required: code "
     refused(call(*DELETE, *more), 4 if "deny" in more else 3, said, "delete_cluster")
     assert phase() == "Available"
 

@@ -295,8 +295,16 @@ async def test_anything_but_the_name_is_a_no(desk: Desk, answer: FormAnswer, sai
         (NAMED, 0.63, "the client answered after 0.63 s: nobody saw the form"),
         (NAMED, 2.999, "the client answered after 3.00 s: nobody saw the form"),
         (NAMED, -5, "the client answered after 0.00 s: nobody saw the form"),
-        (FormAnswer("cancel", {FIELD: "shop-prod"}), 40, "took the form away after 40 s, without an answer"),
-        (FormAnswer("", {FIELD: "shop-prod"}), 40, "took the form away after 40 s, without an answer"),
+        (
+            FormAnswer("cancel", {FIELD: "shop-prod"}),
+            40,
+            "closed after 40 s, by the client or by a user who does not want this",
+        ),
+        (
+            FormAnswer("", {FIELD: "shop-prod"}),
+            40,
+            "closed after 40 s, by the client or by a user who does not want this",
+        ),
     ],
 )
 async def test_an_answer_that_no_person_can_have_given_is_none_and_the_call_waits_for_an_approval(
@@ -332,7 +340,7 @@ async def test_a_client_that_cannot_show_the_form_it_announced_gets_a_code(desk:
 
     with pytest.raises(ApprovalRequired) as caught:
         await desk.ask(caller=Caller("ivan", push=fails))
-    assert f"announced forms, but nobody was asked: it could not show one, and answered {said}." in str(caught.value)
+    assert f"announced forms, but nobody answered one: it could not show one, and answered {said}." in str(caught.value)
 
 
 async def test_a_question_that_comes_back_without_an_answer_each_time_was_not_shown(desk: Desk) -> None:
@@ -441,7 +449,7 @@ async def test_an_approval_for_anything_else_is_passed_over(desk: Desk) -> None:
 
 async def test_a_question_says_why_nobody_was_asked_how_long_it_lives_and_how_the_outcome_is_learnt(desk: Desk) -> None:
     said = await desk.waits(caller=Caller("ivan", why_no_form="this client announces no forms"))
-    assert said.startswith("approval_required: nothing was sent.")
+    assert said.startswith("approval_required: code ")
     assert "Nobody was asked: this client announces no forms.\n" in said
     assert "The code counts for 15 min, until 2026-03-01T12:15:00Z." in said
     assert "call delete_cluster again with the same arguments: only that says what was decided" in said
@@ -452,10 +460,13 @@ async def test_a_question_says_why_nobody_was_asked_how_long_it_lives_and_how_th
 
 
 @pytest.mark.parametrize("mode", ["human", "token"])
-async def test_the_last_line_says_how_to_approve_for_clients_that_show_no_more(desk: Desk, mode: Mode) -> None:
+async def test_the_first_words_are_the_code_and_the_last_line_how_to_approve_for_clients_that_show_no_more(
+    desk: Desk, mode: Mode
+) -> None:
     desk.mode, desk.approvers = mode, {}
     said = await desk.waits()
     code = said.partition("Code: ")[2].partition(". ")[0]
+    assert said[:36].startswith(f"approval_required: code {code}. ")
     again, nobody, last = said.split("\n")[-3:]
     assert last == f"Approve in a terminal: ap-mcp approvals approve {code}"
     assert width(last) <= WIDTH

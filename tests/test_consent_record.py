@@ -208,7 +208,7 @@ async def test_a_client_that_answers_a_form_with_an_error_gets_a_code_and_the_re
 
     async with scene.connect(fails) as agent:
         await scene.waits(agent)
-        assert "The client announced forms, but nobody was asked: it could not show one" in agent.said
+        assert "The client announced forms, but nobody answered one: it could not show one" in agent.said
         assert said in agent.said
         await one_refusal(agent, "not shown")
 

@@ -78,7 +78,7 @@ def test_a_session_of_the_official_typescript_sdk(tmp_path: Path, node: str, cli
     assert "- speed: is no argument of get_job" in found["bad"]
     if mode == "plain":
         assert found["asked"] == []
-        assert found["guarded"].startswith("approval_required: nothing was sent.")
+        assert found["guarded"].startswith("approval_required: code ")
     else:
         assert len(found["asked"]) == 1
         assert "team-sandbox is being deleted." in found["guarded"]

@@ -327,6 +327,7 @@ def test_what_decides_stands_at_either_end_of_a_form_that_a_low_window_does_not_
     seen = lines[-end[-1] :]
     assert all(line in seen for line in (*asked.first, lines[-1]))
     assert lines[-1].startswith("To go on, type its name exactly: ")
+    assert rows_of("\n".join(lines)) <= SEEN_AT_ONCE or lines[3] == lines[-1]
 
 
 @pytest.fixture

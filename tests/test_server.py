@@ -185,9 +185,9 @@ async def test_the_table_of_guarded_calls_is_complete_and_each_does_its_worst(tm
 
 
 SAID = {
-    "human": ("approval_required: nothing was sent. ", "ap-mcp approvals approve "),
-    "approval": ("approval_required: nothing was sent. ", "ap-mcp approvals approve "),
-    "token": ("approval_required: nothing was sent. ", "ap-mcp approvals approve ", "\nconfirmation_token="),
+    "human": ("approval_required: code ", "Nothing was sent: ", "ap-mcp approvals approve "),
+    "approval": ("approval_required: code ", "Nothing was sent: ", "ap-mcp approvals approve "),
+    "token": ("approval_required: code ", "Nothing was sent: ", "ap-mcp approvals approve ", "\nconfirmation_token="),
     "deny": ("needs confirmation", "AP_MCP_CONFIRM=deny", "Nothing was sent"),
 }
 """What a client that cannot ask a person gets, by how consent is obtained."""

@@ -187,7 +187,7 @@ async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_w
         wanted = {"name": "delete_cluster", "arguments": {"cluster_id": TEAM_SANDBOX}}
         refused = (await pipe.ask(8, "tools/call", wanted))["result"]
         assert refused["isError"]
-        assert refused["content"][0]["text"].startswith("approval_required: nothing was sent.")
+        assert refused["content"][0]["text"].startswith("approval_required: code ")
         assert (await pipe.ask(9, "no/such/method", {}))["error"]["code"] == -32601
         await pipe.stdin.aclose()
         for line in (await pipe.rest()).splitlines():

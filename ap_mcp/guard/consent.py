@@ -55,11 +55,11 @@ KEPT_LOSING = "The record of the question was lost each time it was asked. Call 
 LOST = "The record of the question was lost while you were asked, so your answer does not count; you are asked again."
 USED = "was used before, or the record of its question is lost"
 WAITING = "waiting for a person to answer the form"
-ONCE_MORE = "Once more, in short; all of it stands above:"
+ONCE_MORE = "Once more, in short; all of it stands above (scroll up, or Page Up):"
 NO_FORMS = "Nobody was asked: {why}."
 NO_FORMS_COUNT = "Nobody was asked: the operator's setting AP_MCP_CONFIRM={mode} lets no form count."
 ANOTHER_PERSON = "Nobody was asked here: a rule of the operator wants somebody other than the caller to approve."
-NOT_SHOWN = "The client announced forms, but nobody was asked: {why}."
+NOT_SHOWN = "The client announced forms, but nobody answered one: {why}."
 NOBODY_YET = (
     "Nobody can approve yet: a person runs `ap-mcp approvals init` in a terminal, then restarts the server, which "
     "knows the approvers that it found when it started. Then call again."
@@ -477,11 +477,14 @@ def read_moment(text: str) -> datetime | None:
 def message(asked: Layout, name: str, note: str = "") -> str:
     """Return what a person reads before they decide; of the model's words there are those alone that would be sent.
 
-    A client whose window is too low may show its end alone: there what decides stands once more.
+    A client whose window is too low may show the end of a long one alone, or its beginning alone: at either end stands
+    what decides, with what to type.
     """
+    to_go_on = f"To go on, type its name exactly: {in_quotes(name)}"
     text = asked.text(note)
-    again = [ONCE_MORE, *asked.first] if rows_of(text) >= SEEN_AT_ONCE else []
-    return "\n".join([text, *again, f"To go on, type its name exactly: {in_quotes(name)}"])
+    if rows_of(text) < SEEN_AT_ONCE:
+        return f"{text}\n{to_go_on}"
+    return "\n".join([asked.text(f"{to_go_on}\n{note}".rstrip()), ONCE_MORE, *asked.first, to_go_on])
 
 
 def form(impact: Impact) -> dict[str, Any]:
@@ -504,7 +507,7 @@ def _not_shown(answer: FormAnswer | None, took: timedelta) -> str:
     if took < SHORTEST_READING:
         return f"the client answered after {_seconds(took)}: nobody saw the form"
     if answer.action not in ("accept", "decline"):
-        return f"the client took the form away after {_seconds(took)}, without an answer"
+        return f"it was closed after {_seconds(took)}, by the client or by a user who does not want this"
     return ""
 
 

@@ -130,7 +130,7 @@ class Scene:
     async def waits(self, agent: Agent, arguments: Mapping[str, Any] | None = None) -> Question:
         """Make the call; it must end up as a question that a person answers elsewhere."""
         said = await self.refused(agent, arguments)
-        assert said.startswith("approval_required: nothing was sent."), said
+        assert said.startswith("approval_required: code "), said
         code = said.partition("Code: ")[2].partition(". ")[0]
         assert f"ap-mcp approvals approve {code}" in said
         asked = self.store.find(code)
