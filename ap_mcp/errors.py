@@ -274,9 +274,9 @@ class ApprovalRequired(ConfirmationRequired):
     def render(self) -> str:
         """Return why nobody was asked, what would happen, how a person approves it and how the outcome is learnt."""
         # Some clients show a person about forty characters of what failed, or its last three lines.
+        waits = f"{self.operation} waits for a person (effect: {self.effect})"
         lines = [
-            f"approval_required: code {self.code}. Nothing was sent: {self.operation} waits for a person "
-            f"(effect: {self.effect}).",
+            f"approval_required: code {self.code}. Nothing was sent: {waits}.",
             *([self.reason] if self.reason else []),
             self.impact,
             f"Code: {self.code}. Repeat it to the user, who may not see this text. The code itself is no consent.",

@@ -95,7 +95,7 @@ async def test_in_mode_approval_a_form_is_not_even_shown(scene: Scene) -> None:
 @with_every_tool
 async def test_a_person_who_does_not_agree_is_obeyed(scene: Scene) -> None:
     person = Person()
-    refusals: tuple[tuple[Action, str], ...] = (("decline", "said no"), ("cancel", "without an answer"))
+    refusals: tuple[tuple[Action, str], ...] = (("decline", "said no"), ("cancel", "it was closed after"))
     async with scene.connect(person) as agent:
         for person.action, said in refusals:
             assert said in await scene.refused(agent)

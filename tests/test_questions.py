@@ -86,10 +86,10 @@ async def test_the_first_three_lines_fit_every_client_and_begin_with_what_is_rea
 
 
 def test_where_nothing_goes_the_second_line_says_what_else_decides() -> None:
-    some = replace(SMALL, goes=(), changes=("a: 1 becomes 2", "b" * 57, "c: 3 becomes 4"), stays=("d",))
+    some = replace(SMALL, goes=(), changes=("a: 1 becomes 2", "b" * (WIDTH - 19), "c: 3 becomes 4"), stays=("d",))
     assert laid_out(some, REGION).first[1:] == (
         "Changes: a: 1 becomes 2",
-        f"Changes: {'b' * 57} (+2 more)",
+        f"Changes: {'b' * (WIDTH - 19)} (+2 more)",
     )
     assert laid_out(replace(some, changes=()), REGION).first[1:] == ("Stays: d", NOTHING_ELSE)
     assert laid_out(replace(some, changes=(), stays=()), REGION).first[1:] == (NOTHING_GOES, NOTHING_MORE)

@@ -15,8 +15,8 @@ from ap_mcp.wording import cut_at, width
 if TYPE_CHECKING:
     from ap_mcp.guard.impacts.base import Impact
 
-WIDTH = 76
-"""Columns of a line that every client shows."""
+WIDTH = 74
+"""Columns of a line that every client shows: on a terminal of 80, Claude Code cuts a longer one there."""
 NOTHING_GOES = "Goes: nothing that is known."
 NOTHING_MORE = "Nothing stays, changes or is unknown beside that."
 NOTHING_ELSE = "Goes: nothing that is known; nothing else stays, changes or is unknown."
