@@ -122,7 +122,7 @@ def test_a_fingerprint_does_not_depend_on_the_order_in_which_an_agent_names_thin
 
 
 def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:
-    bound = {"tool", "arguments", "digest", "impact", "calls", "place"}
+    bound = {"tool", "arguments", "digest", "impact", "calls", "compared", "place"}
     free = {"steps", "shown_at", "other_approver", "takes_token", "token"}
     assert {each.name for each in fields(Request)} == bound | free
 

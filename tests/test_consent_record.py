@@ -107,7 +107,7 @@ async def test_a_forged_state_and_a_token_that_does_not_count_are_one_line_each(
 async def test_a_guarded_call_that_cannot_succeed_is_one_line_and_its_dry_run_none(scene_for: Scenes) -> None:
     scene = scene_for("upgrade_cluster", cluster_id=SEARCH_DEV, target_version="v1.31")
     async with scene.connect(Person()) as agent:
-        await agent.fail(scene.tool, **scene.arguments, dry_run=True)
+        await agent.call(scene.tool, **scene.arguments, dry_run=True)
         assert refusals(agent) == []
         await agent.fail(scene.tool, **scene.arguments)
         await one_refusal(agent, "refused")
