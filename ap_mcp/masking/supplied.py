@@ -29,6 +29,8 @@ _KEY_BLOCK = re.compile(
     r"-----BEGIN (?P<kind>[A-Z0-9 ]{0,40}PRIVATE KEY)-----\r?\n"
     r"(?:[A-Za-z0-9+/]{64}\r?\n)*[A-Za-z0-9+/=]{1,64}\r?\n-----END (?P=kind)-----\s*"
 )
+# One setting by its name, as in `--secrets image=evil`: the name counts, as that of an entry below a secret's does.
+_SETTING = re.compile(r"(?P<name>[A-Za-z][\w.-]{0,127})=[A-Za-z0-9_./:@+-]+")
 _SHORT_NAME = 20
 _COMPACT = (",", ":")
 _SEALED = ("data", "stringData")
@@ -197,6 +199,12 @@ def _leaves(probed: Any) -> Any:
     return [_leaves(each) for each in probed] if isinstance(probed, list | tuple) else probed
 
 
+def _is_plain(value: str) -> bool:
+    """Say whether a value under a secret's name is nothing that could do or decide anything."""
+    setting = _SETTING.fullmatch(value)
+    return bool(_PLAIN.fullmatch(value)) and not (setting and decides(setting["name"]))
+
+
 def _own_name(key: Any, given: Mapping[Any, Any]) -> str:
     """Return what a value is called: by its key, or in a pair of name and value by the name."""
     if key in ("value", "Value"):
@@ -223,7 +231,7 @@ def _text(given: str, probed: _Probed, shown: Any) -> str:
         span
         for span, (first, last) in probed.spans
         if _KEY_BLOCK.fullmatch(given[slice(*span)])
-        or (_PLAIN.fullmatch(given[slice(*span)]) and any(start <= first and last <= end for start, end in named))
+        or (_is_plain(given[slice(*span)]) and any(start <= first and last <= end for start, end in named))
     ]
     if plain == [(0, len(given))]:
         return Unshown(len(given))
