@@ -29,6 +29,7 @@ from ap_mcp.vendor import get, number, quoted, text, word
 FIRST = {"Namespace": 0, "CustomResourceDefinition.apiextensions.k8s.io": 1}
 """What other documents of a manifest may need comes before them; else they stay as they stand."""
 CRD = "CustomResourceDefinition.apiextensions.k8s.io"
+FINALIZE = "finalize"
 TOKEN_SECONDS = 3600
 DAY = 86400
 
@@ -55,13 +56,21 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
         CallRefused: the policy, or the cluster's own check, says no to one of them; then nothing of any is sent.
     """
     mode = arguments["mode"]
+    if arguments.get("subresource") == FINALIZE and mode != "replace":
+        raise InvalidArguments([Problem("mode", f"must be replace with subresource {FINALIZE}")])
     documents = await to_thread.run_sync(lambda: read_manifest(arguments["manifest"], generated=mode == "create"))
     targets = await _targets(arguments, documents, api)
     made = frozenset(each.document.name for each in targets if each.resource.full == "Secret")
-    below = arguments.get("subresource", "")
+    below = _read_at(arguments)
     lives = [None if each.posted else await checks.live(*_place(each), below) for each in targets]
     await checks.decided(*(_change(each, live, made) for each, live in zip(targets, lives, strict=True)))
     return [await _step(arguments, each, checks, made) for each in targets]
+
+
+def _read_at(arguments: Mapping[str, Any]) -> str:
+    """Return the subresource that shows an object as it is; `finalize` can be replaced, and not be read."""
+    below = str(arguments.get("subresource", ""))
+    return "" if below == FINALIZE else below
 
 
 def _place(target: Target) -> tuple[Resource, str, str]:
@@ -163,7 +172,7 @@ async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, ma
     if target.posted is not None:
         return await _posted(arguments, target, target.posted, checks)
     mode, subresource, force = arguments["mode"], arguments.get("subresource", ""), bool(arguments.get("force"))
-    live = await checks.live(*_place(target), subresource)
+    live = await checks.live(*_place(target), _read_at(arguments))
     change = _change(target, live, made, subresource=subresource)
     body = deepcopy(target.document.body)
     if target.resource.namespaced:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ap_mcp.guard.impacts.base import Impact, pair, production_sign
 from ap_mcp.kubernetes.changes import paths_changed
 from ap_mcp.kubernetes.effects import REPLICAS, controller_of
-from ap_mcp.kubernetes.impacts import data, objects, rights, secrets, workloads
+from ap_mcp.kubernetes.impacts import data, objects, rights, secrets, traffic, workloads
 from ap_mcp.kubernetes.impacts.notes import Notes, is_ready
 from ap_mcp.kubernetes.secrets_read import pod_spec
 from ap_mcp.kubernetes.steps import Step
@@ -28,6 +28,7 @@ ON_DELETION: Mapping[str, Callable[[Notes], Awaitable[None]]] = {
 ON_ANY_CHANGE: Mapping[str, Callable[[Notes], Awaitable[None]]] = {
     "PersistentVolume": data.about_volume,
     "Node": workloads.about_node,
+    "Service": traffic.about_service,
     "Secret": secrets.about_secret,
     "ConfigMap": secrets.about_users,
 }

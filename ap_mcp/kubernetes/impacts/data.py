@@ -7,10 +7,19 @@ from anyio import create_task_group
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.api import NAMES_ONLY
-from ap_mcp.kubernetes.impacts.notes import Notes, kind_of, labels_of, name_of, names_of
+from ap_mcp.kubernetes.impacts.notes import (
+    Notes,
+    has_ended,
+    kind_of,
+    labels_of,
+    name_of,
+    names_of,
+    ordinal_of,
+    replicas_of,
+)
 from ap_mcp.kubernetes.impacts.objects import count_of
 from ap_mcp.kubernetes.spec import Resource
-from ap_mcp.vendor import get, items, strings, text, word
+from ap_mcp.vendor import get, items, number, strings, text, word
 from ap_mcp.wording import few, plural
 
 NO_CONTENT = frozenset(
@@ -132,7 +141,9 @@ async def about_claim(notes: Notes) -> None:
     pods = await notes.listed("Pod", "which pods use it now")
     place = "/persistentVolumeClaim/claimName"
     users = [
-        each for each in pods or [] if any(get(one, place) == notes.change.name for one in items(each, "/spec/volumes"))
+        each
+        for each in pods or []
+        if not has_ended(each) and any(get(one, place) == notes.change.name for one in items(each, "/spec/volumes"))
     ]
     if users:
         names = few(names_of(users), 5)
@@ -140,9 +151,11 @@ async def about_claim(notes: Notes) -> None:
         notes.stable["users"] = sorted(map(name_of, users))
     sets = await notes.listed("StatefulSet", "whether a StatefulSet makes an empty one")
     for each in sets or []:
-        templates = [text(get(one, "/metadata/name")) for one in items(each, "/spec/volumeClaimTemplates")]
-        if any(notes.change.name.startswith(f"{one}-{name_of(each)}-") for one in templates):
-            notes.warnings.append(f"StatefulSet {word(name_of(each))} makes an empty one in its place.")
+        ordinal = ordinal_of(each, notes.change.name)
+        first = int(number(get(each, "/spec/ordinals/start")) or 0)
+        if ordinal is not None and first <= ordinal < first + replicas_of(each):
+            pod = f"{word(name_of(each))}-{ordinal}"
+            notes.warnings.append(f"StatefulSet {word(name_of(each))} makes an empty one when pod {pod} is made again.")
 
 
 async def about_volume(notes: Notes) -> None:

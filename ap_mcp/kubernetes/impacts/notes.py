@@ -136,6 +136,25 @@ def is_ready(pod: Any) -> bool:
     return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
 
 
+def is_ending(pod: Any) -> bool:
+    """Say whether a pod is being deleted, or has ended by itself."""
+    return has_ended(pod) or get(pod, "/metadata/deletionTimestamp") is not None
+
+
+def has_ended(pod: Any) -> bool:
+    """Say whether all containers of a pod have ended for good, so that it holds no volume any more."""
+    return get(pod, "/status/phase") in ("Succeeded", "Failed")
+
+
+def ordinal_of(stateful_set: Any, claim: str) -> int | None:
+    """Return the number of the pod that a StatefulSet made a volume claim for; None if the claim is none of its."""
+    for each in items(stateful_set, "/spec/volumeClaimTemplates"):
+        number_said = claim.removeprefix(f"{name_of(each)}-{name_of(stateful_set)}-")
+        if number_said != claim and number_said.isdecimal():
+            return int(number_said)
+    return None
+
+
 def replicas_of(body: Any) -> int:
     """Return how many replicas an object is to have; one if it does not say."""
     found = number(get(body, "/spec/replicas"))

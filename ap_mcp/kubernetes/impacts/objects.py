@@ -93,24 +93,28 @@ def about_finalizers(notes: Notes) -> None:
     """Note what finalizers do to a deletion, or which cleaning up is skipped without them."""
     change = notes.change
     has = strings(change.before, "/metadata/finalizers")
+    if change.subresource == "finalize":
+        has += strings(change.before, "/spec/finalizers")
     if change.verb == "delete":
         if has:
             names = few([word(each) for each in has])
             notes.warnings.append(f"It stays, being deleted, until its finalizers are done: {names}.")
         return
-    keeps = strings(change.after, "/metadata/finalizers") if change.after is not None else has
-    lost = has if change.subresource == "finalize" else [each for each in has if each not in keeps]
+    after = change.after
+    keeps = has if after is None else [*strings(after, "/metadata/finalizers"), *strings(after, "/spec/finalizers")]
+    lost = [each for each in has if each not in keeps]
     if not lost and change.subresource != "finalize":
         return
-    owners = [f"{word(each)} ({_owner(each)})" for each in lost] or ["those of the namespace's own controller"]
-    notes.goes.append(f"cleaning up by {few(owners)}")
+    if lost:
+        notes.goes.append(f"cleaning up by {few([f'{word(each)} ({owner_of(each)})' for each in lost])}")
     notes.warnings.append("Cleaning up is skipped, which may leave cloud resources that keep costing.")
     if get(change.before, "/metadata/deletionTimestamp"):
         notes.warnings.append("It is being deleted, so it goes at once, for good.")
     notes.final = True
 
 
-def _owner(finalizer: str) -> str:
+def owner_of(finalizer: str) -> str:
+    """Return what a finalizer does, or who knows."""
     known = {
         "kubernetes.io/pvc-protection": "keeps a volume that pods use",
         "kubernetes.io/pv-protection": "keeps a disk that is claimed",
@@ -129,12 +133,38 @@ async def about_unknown_kind(notes: Notes) -> None:
     if effect_table().class_of(change.resource) == UNKNOWN:
         notes.unknown.append(f"what a {word(kind)} does: nobody here knows this kind")
     if kind.startswith(("ValidatingWebhook", "MutatingWebhook")):
-        notes.warnings.append("A webhook sees every request it is for; one that does not answer can block them all.")
-        notes.fact("is for", _webhook_rules(change.after or change.before))
+        _about_webhooks(notes)
     if kind == "APIService.apiregistration.k8s.io":
-        notes.warnings.append("Whatever the API serves cannot be reached while its service does not answer.")
+        _about_api(notes)
     if kind == "CustomResourceDefinition.apiextensions.k8s.io" and change.verb == "delete":
         await _about_definition(notes)
+
+
+def _about_webhooks(notes: Notes) -> None:
+    body = notes.change.after or notes.live
+    notes.fact("is for", _webhook_rules(body))
+    if notes.change.verb == "delete":
+        notes.goes.append(f"{plural(len(items(body, '/webhooks')), 'webhook')}: no request passes them any more")
+    elif blocks := [text(get(each, "/name")) for each in items(body, "/webhooks")
+                    if get(each, "/failurePolicy") != "Ignore"]:  # fmt: skip
+        names = few([word(each) for each in blocks], 5)
+        notes.warnings.append(
+            f"A webhook sees every request it is for; while {names} do not answer, none gets through."
+        )
+
+
+def _about_api(notes: Notes) -> None:
+    body = notes.change.after or notes.live
+    api = f"{word(get(body, '/spec/group'))}/{word(get(body, '/spec/version'))}"
+    if not (service := get(body, "/spec/service")):
+        notes.fact("serves", f"{api}, which the cluster's own server answers")
+        return
+    name = f"{word(get(service, '/namespace'))}/{word(get(service, '/name'))}"
+    notes.fact("serves", f"{api}, which Service {name} answers")
+    if notes.change.verb == "delete":
+        notes.goes.append(f"every kind of {api}: none of them can be reached any more")
+    else:
+        notes.warnings.append(f"While Service {name} does not answer, no kind of {api} can be reached.")
 
 
 async def _about_definition(notes: Notes) -> None:

@@ -7,10 +7,12 @@ from ap_mcp.kubernetes.changes import REVISION
 from ap_mcp.kubernetes.effects import controller_of
 from ap_mcp.kubernetes.impacts.notes import (
     Notes,
+    is_ending,
     is_ready,
     labels_of,
     name_of,
     names_of,
+    ordinal_of,
     replicas_of,
     selected_by_map,
     selects,
@@ -28,24 +30,34 @@ MAKES_PODS = SCALED | {"Job.batch"}
 
 async def about_deletion(notes: Notes) -> None:
     """Note what ends with a workload, what loses its endpoints, and what stays."""
-    live = notes.live
+    orphaned = any("stays, without an owner" in each for each in notes.step.options)
     pods = await _pods_of(notes)
     if pods is not None:
         ready = sum(map(is_ready, pods))
         notes.stable["pods"] = len(pods)
-        orphaned = any("stays, without an owner" in each for each in notes.step.options)
         if pods:
             line = f"{plural(len(pods), 'pod')} ({ready} ready): {few(names_of(pods), 5)}"
             (notes.stays if orphaned else notes.goes).append(line)
-    await _about_services(notes, pods or [])
-    await _about_guards(notes)
+    if not orphaned:
+        await _about_services(notes, pods or [])
+    await _about_guards(notes, pods_stay=orphaned)
     if notes.change.resource.full == "StatefulSet.apps":
-        claims = [text(get(each, "/metadata/name")) for each in items(live, "/spec/volumeClaimTemplates")]
-        keeps = get(live, "/spec/persistentVolumeClaimRetentionPolicy/whenDeleted") != "Delete"
-        if claims:
-            count = plural(len(claims) * max(replicas_of(live), 1), "volume claim")
-            line = f"{count} of its pods ({few([word(each) for each in claims])}), with what is on them"
-            (notes.stays if keeps else notes.goes).append(line + ("; they keep costing" if keeps else ""))
+        await _about_its_claims(notes, pods_stay=orphaned)
+
+
+async def _about_its_claims(notes: Notes, *, pods_stay: bool) -> None:
+    """Note the volume claims that a StatefulSet made, and whether they go with it."""
+    live = notes.live
+    if not items(live, "/spec/volumeClaimTemplates"):
+        return
+    takes = get(live, "/spec/persistentVolumeClaimRetentionPolicy/whenDeleted") == "Delete" and not pods_stay
+    every = await notes.listed("PersistentVolumeClaim", "which volume claims it made")
+    found = sorted(name_of(each) for each in every or [] if ordinal_of(live, name_of(each)) is not None)
+    notes.stable["claims"] = found
+    if found:
+        line = f"{plural(len(found), 'volume claim')} of its pods ({few([word(each) for each in found], 5)}), "
+        rest = "with what is on them" if takes else "with what is on them; they keep costing"
+        (notes.goes if takes else notes.stays).append(line + rest)
 
 
 async def about_pod(notes: Notes) -> None:
@@ -155,7 +167,7 @@ async def _about_services(notes: Notes, pods: Sequence[Any]) -> None:
     lost = []
     for service in concerned:
         selector = mapping(service, "/spec/selector")
-        rest = [each for each in every or [] if name_of(each) not in going and is_ready(each)]
+        rest = [each for each in every or [] if name_of(each) not in going and is_ready(each) and not is_ending(each)]
         if every is not None and not any(selected_by_map(selector, labels_of(each)) for each in rest):
             lost.append(name_of(service))
     if lost:
@@ -164,7 +176,7 @@ async def _about_services(notes: Notes, pods: Sequence[Any]) -> None:
     notes.stable["services"] = sorted(lost)
 
 
-async def _about_guards(notes: Notes) -> None:
+async def _about_guards(notes: Notes, *, pods_stay: bool) -> None:
     """Note the autoscalers and disruption budgets that point to nothing afterwards."""
     scalers = await notes.listed("HorizontalPodAutoscaler", "which autoscalers point to it")
     left = [f"autoscaler {word(name_of(each))}" for each in _for_this(notes, scalers or [])]
@@ -173,7 +185,7 @@ async def _about_guards(notes: Notes) -> None:
     left += [
         f"disruption budget {word(name_of(each))}"
         for each in budgets or []
-        if selects(get(each, "/spec/selector"), labels)
+        if selects(get(each, "/spec/selector"), labels) and not pods_stay
     ]
     if left:
         notes.stays.append(f"{few(left)}, which then point to nothing")
@@ -194,7 +206,7 @@ async def _pods_of(notes: Notes) -> list[dict[str, Any]] | None:
     if pods is None:
         return None
     selector = get(notes.live, "/spec/selector")
-    alive = [each for each in pods if get(each, "/metadata/deletionTimestamp") is None]
+    alive = [each for each in pods if not is_ending(each)]
     if notes.change.resource.full == "ReplicationController":
         return [each for each in alive if selected_by_map(mapping(selector), labels_of(each))]
     if selector is None:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from typing import Any
 
 from ap_mcp.simulator.kubernetes.defaults import containers, pod_holder
@@ -51,7 +52,10 @@ def problems(kind: Kind, item: Mapping[str, Any], old: Mapping[str, Any] | None)
     holder = pod_holder(kind, item)
     if isinstance(holder, Mapping):
         prefix = {"pods": "spec", "cronjobs.batch": "spec.jobTemplate.spec.template.spec"}
-        yield from _pod(holder.get("spec") or {}, prefix.get(kind.storage, "spec.template.spec"))
+        # The pods of a StatefulSet also have the volumes that are made for each of them.
+        templates = (item.get("spec") or {}).get("volumeClaimTemplates") or ()
+        made = {(each.get("metadata") or {}).get("name") for each in templates}
+        yield from _pod(holder.get("spec") or {}, prefix.get(kind.storage, "spec.template.spec"), made)
     checks = _CHECKS.get(kind.storage)
     if checks is not None:
         yield from checks(item)
@@ -95,10 +99,10 @@ def _is_key(key: str) -> bool:
     return bool(_LABEL_NAME.fullmatch(name)) and len(name) <= 63
 
 
-def _pod(spec: Mapping[str, Any], path: str) -> Causes:
+def _pod(spec: Mapping[str, Any], path: str, made: AbstractSet[Any] = frozenset()) -> Causes:
     if not spec.get("containers"):
         yield required(f"{path}.containers")
-    volumes = {each.get("name") for each in spec.get("volumes") or ()}
+    volumes = {each.get("name") for each in spec.get("volumes") or ()} | made
     names: set[str] = set()
     for list_ in ("initContainers", "containers"):
         for index, each in enumerate(spec.get(list_) or ()):
