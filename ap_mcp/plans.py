@@ -211,6 +211,7 @@ class ReadTool:
         cluster_of: returns the cluster that a call is about, so that rules about clusters apply; None if none.
         misfits: finds what is wrong with arguments although it fits the schema.
         checks: the schema that arguments are checked against, if it says more than what clients are shown.
+        on_objects: it reads objects inside a cluster.
     """
 
     name: str
@@ -226,11 +227,13 @@ class ReadTool:
     checks: dict[str, Any] | None = None
     effect: Effect = "read"
     idempotent: bool = True
+    on_objects: bool = False
 
     @property
     def scope(self) -> ToolScope:
         """What its calls can be."""
-        return ToolScope(frozenset({self.effect}), on_cluster=False)
+        about = CLUSTER in self.input_schema["properties"]
+        return ToolScope(frozenset({self.effect}), about, self.on_objects)
 
     @property
     def result(self) -> str:

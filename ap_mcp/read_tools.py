@@ -67,6 +67,7 @@ def _wait_tool(reads: list[Operation], catalog: Catalog, clocks: Clocks, inside:
         in_path=wait.PLACES,
         cluster_of=lambda given: given["id"] if given.get("kind") == CLUSTER_KIND else given.get(CLUSTER),
         misfits=lambda arguments: waits().misfits(arguments),
+        on_objects=bool(inside),
     )
 
 
@@ -107,4 +108,5 @@ def problems_tool(catalog: Catalog, inside: "KindsKept | None" = None) -> ReadTo
         run=run,
         needs=problems.NEEDS,
         in_path=(CLUSTER,),
+        on_objects=bool(inside),
     )

@@ -15,8 +15,11 @@ from ap_mcp.errors import DeniedByPolicy
 from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.guard.policy import Ask, Policy
 from ap_mcp.guard.policy_file import doubts, parse_rules
+from ap_mcp.kubernetes.kinds import other_names
+from ap_mcp.kubernetes.spec import known_kinds
 from ap_mcp.simulator.constants import PAYMENTS_PROD
 from ap_mcp.specs import CLUSTER, Catalog
+from ap_mcp.toolbox import known_to_rules
 
 PROD = ClusterFacts("1", "shop-prod", "Storefront", {"env": "prod"})
 TAGGED = ClusterFacts("2", "storefront", "", {"Env": "Production"})
@@ -50,11 +53,13 @@ def test_the_template_is_printed_as_it_is(run: Callable[..., Result]) -> None:
     assert (result.exit_code, result.output) == (0, TEMPLATE)
 
 
-def test_the_template_is_a_policy_without_doubts_as_it_is_and_with_its_suggestions_taken() -> None:
+def test_the_template_is_a_policy_without_doubts_as_it_is_and_with_its_suggestions_taken(catalog: Catalog) -> None:
     assert [rule.decision for rule in parse_rules(TEMPLATE, "p")] == ["deny", "deny", "ask"]
     whole = parse_rules(without_comment_signs(TEMPLATE), "p")
-    assert [rule.decision for rule in whole] == ["deny", "deny", "ask", "ask", "allow"]
-    assert doubts(Policy(rules=whole)) == ()
+    assert [rule.decision for rule in whole] == [*["deny"] * 2, *["ask"] * 2, *["deny"] * 2, "ask", *["allow"] * 2]
+    known = known_to_rules(catalog)
+    assert doubts(Policy(rules=parse_rules(TEMPLATE, "p")), known, other_names(known_kinds())) == ()
+    assert doubts(Policy(rules=whole), known, other_names(known_kinds())) == ()
 
 
 def test_the_rule_that_makes_production_untouchable_has_at_most_five_lines() -> None:
@@ -161,6 +166,51 @@ def test_explain_says_when_the_server_would_not_even_offer_the_tool(run: Callabl
     result = run("explain", "delete_chart", "--read-only")
     assert result.stdout.startswith("delete_chart: REFUSED\nwhy: this server only reads\n")
     assert "the server does not offer this tool: toolsets or read-only leave it out" in result.stdout
+
+
+INSIDE = """rules = [
+  { decision = "deny", namespaces = ["kube-*"] },
+  { decision = "deny", kinds = ["Secret"], effects = ["read", "destroy"] },
+  { decision = "allow", clusters = ["*"], namespaces = ["shop"], effects = ["disrupt"] },
+]"""
+MANIFEST = """apiVersion: v1
+kind: ConfigMap
+metadata: {name: a, namespace: shop}
+---
+apiVersion: v1
+kind: ConfigMap
+metadata: {name: b, namespace: kube-system}
+"""
+
+
+@pytest.mark.parametrize(
+    ("call", "outcome", "says"),
+    [
+        (("k8s_delete", "kind=deploy", "name=a", "namespace=shop"), "ASKED", "objects: Deployment.apps a in namespace"),
+        (("k8s_delete", "kind=deploy", "name=a", "namespace=shop"), "ASKED", "effect: destroy"),
+        (("k8s_delete", "kind=deploy", "name=a", "namespace=kube-system"), "REFUSED", "(deny) matches: it is about"),
+        (("k8s_delete", "kind=ns", "name=kube-public"), "REFUSED", "objects: Namespace kube-public"),
+        (("k8s_delete", "kind=po", "name=a", "namespace=shop"), "ALLOWED", "if what changes is destroy: ASKED, a"),
+        (("k8s_delete", "kind=widgets.example.com", "name=a"), "ASKED", "effect: destroy"),
+        (("k8s_scale", "name=a", "namespace=shop", "replicas=0"), "ALLOWED", "if what changes is disrupt: ALLOWED"),
+        (("k8s_scale", "name=a", "namespace=shop", "replicas=0"), "ALLOWED", "objects: Deployment.apps a in namespace"),
+        (("k8s_get", "kind=secrets", "name=a"), "REFUSED", "objects: Secret a in namespace default"),
+        (("k8s_list", "kind=secret"), "REFUSED", "objects: every Secret"),
+        (("k8s_list", "kind=pods", "namespace=shop"), "ALLOWED", "effect: read"),
+        (("k8s_list", "kind=pods"), "ALLOWED", "every Pod"),
+        (("k8s_apply", f"manifest={MANIFEST}"), "REFUSED", "ConfigMap b in namespace kube-system"),
+        (("k8s_patch", "kind=secret", "name=a", "namespace=shop"), "ALLOWED", "if what changes is destroy: REFUSED"),
+    ],
+    ids=lambda each: " ".join(each[:3])[:60] if isinstance(each, tuple) else "",
+)
+def test_explain_says_what_rules_do_to_a_call_inside_a_cluster_and_sends_nothing(
+    run: Callable[..., Result], tmp_path: Path, call: tuple[str, ...], outcome: str, says: str
+) -> None:
+    (tmp_path / "policy.toml").write_text(INSIDE)
+    result = run("explain", call[0], "cluster_id=search-dev", *call[1:], "--simulate")
+    assert result.exit_code == 0, result.output
+    assert result.stdout.startswith(f"{call[0]}: {outcome}")
+    assert says in result.stdout
 
 
 def test_explain_takes_another_file_and_doubts_its_rules(run: Callable[..., Result], tmp_path: Path) -> None:

@@ -46,6 +46,34 @@ def audit(folder: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in (folder / "state" / "audit.jsonl").read_text().splitlines()]
 
 
+# What to call next
+
+NEXT = [
+    ("apply", {"manifest": DEPLOYMENT.replace("nginx:1.25", "nginx:1.26")}, ("rollout", "deployment/cart")),
+    ("scale", {**CART_ARGS, "replicas": 3}, ("rollout", "deployment/cart")),
+    ("rollout", {**CART_ARGS, "action": "restart"}, ("rollout", "deployment/cart")),
+    ("rollout", {**CART_ARGS, "action": "pause"}, None),
+    ("apply", {"manifest": "apiVersion: batch/v1\nkind: Job\nmetadata: {name: once, namespace: shop}\nspec: {template: "
+     '{spec: {restartPolicy: Never, containers: [{name: a, image: "busybox:1"}]}}}'}, ("k8s_job", "job/once")),
+    ("apply", {"manifest": "apiVersion: v1\nkind: Pod\nmetadata: {name: one, namespace: shop}\nspec: {containers: "
+     '[{name: a, image: "nginx:1"}]}'}, ("pods_ready", "pod/one")),
+    ("apply", {"manifest": MAP}, None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("tool", "arguments", "awaited"), NEXT)
+async def test_a_change_leads_to_the_wait_for_what_it_starts(
+    tmp_path: Path, tool: str, arguments: dict[str, Any], awaited: tuple[str, str] | None
+) -> None:
+    async with shop(tmp_path, person=Person()) as scene:
+        answer = await scene.call(f"k8s_{tool}", **arguments)
+        waits = [each["arguments"] for each in answer.get("next", []) if each["tool"] == "wait_for"]
+        assert [(each["kind"], each["id"]) for each in waits] == ([awaited] if awaited else [])
+        for each in waits:
+            ended = await scene.agent.call("wait_for", **each, wait_s=0)
+            assert ended["verdict"] in ("running", "succeeded")
+
+
 # Applying
 
 

@@ -2,12 +2,15 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from ap_mcp.errors import SettingsError
 from ap_mcp.guard.policy import Policy, Rule
 from ap_mcp.guard.policy_file import doubts, load_policy, parse_rules
+from ap_mcp.kubernetes.kinds import other_names
+from ap_mcp.kubernetes.spec import known_kinds
 from ap_mcp.specs import Catalog
 from ap_mcp.toolbox import known_to_rules
 
@@ -247,6 +250,48 @@ def test_a_rule_that_cannot_matter_or_lets_much_go_is_doubted(doubted: Rule, say
 )
 def test_a_sound_rule_is_not_doubted(sound: Rule) -> None:
     assert doubts(Policy(rules=(sound,))) == ()
+
+
+@pytest.mark.parametrize(
+    ("rule", "says"),
+    [
+        ({"decision": "deny", "tools": ["create_*"], "namespaces": ["shop"]}, "never matches: it is about objects"),
+        ({"decision": "deny", "tools": ["delete_cluster"], "kinds": ["Secret"]}, "never matches: it is about objects"),
+        ({"decision": "deny", "tools": ["delete_release"], "names": ["x"]}, "never matches: it is about objects"),
+        ({"decision": "deny", "tools": ["k8s_get"], "names": ["x"], "effects": ["destroy"]}, "never matches: none of"),
+        ({"decision": "allow", "kinds": ["Pod"], "clusters": ["dev-*"], "effects": ["disrupt"]}, "releases disrupt in"),
+        (
+            {"decision": "allow", "namespaces": ["*"], "clusters": ["dev-*"], "effects": ["destroy"]},
+            "releases destroy in kube-system too",
+        ),
+        ({"decision": "allow", "namespaces": ["a"], "effects": ["destroy"]}, "releases destroy on every cluster"),
+        (
+            {"decision": "deny", "kinds": ["secrets"]},
+            'reaches no Secret: kinds go by their own names, "Secret" and not',
+        ),
+        ({"decision": "ask", "kinds": ["Deploy.apps"]}, "reaches no Deployment"),
+        ({"decision": "deny", "tools": ["get_chart"], "clusters": ["*"]}, "never matches: it is about clusters"),
+    ],
+)
+def test_a_rule_about_objects_that_cannot_matter_or_lets_much_go_is_doubted(
+    rule: dict[str, Any], says: str, catalog: Catalog
+) -> None:
+    lists: dict[str, Any] = {key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()}
+    (doubt,) = doubts(Policy(rules=(Rule(**lists),)), known_to_rules(catalog), other_names(known_kinds()))
+    assert doubt.startswith(f"a rule {says}")
+
+
+def test_a_sound_rule_about_objects_or_a_read_of_a_cluster_is_not_doubted(catalog: Catalog) -> None:
+    rules = (
+        Rule("deny", namespaces=("kube-*",)),
+        Rule("deny", kinds=("Secret", "*.example.com"), effects=("read",)),
+        Rule("ask", tools=("k8s_*",), names=("*-prod",)),
+        Rule("deny", tools=("get_release", "wait_for", "list_problems"), namespaces=("pay",)),
+        Rule("allow", clusters=("dev",), namespaces=("scratch-*",), effects=("disrupt",)),
+        Rule("allow", clusters=("dev",), namespaces=("kube-system",), effects=("disrupt",)),
+        *(Rule("deny", tools=(tool,), clusters=("*prod*",)) for tool in ("k8s_logs", "wait_for", "assess_upgrade")),
+    )
+    assert doubts(Policy(rules=rules), known_to_rules(catalog), other_names(known_kinds())) == ()
 
 
 def test_rules_may_name_any_tool_and_are_doubted_by_what_calls_of_it_can_be(catalog: Catalog) -> None:

@@ -150,6 +150,8 @@ def approvers(chosen: "Settings") -> Iterator[Finding]:
 def policy(autopilot: "Autopilot") -> Iterator[Finding]:
     """Look at the operator's rules."""
     from ap_mcp.guard.policy_file import doubts
+    from ap_mcp.kubernetes.kinds import other_names
+    from ap_mcp.kubernetes.spec import known_kinds
     from ap_mcp.toolbox import known_to_rules
 
     chosen = autopilot.settings
@@ -162,7 +164,7 @@ def policy(autopilot: "Autopilot") -> Iterator[Finding]:
     rules = autopilot.view().rights.policy
     count = len(rules.rules)
     yield Finding("policy", "ok", f"{count} {'rule' if count == 1 else 'rules'} in {chosen.policy_file}")
-    for doubt in doubts(rules, known_to_rules(autopilot.catalog)):
+    for doubt in doubts(rules, known_to_rules(autopilot.catalog), other_names(known_kinds())):
         yield Finding("policy", "warning", doubt, "Correct the rule, or see `ap-mcp policy explain`.")
 
 

@@ -1,6 +1,7 @@
 """`ap-mcp policy`: what the operator's rules do, and a policy to start from."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -8,9 +9,11 @@ import click
 from ap_mcp.cli.options import exits, log_to_stderr, pairs_argument, settings_options, tool_argument
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from ap_mcp.guard.facts import ClusterFacts
     from ap_mcp.guard.policy import Explanation, Policy, Verdict
-    from ap_mcp.guard.subject import Subject
+    from ap_mcp.guard.subject import Objects, Subject
     from ap_mcp.plans import Tool
     from ap_mcp.server import Autopilot
 
@@ -26,6 +29,10 @@ TEMPLATE = """\
 #   tags      keys that the cluster has, each with a glob for its value; allow takes them to the letter
 #   effects   read, write, disrupt, destroy, secret. Left out: every one if the rule names tools, else all but read.
 #             An allow releases only those of disrupt, destroy and secret that it names.
+#   namespaces, kinds, names  globs of objects inside clusters: the namespace they are in (a Namespace counts by its own
+#             name), their kind as in a manifest ("Secret", "Deployment", "*.rbac.authorization.k8s.io"), their name.
+#             What is in no namespace, or all of a kind, fits every namespace for deny and ask, and none for allow.
+#             Such rules reach the k8s_ tools and the waits and problems inside a cluster, nothing else.
 #   approver  with ask: "other" wants a signature under another name than the requester's; README says what it proves
 #   reason    shown to the one who is refused or asked
 #
@@ -59,6 +66,27 @@ reason = "It costs money or runs code."
 # effects = ["destroy"]
 # approver = "other"
 
+# Kubernetes' own namespaces are left alone, and nobody reads a Secret, masked or not. Remove the # to use this.
+# [[rules]]
+# decision = "deny"
+# namespaces = ["kube-*"]
+# [[rules]]
+# decision = "deny"
+# kinds = ["Secret"]
+# effects = ["read", "write", "disrupt", "destroy", "secret"]
+
+# A person is asked before an agent changes anything in namespaces of production. Remove the # to use this.
+# [[rules]]
+# decision = "ask"
+# namespaces = ["prod-*"]
+
+# In namespaces of its own an agent may interrupt what runs. Remove the # to use this.
+# [[rules]]
+# decision = "allow"
+# clusters = ["dev-*"]
+# namespaces = ["scratch-*"]
+# effects = ["disrupt"]
+
 # Development clusters are released: no person is asked, unless a rule above asks. Remove the # to use this.
 # [[rules]]
 # decision = "allow"
@@ -89,7 +117,8 @@ def template() -> None:
 def explain(tool: str, pairs: tuple[str, ...], **options: Any) -> None:
     """Say what would be decided about a call of TOOL, by which rule and why; the call itself is not made.
 
-    Arguments that do not matter may be left out. A cluster is read if a rule goes by its name or tags.
+    Arguments that do not matter may be left out. A cluster is read if a rule goes by its name or tags; inside it
+    nothing is read, so a change there is judged by the least that its arguments tell.
     """
     from functools import partial
 
@@ -136,10 +165,12 @@ async def _subject(autopilot: "Autopilot", tool: "Tool", arguments: dict[str, An
     """Return the call as rules see it; its cluster, however it is named, is read if a rule goes by its name or tags."""
     from ap_mcp.guard.policy import needs_cluster
     from ap_mcp.guard.subject import with_facts
+    from ap_mcp.kubernetes.foreseen import foreseen, graver
     from ap_mcp.specs import CLUSTER
 
-    subject = tool.subject(arguments)
-    if CLUSTER not in arguments or not needs_cluster(subject, rules):
+    subject = foreseen(tool.subject(arguments), arguments)
+    any_effect = replace(subject, effects=subject.effects.union(graver(subject)))
+    if CLUSTER not in arguments or not needs_cluster(any_effect, rules):
         return subject
     reads = autopilot.reads(autopilot.view())
     named = (await reads.resolve({CLUSTER: arguments[CLUSTER]}))[CLUSTER]
@@ -149,6 +180,8 @@ async def _subject(autopilot: "Autopilot", tool: "Tool", arguments: dict[str, An
 def _lines(autopilot: "Autopilot", rules: "Policy", subject: "Subject", explanation: "Explanation") -> "list[str]":
     from ap_mcp.guard.policy import Refuse
     from ap_mcp.guard.policy_file import doubts
+    from ap_mcp.kubernetes.kinds import other_names
+    from ap_mcp.kubernetes.spec import known_kinds
     from ap_mcp.toolbox import known_to_rules
     from ap_mcp.wording import in_quotes
 
@@ -157,7 +190,9 @@ def _lines(autopilot: "Autopilot", rules: "Policy", subject: "Subject", explanat
     reason = getattr(getattr(explanation.decision, "rule", None), "reason", "")
     lines += [f"reason of that rule: {in_quotes(reason)}"] if reason else []
     lines += [f"effect: {explanation.effect}{raised}"] if explanation.effect else []
+    lines += list(_if_graver(autopilot, rules, subject))
     lines += [f"cluster: {_cluster(subject.cluster)}"] if subject.cluster else []
+    lines += [f"objects: {', '.join(map(_object, subject.objects))}"] if subject.objects else []
     if isinstance(explanation.decision, Refuse):
         lines.append(f"an agent gets: {explanation.decision.error.render()}")
     if subject.tool not in autopilot.view().toolbox.tools:
@@ -166,7 +201,25 @@ def _lines(autopilot: "Autopilot", rules: "Policy", subject: "Subject", explanat
         lines.append("rules: none, no policy file is set; `ap-mcp policy template` prints one to start from")
     else:
         lines += ["rules:", *(f"  {_verdict(each)}" for each in explanation.verdicts)]
-    return lines + [f"warning: {doubt}" for doubt in doubts(rules, known_to_rules(autopilot.catalog))]
+    known, names = known_to_rules(autopilot.catalog), other_names(known_kinds())
+    return lines + [f"warning: {doubt}" for doubt in doubts(rules, known, names)]
+
+
+def _if_graver(autopilot: "Autopilot", rules: "Policy", subject: "Subject") -> "Iterator[str]":
+    """Say what would be decided about a change in a cluster that turns out to be graver than its arguments tell."""
+    from ap_mcp.guard import policy as guard
+    from ap_mcp.kubernetes.foreseen import graver
+
+    for effect in graver(subject):
+        found = guard.explain(replace(subject, effects=subject.effects | {effect}), rules)
+        yield f"if what changes is {effect}: {_outcome(found, autopilot.settings.confirm)}, {found.because}"
+
+
+def _object(objects: "Objects") -> str:
+    from ap_mcp.vendor import word
+
+    where = f" in namespace {word(objects.namespace)}" if objects.namespace else ""
+    return f"{word(objects.kind)} {word(objects.name)}{where}" if objects.name else f"every {word(objects.kind)}{where}"
 
 
 def _outcome(explanation: "Explanation", confirm: str) -> str:

@@ -19,6 +19,7 @@ from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 RULES, TOOLS = "rules", "tools"
 REASON_LIMIT = 300
+KUBE_SYSTEM = "kube-system"
 _GLOB = re.compile(r"[*?\[]")
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SETTINGS = frozenset({"read_only", "toolsets", "confirm", "max_kubeconfig_days"})
@@ -93,9 +94,21 @@ def operations() -> Known:
     return {operation.id: scope_of(operation) for operation in load_catalog().values()}
 
 
-def doubts(policy: Policy, known: Known | None = None) -> tuple[str, ...]:
-    """Return what is suspicious about the rules: those that never matter, or that release more than they seem to."""
-    return tuple(f"{rule.source} {doubt}" for rule in policy.rules for doubt in _doubts(rule, known or operations()))
+def doubts(
+    policy: Policy, known: Known | None = None, other_names: Mapping[str, str] = MappingProxyType({})
+) -> tuple[str, ...]:
+    """Return what is suspicious about the rules: those that never matter, or that release more than they seem to.
+
+    Args:
+        policy: the rules.
+        known: the tools that rules may name; the operations if not given.
+        other_names: names that commands take for a kind and rules do not, in lower case, with the kind.
+    """
+    found = []
+    for rule in policy.rules:
+        said = [*_doubts(rule, known or operations()), *_unknown_kinds(rule, other_names)]
+        found += [f"{rule.source} {doubt}" for doubt in said]
+    return tuple(found)
 
 
 def _rules_in(path: Path, known: Known | None) -> tuple[Rule, ...]:
@@ -243,6 +256,8 @@ def _meant(name: str, known: Mapping[str, Any]) -> str:
 def _doubts(rule: Rule, known: Known) -> Iterator[str]:
     tools = [scope for name, scope in known.items() if _names(rule, name)]
     bound = [tool for tool in tools if tool.on_cluster]
+    inner = [tool for tool in tools if tool.on_objects]
+    about = inner if rule.about_objects else bound if rule.about_clusters else tools
     if not tools:
         yield "never matches: its tools fit no tool"
     elif rule.decision == "allow" and not rule.covered:
@@ -250,11 +265,32 @@ def _doubts(rule: Rule, known: Known) -> Iterator[str]:
         yield f"changes nothing: an allow releases only what its effects name, of {guarded}"
     elif rule.about_clusters and not bound:
         yield "never matches: it is about clusters, and none of its tools acts on one"
-    elif not any(_reaches(rule, tool) for tool in (bound if rule.about_clusters else tools)):
+    elif rule.about_objects and not inner:
+        yield "never matches: it is about objects inside clusters, and none of its tools acts on any"
+    elif not any(_reaches(rule, tool) for tool in about):
         yield "never matches: none of its tools has such an effect"
     elif rule.decision == "allow" and any(_reaches(rule, tool) for tool in bound) and _anywhere(rule):
         released = " and ".join(effect for effect in EFFECTS if effect in rule.covered)
         yield f"releases {released} on every cluster, production too: clusters or tags would narrow it"
+    elif rule.decision == "allow" and any(_reaches(rule, tool) for tool in inner) and _own_namespaces_too(rule):
+        released = " and ".join(effect for effect in EFFECTS if effect in rule.covered)
+        yield f"releases {released} in kube-system too: namespaces that do not fit it would narrow it"
+
+
+def _own_namespaces_too(rule: Rule) -> bool:
+    """Say whether a rule that goes by objects holds in Kubernetes' own namespaces as well."""
+    return rule.about_objects and (
+        not rule.namespaces or any(fnmatchcase(KUBE_SYSTEM, glob) and glob != KUBE_SYSTEM for glob in rule.namespaces)
+    )
+
+
+def _unknown_kinds(rule: Rule, other_names: Mapping[str, str]) -> Iterator[str]:
+    for glob in rule.kinds:
+        name, dot, group = glob.partition(".")
+        # As it is called in paths, which no object is.
+        if (kind := other_names.get(name.casefold())) and kind.casefold() != name.casefold():
+            meant = in_quotes(kind + dot + group)
+            yield f"reaches no {kind}: kinds go by their own names, {meant} and not {in_quotes(glob)}"
 
 
 def _names(rule: Rule, tool: str) -> bool:

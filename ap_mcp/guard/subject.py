@@ -108,17 +108,24 @@ def subject_of(
 
 @dataclass(frozen=True, slots=True)
 class ToolScope:
-    """What calls of a tool can be, whatever their arguments are: their effects, and whether they act on a cluster."""
+    """What calls of a tool can be, whatever their arguments are.
+
+    Attributes:
+        effects: every one that a call can have.
+        on_cluster: a call can be about a cluster.
+        on_objects: a call can be about objects inside a cluster.
+    """
 
     effects: frozenset[Effect]
     on_cluster: bool
+    on_objects: bool = False
 
 
 def scope_of(operation: Operation) -> ToolScope:
     """Return what calls of an operation can be."""
     raised: set[Effect] = {"disrupt"} if operation.changes else set()
     found = {operation.effect, *(rule.effect for rule in operation.effect_when), *raised}
-    return ToolScope(frozenset(found), operation.on_cluster)
+    return ToolScope(frozenset(found), operation.on_cluster, on_objects=operation.objects is not None)
 
 
 def with_facts(subject: Subject, named: Any, facts: Facts) -> Subject:

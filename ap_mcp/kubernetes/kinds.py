@@ -40,6 +40,11 @@ def chosen(said: str, kinds: Sequence[Resource]) -> Resource:
     )
 
 
+def other_names(kinds: Iterable[Resource]) -> dict[str, str]:
+    """Return the names in lower case that a caller may use for kinds and rules may not, each with its kind."""
+    return {name: each.kind for each in kinds for name in (each.plural, *each.short) if name != each.kind.lower()}
+
+
 def _names(resource: Resource) -> frozenset[str]:
     return frozenset({resource.kind.lower(), resource.plural, resource.singular, *resource.short} - {""})
 

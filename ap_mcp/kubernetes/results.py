@@ -16,13 +16,22 @@ from ap_mcp.kubernetes.steps import Step, warnings_in
 from ap_mcp.specs import CLUSTER
 from ap_mcp.summaries.base import NextCall, Ours, Part, Result
 from ap_mcp.vendor import get, number, stamp, text, word
+from ap_mcp.wait import WAIT_FOR
 from ap_mcp.wording import few, plural
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
     from ap_mcp.kubernetes.writes import Outlook
 
-ROLLED = frozenset({"Deployment.apps", "StatefulSet.apps", "DaemonSet.apps"})
+WAITED = {
+    "Deployment.apps": "rollout",
+    "StatefulSet.apps": "rollout",
+    "DaemonSet.apps": "rollout",
+    "Job.batch": "k8s_job",
+    "ReplicaSet.apps": "pods_ready",
+    "Pod": "pods_ready",
+}
+"""What `wait_for` calls the end of what a change of an object starts."""
 FILE = "file"
 UNSURE = "unknown"
 
@@ -141,11 +150,30 @@ def _next(outlook: "Outlook", objects: Sequence[ChangedObject]) -> list[NextCall
             if made.done == "being deleted":
                 why = "shows whether it is gone, or what it waits for"
                 calls.append(NextCall(tool="k8s_get", arguments=where, why=why))
-        elif step.change.resource.full in ROLLED and step.change.subresource != "status":
-            calls.append(NextCall(tool="k8s_get", arguments=where, why="shows how the rollout goes"))
+        elif (kind := WAITED.get(step.change.resource.full)) and _goes_on(step):
+            calls.append(_wait(outlook, kind, made))
         elif step.change.resource.full not in ("Secret", "ConfigMap"):
             calls.append(NextCall(tool="k8s_get", arguments=where, why="shows how it is now"))
     return calls[:3]
+
+
+def _goes_on(step: Step) -> bool:
+    """Say whether a change starts something that ends by itself: what is held back waits for a person."""
+    held = any(get(step.change.after, f"/spec/{key}") is True for key in ("paused", "suspend"))
+    return step.change.subresource != "status" and not held
+
+
+def _wait(outlook: "Outlook", kind: str, made: ChangedObject) -> NextCall:
+    arguments = {"kind": kind, "id": f"{made.kind.lower()}/{made.name}", CLUSTER: outlook.api.cluster}
+    arguments |= {"namespace": made.namespace} if made.namespace else {}
+    return NextCall(tool=WAIT_FOR, arguments=arguments, why=_ENDS[kind])
+
+
+_ENDS = {
+    "rollout": "says when the rollout has ended, and what keeps it if it does not",
+    "k8s_job": "says when the Job has ended, and how",
+    "pods_ready": "says when its pods are ready, and what keeps them if they are not",
+}
 
 
 async def saved_token(step: Step, response: "CloudResponse", folder: Path) -> "CloudResponse":

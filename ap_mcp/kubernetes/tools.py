@@ -76,6 +76,7 @@ def _read_tool(spec: ToolSpec, module: str, kinds: KindsKept) -> ReadTool:
         run=partial(_run, module, kinds),
         in_path=IN_PATH,
         idempotent=spec.idempotent,
+        on_objects=True,
     )
 
 

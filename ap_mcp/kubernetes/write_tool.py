@@ -68,7 +68,7 @@ class WriteTool:
     @property
     def scope(self) -> ToolScope:
         """What its calls can be."""
-        return ToolScope(self.spec.effects, on_cluster=True)
+        return ToolScope(self.spec.effects, on_cluster=True, on_objects=True)
 
     @property
     def idempotent(self) -> bool:
