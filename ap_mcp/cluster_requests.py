@@ -26,6 +26,10 @@ _REVIEW = re.compile(rf"/apis/authorization\.k8s\.io/v1/(?:{'|'.join(sorted(REVI
 # What turns a read into a stream without an end, or into something else than a read.
 _NOT_FOR_READS = frozenset({"watch", "follow", "dryRun", "fieldManager", "force"})
 _NO_PATH_VALUES = frozenset({"", ".", ".."})
+_NO_PATH_CHARACTERS = frozenset("/%")
+"""What no name in a path of Kubernetes may have: its server decodes a path before it takes it apart, so that an encoded
+slash would lead to another object, namespace or subresource than the one that rules saw."""
+_ENCODED = re.compile(r"%2F|%25", re.IGNORECASE)
 
 
 def cluster_request(
@@ -56,12 +60,12 @@ def cluster_request(
         idempotent: it may be sent again after a lost answer; only reads may if not given.
 
     Raises:
-        InvalidArguments: the cluster's id is none, or a part of the path is empty, '.' or '..'.
+        InvalidArguments: the cluster's id is none, or a part of the path is empty, '.' or '..', or has '/' or '%'.
     """
     parts = tuple(parts)
     if CLUSTER_ID.fullmatch(cluster) is None:
         raise InvalidArguments([Problem("cluster_id", "must be the id of a cluster, or the name of one")])
-    if wrong := [part for part in parts if part in _NO_PATH_VALUES]:
+    if wrong := [part for part in parts if part in _NO_PATH_VALUES or _NO_PATH_CHARACTERS & {*part}]:
         raise InvalidArguments([Problem("", f"{wrong[0]!r} is no name of anything in a cluster")])
     content = None if body is None else body if isinstance(body, str) else json.dumps(body, ensure_ascii=False)
     return HttpCall(
@@ -86,7 +90,7 @@ def is_cluster_read(call: HttpCall) -> bool:
     """
     if CLUSTER_ID.fullmatch(call.cluster) is None or not call.headers.keys() <= {"Accept"}:
         return False
-    if any(part in _NO_PATH_VALUES for part in call.path.split("/")[1:]):
+    if _ENCODED.search(call.path) or any(part in _NO_PATH_VALUES for part in call.path.split("/")[1:]):
         return False
     if call.method == "POST":
         return _REVIEW.fullmatch(call.path) is not None and not call.query and _asks_about_itself(call.body)

@@ -150,6 +150,11 @@ SECRETS: list[dict[str, Any]] = [
     {"volumes": [{"name": "v", "secret": {"secretName": "s"}}]},
     {"volumes": [{"name": "v", "projected": {"sources": [{"secret": {"name": "s"}}]}}]},
     {"volumes": [{"name": "v", "csi": {"driver": "d", "nodePublishSecretRef": {"name": "s"}}}]},
+    {"volumes": [{"name": "v", "azureFile": {"secretName": "s"}}]},
+    *(
+        {"volumes": [{"name": "v", kind: {"secretRef": {"name": "s"}}}]}
+        for kind in ("cephfs", "rbd", "iscsi", "scaleIO", "storageos", "flexVolume")
+    ),
 ]
 NONE: list[dict[str, Any]] = [
     {"imagePullSecrets": [{"name": "s"}]},
@@ -184,6 +189,14 @@ def test_a_template_that_hands_a_secret_to_its_pods_is_secret_unless_they_had_it
 def test_what_no_container_sees_is_no_secret_of_its(spec: Any) -> None:
     assert newly_read(None, MAKERS["Deployment"](spec)) == ()
     assert effect("create", "Deployment", None, MAKERS["Deployment"](spec)) == "write"
+
+
+def test_a_secret_that_the_server_fills_with_a_token_is_secret() -> None:
+    account = {"kubernetes.io/service-account.name": "admin"}
+    filled = {"type": "kubernetes.io/service-account-token", "metadata": {"annotations": account}}
+    assert effect("create", "Secret", None, filled) == "secret"
+    assert effect("change", "Secret", with_(filled, metadata__annotations={}), filled) == "secret"
+    assert effect("change", "Secret", filled, with_(filled, data={"x": "eA=="})) == "disrupt"
 
 
 def test_a_service_account_hands_its_token_to_the_pods() -> None:

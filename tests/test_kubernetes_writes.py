@@ -484,6 +484,78 @@ async def test_pods_that_could_read_a_secret_make_a_call_secret(tmp_path: Path) 
         assert both["impact"]["effect"] == "write"
 
 
+READER = DEPLOYMENT.replace("containers:", "volumes: [{name: v, secret: {secretName: login}}]\n      containers:")
+ELSEWHERE = NAMED.replace("namespace: shop", "namespace: default")
+LABELLED = "apiVersion: v1\nkind: Secret\nmetadata: {name: login, namespace: shop, labels: {a: b}}\n"
+TOKEN = """
+apiVersion: v1
+kind: Secret
+type: kubernetes.io/service-account-token
+metadata: {name: login, namespace: shop, annotations: {kubernetes.io/service-account.name: default}}
+"""
+
+
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize("beside", [ELSEWHERE, LABELLED, TOKEN], ids=["elsewhere", "labelled", "token"])
+async def test_only_a_secret_that_a_manifest_makes_as_a_whole_is_known_to_whoever_wrote_it(
+    tmp_path: Path, beside: str, there: bool
+) -> None:
+    async with shop(tmp_path) as scene:
+        if there and beside != TOKEN:
+            await made(scene.cluster, NAMED)
+        shown = await scene.apply(f"{beside}---\n{READER.replace('cart', 'other')}", dry_run=True)
+    known = beside == LABELLED and not there
+    assert shown["impact"]["effect"] == ("write" if known else "secret")
+
+
+PASSWORD = [{"name": "PASSWORD", "value": SECRET}]
+HIDDEN: list[tuple[str, str, list[dict[str, Any]]]] = [
+    ("secret", "login", [{"op": "copy", "from": "/data/password", "path": "/metadata/annotations/note"}]),
+    (
+        "secret",
+        "login",
+        [
+            {"op": "copy", "from": "/data", "path": "/metadata/annotations"},
+            {"op": "move", "from": "/metadata/annotations/password", "path": "/metadata/annotations/note"},
+        ],
+    ),
+    (
+        "deployment",
+        "cart",
+        [{"op": "copy", "from": "/spec/template/spec/containers/0/env/0/value", "path": "/metadata/annotations/note"}],
+    ),
+    (
+        "deployment",
+        "cart",
+        [{"op": "replace", "path": "/spec/template/spec/containers/0/env/0/name", "value": "NOTE"}],
+    ),
+]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+@pytest.mark.parametrize(("kind", "name", "operations"), HIDDEN, ids=str)
+async def test_no_patch_moves_what_is_hidden_to_where_it_would_be_shown(
+    tmp_path: Path, kind: str, name: str, operations: list[dict[str, Any]], dry_run: bool
+) -> None:
+    async with shop(tmp_path) as scene:
+        await made(scene.cluster, NAMED)
+        env = json.dumps(PASSWORD)
+        await made(scene.cluster, DEPLOYMENT.replace("containers:\n      - {", f"containers:\n      - {{env: {env}, "))
+        patch = [{"op": "add", "path": "/metadata/annotations", "value": {}}, *operations]
+        given = {**IN_SHOP, "kind": kind, "name": name, "type": "json", "patch": json.dumps(patch)}
+        said = await scene.fail("k8s_patch", **given, dry_run=dry_run)
+        assert "would show what is hidden" in said
+        assert scene.way.changes == []
+    assert not any(hidden in said for hidden in (SECRET, ENCODED))
+
+
+async def test_a_value_that_the_caller_writes_itself_may_be_shown(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        await made(scene.cluster, NAMED)
+        patch = json.dumps({"metadata": {"annotations": {"note": ENCODED}}})
+        await scene.call("k8s_patch", **IN_SHOP, kind="secret", name="login", type="merge", patch=patch)
+
+
 async def test_a_token_goes_to_a_file_and_never_into_the_conversation(tmp_path: Path) -> None:
     person = Person()
     text = "apiVersion: authentication.k8s.io/v1\nkind: TokenRequest\nmetadata: {name: default, namespace: shop}\n"

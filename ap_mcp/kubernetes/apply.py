@@ -13,6 +13,7 @@ from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
 from ap_mcp.kubernetes.changes import unchanged
 from ap_mcp.kubernetes.effects import Change
 from ap_mcp.kubernetes.manifests import Document, nearest, read_manifest
+from ap_mcp.kubernetes.secrets_read import filled_by_server
 from ap_mcp.kubernetes.spec import Posted, Resource, effect_table, known_kinds
 from ap_mcp.kubernetes.steps import (
     APPLY_PATCH,
@@ -60,11 +61,20 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
         raise InvalidArguments([Problem("mode", f"must be replace with subresource {FINALIZE}")])
     documents = await to_thread.run_sync(lambda: read_manifest(arguments["manifest"], generated=mode == "create"))
     targets = await _targets(arguments, documents, api)
-    made = frozenset(each.document.name for each in targets if each.resource.full == "Secret")
     below = _read_at(arguments)
     lives = [None if each.posted else await checks.live(*_place(each), below) for each in targets]
-    await checks.decided(*(_change(each, live, made) for each, live in zip(targets, lives, strict=True)))
-    return [await _step(arguments, each, checks, made) for each in targets]
+    await checks.decided(*(_change(each, live) for each, live in zip(targets, lives, strict=True)))
+    new = [each for each, live in zip(targets, lives, strict=True) if live is None]
+    return [await _step(arguments, each, checks, _made(new, each.namespace)) for each in targets]
+
+
+def _made(new: Sequence[Target], namespace: str) -> frozenset[str]:
+    """Return the Secrets of a namespace of which a manifest makes all that is in them."""
+    return frozenset(
+        each.document.name
+        for each in new
+        if each.resource.full == "Secret" and each.namespace == namespace and not filled_by_server(each.document.body)
+    )
 
 
 def _read_at(arguments: Mapping[str, Any]) -> str:
@@ -161,7 +171,9 @@ def _namespace(arguments: Mapping[str, Any], document: Document, resource: Resou
     return own or given or DEFAULT, ""
 
 
-def _change(target: Target, live: Any, made: frozenset[str], after: Any = None, subresource: str = "") -> Change:
+def _change(
+    target: Target, live: Any, made: frozenset[str] = frozenset(), after: Any = None, subresource: str = ""
+) -> Change:
     verb = "create" if live is None else "change"
     if target.posted is not None:
         verb, subresource = "change", target.posted.subresource

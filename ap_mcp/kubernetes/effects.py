@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ap_mcp.kubernetes.changes import paths_changed
-from ap_mcp.kubernetes.secrets_read import newly_read
+from ap_mcp.kubernetes.secrets_read import filled_by_server, newly_read
 from ap_mcp.kubernetes.spec import Resource, effect_table
 from ap_mcp.rules.settings_diff import same
 from ap_mcp.specs import EFFECTS, Effect
@@ -80,6 +80,9 @@ def _raised(change: Change) -> Iterator[tuple[Effect, str]]:
     kind, before, after = change.resource.full, change.before, change.after
     if change.verb != "delete" and (read := newly_read(before, after, change.made)):
         yield "secret", f"its pods can read {' and '.join(read)}, which logs could show"
+    account = filled_by_server(after) if kind == "Secret" and change.verb != "delete" else ""
+    if account and account != filled_by_server(before):
+        yield "secret", f"the server puts a token of ServiceAccount {account} into it that does not expire"
     if change.verb == "create" and kind == "NetworkPolicy.networking.k8s.io":
         yield "disrupt", "it isolates the pods that it selects"
     if change.verb != "change":

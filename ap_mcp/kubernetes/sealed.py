@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+import json
 import secrets
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -61,6 +62,46 @@ def seal(body: Mapping[str, Any], kind: str) -> Sealed:
     masked = mask(shown)
     keys = list(_entries(body, masked, kind)) if kind in (SECRET, CONFIG_MAP) else None
     return Sealed(masked, keys)
+
+
+def revealed(before: Any, after: Any, kind: str, sent: bytes | None = None) -> list[str]:
+    """Return where an object would show what is hidden in it now, as a patch that copies a value would have it.
+
+    Args:
+        before: the object as it is.
+        after: as it would be.
+        kind: with its group.
+        sent: JSON of the request: what the caller wrote there is known to it.
+    """
+    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
+        return []
+    shown = {value for _, value in _texts(seal(before, kind).body)}
+    hidden = {value for _, value in _texts(_without_managers(before))} - shown
+    if not hidden:
+        return []
+    if sent is not None:
+        hidden -= {value for _, value in _texts(json.loads(sent))}
+    return sorted({way for way, value in _texts(seal(after, kind).body) if value in hidden})
+
+
+def _without_managers(body: Mapping[str, Any]) -> dict[str, Any]:
+    metadata = body.get("metadata")
+    kept = (
+        {key: each for key, each in metadata.items() if key != "managedFields"} if isinstance(metadata, Mapping) else {}
+    )
+    return {**body, "metadata": kept}
+
+
+def _texts(value: Any, way: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every text in data that is not empty, with the way to it."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            yield from _texts(each, f"{way}.{key}".lstrip("."))
+    elif isinstance(value, list):
+        for number, each in enumerate(value):
+            yield from _texts(each, f"{way}[{number}]")
+    elif isinstance(value, str) and value:
+        yield way, value
 
 
 def _metadata(found: Any) -> dict[str, Any]:

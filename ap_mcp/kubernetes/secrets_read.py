@@ -8,6 +8,8 @@ from ap_mcp.vendor import get, items, text
 TEMPLATES = ("/spec/template/spec", "/spec/jobTemplate/spec/template/spec", "/template/spec")
 """Where a pod's specification stands in what makes pods."""
 DEFAULT_ACCOUNT = "default"
+ACCOUNT_TOKEN, ACCOUNT_NAME = "kubernetes.io/service-account-token", "kubernetes.io/service-account.name"
+"""The type of a Secret that the server fills, and the annotation that says with whose token."""
 
 
 def pod_spec(body: Any) -> Any:
@@ -38,6 +40,13 @@ def account_of(spec: Any) -> str:
     return "" if name == DEFAULT_ACCOUNT else name
 
 
+def filled_by_server(body: Any) -> str:
+    """Return the service account whose token the server itself puts into a Secret; empty if it puts in none."""
+    if get(body, "/type") != ACCOUNT_TOKEN:
+        return ""
+    return text(get(body, f"/metadata/annotations/{ACCOUNT_NAME.replace('/', '~1')}")) or "(not named)"
+
+
 def newly_read(before: Any, after: Any, made: frozenset[str] = frozenset()) -> tuple[str, ...]:
     """Return what the pods of an object can read that they could not before, in words; empty if nothing.
 
@@ -61,12 +70,13 @@ def _secrets(spec: Any) -> Iterator[str]:
         for each in items(container, "/envFrom"):
             yield text(get(each, "/secretRef/name"))
     for volume in items(spec, "/volumes"):
-        yield text(get(volume, "/secret/secretName"))
         for source in items(volume, "/projected/sources"):
             yield text(get(source, "/secret/name"))
         # Drivers get the Secret, and hand on what it opens.
-        for place in ("/csi/nodePublishSecretRef/name", "/flexVolume/secretRef/name", "/cephfs/secretRef/name"):
-            yield text(get(volume, place))
+        for kind in volume.values():
+            yield text(get(kind, "/secretName"))
+            for place in ("/secretRef/name", "/nodePublishSecretRef/name"):
+                yield text(get(kind, place))
 
 
 def _projects_token(spec: Any) -> bool:

@@ -14,11 +14,13 @@ from ap_mcp.guard.subject import Limit, Objects, Subject
 from ap_mcp.kubernetes.api import JSON, ClusterApi
 from ap_mcp.kubernetes.changes import facts_of, settings_of
 from ap_mcp.kubernetes.effects import Change, effects_of, least
+from ap_mcp.kubernetes.sealed import revealed
 from ap_mcp.kubernetes.spec import Resource, effect_table
 from ap_mcp.permits import DRY_RUN
 from ap_mcp.rules.settings_diff import digest
 from ap_mcp.specs import Effect
 from ap_mcp.vendor import get, quoted, text, word
+from ap_mcp.wording import few
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -249,6 +251,14 @@ class Checks:
         except CloudUnreachable as error:
             error.before = f"{self.api.tool}: nothing was sent, for the check of it failed."
             raise
+        kind = change.resource.full
+        shown = revealed(change.before, response.body, kind, call.body) if change.verb == "change" else []
+        if shown:
+            where = f"{few([word(each) for each in shown], 5)} of {change.resource.kind} {word(change.name)}"
+            raise CallRefused(
+                f"Refused: {where} would show what is hidden as a secret now. Nothing was sent but a check. "
+                "Leave it where it is, or give a new value."
+            )
         return Checked(response.body, warnings_in(response.headers))
 
     def subject(self, *changes: Change) -> Subject:
