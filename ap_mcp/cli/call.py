@@ -144,6 +144,7 @@ async def _to_the_end(
     autopilot: "Autopilot", tool: str, arguments: dict[str, Any], caller: "Caller", *, asking: bool
 ) -> "Result":
     """Call a tool; on a terminal its progress is shown, and a wait of no stated length goes on until its end."""
+    from ap_mcp.wait import WAIT_FOR
     from ap_mcp.wait.result import Waited
 
     if not _shows_progress():
@@ -151,6 +152,9 @@ async def _to_the_end(
     from ap_mcp.cli.progress import Bar
 
     with Bar() as bar:
+        if tool == WAIT_FOR:
+            # What has ended by the first read reports nothing, and a person has seen that the call began.
+            await bar.report(0, 1, "")
         result = await _consented(autopilot, tool, arguments, caller, asking=asking, report=bar.report)
         while isinstance(result, Waited) and not result.ended and WAIT_S not in arguments:
             result = await _consented(autopilot, tool, arguments, caller, asking=asking, report=bar.report)

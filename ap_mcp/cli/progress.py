@@ -24,10 +24,11 @@ class Bar:
 
     async def report(self, progress: float, total: float, message: str) -> None:
         """Show how far the call is, of how much, and what the last read showed."""
+        begins = self._shown is None
         if self._shown is None:
             self._shown = self._started()
         bar, task = self._shown
-        bar.update(task, completed=progress, total=total, description=message)
+        bar.update(task, completed=progress, total=total, description=message, refresh=begins)
 
     def _started(self) -> "tuple[Progress, TaskID]":
         from rich.console import Console
