@@ -271,7 +271,7 @@ async def test_a_cluster_that_may_not_be_read_is_not_read_for_the_sake_of_a_list
         said = await agent.fail("list_addon_templates", cluster_id="shop-prod")
         await agent.call("list_addon_templates", cluster_id="payments-prod")
         assert agent.sent.count("list_addon_templates") == 1
-    assert "Refused by policy: get_cluster on cluster" in said
+    assert "Refused by policy: get_cluster is denied by" in said
 
 
 async def test_advice_names_only_tools_that_are_offered_and_says_where_a_person_is_asked() -> None:

@@ -195,8 +195,9 @@ async def cluster_api(tool: str, cluster: Any, reads: "Reads", kinds: KnownKinds
         CallRefused: no cluster is called so, a rule closes it, or its API cannot be reached as it is.
     """
     named = str((await reads.resolve({CLUSTER: cluster}))[CLUSTER])
-    # The id becomes a part of the host: only one that the service itself names does.
-    body = (await reads.made(reads.catalog[FACTS_READ], {CLUSTER: named})).body
+    # The id becomes a part of the host: only one that the service itself names does. And what is in a cluster is closed
+    # to whoever may not read the cluster.
+    body = (await reads.response(reads.catalog[FACTS_READ], {CLUSTER: named})).body
     if text(get(body, "/metadata/uid")).lower() != named:
         raise CallRefused(f"Refused: get_cluster answered for another cluster than {word(named)}. Nothing was sent.")
     return ClusterApi(tool, named, reads, kinds, body)

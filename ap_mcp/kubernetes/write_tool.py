@@ -93,7 +93,7 @@ class WriteTool:
         return {**schema, "properties": {**schema["properties"], **token}}
 
     def checked(self, arguments: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the arguments of a call as they are meant, with the defaults of those that are left out.
+        """Return the arguments of a call as they are meant.
 
         Raises:
             InvalidArguments: with every problem found.
@@ -103,8 +103,7 @@ class WriteTool:
         schema = self._with_token(self.spec.input_schema)
         wanted = check_against(self.name, schema, arguments, in_path=in_path, misfits=misfits)
         refuse_placeholders({name: each for name, each in wanted.items() if name not in CONTENTS})
-        defaults = {name: each["default"] for name, each in schema["properties"].items() if "default" in each}
-        return {**defaults, **wanted}
+        return wanted
 
     def subject(self, _: Mapping[str, Any]) -> Subject:
         """Return a call as rules see it before anything is read: by the least that it can do."""
@@ -123,7 +122,9 @@ class WriteTool:
         """
         from ap_mcp.kubernetes.writes import planned  # noqa: PLC0415 - calls only
 
-        return await planned(self, arguments, context)
+        schemas = self.spec.input_schema["properties"]
+        defaults = {name: each["default"] for name, each in schemas.items() if "default" in each}
+        return await planned(self, {**defaults, **arguments}, context)
 
     @property
     def _own(self) -> Any:
