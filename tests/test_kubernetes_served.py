@@ -113,6 +113,41 @@ async def test_a_group_that_is_not_served_names_close_ones() -> None:
         await ask(cluster(), "k8s_discover", group_version="aps/v1")
 
 
+def lists(kind: str, plural: str) -> dict[str, Any]:
+    entry = {"name": plural, "singularName": kind.lower(), "namespaced": True, "kind": kind, "verbs": VERBS}
+    return {"kind": "APIResourceList", "resources": [entry, {**entry, "name": f"{plural}/status"}]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "there", "shown"),
+    [
+        ("shop.example.com/v1alpha1", ["/apis/shop.example.com/v1"], ["carts"]),
+        ("extensions/v1beta1", ["/apis/apps/v1"], ["deployments"]),
+    ],
+)
+async def test_of_a_version_that_is_gone_what_is_served_instead_is_shown(
+    wanted: str, there: list[str], shown: list[str]
+) -> None:
+    served = cluster()
+    served.paths |= {
+        "/apis/shop.example.com/v1": lists("Cart", "carts"),
+        "/apis/apps/v1": lists("Deployment", "deployments"),
+    }
+    found = await ask(served, "k8s_discover", group_version=wanted)
+    assert [each.plural for each in found.kinds] == shown
+    instead = there[0].removeprefix("/apis/")
+    assert found.warnings == [f"The cluster does not serve {wanted}: {instead} is shown instead."]
+    assert served.paths_seen == [f"/apis/{wanted}", "/api", "/apis", *there]
+
+
+async def test_one_version_of_a_group_is_one_request() -> None:
+    served = cluster()
+    served.paths["/apis/apps/v1"] = lists("Deployment", "deployments")
+    found = await ask(served, "k8s_discover", group_version="apps/v1")
+    assert [(each.kind, each.namespaced, each.verbs) for each in found.kinds] == [("Deployment", True, VERBS)]
+    assert served.paths_seen == ["/apis/apps/v1"]
+
+
 async def test_a_kind_is_shown_with_its_versions_and_its_fields() -> None:
     found = await ask(cluster(), "k8s_discover", kind="deploy")
     assert (found.kind, found.versions, found.short) == ("Deployment", ["apps/v1"], ["deploy"])

@@ -435,6 +435,57 @@ async def test_a_collection_stops_at_the_first_failure_and_says_what_was_done(tm
         assert "- done: delete ConfigMap shop/x-a\n- not done: delete ConfigMap shop/x-b\n- not done:" in said
 
 
+MAPS = "/api/v1/namespaces/shop/configmaps"
+
+
+async def test_all_of_a_kind_go_by_one_request_and_what_is_made_meanwhile_stays(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        await scene.apply(MAP)
+        await after_check(scene, 1, lambda: made(scene.cluster, MAP.replace("flags", "late")))
+        scene.way.sent.clear()
+        answer = await scene.call("k8s_delete", kind="configmaps", **IN_SHOP, all=True)
+        assert sorted(done(answer)) == ["ConfigMap flags: deleted", "ConfigMap kube-root-ca.crt: deleted"]
+        assert scene.way.changes == [f"DELETE {MAPS}"]
+        assert set(scene.way.checks) == {f"DELETE {MAPS}"}
+        assert "flags" in person.read[0]
+        assert "all by one request" in person.read[0]
+        # A controller makes the certificate of the cluster again.
+        assert set(await scene.cluster.names(MAPS)) - {"kube-root-ca.crt"} == {"late"}
+    (call,) = [each for each in audit(tmp_path) if each["event"] == "decided" and each["tool"] == "k8s_delete"]
+    assert call["effect"] == "destroy"
+
+
+async def test_one_object_that_a_rule_protects_keeps_all_of_its_kind(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text(DENY + 'names = ["flags"]\n')
+    async with shop(tmp_path, person=Person(), policy_file=tmp_path / "policy.toml") as scene:
+        await made(scene.cluster, MAP)
+        assert "Refused by policy" in await scene.fail("k8s_delete", kind="configmaps", **IN_SHOP, all=True)
+        assert scene.way.changes == scene.way.checks == []
+
+
+@pytest.mark.parametrize("happened", [True, False])
+async def test_a_lost_answer_to_the_deletion_of_all_is_looked_for(tmp_path: Path, happened: bool) -> None:
+    async with shop(tmp_path) as scene:
+        await scene.apply(MAP)
+        lost = False
+
+        async def before(request: httpx.Request) -> httpx.Response | None:
+            nonlocal lost
+            if request.method != "DELETE" or is_check(request) or lost:
+                return None
+            lost = True
+            if happened:
+                await httpx.ASGITransport(scene.way.app).handle_async_request(request)
+            return httpx.Response(504, text="gateway")
+
+        scene.way.before, scene.way.sent = before, []
+        answer = await scene.call("k8s_delete", kind="configmaps", **IN_SHOP, all=True)
+        assert ("Its answer was lost; all are gone." in answer["summary"]) is happened
+        assert len(scene.way.changes) == (1 if happened else 2)
+        assert "flags" not in await scene.cluster.names(MAPS)
+
+
 async def test_what_matches_nothing_is_said_and_sends_nothing(tmp_path: Path) -> None:
     async with shop(tmp_path, person=Person()) as scene:
         answer = await scene.call("k8s_delete", kind="pods", **IN_SHOP, label_selector="app=none")

@@ -1,4 +1,7 @@
-"""`k8s_delete`: one object by its name, or those that selectors or `all` match, each by a request bound to its uid."""
+"""`k8s_delete`: one object by its name, or those that selectors match, each by a request bound to its uid; or all.
+
+All of a kind go by one request, which the server carries out on the very list that was read.
+"""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -51,7 +54,9 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
     if not is_collection(arguments):
         live = await needed(checks, resource, place_of(arguments, resource), arguments["name"])
         return [await _step(arguments, resource, live, checks)]
-    found = await _matched(arguments, resource, checks)
+    listed, found = await _matched(arguments, resource, checks)
+    if not any(arguments.get(each) for each in SELECTORS):
+        return await _all(arguments, resource, listed, found, checks)
     made: dict[int, Step] = {}
 
     async def one(number: int, live: Any) -> None:
@@ -71,8 +76,40 @@ def _first_of(several: BaseExceptionGroup[BaseException]) -> BaseException:
     return _first_of(first) if isinstance(first, BaseExceptionGroup) else first
 
 
-async def _matched(arguments: Mapping[str, Any], resource: Resource, checks: Checks) -> list[Any]:
-    """Return what selectors match."""
+async def _all(
+    arguments: Mapping[str, Any], resource: Resource, listed: Any, found: list[Any], checks: Checks
+) -> list[Step]:
+    """Return steps with one request for all objects of a kind: those of the list that was read, and no others."""
+    namespace = place_of(arguments, resource)
+    changes = [Change("delete", resource, namespace, text(get(each, "/metadata/name")), each) for each in found]
+    if not changes:
+        return []
+    await checks.decided(*changes)
+    compared = change_request(checks.api, "DELETE", resource.parts(namespace), _options_body(arguments))
+    checked = await checks.dry_run(compared, *changes)
+    exactly = (("resourceVersion", text(get(listed, "/metadata/resourceVersion"))), ("resourceVersionMatch", "Exact"))
+    call = replace(compared, query=(*compared.query, *exactly))
+
+    async def again(_: ClusterApi) -> Step:
+        raise CallRefused("Refused: the list has changed. Nothing was sent. Call again.")
+
+    return [
+        Step(
+            change=each,
+            call=call,
+            compared=compared,
+            again=again,
+            warnings=checked.warnings,
+            unchecked=checked.unchecked,
+            options=_options(arguments),
+            shared=True,
+        )
+        for each in changes
+    ]
+
+
+async def _matched(arguments: Mapping[str, Any], resource: Resource, checks: Checks) -> tuple[Any, list[Any]]:
+    """Return the list of what is matched, and its objects."""
     namespace = place_of(arguments, resource)
     await checks.decided(Change("delete", resource, namespace, "", _OWNED))
     names = {"label_selector": "labelSelector", "field_selector": "fieldSelector"}
@@ -85,7 +122,7 @@ async def _matched(arguments: Mapping[str, Any], resource: Resource, checks: Che
             f"Refused: more than {plural(MOST, 'object')} match. Nothing was sent. Narrow the selectors down, or "
             "delete the namespace."
         )
-    return found
+    return listed, found
 
 
 _OWNED = {"metadata": {"ownerReferences": [{"controller": True}]}}
@@ -96,10 +133,7 @@ async def _step(arguments: Mapping[str, Any], resource: Resource, live: Any, che
     namespace, name = place_of(arguments, resource), text(get(live, "/metadata/name"))
     change = Change("delete", resource, namespace, name, live)
     await checks.decided(change)
-    cascade, grace = arguments["cascade"], arguments.get("grace_s")
-    body: dict[str, Any] = {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": POLICIES[cascade]}
-    if grace is not None:
-        body["gracePeriodSeconds"] = grace
+    grace, body = arguments.get("grace_s"), _options_body(arguments)
     # The thing itself, not whatever bears its name by then.
     body["preconditions"] = {"uid": text(get(live, "/metadata/uid"))}
     compared = change_request(checks.api, "DELETE", resource.parts(namespace, name), body)
@@ -121,6 +155,12 @@ async def _step(arguments: Mapping[str, Any], resource: Resource, live: Any, che
         options=_options(arguments),
     )
     return replace(step, call=None, compared=None) if goes else step
+
+
+def _options_body(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    policy, grace = POLICIES[arguments["cascade"]], arguments.get("grace_s")
+    given = {} if grace is None else {"gracePeriodSeconds": grace}
+    return {"apiVersion": "v1", "kind": "DeleteOptions", "propagationPolicy": policy, **given}
 
 
 def _options(arguments: Mapping[str, Any]) -> tuple[str, ...]:

@@ -132,18 +132,29 @@ async def _one_by_one(read: Read, core: Any, groups: Any) -> tuple[Resource, ...
     found, _ = await read_together(one, {"/".join(parts): ("/".join(parts), {}) for parts in wanted})
     kinds: dict[tuple[str, str], Resource] = {}
     for parts, (group_name, version) in wanted.items():
-        below: dict[str, set[str]] = {}
-        listed = items(found.get("/".join(parts)), "/resources")
-        for each in listed:
-            plural, _, subresource = text(get(each, "/name")).partition("/")
-            below.setdefault(plural, set()).update({subresource} if subresource else ())
-        for each in listed:
-            plural = text(get(each, "/name"))
-            if "/" in plural or (group_name, plural) in kinds:
-                continue
-            kinds[group_name, plural] = Resource(
+        for each in kinds_of(found.get("/".join(parts)), group_name, version):
+            kinds.setdefault((group_name, each.plural), each)
+    return tuple(kinds.values())
+
+
+def path_of(group: str, version: str) -> tuple[str, ...]:
+    """Return the parts of the path at which a version of a group lists its kinds."""
+    return ("apis", group, version) if group else ("api", version)
+
+
+def kinds_of(body: Any, group: str, version: str) -> Iterator[Resource]:
+    """Yield the kinds of an APIResourceList, which is of one version of a group."""
+    below: dict[str, set[str]] = {}
+    listed = items(body, "/resources")
+    for each in listed:
+        plural, _, subresource = text(get(each, "/name")).partition("/")
+        below.setdefault(plural, set()).update({subresource} if subresource else ())
+    for each in listed:
+        plural = text(get(each, "/name"))
+        if "/" not in plural:
+            yield Resource(
                 kind=text(get(each, "/kind")),
-                group=group_name,
+                group=group,
                 version=version,
                 plural=plural,
                 namespaced=get(each, "/namespaced") is True,
@@ -153,7 +164,6 @@ async def _one_by_one(read: Read, core: Any, groups: Any) -> tuple[Resource, ...
                 verbs=frozenset(_texts(each, "/verbs")),
                 subresources=frozenset(below[plural]),
             )
-    return tuple(kinds.values())
 
 
 def _texts(body: Any, pointer: str) -> tuple[str, ...]:

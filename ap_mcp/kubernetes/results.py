@@ -71,7 +71,7 @@ def result_of(outlook: "Outlook", responses: "Sequence[CloudResponse]") -> Chang
     answered = dict(zip(map(id, outlook.acting), responses, strict=False))
     objects = [_object(each, answered.get(id(each))) for each in outlook.steps]
     saved = next((each.body for each in responses if get(each.body, f"/{FILE}")), None)
-    found = [each.found for each in responses if each.found]
+    found = dict.fromkeys(each.found for each in responses if each.found)
     warnings = [text for each in responses for text in warnings_in(each.headers)]
     warnings += [text for each in outlook.steps if each.call is None for text in each.warnings]
     place = {} if saved is None else get(saved, f"/{FILE}")
@@ -107,8 +107,10 @@ def _done(step: Step, response: "CloudResponse | None") -> str:
     if step.posts:
         return {"eviction": "evicted", "token": "token made"}[change.subresource]
     if change.verb == "delete":
-        body = response.body if response is not None else None
-        waits = get(body, "/metadata/deletionTimestamp") or get(body, "/metadata/finalizers")
+        # Of several objects a server answers as they were, and pods are given time to end.
+        ends = step.shared and change.resource.full == "Pod"
+        body = change.before if step.shared else response.body if response is not None else None
+        waits = ends or get(body, "/metadata/deletionTimestamp") or get(body, "/metadata/finalizers")
         return "being deleted" if waits else "deleted"
     return "created" if change.verb == "create" else "configured"
 

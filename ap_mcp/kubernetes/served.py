@@ -1,15 +1,16 @@
 """Answers k8s_discover: the kinds that a cluster serves, and the versions, verbs and fields of one of them."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Annotated, Any
 
 from ap_mcp.errors import CallRefused, ServiceError
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api, is_no_path
-from ap_mcp.kubernetes.discovery import KnownKinds
+from ap_mcp.kubernetes.discovery import KnownKinds, kinds_of, path_of
 from ap_mcp.kubernetes.fields import FieldLine, Level, level_of, shown
 from ap_mcp.kubernetes.kinds import chosen, fitting
-from ap_mcp.kubernetes.spec import Resource
+from ap_mcp.kubernetes.spec import Resource, successors
 from ap_mcp.plans import ToolContext
 from ap_mcp.summaries.base import BRIEF, NextCall, Part, Result
 from ap_mcp.vendor import quoted, word
@@ -17,6 +18,7 @@ from ap_mcp.wording import few, plural
 
 DISCOVER = "k8s_discover"
 NAMED = 12
+_VERSION = re.compile(r"v\d+(?:(?:alpha|beta)\d+)?")
 _NO_SCHEMA = "The cluster has no schema of {} {}: its fields are not known."
 
 
@@ -81,9 +83,11 @@ async def run(arguments: Mapping[str, Any], context: ToolContext, kinds: KnownKi
     kind, only, field = arguments.get("kind"), arguments.get("group_version", ""), arguments.get("field", "")
     if field and not kind:
         raise CallRefused("field is of a kind: name the kind too. Nothing was read.")
+    if kind is None and only:
+        return await _group(api, only.strip().lower())
     served = await api.served()
     if kind is None:
-        return _all(api, served) if not only else _group(api, served, only)
+        return _all(api, served)
     if not fitting(kind, served):
         served = await api.served(fresh=True)
     resource = chosen(kind, served if not only else [each for each in served if _is_in(each, only)] or served)
@@ -109,23 +113,49 @@ def _all(api: ClusterApi, served: Sequence[Resource]) -> Served:
     return Served(summary=f"{api.name} serves {plural(len(served), 'kind')}{custom}.", groups=lines)
 
 
-def _group(api: ClusterApi, served: Sequence[Resource], only: str) -> Served:
-    found = [each for each in served if _is_in(each, only)]
-    if not found:
-        every = list(dict.fromkeys(each.api_version for each in served))
-        near = get_close_matches(only.lower(), every, n=3) or every
+async def _group(api: ClusterApi, only: str) -> Served:
+    """Return the kinds of one version of a group; of a version that is no longer served, those of what replaced it."""
+    group, _, version = only.rpartition("/")
+    if _VERSION.fullmatch(version):
+        try:
+            found = list(kinds_of(await api.path(*path_of(group, version)), group, version))
+        except ServiceError as error:
+            if not is_no_path(error):
+                raise
+        else:
+            return _kinds(api, found, word(only))
+    served = await api.served()
+    if found := [each for each in served if _is_in(each, only)]:
+        return _kinds(api, found, word(only))
+    every = list(dict.fromkeys(each.api_version for each in served))
+    instead = [each for each in every if each.rpartition("/")[0] == group and group]
+    instead = instead or [each for each in successors().get(group, ()) if each in every]
+    if not instead or not _VERSION.fullmatch(version):
+        near = get_close_matches(only, every, n=3) or every
         raise CallRefused(f"{api.name} serves no group {quoted(only)}. There are: {few(near, NAMED)}.")
+    found = []
+    for each in instead:
+        group, _, version = each.rpartition("/")
+        found += kinds_of(await api.path(*path_of(group, version)), group, version)
+    where = few([shown(each) for each in instead])
+    gone = f"The cluster does not serve {word(only)}: {where} {'is' if len(instead) == 1 else 'are'} shown instead."
+    answer = _kinds(api, found, where)
+    return answer.model_copy(update={"warnings": [gone, *answer.warnings]})
+
+
+def _kinds(api: ClusterApi, found: Sequence[Resource], where: str) -> Served:
+    several = len({each.api_version for each in found}) > 1
     lines = [
         KindLine(
             kind=shown(each.kind),
-            plural=shown(each.plural),
+            plural=shown(f"{each.plural}.{each.group}" if several and each.group else each.plural),
             short=[shown(name) for name in each.short] or None,
             namespaced=each.namespaced,
             verbs=sorted(map(shown, each.verbs)),
         )
         for each in found
     ]
-    return Served(summary=f"{api.name} serves {plural(len(found), 'kind')} in {word(only)}.", kinds=lines)
+    return Served(summary=f"{api.name} serves {plural(len(found), 'kind')} in {where}.", kinds=lines)
 
 
 def _kind(api: ClusterApi, resource: Resource, version: str, field: str, level: Level | None) -> Served:
@@ -156,9 +186,8 @@ def _kind(api: ClusterApi, resource: Resource, version: str, field: str, level: 
 
 
 async def _level(api: ClusterApi, resource: Resource, version: str, field: str) -> Level | None:
-    root = ("apis", resource.group, version) if resource.group else ("api", version)
     try:
-        document = await api.path("openapi", "v3", *root)
+        document = await api.path("openapi", "v3", *path_of(resource.group, version))
     except ServiceError as error:
         if is_no_path(error):
             return None

@@ -181,6 +181,15 @@ def known_kinds() -> tuple[Resource, ...]:
 
 
 @cache
+def successors() -> Mapping[str, tuple[str, ...]]:
+    """Return groups that are served no more, each with the versions of other groups that have its kinds now."""
+    try:
+        return {group: tuple(versions) for group, versions in _document()["successors"].items()}
+    except (KeyError, TypeError, AttributeError) as error:
+        raise SpecError(f"kubernetes.json: malformed ({error!r})") from error
+
+
+@cache
 def _document() -> dict[str, Any]:
     path = specs_folder() / "kubernetes.json"
     try:

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 MANAGER = "ap-mcp"
 """The field manager that changes are made as."""
+FINALIZE = "finalize"
+"""A subresource that can be replaced and not read: it is a part of the object itself."""
 APPLY_PATCH = "application/apply-patch+yaml"
 PATCHES = {
     "strategic": "application/strategic-merge-patch+json",
@@ -79,6 +81,7 @@ class Step:
         limits: what the operator limits of it.
         words: what is done, if not just created, changed or deleted; `{}` stands for the object, else it follows.
         options: what else was chosen, in words.
+        shared: its request is one with that of the other steps.
         extra_effects: what it has beyond the effects of its change; of what is posted, all that it has.
     """
 
@@ -94,6 +97,7 @@ class Step:
     limits: tuple[Limit, ...] = ()
     words: str = ""
     options: tuple[str, ...] = ()
+    shared: bool = False
     extra_effects: Mapping[Effect, str] = field(default_factory=dict)
 
     @cached_property
@@ -231,19 +235,19 @@ class Checks:
         if not name:
             return None
         try:
-            return await self.api.get(resource, name, namespace, subresource)
+            return await self.api.get(resource, name, namespace, "" if subresource == FINALIZE else subresource)
         except NotFound:
             return None
 
-    async def dry_run(self, call: HttpCall, change: Change) -> Checked:
-        """Have a request checked.
+    async def dry_run(self, call: HttpCall, change: Change, *more: Change) -> Checked:
+        """Have a request checked, which may change several objects.
 
         Raises:
             CallRefused: the server would not carry it out; says why.
             ApMcpError: it could not be asked.
         """
         try:
-            response = await self.rehearse(as_dry_run(call), self.subject(change))
+            response = await self.rehearse(as_dry_run(call), self.subject(change, *more))
         except ServiceError as error:
             if _NO_DRY_RUN.search(" ".join(error.texts)):
                 return Checked(unchecked=f"the server could not check it: {quoted(' '.join(error.texts), 300)}")

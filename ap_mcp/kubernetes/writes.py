@@ -23,7 +23,8 @@ from ap_mcp.kubernetes.write_tool import CONTENTS, DRY_RUN, TOKEN, WriteTool
 from ap_mcp.lost_answers import Look, Sent
 from ap_mcp.plans import Draft, Plan, ToolContext
 from ap_mcp.specs import CLUSTER, EFFECTS, GUARDED, Effect
-from ap_mcp.vendor import get
+from ap_mcp.vendor import get, items, text
+from ap_mcp.wording import plural
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -62,6 +63,12 @@ class Outlook:
         return [each for each in self.steps if each.call is not None]
 
     @property
+    def requests(self) -> list[list[Step]]:
+        """The steps by the requests that they are sent as, in order: one each, unless they share it."""
+        acting = self.acting
+        return [acting] if acting and acting[0].shared else [[each] for each in acting]
+
+    @property
     def effects(self) -> frozenset[Effect]:
         """Every effect that the call has; reading, if it changes nothing."""
         return frozenset(effect for each in self.acting for effect in each.effects) or frozenset({"read"})
@@ -69,7 +76,22 @@ class Outlook:
     @property
     def calls(self) -> tuple[HttpCall, ...]:
         """The requests, in order."""
-        return tuple(each.call for each in self.acting if each.call is not None)
+        return tuple(first.call for first, *_ in self.requests if first.call is not None)
+
+    @property
+    def compared(self) -> tuple[HttpCall, ...]:
+        """The requests as a consent is bound to them."""
+        return tuple(first.compared for first, *_ in self.requests if first.compared is not None)
+
+    @property
+    def said(self) -> tuple[str, ...]:
+        """What each request does, in a few words."""
+        return tuple(
+            f"delete {plural(len(every), first.change.resource.kind, first.change.resource.plural)}"
+            if (first := every[0]).shared
+            else first.said
+            for every in self.requests
+        )
 
 
 @dataclass
@@ -169,13 +191,14 @@ class _Call:
 
             impact = await impact_of(self.tool.name, outlook, effect, at or reads.now())
         self._seen = [(reads, outlook)]
-        compared = tuple(each.compared for each in outlook.acting if each.compared is not None)
-        return Draft(outlook.calls, impact, tuple(each.said for each in outlook.acting), compared)
+        return Draft(outlook.calls, impact, outlook.said, outlook.compared)
 
     async def _renew(self, number: int) -> HttpCall | None:
         """Return a request again, for the object as it is now, if nothing that was agreed to is different."""
         _, outlook = self._seen[-1]
-        step = outlook.acting[number]
+        step = outlook.requests[number][0]
+        if step.shared:
+            return None
         reads = outlook.api.reads.anew()
         fresh = await step.again(replace(outlook.api, reads=reads))
         if fresh.call is None or fresh.facts() != step.facts():
@@ -192,9 +215,24 @@ class _Call:
         from ap_mcp.kubernetes.results import result_of, saved_token  # noqa: PLC0415
 
         _, outlook = self._seen[-1]
-        responses = [await saved_token(each, response, self.context.finishing.settings.files_dir)
-                     for each, response in zip(outlook.acting, responses, strict=True)]  # fmt: skip
+        folder = self.context.finishing.settings.files_dir
+        pairs = zip(outlook.requests, responses, strict=True)
+        responses = [await saved_token(each, response, folder) for every, response in pairs for each in every]
         return self.context.finishing.advised(result_of(outlook, responses))
+
+    async def _look_at_all(self, outlook: Outlook) -> Look:
+        """Find out what became of a request to delete all objects of a kind."""
+        first = outlook.acting[0].change
+        api = replace(outlook.api, reads=outlook.api.reads.anew())
+        listed = items(await api.list(first.resource, first.namespace), "/items")
+        meant = {text(get(each.change.before, "/metadata/uid")) for each in outlook.acting}
+        there = [each for each in listed if text(get(each, "/metadata/uid")) in meant]
+        stay = [each for each in there if get(each, "/metadata/deletionTimestamp") is None]
+        if not stay:
+            return Look("done", f"Its answer was lost; {'all are being deleted' if there else 'all are gone'}.", None)
+        if len(stay) == len(meant):
+            return Look("as before")
+        return Look("unclear", f"{plural(len(stay), 'object')} of {len(meant)} are there as before.")
 
     async def _look(self, sent: Sent) -> Look:
         """Find out what became of a request whose answer was lost, by the object as it is now."""
@@ -202,6 +240,8 @@ class _Call:
         step = next((each for each in outlook.acting if each.call == sent.call), None)
         if step is None or step.posts:
             return Look("unclear")
+        if step.shared:
+            return await self._look_at_all(outlook)
         api = replace(outlook.api, reads=outlook.api.reads.anew())
         change = step.change
         if not change.name:

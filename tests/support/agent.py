@@ -134,6 +134,7 @@ def autopilot_on(
     clock: Mapping[str, Any] | None = None,
     *,
     unasked: bool = True,
+    listening: str = "",
     **settings: Any,
 ) -> Autopilot:
     """What runs tools against an in-process simulator; settings as the operator would give them.
@@ -144,18 +145,20 @@ def autopilot_on(
         transport: in place of the one that leads into the simulator.
         clock: `sleep` and `now`, in place of real time, for waiting.
         unasked: no consent is needed.
+        listening: where the simulator listens, for requests over sockets; nothing is then said to be simulated.
         settings: beyond, or instead of, those that point at the simulator; forms are shown to any client.
     """
-    found = exports(ENDPOINT)
+    place = listening or ENDPOINT
+    found = exports(place)
     chosen = _chosen(
-        {"forms": "always", "endpoint": ENDPOINT, "iam_endpoint": ENDPOINT, "region": found["AP_MCP_REGION"]} | settings
+        {"forms": "always", "endpoint": place, "iam_endpoint": place, "region": found["AP_MCP_REGION"]} | settings
     )
 
     async def connect() -> CloudClient:
         keys = find_credentials(found if environment is None else environment)
-        return CloudClient(chosen, keys, transport or httpx.ASGITransport(app))
+        return CloudClient(chosen, keys, transport or (None if listening else httpx.ASGITransport(app)))
 
-    return Autopilot(chosen, connect, simulated=True, unasked=unasked, **clock or {})
+    return Autopilot(chosen, connect, simulated=not listening, unasked=unasked, **clock or {})
 
 
 def _chosen(given: dict[str, Any]) -> Settings:

@@ -163,6 +163,7 @@ def _of_collection(tool: str, outlook: "Outlook", effect: Effect, now: datetime)
     made = sorted(at for each in lives if (at := moment(get(each, "/metadata/creationTimestamp"))))
     back = sum(1 for each in lives if controller_of(each) is not None)
     count = plural(len(acting), resource.kind, resource.plural)
+    way = "all by one request" if acting[0].shared else "one after the other"
     place = f"namespace {word(namespace)}" if namespace else "the whole cluster"
     facts.append(("kind", f"{resource.kind} ({resource.api_version})"))
     facts.append(("namespace", word(namespace) if namespace else "none"))
@@ -182,7 +183,7 @@ def _of_collection(tool: str, outlook: "Outlook", effect: Effect, now: datetime)
         operation=tool,
         effect=effect,
         name=namespace or outlook.api.name,
-        sentence=f"Deletes {count} in {place} of cluster {outlook.api.name}, one after the other.",
+        sentence=f"Deletes {count} in {place} of cluster {outlook.api.name}, {way}.",
         facts=tuple((label, value) for label, value in facts if value),
         goes=tuple(goes),
         stays=("what is in other namespaces",) if namespace else (),

@@ -33,13 +33,13 @@ def admit_creation(store: Store, kind: Kind, item: Mapping[str, Any]) -> None:
         _check_quotas(store, kind, item)
 
 
-def admit(kind: Kind, item: Mapping[str, Any]) -> None:
-    """Refuse what Autopilot does not allow.
+def admit(kind: Kind, item: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> None:
+    """Refuse what Autopilot does not allow; what it has itself set by now is no reason, so `old` is what was there.
 
     Raises:
         StatusError: 403 with every reason.
     """
-    refused = list(_refused(kind, item))
+    refused = list(_refused(kind, item, old))
     if refused:
         said = f"{' and '.join(refused)} {'are' if len(refused) > 1 else 'is'} not allowed in Autopilot clusters"
         raise StatusError(403, "Forbidden", f'admission webhook "{WEBHOOK}" denied the request: {said}')
@@ -55,7 +55,7 @@ def admit_deletion(kind: Kind, item: Mapping[str, Any]) -> None:
         raise forbidden(kind, item["metadata"]["name"], "this namespace may not be deleted")
 
 
-def _refused(kind: Kind, item: Mapping[str, Any]) -> Iterator[str]:
+def _refused(kind: Kind, item: Mapping[str, Any], old: Mapping[str, Any] | None) -> Iterator[str]:
     if kind.storage == "daemonsets.apps":
         yield "DaemonSet"
     if kind.storage == "services" and item["spec"].get("type") == "NodePort":
@@ -66,7 +66,7 @@ def _refused(kind: Kind, item: Mapping[str, Any]) -> Iterator[str]:
     for name in ("hostNetwork", "hostPID", "hostIPC"):
         if spec.get(name):
             yield name
-    if spec.get("nodeName") and not item["metadata"].get("ownerReferences"):
+    if spec.get("nodeName") and not item["metadata"].get("ownerReferences") and old is None:
         yield "nodeName"
     if any("hostPath" in volume for volume in spec.get("volumes") or ()):
         yield "a hostPath volume"

@@ -120,7 +120,9 @@ def _delete_collection(store: Store, place: Place, asked: Asked) -> Answered:
     kind, options = stored_kind(place.kind), delete_options(asked.query, asked.content())
     presenter = _presenter(store, place, asked)
     items, metadata = page(store, place.kind, place.namespace, asked)
-    left = [delete(store, kind, each, options)[0] for each in items]
+    # What is listed as of an earlier version is deleted as it is now, by its name.
+    there = [store.get(kind, each["metadata"].get("namespace", ""), each["metadata"]["name"]) for each in items]
+    left = [delete(store, kind, each, options)[0] for each in there if each is not None]
     return Answered(presenter.many(left, metadata))
 
 

@@ -139,7 +139,7 @@ def _update(store: Store, old: Row, item: Row, manager: apply.Manager, options: 
     metadata["resourceVersion"] = old["metadata"]["resourceVersion"]
     _only_through(kind, old, item, manager.subresource)
     _complete(store, kind, item, old)
-    admit(kind, item)
+    admit(kind, item, old)
     if (kind.custom or kind.storage in defaults.GENERATION) and _intent(kind, item) != _intent(kind, old):
         metadata["generation"] = old["metadata"].get("generation", 0) + 1
     if manager.operation == apply.UPDATE:
