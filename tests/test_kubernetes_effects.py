@@ -61,6 +61,9 @@ def test_every_well_known_kind_has_an_effect_for_each_verb_and_custom_ones_are_g
         ("create", "ResourceQuota", "disrupt"),
         ("create", "CustomResourceDefinition", "disrupt"),
         ("create", "NetworkPolicy", "disrupt"),
+        ("create", "Endpoints", "disrupt"),
+        ("create", "EndpointSlice", "disrupt"),
+        ("create", "Service", "write"),
         ("delete", "Deployment", "destroy"),
         ("delete", "PersistentVolumeClaim", "destroy"),
         ("delete", "PodDisruptionBudget", "disrupt"),
@@ -79,6 +82,8 @@ def test_in_kubernetes_own_namespaces_nothing_is_a_mere_write(namespace: str) ->
 
 
 LABELLED = with_(DEPLOYMENT, metadata__labels={"app": "cart", "team": "a"})
+PROXIED = with_(DEPLOYMENT, metadata__labels={"app": "cart", "service.kubernetes.io/service-proxy-name": "none"})
+BY_KUBECTL = {"kubectl.kubernetes.io/last-applied-configuration": "{}"}
 ANNOTATED = with_(DEPLOYMENT, metadata__annotations={"note": "x"})
 
 
@@ -95,6 +100,12 @@ ANNOTATED = with_(DEPLOYMENT, metadata__annotations={"note": "x"})
         ("Namespace", LABELLED, "disrupt"),
         ("Service", LABELLED, "write"),
         ("Service", ANNOTATED, "disrupt"),
+        ("Service", PROXIED, "disrupt"),
+        ("Deployment", PROXIED, "disrupt"),
+        ("Deployment", with_(DEPLOYMENT, metadata__annotations=BY_KUBECTL), "disrupt"),
+        ("Deployment", with_(ANNOTATED, metadata__annotations={**BY_KUBECTL, "note": "x"}), "disrupt"),
+        ("Secret", with_(DEPLOYMENT, metadata__annotations={"reflector.example/copy-to": "everywhere"}), "disrupt"),
+        ("Deployment", with_(DEPLOYMENT, metadata__annotations={"kubernetes.io/change-cause": "x"}), "write"),
         ("Role", LABELLED, "disrupt"),
         (WIDGET, LABELLED, "disrupt"),
         ("Job", with_(DEPLOYMENT, spec__suspend=False), "write"),
@@ -130,6 +141,23 @@ def test_fewer_replicas_destroy_only_where_their_volumes_go_with_them() -> None:
     assert effect("change", "StatefulSet", taking, with_(taking, spec__replicas=1)) == "destroy"
     assert effect("change", "StatefulSet", taking, with_(taking, spec__replicas=4)) == "write"
     assert effect("change", "StatefulSet", DEPLOYMENT, with_(DEPLOYMENT, spec__replicas=1)) == "disrupt"
+    assert effect("change", "StatefulSet", DEPLOYMENT, with_(taking, spec__replicas=1)) == "destroy"
+
+
+@pytest.mark.parametrize("kind", ["Deployment", "ConfigMap", "PersistentVolumeClaim", "Role", WIDGET], ids=str)
+def test_an_object_that_gets_an_owner_goes_with_it(kind: str | Resource) -> None:
+    owned = with_(DEPLOYMENT, metadata__ownerReferences=[{"kind": "ConfigMap", "name": "gone", "uid": "u9"}])
+    assert effect("change", kind, DEPLOYMENT, owned) == "destroy"
+    assert effect("change", kind, owned, DEPLOYMENT) == "disrupt"
+    assert effect("create", "ConfigMap", None, owned) == "write"
+
+
+def test_taking_over_what_is_not_its_own_is_no_mere_creation() -> None:
+    assert effect("create", "Service", None, {"spec": {"externalIPs": ["192.0.2.1"]}}) == "disrupt"
+    spec = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
+    for kind, maker in MAKERS.items():
+        assert effect("create", kind, None, maker(spec)) == "disrupt"
+        assert effect("create", kind, None, maker(spec), claims=frozenset({"data"})) == "write"
 
 
 def test_a_volume_that_is_no_longer_kept_or_claimed_is_as_good_as_lost() -> None:

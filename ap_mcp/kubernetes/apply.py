@@ -1,6 +1,6 @@
 """`k8s_apply`: whole manifests are applied, created or replaced, each document by a request of its own."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
@@ -44,7 +44,6 @@ class Target:
     namespace: str
     default_namespace: bool
     posted: Posted | None = None
-    of: Resource | None = None
     waits_for: str = ""
     """What another document of the manifest makes first, so that the server cannot check this one yet."""
 
@@ -65,16 +64,38 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
     lives = [None if each.posted else await checks.live(*_place(each), below) for each in targets]
     await checks.decided(*(_change(each, live) for each, live in zip(targets, lives, strict=True)))
     new = [each for each, live in zip(targets, lives, strict=True) if live is None]
-    return [await _step(arguments, each, checks, _made(new, each.namespace)) for each in targets]
+    names = {each.document.name for each in new if each.resource.full == "Namespace"}
+    kinds = {_defined(each.document) for each in new if each.resource.full == CRD}
+    # What is there already can be checked, whether the manifest names it once more or not.
+    targets = [replace(each, waits_for=_waits_for(each, names, kinds)) for each in targets]
+    return [await _step(arguments, each, checks, _Made.of(new, each.namespace)) for each in targets]
 
 
-def _made(new: Sequence[Target], namespace: str) -> frozenset[str]:
-    """Return the Secrets of a namespace of which a manifest makes all that is in them."""
-    return frozenset(
-        each.document.name
-        for each in new
-        if each.resource.full == "Secret" and each.namespace == namespace and not filled_by_server(each.document.body)
-    )
+def _waits_for(target: Target, namespaces: Collection[str], kinds: Collection[tuple[str, str]]) -> str:
+    document = target.document
+    if target.namespace in namespaces:
+        return f"namespace {word(target.namespace)}"
+    return f"kind {word(document.kind)}" if (document.group, document.kind) in kinds else ""
+
+
+@dataclass(frozen=True)
+class _Made:
+    """What a manifest makes in a namespace as a whole, so that whoever wrote it knows what is in it."""
+
+    secrets: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, new: Sequence[Target], namespace: str) -> "_Made":
+        here = [each for each in new if each.namespace == namespace]
+        return cls(
+            secrets=frozenset(
+                each.document.name
+                for each in here
+                if each.resource.full == "Secret" and not filled_by_server(each.document.body)
+            ),
+            claims=frozenset(each.document.name for each in here if each.resource.full == "PersistentVolumeClaim"),
+        )
 
 
 def _read_at(arguments: Mapping[str, Any]) -> str:
@@ -92,7 +113,6 @@ async def _targets(arguments: Mapping[str, Any], documents: Sequence[Document], 
     problems: list[str] = []
     targets: list[Target] = []
     defined = {_defined(each): each for each in documents if each.kind == "CustomResourceDefinition"}
-    spaces = {each.name for each in documents if each.kind == "Namespace" and not each.group}
     for document in documents:
         posted = next(
             (each for each in effect_table().posted if (each.kind, each.group) == (document.kind, document.group)), None
@@ -106,6 +126,9 @@ async def _targets(arguments: Mapping[str, Any], documents: Sequence[Document], 
                 found = _served(document, served)
             if found is None and (document.group, document.kind) in defined:
                 found = _of_definition(document, defined[document.group, document.kind])
+                if any((each.group, each.plural) == (found.group, found.plural) for each in (*known_kinds(), *served)):
+                    problems.append(f"{document.where()}: {word(found.plural)} of {word(found.group)} is another kind")
+                    continue
             if found is None:
                 names = [each.kind for each in (*known_kinds(), *served)]
                 problems.append(
@@ -120,15 +143,25 @@ async def _targets(arguments: Mapping[str, Any], documents: Sequence[Document], 
             continue
         if posted is not None and arguments["mode"] != "create":
             problems.append(f"{document.where()}: a {document.kind} is posted with mode create only")
-        needs = next((f"{what} {word(name)}" for what, name, there in (
-            ("namespace", namespace, namespace in spaces),
-            ("kind", document.kind, (document.group, document.kind) in defined),
-        ) if there), "")  # fmt: skip
         given = bool(document.namespace or arguments.get("namespace")) or not resource.namespaced
-        targets.append(Target(document, resource, namespace, not given, posted, resource, needs))
+        targets.append(Target(document, resource, namespace, not given, posted))
+        problems += _once_more(targets)
     if problems:
         raise InvalidArguments([Problem("manifest", each) for each in problems])
     return sorted(targets, key=lambda each: FIRST.get(each.resource.full, len(FIRST)))
+
+
+def _once_more(targets: Sequence[Target]) -> list[str]:
+    """Return that the last of some documents is about the object of another one, whatever namespace each names."""
+    last = targets[-1]
+    same = [each for each in targets[:-1] if last.document.name and _identity(each) == _identity(last)]
+    where = same[0].document.where() if same else ""
+    what = f"{last.document.kind} {word(last.document.name)} stands in {where} already"
+    return [f"{last.document.where()}: {what}"] if same else []
+
+
+def _identity(target: Target) -> tuple[str, ...]:
+    return target.document.kind, target.document.group, target.namespace, target.document.name
 
 
 def _known(document: Document) -> Resource | None:
@@ -171,16 +204,15 @@ def _namespace(arguments: Mapping[str, Any], document: Document, resource: Resou
     return own or given or DEFAULT, ""
 
 
-def _change(
-    target: Target, live: Any, made: frozenset[str] = frozenset(), after: Any = None, subresource: str = ""
-) -> Change:
+def _change(target: Target, live: Any, made: "_Made | None" = None, after: Any = None, subresource: str = "") -> Change:
     verb = "create" if live is None else "change"
+    made = made or _Made()
     if target.posted is not None:
         verb, subresource = "change", target.posted.subresource
-    return Change(verb, *_place(target), live, after, subresource, made)  # type: ignore[arg-type]
+    return Change(verb, *_place(target), live, after, subresource, made.secrets, made.claims)  # type: ignore[arg-type]
 
 
-async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, made: frozenset[str]) -> Step:
+async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, made: _Made) -> Step:
     if target.posted is not None:
         return await _posted(arguments, target, target.posted, checks)
     mode, subresource, force = arguments["mode"], arguments.get("subresource", ""), bool(arguments.get("force"))

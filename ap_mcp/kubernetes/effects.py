@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ap_mcp.kubernetes.changes import paths_changed
-from ap_mcp.kubernetes.secrets_read import filled_by_server, newly_read
+from ap_mcp.kubernetes.secrets_read import claims_of, filled_by_server, newly_read, pod_spec
 from ap_mcp.kubernetes.spec import Resource, effect_table
 from ap_mcp.rules.settings_diff import same
 from ap_mcp.specs import EFFECTS, Effect
-from ap_mcp.vendor import get, items, number
+from ap_mcp.vendor import get, items, mapping, number, text
 
 Verb: TypeAlias = Literal["create", "change", "delete"]
 
@@ -33,6 +33,7 @@ class Change:
         after: as it becomes; None if it goes, or if nobody could say.
         subresource: that is changed; empty if the object itself is.
         made: Secrets that the same call creates.
+        claims: volume claims that it creates.
     """
 
     verb: Verb
@@ -43,6 +44,7 @@ class Change:
     after: Any = None
     subresource: str = ""
     made: frozenset[str] = frozenset()
+    claims: frozenset[str] = frozenset()
 
 
 def effects_of(change: Change) -> dict[Effect, str]:
@@ -83,13 +85,30 @@ def _raised(change: Change) -> Iterator[tuple[Effect, str]]:
     account = filled_by_server(after) if kind == "Secret" and change.verb != "delete" else ""
     if account and account != filled_by_server(before):
         yield "secret", f"the server puts a token of ServiceAccount {account} into it that does not expire"
-    if change.verb == "create" and kind == "NetworkPolicy.networking.k8s.io":
+    if change.verb == "create":
+        yield from _raised_creation(change)
+    elif change.verb == "change":
+        yield from _raised_change(change)
+
+
+def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
+    """Yield what a new object does to what is there already."""
+    kind, after = change.resource.full, change.after
+    if kind == "NetworkPolicy.networking.k8s.io":
         yield "disrupt", "it isolates the pods that it selects"
-    if change.verb != "change":
-        return
+    if kind == "Service" and get(after, "/spec/externalIPs"):
+        yield "disrupt", "it takes the traffic to addresses that are not its own"
+    if claims := claims_of(pod_spec(after)) - change.claims:
+        yield "disrupt", f"its pods can change what is on volume claim {' and '.join(sorted(claims))}"
+
+
+def _raised_change(change: Change) -> Iterator[tuple[Effect, str]]:
+    kind, before, after = change.resource.full, change.before, change.after
+    if _owners(after) - _owners(before):
+        yield "destroy", "it is deleted with an owner that it does not have now"
     if change.subresource == "finalize" or _lost(before, after, "/metadata/finalizers"):
         yield "destroy", "cleaning up is skipped"
-    if kind == "StatefulSet.apps" and _fewer(change) and _takes_volumes(before):
+    if kind == "StatefulSet.apps" and _fewer(change) and any(map(_takes_volumes, (before, after))):
         yield "destroy", "the volumes of the pods that go are deleted"
     if kind == "PersistentVolume" and _opens_loss(before, after):
         yield "destroy", "the disk may be deleted, or given away"
@@ -106,7 +125,7 @@ def _lowered(change: Change) -> str:
     if table.class_of(change.resource) in ("workload", "data", "config", "traffic") and paths:
         quiet = {*([] if kind in table.labels_select else [LABELS])}
         quiet |= {*([] if kind in table.annotations_act else [ANNOTATIONS])}
-        if paths <= quiet:
+        if paths <= quiet and all(_is_note(name) for name in _named(change)):
             return "only labels and annotations that nothing goes by"
     known = [
         (paths == {REPLICAS} and not _fewer(change) and kind in _SCALED, "more replicas"),
@@ -116,12 +135,28 @@ def _lowered(change: Change) -> str:
     return next((why for holds, why in known if holds), "")
 
 
+def _named(change: Change) -> Iterator[str]:
+    """Yield the names of the labels and annotations that a change touches, that of kubectl's own copy included."""
+    for place in ("/metadata/labels", "/metadata/annotations"):
+        old, new = (mapping(each, place) for each in (change.before, change.after))
+        yield from (name for name in {*old, *new} if old.get(name) != new.get(name))
+
+
+def _is_note(name: str) -> bool:
+    """Say whether no program acts upon a label or annotation: those of programs have a prefix."""
+    return "/" not in name or name in effect_table().notes
+
+
 _SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 
 
 def controller_of(body: Any) -> dict[str, Any] | None:
     """Return the reference to the controller of an object; None if it has none."""
     return next((each for each in items(body, "/metadata/ownerReferences") if each.get("controller") is True), None)
+
+
+def _owners(body: Any) -> set[str]:
+    return {text(get(each, "/uid")) for each in items(body, "/metadata/ownerReferences")}
 
 
 def _fewer(change: Change) -> bool:

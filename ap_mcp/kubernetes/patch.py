@@ -14,7 +14,9 @@ from ap_mcp.kubernetes.effects import Change
 from ap_mcp.kubernetes.manifests import read_patch
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.kubernetes.steps import PATCHES, Checks, Step, change_request, with_version
-from ap_mcp.vendor import word
+from ap_mcp.vendor import get, word
+
+SCALE = "scale"
 
 
 async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -> list[Step]:
@@ -68,8 +70,14 @@ async def patched(
     compared = change_request(checks.api, "PATCH", parts, body, content_type=PATCHES[kind])
     checked = await checks.dry_run(compared, change)
     status = subresource == "status"
-    change = Change("change", resource, namespace, name, live, checked.after, subresource)
-    nothing = not checked.unchecked and unchanged(live, checked.after, status=status)
+    before, after = live, checked.after
+    if subresource == SCALE:
+        # What goes with the pods stands in the workload and not in its scale.
+        whole = await needed(checks, resource, namespace, name)
+        before = with_replicas(whole, live)
+        after = with_replicas(whole, checked.after) if checked.after is not None else None
+    change = Change("change", resource, namespace, name, before, after, subresource)
+    nothing = not checked.unchecked and unchanged(before, after, status=status)
 
     async def again(api: ClusterApi) -> Step:
         return await patched(arguments, resource, body, kind, Checks(api, checks.rehearse), words=words)
@@ -85,6 +93,11 @@ async def patched(
         default_namespace=resource.namespaced and "namespace" not in arguments,
         words=words,
     )
+
+
+def with_replicas(workload: Any, scale: Any) -> Any:
+    """Return a workload with the number of replicas that a scale says, wherever a custom one has it."""
+    return {**workload, "spec": {**(get(workload, "/spec") or {}), "replicas": get(scale, "/spec/replicas")}}
 
 
 def place_of(arguments: Mapping[str, Any], resource: Resource) -> str:

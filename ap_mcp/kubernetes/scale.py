@@ -1,18 +1,15 @@
 """`k8s_scale`: the number of replicas is set through the scale of a workload, if that is as it was read."""
 
 from collections.abc import Mapping
-from copy import deepcopy
 from typing import Any
 
 from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.api import ClusterApi
 from ap_mcp.kubernetes.effects import Change
-from ap_mcp.kubernetes.patch import needed, place_of
+from ap_mcp.kubernetes.patch import SCALE, needed, place_of, with_replicas
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.kubernetes.steps import Checks, Step, change_request, with_version
 from ap_mcp.vendor import get, number, word
-
-SCALE = "scale"
 
 
 async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -> list[Step]:
@@ -34,7 +31,7 @@ async def _step(arguments: Mapping[str, Any], resource: Resource, checks: Checks
             "Deployments, StatefulSets and ReplicaSets have one."
         )
     has = int(number(get(scale, "/spec/replicas")) or 0)
-    before, after = (_with_replicas(live, each) for each in (has, wanted))
+    before, after = (with_replicas(live, {"spec": {"replicas": each}}) for each in (has, wanted))
     change = Change("change", resource, namespace, name, before, after, SCALE)
     await checks.decided(change)
     body = {
@@ -61,10 +58,3 @@ async def _step(arguments: Mapping[str, Any], resource: Resource, checks: Checks
         default_namespace=resource.namespaced and "namespace" not in arguments,
         words=f"scale {{}} from {has} to {wanted}",
     )
-
-
-def _with_replicas(live: Any, replicas: int) -> Any:
-    """Return a workload with another number of replicas, wherever a custom one has it."""
-    made = deepcopy(live)
-    made["spec"] = {**(made.get("spec") or {}), "replicas": replicas}
-    return made

@@ -32,6 +32,12 @@ def secrets_of(spec: Any) -> frozenset[str]:
     return frozenset(name for name in _secrets(spec) if name)
 
 
+def claims_of(spec: Any) -> frozenset[str]:
+    """Return the volume claims that a pod mounts, except those that are made for it."""
+    volumes = items(spec, "/volumes")
+    return frozenset(text(get(each, "/persistentVolumeClaim/claimName")) for each in volumes) - {""}
+
+
 def account_of(spec: Any) -> str:
     """Return the service account whose token the pod's containers get; empty for the default one, or if none do."""
     if get(spec, "/automountServiceAccountToken") is False and not _projects_token(spec):

@@ -128,6 +128,7 @@ class EffectTable:
         own_namespaces: Kubernetes' own, in which every change is at least `disrupt`.
         labels_select: kinds whose labels other objects select by.
         annotations_act: kinds whose annotations controllers act upon.
+        notes: names of labels and annotations that no program acts upon although they have a prefix.
         posted: documents that are requests about an object.
     """
 
@@ -136,6 +137,7 @@ class EffectTable:
     own_namespaces: frozenset[str]
     labels_select: frozenset[str]
     annotations_act: frozenset[str]
+    notes: frozenset[str]
     posted: tuple[Posted, ...]
 
     def class_of(self, resource: Resource) -> str:
@@ -155,6 +157,7 @@ def effect_table() -> EffectTable:
             own_namespaces=frozenset(raw["own_namespaces"]),
             labels_select=frozenset(raw["labels_select"]),
             annotations_act=frozenset(raw["annotations_act"]),
+            notes=frozenset(raw["notes"]),
             posted=tuple(Posted(kind=kind, **each) for kind, each in raw["posted"].items()),
         )
     except (KeyError, TypeError) as error:

@@ -4,10 +4,11 @@ from typing import Any
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import changed, facts_of
-from ap_mcp.kubernetes.effects import controller_of
+from ap_mcp.kubernetes.effects import controller_of, gravest
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
 from ap_mcp.rules.settings_diff import SettingChange
+from ap_mcp.specs import GUARDED
 from ap_mcp.vendor import get, items, mapping, moment, strings, text, word
 from ap_mcp.wording import age, few, plural
 
@@ -77,6 +78,9 @@ def about_changes(notes: Notes) -> list[SettingChange]:
     found = changed(change.before, change.after, supplied, status=status)
     if change.verb == "create":
         notes.fact("new settings", plural(len(found), "value"))
+        if supplied is not None and gravest(step.effects) in GUARDED:
+            for each in changed(None, supplied, supplied, status=status):
+                notes.fact("sets", f"{each.path} to {each.after}")
         return found
     gone = [each for each in found if not each.after]
     for each in found:
