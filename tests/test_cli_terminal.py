@@ -21,7 +21,7 @@ from approving import PASSPHRASE
 from ap_mcp.errors import ApprovalRequired
 from ap_mcp.guard.callers import Caller, local_user
 from ap_mcp.guard.keys import init_key
-from ap_mcp.simulator.constants import TEAM_SANDBOX
+from ap_mcp.simulator.constants import HOST_SUBNET_ID, SUBNET_IDS, TEAM_SANDBOX, VPC_ID
 from ap_mcp.summaries import Result
 
 SECONDS = 60
@@ -318,22 +318,23 @@ def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(
     made = home / "made.json"
     with calling(
         home,
-        "run_precheck",
-        "cluster_id=search-dev",
-        "target_version=v1.31",
+        "create_cluster",
+        "name=long-wait",
+        f"vpc_id={VPC_ID}",
+        f"subnet_id={HOST_SUBNET_ID}",
+        f"eni_subnet_ids={json.dumps([SUBNET_IDS[0]])}",
+        "enable_snat=true",
         "--output",
         "json",
         program=program,
         to_file=made,
     ) as terminal:
         assert terminal.end() == 0
-    task = json.loads(made.read_text())["task_id"]
-    with calling(
-        home, "wait_for", "kind=precheck", f"id={task}", "cluster_id=search-dev", program=program, TERM="xterm"
-    ) as terminal:
+    job = json.loads(made.read_text())["job_id"]
+    with calling(home, "wait_for", "kind=job", f"id={job}", program=program, TERM="xterm") as terminal:
         terminal.see("0%")
-        terminal.see("The check from")
-        assert terminal.end() in (0, 5)
+        terminal.see("CreateCluster is running: ")
+        assert terminal.end() == 0
     assert "ended: true" in re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown)
 
 
