@@ -69,6 +69,14 @@ def test_a_value_is_what_kubernetes_takes_it_for(written: str, meant: object) ->
     assert body(f"{HEAD}data: {{x: {written}}}\n")["data"]["x"] == meant
 
 
+@pytest.mark.parametrize(
+    "number", [f"0x{'f' * 4000}", f"0{'7' * 4000}", f"0b{'1' * 4000}", "9" * 4000, ".inf", "-.inf"]
+)
+def test_a_number_beyond_all_bounds_is_said_and_nothing_worse(number: str) -> None:
+    with pytest.raises(InvalidArguments, match="is no number that JSON has"):
+        read_patch(f"a: {number}")
+
+
 def test_aliases_and_merged_keys_are_written_out() -> None:
     text = f"{HEAD}data:\n  base: &base {{a: '1', b: '2'}}\n  other: {{<<: *base, b: '3'}}\n  same: *base\n"
     data = body(text)["data"]

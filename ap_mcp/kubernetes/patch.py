@@ -12,6 +12,7 @@ from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
 from ap_mcp.kubernetes.changes import unchanged
 from ap_mcp.kubernetes.effects import Change
 from ap_mcp.kubernetes.manifests import read_patch
+from ap_mcp.kubernetes.sealed import hidden_in, hides_at, supplied_in
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.kubernetes.steps import PATCHES, Checks, Step, change_request, with_version
 from ap_mcp.vendor import get, word
@@ -66,6 +67,8 @@ async def patched(
     live = await needed(checks, resource, namespace, name, subresource)
     change = Change("change", resource, namespace, name, live, None, subresource)
     await checks.decided(change)
+    if kind == "json":
+        _refuse_guesses(body, live, resource)
     parts = resource.parts(namespace, name, subresource)
     compared = change_request(checks.api, "PATCH", parts, body, content_type=PATCHES[kind])
     checked = await checks.dry_run(compared, change)
@@ -87,12 +90,29 @@ async def patched(
         call=None if nothing else with_version(compared, live),
         compared=None if nothing else timeless or compared,
         again=again,
-        given=body if isinstance(body, dict) else None,
+        given=body if isinstance(body, dict) else supplied_in(after, body, before, resource.full),
         warnings=checked.warnings,
         unchecked=checked.unchecked,
         default_namespace=resource.namespaced and "namespace" not in arguments,
         words=words,
     )
+
+
+def _refuse_guesses(operations: Any, live: Any, resource: Resource) -> None:
+    """Refuse to have a value compared that is not shown: by such tests it could be guessed.
+
+    Raises:
+        CallRefused: an operation tests it, or tests something in an object that hides a value while others move values.
+    """
+    tested = [each["path"] for each in operations if each["op"] == "test"]
+    moves = any(each["op"] in ("copy", "move") for each in operations)
+    if tested and (
+        any(hides_at(live, resource.full, each) for each in tested) or (moves and hidden_in(live, resource.full))
+    ):
+        raise CallRefused(
+            "Refused: test would compare what is hidden as a secret. Nothing was sent. Leave test out; the patch is "
+            "bound to the object as it was read anyway."
+        )
 
 
 def with_replicas(workload: Any, scale: Any) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.summaries.base import Part
-from ap_mcp.vendor import text
+from ap_mcp.vendor import get, text
 from ap_mcp.wording import clean
 
 SECRET, CONFIG_MAP, BINARY = "Secret", "ConfigMap", "binaryData"
@@ -75,13 +75,54 @@ def revealed(before: Any, after: Any, kind: str, sent: bytes | None = None) -> l
     """
     if not isinstance(before, Mapping) or not isinstance(after, Mapping):
         return []
-    shown = {value for _, value in _texts(seal(before, kind).body)}
-    hidden = {value for _, value in _texts(_without_managers(before))} - shown
+    hidden = hidden_in(before, kind)
     if not hidden:
         return []
     if sent is not None:
         hidden -= {value for _, value in _texts(json.loads(sent))}
     return sorted({way for way, value in _texts(seal(after, kind).body) if value in hidden})
+
+
+def hidden_in(body: Any, kind: str) -> set[str]:
+    """Return the values of an object that are not shown."""
+    if not isinstance(body, Mapping):
+        return set()
+    return {value for _, value in _texts(_without_managers(body))} - shown_in(body, kind)
+
+
+def shown_in(body: Any, kind: str) -> set[str]:
+    """Return the texts of an object that are shown as they are."""
+    return {value for _, value in _texts(seal(body, kind).body)} if isinstance(body, Mapping) else set()
+
+
+def hides_at(body: Any, kind: str, pointer: str) -> bool:
+    """Say whether something at a place of an object, or below it, is not shown."""
+    if not isinstance(body, Mapping):
+        return False
+    there = {value for _, value in _texts({"": get(body, pointer)})}
+    return bool(there - {value for _, value in _texts({"": get(seal(body, kind).body, pointer)})})
+
+
+def supplied_in(after: Any, body: Any, before: Any, kind: str) -> Any:
+    """Return of an object what a caller supplied by a list of operations, and what was shown before.
+
+    Args:
+        after: the object as it would be.
+        body: the operations.
+        before: the object as it is.
+        kind: with its group.
+    """
+    return _only(after, {value for _, value in _texts(body)} | shown_in(before, kind))
+
+
+def _only(value: Any, known: set[str]) -> Any:
+    if isinstance(value, Mapping):
+        made = {key: _only(each, known) for key, each in value.items()}
+        return {key: each for key, each in made.items() if each is not None}
+    if isinstance(value, list):
+        entries = [_only(each, known) for each in value]
+        return None if any(each is None for each in entries) else entries
+    return value if not isinstance(value, str) or not value or value in known else None
 
 
 def _without_managers(body: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,8 +14,9 @@ from ap_mcp.guard.subject import Limit, Objects, Subject
 from ap_mcp.kubernetes.api import JSON, ClusterApi
 from ap_mcp.kubernetes.changes import facts_of, settings_of
 from ap_mcp.kubernetes.effects import Change, effects_of, least
-from ap_mcp.kubernetes.sealed import revealed
+from ap_mcp.kubernetes.sealed import hidden_in, revealed
 from ap_mcp.kubernetes.spec import Resource, effect_table
+from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.permits import DRY_RUN
 from ap_mcp.rules.settings_diff import digest
 from ap_mcp.specs import Effect
@@ -38,6 +39,8 @@ PATCHES = {
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _NO_DRY_RUN = re.compile(r"does not support dry run|dryRun (?:alpha )?feature is disabled", re.IGNORECASE)
 _MOST_SAID = 1200
+_LEAST_HIDDEN = 4
+"""Characters of a hidden value from which it is taken out of texts; shorter ones are parts of many words."""
 ADVICE = (
     (
         r"Apply failed with|conflicts? with \"",
@@ -295,7 +298,11 @@ def refusal_of(error: ServiceError, change: Change) -> CallRefused:
     """Return the refusal of a request that the server would not carry out, with its reason and what to do about it."""
     name = f"{change.resource.kind} {word(change.name)}" if change.name else change.resource.kind
     place = f" in namespace {word(change.namespace)}" if change.namespace else ""
-    said = quoted("; ".join(dict.fromkeys(error.texts)) or f"HTTP {error.status}", _MOST_SAID)
+    texts = "; ".join(dict.fromkeys(error.texts)) or f"HTTP {error.status}"
+    # A server may repeat what is in the object.
+    for hidden in sorted(hidden_in(change.before, change.resource.full), key=len, reverse=True):
+        texts = texts.replace(hidden, PLACEHOLDER) if len(hidden) >= _LEAST_HIDDEN else texts
+    said = quoted(texts, _MOST_SAID)
     advice = _advice(error, change)
     return CallRefused(
         f"Refused: the cluster would not {change.verb} {name}{place}. Nothing was sent but that check. "
