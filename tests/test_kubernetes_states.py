@@ -38,7 +38,12 @@ def progressing(reason: str, status: str = "True") -> list[dict[str, str]]:
         (
             deployment(availableReplicas=0, conditions=progressing("ProgressDeadlineExceeded", "False")),
             "stuck",
-            "600 s",
+            "600 s: 3 new pods are not ready",
+        ),
+        (
+            deployment(replicas=4, updatedReplicas=1, conditions=progressing("ProgressDeadlineExceeded", "False")),
+            "stuck",
+            "600 s: 1 new pod is not ready",
         ),
         (
             deployment(

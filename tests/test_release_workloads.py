@@ -49,6 +49,29 @@ async def test_a_deployed_release_whose_pods_are_not_ready_leads_to_the_wait_and
             assert followed["found"]["ready"] == 2
 
 
+async def test_a_rollout_that_is_stuck_behind_ready_old_pods_is_said_as_k8s_get_says_it(tmp_path: Path) -> None:
+    late = {"type": "Progressing", "status": "False", "reason": "ProgressDeadlineExceeded"}
+    stuck = of_release(6)
+    stuck["status"] |= {"replicas": 7, "updatedReplicas": 1, "conditions": [late]}
+    async with inside(tmp_path, stuck) as (agent, _):
+        answer = await agent.call("get_release", **RELEASE)
+        seen = await agent.call("k8s_get", **RELEASE, kind="deployment")
+    said = "rollout stuck: no progress for its limit of 600 s: 1 new pod is not ready"
+    assert f"6 of its 6 pods ready. Deployment payments-api: {said}." in answer["summary"]
+    assert answer["workloads"] == [f"Deployment payments-api: 6 of 6 ready, {said}"]
+    assert said in seen["summary"]
+    assert [each["tool"] for each in answer["next"] if each["tool"].startswith(("k8s", "wait"))] == ["k8s_diagnose"]
+
+
+async def test_more_pods_than_wanted_of_one_workload_do_not_hide_what_lacks(tmp_path: Path) -> None:
+    under_way = of_release(7)
+    under_way["status"] |= {"replicas": 8, "updatedReplicas": 1}
+    async with inside(tmp_path, under_way) as (agent, _):
+        answer = await agent.call("get_release", **RELEASE)
+    assert "6 of its 6 pods ready." in answer["summary"]
+    assert [each["tool"] for each in answer["next"]][:2] == ["wait_for", "k8s_diagnose"]
+
+
 async def _waited(agent: Agent) -> dict[str, Any]:
     where = {"cluster_id": RELEASE["cluster_id"], "namespace": RELEASE["namespace"]}
     return await agent.call("wait_for", kind="release", id=RELEASE["name"], **where)

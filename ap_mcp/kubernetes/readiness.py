@@ -65,4 +65,5 @@ async def _read(api: ClusterApi, kind: str, names: tuple[str, ...], namespace: s
     for each in every:
         rollout = rollout_of(kind, each)
         if (name := text(get(each, "/metadata/name"))) in names and rollout is not None:
-            yield {"kind": kind, "name": name, "ready": rollout.ready, "wanted": rollout.wanted}
+            facts = {"kind": kind, "name": name, "ready": rollout.ready, "wanted": rollout.wanted}
+            yield facts if rollout.is_complete else {**facts, "phase": rollout.phase, "why": rollout.why}

@@ -74,17 +74,24 @@ def _deployment(body: Any) -> Rollout:
     if get(fails, "/status") == "True":
         phase, why = "stuck", f"pods cannot be made: {quoted(get(fails, '/message'), 600)}"
     elif get(body, "/spec/paused") is True:
-        phase, why = "paused", "paused: changes of its template wait until it is resumed"
+        phase, why = "paused", "changes of its template wait until it is resumed"
     elif _not_seen(body):
         why = _WAITS
     elif get(progress, "/reason") == "ProgressDeadlineExceeded":
-        phase, why = "stuck", f"no progress for its limit of {count(body, '/spec/progressDeadlineSeconds', 600)} s"
+        limit = count(body, "/spec/progressDeadlineSeconds", 600)
+        phase, why = "stuck", f"no progress for its limit of {limit} s{_not_ready(updated, made - available)}"
     elif not why:
         phase = "done" if wanted else "scaled to 0"
     elif updated >= wanted and made <= updated and get(progress, "/reason") == "NewReplicaSetAvailable":
         # What was in place once and lost a pod rolls nothing out.
         phase = "done"
     return Rollout(phase, count(body, "/status/readyReplicas"), wanted, updated, why)
+
+
+def _not_ready(updated: int, missing: int) -> str:
+    """Say how many new pods are not ready; old ones that are not are removed before those that are."""
+    new = min(updated, missing)
+    return f": {plural(new, 'new pod')} {'is' if new == 1 else 'are'} not ready" if new > 0 else ""
 
 
 def _stateful_set(body: Any) -> Rollout:

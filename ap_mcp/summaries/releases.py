@@ -23,6 +23,10 @@ __all__ = ["release", "release_change", "release_deletion", "release_history", "
 NOT_REPORTED = "not reported"
 SHOWN = 100
 """Releases on one page."""
+STUCK, PAUSED = "stuck", "paused"
+"""What a rollout is that does not go on by itself, as the reader of rollouts calls it."""
+NAMED = 2
+"""Rollouts that the summary says more of."""
 _SUPERSEDED = "SUPERSEDED"
 """What Helm calls a revision that is not the current one; the reference does not list it."""
 
@@ -149,29 +153,42 @@ def release(answer: Observation) -> ReleaseState:
 
 
 def _pods(workloads: Sequence[Mapping[str, Any]]) -> str:
-    """Say how many pods of a release's workloads are ready; empty if that was not read."""
-    ready, wanted = (sum(_count(get(each, f"/{key}")) or 0 for each in workloads) for key in ("ready", "wanted"))
-    return f" {ready} of its {plural(wanted, 'pod')} ready." if workloads else ""
+    """Say how many pods of a release's workloads are ready, and what is stuck; empty if that was not read."""
+    ready = sum(min(_count(get(each, f"/{key}")) or 0 for key in ("ready", "wanted")) for each in workloads)
+    wanted = sum(_count(get(each, "/wanted")) or 0 for each in workloads)
+    stuck = [each for each in workloads if get(each, "/phase") == STUCK][:NAMED]
+    said = "".join(f" {word(get(each, '/kind'))} {word(get(each, '/name'))}:{_rollout(each)}." for each in stuck)
+    return f" {ready} of its {plural(wanted, 'pod')} ready.{said}" if workloads else ""
 
 
-def _lacks_pods(workload: Mapping[str, Any]) -> bool:
-    return (_count(get(workload, "/ready")) or 0) < (_count(get(workload, "/wanted")) or 0)
+def _is_incomplete(workload: Mapping[str, Any]) -> bool:
+    """Say whether pods of a workload are not ready, or its newest version is not in place."""
+    return bool(get(workload, "/phase"))
 
 
 def _readiness(workload: Mapping[str, Any]) -> str:
     kind, name, ready, wanted = (word(get(workload, f"/{key}")) for key in ("kind", "name", "ready", "wanted"))
-    return f"{kind} {name}: {ready} of {wanted} ready"
+    rollout = f",{_rollout(workload)}" if _is_incomplete(workload) else ""
+    return f"{kind} {name}: {ready} of {wanted} ready{rollout}"
+
+
+def _rollout(workload: Mapping[str, Any]) -> str:
+    """Say how far a rollout is; what the cluster wrote in it is in quotation marks."""
+    why = get(workload, "/why")
+    return f" rollout {get(workload, '/phase')}{f': {why}' if why else ''}"
 
 
 def _not_ready(answer: Observation, line: ReleaseLine, workloads: Sequence[Mapping[str, Any]]) -> Iterator[NextCall]:
-    """Yield what leads on from a release whose pods are not all ready: to wait for them, and to see why."""
-    for each in [each for each in workloads if _lacks_pods(each)][:1]:
+    """Yield what leads on from a release whose pods are not all ready: to see why, and to wait if that may help."""
+    unfinished = sorted(filter(_is_incomplete, workloads), key=lambda each: get(each, "/phase") != STUCK)
+    for each in unfinished[:1]:
         kind, name = text(get(each, "/kind")).lower(), text(get(each, "/name"))
         where = {"cluster_id": answer.arguments.get("cluster_id"), "namespace": line.namespace}
         waits = {"kind": "rollout", "id": f"{kind}/{name}", **where}
-        yield NextCall(
-            tool="wait_for", arguments=waits, why="waits until its pods are ready, and says what is in the way"
-        )
+        if get(each, "/phase") not in (STUCK, PAUSED):
+            yield NextCall(
+                tool="wait_for", arguments=waits, why="waits until its pods are ready, and says what is in the way"
+            )
         why = "says why they are not ready"
         yield NextCall(tool="k8s_diagnose", arguments={**where, "kind": kind, "name": name}, why=why)
 
