@@ -30,16 +30,32 @@ class EventLine(Part):
     message: str | None = None
 
 
-def when(event: Any) -> datetime:
-    """Return when an event was reported last; long ago if that is not said."""
+def event_time(event: Any) -> datetime | None:
+    """Return when an event was reported last: its series, which newer reporters keep, knows best; None if not said."""
     places = ("/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime", "/firstTimestamp")
     every = (moment(get(event, each)) for each in (*places, "/metadata/creationTimestamp"))
-    return next((each for each in every if each), _NEVER)
+    return next((each for each in every if each), None)
+
+
+def event_count(event: Any) -> int:
+    """Return how often an event was reported."""
+    counts = (number(get(event, each)) for each in ("/series/count", "/count", "/deprecatedCount"))
+    return int(next((each for each in counts if each), 1))
+
+
+def event_text(event: Any) -> str:
+    """Return what an event says, on one line, secrets in it not masked."""
+    return text(_message(event), 2000)
+
+
+def subject_of(event: Any) -> Any:
+    """Return the reference to the object that an event is about."""
+    return get(event, "/involvedObject") or get(event, "/regarding")
 
 
 def newest(events: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     """Return events, the newest first."""
-    return sorted(events, key=when, reverse=True)
+    return sorted(events, key=lambda each: event_time(each) or _NEVER, reverse=True)
 
 
 def event_line(event: Any, now: datetime, *, about: bool = True, namespace: bool = False) -> EventLine:
@@ -51,16 +67,14 @@ def event_line(event: Any, now: datetime, *, about: bool = True, namespace: bool
         about: name the object that it is about.
         namespace: name the namespace of that object.
     """
-    thing = get(event, "/involvedObject") or get(event, "/regarding")
-    counts = (number(get(event, each)) for each in ("/series/count", "/count", "/deprecatedCount"))
-    count, at = next((each for each in counts if each), None), when(event)
+    count, at = event_count(event), event_time(event)
     return EventLine(
         type=text(get(event, "/type")) or "Normal",
         reason=text(get(event, "/reason")),
-        object=named(thing, namespace=namespace) if about else None,
-        age=age(at, now) if at is not _NEVER else None,
-        count=int(count) if count and count > 1 else None,
-        message=text(mask_text(_raw(get(event, "/message") or get(event, "/note"))), MESSAGE_LIMIT) or None,
+        object=named(subject_of(event), namespace=namespace) if about else None,
+        age=age(at, now) if at else None,
+        count=count if count > 1 else None,
+        message=text(mask_text(_message(event)), MESSAGE_LIMIT) or None,
     )
 
 
@@ -71,5 +85,6 @@ def named(thing: Any, *, namespace: bool = False) -> str:
     return f"{place}{kind}/{name}" if kind else name
 
 
-def _raw(message: Any) -> str:
-    return message if isinstance(message, str) else ""
+def _message(event: Any) -> str:
+    found = get(event, "/message") or get(event, "/note")
+    return found if isinstance(found, str) else ""

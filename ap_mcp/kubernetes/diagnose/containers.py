@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from ap_mcp.kubernetes import pods
 from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.model import LogKey, thing_of
 from ap_mcp.summaries.base import NextCall
@@ -123,8 +124,5 @@ def is_terminating(pod: Any) -> bool:
 
 
 def is_ready(pod: Any) -> bool:
-    """Say whether a pod is ready to serve."""
-    return any(
-        get(each, "/type") == "Ready" and text(get(each, "/status")) == "True"
-        for each in items(pod, "/status/conditions")
-    ) and not is_terminating(pod)
+    """Say whether a pod is ready to serve, and stays."""
+    return pods.is_ready(pod) and not is_terminating(pod)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.model import Gravity, LogKey, Thing, labels_of, thing_of
+from ap_mcp.kubernetes.events import event_count, event_text, event_time, subject_of
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, number, quoted, text
 from ap_mcp.wording import age
@@ -77,7 +78,7 @@ class Evidence:
     def _events(self) -> dict[Thing, list[Any]]:
         found: dict[Thing, list[Any]] = defaultdict(list)
         for each in self.events or ():
-            about = get(each, "/involvedObject") or get(each, "/regarding")
+            about = subject_of(each)
             found[Thing(*(text(get(about, f"/{key}")) for key in ("kind", "namespace", "name")))].append(each)
         for every in found.values():
             every.sort(key=lambda each: (event_time(each) or _NEVER, event_text(each)), reverse=True)
@@ -249,21 +250,3 @@ _READY: Mapping[str, tuple[str, str]] = {
     ),
     "DaemonSet": ("/status/numberReady", "/status/desiredNumberScheduled"),
 }
-
-
-def event_time(event: Any) -> datetime | None:
-    """Return when an event was last seen: its series, which newer reporters keep, knows best."""
-    places = ("/series/lastObservedTime", "/lastTimestamp", "/deprecatedLastTimestamp", "/eventTime", "/firstTimestamp")
-    stamps = (get(event, place) for place in (*places, "/metadata/creationTimestamp"))
-    return next((found for each in stamps if (found := moment(each))), None)
-
-
-def event_count(event: Any) -> int:
-    """Return how often an event was seen."""
-    counts = (number(get(event, place)) for place in ("/series/count", "/count", "/deprecatedCount"))
-    return int(next((each for each in counts if each), 1))
-
-
-def event_text(event: Any) -> str:
-    """Return what an event says, on one line."""
-    return text(get(event, "/message") or get(event, "/note"), 2000)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal, NamedTuple, TypeAlias
 
+from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, text, word
 
@@ -88,13 +89,6 @@ def labels_of(item: Any, pointer: str = "/metadata/labels") -> dict[str, str]:
 def named_in(item: Any, kind: str = "") -> str:
     """Return the name of an object, as a sentence has it."""
     return word(thing_of(item, kind).name)
-
-
-def condition(item: Any, kind: str) -> Any:
-    """Return a condition of an object by its type; None if it has none."""
-    found = get(item, "/status/conditions")
-    every = found if isinstance(found, list) else []
-    return next((each for each in every if get(each, "/type") == kind), None)
 
 
 def is_set(item: Any, kind: str, status: str = "True") -> bool:

@@ -16,6 +16,7 @@ from ap_mcp.kubernetes.diagnose.rules_images import PULL_SECRET
 from ap_mcp.kubernetes.diagnose.rules_ingresses import secrets_of
 from ap_mcp.kubernetes.diagnose.rules_storage import is_pending
 from ap_mcp.kubernetes.spec import Resource, known_kinds
+from ap_mcp.kubernetes.states import label_selector
 from ap_mcp.masking import mask_text
 from ap_mcp.parallel_reads import why_unread
 from ap_mcp.vendor import get, items, strings, text, word
@@ -177,7 +178,7 @@ class Reading:
         if self.named.kind == "CronJob":
             return "job-name"
         item = next(iter(self.lists.get(self.named.kind, ())), None)
-        return selector_of(item) if self.named.kind in OWNED_BY else ""
+        return label_selector(get(item, "/spec/selector")) if self.named.kind in OWNED_BY else ""
 
     async def _all(self, wanted: Mapping[str, Callable[[], Awaitable[None]]]) -> None:
         async def make(what: str, read: Callable[[], Awaitable[None]]) -> None:
@@ -276,21 +277,6 @@ def wanted_logs(causes: Iterable[Cause]) -> list[LogKey]:
     """Return the logs that would say most: of the first findings that ask for one, one each."""
     keys = [each.log for cause in causes for each in (cause.finding, *cause.then) if each.log is not None]
     return list(dict.fromkeys(keys))[:LOGS]
-
-
-def selector_of(item: Any) -> str:
-    """Return the label selector of a workload as a query has it; empty if it has none."""
-    parts = [f"{key}={value}" for key, value in (get(item, "/spec/selector/matchLabels") or {}).items()]
-    for each in items(item, "/spec/selector/matchExpressions"):
-        key, values = text(get(each, "/key")), ",".join(map(text, get(each, "/values") or ()))
-        forms = {
-            "In": f"{key} in ({values})",
-            "NotIn": f"{key} notin ({values})",
-            "Exists": key,
-            "DoesNotExist": f"!{key}",
-        }
-        parts.append(forms.get(text(get(each, "/operator")), key))
-    return ",".join(parts)
 
 
 def resource_of(kind: str) -> Resource:

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.evidence import Evidence, event_text, event_time
-from ap_mcp.kubernetes.diagnose.model import Finding, Thing, any_of, condition, is_set, named_in, thing_of
+from ap_mcp.kubernetes.diagnose.evidence import Evidence
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing, any_of, is_set, named_in, thing_of
+from ap_mcp.kubernetes.events import event_text, event_time
+from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, number, quoted, text, word
 from ap_mcp.wording import few, plural

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_terminating, ran
-from ap_mcp.kubernetes.diagnose.evidence import LASTS, Evidence, event_text
+from ap_mcp.kubernetes.diagnose.evidence import LASTS, Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
 from ap_mcp.kubernetes.diagnose.rules_probes import wrong_port
+from ap_mcp.kubernetes.events import event_text
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, moment, number, quoted, text, word
 from ap_mcp.wording import few, plural, span

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import Evidence, event_text
+from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.model import Finding, any_of, thing_of
+from ap_mcp.kubernetes.events import event_text
 from ap_mcp.vendor import get, items, moment, quoted, text, word
 from ap_mcp.wording import few
 

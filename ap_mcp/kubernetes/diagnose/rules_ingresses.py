@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.evidence import Evidence, event_text, event_time
+from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, thing_of
+from ap_mcp.kubernetes.events import event_text, event_time
 from ap_mcp.vendor import get, items, moment, quoted, text, word
 from ap_mcp.wording import few
 

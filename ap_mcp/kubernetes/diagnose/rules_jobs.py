@@ -5,10 +5,12 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, ran
-from ap_mcp.kubernetes.diagnose.evidence import Evidence, event_text, event_time
+from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
-from ap_mcp.kubernetes.diagnose.model import Finding, Gravity, LogKey, Thing, condition, is_set, thing_of
+from ap_mcp.kubernetes.diagnose.model import Finding, Gravity, LogKey, Thing, is_set, thing_of
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS, OOM
+from ap_mcp.kubernetes.events import event_text, event_time
+from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import flag, get, items, moment, number, quoted, text, word
 from ap_mcp.wording import age, plural, span

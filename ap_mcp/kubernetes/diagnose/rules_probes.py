@@ -6,9 +6,11 @@ from datetime import timedelta
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_ready, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import Evidence, event_text
+from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.logs import looks_like_error, said_in_log, telling_line
-from ap_mcp.kubernetes.diagnose.model import Finding, Thing, condition, named_in, thing_of
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
+from ap_mcp.kubernetes.events import event_text
+from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.vendor import get, items, moment, number, quoted, strings, text, word
 from ap_mcp.wording import few
 

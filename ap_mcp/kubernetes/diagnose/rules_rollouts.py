@@ -5,11 +5,13 @@ from datetime import timedelta
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_ready, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import SYSTEM, YOUNG, Evidence, event_text
+from ap_mcp.kubernetes.diagnose.evidence import SYSTEM, YOUNG, Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
-from ap_mcp.kubernetes.diagnose.model import Finding, Thing, condition, thing_of
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing, thing_of
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS
 from ap_mcp.kubernetes.diagnose.rules_probes import patience
+from ap_mcp.kubernetes.events import event_text
+from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
 from ap_mcp.wording import plural, span
 

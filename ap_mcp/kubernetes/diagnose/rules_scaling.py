@@ -6,7 +6,8 @@ from dataclasses import replace
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.evidence import SYSTEM, YOUNG, Evidence
-from ap_mcp.kubernetes.diagnose.model import Finding, Thing, condition, is_set, labels_of, thing_of
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing, is_set, labels_of, thing_of
+from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, moment, number, quoted, text, word
 from ap_mcp.wording import plural

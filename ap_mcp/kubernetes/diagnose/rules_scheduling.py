@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import containers_of, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import SCHEDULING, YOUNG, Evidence, claims_of, event_text, event_time
-from ap_mcp.kubernetes.diagnose.model import Finding, Thing, condition, labels_of, thing_of
+from ap_mcp.kubernetes.diagnose.evidence import SCHEDULING, YOUNG, Evidence, claims_of
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing, labels_of, thing_of
+from ap_mcp.kubernetes.events import event_text, event_time
+from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, quoted, text, word
 from ap_mcp.wording import few
@@ -67,7 +69,7 @@ def without_place(evidence: Evidence, pod: Any) -> Iterator[Finding]:
     if text(get(placed, "/status")) == "False":
         if old:
             yield _unscheduled(evidence, pod, about, placed)
-    elif placed is None and not get(pod, "/spec/nodeName"):
+    elif not placed and not get(pod, "/spec/nodeName"):
         if evidence.age_of(pod) >= YOUNG:
             yield _ignored(evidence, pod, about)
     else:

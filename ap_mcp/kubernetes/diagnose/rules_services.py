@@ -6,9 +6,10 @@ from datetime import timedelta
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import is_ready, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import WORKLOADS, Evidence, event_text, event_time
+from ap_mcp.kubernetes.diagnose.evidence import WORKLOADS, Evidence
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, labels_of, thing_of
 from ap_mcp.kubernetes.diagnose.rules_probes import port_of, ports_of
+from ap_mcp.kubernetes.events import event_text, event_time
 from ap_mcp.vendor import flag, get, items, moment, number, quoted, text, word
 from ap_mcp.wording import few, plural
 

@@ -8,7 +8,8 @@ from ap_mcp.guard.impacts.base import Impact, pair, production_sign
 from ap_mcp.kubernetes.changes import paths_changed
 from ap_mcp.kubernetes.effects import REPLICAS, controller_of
 from ap_mcp.kubernetes.impacts import data, objects, rights, secrets, traffic, workloads
-from ap_mcp.kubernetes.impacts.notes import Notes, is_ready
+from ap_mcp.kubernetes.impacts.notes import Notes
+from ap_mcp.kubernetes.pods import is_ready
 from ap_mcp.kubernetes.secrets_read import pod_spec
 from ap_mcp.kubernetes.steps import Step
 from ap_mcp.rules.clusters import tags_of

@@ -130,12 +130,6 @@ def selected_by_map(selector: Mapping[str, str], labels: Mapping[str, str]) -> b
     return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
-def is_ready(pod: Any) -> bool:
-    """Say whether a pod is ready."""
-    conditions = items(pod, "/status/conditions")
-    return any(each.get("type") == "Ready" and each.get("status") == "True" for each in conditions)
-
-
 def is_ending(pod: Any) -> bool:
     """Say whether a pod is being deleted, or has ended by itself."""
     return has_ended(pod) or get(pod, "/metadata/deletionTimestamp") is not None

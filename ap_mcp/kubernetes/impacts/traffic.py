@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from ap_mcp.kubernetes.impacts.notes import Notes, is_ready, labels_of, name_of, selected_by_map, walk
+from ap_mcp.kubernetes.impacts.notes import Notes, labels_of, name_of, selected_by_map, walk
+from ap_mcp.kubernetes.pods import is_ready
 from ap_mcp.vendor import get, items, mapping, word
 from ap_mcp.wording import few, plural
 

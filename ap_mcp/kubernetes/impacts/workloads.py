@@ -8,7 +8,6 @@ from ap_mcp.kubernetes.effects import controller_of
 from ap_mcp.kubernetes.impacts.notes import (
     Notes,
     is_ending,
-    is_ready,
     labels_of,
     name_of,
     names_of,
@@ -17,6 +16,7 @@ from ap_mcp.kubernetes.impacts.notes import (
     selected_by_map,
     selects,
 )
+from ap_mcp.kubernetes.pods import is_ready
 from ap_mcp.kubernetes.secrets_read import containers, pod_spec
 from ap_mcp.vendor import get, items, mapping, number, text, word
 from ap_mcp.wording import few, plural
