@@ -3,14 +3,18 @@
 import json
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from agent import Agent, connected
 from kubernetes_calls import Cluster
 from kubernetes_rows import Row, rows, tried, wrong
-from simulation import Caller
+from simulation import Caller, simulate
 
 from ap_mcp.kubernetes.spec import tool_specs
+from ap_mcp.simulator.clock import ScaledClock
+from ap_mcp.simulator.seed import seeded_world
+from ap_mcp.simulator.serving import listening, running
 
 pytestmark = pytest.mark.anyio
 
@@ -52,3 +56,16 @@ async def test_each_operation_of_the_reference_is_made_by_its_tool(tmp_path: Pat
     async with connected(tmp_path) as agent:
         found = await faults_of((each for each in ROWS if each.tool == tool), agent, tmp_path)
     assert found == [], "\n".join(found)
+
+
+@pytest.mark.kubectl
+async def test_each_operation_of_the_reference_goes_to_the_server_of_the_cluster_itself(tmp_path: Path) -> None:
+    app, policy = simulate(seeded_world(ScaledClock())), tmp_path / "policy.toml"
+    policy.write_text('[[rules]]\ndecision = "allow"\ntools = ["k8s_*"]\neffects = ["disrupt", "destroy"]\n')
+    settings: dict[str, Any] = {"kubernetes": "direct", "policy_file": policy, "unasked": False}
+    with running(app) as place, listening(app):
+        async with connected(tmp_path, app=app, listening=place, **settings) as agent:
+            found = await faults_of(ROWS, agent, tmp_path)
+            certificates = agent.sent.count("get_cluster_certificate")
+    assert found == [], "\n".join(found)
+    assert certificates == 1
