@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from ap_mcp.vendor import get, items, moment, number, text
 
@@ -84,20 +84,31 @@ class Container:
         return self.ready if not self.init or self.sidecar else self.state == "running"
 
 
+class Listed(NamedTuple):
+    """A container as a pod has it: what is asked for, and what is reported of it; None if nothing is yet."""
+
+    spec: Any
+    status: Any
+    init: bool
+    sidecar: bool
+
+
 def containers_of(pod: Any) -> list[Container]:
     """Return the containers of a pod in the order of their start, those that nothing is reported of too."""
-    return [each for lists in _LISTS for each in _of_list(pod, *lists)]
+    return [_container(*each) for each in listed(pod)]
 
 
-def _of_list(pod: Any, statuses: str, specs: str) -> Iterator[Container]:
-    reported = {text(get(each, "/name")): each for each in items(pod, f"/status/{statuses}")}
-    for spec in items(pod, f"/spec/{specs}"):
-        init = specs == "initContainers"
-        sidecar = init and get(spec, "/restartPolicy") == "Always"
-        yield _container(spec, reported.get(text(get(spec, "/name"))), init=init, sidecar=sidecar)
+def listed(pod: Any) -> Iterator[Listed]:
+    """Yield what a pod asks for and reports of each container, in the order of their start."""
+    for statuses, specs in _LISTS:
+        reported = {text(get(each, "/name")): each for each in items(pod, f"/status/{statuses}")}
+        for spec in items(pod, f"/spec/{specs}") or [{"name": name} for name in reported]:
+            init = specs == "initContainers"
+            sidecar = init and get(spec, "/restartPolicy") == "Always"
+            yield Listed(spec, reported.get(text(get(spec, "/name"))), init, sidecar)
 
 
-def _container(spec: Any, status: Any, *, init: bool, sidecar: bool) -> Container:
+def _container(spec: Any, status: Any, init: bool, sidecar: bool) -> Container:
     state = next((each for each in _STATES if get(status, f"/state/{each}") is not None), "")
     now = get(status, f"/state/{state}")
     return Container(

@@ -10,7 +10,7 @@ from ap_mcp.kubernetes import pods
 from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.model import LogKey, thing_of
 from ap_mcp.summaries.base import NextCall
-from ap_mcp.vendor import get, items, moment, number, text, word
+from ap_mcp.vendor import get, moment, number, text, word
 
 _FIELD = re.compile(r"spec\.\w+\{(.+)\}")
 
@@ -101,15 +101,8 @@ class Container:
 
 def containers_of(pod: Any) -> Iterator[Container]:
     """Yield the containers of a pod in the order in which they start; those that only debug it are left out."""
-    for below, is_init in (("initContainers", True), ("containers", False)):
-        how = {
-            text(get(each, "/name")): each
-            for each in items(pod, f"/status/{'initContainerStatuses' if is_init else 'containerStatuses'}")
-        }
-        specs = items(pod, f"/spec/{below}") or [{"name": name} for name in how]
-        for spec in specs:
-            sidecar = get(spec, "/restartPolicy") == "Always"
-            yield Container(pod, spec, how.get(text(get(spec, "/name")), {}), is_init and not sidecar)
+    for spec, status, init, sidecar in pods.listed(pod):
+        yield Container(pod, spec, status or {}, init and not sidecar)
 
 
 def ran(ended: Any) -> timedelta | None:
