@@ -68,6 +68,11 @@ class OperationTool:
         return scope_of(self.operation)
 
     @property
+    def least_effect(self) -> Effect:
+        """What a call does at least."""
+        return self.operation.effect
+
+    @property
     def idempotent(self) -> bool:
         """Whether calling it twice does no more than calling it once."""
         return self.operation.idempotent

@@ -167,6 +167,10 @@ class Tool(Protocol):
         """What its calls can be: every effect, and whether they act on a cluster."""
 
     @property
+    def least_effect(self) -> Effect:
+        """What a call does at least, before its arguments or what they change raise it."""
+
+    @property
     def idempotent(self) -> bool:
         """Whether calling it twice does no more than calling it once."""
 
@@ -234,6 +238,11 @@ class ReadTool:
         """What its calls can be."""
         about = CLUSTER in self.input_schema["properties"]
         return ToolScope(frozenset({self.effect}), about, self.on_objects)
+
+    @property
+    def least_effect(self) -> Effect:
+        """What a call does at least: it reads."""
+        return self.effect
 
     @property
     def result(self) -> str:

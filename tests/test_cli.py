@@ -27,6 +27,7 @@ from ap_mcp.guard.keys import init_key
 from ap_mcp.simulator.constants import CLUSTER_NAMES, LEGACY_IMPORT, PAYMENTS_PROD, REGION, SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.simulator.serving import exports
 from ap_mcp.specs import Catalog
+from ap_mcp.toolbox import toolbox
 
 ROOT = Path(__file__).parents[1]
 SECONDS = 30
@@ -371,6 +372,18 @@ def test_one_tool_is_shown_in_full() -> None:
     assert "IAM action: cce:cluster:delete; API reference: 4.1.5" in text
     assert document(run("tools", "delete_cluster", "--output", "openai"))["function"]["name"] == "delete_cluster"
     refused(run("tools", "delete_clutser"), 2, "Did you mean delete_cluster")
+
+
+def test_only_tools_that_clients_are_shown_as_reading_are_listed_so(catalog: Catalog) -> None:
+    shown = {tool.name: tool for tool in toolbox(catalog).shown}
+    for line in run("tools").stdout.splitlines():
+        name, effect, *_ = line.split()
+        annotations = shown.pop(name).annotations
+        assert annotations
+        assert (effect == "read") == annotations.read_only_hint, line
+        if not annotations.read_only_hint:
+            assert "effect: read" not in run("tools", name).stdout
+    assert not shown
 
 
 def test_a_choice_of_tools_is_listed() -> None:

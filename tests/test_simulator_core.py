@@ -2,6 +2,8 @@
 
 import json
 import stat
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from ap_mcp import simulator
 from ap_mcp.errors import SettingsError
 from ap_mcp.simulator import events, registry
 from ap_mcp.simulator.clock import FIRST_MOMENT, ManualClock, ScaledClock, parse_timestamp
@@ -349,3 +352,16 @@ def test_a_failed_save_leaves_the_old_state_and_no_other_file(tmp_path: Path) ->
         world.table("things")["a"] = {"not JSON": object()}
     assert path.read_bytes() == before
     assert sorted(file.name for file in tmp_path.iterdir()) == ["world.json", "world.json.lock"]
+
+
+def test_whoever_opens_a_kept_world_can_catch_up_with_everything_that_may_be_due_in_it() -> None:
+    package = Path(simulator.__file__).parent
+    reacting = {
+        ".".join(("ap_mcp", "simulator", *path.relative_to(package).with_suffix("").parts))
+        for path in package.rglob("*.py")
+        if "@reacts_to(" in path.read_text(encoding="utf-8")
+    }
+    script = "import sys, ap_mcp.simulator.seed; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True).stdout.split()
+    assert len(reacting) > 10
+    assert reacting - set(loaded) == set()

@@ -53,12 +53,11 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
         rendered = [_exported(output, each, box.tools[each.name], offered.get(each.name)) for each in shown]
         show_json(rendered[0] if tool else _together(output, settings, rendered))
     elif tool:
-        click.echo(_described(shown[0], offered.get(tool)))
+        click.echo(_described(shown[0], box.tools[tool], offered.get(tool)))
     else:
         width = max((len(each.name) for each in shown), default=0)
         for each in shown:
-            effect = offered[each.name].effect if each.name in offered else "read"
-            click.echo(f"{each.name:<{width}}  {effect:<7}  {each.title}")
+            click.echo(f"{each.name:<{width}}  {box.tools[each.name].least_effect:<7}  {each.title}")
 
 
 def _together(output: str, settings: "Settings", tools: list[dict[str, Any]]) -> dict[str, Any]:
@@ -74,7 +73,7 @@ def _exported(output: str, shown: "McpTool", tool: "Tool", operation: "Operation
     from ap_mcp.specs import GUARDED
     from ap_mcp.toolbox import FORMATS
 
-    effect, worst = (operation.effect, operation.worst_effect) if operation else (tool.effect, tool.effect)
+    effect, worst = tool.least_effect, tool.effect
     if output == "json":
         toolsets = [operation.subject] if operation else sorted(tool.toolsets)
         facts: dict[str, Any] = {"effect": effect, "worst_effect": worst, "toolsets": toolsets}
@@ -88,18 +87,22 @@ def _exported(output: str, shown: "McpTool", tool: "Tool", operation: "Operation
     return FORMATS[output](shown.model_copy(update={"description": said}))
 
 
-def _described(tool: "McpTool", operation: "Operation | None") -> str:
+def _described(shown: "McpTool", tool: "Tool", operation: "Operation | None") -> str:
     """Return a tool as a page to read; one without an operation of its own reads with those of others."""
-    effect, last = "read", "IAM actions: those of the tools that read what it needs"
+    from ap_mcp.kubernetes.spec import TOOLSET
+
+    least, worst = tool.least_effect, tool.effect
+    effect = least if worst == least else f"{least}, {worst} with some arguments"
+    last = "IAM actions: those of the tools that read what it needs"
+    if operation is None and tool.toolsets <= {TOOLSET, "essential"}:
+        last = "Permissions: cce:cluster:get, and inside the cluster those of its namespaces (Kubernetes RBAC)"
     if operation is not None:
-        raised = operation.worst_effect
-        effect = operation.effect + (f", {raised} with some arguments" if raised != operation.effect else "")
         none = "not documented" if operation.permission is None else "none is needed"
         last = f"IAM action: {operation.iam_action or none}; {_source(operation.reference)}"
         last = f"needs: {operation.precondition.needs}\n{last}" if operation.precondition else last
-    lines = [f"{tool.name}: {tool.title}", tool.description or "", f"effect: {effect}", "arguments:"]
-    required = tool.input_schema.get("required", [])
-    for name, schema in tool.input_schema["properties"].items():
+    lines = [f"{tool.name}: {tool.title}", tool.description, f"effect: {effect}", "arguments:"]
+    required = shown.input_schema.get("required", [])
+    for name, schema in shown.input_schema["properties"].items():
         facts = [schema["type"], *(["required"] if name in required else [])]
         facts += [f"one of {', '.join(map(str, schema['enum']))}"] if "enum" in schema else []
         facts += [f"default {schema['default']}"] if "default" in schema else []

@@ -71,6 +71,11 @@ class WriteTool:
         return ToolScope(self.spec.effects, on_cluster=True, on_objects=True)
 
     @property
+    def least_effect(self) -> Effect:
+        """What a call does at least."""
+        return self.spec.effect
+
+    @property
     def idempotent(self) -> bool:
         """Whether calling it twice does no more than calling it once."""
         return self.spec.idempotent

@@ -14,12 +14,16 @@ from ap_mcp.simulator import (
     tags_quotas,
     upgrades,
 )
+from ap_mcp.simulator.kubernetes import service
 from ap_mcp.simulator.registry import handler_of
 from ap_mcp.simulator.world import World
 
-__all__ = ["SEEDS", "SUBJECTS", "handler_of"]
+__all__ = ["INSIDE", "SEEDS", "SUBJECTS", "handler_of"]
 
 SUBJECTS = (clusters, configuration, job_records, addons, upgrades, maintenance, charts, releases, tags_quotas)
+
+INSIDE = service
+"""What happens inside clusters: a kept world may catch up with it before any cluster is asked."""
 
 SEEDS: tuple[Callable[[World], None], ...] = (
     iam.seed_iam,
