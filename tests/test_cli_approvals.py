@@ -273,6 +273,18 @@ def test_an_approval_lets_exactly_one_call_through(asked: Question, store: Conse
 
 
 @pytest.mark.usefixtures("alice")
+def test_what_decides_stands_right_above_the_prompt_however_long_the_question_is(store: ConsentFile) -> None:
+    long = put(store, impact_text="\n".join(["A pod ends."] * 60), name="shop-prod", simulated=True)
+    done = run("approve", long.code, typed=("shop-prod", PASSPHRASE))
+    above = done.output.split("Name of what is acted on")[0].splitlines()[-4:]
+    assert long.code in above[0]
+    assert long.tool in above[0]
+    assert long.effect in above[0]
+    assert "SIMULATED" in above[1]
+    assert above[2] == 'It acts on: "shop-prod"'
+
+
+@pytest.mark.usefixtures("alice")
 @pytest.mark.parametrize("name", ["", "shop-Prod", "shop-prod ", "shop", "yes", "y", "\x1b[31m"])
 def test_a_wrong_name_decides_nothing(name: str, asked: Question, store: ConsentFile, folder: Path) -> None:
     done = run("approve", asked.code, typed=(name, PASSPHRASE))

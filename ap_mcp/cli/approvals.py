@@ -137,6 +137,7 @@ def approve_here(settings: "Settings", code: str) -> None:
     question = _waiting(settings, code)
     if _is_younger(settings, question):
         click.echo(KEY_IS_YOUNGER)
+    click.echo(_deciding(question))
     click.echo(WHY_THE_NAME)
     typed = click.prompt("Name of what is acted on", default="", show_default=False)
     if typed != question.name:
@@ -261,6 +262,16 @@ def _described(question: "Question", now: datetime) -> str:
         *(f"  | {line}" for line in _argument_lines(question.arguments)),
         "What would happen:",
         *(f"  | {line}" for line in _visible(question.impact_text).split("\n")),
+        f"It acts on: {_shown(question.name)}",
+    ]
+    return "\n".join(lines)
+
+
+def _deciding(question: "Question") -> str:
+    """Return the lines that decide, which a long question has pushed off a small screen."""
+    lines = [
+        f"Question {question.code}: {_line(question.tool)} (effect: {_line(question.effect)})",
+        f"Where: {_where(question)}",
         f"It acts on: {_shown(question.name)}",
     ]
     return "\n".join(lines)

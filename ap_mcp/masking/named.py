@@ -51,6 +51,12 @@ _QUERY_VALUE = later(r"[^\s&\"']+")
 _PART = later(r"[^;\r\n\"']+")
 _IN_FLOW = later(r"[^,\]}\r\n]+")
 _REST = later(r"[^\r\n]+")
+# What an error wraps goes on like this behind the last word of what failed: `failed to fetch token: unexpected status`.
+_REASON = later(
+    r"(?:unexpected|failed|failure|error|invalid|unauthorized|unable|unknown|unsupported|malformed|missing|cannot|could)"
+    r":?[ ][a-z\"]|(?:permission|access) denied|context (?:deadline|canceled)|dial tcp|rpc error"
+    r"|(?:Get|Post|Head|Put) \\?\"https?://"
+)
 _COMMAND = later(r"[-|;&$`=/<>]")
 _IS_LEAD = later(LEAD + r"[\"']?")
 _INI_LEAD = later(r"[ \t]*(?:export[ \t]+|set[ \t]+|-[ \t]+)?")
@@ -191,6 +197,8 @@ class Named:
             opened = self._opened(name, key, sense, line, before)
             if opened is not None:
                 return opened
+            if name["sign"] == ":" and before.endswith(" ") and _REASON.match(text, at):
+                return at
         if escaped:
             value = _ESCAPED_LINE.match(text, at)
         elif text[max(0, name.start() - 1) : name.start()] in ("?", "&") and name["sign"] == "=":
