@@ -344,3 +344,27 @@ def test_every_fault_is_of_a_known_kind_and_its_calls_name_the_cluster(case: Cas
             assert each.fault in RANK
             assert all(call.arguments["cluster_id"] == "c1" for call in each.next)
             assert each.since is None or each.since <= AT
+
+
+@pytest.mark.parametrize("code", [1, 2, 126, 255])
+@pytest.mark.parametrize("place", [SPACE, "releases"])
+def test_what_a_helm_release_made_goes_back_with_the_release(code: int, place: str) -> None:
+    objects = [*deployment(), pod(crashing(code))]
+    calls = [each.tool for one in Seen(objects).causes() for each in one.finding.next]
+    assert "k8s_rollout" in calls
+    objects[0]["metadata"]["annotations"] |= {
+        "meta.helm.sh/release-name": "store",
+        "meta.helm.sh/release-namespace": place,
+    }
+    found = {each.tool: each.arguments for one in Seen(objects).causes() for each in one.finding.next}
+    assert "k8s_rollout" not in found
+    rollback = found["update_release"]
+    assert (rollback["name"], rollback["namespace"], rollback["action"]) == ("store", place, "rollback")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda each: each.name)
+def test_a_call_that_shows_a_workload_shows_its_pod_template(case: Case) -> None:
+    calls = [each for one in case.seen.causes() for each in one.finding.next if each.tool == "k8s_get"]
+    for each in calls:
+        made_of_pods = each.arguments["kind"] in ("deployment", "statefulset", "daemonset", "job", "cronjob", "pod")
+        assert not made_of_pods or each.arguments["detail"] == "full"

@@ -222,6 +222,13 @@ async def test_nothing_found_is_told_apart_from_a_namespace_that_does_not_exist(
         await ask(cluster, "k8s_list", kind="pods", namespace="shpo")
 
 
+async def test_namespaces_of_kubernetes_itself_are_named_last() -> None:
+    own = ("default", "kube-node-lease", "kube-public", "kube-system")
+    cluster = FakeCluster([made("Namespace", each) for each in (*own, "shop", "web")])
+    with pytest.raises(CallRefused, match=r"There are namespaces: shop, web, default,"):
+        await ask(cluster, "k8s_list", kind="pods", namespace="qqqq")
+
+
 async def test_a_namespace_for_a_kind_that_is_in_none_is_refused_before_anything_is_listed() -> None:
     cluster = shop()
     with pytest.raises(CallRefused, match="nodes are in no namespace"):

@@ -6,7 +6,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.errors import ApMcpError, NotFound, PermissionDenied, ServiceError
-from ap_mcp.kubernetes.api import NAMES_ONLY, ClusterApi, is_no_path
+from ap_mcp.kubernetes.api import DEFAULT, NAMES_ONLY, ClusterApi, is_no_path
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.parallel_reads import read_together
 from ap_mcp.vendor import get, items, text, word
@@ -73,10 +73,16 @@ async def no_such_namespace(api: ClusterApi, namespace: str) -> str:
         there = []
         with suppress(ApMcpError):
             there = await names_in(api, kind)
+        # Those of Kubernetes itself are rarely meant, and are listed before most others.
+        there.sort(key=_is_of_kubernetes)
         return f"There is no namespace {word(namespace)}.{_nearest(namespace, there, 'namespaces')}"
     except ApMcpError:
         return ""
     return ""
+
+
+def _is_of_kubernetes(namespace: str) -> bool:
+    return namespace.startswith("kube-") or namespace == DEFAULT
 
 
 async def _instead_of(api: ClusterApi, resource: Resource, namespace: str, name: str) -> str:

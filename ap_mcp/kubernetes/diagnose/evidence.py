@@ -10,7 +10,7 @@ from typing import Any
 from ap_mcp.kubernetes.diagnose.model import Gravity, LogKey, Thing, labels_of, thing_of
 from ap_mcp.kubernetes.events import event_count, event_text, event_time, subject_of
 from ap_mcp.summaries.base import NextCall
-from ap_mcp.vendor import get, items, moment, number, quoted, text
+from ap_mcp.vendor import get, items, moment, number, quoted, text, word
 from ap_mcp.wording import age
 
 YOUNG = timedelta(minutes=1)
@@ -205,12 +205,18 @@ class Evidence:
         return NextCall(tool=tool, arguments={key: value for key, value in given.items() if value != ""}, why=why)
 
     def undo(self, workload: Thing) -> tuple[NextCall, ...]:
-        """Return the way back to the revision before, where there is one; what is in kube-system comes of add-ons."""
+        """Return the way back to the revision before, where there is one, by what made the workload.
+
+        What is in kube-system comes of add-ons. What a Helm release made goes back with it, or its next update would
+        bring the fault again.
+        """
         if workload.namespace == SYSTEM:
             if workload.name not in ADDONS:
                 return ()
             why = f"shows its settings, which update_addon changes: what is in {SYSTEM} cannot be changed itself"
             return (self.call("get_addon", why, addon_id=workload.name),)
+        if release := self._release_of(workload):
+            return (release,)
         revision = number(get(self.find(workload), "/metadata/annotations/deployment.kubernetes.io~1revision"))
         if workload.kind not in REVISED or (workload.kind == "Deployment" and (revision is None or revision <= 1)):
             return ()
@@ -219,9 +225,20 @@ class Evidence:
             self.call("k8s_rollout", "goes back to the revision before, if that one worked", **where, action="undo"),
         )
 
+    def _release_of(self, workload: Thing) -> NextCall | None:
+        item = self.find(workload)
+        name, namespace = (text(get(item, f"/metadata/annotations/{each}")) for each in _RELEASE)
+        if not name:
+            return None
+        why = f"goes back with Helm release {word(name)}, which made it; get_release_history shows its revisions"
+        place = namespace or workload.namespace
+        return self.call("update_release", why, namespace=place, name=name, action="rollback")
+
     def show(self, thing: Thing, why: str) -> NextCall:
-        """Return the call that shows an object."""
-        return self.call("k8s_get", why, kind=thing.kind.lower(), name=thing.name, namespace=thing.namespace)
+        """Return the call that shows an object; of what has a pod template all, for a summary leaves that out."""
+        detail = "full" if thing.kind in (*WORKLOADS, "CronJob", "Pod") else ""
+        where = {"kind": thing.kind.lower(), "name": thing.name, "namespace": thing.namespace}
+        return self.call("k8s_get", why, **where, detail=detail)
 
     def event(self, event: Any) -> str:
         """Return an event as evidence: its reason, how often, how long ago, and what it says."""
@@ -242,6 +259,7 @@ def claims_of(pod: Any) -> list[str]:
     return found
 
 
+_RELEASE = ("meta.helm.sh~1release-name", "meta.helm.sh~1release-namespace")
 _NEVER = moment("1970-01-02T00:00:00Z")
 _READY: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(
