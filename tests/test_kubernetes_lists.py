@@ -288,3 +288,16 @@ async def test_an_unknown_kind_names_close_ones() -> None:
     cluster = FakeCluster(paths={"/api": served, "/apis": {**served, "items": [group]}})
     with pytest.raises(CallRefused, match=r'no kind "wigdets"\. Did you mean widgets\?'):
         await ask(cluster, "k8s_list", kind="wigdets")
+
+
+@pytest.mark.parametrize(("code", "reason"), [(503, "ServiceUnavailable"), (500, "InternalError"), (504, "Timeout")])
+@pytest.mark.parametrize(("phase", "waits"), [("Error", False), ("Creating", True), ("Upgrading", True)])
+async def test_only_a_cluster_that_has_not_failed_is_worth_another_try(
+    phase: str, code: int, reason: str, *, waits: bool
+) -> None:
+    cluster = FakeCluster(first=lambda _: status(code, reason, "no endpoint"), phase=phase)
+    with pytest.raises(ServiceError) as error:
+        await ask(cluster, "k8s_list", kind="pods")
+    said = error.value.render()
+    assert ("another try" in said) == waits
+    assert ("Waiting does not help: get_cluster" in said) != waits

@@ -14,7 +14,9 @@ from ap_mcp.guard.subject import Objects, Subject
 from ap_mcp.kubernetes.discovery import KnownKinds
 from ap_mcp.kubernetes.kinds import chosen
 from ap_mcp.kubernetes.spec import Resource, known_kinds, tool_specs
-from ap_mcp.rules.clusters import not_available
+from ap_mcp.rules.clusters import not_available, phase_of
+from ap_mcp.rules.phases import CLUSTER as CLUSTER_PHASES
+from ap_mcp.rules.phases import broken
 from ap_mcp.specs import CLUSTER
 from ap_mcp.vendor import get, text, word
 
@@ -172,6 +174,10 @@ class ClusterApi:
         """Return an error with what it means inside a cluster, and how the cluster is if that may be the reason."""
         if why := not_available(self.body):
             error.found = f"{why} Its Kubernetes API answers once it is Available; get_cluster shows how it is."
+            if broken(CLUSTER_PHASES, phase_of(self.body)):
+                error.found = f"{why} Waiting does not help: get_cluster shows what failed."
+                if isinstance(error, ServiceError) and error.may_pass:
+                    error.may_pass, error.hint = False, ""
         if isinstance(error, PermissionDenied):
             error.hint = (
                 "The identity in use may not do this inside the cluster (Kubernetes RBAC, or CCE's permissions for "
