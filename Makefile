@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+PLAIN := .venv/.demo
 LOWEST := .venv-lowest
 
 .PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
@@ -9,7 +10,7 @@ LOWEST := .venv-lowest
 help: ## show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
-demo: $(STAMP) ## watch an agent build, repair, upgrade and remove clusters on the simulator
+demo: $(PLAIN) ## watch an agent build, repair, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
 test: $(STAMP) ## run all tests: first those that measure time, alone, then foreign clients and kubectl, then the others on every core
@@ -60,9 +61,16 @@ bench: $(STAMP) ## measure sizes, recall, start-up and calls, into benchmarks/RE
 clean: ## remove what the other targets made
 	rm -rf .venv $(LOWEST) tests/foreign/node_modules .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
 
+$(PLAIN): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ap-mcp needs Python 3.11 or later: make PYTHON=python3.12'; exit 1; }
+	@echo 'Installing ap-mcp and what it needs into .venv, once.'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --editable .
+	@touch $@
+
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ap-mcp needs Python 3.11 or later: make PYTHON=python3.12'; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install -q --disable-pip-version-check --upgrade 'pip>=25.1'
 	$(BIN)/python -m pip install -q --disable-pip-version-check --editable . --group dev
-	@touch $@
+	@touch $@ $(PLAIN)

@@ -15,6 +15,8 @@ from ap_mcp.specs import Operation, Schema
 MOST_PROBLEMS = 20
 DEEPEST = 90
 LARGEST_BITS = 64
+DOCUMENTS = frozenset({"application/json", "application/yaml"})
+"""Types of texts for which what they hold may be given."""
 COUNTS = {
     "minLength": "at least {} characters",
     "maxLength": "at most {} characters",
@@ -111,7 +113,8 @@ def meant(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
 
     Many clients send null for what they leave out, and some send JSON as text. Null for an argument that is not
     required is left out, which holds for the named fields of an object as well, and not for the entries of a map, where
-    null is a value. A text is read where the schema wants no string and it is JSON of exactly the type that is wanted.
+    null is a value. A text is read where the schema wants no string and it is JSON of exactly the type that is wanted;
+    an object or a list is written as JSON where the schema wants the text of a document.
     7.0 is 7 where an integer is wanted, as in JSON Schema.
 
     Args:
@@ -137,6 +140,8 @@ def _cut(value: Any) -> Any:
 
 def _meant(schema: Schema, value: Any) -> Any:
     wanted = schema.get("type")
+    if wanted == "string" and schema.get("contentMediaType") in DOCUMENTS and isinstance(value, Mapping | list):
+        return _written(value)
     if isinstance(value, str) and wanted not in {None, "string"}:
         value = _read(value, wanted)
     if wanted == "integer" and isinstance(value, float) and value.is_integer():
@@ -157,6 +162,14 @@ def _read(text: str, wanted: Any) -> Any:
     kind = _json_type(found)
     whole = kind == "number" and wanted == "integer" and found.is_integer()
     return found if whole or wanted in {kind, "number" if kind == "integer" else kind} else text
+
+
+def _written(value: Any) -> Any:
+    """Return the JSON text of a document; the document itself if it has none, which the check then refuses."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        return value
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

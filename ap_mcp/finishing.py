@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 ASKS = "a person is asked first"
 SWITCHED_OFF = "the operator has switched it off"
+SIMULATED = "simulated"
+"""Stands beside an answer that went to a file, where the other end is the simulator of this process."""
 NOTHING: Mapping[str, Any] = {}
 
 
@@ -43,6 +45,7 @@ class Finishing:
         gateway: gives the service's time.
         kept: the latest whole answers; shared.
         recent: what was changed a moment ago; shared.
+        simulated: the other end is the simulator of this process.
     """
 
     settings: Settings
@@ -54,6 +57,7 @@ class Finishing:
     gateway: Gateway
     kept: ResponseStore
     recent: Recent
+    simulated: bool = False
 
     async def shaped(
         self,
@@ -85,7 +89,7 @@ class Finishing:
         if operation.answers_with_file:
             name = _file_name(operation, mask(dict(arguments)), response)
             file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
-            answered = replace(answered, file=file)
+            answered = replace(answered, file=file, beside={**beside, **({SIMULATED: True} if self.simulated else {})})
         shaped = await shaped_aside(answered, len(response.content))
         raw = None if shaped.whole is None else await self.kept.keep(principal, shaped.whole)
         extra = {"request_id": response.request_id or None, "raw": raw}

@@ -297,6 +297,7 @@ class Autopilot:
             gateway=self.gateway,
             kept=self.kept,
             recent=self.clocks.recent,
+            simulated=self.simulated,
         )
         guarding = Guard(rights.policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated)
         return View(rights, tools, guarding, finishing)

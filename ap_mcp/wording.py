@@ -199,6 +199,30 @@ def cut_at(text: str, limit: int, after: str = "") -> str:
     return "".join(kept).rstrip() + ('…"' if kept.count('"') % 2 else "…") + after
 
 
+def cut_within(text: str, limit: int) -> str:
+    """Return a line cut to some columns in the middle of its longest word; empty if that word is too short for it."""
+    longest = max(text.split(" "), key=width)
+    room = limit - width(text) + width(longest) - 1
+    if room < _SHORTEST or '"' in text:
+        return ""
+    head, tail = _start(longest, room - room // 2), _start(longest[::-1], room // 2)[::-1]
+    return text.replace(longest, f"{head}…{tail}", 1)
+
+
+def _start(text: str, limit: int) -> str:
+    """Return as much of the start of a text as takes some columns."""
+    left = limit
+    for at, char in enumerate(text):
+        left -= _columns(char)
+        if left < 0:
+            return text[:at]
+    return text
+
+
+_SHORTEST = 9
+"""Columns of a name of which both ends still tell it from others."""
+
+
 def _columns(char: str) -> int:
     return 2 if unicodedata.east_asian_width(char) in "WF" else 0 if unicodedata.combining(char) else 1
 

@@ -1,11 +1,14 @@
 """What a caller reads about wrong arguments: everything at once, and how to fix it."""
 
 import dataclasses
+import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from ap_mcp.arguments import check_arguments, meets
+from ap_mcp.arguments import check_against, check_arguments, meets
 from ap_mcp.errors import InvalidArguments
 from ap_mcp.specs import Catalog
 
@@ -165,3 +168,28 @@ def test_conditions_are_json_schema_over_flat_arguments() -> None:
     assert meets(condition, {"override": True})
     assert not meets(condition, {"override": False})
     assert not meets(condition, {})
+
+
+leaf = st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=9)
+documents = st.recursive(
+    leaf, lambda of: st.lists(of, max_size=3) | st.dictionaries(st.text(max_size=9), of, max_size=3)
+)
+DOCUMENT = {"type": "object", "properties": {"patch": {"type": "string", "contentMediaType": "application/yaml"}}}
+
+
+@given(st.lists(documents, max_size=3) | st.dictionaries(st.text(max_size=9), documents, max_size=3))
+def test_a_document_may_be_given_as_it_is_and_counts_as_its_text(document: Any) -> None:
+    text = json.dumps(document, ensure_ascii=False)
+    assert check_against("k8s_patch", DOCUMENT, {"patch": document}) == {"patch": text}
+    assert check_against("k8s_patch", DOCUMENT, {"patch": text}) == {"patch": text}
+
+
+@pytest.mark.parametrize("given_", [7, True, {"a": float("nan")}])
+def test_what_is_no_document_is_refused_where_one_is_wanted(given_: Any) -> None:
+    with pytest.raises(InvalidArguments):
+        check_against("k8s_patch", DOCUMENT, {"patch": given_})
+
+
+def test_an_object_is_no_text_where_no_document_is_wanted() -> None:
+    with pytest.raises(InvalidArguments, match="must be a string, not an object"):
+        check_against("get_job", {"type": "object", "properties": {"job_id": {"type": "string"}}}, {"job_id": {}})

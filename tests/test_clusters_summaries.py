@@ -244,6 +244,27 @@ def test_a_kubeconfig_is_shown_by_its_place_and_never_by_its_content(catalog: Ca
     assert "https://192.168.1.7:5443 is reached only inside its VPC" in inside.summary
 
 
+@pytest.mark.parametrize("port", [5443, 40123])
+def test_an_address_of_a_simulated_cluster_is_never_said_to_be_reached_from_elsewhere(
+    catalog: Catalog, port: int
+) -> None:
+    server = f"https://127.0.0.1:{port}"
+    body = {
+        "clusters": [{"name": "c", "cluster": {"server": server}}],
+        "contexts": [{"name": "internal", "context": {"cluster": "c", "user": "user"}}],
+        "current-context": "internal",
+    }
+    served = shape(catalog, "get_cluster_certificate", body, KUBECONFIG, cluster_id=UID, duration_days=7)
+    assert f"{server} is reached on this machine only, as simulated ones are." in served.summary
+    assert served.command is not None
+
+    operation = catalog["get_cluster_certificate"]
+    answer = Observation(operation, {"cluster_id": UID}, body, KUBECONFIG, NOW, context={"simulated": True})
+    alone = summarise(answer)
+    assert f"{server} is simulated, and nothing listens there: only ap-mcp simulate serves kubectl." in alone.summary
+    assert "kubectl --kubeconfig" not in alone.model_dump_json()
+
+
 def test_addresses_say_whether_the_internet_reaches_the_cluster(catalog: Catalog) -> None:
     inside = {"status": {"privateEndpoint": "https://192.168.3.238:5443", "publicEndpoint": ""}}
     result = shape(catalog, "get_cluster_endpoints", inside, cluster_id=UID)

@@ -325,3 +325,17 @@ def test_a_selector_is_written_as_a_query_has_it(selector: Any, said: str) -> No
 )
 def test_a_condition_matters_if_it_is_not_as_it_should_be(kind: str, status: str, wrong: bool) -> None:
     assert matters({"type": kind, "status": status}) is wrong
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (({**RUNS, "ready": False},), "Running, 0/1 ready"),
+        ((RUNS,), "Running, 1/1 ready"),
+        ((CRASHES,), "CrashLoopBackOff"),
+    ],
+)
+def test_a_running_pod_that_is_shown_among_others_says_how_many_of_it_are_ready(
+    found: tuple[dict[str, Any], ...], said: str
+) -> None:
+    assert pod_shown(with_status("Running", *found)).status == said

@@ -868,3 +868,25 @@ async def test_fewer_replicas_of_nothing_else_say_what_loses_its_endpoints(tmp_p
     async with shop(tmp_path) as scene:
         shown = await scene.call("k8s_scale", **CART_ARGS, replicas=0, dry_run=True)
         assert shown["impact"]["goes"] == ["2 pods of 2", "every endpoint of Service cart"]
+
+
+@pytest.mark.parametrize(
+    ("tool", "argument", "document"),
+    [
+        ("k8s_patch", "patch", {"spec": {"replicas": 0}}),
+        ("k8s_patch", "patch", [{"op": "replace", "path": "/spec/replicas", "value": 0}]),
+        (
+            "k8s_apply",
+            "manifest",
+            {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}, "data": {"a": "b"}},
+        ),
+    ],
+)
+async def test_an_object_for_a_patch_or_manifest_is_the_same_as_its_text(
+    tmp_path: Path, tool: str, argument: str, document: Any
+) -> None:
+    own = {**CART_ARGS, "kind": "deploy", "type": "json" if isinstance(document, list) else "merge"}
+    given = own if tool == "k8s_patch" else IN_SHOP
+    async with shop(tmp_path, person=Person()) as scene:
+        as_text = await scene.call(tool, **given, **{argument: json.dumps(document)}, dry_run=True)
+        assert await scene.call(tool, **given, **{argument: document}, dry_run=True) == as_text

@@ -124,6 +124,28 @@ def test_any_question_has_three_lines_that_fit_and_says_whether_they_say_all(imp
     assert all(each in "\n".join(asked.rest) for each in every)
 
 
+names = st.from_regex(r"[a-z0-9][a-z0-9.-]{0,80}[a-z0-9]", fullmatch=True)
+words = st.sampled_from(["Delete Pod {}", "Roll Deployment {} back to revision 12", "Scale StatefulSet {} from 3 to 0"])
+
+
+@given(words, names, names, st.from_regex(r"[a-z][a-z0-9-]{2,22}[a-z0-9]", fullmatch=True), st.booleans())
+def test_however_long_names_are_the_first_line_says_what_is_done_and_where(
+    done: str, namespace: str, name: str, cluster: str, final: bool
+) -> None:
+    place = f"in {cluster}."
+    deed = f"{done.format(f'{namespace}/{name}')} {place}"
+    impact = Impact("k8s_delete", "destroy", name, "Sentence.", deed=deed, place=place, final=final)
+    asked = laid_out(impact, Where("ap-southeast-1"))
+    line = asked.first[0]
+    assert line.endswith(f" {place}" + (" No way back." if final else ""))
+    assert width(line) <= WIDTH
+    assert line.startswith(f"ap-southeast-1: {done.partition('{')[0]}{namespace[0]}")
+    assert (deed in line) == asked.fits
+    room = WIDTH - width(f"ap-southeast-1: {done} {place}") - 13 * final
+    if room >= 12:
+        assert f"{name[-2:]}{done.partition('}')[2]} {place}" in line
+
+
 # What changes, and what the caller supplied
 
 

@@ -7,6 +7,7 @@ import click
 
 from ap_mcp.cli.options import exits, settings_options
 from ap_mcp.cli.outcomes import show_json
+from ap_mcp.wording import plural
 
 if TYPE_CHECKING:
     from ap_mcp.cli.checkup import Finding
@@ -47,7 +48,7 @@ def doctor(*, output: str, simulate: bool, state: str | None, **flags: Any) -> N
     else:
         for each in findings:
             _say(each)
-        click.echo(f"{counted['problem']} problems, {counted['warning']} warnings.")
+        click.echo(f"{plural(counted['problem'], 'problem')}, {plural(counted['warning'], 'warning')}.")
     if counted["problem"]:
         raise click.exceptions.Exit(1)
 

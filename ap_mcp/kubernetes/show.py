@@ -283,10 +283,12 @@ def _revision(body: Any, now: datetime) -> Revision:
 def pod_shown(pod: Any) -> PodShown:
     """Return a pod in a line: how it is, and what its first container in trouble says."""
     every = containers_of(pod)
+    lasting = [each for each in every if each.sidecar or not each.init]
     said = next((each.message for each in every if each.message), "") or text(get(pod, "/status/message"))
+    status, ready = status_of(pod), f"{sum(each.ready for each in lasting)}/{len(lasting)} ready" if lasting else ""
     return PodShown(
         name=text(get(pod, "/metadata/name")),
-        status=status_of(pod),
+        status=f"{status}, {ready}" if status == "Running" and ready else status,
         restarts=sum(each.restarts for each in every) or None,
         message=ends(said, MESSAGE) or None,
     )

@@ -14,7 +14,7 @@ from ap_mcp.specs import EFFECTS, Effect, specs_folder
 
 TOOLSET = "kubernetes"
 USE = "use"
-LENGTHS = ("minLength", "maxLength")
+HIDDEN = ("minLength", "maxLength", "contentMediaType")
 UNKNOWN = "unknown"
 
 
@@ -39,9 +39,9 @@ class ToolSpec:
 
     @property
     def shown_schema(self) -> dict[str, Any]:
-        """What clients are shown of the schema: how long a text may be is said once it is too long."""
+        """What clients are shown of the schema: not how long a text may be, nor that an object is taken for it."""
         shown = {
-            name: {key: value for key, value in schema.items() if key not in LENGTHS}
+            name: {key: value for key, value in schema.items() if key not in HIDDEN}
             for name, schema in self.input_schema["properties"].items()
         }
         return {**self.input_schema, "properties": shown}

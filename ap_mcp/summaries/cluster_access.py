@@ -13,6 +13,7 @@ from ap_mcp.vendor import flag, get, items, number, text, word, written
 
 PRIVATE = tuple(map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7")))
 """Addresses that no route of the internet leads to."""
+NOWHERE = "simulated, and nothing listens there: only ap-mcp simulate serves kubectl"
 
 
 class ClusterCertificate(Result):
@@ -44,14 +45,15 @@ def cluster_certificate(answer: Observation) -> ClusterCertificate:
     file, config = answer.file, answer.body
     contexts = _contexts(config)
     chosen, unverified = _chosen(config, contexts)
-    command = _command(file.path, chosen if chosen != text(get(config, "/current-context")) else "") if file else None
+    nowhere = bool(answer.context.get("simulated"))
+    current = text(get(config, "/current-context"))
+    command = _command(file.path, chosen if chosen != current else "") if file and not nowhere else None
     saved = f"The kubeconfig is saved to {file.path}." if file else "The kubeconfig was issued but saved nowhere."
     used = f" Use: {command}." if command else ""
     server = text(get(contexts.get(chosen), "/server"))
     where = ""
     if server:
-        reach = "only inside its VPC" if _is_private(server) else "from the internet"
-        where = f" Its API server {word(server)} is reached {reach}."
+        where = f" Its API server {word(server)} is {NOWHERE if nowhere else _reach(server)}."
     doubts = ["Anyone with this file controls the cluster until it expires."]
     if unverified:
         doubts.append(f"TLS is not verified with context {' or '.join(map(word, unverified))}: use another one.")
@@ -137,10 +139,12 @@ def _command(path: Path, context: str) -> str:
     return f"kubectl --kubeconfig {shlex.quote(str(path))}{chosen} get pods -A"
 
 
-def _is_private(server: str) -> bool:
-    """Say whether an address is one of those that VPCs use; a name may lead anywhere, and is not."""
-    host = urlsplit(server).hostname or ""
+def _reach(server: str) -> str:
+    """Return from where an address is reached; a name may lead anywhere, and counts as one of the internet."""
     try:
-        return any(ip_address(host) in each for each in PRIVATE)
+        host = ip_address(urlsplit(server).hostname or "")
     except ValueError:
-        return False
+        return "reached from the internet"
+    if host.is_loopback:
+        return "reached on this machine only, as simulated ones are"
+    return f"reached {'only inside its VPC' if any(host in each for each in PRIVATE) else 'from the internet'}"

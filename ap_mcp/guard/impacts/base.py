@@ -92,6 +92,7 @@ class Impact:
         settled: arguments as they are sent, where what was given leaves the service a choice.
         deed: what is done to which thing, in a few words; the sentence if none is given.
         final: there is no way back.
+        place: the end of the deed that is never cut: where it is done.
     """
 
     operation: str
@@ -108,10 +109,11 @@ class Impact:
     settled: Mapping[str, Any] = field(default_factory=dict)
     deed: str = ""
     final: bool = False
+    place: str = ""
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "name", _line(self.name))  # as it is: somebody must type it
-        for attribute in ("sentence", "deed"):
+        for attribute in ("sentence", "deed", "place"):
             object.__setattr__(self, attribute, _shown(getattr(self, attribute)))
         object.__setattr__(self, "deed", self.deed or self.sentence)
         for attribute in ("changes", "goes", "stays", "warnings", "unknown"):

@@ -10,13 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ap_mcp.guard.where import Where
-from ap_mcp.wording import cut_at, width
+from ap_mcp.wording import cut_at, cut_within, width
 
 if TYPE_CHECKING:
     from ap_mcp.guard.impacts.base import Impact
 
 WIDTH = 74
 """Columns of a line that every client shows: on a terminal of 80, Claude Code cuts a longer one there."""
+_LEAST = 12
+"""Columns that must be left for what is done, or where it is done is cut too."""
 NOTHING_GOES = "Goes: nothing that is known."
 NOTHING_MORE = "Nothing stays, changes or is unknown beside that."
 NOTHING_ELSE = "Goes: nothing that is known; nothing else stays, changes or is unknown."
@@ -64,10 +66,20 @@ def laid_out(impact: "Impact", where: Where) -> Layout:
 
 
 def _deed(impact: "Impact", head: str) -> tuple[str, bool]:
-    """Return the line about what is done to which thing, and whether all of it is there."""
+    """Return the line about what is done to which thing, and whether all of it is there.
+
+    Where it is too long, the name of the thing is cut in its middle, as its kind, what is done and where say more.
+    """
     after = " No way back." if impact.final else ""
     whole = f"{head}: {impact.deed}{after}"
-    return (whole, True) if width(whole) <= WIDTH else (cut_at(whole[: -len(after) or None], WIDTH, after), False)
+    if width(whole) <= WIDTH:
+        return whole, True
+    begins, place = f"{head}: ", impact.place if impact.deed.endswith(impact.place) else ""
+    if width(f"{begins} {place}{after}") + _LEAST > WIDTH:
+        place = ""
+    done, ends = impact.deed.removesuffix(place).rstrip(), f" {place}{after}" if place else after
+    shorter = cut_within(done, WIDTH - width(begins) - width(ends)) if place else ""
+    return (f"{begins}{shorter}{ends}" if shorter else cut_at(f"{begins}{done}", WIDTH, ends)), False
 
 
 def _filled(groups: Sequence[tuple[str, Sequence[str]]], count: int) -> tuple[list[str], bool]:

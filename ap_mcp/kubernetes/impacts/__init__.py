@@ -120,6 +120,7 @@ def _of_one(tool: str, outlook: "Outlook", effect: Effect, notes: Notes) -> Impa
         unknown=tuple(notes.unknown),
         stable={"cluster": _cluster_seen(outlook), "step": notes.step.facts(), "seen": notes.stable},
         deed=f"{_capital(notes.deed)} in {outlook.api.name}.",
+        place=f"in {outlook.api.name}.",
         final=notes.final,
     )
 
@@ -166,6 +167,7 @@ def _of_collection(tool: str, outlook: "Outlook", effect: Effect, now: datetime)
     count = plural(len(acting), resource.kind, resource.plural)
     way = "all by one request" if acting[0].shared else "one after the other"
     place = f"namespace {word(namespace)}" if namespace else "the whole cluster"
+    where = f"{'of' if namespace else 'in'} {outlook.api.name}."
     facts.append(("kind", f"{resource.kind} ({resource.api_version})"))
     facts.append(("namespace", word(namespace) if namespace else "none"))
     if made:
@@ -194,7 +196,8 @@ def _of_collection(tool: str, outlook: "Outlook", effect: Effect, now: datetime)
             "uids": sorted(text(get(each, "/metadata/uid")) for each in lives),
             "options": list(acting[0].options),
         },
-        deed=f"Delete {count} in {word(namespace) + ' of ' if namespace else ''}{outlook.api.name}.",
+        deed=f"Delete {count}{f' in {word(namespace)}' if namespace else ''} {where}",
+        place=where,
         final=effect == "destroy",
     )
 
