@@ -410,3 +410,39 @@ async def test_a_namespace_that_is_finalized_skips_its_own_controller(tmp_path: 
         shown = lines(await scene.apply(text, mode="replace", subresource="finalize", dry_run=True))
         assert shown["effect"] == "destroy"
         assert "cleaning up by kubernetes (deletes what is in the namespace)" in shown["goes"]
+
+
+@pytest.mark.parametrize("waits", [True, False])
+async def test_a_deletion_that_waits_says_for_what_and_where_to_look(tmp_path: Path, waits: bool) -> None:
+    async with shop(tmp_path) as scene:
+        await made(scene.cluster, MAP if waits else MAP.replace(", finalizers: [cleaner.example.com/disk]", ""))
+        said = "stays until its finalizers are done: cleaner.example.com/disk (whoever runs cleaner.example.com)."
+        for how in ("being deleted", "being deleted already") if waits else ("deleted",):
+            answer = await scene.call("k8s_delete", kind="cm", name="held", **IN_SHOP)
+            assert [each["done"] for each in answer["objects"]] == [how]
+            assert (said in answer["summary"]) == waits
+            assert [each["tool"] for each in answer.get("next", [])] == (["k8s_get"] if waits else [])
+        where = {"kind": "rollout", "id": "cart", "namespace": "shop"}
+        assert "k8s_get shows whether it is gone" in await scene.fail("wait_for", **where, until="deleted")
+
+
+# What no consent allows
+
+
+@pytest.mark.parametrize(("rule", "at_once"), [("", True), ('namespaces = ["prod*"]', True),
+                                               ('clusters = ["prod*"]', False)])  # fmt: skip
+async def test_where_guarded_tools_are_off_a_deletion_is_refused_at_once_and_what_may_be_less_by_what_it_is(
+    tmp_path: Path, rule: str, at_once: bool
+) -> None:
+    policy: dict[str, Any] = {"confirm": "deny", "unasked": False}
+    if rule:
+        policy["policy_file"] = tmp_path / "policy.toml"
+        policy["policy_file"].write_text(f'[[rules]]\ndecision = "deny"\n{rule}\n')
+    async with shop(tmp_path, **policy) as scene:
+        assert "AP_MCP_CONFIRM=deny" in await scene.fail("k8s_delete", kind="deploy", name="cart", **IN_SHOP)
+        # A rule about clusters is decided by the facts of this one.
+        assert (scene.way.sent == []) == at_once
+        assert "AP_MCP_CONFIRM=deny" in await scene.fail("k8s_scale", name="cart", replicas=1, **IN_SHOP)
+        assert scene.way.changes == []
+        await scene.call("k8s_scale", name="cart", replicas=3, **IN_SHOP)
+        assert len(scene.way.changes) == 1

@@ -12,6 +12,7 @@ from anyio import to_thread
 from pydantic import Field
 
 from ap_mcp.files import save_result
+from ap_mcp.kubernetes.finalizers import held_by, in_words
 from ap_mcp.kubernetes.steps import Step, warnings_in
 from ap_mcp.specs import CLUSTER
 from ap_mcp.summaries.base import NextCall, Ours, Part, Result
@@ -34,6 +35,7 @@ WAITED = {
 """What `wait_for` calls the end of what a change of an object starts."""
 FILE = "file"
 UNSURE = "unknown"
+MOST_HELD = 3
 
 
 class ChangedObject(Part):
@@ -71,7 +73,8 @@ def result_of(outlook: "Outlook", responses: "Sequence[CloudResponse]") -> Chang
     answered = dict(zip(map(id, outlook.acting), responses, strict=False))
     objects = [_object(each, answered.get(id(each))) for each in outlook.steps]
     saved = next((each.body for each in responses if get(each.body, f"/{FILE}")), None)
-    found = dict.fromkeys(each.found for each in responses if each.found)
+    found = list(dict.fromkeys(each.found for each in responses if each.found))
+    found += [held for each in outlook.steps if (held := _held(each, answered.get(id(each))))][:MOST_HELD]
     warnings = [text for each in responses for text in warnings_in(each.headers)]
     warnings += [text for each in outlook.steps if each.call is None for text in each.warnings]
     place = {} if saved is None else get(saved, f"/{FILE}")
@@ -115,6 +118,16 @@ def _done(step: Step, response: "CloudResponse | None") -> str:
     return "created" if change.verb == "create" else "configured"
 
 
+def _held(step: Step, response: "CloudResponse | None") -> str:
+    """Return what keeps an object that is being deleted; empty if nothing but time does."""
+    change = step.change
+    if change.verb != "delete" or step.posts:
+        return ""
+    body = change.before if response is None else response.body
+    finalizers = held_by(body) if get(body, "/metadata/deletionTimestamp") else []
+    return f"{step.thing} stays until its finalizers are done: {in_words(finalizers)}." if finalizers else ""
+
+
 def _summary(outlook: "Outlook", objects: Sequence[ChangedObject]) -> str:
     cluster = outlook.api.name
     if not outlook.acting:
@@ -146,10 +159,11 @@ def _next(outlook: "Outlook", objects: Sequence[ChangedObject]) -> list[NextCall
     for step, made in zip(outlook.steps, objects, strict=True):
         where: dict[str, Any] = {CLUSTER: outlook.api.cluster, "kind": made.kind.lower(), "name": made.name}
         where |= {"namespace": made.namespace} if made.namespace else {}
-        if step.call is None or step.posts:
+        held = step.change.verb == "delete" and made.done.startswith("being deleted")
+        if (step.call is None and not held) or step.posts:
             continue
         if step.change.verb == "delete":
-            if made.done == "being deleted":
+            if held:
                 why = "shows whether it is gone, or what it waits for"
                 calls.append(NextCall(tool="k8s_get", arguments=where, why=why))
         elif (kind := WAITED.get(step.change.resource.full)) and _goes_on(step):

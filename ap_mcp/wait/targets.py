@@ -280,7 +280,7 @@ def misfits_inside(arguments: Mapping[str, Any]) -> Iterator[Problem]:
     if cluster not in arguments:
         yield Problem(cluster, f"is required for kind {kind}")
     if arguments.get(UNTIL) == DELETED:
-        yield Problem(UNTIL, f"must not be {DELETED} for kind {kind}")
+        yield Problem(UNTIL, f"must not be {DELETED} for kind {kind}; k8s_get shows whether it is gone")
 
 
 def _waitable(kind: str, read: Operation, catalog: Catalog) -> Waitable:

@@ -5,6 +5,7 @@ from typing import Any
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import changed, facts_of
 from ap_mcp.kubernetes.effects import controller_of, gravest
+from ap_mcp.kubernetes.finalizers import held_by, in_words
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
 from ap_mcp.rules.settings_diff import SettingChange
@@ -98,36 +99,23 @@ def about_finalizers(notes: Notes) -> None:
     change = notes.change
     has = strings(change.before, "/metadata/finalizers")
     if change.subresource == "finalize":
-        has += strings(change.before, "/spec/finalizers")
+        has = held_by(change.before)
     if change.verb == "delete":
         if has:
             names = few([word(each) for each in has])
             notes.warnings.append(f"It stays, being deleted, until its finalizers are done: {names}.")
         return
     after = change.after
-    keeps = has if after is None else [*strings(after, "/metadata/finalizers"), *strings(after, "/spec/finalizers")]
+    keeps = has if after is None else held_by(after)
     lost = [each for each in has if each not in keeps]
     if not lost and change.subresource != "finalize":
         return
     if lost:
-        notes.goes.append(f"cleaning up by {few([f'{word(each)} ({owner_of(each)})' for each in lost])}")
+        notes.goes.append(f"cleaning up by {in_words(lost)}")
     notes.warnings.append("Cleaning up is skipped, which may leave cloud resources that keep costing.")
     if get(change.before, "/metadata/deletionTimestamp"):
         notes.warnings.append("It is being deleted, so it goes at once, for good.")
     notes.final = True
-
-
-def owner_of(finalizer: str) -> str:
-    """Return what a finalizer does, or who knows."""
-    known = {
-        "kubernetes.io/pvc-protection": "keeps a volume that pods use",
-        "kubernetes.io/pv-protection": "keeps a disk that is claimed",
-        "foregroundDeletion": "deletes what it owns first",
-        "orphan": "leaves what it owns without an owner",
-        "kubernetes": "deletes what is in the namespace",
-        "service.kubernetes.io/load-balancer-cleanup": "deletes the load balancer",
-    }
-    return known.get(finalizer, f"whoever runs {word(finalizer.partition('/')[0])}")
 
 
 async def about_unknown_kind(notes: Notes) -> None:
