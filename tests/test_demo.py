@@ -50,9 +50,9 @@ def test_the_story_runs_to_its_end_and_a_person_is_asked_on_the_way(
 ) -> None:
     assert demo.returncode == 0, demo.stdout + demo.stderr
     steps = [int(number) for number in re.findall(r"(?m)^(\d+)\. ", demo.stdout)]
-    assert steps == list(range(1, 14))
+    assert steps == list(range(1, 17))
     typed = re.findall(r"    the person (?:types: (\S+)|declines)\n", demo.stdout)
-    assert typed == ["aurora", "nginx-ingress", "shop-prod", "", "aurora"]
+    assert typed == ["aurora", "nginx-ingress", "shop-prod", "catalog-search", "", "aurora"]
     assert demo.stdout.count("┌ the person is asked\n") == len(typed)
     after = demo.stdout.partition("the person declines\n")[2]
     assert after.lstrip().startswith("delete_cluster was not run: The person who was asked said no.")
@@ -83,6 +83,35 @@ def test_a_blocked_upgrade_is_assessed_fixed_checked_again_agreed_to_and_waited_
         "The upgrade from v1.28.6-r0 to v1.29.13-r0 succeeded",
         "> run_postcheck(",
         "The cluster passed the post-upgrade check.",
+    ]
+    for each in story:
+        before, found, rest = rest.partition(each)
+        assert found, f"{each!r} is missing; before it: {before[-500:]}"
+
+
+def test_the_client_of_a_removed_api_is_found_and_a_crashing_release_diagnosed_and_rolled_back(
+    demo: subprocess.CompletedProcess[str],
+) -> None:
+    rest = demo.stdout
+    story = [
+        "> assess_upgrade(",
+        "used by argocd-application-controller/v2.4.11",
+        "> k8s_list(",
+        "> k8s_get(",
+        "argocd:v2.4.11",
+        "> update_addon(",
+        "> get_release(",
+        "status: DEPLOYED",
+        "> k8s_diagnose(",
+        "Likeliest: Deployment shop/catalog-search",
+        "> k8s_logs(",
+        "panic: index products has mapping version 7",
+        "> get_release_history(",
+        "> update_release(",
+        "the person types: catalog-search",
+        '> wait_for(kind="rollout"',
+        "> k8s_diagnose(",
+        "> delete_cluster(",
     ]
     for each in story:
         before, found, rest = rest.partition(each)

@@ -38,6 +38,7 @@ DONE: Mapping[str, Callable[[Agent], bool]] = {
     "look around": lambda agent: agent.changed == [],
     "a blocked upgrade from end to end": lambda agent: runs(agent, SHOP_PROD).startswith("v1.29"),
     "the rollback of a release": lambda agent: release(agent, "search-api")["status"] == "DEPLOYED",
+    "a release that is deployed and crashes": lambda agent: release(agent, "catalog-search")["version"] > 2,
     "a deployment": lambda agent: release(agent, "cache")["status"] == "DEPLOYED",
     "a deletion": lambda agent: "team-sandbox" not in names(agent),
     "tags": lambda agent: "payments" in str(agent.world.table("clusters")[CHECKOUT_STAGING]["spec"]["clusterTags"]),

@@ -5,6 +5,7 @@ Whatever is guarded waits for a person, whom the demo plays too; the server does
 
 import io
 import json
+import re
 import sys
 import tarfile
 import tempfile
@@ -23,13 +24,14 @@ if TYPE_CHECKING:
     from mcp_types import CallToolResult, ElicitRequestParams, ElicitResult
     from rich.console import Console
 
-SPEED = 240.0
+SPEED = 360.0
 READS = 3.2
 """Seconds the person takes over a form."""
 LONGEST_TEXT = 24
 LONGEST_QUESTION = 14
 NAME = "aurora"
 PRODUCTION = "shop-prod"
+CRASHING = {"namespace": "shop", "name": "catalog-search"}
 VERSION = "v1.29"
 TARGET = "v1.29"
 NETWORK = {
@@ -85,7 +87,8 @@ async def _session(console: "Console", folder: Path) -> None:
     if failure:  # raised only here: the client's task groups would wrap it
         raise failure
     console.print(
-        "\n[bold green]Done: one cluster was built and removed, another fixed and upgraded; no cloud was touched.[/]"
+        "\n[bold green]Done: one cluster was built and removed, another fixed and upgraded, a release rolled back; "
+        "no cloud was touched.[/]"
     )
 
 
@@ -137,6 +140,7 @@ class Story:
         await self._fix()
         await self._check()
         await self._upgrade()
+        await self._crashing()
         await self._declined()
         await self._remove()
 
@@ -172,8 +176,36 @@ class Story:
             "Is the production cluster ready for an upgrade? One question reads everything, and names what is not"
         )
         self.assessed = await self._assess("not_yet")
+        self._say("A client uses an API that goes away: its workload is found inside the cluster, with its version")
+        await self._client_of_what_goes()
         self._say("An upgrade now is refused, without asking a person")
         await self.fail("upgrade_cluster", cluster_id=PRODUCTION, target_version=TARGET)
+
+    async def _client_of_what_goes(self) -> None:
+        program = re.search(r"used by ([\w-]+)/", json.dumps(self.assessed))
+        if program is None:
+            raise click.ClickException("The assessment should have named who uses what goes away.")
+        chosen = {"kind": "statefulset", "field_selector": f"metadata.name={program[1]}"}
+        found = await self.call("k8s_list", cluster_id=PRODUCTION, **chosen)
+        shown = dict(zip(found["columns"], found["rows"][0], strict=True))
+        where = {"namespace": shown["Namespace"], "name": shown["Name"]}
+        await self.call("k8s_get", cluster_id=PRODUCTION, kind="statefulset", **where)
+
+    async def _crashing(self) -> None:
+        self._say("A release counts as DEPLOYED, and a pod of it crashes: why is concluded, and read in its log")
+        release = {"cluster_id": PRODUCTION, **CRASHING}
+        await self.call("get_release", **release)
+        diagnosed = await self.call("k8s_diagnose", cluster_id=PRODUCTION, namespace=CRASHING["namespace"])
+        await self.follow("k8s_logs", diagnosed)
+        self._say("What changed is in its history; a person agrees to go back, and the rollout is waited for")
+        history = await self.follow("get_release_history", diagnosed)
+        await self.follow("update_release", history, agreed=True)
+        await self.wait("release", CRASHING["name"], cluster_id=PRODUCTION, namespace=CRASHING["namespace"])
+        rolled = f"deployment/{CRASHING['name']}"
+        await self.wait("rollout", rolled, cluster_id=PRODUCTION, namespace=CRASHING["namespace"])
+        healthy = await self.call("k8s_diagnose", cluster_id=PRODUCTION, namespace=CRASHING["namespace"])
+        if healthy["findings"]:
+            raise click.ClickException(f"{CRASHING['name']} should work now.")
 
     async def _fix(self) -> None:
         self._say("The add-on that blocks it: the assessment has the call that fixes it, and a person agrees to it")

@@ -239,12 +239,13 @@ def release_history(answer: Observation) -> ReleaseHistory:
 
 
 def _back(answer: Observation, lines: list[RevisionLine]) -> list[NextCall]:
-    """Propose a rollback of a broken revision to the newest older one that is not broken."""
+    """Propose a rollback to the newest older revision that is not broken; that a deployed one works is not known."""
     good = next((line for line in lines[1:] if not broken(RELEASE, line.status)), None)
-    if not lines or not broken(RELEASE, lines[0].status) or good is None or good.revision is None:
+    if not lines or good is None or good.revision is None:
         return []
     arguments = {**answer.arguments, "action": "rollback", "revision": good.revision}
-    return [NextCall(tool="update_release", arguments=arguments, why=f"goes back to revision {good.revision}")]
+    doubt = "" if broken(RELEASE, lines[0].status) else ", if what is deployed does not work"
+    return [NextCall(tool="update_release", arguments=arguments, why=f"goes back to revision {good.revision}{doubt}")]
 
 
 def _flat(body: Any) -> list[dict[str, Any]]:

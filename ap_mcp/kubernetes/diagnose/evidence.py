@@ -220,6 +220,11 @@ class Evidence:
         revision = number(get(self.find(workload), "/metadata/annotations/deployment.kubernetes.io~1revision"))
         if workload.kind not in REVISED or (workload.kind == "Deployment" and (revision is None or revision <= 1)):
             return ()
+        if release := text(get(self.find(workload), "/metadata/annotations/meta.helm.sh~1release-name")):
+            place = get(self.find(workload), "/metadata/annotations/meta.helm.sh~1release-namespace")
+            why = f"shows what each revision of its release {word(release)} changed, and the way back"
+            given = {"namespace": text(place) or workload.namespace, "name": release}
+            return (self.call("get_release_history", why, **given),)
         where = {"kind": workload.kind.lower(), "name": workload.name, "namespace": workload.namespace}
         return (
             self.call("k8s_rollout", "goes back to the revision before, if that one worked", **where, action="undo"),
