@@ -358,8 +358,8 @@ def test_what_a_helm_release_made_goes_back_with_the_release(code: int, place: s
     }
     found = {each.tool: each.arguments for one in Seen(objects).causes() for each in one.finding.next}
     assert "k8s_rollout" not in found
-    rollback = found["update_release"]
-    assert (rollback["name"], rollback["namespace"], rollback["action"]) == ("store", place, "rollback")
+    history = found["get_release_history"]
+    assert (history["name"], history["namespace"]) == ("store", place)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda each: each.name)

@@ -220,11 +220,6 @@ class Evidence:
         revision = number(get(self.find(workload), "/metadata/annotations/deployment.kubernetes.io~1revision"))
         if workload.kind not in REVISED or (workload.kind == "Deployment" and (revision is None or revision <= 1)):
             return ()
-        if release := text(get(self.find(workload), "/metadata/annotations/meta.helm.sh~1release-name")):
-            place = get(self.find(workload), "/metadata/annotations/meta.helm.sh~1release-namespace")
-            why = f"shows what each revision of its release {word(release)} changed, and the way back"
-            given = {"namespace": text(place) or workload.namespace, "name": release}
-            return (self.call("get_release_history", why, **given),)
         where = {"kind": workload.kind.lower(), "name": workload.name, "namespace": workload.namespace}
         return (
             self.call("k8s_rollout", "goes back to the revision before, if that one worked", **where, action="undo"),
@@ -235,9 +230,8 @@ class Evidence:
         name, namespace = (text(get(item, f"/metadata/annotations/{each}")) for each in _RELEASE)
         if not name:
             return None
-        why = f"goes back with Helm release {word(name)}, which made it; get_release_history shows its revisions"
-        place = namespace or workload.namespace
-        return self.call("update_release", why, namespace=place, name=name, action="rollback")
+        why = f"shows what each revision of its release {word(name)} changed, and the way back"
+        return self.call("get_release_history", why, namespace=namespace or workload.namespace, name=name)
 
     def show(self, thing: Thing, why: str) -> NextCall:
         """Return the call that shows an object; of what has a pod template all, for a summary leaves that out."""
