@@ -124,6 +124,25 @@ async def test_what_could_not_be_read_is_said_and_nothing_is_concluded_from_it()
     )
 
 
+@pytest.mark.parametrize(
+    ("ready", "said"),
+    [
+        ([], "ClusterIP, no ready pod is behind it: its selector matches no pod that has an address."),
+        ([False], "ClusterIP, no ready pod is behind it: 1 pod is not ready."),
+        ([False, False], "ClusterIP, no ready pod is behind it: 2 pods are not ready."),
+        ([False, True], "ClusterIP."),
+    ],
+)
+async def test_a_service_without_a_ready_pod_says_so_and_why(ready: list[bool], said: str) -> None:
+    service = made("Service", "pay", "shop", spec={"type": "ClusterIP", "selector": LABELS})
+    ends = [{"addresses": ["10.0.0.1"], "conditions": {"ready": each}} for each in ready]
+    labels = {"labels": {"kubernetes.io/service-name": "pay"}}
+    cluster = FakeCluster([service, made("EndpointSlice", "pay-1", "shop", metadata=labels, endpoints=ends)])
+    found = await ask(cluster, "k8s_get", kind="service", name="pay", namespace="shop")
+    assert found.summary.endswith(said)
+    assert [each.tool for each in found.next] == ([] if any(ready) else ["k8s_diagnose"])
+
+
 async def test_a_crashed_container_says_how_it_ended_and_leads_to_its_log() -> None:
     found = await ask(broken(), "k8s_get", kind="pod", name="pay-3-b", namespace="shop")
     assert found.summary.endswith("CrashLoopBackOff, 0 of 1 container ready.")

@@ -15,7 +15,7 @@ from ap_mcp.kubernetes.owned import Owned, owned_by
 from ap_mcp.kubernetes.pods import Container, End, containers_of, is_healthy, status_of
 from ap_mcp.kubernetes.sealed import Key, Sealed, seal
 from ap_mcp.kubernetes.spec import Resource
-from ap_mcp.kubernetes.states import State, matters, state_of
+from ap_mcp.kubernetes.states import State, matters, served_by, state_of
 from ap_mcp.kubernetes.troubles import explained
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import read_together, why_unread
@@ -152,15 +152,20 @@ def _below(api: ClusterApi, resource: Resource, body: Mapping[str, Any], below: 
 
 async def _shown(api: ClusterApi, resource: Resource, sealed: Sealed, state: State, now: datetime) -> ObjectShown:
     body = sealed.body
-    beside: Mapping[str, Callable[[], Awaitable[Any]]] = {
+    beside: dict[str, Callable[[], Awaitable[Any]]] = {
         "events": partial(events_of, api, resource.kind, body),
         "owned": partial(owned_by, api, resource, body, healthy=state.healthy),
     }
+
+    if resource.full == "Service" and get(body, "/spec/selector") and get(body, "/spec/type") != "ExternalName":
+        beside["endpoints"] = partial(_slices, api, body)
 
     async def read(what: str) -> Any:
         return await beside[what]()
 
     answers, failed = await read_together(read, {each: (each, {}) for each in beside})
+    if "endpoints" in answers:
+        state = served_by(state, answers["endpoints"])
     owned: Owned = answers.get("owned", Owned())
     errors = {**failed, **owned.errors}
     found = list(answers.get("events", []))
@@ -201,6 +206,13 @@ async def events_of(api: ClusterApi, kind: str, body: Any) -> list[dict[str, Any
     selector = f"involvedObject.kind={kind},involvedObject.name={name}"
     found = await api.list(await api.resource("events"), namespace, query={"fieldSelector": selector, "limit": "100"})
     return items(found, "/items")
+
+
+async def _slices(api: ClusterApi, service: Any) -> list[dict[str, Any]]:
+    """Return the EndpointSlices of a Service."""
+    name, namespace = text(get(service, "/metadata/name")), text(get(service, "/metadata/namespace"))
+    query = {"labelSelector": f"kubernetes.io/service-name={name}"}
+    return items(await api.list(await api.resource("endpointslices"), namespace, query=query), "/items")
 
 
 def _owner(body: Any) -> str | None:

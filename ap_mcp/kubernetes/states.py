@@ -143,6 +143,23 @@ def _service(body: Any, _: datetime) -> State:
     return State(sentence, not waits, facts)
 
 
+def served_by(state: State, slices: Iterable[Any]) -> State:
+    """Return how a Service with a selector is, with whether ready pods are behind it.
+
+    Args:
+        state: as the Service itself reports it.
+        slices: its EndpointSlices.
+    """
+    every = [end for each in slices for end in items(each, "/endpoints")]
+    ready = sum(get(each, "/conditions/ready") is not False for each in every)
+    facts = {**state.facts, "ready_endpoints": ready}
+    if ready:
+        return State(state.sentence, state.healthy, facts)
+    none = "its selector matches no pod that has an address"
+    why = f"{plural(len(every), 'pod')} {'is' if len(every) == 1 else 'are'} not ready" if every else none
+    return State(f"{state.sentence}, no ready pod is behind it: {why}", healthy=False, facts=facts)
+
+
 def _port(port: Any) -> str:
     target = get(port, "/targetPort")
     to = f"→{text(target)}" if target is not None and target != get(port, "/port") else ""
