@@ -157,12 +157,13 @@ Read in this order, and stop when something found explains the symptom:
 2. list_problems(cluster_id=…): what is wrong, the gravest first, and what could not be read. Make the next calls that \
 fit the symptom: get_job(job_id=…), get_addon(cluster_id=…, addon_id=…), get_upgrade_task(cluster_id=…, task_id=…), \
 get_release_history(cluster_id=…, namespace=…, name=…): what changed before it failed.
-3. Nothing fits: get_cluster(cluster_id=…), get_release(cluster_id=…, namespace=…, name=…) of what the symptom names.
-4. assess_upgrade(cluster_id=…): what would block an upgrade. A check: get_precheck(cluster_id=…, task_id=…).
+3. Pods: k8s_diagnose(cluster_id=…) and its next.
+4. Nothing fits: get_cluster(cluster_id=…), get_release(cluster_id=…, namespace=…, name=…) of what the symptom names.
+5. assess_upgrade(cluster_id=…): what would block an upgrade. A check: get_precheck(cluster_id=…, task_id=…).
 What is still running has not failed: say how far it is. A read that fails is a finding, not the cause.
 
 Then report, briefly:
-- Cause, and how sure you are. If nothing explains it, say so; these calls do not read pods, nodes and logs.
+- Cause, and how sure you are. If nothing explains it, say so.
 - Evidence: the answer's own words in quotation marks, and the call that gave them.
 - What else is wrong but is not the cause.
 - One next call that would help, with its arguments, what it changes and whether a person will be asked. \
