@@ -1,10 +1,12 @@
 """A signed answer is consent to exactly what was shown, once and in time; a hand in the store gains nothing."""
 
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from approving import (
@@ -29,12 +31,21 @@ from approving import (
 )
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, ConsentDeclined
-from ap_mcp.guard.approval_requests import Asked, SignedAnswer, read_code, same_person, signed_digest
-from ap_mcp.guard.approvals import standing
+from ap_mcp.guard.approval_requests import (
+    Asked,
+    Question,
+    SignedAnswer,
+    Withdrawal,
+    read_code,
+    same_person,
+    signed_digest,
+)
+from ap_mcp.guard.approvals import Standing, standing
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import KEPT, OPEN_LIMIT
 from ap_mcp.guard.seal import ticks
 from ap_mcp.state.consent_file import ConsentFile
+from ap_mcp.vendor import written
 
 
 @pytest.fixture
@@ -110,6 +121,134 @@ def test_a_code_that_is_taken_is_not_asked_again(store: ConsentFile) -> None:
     with pytest.raises(ApprovalsUnusable):
         store.ask(replace(asked, impact_text="Nothing much."))
     assert store.find(asked.code) == latest(store)
+
+
+# Withdrawn
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_is_withdrawn_waits_no_more_and_its_approval_is_void(answered: bool, store: ConsentFile) -> None:
+    asked = approved(store) if answered else question()
+    if not answered:
+        store.ask(asked)
+    store.withdraw(asked.code.lower(), "ivan", SOON)
+    for each in (store, ConsentFile(store.path)):
+        assert each.pending(SOON) == []
+        assert latest(each) is None
+        assert granted(each, BOUND, USED) is None
+        kept = each.find(asked.code)
+        assert kept is not None
+        assert kept.withdrawal == Withdrawal("ivan", SOON)
+        assert standing(kept, APPROVERS, USED) == Standing("withdrawn", "ivan", f"at {written(SOON)}")
+    with pytest.raises(ApprovalRefused, match="was withdrawn"):
+        store.decide(asked.code, sign(ALICE, asked, True, USED))
+    assert granted(store, BOUND, USED) is None
+
+
+def test_a_withdrawn_question_is_no_no_and_may_be_asked_again(store: ConsentFile) -> None:
+    asked = question()
+    store.ask(asked)
+    store.withdraw(asked.code, "ivan", SOON)
+    again = approved(store)
+    found = granted(store, BOUND, USED)
+    assert found is not None
+    assert found.question == again
+
+
+def test_withdrawn_questions_leave_room_for_others(store: ConsentFile) -> None:
+    asked = [question() for _ in range(OPEN_LIMIT)]
+    for each in asked:
+        store.ask(each)
+    store.withdraw(asked[7].code, "ivan", SOON)
+    store.ask(question())
+
+
+def test_the_record_of_a_withdrawn_question_that_is_put_back_opens_nothing(store: ConsentFile) -> None:
+    asked = approved(store)
+    with closing(sqlite3.connect(store.path)) as db:
+        [kept] = db.execute("SELECT * FROM open").fetchall()
+    store.withdraw(asked.code, "ivan", SOON)
+    edit(store, "INSERT INTO open VALUES (?, ?, ?, ?, ?)", *kept)
+    assert granted(store, BOUND, USED) is None
+
+
+def declined(store: ConsentFile) -> Question:
+    asked = question()
+    store.ask(asked)
+    store.decide(asked.code, sign(ALICE, asked, False, SOON))
+    return asked
+
+
+def used(store: ConsentFile) -> Question:
+    asked = approved(store)
+    assert granted(store, BOUND, USED)
+    return asked
+
+
+def withdrawn(store: ConsentFile) -> Question:
+    asked = question()
+    store.ask(asked)
+    store.withdraw(asked.code, "ivan", SOON)
+    return asked
+
+
+def expired(store: ConsentFile) -> Question:
+    asked = question(expires=SOON)
+    store.ask(asked)
+    return asked
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [(declined, "it was declined"), (used, "has been used"), (withdrawn, "is withdrawn"), (expired, "has expired")],
+)
+def test_what_came_to_another_end_is_not_withdrawn(
+    made: Callable[[ConsentFile], Question], why: str, store: ConsentFile
+) -> None:
+    asked = made(store)
+    before = store.find(asked.code)
+    with pytest.raises(ApprovalRefused, match=f"{asked.code} cannot be withdrawn: .*{why}"):
+        store.withdraw(asked.code, "ivan", USED)
+    assert store.find(asked.code) == before
+
+
+def test_what_nobody_asked_is_not_withdrawn(store: ConsentFile) -> None:
+    with pytest.raises(ApprovalRefused, match='There is no question "ABCD-2345"'):
+        store.withdraw("ABCD-2345", "ivan", SOON)
+
+
+# What came to an end
+
+
+def test_the_history_has_what_came_to_an_end_the_last_of_it_first(store: ConsentFile) -> None:
+    old, no, gone, yes = expired(store), declined(store), withdrawn(store), used(store)
+    store.ask(waiting := question())
+    store.withdraw(waiting.code, "ivan", USED)
+    store.ask(question())
+    found = store.history(USED)
+    assert [each.question.code for each in found[:1]] == [waiting.code]
+    assert {each.question.code for each in found} == {each.code for each in (old, no, gone, yes, waiting)}
+    assert [each.ended for each in found] == sorted((each.ended for each in found), reverse=True)
+    states = {each.question.code: standing(each, APPROVERS, USED).state for each in found}
+    assert [states[each.code] for each in (old, no, gone, yes)] == ["expired", "declined", "withdrawn", "spent"]
+
+
+def test_the_history_is_bounded_and_lasts_a_day(store: ConsentFile, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ap_mcp.state.consent_file.MOST_OF_HISTORY", 2)
+    ends = [NOW + number * SECOND for number in (3, 1, 2)]
+    for each in ends:
+        store.ask(question(expires=each))
+    assert [each.ended for each in store.history(SOON)] == sorted(ends, reverse=True)[:2]
+    store.ask(question(created=SOON + KEPT, expires=SOON + KEPT + MINUTE))
+    assert store.history(SOON + KEPT) == []
+
+
+@pytest.mark.parametrize("values", [(b"\x07", 1), ("ivan", "late")])
+def test_half_a_withdrawal_is_passed_over(values: tuple[Any, Any], store: ConsentFile) -> None:
+    asked = approved(store)
+    edit(store, "UPDATE questions SET withdrawn_by = ?, withdrawn = ?", *values)
+    assert store.find(asked.code) is None
+    assert granted(store, BOUND, USED) is None
 
 
 # What counts

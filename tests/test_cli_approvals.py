@@ -21,6 +21,7 @@ from ap_mcp.cli import main
 from ap_mcp.errors import ApprovalRefused, ConsentDeclined
 from ap_mcp.guard import keys
 from ap_mcp.guard.approval_requests import Question
+from ap_mcp.guard.callers import local_user
 from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, init_key, load_approvers, sign
 from ap_mcp.guard.seal import ticks
 from ap_mcp.state.consent_file import ConsentFile
@@ -245,7 +246,7 @@ def test_a_forged_answer_is_shown_for_what_it_is(store: ConsentFile, asked: Ques
     assert "Standing: worthless, it does not bear the signature" in output
 
 
-@pytest.mark.parametrize("command", ["show", "approve", "decline"])
+@pytest.mark.parametrize("command", ["show", "approve", "decline", "withdraw"])
 @pytest.mark.parametrize("code", ["ABCD-2345", "nonsense", "\x1b[2J"])
 def test_an_unknown_code_is_wrong_usage(command: str, code: str) -> None:
     done = run(command, code)
@@ -378,6 +379,39 @@ def test_an_approver_who_is_no_longer_listed_gets_the_reason(asked: Question, fo
     (folder / APPROVERS_FILE).write_text(json.dumps({"alice": ALICE.public_text}))
     done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
     assert (done.exit_code, "does not name this key" in done.output) == (4, True)
+
+
+@pytest.mark.usefixtures("alice")
+def test_withdrawing_takes_a_question_away_without_a_passphrase(asked: Question, store: ConsentFile) -> None:
+    done = run("withdraw", asked.code.lower())
+    assert (done.exit_code, done.output) == (
+        0,
+        f'Withdrawn: {asked.code} (delete_cluster of "shop-prod"). Nothing was sent.\n',
+    )
+    assert store.pending(datetime.now(UTC)) == []
+    assert f'Standing: withdrawn by "{local_user()}", at ' in run("show", asked.code).output
+    again = run("withdraw", asked.code)
+    assert (again.exit_code, "is withdrawn already" in again.output) == (4, True)
+    done = run("approve", asked.code, typed=("shop-prod", PASSPHRASE))
+    assert (done.exit_code, "it is withdrawn by" in done.output) == (4, True)
+
+
+@pytest.mark.usefixtures("alice")
+def test_what_came_to_an_end_is_listed_on_request(asked: Question, store: ConsentFile) -> None:
+    declined, simulated = put(store), put(store, simulated=True)
+    assert run("decline", declined.code, typed=(PASSPHRASE,)).exit_code == 0
+    store.withdraw(simulated.code, "\x1b[2J", datetime.now(UTC))
+    assert run("list").output.splitlines()[0].startswith(asked.code)
+    assert declined.code not in run("list").output
+    first, second, third, last = run("list", "--all").output.splitlines()
+    assert first.startswith(asked.code)
+    assert second.startswith(declined.code)
+    assert second.endswith("  declined by alice")
+    assert third.startswith(f"{simulated.code}  SIMULATED")
+    assert '  withdrawn by "\\u001b[2J", at ' in third
+    assert "ap-mcp approvals show" in last
+    store.withdraw(asked.code, "ivan", datetime.now(UTC))
+    assert run("list", "--all").output.startswith("Nothing waits for a person.\n")
 
 
 # A hand in the store

@@ -81,18 +81,39 @@ def _chosen_passphrase() -> str:
 
 
 @approvals.command(name="list", epilog=CODES)
+@click.option("--all", "everything", is_flag=True, help="Also what was decided, withdrawn or has expired of late.")
 @exits
-def list_() -> None:
+def list_(*, everything: bool) -> None:
     """List what waits for a person; what is simulated comes last, and is marked."""
     from ap_mcp.settings import load_settings
 
     settings, now = load_settings(), _now()
-    _approvers(settings)  # reported here too if it is wrong: no answer would count
-    waiting = _run(_store(settings).pending, now)
+    approvers = _approvers(settings)  # reported here too if it is wrong: no answer would count
+    store = _store(settings)
+    waiting = _run(store.pending, now)
+    ended = _run(store.history, now) if everything else []
     for each in sorted(waiting, key=lambda question: question.simulated):
-        what = [_line(each.tool), _shown(each.name), _line(each.effect), _for_whom(each)]
-        click.echo("  ".join([each.code, _where(each), *what, _left(each, now)]))
-    click.echo("Show one with: ap-mcp approvals show CODE" if waiting else "Nothing waits for a person.")
+        click.echo(f"{_row(each)}  {_left(each, now)}")
+    if not waiting:
+        click.echo("Nothing waits for a person.")
+    for asked in sorted(ended, key=lambda asked: asked.question.simulated):
+        click.echo(f"{_row(asked.question)}  {_standing(asked, approvers, now)}")
+    if waiting or ended:
+        click.echo("Show one with: ap-mcp approvals show CODE")
+
+
+def _row(question: "Question") -> str:
+    what = [_line(question.tool), _shown(question.name), _line(question.effect), _for_whom(question)]
+    return "  ".join([question.code, _where(question), *what])
+
+
+def _standing(asked: "Asked", approvers: "Approvers", now: datetime) -> str:
+    """Return what a question has come to, and by whom."""
+    from ap_mcp.guard.approvals import standing
+
+    found = standing(asked, approvers, now)
+    by = f" by {_shown(found.approver)}" if found.state == "withdrawn" else f" by {found.approver}"
+    return f"{found.state}{by if found.approver else ''}{f', {found.why}' if found.why else ''}"
 
 
 @approvals.command(epilog=CODES)
@@ -100,15 +121,12 @@ def list_() -> None:
 @exits
 def show(code: str) -> None:
     """Show what the question CODE is about, and how it stands."""
-    from ap_mcp.guard.approvals import standing
     from ap_mcp.settings import load_settings
 
     settings, now = load_settings(), _now()
     asked = _found(_store(settings), code)
     click.echo(_described(asked.question, now))
-    found = standing(asked, _approvers(settings), now)
-    by = f" by {found.approver}" if found.approver else ""
-    click.echo(f"Standing: {found.state}{by}{f', {found.why}' if found.why else ''}")
+    click.echo(f"Standing: {_standing(asked, _approvers(settings), now)}")
 
 
 @approvals.command(epilog=CODES)
@@ -159,6 +177,23 @@ def decline(code: str) -> None:
     question = _waiting(settings, code)
     who = _answer(settings, question, approved=False)
     click.echo(f"Declined by {who}. The same call is refused until {written(question.expires)}.")
+
+
+@approvals.command(epilog=CODES)
+@click.argument("code")
+@exits
+def withdraw(code: str) -> None:
+    """Withdraw the question CODE: nobody decides it any more, and an approval that was not used yet is void.
+
+    That is neither a yes nor a no, so it needs no passphrase: the agent may ask again.
+    """
+    from ap_mcp.guard.callers import local_user
+    from ap_mcp.settings import load_settings
+
+    settings = load_settings()
+    question = _found(store := _store(settings), code).question
+    _run(store.withdraw, question.code, local_user(), _now())
+    click.echo(f"Withdrawn: {question.code} ({_line(question.tool)} of {_shown(question.name)}). Nothing was sent.")
 
 
 def _waiting(settings: "Settings", code: str) -> "Question":

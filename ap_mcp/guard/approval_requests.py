@@ -157,6 +157,14 @@ class SignedAnswer:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Who took a question away, and when; it needs no signature, for it lets nothing through."""
+
+    by: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Asked:
     """A question as the store has it: nothing here is proven, `standing` judges it.
 
@@ -164,11 +172,36 @@ class Asked:
         question: as it stands there.
         decision: the answer, if there is one.
         is_open: the record of its consent is there, so it was not used yet.
+        withdrawal: how it was taken away, if it was.
     """
 
     question: Question
     decision: SignedAnswer | None = None
     is_open: bool = True
+    withdrawal: Withdrawal | None = None
+
+    @property
+    def ended(self) -> datetime:
+        """When it came to its end, or will: it was withdrawn, or answered, or expires."""
+        if self.withdrawal is not None:
+            return self.withdrawal.at
+        return self.decision.at if self.decision is not None else self.question.expires
+
+
+def why_not_withdrawn(asked: Asked, now: datetime) -> str:
+    """Return why a question can no longer be withdrawn; empty if it can.
+
+    Args:
+        asked: as it was found in the store.
+        now: the time.
+    """
+    if asked.withdrawal is not None:
+        return "it is withdrawn already"
+    if now >= asked.question.expires:
+        return "it has expired"
+    if asked.decision is not None and not asked.decision.approved:
+        return "it was declined, which stands until it expires"
+    return "" if asked.is_open else "it has been used, or the store has lost its record"
 
 
 def signed_digest(question: Question, approver: str, *, approved: bool, at: datetime) -> bytes:

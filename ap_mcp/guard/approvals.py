@@ -15,7 +15,7 @@ from ap_mcp.wording import in_quotes
 
 Approvers: TypeAlias = Mapping[str, Ed25519PublicKey]
 """The public keys whose signatures count, by name; pinned when the program started."""
-State: TypeAlias = Literal["pending", "approved", "declined", "expired", "spent", "worthless"]
+State: TypeAlias = Literal["pending", "approved", "declined", "expired", "spent", "withdrawn", "worthless"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,10 @@ class Approval:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What a question has come to; `worthless` is an answer that does not count, and `why` says why not."""
+    """What a question has come to; `worthless` is an answer that does not count, and `why` says why not.
+
+    `approver` is who answered it; of one that was withdrawn, who withdrew it.
+    """
 
     state: State
     approver: str = ""
@@ -45,8 +48,8 @@ def standing(asked: Asked, approvers: Approvers, now: datetime) -> Standing:
         now: the time.
     """
     question, decision = asked.question, asked.decision
-    if not asked.is_open:
-        return Standing("spent", why="it has been used, or the store has lost its record")
+    if not asked.is_open or asked.withdrawal is not None:
+        return _gone(asked)
     if now >= question.expires:
         return Standing("expired", why=f"it expired at {written(question.expires)}")
     if now < question.created:
@@ -100,6 +103,12 @@ def unknown_signers_in(found: Iterable[Asked], approvers: Approvers) -> dict[str
 def waiting_in(found: Iterable[Asked]) -> Question | None:
     """Return the newest question without an answer among what a store has about one call."""
     return next((asked.question for asked in found if asked.decision is None), None)
+
+
+def _gone(asked: Asked) -> Standing:
+    if asked.withdrawal is not None:
+        return Standing("withdrawn", asked.withdrawal.by, f"at {written(asked.withdrawal.at)}")
+    return Standing("spent", why="it has been used, or the store has lost its record")
 
 
 def _flaw(question: Question, decision: SignedAnswer, approvers: Approvers, now: datetime) -> str | None:

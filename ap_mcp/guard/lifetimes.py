@@ -23,6 +23,8 @@ READING_TIME = timedelta(minutes=2)
 """How long the facts may take to be read again after such a form is answered; then it is asked again."""
 KEPT = timedelta(days=1)
 """How long a store keeps what has expired, for people to see."""
+MOST_OF_HISTORY = 100
+"""How many questions that came to an end are shown at once."""
 CLOCK_SLACK = timedelta(minutes=2)
 """How far the clock may have gone back, as clocks do that are set right."""
 OPEN_LIMIT = 100

@@ -82,7 +82,28 @@ class ApprovalStore(ConsentStore, Protocol):
         """Keep a person's answer; the first one stands.
 
         Raises:
-            ApprovalRefused: there is no such question, it has expired, or is answered already.
+            ApprovalRefused: there is no such question, it has expired, was withdrawn, or is answered already.
+        """
+
+    async def withdraw(self, code: str, by: str, now: datetime) -> None:
+        """Take a question away, and the record of its consent with it: that is neither a yes nor a no.
+
+        One that was approved can be withdrawn until it is used; a no stands until it expires. Whether the asker or an
+        approver is at the other end is for the caller to check: the store is not trusted with it.
+
+        Args:
+            code: of the question, however it was typed.
+            by: who withdraws it.
+            now: the time.
+
+        Raises:
+            ApprovalRefused: there is no such question, it has expired, was declined, used or withdrawn already.
+        """
+
+    async def history(self, now: datetime) -> "Sequence[Asked]":
+        """Return the questions that were answered or withdrawn, or have expired, of late: the last of them first.
+
+        At most `MOST_OF_HISTORY` are returned, and none is kept longer than a day after it has expired.
         """
 
 

@@ -15,8 +15,16 @@ from threading import Lock
 from typing import Any
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
-from ap_mcp.guard.approval_requests import SHOWN, Asked, Question, SignedAnswer, read_code
-from ap_mcp.guard.lifetimes import CLOCK_SLACK, KEPT, OPEN_LIMIT
+from ap_mcp.guard.approval_requests import (
+    SHOWN,
+    Asked,
+    Question,
+    SignedAnswer,
+    Withdrawal,
+    read_code,
+    why_not_withdrawn,
+)
+from ap_mcp.guard.lifetimes import CLOCK_SLACK, KEPT, MOST_OF_HISTORY, OPEN_LIMIT
 from ap_mcp.guard.seal import moment_at, ticks
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.database import Database
@@ -24,8 +32,12 @@ from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
 _COLUMNS = tuple(each.name for each in fields(Question))
-_ALL = ", ".join((*_COLUMNS, "approver", "approved", "decided", "signature"))
+_ALL = ", ".join((*_COLUMNS, "approver", "approved", "decided", "signature", "withdrawn_by", "withdrawn"))
 _CALL = "principal = ? AND tool = ? AND arguments_digest = ? AND fingerprint = ?"
+_ENDED = (
+    "code IN (SELECT code FROM questions WHERE created <= ? AND coalesce(decided, withdrawn, 0) + (expires <= ?) > 0"
+    " ORDER BY coalesce(withdrawn, decided, expires) DESC LIMIT ?)"
+)
 _LATEST = ticks(datetime.max.replace(tzinfo=UTC))
 
 
@@ -77,7 +89,7 @@ class ConsentFile:
         with self.database.transaction() as db:
             moment = self._mark(db, question.created)
             _forget(db, moment)
-            alike = "principal = ? AND simulated = ? AND decided IS NULL AND expires > ?"
+            alike = "principal = ? AND simulated = ? AND decided IS NULL AND withdrawn IS NULL AND expires > ?"
             waiting = f"SELECT count(*) FROM questions WHERE {alike}"  # noqa: S608 - our own words
             found = db.execute(waiting, (question.principal, question.simulated, moment)).fetchone()
             _check_limit(found[0], question.principal)
@@ -113,6 +125,10 @@ class ConsentFile:
             asked = self._find(db, code)
             if asked is None:
                 raise ApprovalRefused(f"There is no question {in_quotes(code, SHOWN)}. Nothing was decided.")
+            if asked.withdrawal is not None:
+                raise ApprovalRefused(
+                    f"{asked.question.code} was withdrawn. Nothing was decided; it must be asked anew."
+                )
             if asked.decision is not None:
                 raise ApprovalRefused(f"{asked.question.code} is decided already, and an answer is not changed.")
             if moment >= ticks(asked.question.expires):
@@ -121,6 +137,29 @@ class ConsentFile:
                 "UPDATE questions SET approver = ?, approved = ?, decided = ?, signature = ? WHERE code = ?",
                 (answer.approver, answer.approved, ticks(answer.at), answer.signature, asked.question.code),
             )
+
+    def withdraw(self, code: str, by: str, now: datetime) -> None:
+        """Take a question and its consent away; see `ApprovalStore.withdraw`."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, now)
+            asked = self._find(db, code)
+            if asked is None:
+                raise ApprovalRefused(f"There is no question {in_quotes(code, SHOWN)}. Nothing was withdrawn.")
+            if why := why_not_withdrawn(asked, moment_at(moment)):
+                raise ApprovalRefused(f"{asked.question.code} cannot be withdrawn: {why}. Nothing was changed.")
+            db.execute("DELETE FROM open WHERE consent = ?", (asked.question.consent.id,))
+            withdrawn = "UPDATE questions SET withdrawn_by = ?, withdrawn = ? WHERE code = ?"
+            db.execute(withdrawn, (by, moment, asked.question.code))
+            self.database.renew(db)
+        with self._lock:
+            self._taken.add(asked.question.consent.id)
+
+    def history(self, now: datetime) -> list[Asked]:
+        """Return the questions that came to an end of late, the last first; see `ApprovalStore.history`."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, now)
+            found = self._select(db, _ENDED, moment, moment, MOST_OF_HISTORY)
+        return sorted(found, key=lambda asked: asked.ended, reverse=True)
 
     def _find(self, db: sqlite3.Connection, code: str) -> Asked | None:
         return next(iter(self._select(db, "code = ?", read_code(code) or "")), None)
@@ -131,8 +170,9 @@ class ConsentFile:
         found = []
         for row in db.execute(query, values).fetchall():
             with suppress(TypeError, ValueError, LookupError, OverflowError):
-                question, answer = _question(row), _answer(row)
-                found.append(Asked(question, answer, self._is_open(db, question.consent.id)))
+                question = _question(row)
+                is_open = self._is_open(db, question.consent.id)
+                found.append(Asked(question, _answer(row), is_open, _withdrawal(row)))
         return found
 
     def _is_open(self, db: sqlite3.Connection, consent_id: str) -> bool:
@@ -184,12 +224,21 @@ def _question(row: tuple[Any, ...]) -> Question:
 
 
 def _answer(row: tuple[Any, ...]) -> SignedAnswer | None:
-    approver, approved, at, signature = given = row[len(_COLUMNS) :]
+    approver, approved, at, signature = given = row[len(_COLUMNS) : len(_COLUMNS) + 4]
     if given == (None,) * 4:
         return None
     if not isinstance(approver, str) or not isinstance(signature, bytes):
         raise TypeError("half an answer")
     return SignedAnswer(approver, _truth(approved), moment_at(at), signature)
+
+
+def _withdrawal(row: tuple[Any, ...]) -> Withdrawal | None:
+    by, at = row[len(_COLUMNS) + 4 :]
+    if at is None:
+        return None
+    if not isinstance(by, str):
+        raise TypeError("half a withdrawal")
+    return Withdrawal(by, moment_at(at))
 
 
 def _truth(value: Any) -> bool:

@@ -59,5 +59,13 @@ class LocalStore:
         """Keep a person's answer; the first one stands."""
         await self._in_thread(partial(self._file.decide, code, answer))
 
+    async def withdraw(self, code: str, by: str, now: datetime) -> None:
+        """Take a question away, and the record of its consent with it."""
+        await self._in_thread(partial(self._file.withdraw, code, by, now))
+
+    async def history(self, now: datetime) -> list[Asked]:
+        """Return the questions that came to an end of late, the last first."""
+        return await self._in_thread(partial(self._file.history, now))
+
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._limiter)
