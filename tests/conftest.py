@@ -16,6 +16,8 @@ settings.register_profile("steady", derandomize=True, max_examples=40)
 settings.register_profile("thorough", max_examples=600, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 
+ALONE = ("serial", "foreign", "kubectl", "redis", "browser", "conformance", "balancer")
+"""Markers of tests that nothing may run beside."""
 MEMORY = Path("/dev/shm")  # noqa: S108 - pytest makes a folder of its own in it, for its user only
 ENOUGH = 256 * 2**20
 """Bytes that must be free there; the tests need a tenth of it."""
@@ -33,9 +35,9 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what measures time where others run beside it, and foreign clients; `make test` runs these alone."""
+    """Leave out what measures time where others run beside it, and foreign programs; `make test` runs these alone."""
     if "PYTEST_XDIST_WORKER" in os.environ:
-        alone = [item for item in items if any(map(item.get_closest_marker, ("serial", "foreign", "kubectl")))]
+        alone = [item for item in items if any(map(item.get_closest_marker, ALONE))]
         config.hook.pytest_deselected(items=alone)
         items[:] = [item for item in items if item not in alone]
 
