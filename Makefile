@@ -4,6 +4,8 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 PLAIN := .venv/.demo
 LOWEST := .venv-lowest
+# Markers of tests that run one after another: they measure time, or drive programs that are not ours.
+ALONE := serial foreign kubectl
 
 .PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
 
@@ -13,10 +15,8 @@ help: ## show this list
 demo: $(PLAIN) ## watch an agent build, repair, upgrade and remove clusters on the simulator
 	@$(BIN)/ap-mcp demo
 
-test: $(STAMP) ## run all tests: first those that measure time, alone, then foreign clients and kubectl, then the others on every core
-	$(BIN)/pytest -m serial
-	$(BIN)/pytest -m foreign
-	$(BIN)/pytest -m kubectl
+test: $(STAMP) ## run all tests: first those that measure time or drive programs of others, one marker after another, then the rest on every core
+	@set -e; for each in $(ALONE); do echo "pytest -m $$each"; $(BIN)/pytest -m $$each; done
 	$(BIN)/pytest -n auto --dist loadfile
 
 cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml

