@@ -1,18 +1,22 @@
 """What a guarded call would do, and the exact requests it would send, for one that only asks."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import Field
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.masking import mask
-from ap_mcp.specs import JSON
+from ap_mcp.masking import mask, mask_text
+from ap_mcp.masking.supplied import Unshown
+from ap_mcp.specs import tokens
 from ap_mcp.summaries.base import Ours, Part, Result
 
-WHOLE = (JSON, "application/apply-patch+yaml")
-"""Types of bodies that hold whole objects, whose secrets are known by their names; ours are all JSON."""
+IS_JSON = ("json", "+yaml")
+"""How the types of bodies end that are JSON; ours that are called YAML are."""
+OF_SECRETS = "/secrets/"
+NAMELESS = ("value", "-")
+"""Last steps of a path that do not say what stands there: the name of it stands beside it, in the object."""
 
 
 class ShownImpact(Part):
@@ -64,6 +68,46 @@ def _request(call: HttpCall) -> dict[str, Any]:
     if call.query:
         request["query"] = mask(dict(call.query))
     if call.body is not None:
-        size = f"{len(call.body)} bytes of {call.content_type.partition(';')[0]}"
-        request["body"] = mask(json.loads(call.body)) if call.content_type in WHOLE else size
+        form = call.content_type.partition(";")[0]
+        is_secret = OF_SECRETS in call.path
+        request["body"] = (
+            _body(json.loads(call.body), is_secret=is_secret)
+            if form.endswith(IS_JSON)
+            else f"{len(call.body)} bytes of {form}"
+        )
     return request
+
+
+def _body(body: Any, *, is_secret: bool) -> Any:
+    """Return the body of a request without secrets: a whole object, some fields of one, or a list of operations.
+
+    Args:
+        body: as it would be sent.
+        is_secret: it is about a Secret, which not every part of one says.
+    """
+    if isinstance(body, list):
+        return [_operation(each, is_secret=is_secret) for each in body]
+    if not is_secret or "kind" in body:
+        return mask(body)
+    return {name: each for name, each in mask({"kind": "Secret", **body}).items() if name != "kind"}
+
+
+def _operation(operation: Mapping[str, Any], *, is_secret: bool) -> dict[str, Any]:
+    """Return an operation of a JSON patch; its value is masked as what stands under the names of its path."""
+    shown = {name: mask_text(each) for name, each in operation.items() if name != "value"}
+    if "value" in operation:
+        shown["value"] = _value_at(operation["path"], operation["value"], is_secret=is_secret)
+    return shown
+
+
+def _value_at(pointer: str, value: Any, *, is_secret: bool) -> Any:
+    way = tokens(pointer)
+    if isinstance(value, str) and way and (way[-1] in NAMELESS or way[-1].isdecimal()):
+        return Unshown(len(value))
+    held: Any = value
+    for step in reversed(way):
+        held = {step: held}
+    shown = mask({"kind": "Secret", **held} if is_secret and isinstance(held, Mapping) else held)
+    for _ in way:
+        shown = list(shown.values())[-1] if isinstance(shown, Mapping) else shown
+    return shown

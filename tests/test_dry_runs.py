@@ -10,6 +10,7 @@ import pytest
 from agent import connected
 from consenting import as_kept
 from guarded import IN_CLUSTERS, SECRET, Person, account, guarded_account
+from kubernetes_writing import shop
 
 from ap_mcp.masking import PLACEHOLDER, mask
 from ap_mcp.simulator.app import Simulator
@@ -38,7 +39,7 @@ def shown(request: httpx.Request) -> dict[str, Any]:
     if query:
         reported["query"] = mask(dict(parse_qsl(query, strict_parsing=True)))
     form = request.headers.get("content-type", "")
-    if form in {"application/json", "application/apply-patch+yaml"} and request.content:
+    if form.endswith(("json", "+yaml")) and request.content:
         reported["body"] = mask(json.loads(request.content))
     elif request.content:
         reported["body"] = f"{len(request.content)} bytes of {form.partition(';')[0]}"
@@ -80,6 +81,60 @@ async def test_a_dry_run_needs_no_consent_however_consent_is_obtained(tmp_path: 
             await agent.call(tool, **arguments, dry_run=True)
         assert agent.changed == []
     assert not (tmp_path / "state" / "audit.jsonl").exists()
+
+
+async def test_the_patch_of_an_object_is_shown_by_its_paths_and_values_without_secrets(tmp_path: Path) -> None:
+    level = {"name": "LEVEL", "value": "debug"}
+    web = {"name": "web", "image": "nginx:1.26", "env": [{"name": "DB_PASSWORD", "value": SECRET}, level]}
+    fields = {"spec": {"replicas": 3, "template": {"spec": {"containers": [web]}}}}
+    operations = [
+        {"op": "test", "path": "/spec/replicas", "value": 2},
+        {"op": "add", "path": "/metadata/annotations", "value": {"api-token": SECRET, "note": "yes"}},
+        {"op": "add", "path": "/spec/template/spec/containers/0/env", "value": web["env"]},
+        {"op": "replace", "path": "/spec/template/spec/containers/0/env/0/value", "value": SECRET},
+        {"op": "replace", "path": "/spec/template/spec/containers/0/image", "value": "nginx:1.26"},
+        {"op": "copy", "from": "/spec/replicas", "path": "/spec/minReadySeconds"},
+    ]
+    async with shop(tmp_path) as scene:
+        cart = {"kind": "deployment", "name": "cart", "namespace": "shop", "dry_run": True}
+        for kind in ("strategic", "merge"):
+            dry = await scene.call("k8s_patch", **cart, type=kind, patch=json.dumps(fields))
+            body = dry["request"]["body"]
+            (shown,) = body["spec"]["template"]["spec"]["containers"]
+            assert body["spec"]["replicas"] == 3
+            assert shown["env"] == [{"name": "DB_PASSWORD", "value": PLACEHOLDER}, level]
+            assert SECRET not in scene.agent.said + json.dumps(dry)
+        dry = await scene.call("k8s_patch", **cart, type="json", patch=json.dumps(operations))
+        assert dry["request"]["body"][:-1] == [
+            operations[0],
+            {**operations[1], "value": {"api-token": PLACEHOLDER, "note": "yes"}},
+            {**operations[2], "value": [{"name": "DB_PASSWORD", "value": PLACEHOLDER}, level]},
+            {**operations[3], "value": f"«{len(SECRET)} characters»"},
+            *operations[4:],
+        ]
+        assert dry["request"]["body"][-1]["path"] == "/metadata/resourceVersion"
+        assert SECRET not in scene.agent.said + json.dumps(dry)
+
+
+async def test_the_patch_of_a_secret_shows_its_keys_and_none_of_its_values(tmp_path: Path) -> None:
+    login = {"kind": "secret", "name": "login", "namespace": "shop"}
+    text = f"apiVersion: v1\nkind: Secret\nmetadata: {{name: login, namespace: shop}}\nstringData: {{a: {SECRET}}}\n"
+    patches: list[tuple[str, Any, Any]] = [
+        ("merge", {"stringData": {"b": SECRET}}, {"stringData": {"b": PLACEHOLDER}}),
+        ("json", [{"op": "add", "path": "/data/b", "value": "aHVudGVy"}], "/data/b"),
+        ("json", [{"op": "add", "path": "/data", "value": {"b": "aHVudGVy"}}], "/data"),
+    ]
+    async with shop(tmp_path) as scene:
+        await scene.apply(text)
+        for kind, patch, expected in patches:
+            dry = await scene.call("k8s_patch", **login, dry_run=True, type=kind, patch=json.dumps(patch))
+            body = dry["request"]["body"]
+            if kind == "json":
+                assert body[0]["path"] == expected
+                assert body[0]["value"] in (PLACEHOLDER, {"b": PLACEHOLDER})
+            else:
+                assert {key: value for key, value in body.items() if key != "metadata"} == expected
+            assert not {SECRET, "aHVudGVy"} & {*scene.agent.said.split('"'), *json.dumps(dry).split('"')}
 
 
 async def test_the_harmless_side_of_a_guarded_tool_can_be_tried_too(tmp_path: Path) -> None:
