@@ -87,7 +87,7 @@ async def test_the_patch_of_an_object_is_shown_by_its_paths_and_values_without_s
     level = {"name": "LEVEL", "value": "debug"}
     web = {"name": "web", "image": "nginx:1.26", "env": [{"name": "DB_PASSWORD", "value": SECRET}, level]}
     fields = {"spec": {"replicas": 3, "template": {"spec": {"containers": [web]}}}}
-    operations = [
+    operations: list[dict[str, Any]] = [
         {"op": "test", "path": "/spec/replicas", "value": 2},
         {"op": "add", "path": "/metadata/annotations", "value": {"api-token": SECRET, "note": "yes"}},
         {"op": "add", "path": "/spec/template/spec/containers/0/env", "value": web["env"]},

@@ -102,14 +102,99 @@ async def test_what_is_applied_has_our_manager_and_what_it_leaves_out_later_goes
         assert [each["manager"] for each in live["metadata"]["managedFields"]] == ["ap-mcp"]
 
 
-async def test_what_another_document_makes_first_is_not_checked_and_the_question_says_so(tmp_path: Path) -> None:
+async def test_what_another_document_makes_first_is_checked_by_its_schema_and_the_question_says_so(
+    tmp_path: Path,
+) -> None:
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: new}\n---\n"
     text += "apiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n"
     async with shop(tmp_path) as scene:
         shown = await scene.apply(text, dry_run=True)
         assert scene.way.checks == ["PATCH /api/v1/namespaces/new"]
-        assert any("namespace new is made by the same manifest" in each for each in shown["warnings"])
+        (said,) = [each for each in shown["warnings"] if "Not checked" in each]
+        assert "namespace new is made by the same manifest; its fields fit the schema of its kind." in said
         assert done(await scene.apply(text)) == ["Namespace new: created", "ConfigMap a: created"]
+
+
+NEW = "apiVersion: v1\nkind: Namespace\nmetadata: {name: new}\n---\n"
+IN_NEW = DEPLOYMENT.replace("namespace: shop", "namespace: new")
+WIDGETS = """
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  names: {kind: Widget, plural: widgets, singular: widget, listKind: WidgetList}
+  scope: Namespaced
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    schema: {openAPIV3Schema: {type: object, required: [spec], properties: {spec: {type: object, required: [size],
+      properties: {size: {type: integer}, color: {type: string, enum: [red, blue]},
+      port: {x-kubernetes-int-or-string: true}, more: {type: object, x-kubernetes-preserve-unknown-fields: true,
+      properties: {a: {type: string}}}, tags: {type: object, additionalProperties: {type: string}}}}}}}
+  - {name: v2, served: true, storage: false}
+---
+"""
+WIDGET = "apiVersion: example.com/v1\nkind: Widget\nmetadata: {name: a, namespace: shop}\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            NEW + IN_NEW.replace("image:", "imagee:"),
+            "spec.template.spec.containers[0].imagee is no field. Did you mean image?",
+        ),
+        (NEW + IN_NEW.replace("name: web", "nme: web"), "spec.template.spec.containers[0].name is missing"),
+        (NEW + IN_NEW.replace("replicas: 2", "replicas: two"), "spec.replicas must be an integer"),
+        (NEW + IN_NEW.replace("replicas: 2", "replicas: true"), "spec.replicas must be an integer"),
+        (NEW + IN_NEW.replace("matchLabels: {app: cart}", "matchLabels: [app]"), "matchLabels must be an object"),
+        (WIDGETS + WIDGET + "spec: {size: big}\n", "document 2 (line 18): spec.size must be an integer"),
+        (WIDGETS + WIDGET + "spec: {size: 1, colour: red}\n", "spec.colour is no field. Did you mean color?"),
+        (WIDGETS + WIDGET + "spec: {size: 1, color: green}\n", "spec.color must be one of red, blue"),
+        (WIDGETS + WIDGET + "spec: {size: 1, port: [1]}\n", "spec.port must be an integer or a string"),
+        (WIDGETS + WIDGET + "spec: {size: 1, tags: {a: 1}}\n", "spec.tags.a must be a string"),
+        (WIDGETS + WIDGET, "spec is missing"),
+        (WIDGETS + WIDGET.replace("/v1", "/v3"), "its definition has no version v3, only v1, v2"),
+    ],
+)
+async def test_what_does_not_fit_the_schema_of_its_kind_is_refused_before_another_document_is_made(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    async with shop(tmp_path) as scene:
+        assert said in await scene.fail("k8s_apply", manifest=text)
+        assert scene.way.changes == []
+
+
+async def test_an_object_of_a_new_kind_is_compared_with_the_schema_of_its_definition(tmp_path: Path) -> None:
+    spec = "spec: {size: 1, color: null, port: http, more: {a: b, c: {d: 1}}, tags: {a: b}}\n"
+    async with shop(tmp_path) as scene:
+        shown = await scene.apply(WIDGETS + WIDGET + spec, dry_run=True)
+        assert any(
+            "kind Widget is made by the same manifest; its fields fit the schema" in each for each in shown["warnings"]
+        )
+        assert done(await scene.apply(WIDGETS + WIDGET + spec))[1] == "Widget a: created"
+        free = (
+            (WIDGETS + WIDGET)
+            .replace("widgets", "gadgets")
+            .replace("Widget", "Gadget")
+            .replace("com/v1\nkind: Ga", "com/v2\nkind: Ga")
+        )
+        shown = await scene.apply(free, dry_run=True)
+        assert any("nor is there a schema of its kind" in each for each in shown["warnings"])
+
+
+async def test_a_manifest_is_taken_without_a_schema_where_the_cluster_shows_none(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+
+        async def before(request: httpx.Request) -> httpx.Response | None:
+            status = {"kind": "Status", "status": "Failure", "message": "forbidden", "reason": "Forbidden", "code": 403}
+            return httpx.Response(403, json=status) if "/openapi/" in request.url.path else None
+
+        scene.way.before = before
+        shown = await scene.apply(NEW + IN_NEW, dry_run=True)
+        assert any("nor is there a schema of its kind" in each for each in shown["warnings"])
 
 
 @pytest.mark.parametrize(

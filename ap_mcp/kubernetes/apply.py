@@ -7,13 +7,15 @@ from typing import Any
 
 from anyio import to_thread
 
-from ap_mcp.errors import CallRefused, Conflict, InvalidArguments, Problem, ServiceError
+from ap_mcp.errors import CallRefused, Conflict, InvalidArguments, PermissionDenied, Problem, ServiceError
 from ap_mcp.guard.subject import Limit
+from ap_mcp.kubernetes import schema_check
 from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
 from ap_mcp.kubernetes.changes import unchanged
 from ap_mcp.kubernetes.effects import Change
 from ap_mcp.kubernetes.manifests import Document, nearest, read_manifest
 from ap_mcp.kubernetes.secrets_read import filled_by_server
+from ap_mcp.kubernetes.served import schemas_of
 from ap_mcp.kubernetes.spec import Posted, Resource, effect_table, known_kinds
 from ap_mcp.kubernetes.steps import (
     APPLY_PATCH,
@@ -30,6 +32,7 @@ from ap_mcp.vendor import get, number, quoted, text, word
 FIRST = {"Namespace": 0, "CustomResourceDefinition.apiextensions.k8s.io": 1}
 """What other documents of a manifest may need comes before them; else they stay as they stand."""
 CRD = "CustomResourceDefinition.apiextensions.k8s.io"
+FITS, NO_SCHEMA = "its fields fit the schema of its kind", "nor is there a schema of its kind to compare it with"
 FINALIZE = "finalize"
 TOKEN_SECONDS = 3600
 DAY = 86400
@@ -46,6 +49,8 @@ class Target:
     posted: Posted | None = None
     waits_for: str = ""
     """What another document of the manifest makes first, so that the server cannot check this one yet."""
+    by_schema: str = ""
+    """What is known instead, by the schema of its kind."""
 
 
 async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -> list[Step]:
@@ -68,7 +73,40 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
     kinds = {_defined(each.document) for each in new if each.resource.full == CRD}
     # What is there already can be checked, whether the manifest names it once more or not.
     targets = [replace(each, waits_for=_waits_for(each, names, kinds)) for each in targets]
+    targets = await _by_schema(targets, lives, api)
     return [await _step(arguments, each, checks, _Made.of(new, each.namespace)) for each in targets]
+
+
+async def _by_schema(targets: Sequence[Target], lives: Sequence[Any], api: ClusterApi) -> list[Target]:
+    """Compare new documents that the server cannot check yet with the schemas of their kinds.
+
+    Raises:
+        InvalidArguments: with everything in them that does not fit.
+    """
+    definitions = {_defined(each.document): each.document for each in targets if each.resource.full == CRD}
+    problems, compared = list[str](), list[Target]()
+    for target, live in zip(targets, lives, strict=True):
+        if live is not None or not target.waits_for or target.posted is not None:
+            compared.append(target)
+            continue
+        document, resource = target.document, target.resource
+        definition = definitions.get((document.group, document.kind))
+        if definition is not None:
+            found = schema_check.misfits_of_custom(definition.body, resource.version, document.body)
+        else:
+            found = schema_check.misfits(await _schemas(api, resource), resource, document.body)
+        problems += [f"{document.where()}: {each}" for each in found or ()]
+        compared.append(replace(target, by_schema=NO_SCHEMA if found is None else FITS))
+    if problems:
+        raise InvalidArguments([Problem("manifest", each) for each in problems])
+    return compared
+
+
+async def _schemas(api: ClusterApi, resource: Resource) -> Any:
+    try:
+        return await schemas_of(api, resource.group, resource.version)
+    except PermissionDenied:  # the manifest may be applied without
+        return None
 
 
 def _waits_for(target: Target, namespaces: Collection[str], kinds: Collection[tuple[str, str]]) -> str:
@@ -235,7 +273,7 @@ async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, ma
     query = {"force": "true" if force and live is not None else "false"} if mode == "apply" else {}
     compared = change_request(checks.api, method, parts, body, content_type=kind, query=query)
     call = with_version(compared, live)
-    taken, checked = "", Checked(unchecked=f"{target.waits_for} is made by the same manifest")
+    taken, checked = "", Checked(unchecked=f"{target.waits_for} is made by the same manifest; {target.by_schema}")
     if not target.waits_for or live is not None:
         if force and mode == "apply" and live is not None:
             taken = await _taken(checks, change_request(

@@ -65,10 +65,10 @@ def level_of(document: Any, resource: Resource, version: str, path: str = "") ->
         CallRefused: there is no such field; close ones are named.
     """
     schemas = get(document, "/components/schemas", {})
-    node = next((each for each in _objects(schemas) if _is_of(each, resource, version)), None)
+    node = schema_of(schemas, resource, version)
     if node is None:
         return None
-    node, way = _followed(node, schemas), resource.kind
+    node, way = followed(node, schemas), resource.kind
     for step in filter(None, path.replace("[]", "").replace("[*]", "").split(".")):
         node = _below(node, step, schemas, way)
         way = f"{way}.{step}"
@@ -84,6 +84,11 @@ def level_of(document: Any, resource: Resource, version: str, path: str = "") ->
     )
 
 
+def schema_of(schemas: Any, resource: Resource, version: str) -> dict[str, Any] | None:
+    """Return the schema of a kind among those of a document; None if it is not there."""
+    return next((each for each in _objects(schemas) if _is_of(each, resource, version)), None)
+
+
 def _objects(schemas: Any) -> list[dict[str, Any]]:
     return [each for each in schemas.values() if isinstance(each, dict)] if isinstance(schemas, Mapping) else []
 
@@ -96,7 +101,7 @@ def _is_of(schema: Any, resource: Resource, version: str) -> bool:
     )
 
 
-def _followed(schema: Any, schemas: Any) -> dict[str, Any]:
+def followed(schema: Any, schemas: Any) -> dict[str, Any]:
     """Return a schema with its reference replaced by what it refers to; what stands beside it stays."""
     found = dict(schema) if isinstance(schema, Mapping) else {}
     for _ in range(DEPTH):
@@ -116,7 +121,7 @@ def _inside(schema: Mapping[str, Any], schemas: Any) -> dict[str, Any]:
         inner = found.get("items") or found.get("additionalProperties")
         if not isinstance(inner, Mapping) or found.get("properties"):
             break
-        found = _followed(inner, schemas)
+        found = followed(inner, schemas)
     return found
 
 
@@ -124,7 +129,7 @@ def _below(schema: Mapping[str, Any], step: str, schemas: Any, way: str) -> dict
     inner = _inside(schema, schemas)
     there = get(inner, "/properties", {})
     if step in there:
-        return _followed(there[step], schemas)
+        return followed(there[step], schemas)
     if near := get_close_matches(step, there, n=3):
         raise CallRefused(f"{text(way)} has no field {quoted(step)}. Did you mean {few(near, 3)}?")
     has = f"There are: {few(sorted(there), NAMED)}." if there else f"It is a {_type(schema, schemas)}, without fields."
@@ -132,7 +137,7 @@ def _below(schema: Mapping[str, Any], step: str, schemas: Any, way: str) -> dict
 
 
 def _field(name: str, schema: Any, schemas: Any, *, required: bool) -> FieldLine:
-    node = _followed(schema, schemas)
+    node = followed(schema, schemas)
     default = node.get("default")
     return FieldLine(
         name=shown(name),

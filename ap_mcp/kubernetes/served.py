@@ -186,13 +186,22 @@ def _kind(api: ClusterApi, resource: Resource, version: str, field: str, level: 
 
 
 async def _level(api: ClusterApi, resource: Resource, version: str, field: str) -> Level | None:
+    document = await schemas_of(api, resource.group, version)
+    return None if document is None else level_of(document, resource, version, field)
+
+
+async def schemas_of(api: ClusterApi, group: str, version: str) -> Any:
+    """Return the OpenAPI v3 document of a version of a group; None if the cluster serves none.
+
+    Raises:
+        ApMcpError: a rule forbids it, or the cluster said no.
+    """
     try:
-        document = await api.path("openapi", "v3", *path_of(resource.group, version))
+        return await api.path("openapi", "v3", *path_of(group, version))
     except ServiceError as error:
         if is_no_path(error):
             return None
         raise
-    return level_of(document, resource, version, field)
 
 
 def _version(resource: Resource, only: str) -> str:
