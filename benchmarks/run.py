@@ -5,7 +5,8 @@ shown as ratios to a yardstick that is measured in the same run, in turn, becaus
 other programs were busy. A promise that does not hold is reported at the end, and the exit code is 1.
 
 One file per subject: `answers` (raw against summary), `shown` (tools/list), `recall`, `masking`, `load` (who waits),
-`starting` (start-up, memory), `calls` (time per call). The accounts come from the simulator: `tests/support/large.py`.
+`starting` (start-up, memory), `calls` (time per call), `over_http` (calls of many over HTTP). The accounts come from
+the simulator: `tests/support/large.py`.
 """
 
 import platform
@@ -21,6 +22,7 @@ from calls import section as calls
 from load import section as load
 from masking import section as masking
 from measures import VOCABULARY, Section
+from over_http import section as over_http
 from recall import section as recall
 from shown import section as shown
 from starting import section as starting
@@ -38,7 +40,7 @@ two programs on one machine in one run: Python {platform.python_version()}, {pla
 async def sections() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
         measured = await every_answer(Path(folder))
-    return [starting(), await calls(), shown(), recall(), masking(), await load(), answers(measured)]
+    return [starting(), await calls(), await over_http(), shown(), recall(), masking(), await load(), answers(measured)]
 
 
 def main() -> int:

@@ -1,0 +1,114 @@
+"""The two servers of `over_http.py`, each a process of its own: the SDK's low-level server alone, and ours.
+
+The cloud of ours is in the process as well: what the simulator answers is recorded and comes at once, so that all
+time that is measured is spent on the way between the socket and the cloud client's transport. One operation is slow.
+"""
+
+import asyncio
+import gc
+import logging
+import socket
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import uvicorn
+from bare import SCHEMA, call_tool, list_tools
+from mcp.server import Server
+from mcp.server.auth.provider import AccessToken
+from mcp.server.auth.settings import AuthSettings
+from simulation import simulate
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.routing import Route
+
+from ap_mcp.cloud.client import CloudClient
+from ap_mcp.credentials import find_credentials
+from ap_mcp.protocol import build_server
+from ap_mcp.server import Autopilot
+from ap_mcp.settings import Settings
+from ap_mcp.simulator.serving import exports
+
+ISSUER = "https://issuer.example"
+ENDPOINT = "http://127.0.0.1:1"
+SLOW_SECONDS = 1.0
+SLOW_PATH = "/charts/quotas"
+"""What is answered late: get_chart_quota."""
+
+
+class Anybody:
+    """Takes the name of a principal for their token: what is measured is no sign-in."""
+
+    async def verify_token(self, token: str) -> AccessToken:
+        return AccessToken(token=token, client_id=token, subject=token, scopes=[])
+
+
+class Recorded(httpx.AsyncBaseTransport):
+    """Answers a request as the simulator did the first time; at once, but for what is slow."""
+
+    def __init__(self) -> None:
+        self._simulator = httpx.ASGITransport(simulate())
+        self._known: dict[tuple[str, bytes], tuple[int, list[tuple[bytes, bytes]], bytes]] = {}
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        key = (request.method, request.url.raw_path)
+        if key not in self._known:
+            answer = await self._simulator.handle_async_request(request)
+            self._known[key] = (answer.status_code, answer.headers.raw, await answer.aread())
+        if request.url.path.endswith(SLOW_PATH):
+            await asyncio.sleep(SLOW_SECONDS)
+        status, headers, content = self._known[key]
+        return httpx.Response(status, headers=headers, content=content)
+
+
+def bare_server() -> Server[Any]:
+    tools = {"on_list_tools": list_tools, "on_call_tool": call_tool}
+    # Without the last, the SDK would list the tools at every call.
+    return Server("bare", version="1", **tools, get_tool_input_schema={"echo": SCHEMA}.get)
+
+
+def our_server(folder: Path) -> Server[Any]:
+    places = {"audit_log": folder / "audit.jsonl", "approvals_db": folder / "approvals.db", "files_dir": folder}
+    found, stub = exports(ENDPOINT), Recorded()
+    settings = Settings(
+        endpoint=ENDPOINT, iam_endpoint=ENDPOINT, region=found["AP_MCP_REGION"], confirm="approval", **places
+    )
+
+    async def connect() -> CloudClient:
+        return CloudClient(settings, find_credentials(found), stub)
+
+    return build_server(Autopilot(settings, connect, simulated=True))
+
+
+async def busy(_: Request) -> JSONResponse:
+    """Say how much processor time this process has had."""
+    return JSONResponse({"busy": time.process_time()})
+
+
+def app_of(server: Server[Any]) -> Callable[..., Any]:
+    auth = AuthSettings(issuer_url=ISSUER, resource_server_url=None, required_scopes=[])
+    routes = [Route("/busy", busy)]
+    return server.streamable_http_app(
+        stateless_http=True, auth=auth, token_verifier=Anybody(), custom_starlette_routes=routes
+    )
+
+
+def main() -> None:
+    logging.disable(logging.WARNING)
+    with TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
+        server = bare_server() if sys.argv[1] == "bare" else our_server(Path(folder))
+        # Connections wait in the socket until they are taken.
+        print(listening.getsockname()[1], flush=True)
+        gc.collect()
+        gc.freeze()
+        with suppress(KeyboardInterrupt):
+            uvicorn.Server(uvicorn.Config(app_of(server), log_level="error")).run([listening])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""What serving over HTTP costs beside the SDK's own server, and whether principals delay each other.
+
+By itself, in fewer and shorter rounds: `PYTHONPATH=tests/support .venv/bin/python benchmarks/over_http.py`.
+"""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import anyio
+from http_client import LEGACY, MODERN, Call, Load, Measured, as_fast_as_answered, at_a_rate
+from measures import Section, multiple
+
+from ap_mcp.simulator.constants import PAYMENTS_PROD
+
+SERVERS = str(Path(__file__).with_name("http_servers.py"))
+ECHO = [Call("echo", {"text": "x" * 270})]
+"""As long as the text of get_quotas."""
+QUOTAS, CLUSTERS = Call("get_quotas"), Call("list_clusters")
+CLUSTER, SLOW = Call("get_cluster", {"cluster_id": PAYMENTS_PROD}), Call("get_chart_quota", is_slow=True)
+MIXED = [*[QUOTAS, CLUSTERS, QUOTAS, CLUSTER, CLUSTERS] * 20, SLOW]
+MIX = "mixed, 1 % slow"
+KINDS = {"get_quotas": [QUOTAS], "list_clusters": [CLUSTERS], MIX: MIXED}
+"""What is called, by a name for it: of the mixed calls, one in a hundred waits for the cloud."""
+CONNECTIONS = 32
+PRINCIPALS = (1, 10, 50)
+LEAST, MOST = 0.4, 2.0
+"""The least throughput as a share of the bare server's, and the most that 50 principals may add to p99."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured."""
+
+    rounds: int
+    seconds: float
+    """Of each kind of call in each round."""
+    parts: int
+    """How often lateness is measured."""
+    at_a_rate: float
+    """Seconds of that for each number of principals."""
+
+
+FULL, QUICK = Effort(7, 2.0, 7, 4.0), Effort(3, 1.0, 3, 2.0)
+
+
+async def section(effort: Effort = FULL) -> Section:
+    """Measure both servers in turn, in both eras; then ours at half of what it can do."""
+    rows, broken = [], []
+    with served("bare") as bare, served("ours") as ours:
+        for era in (MODERN, LEGACY):
+            rounds = [await _round(bare, ours, era, effort.seconds) for _ in range(effort.rounds)]
+            for kind in KINDS:
+                rate = median(each[kind].rate / each["bare"].rate for each in rounds)
+                cost = median(each[kind].cost / each["bare"].cost for each in rounds)
+                rows.append([f"{kind}, {era}", f"{rate:.2f}", multiple(cost), "", ""])
+                if kind == "get_quotas" and era == MODERN and rate < LEAST:
+                    broken.append(f"over HTTP: {kind} at {rate:.2f} of the bare server's throughput")
+            capacity = median(each[MIX].rate for each in rounds)
+            late = [await _late(ours, era, capacity / 2, effort.at_a_rate) for _ in range(effort.parts)]
+            for count in PRINCIPALS:
+                p50, p99 = (median(part[count].percentile(share) for part in late) * 1000 for share in (0.5, 0.99))
+                rows.append([f"mixed, {count} at half of it, {era}", "", "", f"{p50:.1f} ms", f"{p99:.1f} ms"])
+            one, many = PRINCIPALS[0], PRINCIPALS[-1]
+            grown = median(part[many].percentile(0.99) / part[one].percentile(0.99) for part in late)
+            rows.append([f"p99 of {many} to that of one, {era}", "", "", "", multiple(grown)])
+            broken += [f"over HTTP: p99 of {many} is {multiple(grown)} that of one, {era}"] if grown > MOST else []
+    about = (
+        "Medians of calls over HTTP, stateless, one process, the cloud stubbed within it; beside them the SDK's "
+        f"low-level server with one tool that says 270 characters. {CONNECTIONS} connections, {PRINCIPALS[1]} "
+        f"principals. Throughput is a share of the bare server's (at least {LEAST} for get_quotas in {MODERN}), "
+        "processor time a call a multiple of its. Then the mixed calls at half of the rate that they reached, by 1, 10 "
+        "and 50 principals: how long the quick ones take from the moment at which they are due; p99 of 50 at most "
+        f"{MOST:.0f} times that of one."
+    )
+    header = ["calls", "throughput", "processor", "p50", "p99"]
+    return Section("Over HTTP", about, header, rows, broken)
+
+
+@contextmanager
+def served(which: str) -> Iterator[int]:
+    """Run one of the servers in a process of its own; yield its port."""
+    command = [sys.executable, SERVERS, which]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            if process.stdout is None:
+                raise RuntimeError("the server has no output")
+            yield int(process.stdout.readline())
+        finally:
+            process.terminate()
+
+
+async def _round(bare: int, ours: int, era: str, seconds: float) -> dict[str, Measured]:
+    """Measure everything once, one after the other."""
+    found = {"bare": await as_fast_as_answered(Load(bare, era, ECHO, PRINCIPALS[1]), CONNECTIONS, seconds)}
+    for kind, calls in KINDS.items():
+        found[kind] = await as_fast_as_answered(Load(ours, era, calls, PRINCIPALS[1]), CONNECTIONS, seconds)
+    return found
+
+
+async def _late(port: int, era: str, rate: float, seconds: float) -> dict[int, Measured]:
+    """Return how late calls are at a rate, by the number of principals who make them, one after the other."""
+    return {count: await at_a_rate(Load(port, era, MIXED, count), rate, CONNECTIONS, seconds) for count in PRINCIPALS}
+
+
+if __name__ == "__main__":
+    found = anyio.run(section, QUICK)
+    print("\n".join([*found.lines(), *found.broken]))
+    sys.exit(1 if found.broken else 0)
