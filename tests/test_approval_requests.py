@@ -30,6 +30,7 @@ from ap_mcp.guard.approval_requests import (
     signed_digest,
 )
 from ap_mcp.guard.approvals import standing
+from ap_mcp.guard.approvers import KnownApprover
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import LONGEST_LIFETIME
 
@@ -82,7 +83,7 @@ def test_two_questions_say_the_same_if_a_person_is_shown_the_same_about_the_same
 
 ASKED = question()
 ANSWER = sign(ALICE, ASKED, True, SOON)
-BOTH = {**APPROVERS, "mallory": MALLORY.key.public_key()}
+BOTH = {**APPROVERS, "mallory": KnownApprover(MALLORY.key.public_key())}
 
 
 def changed(value: Any) -> Any:

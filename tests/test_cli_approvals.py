@@ -21,8 +21,9 @@ from ap_mcp.cli import main
 from ap_mcp.errors import ApprovalRefused, ConsentDeclined
 from ap_mcp.guard import keys
 from ap_mcp.guard.approval_requests import Question
+from ap_mcp.guard.approvers import load_approvers
 from ap_mcp.guard.callers import local_user
-from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, init_key, load_approvers, sign
+from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, init_key, sign
 from ap_mcp.guard.seal import ticks
 from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.vendor import written

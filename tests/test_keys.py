@@ -22,7 +22,8 @@ from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable, CallRefused, Setti
 from ap_mcp.guard import keys
 from ap_mcp.guard.approval_requests import Asked
 from ap_mcp.guard.approvals import standing
-from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, has_key, init_key, load_approvers, sign, unlock
+from ap_mcp.guard.approvers import KnownApprover, load_approvers
+from ap_mcp.guard.keys import APPROVERS_FILE, KEY_FILE, has_key, init_key, sign, unlock
 
 NEW = "a new one, also long"
 
@@ -52,7 +53,7 @@ def test_the_key_that_was_made_is_unlocked_by_its_passphrase_and_listed(folder: 
     assert (unlocked.name, unlocked.public_text) == ("alice", made.public_text)
     assert listed(folder) == {"alice": made.public_text}
     approvers = load_approvers(folder / APPROVERS_FILE)
-    assert [name for name, key in approvers.items() if key == made.key.public_key()] == ["alice"]
+    assert [name for name, known in approvers.items() if known.key == made.key.public_key()] == ["alice"]
 
 
 def test_the_files_are_their_owners_only(folder: Path) -> None:
@@ -296,7 +297,7 @@ def test_what_is_written_later_does_not_count(folder: Path) -> None:
     path.write_text(json.dumps({"mallory": MALLORY.public_text}))
     assert dict(approvers) == APPROVERS
     with pytest.raises(TypeError):
-        approvers["mallory"] = MALLORY.key.public_key()  # type: ignore[index]
+        approvers["mallory"] = KnownApprover(MALLORY.key.public_key())  # type: ignore[index]
 
 
 @pytest.mark.parametrize(
@@ -308,7 +309,7 @@ def test_what_is_written_later_does_not_count(folder: Path) -> None:
         ("[" * 10_000, "must be one JSON object"),
         ('{"alice": 7}', "the key of alice is no Ed25519 key"),
         ('{"alice": null}', "the key of alice is no Ed25519 key"),
-        ('{"alice": {}}', "the key of alice is no Ed25519 key"),
+        ('{"alice": {}}', "the entry of alice has neither a key nor passkeys"),
         ('{"alice": "c2hvcnQ="}', "the key of alice is no Ed25519 key"),
         (f'{{"alice": " {ALICE.public_text}"}}', "the key of alice is no Ed25519 key"),
         (f'{{"alice": "{ALICE.public_text[:-2]}B="}}', "the key of alice is no Ed25519 key"),

@@ -260,7 +260,8 @@ def _is_younger(settings: "Settings", question: "Question") -> bool:
 
 
 def _approvers(settings: "Settings") -> "Approvers":
-    from ap_mcp.guard.keys import APPROVERS_FILE, load_approvers
+    from ap_mcp.guard.approvers import load_approvers
+    from ap_mcp.guard.keys import APPROVERS_FILE
 
     return load_approvers(settings.approver_dir / APPROVERS_FILE)
 

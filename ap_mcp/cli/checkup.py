@@ -129,7 +129,8 @@ def network(chosen: "Settings") -> Iterator[Finding]:
 def approvers(chosen: "Settings") -> Iterator[Finding]:
     """Look at who can agree to guarded calls."""
     from ap_mcp.errors import ApMcpError
-    from ap_mcp.guard.keys import APPROVERS_FILE, has_key, load_approvers
+    from ap_mcp.guard.approvers import load_approvers
+    from ap_mcp.guard.keys import APPROVERS_FILE, has_key
 
     if chosen.confirm == "deny":
         yield Finding("approvers", "ok", "nobody is asked: AP_MCP_CONFIRM=deny refuses every guarded call")

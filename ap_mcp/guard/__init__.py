@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ap_mcp.guard.approvers import load_approvers as load_approvers
     from ap_mcp.guard.audit import AuditLog as AuditLog
     from ap_mcp.guard.audit import Entry as Entry
     from ap_mcp.guard.audit import Outcome as Outcome
@@ -19,15 +20,14 @@ if TYPE_CHECKING:
     from ap_mcp.guard.consent import digest_of as digest_of
     from ap_mcp.guard.impacts import build_impact as build_impact
     from ap_mcp.guard.impacts.base import Case as Case
-    from ap_mcp.guard.keys import load_approvers as load_approvers
     from ap_mcp.guard.seal import sealer_from as sealer_from
 
 _PLACES = {
+    "approvers": ("load_approvers",),
     "audit": ("AuditLog", "Entry", "Outcome", "audit_from"),
     "consent": ("Confirmer", "Consent", "ReadAgain", "Request", "digest_of"),
     "impacts": ("build_impact",),
     "impacts.base": ("Case",),
-    "keys": ("load_approvers",),
     "seal": ("sealer_from",),
 }
 

@@ -147,13 +147,35 @@ _TEXTS = tuple(each.name for each in fields(Question) if each.type is str)
 
 
 @dataclass(frozen=True, slots=True)
+class Assertion:
+    """What a passkey signed, beside its signature.
+
+    Attributes:
+        client_data: the browser's words: which challenge it was, and on which page.
+        authenticator_data: the authenticator's words: for which site, and that it checked who used it.
+    """
+
+    client_data: bytes
+    authenticator_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class SignedAnswer:
-    """What a named approver answered, signed; see `signed_digest` for what the signature covers."""
+    """What a named approver answered, signed; see `signed_digest` for what the signature covers.
+
+    Attributes:
+        approver: their name.
+        approved: yes or no.
+        at: when they signed.
+        signature: by the key that `ap-mcp approvals init` made, or by a passkey.
+        assertion: what else a passkey signed; none if it was not a passkey.
+    """
 
     approver: str
     approved: bool
     at: datetime
     signature: bytes
+    assertion: Assertion | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,5 +229,22 @@ def why_not_withdrawn(asked: Asked, now: datetime) -> str:
 def signed_digest(question: Question, approver: str, *, approved: bool, at: datetime) -> bytes:
     """Return what an approver signs: the SHA-256 of the whole question and the answer to it."""
     decision = {"approver": approver, "approved": approved, "at": ticks(at)}
-    signed = {"purpose": "ap-mcp approval 1", "question": question.as_json(), "decision": decision}
+    return _digest_of("ap-mcp approval 1", question, decision)
+
+
+def passkey_digest(question: Question, *, approved: bool, at: datetime) -> bytes:
+    """Return what a passkey signs: the SHA-256 of the whole question and the answer to it.
+
+    Who answers is known only when the passkey is chosen; each is pinned for one approver alone, so it names them.
+    """
+    return _digest_of("ap-mcp approval by passkey 1", question, {"approved": approved, "at": ticks(at)})
+
+
+def withdrawal_digest(question: Question, at: datetime) -> bytes:
+    """Return what a passkey signs to have a question withdrawn; it is no answer."""
+    return _digest_of("ap-mcp withdrawal by passkey 1", question, {"at": ticks(at)})
+
+
+def _digest_of(purpose: str, question: Question, decision: Mapping[str, Any]) -> bytes:
+    signed = {"purpose": purpose, "question": question.as_json(), "decision": dict(decision)}
     return sha256(canonical(signed).encode()).digest()

@@ -6,15 +6,16 @@ from datetime import datetime
 from typing import Literal, TypeAlias
 
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ap_mcp.errors import ConsentDeclined
-from ap_mcp.guard.approval_requests import SHOWN, Asked, Question, SignedAnswer, same_person, signed_digest
+from ap_mcp.guard.approval_requests import SHOWN, Asked, Question, SignedAnswer, passkey_digest, signed_digest
+from ap_mcp.guard.approvers import KnownApprover, why_same_person
+from ap_mcp.guard.passkeys import flaw
 from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
-Approvers: TypeAlias = Mapping[str, Ed25519PublicKey]
-"""The public keys whose signatures count, by name; pinned when the program started."""
+Approvers: TypeAlias = Mapping[str, KnownApprover]
+"""The people whose signatures count, by name; on stdio pinned when the program started."""
 State: TypeAlias = Literal["pending", "approved", "declined", "expired", "spent", "withdrawn", "worthless"]
 
 
@@ -82,9 +83,11 @@ def approval_in(
         if judged.state == "declined":
             why = f"{judged.approver} declined it ({question.code})."
             raise ConsentDeclined(question.tool, f"{why} Do not ask again unless they want it.")
-        excluded = other_approver and same_person(judged.approver, question.principal)
-        if asked.decision and judged.state == "approved" and not excluded:
-            return Approval(question, judged.approver, asked.decision.at)
+        if judged.state != "approved" or asked.decision is None:
+            continue
+        who = judged.approver
+        if not (other_approver and why_same_person(question.principal, who, approvers.get(who))):
+            return Approval(question, who, asked.decision.at)
     return None
 
 
@@ -118,8 +121,9 @@ def _flaw(question: Question, decision: SignedAnswer, approvers: Approvers, now:
         return f"{who} is no approver known here"
     if not _is_signed(question, decision, approvers):
         return f"it does not bear the signature of {who} under this question and this answer"
-    if question.other_approver and same_person(question.principal, decision.approver):
-        return f"it needs somebody other than {who}, for whom the call is made"
+    known = approvers.get(decision.approver)
+    if question.other_approver and (why := why_same_person(question.principal, decision.approver, known)):
+        return why
     if not question.created <= decision.at < question.expires or decision.at > now:
         return "it was not signed between the question and now"
     return None
@@ -127,12 +131,16 @@ def _flaw(question: Question, decision: SignedAnswer, approvers: Approvers, now:
 
 def _is_signed(question: Question, decision: SignedAnswer, approvers: Approvers) -> bool:
     """Say whether an answer bears the signature of an approver who is known here."""
-    key = approvers.get(decision.approver)
-    if key is None:
+    known = approvers.get(decision.approver)
+    if known is None:
         return False
+    if decision.assertion is not None:
+        challenge, signature = passkey_digest(question, approved=decision.approved, at=decision.at), decision.signature
+        return any(not flaw(passkey, decision.assertion, signature, challenge) for passkey in known.passkeys)
     digest = signed_digest(question, decision.approver, approved=decision.approved, at=decision.at)
     try:
-        key.verify(decision.signature, digest)
+        if known.key is not None:
+            known.key.verify(decision.signature, digest)
     except InvalidSignature:
         return False
-    return True
+    return known.key is not None

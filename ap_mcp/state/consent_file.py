@@ -18,6 +18,7 @@ from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
 from ap_mcp.guard.approval_requests import (
     SHOWN,
     Asked,
+    Assertion,
     Question,
     SignedAnswer,
     Withdrawal,
@@ -32,7 +33,8 @@ from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
 _COLUMNS = tuple(each.name for each in fields(Question))
-_ALL = ", ".join((*_COLUMNS, "approver", "approved", "decided", "signature", "withdrawn_by", "withdrawn"))
+_ANSWER = ("approver", "approved", "decided", "signature", "client_data", "authenticator_data")
+_ALL = ", ".join((*_COLUMNS, *_ANSWER, "withdrawn_by", "withdrawn"))
 _CALL = "principal = ? AND tool = ? AND arguments_digest = ? AND fingerprint = ?"
 _ENDED = (
     "code IN (SELECT code FROM questions WHERE created <= ? AND coalesce(decided, withdrawn, 0) + (expires <= ?) > 0"
@@ -133,10 +135,9 @@ class ConsentFile:
                 raise ApprovalRefused(f"{asked.question.code} is decided already, and an answer is not changed.")
             if moment >= ticks(asked.question.expires):
                 raise ApprovalRefused(f"{asked.question.code} has expired. Nothing was decided; it must be asked anew.")
-            db.execute(
-                "UPDATE questions SET approver = ?, approved = ?, decided = ?, signature = ? WHERE code = ?",
-                (answer.approver, answer.approved, ticks(answer.at), answer.signature, asked.question.code),
-            )
+            values = (answer.approver, answer.approved, ticks(answer.at), answer.signature, *_asserted(answer))
+            update = f"UPDATE questions SET ({', '.join(_ANSWER)}) = ({', '.join('?' * len(_ANSWER))}) WHERE code = ?"  # noqa: S608 - our own names
+            db.execute(update, (*values, asked.question.code))
 
     def withdraw(self, code: str, by: str, now: datetime) -> None:
         """Take a question and its consent away; see `ApprovalStore.withdraw`."""
@@ -224,16 +225,24 @@ def _question(row: tuple[Any, ...]) -> Question:
 
 
 def _answer(row: tuple[Any, ...]) -> SignedAnswer | None:
-    approver, approved, at, signature = given = row[len(_COLUMNS) : len(_COLUMNS) + 4]
-    if given == (None,) * 4:
+    approver, approved, at, signature, *asserted = given = row[len(_COLUMNS) : len(_COLUMNS) + len(_ANSWER)]
+    if given == (None,) * len(_ANSWER):
         return None
-    if not isinstance(approver, str) or not isinstance(signature, bytes):
+    assertion = None if asserted == [None, None] else Assertion(*asserted)
+    parts = (signature, *(asserted if assertion else ()))
+    if not isinstance(approver, str) or not all(isinstance(each, bytes) for each in parts):
         raise TypeError("half an answer")
-    return SignedAnswer(approver, _truth(approved), moment_at(at), signature)
+    return SignedAnswer(approver, _truth(approved), moment_at(at), signature, assertion)
+
+
+def _asserted(answer: SignedAnswer) -> tuple[bytes | None, bytes | None]:
+    if answer.assertion is None:
+        return None, None
+    return answer.assertion.client_data, answer.assertion.authenticator_data
 
 
 def _withdrawal(row: tuple[Any, ...]) -> Withdrawal | None:
-    by, at = row[len(_COLUMNS) + 4 :]
+    by, at = row[len(_COLUMNS) + len(_ANSWER) :]
     if at is None:
         return None
     if not isinstance(by, str):

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.approvals import Approval, Approvers, approval_in, waiting_in
+from ap_mcp.guard.approvers import KnownApprover
 from ap_mcp.guard.keys import Approver, sign
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME
 from ap_mcp.guard.seal import canonical
@@ -30,7 +31,7 @@ LATE = NOW + APPROVAL_LIFETIME
 PASSPHRASE = "correct horse battery"
 ALICE = Approver("alice", Ed25519PrivateKey.from_private_bytes(b"a" * 32))
 MALLORY = Approver("mallory", Ed25519PrivateKey.from_private_bytes(b"m" * 32))
-APPROVERS: Approvers = {"alice": ALICE.key.public_key()}
+APPROVERS: Approvers = {"alice": KnownApprover(ALICE.key.public_key())}
 BOUND = {"principal": "ivan", "tool": "delete_cluster", "digest": "a" * 64, "fingerprint": "f" * 64}
 
 _numbers = itertools.count()
