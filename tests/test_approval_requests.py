@@ -92,7 +92,7 @@ def changed(value: Any) -> Any:
         return not value
     if isinstance(value, datetime):
         return value + SECOND
-    if isinstance(value, str) and set(value) <= set("0123456789abcdef"):
+    if isinstance(value, str) and value and set(value) <= set("0123456789abcdef"):
         return value[1:] + ("0" if value[0] != "0" else "1")
     return value + "x" if not read_code(str(value)) else new_code()
 

@@ -130,6 +130,7 @@ def test_a_call_is_recorded_before_it_is_sent_and_when_it_has_ended(log: AuditLo
         decision="policy.toml rule 2",
         channel="approval",
         approver="bob",
+        profile="eu",
     )
     seq = log.decided(entry)
     before = log.calls()

@@ -87,6 +87,7 @@ def other_requests() -> list[Request]:
         replace(DELETE, place=replace(PLACE, region="eu-west-101")),
         replace(DELETE, place=replace(PLACE, project="another")),
         replace(DELETE, place=replace(PLACE, simulated=True)),
+        replace(DELETE, place=replace(PLACE, profile="eu")),
         *(replace(DELETE, calls=(call,)) for call in calls),
         *(replace(DELETE, impact=impact) for impact in impacts),
     ]

@@ -37,7 +37,8 @@ def rule(lines: str) -> str:
     return f"[[rules]]\n{lines}\n"
 
 
-KEYS = ("decision", "tools", "clusters", "tags", "effects", "namespaces", "kinds", "names", "approver", "reason")
+OF_OBJECTS = ("namespaces", "kinds", "names")
+KEYS = ("decision", "tools", "clusters", "tags", "effects", *OF_OBJECTS, "profiles", "approver", "reason")
 DENY = 'decision = "deny"\n'
 
 WHOLE = """

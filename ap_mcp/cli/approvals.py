@@ -217,7 +217,7 @@ def _waiting(settings: "Settings", code: str) -> "Question":
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}. Make one with: ap-mcp approvals init")
     click.echo(_described(question, now))
     names = (question.tool, question.name, question.principal, question.client, question.region, question.project)
-    lines = (*names, question.effect)
+    lines = (*names, question.effect, question.profile)
     if any(text != _line(text) for text in lines) or question.impact_text != _visible(question.impact_text):
         why = "it holds characters that cannot be seen, so you cannot know what you would sign"
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
@@ -316,7 +316,8 @@ def _deciding(question: "Question") -> str:
 def _where(question: "Question") -> str:
     """Return where a call goes; that it is simulated comes first."""
     simulated = "SIMULATED, nothing real is touched, " if question.simulated else ""
-    return f"{simulated}region {_shown(question.region)}, project {_shown(question.project)}"
+    profile = f"profile {_shown(question.profile)}, " if question.profile else ""
+    return f"{simulated}{profile}region {_shown(question.region)}, project {_shown(question.project)}"
 
 
 def _for_whom(question: "Question") -> str:

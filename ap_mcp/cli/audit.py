@@ -103,6 +103,7 @@ def _lines(call: "Call") -> str:
     target = f" on {in_quotes(asked['target'], NAME_LIMIT)}" if asked["target"] else ""
     caller = f"for {in_quotes(asked['principal'], NAME_LIMIT)}"
     caller += f" through {in_quotes(asked['client'], NAME_LIMIT)}" if asked["client"] else ""
+    caller += f" in profile {clean(asked['profile'])}" if asked.get("profile") else ""
     agreed = [
         clean(asked["decision"]),
         f"asked by {clean(asked['channel'])}" if asked["channel"] else "",

@@ -33,6 +33,7 @@ TEMPLATE = """\
 #             name), their kind as in a manifest ("Secret", "Deployment", "*.rbac.authorization.k8s.io"), their name.
 #             What is in no namespace, or all of a kind, fits every namespace for deny and ask, and none for allow.
 #             Such rules reach the k8s_ tools and the waits and problems inside a cluster, nothing else.
+#   profiles  globs of profiles of ap-mcp.toml: the rule is about calls that go to one of these
 #   approver  with ask: "other" wants a signature under another name than the requester's; README says what it proves
 #   reason    shown to the one who is refused or asked
 #

@@ -54,14 +54,17 @@ class Place:
         region: of the cloud, or its host where no region is set.
         project: the id of the project.
         simulated: it is the simulator, and nothing is real.
+        profile: the operator's name for this account and region; empty if there is one only.
     """
 
     region: str
     project: str
     simulated: bool = False
+    profile: str = ""
 
     def __str__(self) -> str:
-        return f"{'SIMULATED, ' if self.simulated else ''}region {self.region}, project {self.project}"
+        profile = f"profile {self.profile}, " if self.profile else ""
+        return f"{'SIMULATED, ' if self.simulated else ''}{profile}region {self.region}, project {self.project}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +88,7 @@ class Question:
         expires: from then on no answer counts.
         other_approver: only somebody other than the principal may approve.
         simulated: nothing real is touched.
+        profile: where the call goes, as the operator calls it; empty if there is one place only.
     """
 
     code: str
@@ -103,11 +107,12 @@ class Question:
     expires: datetime
     other_approver: bool = False
     simulated: bool = False
+    profile: str = ""
 
     def __post_init__(self) -> None:
         for name in _TEXTS:
             value = getattr(self, name)
-            if not isinstance(value, str) or not (value or name == "client") or _SURROGATE.search(value):
+            if not isinstance(value, str) or not (value or name in _MAY_BE_EMPTY) or _SURROGATE.search(value):
                 raise ValueError(f"a question needs its {name}, as text that can be stored")
         if not _CODE.fullmatch(self.code):
             raise ValueError("a question needs a code of new_code()")
@@ -126,7 +131,7 @@ class Question:
     @property
     def place(self) -> Place:
         """Where the call goes."""
-        return Place(self.region, self.project, self.simulated)
+        return Place(self.region, self.project, self.simulated, self.profile)
 
     @property
     def consent(self) -> OpenConsent:
@@ -143,6 +148,7 @@ class Question:
         return all(mine[name] == theirs[name] for name in mine if name not in aside)
 
 
+_MAY_BE_EMPTY = frozenset({"client", "profile"})
 _TEXTS = tuple(each.name for each in fields(Question) if each.type is str)
 
 

@@ -78,6 +78,7 @@ class Entry:
         channel: how a person was asked.
         approver: who agreed.
         consent: digest of the id of the consent that is used; only the first of several requests has it.
+        profile: where it goes, as the operator calls it; left out of the line if there is one place only.
     """
 
     tool: str
@@ -92,10 +93,13 @@ class Entry:
     channel: str = ""
     approver: str = ""
     consent: str = ""
+    profile: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON, without secrets."""
         texts = {name: _plain(str(value)) for name, value in asdict(self).items() if name != "arguments"}
+        if not self.profile:
+            del texts["profile"]
         return {**texts, "arguments": _plain(mask(dict(self.arguments)))}
 
 

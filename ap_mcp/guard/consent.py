@@ -47,6 +47,7 @@ Mode: TypeAlias = Literal["human", "approval", "token", "deny"]
 
 FIELD = "name"
 STATE, TOKEN = "state", "token"
+PROFILE = "profile"
 MOST_ROUNDS = 3
 AS_OF = "As of "
 KEPT_CHANGING = "What it touches changed every time it was asked about. Call again when it no longer changes."
@@ -100,14 +101,21 @@ class Request:
 
     def fingerprint(self) -> str:
         """Return a digest of what is shown and of what would be sent; in which order things are named is no matter."""
-        where = [self.place.region, self.place.project, self.place.simulated]
+        where = [self.place.region, self.place.project, self.place.simulated, self.place.profile]
         sent = [where, *(_sent(call) for call in self.compared or self.calls)]
         return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
 
     def laid_out(self, caller: Caller) -> Layout:
         """Return the question about this call, which says where it goes and for whom it is made."""
         place = self.place
-        where = Where(place.region, place.project, _client(caller), caller.principal, simulated=place.simulated)
+        where = Where(
+            place.region,
+            place.project,
+            _client(caller),
+            caller.principal,
+            simulated=place.simulated,
+            profile=place.profile,
+        )
         return self.impact.laid_out(where)
 
     def binding(self, principal: str) -> dict[str, str]:
@@ -211,16 +219,22 @@ class Confirmer:
         why = why_no_form(self.forms, caller.client, request.impact.effect, asked, text)
         return NO_FORMS.format(why=why) if why else ""
 
-    def cluster_asked_about(self, caller: Caller, tool: str) -> str | None:
+    def cluster_asked_about(self, caller: Caller, tool: str, profile: str = "") -> str | None:
         """Return the id of the cluster that a question was about which comes back with its answer; None if none does.
 
         It saves searching for the name once more. Consent does not rest on it: that is bound to the id.
+
+        Args:
+            caller: who calls.
+            tool: what is called.
+            profile: where the call goes; an id of another profile names nothing there.
 
         Raises:
             ForgedState: what comes back was not made here.
         """
         sealed = self._state(tool, caller) or {}
-        same = sealed.get("principal") == caller.principal and sealed.get("tool") == tool
+        found = (sealed.get("principal"), sealed.get("tool"), sealed.get(PROFILE))
+        same = found == (caller.principal, tool, profile)
         cluster = sealed.get(CLUSTER) if same else None
         return cluster if isinstance(cluster, str) else None
 
@@ -285,7 +299,8 @@ class Confirmer:
     async def _between_legs(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:
         bound = request.binding(caller.principal)
         sealed = self._state(request.tool, caller)
-        if sealed is None or any(sealed.get(key) != value for key, value in bound.items() if key != "fingerprint"):
+        same = {**bound, PROFILE: request.place.profile}
+        if sealed is None or any(sealed.get(key) != value for key, value in same.items() if key != "fingerprint"):
             return await self._question(request, caller, bound, 1, "")
         if caller.returned is None:
             if sealed["round"] >= MOST_ROUNDS:
@@ -318,8 +333,8 @@ class Confirmer:
         self, request: Request, caller: Caller, bound: Mapping[str, str], number: int, note: str
     ) -> AskBack:
         opened = await self._opened(bound, QUESTION_LIFETIME)
-        about = {"id": opened.id, "round": number, "asked": ticks(opened.created)}
-        about[CLUSTER] = request.arguments.get(CLUSTER)
+        about: dict[str, Any] = {"id": opened.id, "round": number, "asked": ticks(opened.created)}
+        about |= {CLUSTER: request.arguments.get(CLUSTER), PROFILE: request.place.profile}
         state = self.sealer.seal(STATE, {**bound, **about}, opened.expires)
         text = message(request.laid_out(caller), request.impact.name, note)
         return AskBack(text, form(request.impact), state)
@@ -441,6 +456,7 @@ class Confirmer:
             expires=now + APPROVAL_LIFETIME,
             other_approver=request.other_approver,
             simulated=request.place.simulated,
+            profile=request.place.profile,
         )
 
     async def _opened(self, bound: Mapping[str, str], lifetime: timedelta) -> OpenConsent:

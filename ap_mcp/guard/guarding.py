@@ -94,6 +94,7 @@ class Guard:
         confirmer: gets it; shared, and made when first used.
         audit: the log, likewise.
         simulated: the other end is the simulator.
+        profile: where its calls go, as the operator calls it; empty if there is one place only.
     """
 
     policy: Policy
@@ -101,6 +102,7 @@ class Guard:
     confirmer: "Callable[[], Confirmer]" = field(repr=False)
     audit: "Callable[[], AuditLog]" = field(repr=False)
     simulated: bool = False
+    profile: str = ""
 
     def decided_at_once(self, subject: Subject, *, dry_run: bool) -> Decision | None:
         """Decide about a call before anything is read; None if that takes the facts of its cluster.
@@ -123,7 +125,9 @@ class Guard:
 
     def cluster_asked_about(self, caller: Caller, tool: str) -> str | None:
         """Return the id of the cluster that a returning question of a tool was about; None if none returns."""
-        return self.confirmer().cluster_asked_about(caller, tool) if caller.state is not None else None
+        if caller.state is None:
+            return None
+        return self.confirmer().cluster_asked_about(caller, tool, self.profile)
 
     async def consent(
         self, decision: Decision, request: "Request", caller: Caller, read_again: "ReadAgain"
@@ -162,6 +166,7 @@ class Guard:
                 effect=effect,
                 target=refusal.target,
                 decision=refusal.verdict,
+                profile=self.profile,
             )
             self.audit().refused(entry, getattr(refusal, "reason", "") or refusal.render())
 
@@ -222,6 +227,7 @@ class Guard:
             channel=cleared.channel,
             approver=cleared.approver,
             consent=cleared.used if call is cleared.calls[0] else "",
+            profile=self.profile,
         )
 
     def _named(self, caller: Caller) -> str:

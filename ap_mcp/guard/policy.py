@@ -8,7 +8,7 @@ with letters that only look similar is another name.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, TypeAlias
 
@@ -38,6 +38,7 @@ class Rule:
         namespaces: globs of namespaces of a cluster; a Namespace counts by its own name.
         kinds: globs of kinds of objects in a cluster: `Secret`, `Deployment`, `*.rbac.authorization.k8s.io`.
         names: globs of names of objects in a cluster.
+        profiles: globs of the operator's profiles; it is about calls that go to one of these.
         approver: who may agree to what it asks about: anybody, or somebody other than the requester.
         reason: shown to the one who is refused or asked.
         source: where it stands.
@@ -51,6 +52,7 @@ class Rule:
     namespaces: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+    profiles: tuple[str, ...] = ()
     approver: ApproverRule = "any"
     reason: str = ""
     source: str = "a rule"
@@ -64,6 +66,12 @@ class Rule:
     def about_objects(self) -> bool:
         """Whether it goes by objects inside a cluster."""
         return bool(self.namespaces or self.kinds or self.names)
+
+    def concerns(self, profile: str) -> bool:
+        """Say whether it is about calls that go to a profile; what allows names it to the letter."""
+        if not self.profiles:
+            return True
+        return (_spelt if self.decision == "allow" else _fits)(profile, self.profiles)
 
     @property
     def names_tools(self) -> bool:
@@ -92,12 +100,23 @@ class Policy:
         ask: a guarded call needs a person's consent; only the simulator can do without.
         max_kubeconfig_days: the longest life of a kubeconfig that is handed out.
         rules: in no particular order.
+        elsewhere: rules about other profiles, which stand for nothing but an explanation.
     """
 
     read_only: bool = False
     ask: bool = True
     max_kubeconfig_days: int = 1
     rules: tuple[Rule, ...] = ()
+    elsewhere: tuple[Rule, ...] = ()
+
+    def for_calls_to(self, profile: str) -> "Policy":
+        """Return the policy of calls that go to one profile; empty: there are no profiles.
+
+        All calls of a caller's view go to one profile, so its rules are chosen once: no call can be without them.
+        """
+        rules = (*self.rules, *self.elsewhere)
+        here = tuple(rule for rule in rules if rule.concerns(profile))
+        return replace(self, rules=here, elsewhere=tuple(rule for rule in rules if rule not in here))
 
     def maximum(self, setting: str) -> int:
         """Return the largest value that a setting allows.
@@ -217,10 +236,11 @@ def explain(subject: Subject, policy: Policy) -> Explanation:
     except CallRefused as error:
         return Explanation(Refuse(error), "whatever is not known is refused")
     verdicts = tuple(_verdict(rule, case) for rule in policy.rules)
+    elsewhere = tuple(Verdict(rule, matches=False, why="is about other profiles") for rule in policy.elsewhere)
     decision, because = (
         _refused_at_once(case, policy) or _refused_by_rule(case, verdicts) or _released(case, verdicts, policy)
     )
-    return Explanation(decision, because, case.effect, case.raised, verdicts)
+    return Explanation(decision, because, case.effect, case.raised, (*verdicts, *elsewhere))
 
 
 def _case(subject: Subject, policy: Policy) -> _Case:

@@ -52,11 +52,12 @@ def load_policy(path: Path | None, settings: Limits, known: Known | None = None)
     Raises:
         SettingsError: the file cannot be read, or names every mistake in it.
     """
-    return Policy(
+    policy = Policy(
         read_only=settings.read_only,
         max_kubeconfig_days=settings.max_kubeconfig_days,
         rules=() if path is None else _rules_in(path, known),
     )
+    return policy.for_calls_to("")
 
 
 def parse_rules(text: str, name: str, known: Known | None = None) -> tuple[Rule, ...]:
@@ -316,6 +317,7 @@ _READERS: Mapping[str, Callable[[Any], Any]] = {
     "namespaces": partial(_texts, example='["kube-*"]'),
     "kinds": partial(_texts, example='["Secret", "*.rbac.authorization.k8s.io"]'),
     "names": partial(_texts, example='["*-prod"]'),
+    "profiles": partial(_texts, example='["production"]'),
     "approver": _approver,
     "reason": _reason,
 }

@@ -18,6 +18,7 @@ class Where:
         client: name and version of the program that asks, as it says of itself; empty if it does not.
         principal: for whom the call is made.
         simulated: the other end is the simulator.
+        profile: the operator's name for this account and region; empty if there is one only.
     """
 
     region: str
@@ -25,11 +26,13 @@ class Where:
     client: str = ""
     principal: str = ""
     simulated: bool = False
+    profile: str = ""
 
     @property
     def head(self) -> str:
-        """What a question begins with: that nothing is real, or the region."""
-        return SIMULATED if self.simulated else _word(self.region)
+        """What a question begins with: that nothing is real, or the region; and the profile, if that says more."""
+        head = SIMULATED if self.simulated else _word(self.region)
+        return f"{head} ({_word(self.profile)})" if self.profile not in ("", self.region) else head
 
     def lines(self) -> list[str]:
         """Return it as a person reads it."""
@@ -37,7 +40,8 @@ class Where:
         real = f"{SIMULATED}: nothing here is real; " if self.simulated else ""
         asks = f"client {_word(self.client)}" if self.client else "a client that does not say its name"
         whom = f", for {_word(self.principal)}" if self.principal else ""
-        return [f"Where: {real}region {_word(self.region)}{project}", f"Asked by: {asks}{whom}"]
+        profile = f"profile {_word(self.profile)}, " if self.profile else ""
+        return [f"Where: {real}{profile}region {_word(self.region)}{project}", f"Asked by: {asks}{whom}"]
 
 
 ANYWHERE = Where("any region")

@@ -22,7 +22,7 @@ BUSY_SECONDS = 5.0
 """How long a call waits for another program to release the file."""
 
 _APPLICATION_ID = 0x61706D63
-_VERSION = 5
+_VERSION = 6
 _CLOCK = "CREATE TABLE clock (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seen INTEGER NOT NULL)"
 _GENERATION = "CREATE TABLE generation (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value TEXT NOT NULL)"
 _OPEN = (
@@ -34,7 +34,7 @@ _QUESTIONS = (
     " arguments_digest TEXT NOT NULL, principal TEXT NOT NULL, client TEXT NOT NULL, region TEXT NOT NULL,"
     " project TEXT NOT NULL, effect TEXT NOT NULL, name TEXT NOT NULL, impact_text TEXT NOT NULL,"
     " fingerprint TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
-    " other_approver INTEGER NOT NULL, simulated INTEGER NOT NULL, approver TEXT,"
+    " other_approver INTEGER NOT NULL, simulated INTEGER NOT NULL, profile TEXT NOT NULL, approver TEXT,"
     " approved INTEGER, decided INTEGER, signature BLOB, client_data BLOB, authenticator_data BLOB, withdrawn_by TEXT,"
     " withdrawn INTEGER)"
 )
