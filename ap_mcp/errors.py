@@ -47,6 +47,10 @@ KEPT_LIMIT = 20_000
 SAID_LIMIT, ENCODED_LIMIT, _BRIEF = 2000, 4000, 300
 """Characters that are shown of a text of the service, of an encoded one, and of one that stands among other things."""
 
+SEALED_ELSEWHERE = (
+    "was sealed by another server, or before a restart: servers that share calls, or go on with them after a restart, "
+    "need the same AP_MCP_STATE_KEY."
+)
 _EFFECTS = {
     "write": "changes things or starts to cost money",
     "disrupt": "may interrupt what runs or cannot simply be put back",
@@ -296,14 +300,20 @@ class ApprovalRequired(ConfirmationRequired):
 
 
 class ForgedState(CallRefused):
-    """A requestState that this server did not make, or that was changed: refused, and nobody is asked again for it."""
+    """A requestState that this server did not make, or that was changed: refused, and nobody is asked again for it.
+
+    Args:
+        operation: what was called.
+        elsewhere: it names a key that this server does not have.
+    """
 
     verdict = "forged state"
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, *, elsewhere: bool = False) -> None:
         self.operation = operation
+        how = f"that {SEALED_ELSEWHERE}" if elsewhere else "that this server did not make, or that was changed."
         super().__init__(
-            f"Refused: {operation} came with a requestState that this server did not make, or that was changed. "
+            f"Refused: {operation} came with a requestState {how} "
             "Nothing was sent. Call again without requestState to have a person asked."
         )
 

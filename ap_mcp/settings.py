@@ -193,6 +193,10 @@ def _authorities(path: Path) -> Path:
     return path
 
 
+def _keys_in(setting: SecretStr) -> list[str]:
+    return [key.strip() for key in setting.get_secret_value().split(",")]
+
+
 def _existing_folder(path: Path) -> Path:
     path = _absolute(path)
     if not path.is_dir():
@@ -284,8 +288,10 @@ class Settings(BaseSettings):
     @field_validator("state_key")
     @classmethod
     def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and len(key.get_secret_value()) < STATE_KEY_LENGTH:
-            raise ValueError(f"must have at least {STATE_KEY_LENGTH} characters; `openssl rand -hex 32` makes one")
+        if key is not None and any(len(each) < STATE_KEY_LENGTH for each in _keys_in(key)):
+            each = "each of several keys, with commas between, " if "," in key.get_secret_value() else ""
+            least = f"must have at least {STATE_KEY_LENGTH} characters"
+            raise ValueError(f"{each}{least}; `openssl rand -hex 32` makes one")
         return key
 
     @field_validator("redis_url")
@@ -297,6 +303,11 @@ class Settings(BaseSettings):
     @classmethod
     def _proxy_scheme(cls, url: SecretStr | None) -> SecretStr | None:
         return url if url is None else SecretStr(_proxy(url.get_secret_value()))
+
+    @property
+    def state_keys(self) -> tuple[SecretStr, ...]:
+        """The keys that seal and open what travels through clients; the first one seals."""
+        return tuple(map(SecretStr, _keys_in(self.state_key))) if self.state_key else ()
 
     @property
     def place(self) -> str:

@@ -196,7 +196,7 @@ async def test_a_state_that_was_not_made_for_this_very_call_only_asks_again_and_
     as_somebody_else(monkeypatch)
     async with scene.connect(Person(), confirm="token") as agent:
         await question_of(agent, scene, **mine)
-    async with scene.connect(Person(), state_key="another key, which they do not share") as agent:
+    async with scene.connect(Person(), state_key="another key that they do not share") as agent:
         await forged(agent, scene, **mine)
     monkeypatch.undo()
     scene.clock.pass_by(QUESTION_LIFETIME)

@@ -3,6 +3,7 @@
 import json
 import os
 import pwd
+import re
 from collections.abc import Mapping
 from dataclasses import fields, replace
 from datetime import timedelta
@@ -38,6 +39,7 @@ from ap_mcp.guard.consent import (
 from ap_mcp.guard.impacts.layout import WIDTH
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PULSE, QUESTION_LIFETIME, TOKEN_LIFETIME
+from ap_mcp.guard.seal import Sealer
 from ap_mcp.guard.where import ANYWHERE, Where
 from ap_mcp.wording import width
 
@@ -161,6 +163,19 @@ async def test_what_a_state_says_is_no_token_and_the_other_way_round(desk: Desk)
     for forged in (token, state[:-1], "v1.AAAA", ""):
         with pytest.raises(ForgedState, match=r"did not make, or that was changed\. Nothing was sent"):
             await desk.ask(caller=Caller("ivan", can_return=True, returned=NAMED, state=forged))
+
+
+async def test_what_a_server_with_another_key_sealed_is_refused_with_the_way_to_share_keys(desk: Desk) -> None:
+    desk.mode = "token"
+    state, token = (await desk.question()).state, await desk.token()
+    desk.sealer = Sealer(b"o" * 32)
+    shared = "was sealed by another server, or before a restart: .* need the same AP_MCP_STATE_KEY"
+    assert re.search(shared, await desk.refusal(replace(DELETE, token=token)))
+    returning = Caller("ivan", can_return=True, returned=NAMED, state=state)
+    with pytest.raises(ForgedState, match=shared):
+        await desk.ask(caller=returning)
+    desk.sealer = Sealer(b"o" * 32, b"k" * 32)
+    assert isinstance(await desk.ask(caller=returning), Consent)
 
 
 @given(st.data())

@@ -12,7 +12,17 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from ap_mcp.guard.seal import VERSION, Forged, Sealer, canonical, moment_at, sealer_from, ticks
+from ap_mcp.guard.seal import (
+    NAME_LENGTH,
+    VERSION,
+    Forged,
+    SealedElsewhere,
+    Sealer,
+    canonical,
+    moment_at,
+    sealer_from,
+    ticks,
+)
 from ap_mcp.settings import Settings
 
 KEY = bytes(range(32))
@@ -21,6 +31,7 @@ NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 EXPIRES = NOW + timedelta(minutes=5)
 PAYLOAD = {"tool": "delete_cluster", "digest": "a" * 64, "principal": "ivan", "round": 1}
 SEALED = SEALER.seal("token", PAYLOAD, EXPIRES)
+HEAD = SEALED[: len(VERSION) + NAME_LENGTH + 1]
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -58,14 +69,14 @@ def test_no_text_with_another_character_opens(place: int, char: str) -> None:
 
 @given(st.data())
 def test_no_text_with_a_flipped_bit_opens(data: st.DataObject) -> None:
-    body = SEALED.removeprefix(VERSION)
+    body = SEALED.removeprefix(HEAD)
     sealed = bytearray(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
     sealed[data.draw(st.integers(0, len(sealed) - 1))] ^= 1 << data.draw(st.integers(0, 7))
-    changed = VERSION + base64.urlsafe_b64encode(bytes(sealed)).rstrip(b"=").decode()
+    changed = HEAD + base64.urlsafe_b64encode(bytes(sealed)).rstrip(b"=").decode()
     refuses(SEALER, "token", changed)
 
 
-@given(st.text() | st.binary().map(lambda data: VERSION + base64.urlsafe_b64encode(data).rstrip(b"=").decode()))
+@given(st.text() | st.binary().map(lambda data: HEAD + base64.urlsafe_b64encode(data).rstrip(b"=").decode()))
 def test_nothing_made_up_opens(text: str) -> None:
     refuses(SEALER, "token", text)
 
@@ -85,7 +96,7 @@ def test_a_payload_has_one_spelling_only() -> None:
             if other != sealed:
                 refuses(SEALER, "token", other)
         refuses(SEALER, "token", sealed + "=")
-        refuses(SEALER, "token", sealed.replace(VERSION, VERSION + "\n"))
+        refuses(SEALER, "token", sealed.replace(HEAD, HEAD + "\n"))
 
 
 @pytest.mark.parametrize("kind", ["state", "", "Token", "token "])
@@ -93,8 +104,31 @@ def test_a_seal_of_one_kind_is_none_of_another(kind: str) -> None:
     refuses(SEALER, kind, SEALED)
 
 
-def test_another_key_opens_nothing() -> None:
+def test_another_key_opens_nothing_and_says_that_it_is_another() -> None:
     refuses(Sealer(bytes(32)), "token", SEALED)
+    with pytest.raises(SealedElsewhere):
+        Sealer(bytes(32)).open("token", SEALED, NOW)
+
+
+def test_a_seal_that_names_another_key_than_its_own_is_forged() -> None:
+    other = Sealer(bytes(32)).seal("token", PAYLOAD, EXPIRES)
+    with pytest.raises(Forged) as caught:
+        SEALER.open("token", SEALED[: len(HEAD)] + other[len(HEAD) :], NOW)
+    assert not isinstance(caught.value, SealedElsewhere)
+
+
+def test_keys_are_changed_without_losing_what_is_sealed() -> None:
+    new = bytes(range(1, 33))
+    both = Sealer(new, KEY)
+    assert both.open("token", SEALED, NOW) == PAYLOAD
+    sealed = both.seal("token", PAYLOAD, EXPIRES)
+    assert Sealer(new).open("token", sealed, NOW) == PAYLOAD
+    refuses(SEALER, "token", sealed)
+
+
+def test_the_name_of_a_key_stays_and_says_nothing_of_it() -> None:
+    assert Sealer(KEY).seal("state", {}, EXPIRES).startswith(HEAD)
+    assert HEAD.encode() not in base64.urlsafe_b64encode(KEY)
 
 
 @pytest.mark.parametrize("value", [None, 7, b"v1.", ["v1."], ""])
@@ -108,7 +142,7 @@ def test_a_seal_is_worthless_from_the_moment_it_expires_and_yet_no_forgery() -> 
 
 
 def test_the_payload_cannot_be_read() -> None:
-    body = SEALED.removeprefix(VERSION)
+    body = SEALED.removeprefix(HEAD)
     assert b"delete_cluster" not in base64.urlsafe_b64decode(body + "=" * (-len(body) % 4))
 
 
@@ -134,6 +168,11 @@ def test_processes_share_the_operators_key_and_else_have_their_own() -> None:
     assert own.open("token", own.seal("token", PAYLOAD, EXPIRES), NOW) == PAYLOAD
     refuses(sealer_from(Settings(state_key=None)), "token", own.seal("token", PAYLOAD, EXPIRES))
     refuses(own, "token", sealed)
+    changing = Settings(state_key=SecretStr(f"{'n' * 32} , 0123456789abcdef0123456789abcdef"))
+    assert sealer_from(changing).open("token", sealed, NOW) == PAYLOAD
+    assert sealer_from(Settings(state_key=SecretStr("n" * 32))).open(
+        "token", sealer_from(changing).seal("token", PAYLOAD, EXPIRES), NOW
+    )
 
 
 @pytest.mark.parametrize("payload", [{"x": float("nan")}, {"x": float("inf")}, {"x": b"bytes"}, {"x": NOW}])

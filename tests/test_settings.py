@@ -100,6 +100,15 @@ def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "hunter2" not in shown
 
 
+def test_each_of_several_state_keys_must_be_long_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_STATE_KEY", f"{'n' * 32}, {KEY}")
+    assert [each.get_secret_value() for each in load_settings().state_keys] == ["n" * 32, KEY]
+    monkeypatch.setenv("AP_MCP_STATE_KEY", f"{KEY},short")
+    with pytest.raises(SettingsError, match="each of several keys, with commas between, must have") as caught:
+        load_settings()
+    assert KEY not in str(caught.value)
+
+
 def test_settings_cannot_be_changed() -> None:
     settings = load_settings()
     with pytest.raises(ValidationError):

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 from anyio import CancelScope, create_task_group, current_time, move_on_after, sleep
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.errors import ApprovalRequired, ConsentDeclined, ForgedState
+from ap_mcp.errors import SEALED_ELSEWHERE, ApprovalRequired, ConsentDeclined, ForgedState
 from ap_mcp.guard.approval_requests import Asked, Place, Question, call_digest, new_code
 from ap_mcp.guard.approvals import Approvers, approval_in, unknown_signers_in, waiting_in
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
@@ -34,7 +34,7 @@ from ap_mcp.guard.lifetimes import (
     TOKEN_LIFETIME,
     wall_clock,
 )
-from ap_mcp.guard.seal import Forged, Sealer, canonical, moment_at, ticks
+from ap_mcp.guard.seal import Forged, SealedElsewhere, Sealer, canonical, moment_at, ticks
 from ap_mcp.guard.stores import ApprovalStore, OpenConsent
 from ap_mcp.guard.where import Where
 from ap_mcp.specs import CLUSTER, JSON
@@ -342,6 +342,9 @@ class Confirmer:
     async def _by_token(self, request: Request, caller: Caller, token: str) -> Consent:
         try:
             sealed = self.sealer.open(TOKEN, token, self.now())
+        except SealedElsewhere:
+            why = f"The confirmation_token {SEALED_ELSEWHERE} Call again without it for a new one."
+            raise ConsentDeclined(request.tool, why, "token does not count") from None
         except Forged:
             sealed = None
         bound = request.binding(caller.principal)
@@ -477,8 +480,8 @@ class Confirmer:
         """
         try:
             return None if caller.state is None else self.sealer.open(STATE, caller.state, self.now())
-        except Forged:
-            raise ForgedState(tool) from None
+        except Forged as error:
+            raise ForgedState(tool, elsewhere=isinstance(error, SealedElsewhere)) from None
 
 
 def read_moment(text: str) -> datetime | None:

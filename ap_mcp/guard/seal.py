@@ -15,20 +15,22 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from pydantic import SecretStr
 
-VERSION = "v1."
+VERSION = "v2."
 KEY_LENGTH = 32
 NONCE_LENGTH = 12
+NAME_LENGTH = 8
+"""Characters of the name of a key, which stands in the text: it says with which one of several it was sealed."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
 
 
-class HasStateKey(Protocol):
+class HasStateKeys(Protocol):
     """The part of the settings that a sealer is made from."""
 
     @property
-    def state_key(self) -> SecretStr | None:
-        """The key that several servers share; None: each process has its own."""
+    def state_keys(self) -> tuple[SecretStr, ...]:
+        """The keys that several servers share, of which the first one seals; none: each process has its own."""
 
 
 class Forged(ValueError):
@@ -38,17 +40,23 @@ class Forged(ValueError):
         super().__init__("it was not sealed here, or was changed since")
 
 
+class SealedElsewhere(Forged):
+    """A text that names a key which is not known here: another server sealed it, or nobody did."""
+
+
 class Sealer:
     """Turns payloads into texts that only the key can read, make or change.
 
     Args:
         key: at least 32 bytes that cannot be guessed.
+        older: keys of which texts are still opened, while servers change from one key to the next.
     """
 
-    def __init__(self, key: bytes) -> None:
-        if len(key) < KEY_LENGTH:
+    def __init__(self, key: bytes, *older: bytes) -> None:
+        if any(len(each) < KEY_LENGTH for each in (key, *older)):
             raise ValueError(f"a sealing key must have at least {KEY_LENGTH} bytes")
-        self._key = bytes(key)
+        self._name = _name_of(key)
+        self._keys = {_name_of(each): bytes(each) for each in (*older, key)}
 
     def __repr__(self) -> str:
         return "Sealer(key hidden)"
@@ -66,8 +74,8 @@ class Sealer:
         """
         plain = canonical({"expires": ticks(expires), "payload": dict(payload)}).encode("ascii")
         nonce = os.urandom(NONCE_LENGTH)
-        sealed = nonce + self._cipher(kind).encrypt(nonce, plain, kind.encode())
-        return VERSION + _encoded(sealed)
+        sealed = nonce + self._cipher(self._name, kind).encrypt(nonce, plain, kind.encode())
+        return f"{VERSION}{self._name}.{_encoded(sealed)}"
 
     def open(self, kind: str, text: str, now: datetime) -> dict[str, Any] | None:
         """Return the payload of a text sealed here as this kind; None if it has expired.
@@ -75,29 +83,30 @@ class Sealer:
         The tag is checked in constant time, and every payload has one spelling only.
 
         Raises:
+            SealedElsewhere: it names a key that is not known here.
             Forged: it is anything else; it does not say what is wrong, for a forger must not learn from the answer.
         """
-        sealed = _decoded(text)
+        name, sealed = _decoded(text)
         if sealed is None:
             raise Forged
+        if name not in self._keys:
+            raise SealedElsewhere
         try:
-            plain = self._cipher(kind).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], kind.encode())
+            plain = self._cipher(name, kind).decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], kind.encode())
         except (InvalidTag, ValueError):
             raise Forged from None
         opened: dict[str, Any] = json.loads(plain)
         payload: dict[str, Any] = opened["payload"]
         return payload if ticks(now) < opened["expires"] else None
 
-    def _cipher(self, kind: str) -> AESGCM:
-        info = b"ap-mcp seal v1 " + kind.encode()
-        return AESGCM(HKDF(algorithm=SHA256(), length=KEY_LENGTH, salt=None, info=info).derive(self._key))
+    def _cipher(self, name: str, kind: str) -> AESGCM:
+        return AESGCM(_derived(self._keys[name], b"ap-mcp seal v2 " + kind.encode()))
 
 
-def sealer_from(settings: HasStateKey) -> Sealer:
-    """Return a sealer with the operator's key, or with one that ends with this process."""
-    if settings.state_key is None:
-        return Sealer(secrets.token_bytes(KEY_LENGTH))
-    return Sealer(settings.state_key.get_secret_value().encode())
+def sealer_from(settings: HasStateKeys) -> Sealer:
+    """Return a sealer with the operator's keys, or with one that ends with this process."""
+    keys = [key.get_secret_value().encode() for key in settings.state_keys]
+    return Sealer(*keys or [secrets.token_bytes(KEY_LENGTH)])
 
 
 def canonical(value: Any) -> str:
@@ -128,18 +137,27 @@ def moment_at(number: int) -> datetime:
     return _EPOCH + number * _TICK
 
 
+def _derived(key: bytes, info: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=KEY_LENGTH, salt=None, info=info).derive(key)
+
+
+def _name_of(key: bytes) -> str:
+    """Return the name of a key, from which nothing can be learnt about the key itself."""
+    return _encoded(_derived(key, b"ap-mcp seal name"))[:NAME_LENGTH]
+
+
 def _encoded(data: bytes) -> str:
     return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
 
 
-def _decoded(text: str) -> bytes | None:
-    """Return the bytes of a sealed text; None unless it is spelt exactly as `seal` spells it."""
+def _decoded(text: str) -> tuple[str, bytes | None]:
+    """Return the name of a sealed text's key, and its bytes; None unless it is spelt exactly as `seal` spells it."""
     if not isinstance(text, str) or not text.startswith(VERSION):
-        return None
-    body = text.removeprefix(VERSION)
+        return "", None
+    name, _, body = text.removeprefix(VERSION).partition(".")
     try:
         data = base64.b64decode(body + "=" * (-len(body) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
-        return None
+        return "", None
     # Base64 has spare bits at its end: without this, several texts would open as one.
-    return data if _encoded(data) == body and len(data) > NONCE_LENGTH else None
+    return name, data if _encoded(data) == body and len(data) > NONCE_LENGTH else None

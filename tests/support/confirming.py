@@ -59,6 +59,7 @@ class Desk:
     approvers: Approvers = field(default_factory=lambda: APPROVERS)
     store: ApprovalStore | None = None
     forms: Forms = "always"
+    sealer: Sealer = field(default_factory=lambda: Sealer(b"k" * 32))
 
     @property
     def path(self) -> Path:
@@ -69,7 +70,7 @@ class Desk:
         store = self.store or LocalStore(self.path)
         return Confirmer(
             self.mode,
-            Sealer(b"k" * 32),
+            self.sealer,
             store,
             self.approvers,
             lambda: self.time,
