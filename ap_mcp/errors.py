@@ -253,6 +253,7 @@ class ApprovalRequired(ConfirmationRequired):
         lives: until when the code counts, in words.
         hints: what stands in the way of an approval, as sentences.
         not_shown: a form was sent, and no person saw it.
+        link: where it can be read and decided; empty if no page is served.
     """
 
     def __init__(
@@ -267,8 +268,10 @@ class ApprovalRequired(ConfirmationRequired):
         lives: str = "",
         hints: Sequence[str] = (),
         not_shown: bool = False,
+        link: str = "",
     ) -> None:
         super().__init__(operation, effect, why, impact)
+        self.link = link
         self.code = code
         self.token = token
         self.lives = lives
@@ -279,11 +282,14 @@ class ApprovalRequired(ConfirmationRequired):
         """Return why nobody was asked, what would happen, how a person approves it and how the outcome is learnt."""
         # Some clients show a person about forty characters of what failed, or its last three lines.
         waits = f"{self.operation} waits for a person (effect: {self.effect})"
+        where = f"{self.link} (code {self.code})" if self.link else f"code {self.code}"
+        passed_on = f"Link: {self.link}\n" if self.link else ""
+        it, they = ("them", "They are") if self.link else ("it", "The code itself is")
         lines = [
-            f"approval_required: code {self.code}. Nothing was sent: {waits}.",
+            f"approval_required: {where}. Nothing was sent: {waits}.",
             *([self.reason] if self.reason else []),
             self.impact,
-            f"Code: {self.code}. Repeat it to the user, who may not see this text. The code itself is no consent.",
+            f"{passed_on}Code: {self.code}. Repeat {it} to the user, who may not see this text. {they} no consent.",
             *([f"The code counts {self.lives}."] if self.lives else []),
         ]
         if self.token is not None:
@@ -295,6 +301,7 @@ class ApprovalRequired(ConfirmationRequired):
             f"Once approved, call {self.operation} again with the same arguments: only that says what was decided.",
             *self.hints,
             f"Approve in a terminal: ap-mcp approvals approve {self.code}",
+            *([f"Approve in a browser: {self.link}"] if self.link else []),
         ]
         return "\n".join(lines)
 

@@ -136,13 +136,17 @@ def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParam
         f"{info.name} {info.version}" if info else "",
         state=params.request_state,
         waiting=ctx.session.report_progress,
+        may_hold=True,
     )
-    if not _shows_forms(ctx):
-        return caller
-    if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS:
+    is_modern = ctx.protocol_version in MODERN_PROTOCOL_VERSIONS
+    if is_modern:
         found = (params.input_responses or {}).get(QUESTION)
         returned = FormAnswer(found.action, found.content or {}) if isinstance(found, types.ElicitResult) else None
-        return replace(caller, can_return=True, returned=returned)
+        caller = replace(caller, can_open=_opens_links(ctx), returned=returned)
+    if not _shows_forms(ctx):
+        return caller
+    if is_modern:
+        return replace(caller, can_return=True)
     if not ctx.session.can_send_request:
         return replace(caller, why_no_form="this session cannot carry a form to the client and back")
     return replace(caller, push=partial(_push, ctx))
@@ -239,6 +243,12 @@ def _shows_forms(ctx: ServerRequestContext[Any]) -> bool:
     return announced and is_version_at_least(ctx.protocol_version, FORMS_SINCE)
 
 
+def _opens_links(ctx: ServerRequestContext[Any]) -> bool:
+    capabilities = ctx.session.client_capabilities
+    elicitation = capabilities.elicitation if capabilities else None
+    return elicitation is not None and elicitation.url is not None
+
+
 async def _push(ctx: ServerRequestContext[Any], message: str, schema: dict[str, Any]) -> FormAnswer:
     try:
         # Without the id, HTTP would put the question on a stream that is not read.
@@ -256,8 +266,12 @@ def _where(error: Exception) -> str:
 
 
 def _question(asked: AskBack) -> types.InputRequiredResult:
-    form = types.ElicitRequestFormParams(message=asked.message, requested_schema=asked.schema)
-    request = types.ElicitRequest(params=form)
+    shown: types.ElicitRequestParams
+    if asked.link:
+        shown = types.ElicitRequestURLParams(message=asked.message, url=asked.link)
+    else:
+        shown = types.ElicitRequestFormParams(message=asked.message, requested_schema=asked.schema)
+    request = types.ElicitRequest(params=shown)
     return types.InputRequiredResult(input_requests={QUESTION: request}, request_state=asked.state)
 
 

@@ -33,6 +33,7 @@ from ap_mcp.wait.recent_changes import Recent
 if TYPE_CHECKING:
     from ap_mcp.binding import HttpCall
     from ap_mcp.cloud.client import CloudClient, CloudResponse
+    from ap_mcp.guard.holds import Holds
     from ap_mcp.guard.subject import Subject
     from ap_mcp.introductions import Introductions
     from ap_mcp.kubernetes.discovery import KnownKinds
@@ -86,6 +87,8 @@ class Autopilot:
         self._rights = rights_from(settings, ask=not unasked)
         self._views: list[View] = []
         self.limits: Limits = LocalLimits(settings.calls_at_once)
+        self.link: Callable[[str], str] = lambda _: ""
+        """Where a question can be read and decided, by its code; empty as long as no page is served."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -119,7 +122,19 @@ class Autopilot:
             store,
             self._approvers,
             forms=self.settings.forms,
+            holds=self.holds,
+            link=self._linked,
         )
+
+    def _linked(self, code: str) -> str:
+        return self.link(code)  # not bound any earlier: a page may come to be served later
+
+    @cached_property
+    def holds(self) -> "Holds":
+        """The calls that stay open until a person elsewhere has decided."""
+        from ap_mcp.guard.holds import Holds  # noqa: PLC0415 - only guarded calls are held
+
+        return Holds(self.settings.approval_wait, self.clocks.sleep, self.clocks.now)
 
     @cached_property
     def audit(self) -> "guard.AuditLog":

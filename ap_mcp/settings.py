@@ -271,6 +271,7 @@ class Settings(BaseSettings):
     kubernetes: Annotated[Access, BeforeValidator(_lower)] = "gateway"
     timeout: Annotated[float, Field(ge=1, le=600)] = 30.0
     calls_at_once: Annotated[int, Field(ge=1, le=64)] = 16
+    approval_wait: Annotated[float, Field(ge=0, le=50)] = 0.0
     max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1
     proxy: SecretStr | None = None
     ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None

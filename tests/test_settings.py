@@ -62,6 +62,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "REDIS_URL": "redis://:secret@redis.example/0",
         "TIMEOUT": "12.5",
         "CALLS_AT_ONCE": "3",
+        "APPROVAL_WAIT": "12.5",
         "KUBERNETES": "Direct",
         "MAX_KUBECONFIG_DAYS": "7",
         "PROXY": "http://proxy.example:3128",
@@ -85,6 +86,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.chart_roots == (tmp_path, tmp_path / "charts")
     assert settings.timeout == 12.5
     assert settings.calls_at_once == 3
+    assert settings.approval_wait == 12.5
     assert settings.kubernetes == "direct"
     assert settings.max_kubeconfig_days == 7
     assert settings.log_level == "debug"

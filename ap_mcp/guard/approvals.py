@@ -81,14 +81,19 @@ def approval_in(
     for asked in found:
         question, judged = asked.question, standing(asked, approvers, now)
         if judged.state == "declined":
-            why = f"{judged.approver} declined it ({question.code})."
-            raise ConsentDeclined(question.tool, f"{why} Do not ask again unless they want it.")
+            raise declined(question, judged.approver)
         if judged.state != "approved" or asked.decision is None:
             continue
         who = judged.approver
         if not (other_approver and why_same_person(question.principal, who, approvers.get(who))):
             return Approval(question, who, asked.decision.at)
     return None
+
+
+def declined(question: Question, approver: str) -> ConsentDeclined:
+    """Return the error of a call that an approver has said no to."""
+    why = f"{approver} declined it ({question.code}). Do not ask again unless they want it."
+    return ConsentDeclined(question.tool, why)
 
 
 def unknown_signers_in(found: Iterable[Asked], approvers: Approvers) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
@@ -44,43 +44,57 @@ class Caller:
         client: name and version of the program, for the audit; an approval counts for that one alone.
         push: shows a form while the call waits, or raises `FormFailed`; None if the session cannot.
         can_return: the call may be answered with a question and come back with `returned` and `state`.
+        can_open: that question may be a link, which the client has its user open in a browser.
         why_no_form: why neither of both is possible.
         waiting: is told now and then that a person is waited for.
         may_ask: a person may be asked about its calls, here or elsewhere; else only a rule lets a guarded one through.
         own_question: a question that waits already is left to the call that asked it, whatever it is about.
+        may_hold: the call may stay open for a while until a person elsewhere has decided.
+        rest: returns what the call is inside of while it only waits for a person.
     """
 
     principal: str
     client: str = ""
     push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]] | None = None
     can_return: bool = False
+    can_open: bool = False
     returned: FormAnswer | None = None
     state: str | None = None
     why_no_form: str = "this client announces no forms"
     waiting: Waiting = tell_nobody
     may_ask: bool = True
     own_question: bool = False
+    may_hold: bool = False
+    rest: Callable[[], AbstractAsyncContextManager[None]] = nullcontext
 
     def resting(self, rest: Callable[[], AbstractAsyncContextManager[None]]) -> "Caller":
         """Return a caller whose call is inside of `rest()` while a person is asked."""
         show = self.push
         if show is None:
-            return self
+            return replace(self, rest=rest)
 
         async def push(message: str, schema: dict[str, Any]) -> FormAnswer:
             async with rest():
                 return await show(message, schema)
 
-        return replace(self, push=push)
+        return replace(self, push=push, rest=rest)
 
 
 @dataclass(frozen=True, slots=True)
 class AskBack:
-    """A question for the client to put to a person before it sends the call again."""
+    """A question for the client to put to a person before it sends the call again.
+
+    Attributes:
+        message: what the person reads.
+        schema: of the form; empty if there is a link instead.
+        state: comes back with the call, sealed.
+        link: where the person decides; empty if they do in the form.
+    """
 
     message: str
     schema: dict[str, Any]
     state: str
+    link: str = ""
 
 
 def local_user() -> str:

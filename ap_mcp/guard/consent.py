@@ -3,6 +3,9 @@
 Channels: a form the client shows while the call waits (`push`) or between two legs of a call (`return`), an approval
 signed elsewhere, and, only where the operator accepts it, a token that the model itself carries. Whatever the channel,
 the record of the question is opened in the store before the question leaves, and taken away to use the consent.
+
+A call whose question is answered elsewhere may be held meanwhile (`holds.py`). That is no channel of its own: once
+there is an answer, everything is read again, and the approval counts, or not, as if the call had just been made.
 """
 
 import hmac
@@ -14,14 +17,15 @@ from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, Literal, TypeAlias
 
-from anyio import CancelScope, create_task_group, current_time, move_on_after, sleep
+from anyio import CancelScope, create_task_group, current_time, get_cancelled_exc_class, move_on_after, sleep
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import SEALED_ELSEWHERE, ApprovalRequired, ConsentDeclined, ForgedState
 from ap_mcp.guard.approval_requests import Asked, Place, Question, call_digest, new_code
-from ap_mcp.guard.approvals import Approvers, approval_in, unknown_signers_in, waiting_in
+from ap_mcp.guard.approvals import Approvers, approval_in, declined, standing, unknown_signers_in, waiting_in
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.forms import SEEN_AT_ONCE, Forms, rows_of, why_no_form
+from ap_mcp.guard.holds import Holds
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.impacts.layout import Layout
 from ap_mcp.guard.lifetimes import (
@@ -34,6 +38,7 @@ from ap_mcp.guard.lifetimes import (
     TOKEN_LIFETIME,
     wall_clock,
 )
+from ap_mcp.guard.notices import Notices, Silent
 from ap_mcp.guard.seal import Forged, SealedElsewhere, Sealer, canonical, moment_at, ticks
 from ap_mcp.guard.stores import ApprovalStore, OpenConsent
 from ap_mcp.guard.where import Where
@@ -61,6 +66,11 @@ NO_FORMS = "Nobody was asked: {why}."
 NO_FORMS_COUNT = "Nobody was asked: the operator's setting AP_MCP_CONFIRM={mode} lets no form count."
 ANOTHER_PERSON = "Nobody was asked here: a rule of the operator wants somebody other than the caller to approve."
 NOT_SHOWN = "The client announced forms, but nobody answered one: {why}."
+NOT_OPENED = "The client was given the link, and did not open it: {why}."
+ON_THE_PAGE = "Read all of it and decide on the page (code {code}). Nothing is sent before."
+HELD = "waiting for a person to decide {code}{where}, which has to happen within {left}"
+WAITED = "Nobody decided it while this call waited, {waited}."
+ANEW = "Call again to have it asked anew."
 NOBODY_YET = (
     "Nobody can approve yet: a person runs `ap-mcp approvals init` in a terminal, then restarts the server, which "
     "knows the approvers that it found when it started. Then call again."
@@ -139,6 +149,7 @@ class Consent:
         said: who agreed, when and by which channel, in a sentence for whoever reads the result.
         because: what stands in the audit as the decision.
         id: of the record of its question; empty if a rule allows the call.
+        code: of the question that was answered elsewhere; empty if none was.
     """
 
     request: Request
@@ -147,6 +158,7 @@ class Consent:
     said: str
     because: str = "a person agreed"
     id: str = ""
+    code: str = ""
 
 
 def digest_of(arguments: Mapping[str, Any], files: Mapping[str, bytes]) -> str:
@@ -169,6 +181,9 @@ class Confirmer:
         patience: seconds a person may take over a form that is shown while the call waits.
         pulse: seconds between two words to a client whose call waits.
         forms: which questions may be put into a form.
+        holds: which calls stay open while their question is answered elsewhere.
+        link: where a question can be read and decided, by its code; empty if no page is served.
+        notices: takes what happens to questions that are answered elsewhere.
     """
 
     mode: Mode
@@ -179,6 +194,9 @@ class Confirmer:
     patience: float = PATIENCE
     pulse: float = PULSE
     forms: Forms = "auto"
+    holds: Holds = field(default_factory=Holds)
+    link: Callable[[str], str] = lambda _: ""
+    notices: Notices = field(default_factory=Silent)
 
     async def confirm(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:
         """Return a consent to exactly this call, or the question to put to a person.
@@ -189,7 +207,8 @@ class Confirmer:
             read_again: reads everything anew, after a person took time to answer.
 
         Raises:
-            ConsentDeclined: a person said no, typed another name, or what they saw kept changing.
+            ConsentDeclined: a person said no, typed another name, or what they saw kept changing; of a question that
+                the call was held for, also that it expired, was withdrawn, or its approval was used by another call.
             ApprovalRequired: no person was asked, or none saw the form; says why, and how a person approves.
             ForgedState: what came back with the answer was not made here.
             ApprovalRefused: too many questions of this principal are open.
@@ -244,7 +263,7 @@ class Confirmer:
         caller: Caller,
         push: Callable[[str, dict[str, Any]], Awaitable[FormAnswer]],
         read_again: ReadAgain,
-    ) -> Consent:
+    ) -> Consent | AskBack:
         note, lifetime, since = "", timedelta(seconds=self.patience) + READING_TIME, current_time()
         for _ in range(MOST_ROUNDS):
             opened = await self._opened(request.binding(caller.principal), lifetime)
@@ -299,8 +318,7 @@ class Confirmer:
     async def _between_legs(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | AskBack:
         bound = request.binding(caller.principal)
         sealed = self._state(request.tool, caller)
-        same = {**bound, PROFILE: request.place.profile}
-        if sealed is None or any(sealed.get(key) != value for key, value in same.items() if key != "fingerprint"):
+        if sealed is None or "id" not in sealed or not _is_about(sealed, request, caller):
             return await self._question(request, caller, bound, 1, "")
         if caller.returned is None:
             if sealed["round"] >= MOST_ROUNDS:
@@ -360,8 +378,8 @@ class Confirmer:
 
     async def _elsewhere(
         self, request: Request, caller: Caller, read_again: ReadAgain, why: str, *, not_shown: bool = False
-    ) -> Consent:
-        """Take an approval that was signed for exactly this, or ask for one.
+    ) -> Consent | AskBack:
+        """Take an approval that was signed for exactly this, or ask for one, and hold the call for it if that may be.
 
         Args:
             request: what consent is asked for.
@@ -371,25 +389,133 @@ class Confirmer:
             not_shown: a form was sent.
         """
         request = await read_again(request.shown_at)
-        if consent := await self._approved(request, caller, read_again):
-            return consent
-        now, bound = self.now(), request.binding(caller.principal)
-        about = [each for each in await self.store.about(bound, now) if self._asked_by(each, caller)]
-        question = None if caller.own_question else waiting_in(about)
-        if question is None or not await self._is_ours(question, caller, read_again):
-            question = self._asked(request, caller, now)
-            await self.store.ask(question)
+        why, began, held = NOT_SHOWN.format(why=why) if not_shown else why, self.holds.now(), None
+        for _ in range(MOST_ROUNDS):
+            if consent := await self._approved(request, caller, read_again):
+                return consent
+            if held is not None:
+                await self._refuse_if_used(held)
+            async with self.holds.asking(call_digest(request.binding(caller.principal))):
+                question, hints = await self._waiting(request, caller, read_again)
+            if asked := self._by_link(request, caller, question):
+                return asked
+            if not_opened := self._not_opened(request, caller):
+                why, not_shown = NOT_OPENED.format(why=not_opened), True
+                break
+            if not await self._held(question, caller, began + self.holds.seconds):
+                break
+            held, request = question, await read_again(None)
+        else:
+            raise ConsentDeclined(request.tool, KEPT_CHANGING, "kept changing")
+        waited = self.holds.now() - began
         raise ApprovalRequired(
             request.tool,
             request.impact.effect,
             request.laid_out(caller).text(),
             question.code,
-            await self._token(request, bound),
-            why=NOT_SHOWN.format(why=why) if not_shown else why,
-            lives=f"for {span(question.expires - now)}, until {written(question.expires)}",
-            hints=self._hints(about),
+            await self._token(request, request.binding(caller.principal)),
+            why=f"{why} {WAITED.format(waited=span(waited))}" if waited >= 1 else why,
+            lives=f"for {span(question.expires - self.now())}, until {written(question.expires)}",
+            hints=hints,
             not_shown=not_shown,
+            link=self.link(question.code),
         )
+
+    async def _waiting(self, request: Request, caller: Caller, read_again: ReadAgain) -> tuple[Question, list[str]]:
+        """Return the question that waits for a person elsewhere, asked now if none does; and what is in its way."""
+        now = self.now()
+        found = await self.store.about(request.binding(caller.principal), now)
+        about = [each for each in found if self._asked_by(each, caller)]
+        question = None if caller.own_question else waiting_in(about)
+        if question is None or not await self._is_ours(question, caller, read_again):
+            question = self._asked(request, caller, now)
+            await self.store.ask(question)
+            self.notices.asked(question, self.link(question.code))
+        return question, self._hints(about)
+
+    def _by_link(self, request: Request, caller: Caller, question: Question) -> AskBack | None:
+        """Return the link for the client to have its user open; None if it cannot, or was given this one already."""
+        link, sealed = self.link(question.code), self._given_link(request, caller)
+        if not (link and caller.can_open) or sealed.get("code") == question.code:
+            return None
+        number = sealed.get("round", 0) + 1
+        if number > MOST_ROUNDS:
+            return None
+        about: dict[str, Any] = {"code": question.code, "round": number}
+        about |= {CLUSTER: request.arguments.get(CLUSTER), PROFILE: request.place.profile}
+        text = "\n".join([*request.laid_out(caller).first, ON_THE_PAGE.format(code=question.code)])
+        state = self.sealer.seal(STATE, {**request.binding(caller.principal), **about}, question.expires)
+        return AskBack(text, {}, state, link)
+
+    def _given_link(self, request: Request, caller: Caller) -> Mapping[str, Any]:
+        """Return what was sealed beside the link that a client comes back with; empty if it does with none."""
+        sealed = self._state(request.tool, caller) or {}
+        return sealed if "code" in sealed and _is_about(sealed, request, caller) else {}
+
+    def _not_opened(self, request: Request, caller: Caller) -> str:
+        """Return why a client that was given a link has not opened it; empty if it may have, or was given none.
+
+        That it has says no more than that: whether anybody agrees, and who, their signature alone says.
+        """
+        answer = caller.returned
+        if not self._given_link(request, caller) or (answer and answer.action == "accept"):
+            return ""
+        return f"it answered {answer.action if answer else 'nothing'}"
+
+    async def _held(self, question: Question, caller: Caller, ends: float) -> bool:
+        """Keep the call open until a question is answered; say whether it is now.
+
+        Raises:
+            ConsentDeclined: the answer is no, or none will come.
+        """
+        if not (caller.may_hold and self.approvers and self.holds.now() < ends):
+            return False
+
+        async def settled() -> Asked | None:
+            asked = await self.store.find(question.code) or Asked(question, is_open=False)
+            return None if standing(asked, self.approvers, self.now()).state == "pending" else asked
+
+        async def say(passed: float, most: float) -> None:
+            link = self.link(question.code)
+            left = span(question.expires - self.now())
+            where = f" at {link}" if link else ""
+            await caller.waiting(passed, most, HELD.format(code=question.code, where=where, left=left))
+
+        try:
+            async with caller.rest():
+                asked = await self.holds.until(settled, question.code, ends, say)
+        except get_cancelled_exc_class():
+            self.notices.left(question)
+            raise
+        if asked is not None:
+            self._refuse_if_ended(asked)
+        return asked is not None
+
+    def _refuse_if_ended(self, asked: Asked) -> None:
+        """Refuse a call whose question got a no, or will get no answer.
+
+        Raises:
+            ConsentDeclined: it did.
+        """
+        question, found = asked.question, standing(asked, self.approvers, self.now())
+        if found.state == "declined":
+            raise declined(question, found.approver)
+        if found.state == "withdrawn":
+            why = f"{question.code} was withdrawn by {in_quotes(found.approver, NAME_LIMIT)} {found.why}. {ANEW}"
+            raise ConsentDeclined(question.tool, why, "withdrawn")
+        if found.state == "expired":
+            raise ConsentDeclined(question.tool, f"Nobody decided {question.code}: {found.why}. {ANEW}", "expired")
+        if found.state == "spent":
+            why = f"The approval of {question.code} {USED}. Another call may have sent it: read what exists now."
+            raise ConsentDeclined(question.tool, why, "used before")
+
+    async def _refuse_if_used(self, question: Question) -> None:
+        """Refuse a call whose approval another call has used at the same time, rather than ask about it once more.
+
+        Raises:
+            ConsentDeclined: it has.
+        """
+        self._refuse_if_ended(await self.store.find(question.code) or Asked(question, is_open=False))
 
     async def _approved(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | None:
         """Take an approval that was signed for exactly this, if there is one.
@@ -404,7 +530,8 @@ class Confirmer:
         if found is None or not await self._taken(found.question.consent.id, found.question.consent.digest):
             return None
         said = f"{in_quotes(found.approver, NAME_LIMIT)} approved {found.question.code} at {written(found.at)}, signed"
-        return Consent(request, "approval", found.approver, said, id=found.question.consent.id)
+        code = found.question.code
+        return Consent(request, "approval", found.approver, said, id=found.question.consent.id, code=code)
 
     async def _may_count(self, asked: Asked, caller: Caller, read_again: ReadAgain) -> bool:
         """Say whether the answer to a question is about this call; a no is, to whichever client's question it was."""
@@ -482,6 +609,12 @@ class Confirmer:
             return None if caller.state is None else self.sealer.open(STATE, caller.state, self.now())
         except Forged as error:
             raise ForgedState(tool, elsewhere=isinstance(error, SealedElsewhere)) from None
+
+
+def _is_about(sealed: Mapping[str, Any], request: Request, caller: Caller) -> bool:
+    """Say whether what came back with an answer was made for this call, on whatever state of things."""
+    bound = {**request.binding(caller.principal), PROFILE: request.place.profile}
+    return all(sealed.get(key) == value for key, value in bound.items() if key != "fingerprint")
 
 
 def read_moment(text: str) -> datetime | None:
