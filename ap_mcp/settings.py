@@ -39,6 +39,7 @@ from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 PREFIX = "AP_MCP_"
 CONFIG_FILE = "ap-mcp.toml"
+TOKENS_FILE = "tokens.toml"
 TOOLSETS = ("all", "essential", *SUBJECTS, "kubernetes")
 STATE_KEY_LENGTH = 32
 _UNKNOWN_REGION = "unknown_region"
@@ -260,6 +261,7 @@ class Settings(BaseSettings):
     approver_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_CONFIG_HOME", ".config")
     )
+    tokens_file: Annotated[Path, AfterValidator(_absolute)] | None = None
     files_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share") / "files"
     )
@@ -319,6 +321,20 @@ class Settings(BaseSettings):
         if not self.region:
             return host or "not set"
         return self.region if endpoint == known or not host else f"{self.region} at {host}"
+
+    @property
+    def tokens_path(self) -> Path:
+        """The file of those who may call over HTTP with a token, whether it is there or not.
+
+        Raises:
+            SettingsError: none is set, and the user has no folder for settings.
+        """
+        if self.tokens_file is not None:
+            return self.tokens_file
+        try:
+            return _user_folder("XDG_CONFIG_HOME", ".config") / TOKENS_FILE
+        except RuntimeError as error:
+            raise SettingsError(f"{error} Set HOME, or AP_MCP_TOKENS_FILE.") from None
 
     @property
     def iam_endpoint_given(self) -> bool:

@@ -71,9 +71,10 @@ stdio:
 completion: errors reads rules specs vendor wording
 protocol: __init__ assessment completion errors guard problems prompts rendering server
     stdio summaries wait
+web: errors guard private_files settings wording
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud credentials errors guard kubernetes lint masking output_schemas plans private_files
-    protocol read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait wording
+    protocol read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait web wording
 __main__: cli
 __init__:
 """

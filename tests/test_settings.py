@@ -39,6 +39,7 @@ def test_nothing_need_be_set(tmp_path: Path) -> None:
     assert settings.audit_log == tmp_path / ".local/state/ap-mcp/audit.jsonl"
     assert settings.approvals_db == tmp_path / ".local/state/ap-mcp/approvals.db"
     assert settings.approver_dir == tmp_path / ".config/ap-mcp"
+    assert settings.tokens_path == tmp_path / ".config/ap-mcp/tokens.toml"
     assert settings.chart_roots == (tmp_path,)
     assert settings.max_kubeconfig_days == 1
 
@@ -56,6 +57,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "AUDIT_LOG": "~/audit.jsonl",
         "APPROVALS_DB": "~/approvals.db",
         "APPROVER_DIR": "keys",
+        "TOKENS_FILE": "callers.toml",
         "FILES_DIR": "files",
         "CHART_ROOTS": os.pathsep.join([str(tmp_path), str(tmp_path / "charts")]),
         "STATE_KEY": KEY,
@@ -82,6 +84,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.audit_log == tmp_path / "audit.jsonl"
     assert settings.approvals_db == tmp_path / "approvals.db"
     assert settings.approver_dir == tmp_path / "keys"
+    assert settings.tokens_file == settings.tokens_path == tmp_path / "callers.toml"
     assert settings.files_dir == tmp_path / "files"
     assert settings.chart_roots == (tmp_path, tmp_path / "charts")
     assert settings.timeout == 12.5
@@ -402,6 +405,10 @@ def test_a_user_without_a_home_learns_what_to_set(monkeypatch: pytest.MonkeyPatc
 
     monkeypatch.setattr(Path, "home", homeless)
     assert "Set HOME, or AP_MCP_FILES_DIR, AP_MCP_AUDIT_LOG, AP_MCP_APPROVALS_DB and AP_MCP_APPROVER_DIR." in refusal()
+    for name in ("FILES_DIR", "AUDIT_LOG", "APPROVALS_DB", "APPROVER_DIR"):
+        monkeypatch.setenv(f"AP_MCP_{name}", f"/srv/{name}")
+    with pytest.raises(SettingsError, match="Set HOME, or AP_MCP_TOKENS_FILE"):
+        _ = load_settings().tokens_path
 
 
 def test_reading_settings_loads_no_http_library() -> None:

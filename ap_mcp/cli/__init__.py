@@ -11,7 +11,9 @@ import click
 from ap_mcp import __version__
 from ap_mcp.cli.outcomes import WANTS_JSON, reported, wants_json, write_anything
 
-COMMANDS = ("serve", "call", "tools", "doctor", "approvals", "audit", "policy", "simulate", "demo", "specs", "docs")
+COMMANDS = (
+    *("serve", "call", "tools", "doctor", "approvals", "audit", "policy", "token", "simulate", "demo", "specs", "docs"),
+)
 """Each in the module of its name."""
 COMPLETION = "_AP_MCP_COMPLETE"
 """The variable by which a shell asks for completion."""
