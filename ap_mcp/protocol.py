@@ -172,6 +172,7 @@ def instructions(autopilot: Autopilot) -> str:
 async def serve_stdio(autopilot: Autopilot) -> None:
     """Serve one client on standard input and output until it leaves."""
     async with autopilot:
+        await autopilot.check_shared_state()
         await serve(build_server(autopilot), autopilot.settings.calls_at_once + MOST_BESIDE + SPARE)
 
 

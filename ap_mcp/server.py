@@ -94,7 +94,21 @@ class Autopilot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if "confirmer" in self.__dict__:  # nothing was opened before
+            await self.confirmer.store.close()
         await self.gateway.close()
+
+    async def check_shared_state(self) -> None:
+        """Make sure, before anything is served, that what servers share can be used, if they share anything.
+
+        Raises:
+            SettingsError: what they need for it is missing.
+            ApprovalsUnusable: it cannot be used.
+        """
+        if self.settings.redis_url is not None:
+            from ap_mcp.state.shared import check_shared_state  # noqa: PLC0415 - few servers share anything
+
+            await check_shared_state(self.settings)
 
     @cached_property
     def kinds(self) -> "KnownKinds":
@@ -113,14 +127,15 @@ class Autopilot:
     @cached_property
     def confirmer(self) -> "guard.Confirmer":
         """What gets a person's consent."""
-        from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
+        from ap_mcp.state.shared import store_from  # noqa: PLC0415 - only guarded calls need a store
 
-        store = LocalStore(self.settings.approvals_db)
+        store = store_from(self.settings)
         return guard.Confirmer(
             self.settings.confirm,
             guard.sealer_from(self.settings),
             store,
             self._approvers,
+            now=store.now,
             forms=self.settings.forms,
             holds=self.holds,
             link=self._linked,

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeAlias
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -270,6 +270,7 @@ class Settings(BaseSettings):
     ] = Field(default_factory=_working_folder)
     state_key: SecretStr | None = None
     redis_url: SecretStr | None = None
+    redis_replicas: Annotated[int, Field(ge=0, le=16)] = 0
     kubernetes: Annotated[Access, BeforeValidator(_lower)] = "gateway"
     timeout: Annotated[float, Field(ge=1, le=600)] = 30.0
     calls_at_once: Annotated[int, Field(ge=1, le=64)] = 16
@@ -299,8 +300,10 @@ class Settings(BaseSettings):
 
     @field_validator("redis_url")
     @classmethod
-    def _redis_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        return _with_scheme(url, "redis", "rediss", "unix")
+    def _redis_address(cls, url: SecretStr | None) -> SecretStr | None:
+        if url is not None:
+            _check_redis(url.get_secret_value())
+        return url
 
     @field_validator("proxy")
     @classmethod
@@ -408,12 +411,31 @@ def _proxy(url: str) -> str:
     return f"{scheme.lower()}://{user}{at}{host}{port}"
 
 
-def _with_scheme(url: SecretStr | None, *schemes: str) -> SecretStr | None:
-    if url is not None:
-        parts = urlsplit(url.get_secret_value())
-        if parts.scheme not in schemes or not (parts.netloc or parts.path):
-            raise ValueError(f"must be a URL that starts with {' or '.join(f'{scheme}://' for scheme in schemes)}")
-    return url
+def _check_redis(url: str) -> None:
+    """Check the address of a Redis server; no part of it is repeated, as it may hold a password.
+
+    Raises:
+        ValueError: it leads nowhere, or asks for what is not offered, such as certificates that are not checked.
+    """
+    parts = urlsplit(url)
+    may_have = {"redis": set[str](), "rediss": {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}, "unix": {"db"}}
+    if parts.scheme not in may_have:
+        raise ValueError("must be a URL that starts with redis://, rediss:// or unix://")
+    if parts.scheme == "unix":
+        is_place = parts.path.startswith("/") and not parts.hostname
+    else:
+        host, _ = _host_and_port(parts.netloc.rpartition("@")[2])
+        is_place = bool(host) and (parts.path.removeprefix("/").isdecimal() or parts.path in {"", "/"})
+    if not is_place or parts.fragment:
+        raise ValueError(
+            "must be redis://user:password@host:port/number, rediss:// likewise, or unix:///path/of/the/socket; "
+            "percent-encode what is special in the password (/ is %2F, # is %23, ? is %3F, @ is %40)"
+        )
+    known = may_have[parts.scheme]
+    if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - known:
+        takes = " and ".join(sorted(known)) or "nothing"
+        asked = in_quotes(", ".join(sorted(unknown)), NAME_LIMIT)
+        raise ValueError(f"{parts.scheme}:// takes {takes} behind its ?, not {asked}")
 
 
 def _config_path() -> Path | None:

@@ -1,6 +1,7 @@
 """Settings come from flags, variables and a file; wrong ones are all named at once, with what they may hold."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "CHART_ROOTS": os.pathsep.join([str(tmp_path), str(tmp_path / "charts")]),
         "STATE_KEY": KEY,
         "REDIS_URL": "redis://:secret@redis.example/0",
+        "REDIS_REPLICAS": "2",
         "TIMEOUT": "12.5",
         "CALLS_AT_ONCE": "3",
         "APPROVAL_WAIT": "12.5",
@@ -112,6 +114,47 @@ def test_each_of_several_state_keys_must_be_long_enough(monkeypatch: pytest.Monk
     with pytest.raises(SettingsError, match="each of several keys, with commas between, must have") as caught:
         load_settings()
     assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis.example",
+        "redis://:secret@[::1]:6379/3",
+        "rediss://ap-mcp:s%2Fe@redis.example:6380/?ssl_ca_certs=/etc/ca.pem&ssl_certfile=a&ssl_keyfile=b",
+        "unix:///run/redis.sock?db=2",
+    ],
+)
+def test_an_address_of_redis_is_taken(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AP_MCP_REDIS_URL", url)
+    chosen = load_settings().redis_url
+    assert chosen is not None
+    assert chosen.get_secret_value() == url
+
+
+@pytest.mark.parametrize(
+    ("url", "why"),
+    [
+        ("http://redis.example", "must be a URL that starts with redis://, rediss:// or unix://"),
+        ("redis://", "must be redis://user:password@host:port/number"),
+        ("redis://:hunter2@", "must be redis://"),
+        ("redis://:hunter2@redis.example:0", "must be redis://"),
+        ("redis://redis.example/first", "must be redis://"),
+        ("redis://:hunt#er2@redis.example", "percent-encode"),
+        ("unix://run/redis.sock", r"unix:///path"),
+        ("rediss://redis.example?ssl_cert_reqs=none", 'not "ssl_cert_reqs"'),
+        ("rediss://redis.example?ssl_check_hostname=false&db=1", "takes ssl_ca_certs and ssl_certfile and ssl_keyfile"),
+        ("redis://redis.example?socket_timeout=", "redis:// takes nothing"),
+    ],
+)
+def test_a_wrong_address_of_redis_is_refused_and_never_shown(
+    url: str, why: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AP_MCP_REDIS_URL", url)
+    text = refusal()
+    assert re.search(f"- AP_MCP_REDIS_URL: .*{why}", text)
+    assert "hunter2" not in text
+    assert "redis.example" not in text
 
 
 def test_settings_cannot_be_changed() -> None:

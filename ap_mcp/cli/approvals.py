@@ -4,7 +4,7 @@ import getpass
 import json
 import unicodedata
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -87,9 +87,9 @@ def list_(*, everything: bool) -> None:
     """List what waits for a person; what is simulated comes last, and is marked."""
     from ap_mcp.settings import load_settings
 
-    settings, now = load_settings(), _now()
+    settings = load_settings()
     approvers = _approvers(settings)  # reported here too if it is wrong: no answer would count
-    store = _store(settings)
+    now = _now(store := _store(settings))
     waiting = _run(store.pending, now)
     ended = _run(store.history, now) if everything else []
     for each in sorted(waiting, key=lambda question: question.simulated):
@@ -123,8 +123,9 @@ def show(code: str) -> None:
     """Show what the question CODE is about, and how it stands."""
     from ap_mcp.settings import load_settings
 
-    settings, now = load_settings(), _now()
-    asked = _found(_store(settings), code)
+    settings = load_settings()
+    now = _now(store := _store(settings))
+    asked = _found(store, code)
     click.echo(_described(asked.question, now))
     click.echo(f"Standing: {_standing(asked, _approvers(settings), now)}")
 
@@ -192,7 +193,7 @@ def withdraw(code: str) -> None:
 
     settings = load_settings()
     question = _found(store := _store(settings), code).question
-    _run(store.withdraw, question.code, local_user(), _now())
+    _run(store.withdraw, question.code, local_user(), _now(store))
     click.echo(f"Withdrawn: {question.code} ({_line(question.tool)} of {_shown(question.name)}). Nothing was sent.")
 
 
@@ -203,8 +204,8 @@ def _waiting(settings: "Settings", code: str) -> "Question":
     from ap_mcp.guard.keys import has_key
     from ap_mcp.vendor import written
 
-    now = _now()
-    asked = _found(_store(settings), code)
+    now = _now(store := _store(settings))
+    asked = _found(store, code)
     question, found = asked.question, standing(asked, _approvers(settings), now)
     if found.state == "expired":
         why = f"it expired at {written(question.expires)}; it must be asked anew"
@@ -235,17 +236,17 @@ def _answer(settings: "Settings", question: "Question", *, approved: bool) -> st
         settings.approver_dir, click.prompt("Passphrase", hide_input=True, default="", show_default=False)
     )
     store = _store(settings)
-    _run(store.decide, question.code, sign(approver, question, approved, _now()))
-    found = standing(_found(store, question.code), _approvers(settings), _now())
+    _run(store.decide, question.code, sign(approver, question, approved, _now(store)))
+    found = standing(_found(store, question.code), _approvers(settings), _now(store))
     if found.state != ("approved" if approved else "declined"):
         raise ApprovalRefused(f"The answer was kept but does not count: {found.why or found.state}.")
     return approver.name
 
 
 def _store(settings: "Settings") -> "ApprovalStore":
-    from ap_mcp.state.local import LocalStore
+    from ap_mcp.state.shared import store_from
 
-    return LocalStore(settings.approvals_db)
+    return store_from(settings, keeps=False)
 
 
 def _is_younger(settings: "Settings", question: "Question") -> bool:
@@ -371,5 +372,6 @@ def _user() -> str:
         raise click.UsageError("Your user name is not known here; give one with --name.") from error
 
 
-def _now() -> datetime:
-    return datetime.now(UTC)
+def _now(store: "ApprovalStore") -> datetime:
+    """Return the time that counts for consents: of this machine, or of what several share."""
+    return _run(store.time)

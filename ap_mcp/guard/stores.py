@@ -57,6 +57,15 @@ class ConsentStore(Protocol):
 class ApprovalStore(ConsentStore, Protocol):
     """Questions that people answer elsewhere. The store is not trusted: `standing` judges what is found in it."""
 
+    def now(self) -> datetime:
+        """Return the time that all who share the store go by, as well as it is known here."""
+
+    async def time(self) -> datetime:
+        """Return that time, asked for anew."""
+
+    async def close(self) -> None:
+        """End what was opened to use the store; it can be used again."""
+
     async def ask(self, question: "Question") -> None:
         """Put a question where a person finds it, and open `question.consent` in the same step.
 

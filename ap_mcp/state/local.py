@@ -9,6 +9,7 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 
 from ap_mcp.guard.approval_requests import Asked, Question, SignedAnswer
+from ap_mcp.guard.lifetimes import wall_clock
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.consent_file import ConsentFile
 
@@ -30,6 +31,17 @@ class LocalStore:
     def __init__(self, path: Path) -> None:
         self._file = ConsentFile(path)
         self._limiter = CapacityLimiter(THREADS)
+
+    def now(self) -> datetime:
+        """Return the time that counts for consents: this machine's."""
+        return wall_clock()
+
+    async def time(self) -> datetime:
+        """Return it, as the store itself has it."""
+        return self.now()
+
+    async def close(self) -> None:
+        """End all connections; there are none between two calls."""
 
     async def open(self, consent: OpenConsent) -> None:
         """Record that a consent may be used once."""

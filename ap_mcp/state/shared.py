@@ -1,0 +1,98 @@
+"""What servers keep between calls, where the operator wants it: in Redis, or on this machine alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+from pydantic import SecretStr
+
+from ap_mcp.errors import SettingsError
+from ap_mcp.guard.stores import ApprovalStore
+
+if TYPE_CHECKING:
+    from ap_mcp.state.redis_link import RedisLink
+
+NO_PACKAGE = (
+    "AP_MCP_REDIS_URL: the Python package redis is missing. Install it with: pip install 'ap-mcp[redis]', or leave the "
+    "setting out."
+)
+NO_KEY = (
+    "AP_MCP_REDIS_URL is set without AP_MCP_STATE_KEY: servers that share Redis need the same key, or none takes the "
+    "answers to another's questions. `openssl rand -hex 32` makes one."
+)
+
+
+class HasState(Protocol):
+    """The part of the settings that says where things are kept."""
+
+    @property
+    def approvals_db(self) -> Path:
+        """The file of this machine's store."""
+
+    @property
+    def redis_url(self) -> SecretStr | None:
+        """The Redis server that several servers share; None: each machine has its own store."""
+
+    @property
+    def redis_replicas(self) -> int:
+        """How many replicas must have what is taken away."""
+
+
+class HasSharedState(HasState, Protocol):
+    """What a server needs beside it, so that the answers to its questions count on the others."""
+
+    @property
+    def state_keys(self) -> tuple[SecretStr, ...]:
+        """The keys that the servers share."""
+
+
+def store_from(settings: HasState, *, keeps: bool = True) -> ApprovalStore:
+    """Return the store of open consents, questions and answers that the operator chose; nothing is opened yet.
+
+    Args:
+        settings: what the operator chose.
+        keeps: connections are kept between two calls, which are of one event loop.
+
+    Raises:
+        SettingsError: it is in Redis, and the package for that is missing.
+    """
+    if settings.redis_url is not None:
+        link = link_to(settings, keeps=keeps)
+        from ap_mcp.state.redis import RedisStore  # noqa: PLC0415 - likewise
+
+        return RedisStore(link)
+    from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
+
+    return LocalStore(settings.approvals_db)
+
+
+def link_to(settings: HasState, *, keeps: bool = True) -> "RedisLink":
+    """Return a link to the Redis server of the settings, which connects when it is first used.
+
+    Raises:
+        SettingsError: the package for it is missing.
+    """
+    try:
+        from ap_mcp.state.redis_link import RedisLink  # noqa: PLC0415 - an extra, which few servers need
+    except ImportError as error:
+        raise SettingsError(NO_PACKAGE) from error
+    if settings.redis_url is None:
+        raise ValueError("there is no Redis in these settings")
+    return RedisLink(settings.redis_url.get_secret_value(), replicas=settings.redis_replicas, keeps=keeps)
+
+
+async def check_shared_state(settings: HasSharedState) -> None:
+    """Make sure, before anything is served, that servers which share Redis can work together; else do nothing.
+
+    Raises:
+        SettingsError: the package or the key that they share is missing.
+        ApprovalsUnusable: Redis cannot be used.
+    """
+    if settings.redis_url is None:
+        return
+    if not settings.state_keys:
+        raise SettingsError(NO_KEY)
+    link = link_to(settings)
+    try:
+        await link.with_life(("PING",))
+    finally:
+        await link.close()
