@@ -12,6 +12,8 @@ ApMcpError
 │   ├── InvalidArguments            every problem of a call at once
 │   ├── TooManyCalls                more at once than one principal may make; says when to make it again
 │   ├── UnknownTool                 no such tool; close names are suggested
+│   ├── UnknownPrincipal            who calls may not use this server, or not any more
+│   ├── OnlyLocal                   works with files of this machine, and who calls is elsewhere
 │   ├── ReadOnly                    this server only reads
 │   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
 │   ├── ConfirmationRequired        a person must agree first
@@ -189,6 +191,31 @@ class UnknownTool(CallRefused):
             return
         nearest = f"Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else "tools/list shows all."
         super().__init__(f"There is no tool {in_quotes(name, NAME_LIMIT)} here. {nearest}")
+
+
+class UnknownPrincipal(CallRefused):
+    """Who calls may not use this server: they never could, or it was taken from them meanwhile."""
+
+    def __init__(self, principal: str) -> None:
+        super().__init__(
+            f"Refused: {_word(clean(principal))} may not use this server, or not any more. Nothing was sent. "
+            "The operator of the server decides that."
+        )
+
+
+class OnlyLocal(CallRefused):
+    """A call that works with files of the machine of the server, made over HTTP.
+
+    Args:
+        name: of the tool, or of what it was to do.
+        why: what about files it is, in a few words.
+        advice: what to do instead.
+    """
+
+    verdict = "only local"
+
+    def __init__(self, name: str, why: str, advice: str) -> None:
+        super().__init__(f"Refused: {name} {why}, which is not done over HTTP. Nothing was sent. {advice}")
 
 
 class ReadOnly(CallRefused):

@@ -39,6 +39,15 @@ class SavedFile:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptFile:
+    """A result that is a file, kept for a caller on another machine, to be read as a resource."""
+
+    uri: str
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class Upload:
     """A local file that may be sent to the cloud."""
 

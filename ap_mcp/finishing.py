@@ -4,11 +4,12 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
-from ap_mcp.errors import CallRefused
+from ap_mcp.errors import CallRefused, FileRefused
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.guarding import DENY
 from ap_mcp.guard.policy import Policy, effect_of
@@ -23,6 +24,7 @@ from ap_mcp.wait.recent_changes import Recent
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
+    from ap_mcp.files import KeptFile, SavedFile
 
 ASKS = "a person is asked first"
 SWITCHED_OFF = "the operator has switched it off"
@@ -46,6 +48,7 @@ class Finishing:
         kept: the latest whole answers; shared.
         recent: what was changed a moment ago; shared.
         simulated: the other end is the simulator of this process.
+        remote: who calls is on another machine: files go to what is kept for them.
     """
 
     settings: Settings
@@ -58,6 +61,7 @@ class Finishing:
     kept: ResponseStore
     recent: Recent
     simulated: bool = False
+    remote: bool = False
 
     async def shaped(
         self,
@@ -79,22 +83,39 @@ class Finishing:
             own: the arguments of ours that were given with them.
             beside: what was read for the summary to go by, by the argument that named it.
         """
-        from ap_mcp.files import save_result  # noqa: PLC0415 - no start waits for what only answers need
+        from ap_mcp.files import KeptFile, save_result  # noqa: PLC0415 - no start waits for what only answers need
         from ap_mcp.shaping import Answered, shaped_aside  # noqa: PLC0415 - likewise
 
+        file: SavedFile | KeptFile | None = None
         body = None if operation.response_type == FILE else response.body
         answered = Answered(operation, arguments, body, self.gateway.now(), own, beside)
         if operation.effect != "read":
             self.recent.note(answered.observed())
         if operation.answers_with_file:
             name = _file_name(operation, mask(dict(arguments)), response)
-            file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
+            if self.remote:
+                file = await self._kept_file(name, response.content, principal)
+            else:
+                file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
             answered = replace(answered, file=file, beside={**beside, **({SIMULATED: True} if self.simulated else {})})
         shaped = await shaped_aside(answered, len(response.content))
         raw = None if shaped.whole is None else await self.kept.keep(principal, shaped.whole)
+        if isinstance(file, KeptFile):
+            raw = file.uri
         extra = {"request_id": response.request_id or None, "raw": raw}
         result = self.advised(shaped.result)
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
+
+    async def _kept_file(self, name: str, content: bytes, principal: str) -> "KeptFile":
+        """Keep a file for who called, on another machine, as they keep answers: no path here is of use to them."""
+        from ap_mcp.files import KeptFile  # noqa: PLC0415 - no start waits for what only answers need
+        from ap_mcp.response_store import as_data  # noqa: PLC0415 - likewise
+
+        uri = await self.kept.keep(principal, await to_thread.run_sync(as_data, content))
+        if uri is None:
+            said = f"{name} ({len(content)} bytes) is too large to be kept for a read over HTTP."
+            raise FileRefused(f"{said} Somebody can fetch it with ap-mcp on the machine where it is needed.")
+        return KeptFile(uri, len(content), sha256(content).hexdigest())
 
     def advised(self, result: Result) -> Result:
         """Return a result whose next calls are of tools that are offered, and say so if a person is asked first."""

@@ -57,6 +57,15 @@ class Gateway:
         """Close the connections, if there are any."""
         await self._stack.aclose()
 
+    async def connect(self) -> None:
+        """Make what sends requests, if it is not there yet; nothing is sent.
+
+        Raises:
+            CredentialsMissing: there are no credentials to sign with.
+            SettingsError: they, or the settings, cannot be used.
+        """
+        await self._client()
+
     async def project_id(self) -> str:
         """Return the id of the project that everything here belongs to."""
         cloud = await self._client()

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from ap_mcp.errors import CallRefused
 from ap_mcp.finishing import Finishing
@@ -22,16 +22,41 @@ class Rights:
         policy: what the operator allows.
         toolsets: what is offered.
         confirm: how consent is obtained.
+        remote: they call from other machines, over HTTP: files of this one are neither sent nor written for them, and
+            no call waits longer than what lies between lets it.
     """
 
     policy: Policy
     toolsets: tuple[str, ...]
     confirm: Confirm
+    remote: bool = False
 
     @property
     def read_only(self) -> bool:
         """Whether nothing but reads is offered, and let through."""
         return self.policy.read_only
+
+
+class Principals(Protocol):
+    """Who may use a server, and what."""
+
+    def rights_of(self, principal: str) -> Rights:
+        """Return what a principal may use now.
+
+        Raises:
+            UnknownPrincipal: nothing, or nothing any more.
+        """
+
+
+@dataclass(frozen=True)
+class Everybody:
+    """Implements `Principals` for a server whose callers all have the same rights."""
+
+    rights: Rights
+
+    def rights_of(self, _principal: str) -> Rights:
+        """Return what everybody may use."""
+        return self.rights
 
 
 @dataclass(frozen=True)
@@ -62,16 +87,17 @@ class View:
             return tool.effect
 
 
-def rights_from(settings: Settings, *, ask: bool = True) -> Rights:
+def rights_from(settings: Settings, *, ask: bool = True, remote: bool = False) -> Rights:
     """Return the rights that the settings give to everybody.
 
     Args:
         settings: what the operator chose.
         ask: guarded calls need a person's consent.
+        remote: everybody calls over HTTP.
 
     Raises:
         SettingsError: the policy file is wrong.
     """
     known = None if settings.policy_file is None else known_to_rules(load_catalog())
     policy = replace(load_policy(settings.policy_file, settings, known), ask=ask)
-    return Rights(policy, tuple(settings.toolsets), settings.confirm)
+    return Rights(policy, tuple(settings.toolsets), settings.confirm, remote)

@@ -1,7 +1,7 @@
 """Serves an `Autopilot` over the Model Context Protocol, in both of its eras."""
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -19,11 +19,14 @@ from ap_mcp.assessment import ASSESS_UPGRADE
 from ap_mcp.errors import ApMcpError, CallRefused, ForgedState
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.limits import MOST_BESIDE
+from ap_mcp.plans import Tool
+from ap_mcp.principals import View
 from ap_mcp.problems import LIST_PROBLEMS
-from ap_mcp.server import Autopilot
+from ap_mcp.server import LOCAL, Autopilot
 from ap_mcp.stdio import serve
 from ap_mcp.summaries import Result
 from ap_mcp.wait import WAIT_FOR
+from ap_mcp.wording import NAME_LIMIT, clean
 
 FRESH_MS = 3_600_000
 QUESTION = "consent"
@@ -34,6 +37,7 @@ FORMS_SINCE = LINKS_SINCE = "2025-06-18"
 RESOURCE_NOT_FOUND = -32002
 """What versions before 2026-07-28 call it; since then it is a wrong parameter like any other."""
 DESCRIPTION = "Operates Huawei Cloud CCE Autopilot clusters"
+JSON_TYPE = "application/json"
 WEBSITE = "https://www.huaweicloud.com/intl/en-us/product/cce.html"
 HINTS = {
     LIST_PROBLEMS: "list_problems says what needs attention: begin there when something is wrong.",
@@ -57,26 +61,65 @@ RAW_ANSWERS = types.ResourceTemplate(
     name="raw-answer",
     title="Whole answer of the cloud",
     description="What the service answered, secrets masked; a tool's result names it in `raw`. Kept for a while.",
-    mime_type="application/json",
+    mime_type=JSON_TYPE,
 )
 
 
-def build_server(autopilot: Autopilot) -> Server[Any]:
-    """Return the MCP server over an `Autopilot`."""
-    principal = local_user()
-    tools = autopilot.view(principal).toolbox.shown
-    schemas = {tool.name: tool.input_schema for tool in tools}
+class McpServer(Server[Any]):
+    """The MCP server over an `Autopilot`; every answer is for the principal who makes the request.
 
-    async def list_tools(_: ServerRequestContext[Any], params: Any) -> types.ListToolsResult:
+    Args:
+        autopilot: runs the tools.
+        principal_of: says who makes the request that is being served.
+    """
+
+    def __init__(self, autopilot: Autopilot, principal_of: Callable[[], str]) -> None:
+        self._autopilot = autopilot
+        self._principal_of = principal_of
+        super().__init__(
+            "ap-mcp",
+            version=__version__ + ("+simulated" if autopilot.simulated else ""),
+            title="CCE Autopilot" + (" (simulated)" if autopilot.simulated else ""),
+            description=DESCRIPTION + (" that are simulated" if autopilot.simulated else ""),
+            website_url=WEBSITE,
+            on_list_tools=self._list_tools,
+            on_call_tool=self._call_tool,
+            on_list_resources=self._list_resources,
+            on_list_resource_templates=self._list_templates,
+            on_read_resource=self._read_resource,
+            on_list_prompts=self._list_prompts,
+            on_get_prompt=self._get_prompt,
+            on_completion=self._complete,
+            cache_hints=CACHE_HINTS,
+            get_tool_input_schema=self._schema_of,
+        )
+
+    @property
+    def instructions(self) -> str | None:
+        """What a client gives its model about the server as a whole."""
+        return instructions(self._autopilot, self._principal_of())
+
+    @instructions.setter
+    def instructions(self, _: str | None) -> None:
+        """Take none from the SDK: they depend on who asks."""
+
+    def _tools(self) -> Mapping[str, Tool]:
+        return _view(self._autopilot, self._principal_of()).toolbox.tools
+
+    def _schema_of(self, name: str) -> Mapping[str, Any] | None:
+        tool = self._tools().get(name)
+        return None if tool is None else tool.input_schema
+
+    async def _list_tools(self, _: ServerRequestContext[Any], params: Any) -> types.ListToolsResult:
         _only_page(params)
-        return types.ListToolsResult(tools=tools)
+        return types.ListToolsResult(tools=_view(self._autopilot, self._principal_of()).toolbox.shown)
 
-    async def call_tool(
-        ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
+    async def _call_tool(
+        self, ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
     ) -> types.CallToolResult | types.InputRequiredResult:
-        caller, report = caller_of(ctx, params, principal), ctx.session.report_progress
+        caller, report = caller_of(ctx, params, self._principal_of()), ctx.session.report_progress
         try:
-            result = await autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
+            result = await self._autopilot.call(params.name, params.arguments or {}, caller=caller, report=report)
         except ForgedState as error:
             raise MCPError(code=types.INVALID_PARAMS, message=str(error)) from None
         except ApMcpError as error:
@@ -88,44 +131,66 @@ def build_server(autopilot: Autopilot) -> Server[Any]:
             )
         return _question(result) if isinstance(result, AskBack) else _succeeded(result, ctx.protocol_version)
 
-    async def list_resources(_: ServerRequestContext[Any], params: Any) -> types.ListResourcesResult:
+    async def _list_resources(self, _: ServerRequestContext[Any], params: Any) -> types.ListResourcesResult:
         _only_page(params)
         return types.ListResourcesResult(resources=[])
 
-    async def list_templates(_: ServerRequestContext[Any], params: Any) -> types.ListResourceTemplatesResult:
+    async def _list_templates(self, _: ServerRequestContext[Any], params: Any) -> types.ListResourceTemplatesResult:
         _only_page(params)
         return types.ListResourceTemplatesResult(resource_templates=[RAW_ANSWERS])
 
-    async def read_resource(
-        ctx: ServerRequestContext[Any], params: types.ReadResourceRequestParams
+    async def _read_resource(
+        self, ctx: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
-        kept = await autopilot.kept.read(principal, uri)
+        kept = await self._autopilot.kept.read(self._principal_of(), uri)
         if kept is None:
             why = "no answer is kept there: only recent ones are; call the tool again"
             code = types.INVALID_PARAMS if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else RESOURCE_NOT_FOUND
             raise MCPError(code=code, message=f"Resource not found: {why}", data={"uri": uri})
-        contents = types.TextResourceContents(uri=uri, mime_type="application/json", text=kept)
-        return types.ReadResourceResult(contents=[contents])
+        return types.ReadResourceResult(contents=[_contents(uri, kept)])
 
-    return Server(
-        "ap-mcp",
-        version=__version__ + ("+simulated" if autopilot.simulated else ""),
-        title="CCE Autopilot" + (" (simulated)" if autopilot.simulated else ""),
-        description=DESCRIPTION + (" that are simulated" if autopilot.simulated else ""),
-        website_url=WEBSITE,
-        instructions=instructions(autopilot),
-        on_list_tools=list_tools,
-        on_call_tool=call_tool,
-        on_list_resources=list_resources,
-        on_list_resource_templates=list_templates,
-        on_read_resource=read_resource,
-        on_list_prompts=partial(_list_prompts, schemas),
-        on_get_prompt=partial(_get_prompt, schemas),
-        on_completion=partial(_complete, autopilot, principal, schemas),
-        cache_hints=CACHE_HINTS,
-        get_tool_input_schema=schemas.get,
-    )
+    async def _list_prompts(self, _: ServerRequestContext[Any], params: Any) -> types.ListPromptsResult:
+        from ap_mcp import prompts  # noqa: PLC0415 - no start waits for what is not listed first
+
+        _only_page(params)
+        return types.ListPromptsResult(prompts=prompts.list_prompts(self._tools()))
+
+    async def _get_prompt(
+        self, _: ServerRequestContext[Any], params: types.GetPromptRequestParams
+    ) -> types.GetPromptResult:
+        from ap_mcp import prompts  # noqa: PLC0415 - likewise
+
+        try:
+            return prompts.get_prompt(params.name, params.arguments or {}, self._tools())
+        except CallRefused as refused:
+            raise MCPError(code=types.INVALID_PARAMS, message=str(refused)) from None
+
+    async def _complete(
+        self, _: ServerRequestContext[Any], params: types.CompleteRequestParams
+    ) -> types.CompleteResult:
+        from ap_mcp.completion import completed  # noqa: PLC0415 - likewise
+
+        principal, values, total = self._principal_of(), list[str](), 0
+        if _is_completable(params, self._tools()):
+            given = params.context.arguments if params.context else None
+            with suppress(CallRefused):
+                async with self._autopilot.limits.admit(principal):
+                    reads = self._autopilot.reads(self._autopilot.view(principal))
+                    values, total = await completed(reads, params.argument.name, params.argument.value, given or {})
+        more = total > len(values)
+        return types.CompleteResult(completion=types.Completion(values=values, total=total, has_more=more))
+
+
+def build_server(autopilot: Autopilot, principal_of: Callable[[], str] | None = None) -> McpServer:
+    """Return the MCP server over an `Autopilot`.
+
+    Args:
+        autopilot: runs the tools.
+        principal_of: says who makes the request that is being served; the user of this process if not given.
+    """
+    user = local_user()
+    return McpServer(autopilot, principal_of or (lambda: user))
 
 
 def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParams, principal: str) -> Caller:
@@ -133,7 +198,7 @@ def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParam
     info = ctx.session.client_params.client_info if ctx.session.client_params else None
     caller = Caller(
         principal,
-        f"{info.name} {info.version}" if info else "",
+        f"{info.name} {info.version}" if info else _user_agent(ctx),
         state=params.request_state,
         waiting=ctx.session.report_progress,
         may_hold=True,
@@ -152,8 +217,9 @@ def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParam
     return replace(caller, push=partial(_push, ctx))
 
 
-def instructions(autopilot: Autopilot) -> str:
-    """Return what a client gives its model about the server as a whole."""
+def instructions(autopilot: Autopilot, principal: str = LOCAL.principal) -> str:
+    """Return what the client of a principal gives its model about the server as a whole."""
+    view = _view(autopilot, principal)
     said = [
         "Operates Huawei Cloud CCE Autopilot (Kubernetes) clusters: upgrades, add-ons, tags, Helm releases, kubectl.",
         "cluster_id takes an id, a name or an alias.",
@@ -161,8 +227,8 @@ def instructions(autopilot: Autopilot) -> str:
         "Tools that interrupt, destroy or hand out credentials wait for a person's consent, which you cannot give.",
         "dry_run shows what such a call would do.",
     ]
-    said += [hint for tool, hint in HINTS.items() if tool in autopilot.view().toolbox.tools]
-    if autopilot.settings.read_only:
+    said += [hint for tool, hint in HINTS.items() if tool in view.toolbox.tools]
+    if view.rights.read_only:
         said.append("This server only reads.")
     if autopilot.simulated:
         said.insert(0, "SIMULATED: nothing here is real, no cloud is touched.")
@@ -176,41 +242,27 @@ async def serve_stdio(autopilot: Autopilot) -> None:
         await serve(build_server(autopilot), autopilot.settings.calls_at_once + MOST_BESIDE + SPARE)
 
 
-async def _list_prompts(tools: Collection[str], _: ServerRequestContext[Any], params: Any) -> types.ListPromptsResult:
-    from ap_mcp import prompts  # noqa: PLC0415 - no start waits for what is not listed first
-
-    _only_page(params)
-    return types.ListPromptsResult(prompts=prompts.list_prompts(tools))
-
-
-async def _get_prompt(
-    tools: Collection[str], _: ServerRequestContext[Any], params: types.GetPromptRequestParams
-) -> types.GetPromptResult:
-    from ap_mcp import prompts  # noqa: PLC0415 - likewise
-
+def _view(autopilot: Autopilot, principal: str) -> View:
+    """Return the server as a principal sees it; a request of one who may not use it is an error of the protocol."""
     try:
-        return prompts.get_prompt(params.name, params.arguments or {}, tools)
+        return autopilot.view(principal)
     except CallRefused as refused:
-        raise MCPError(code=types.INVALID_PARAMS, message=str(refused)) from None
+        raise MCPError(code=types.INVALID_REQUEST, message=str(refused)) from None
 
 
-async def _complete(
-    autopilot: Autopilot,
-    principal: str,
-    tools: Collection[str],
-    _: ServerRequestContext[Any],
-    params: types.CompleteRequestParams,
-) -> types.CompleteResult:
-    from ap_mcp.completion import completed  # noqa: PLC0415 - likewise
+def _contents(uri: str, kept: str) -> types.TextResourceContents | types.BlobResourceContents:
+    from ap_mcp.response_store import as_file  # noqa: PLC0415 - likewise
 
-    values, total = list[str](), 0
-    if _is_completable(params, tools):
-        given = params.context.arguments if params.context else None
-        with suppress(CallRefused):
-            async with autopilot.limits.admit(principal):
-                reads = autopilot.reads(autopilot.view(principal))
-                values, total = await completed(reads, params.argument.name, params.argument.value, given or {})
-    return types.CompleteResult(completion=types.Completion(values=values, total=total, has_more=total > len(values)))
+    if (file := as_file(kept)) is not None:
+        return types.BlobResourceContents(uri=uri, mime_type=file[0], blob=file[1])
+    return types.TextResourceContents(uri=uri, mime_type=JSON_TYPE, text=kept)
+
+
+def _user_agent(ctx: ServerRequestContext[Any]) -> str:
+    """Return what an HTTP client calls itself, where the protocol does not say who it is; marked as only that."""
+    headers = getattr(ctx.request, "headers", None) or {}
+    named = clean(headers.get("user-agent", ""), NAME_LIMIT)
+    return f"User-Agent {named}" if named else ""
 
 
 def _only_page(params: types.PaginatedRequestParams | None) -> None:
@@ -282,7 +334,10 @@ def _succeeded(result: Result, version: str) -> types.CallToolResult:
     content: list[types.ContentBlock] = [types.TextContent(text=render(result))]
     # The text names the whole answer as well.
     if result.raw and is_version_at_least(version, LINKS_SINCE):
-        content.append(types.ResourceLink(uri=result.raw, name="raw-answer", mime_type="application/json"))
+        # What has a digest is a file, of a type that reading it shows.
+        is_file = "sha256" in type(result).model_fields
+        name, kind = ("file", None) if is_file else ("raw-answer", JSON_TYPE)
+        content.append(types.ResourceLink(uri=result.raw, name=name, mime_type=kind))
     return types.CallToolResult(content=content, structured_content=result.structured())
 
 

@@ -24,7 +24,11 @@ CLUSTER_KIND = "cluster"
 
 
 def offered(
-    operations: Mapping[str, Operation], catalog: Catalog, clocks: Clocks, inside: "KindsKept | None" = None
+    operations: Mapping[str, Operation],
+    catalog: Catalog,
+    clocks: Clocks,
+    inside: "KindsKept | None" = None,
+    longest: int = wait.LONGEST,
 ) -> list[ReadTool]:
     """Return the read tools that can be made of the operations that are offered.
 
@@ -33,9 +37,10 @@ def offered(
         catalog: all operations.
         clocks: how time passes.
         inside: gives what clusters serve, if the tools for what is inside them are offered.
+        longest: how many seconds a call may wait.
     """
     reads = [each for each in operations.values() if each.awaited_as]
-    waiting = [_wait_tool(reads, catalog, clocks, inside)] if reads or inside else []
+    waiting = [_wait_tool(reads, catalog, clocks, inside, longest)] if reads or inside else []
     return [*waiting, *(tool for tool in read_tools(catalog, inside) if operations.keys() >= tool.needs)]
 
 
@@ -44,7 +49,9 @@ def read_tools(catalog: Catalog, inside: "KindsKept | None" = None) -> tuple[Rea
     return (assess_tool(catalog), problems_tool(catalog, inside))
 
 
-def _wait_tool(reads: list[Operation], catalog: Catalog, clocks: Clocks, inside: "KindsKept | None") -> ReadTool:
+def _wait_tool(
+    reads: list[Operation], catalog: Catalog, clocks: Clocks, inside: "KindsKept | None", longest: int
+) -> ReadTool:
     """Return `wait_for`, for the kinds of things that some operations read, and those inside clusters."""
     within = wait.IN_CLUSTERS if inside else ()
 
@@ -62,7 +69,7 @@ def _wait_tool(reads: list[Operation], catalog: Catalog, clocks: Clocks, inside:
         title=wait.TITLE,
         description=wait.DESCRIPTION,
         toolsets=frozenset({"essential", *(each.subject for each in reads), *([TOOLSET] if inside else [])}),
-        input_schema=wait.wait_schema((*wait.kinds(reads), *within)),
+        input_schema=wait.wait_schema((*wait.kinds(reads), *within), longest),
         run=run,
         in_path=wait.PLACES,
         cluster_of=lambda given: given["id"] if given.get("kind") == CLUSTER_KIND else given.get(CLUSTER),

@@ -3,6 +3,7 @@
 import json
 import secrets
 import unicodedata
+from base64 import b64encode
 from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from ap_mcp.summaries.base import Observation, sendable
 
 PREFIX = "autopilot://responses/"
+DATA = "data:"
 TEXT_LIMIT = 1_000_000
 LIMIT_COUNT = 200
 LIMIT_BYTES = 20_000_000
@@ -58,6 +60,17 @@ class LocalResponseStore:
         """Return a kept answer; None if it is gone, never was, or belongs to another principal."""
         kept = self._kept.get(uri)
         return kept.text if kept is not None and kept.principal == principal else None
+
+
+def as_data(content: bytes, media_type: str = "application/gzip") -> str:
+    """Return the content of a file as a text that can be kept, which no JSON begins like."""
+    return f"{DATA}{media_type};base64,{b64encode(content).decode()}"
+
+
+def as_file(text: str) -> tuple[str, str] | None:
+    """Return media type and base64 of a kept file; None if the text is an answer."""
+    media_type, separator, encoded = text.partition(";base64,")
+    return (media_type.removeprefix(DATA), encoded) if separator and text.startswith(DATA) else None
 
 
 def kept_text(answer: Observation, limit: int = TEXT_LIMIT) -> str | None:

@@ -20,7 +20,7 @@ from ap_mcp.guard.stores import Limits, ResponseStore, Turn
 from ap_mcp.lost_answers import Sent, deliver
 from ap_mcp.masking import mask
 from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
-from ap_mcp.principals import Rights, View, rights_from
+from ap_mcp.principals import Everybody, Principals, Rights, View, rights_from
 from ap_mcp.private_files import APPROVERS_FILE
 from ap_mcp.response_store import LocalResponseStore
 from ap_mcp.settings import Settings
@@ -46,6 +46,8 @@ NOT_ASKED_ABOUT = "A rule of the operator wants a person asked about it, which w
 
 MOST_VERSIONS = 3
 """How often a request is made anew because its object has another version by then."""
+MOST_VIEWS = 64
+"""How many different rights are remembered at once."""
 CHANGED_MEANWHILE = "The object has changed since it was read; call again, which shows and asks about it as it is now."
 
 
@@ -57,8 +59,13 @@ class Autopilot:
         connect: makes the cloud client; not called before the first call that needs it.
         simulated: the other end is the simulator; everything said about this server says so.
         unasked: guarded calls need no consent; for tests on the simulator only.
+        remote: its callers are on other machines, and reach it over HTTP.
         sleep: how `wait_for` lets time pass between its reads.
         now: the clock it goes by, in seconds.
+
+    Attributes:
+        principals: who may use it, and what.
+        draining: it is about to end; calls that only wait should come to their end.
     """
 
     def __init__(
@@ -68,6 +75,7 @@ class Autopilot:
         *,
         simulated: bool = False,
         unasked: bool = False,
+        remote: bool = False,
         sleep: wait.Sleep = sleep,
         now: wait.Now = current_time,
     ) -> None:
@@ -84,11 +92,12 @@ class Autopilot:
         # Read once, now: a later change of the file has no effect on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
-        self._rights = rights_from(settings, ask=not unasked)
+        self.principals: Principals = Everybody(rights_from(settings, ask=not unasked, remote=remote))
         self._views: list[View] = []
         self.limits: Limits = LocalLimits(settings.calls_at_once)
         self.link: Callable[[str], str] = lambda _: ""
         """Where a question can be read and decided, by its code; empty as long as no page is served."""
+        self.draining = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -141,6 +150,11 @@ class Autopilot:
             link=self._linked,
         )
 
+    def leave(self) -> None:
+        """Have calls that only wait come to their end: the process is about to."""
+        self.draining = True
+        self.holds.release()
+
     def _linked(self, code: str) -> str:
         return self.link(code)  # not bound any earlier: a page may come to be served later
 
@@ -156,16 +170,26 @@ class Autopilot:
         """What keeps account of every call that is not a read."""
         return guard.audit_from(self.settings)
 
-    def rights_of(self, _principal: str) -> Rights:
-        """Return what a principal may use; for now all have the rights of the settings."""
-        return self._rights
+    def rights_of(self, principal: str) -> Rights:
+        """Return what a principal may use now.
+
+        Raises:
+            UnknownPrincipal: nothing, or nothing any more.
+        """
+        return self.principals.rights_of(principal)
 
     def view(self, principal: str = LOCAL.principal) -> View:
-        """Return the server as a principal sees it; equal rights share one view."""
+        """Return the server as a principal sees it; equal rights share one view.
+
+        Raises:
+            UnknownPrincipal: the principal may not use it.
+        """
         rights = self.rights_of(principal)
         for view in self._views:
             if view.rights == rights:
                 return view
+        # Rights change while a server runs: what nobody has any more is forgotten.
+        del self._views[: 1 - MOST_VIEWS]
         self._views.append(self._view(rights))
         return self._views[-1]
 
@@ -206,23 +230,23 @@ class Autopilot:
             ApMcpError: refused (`CallRefused`), said no (`ServiceError`), or not reached (`CloudUnreachable`).
         """
         logger.debug("%r called by %r through %r", name, caller.principal, caller.client)
+        view = self.view(caller.principal)
         try:
             async with self.limits.admit(caller.principal) as turn:
-                outcome = await self._run(name, arguments, caller.resting(turn.rest), report, turn)
+                resting = caller.resting(turn.rest)
+                outcome = await self._run(view, name, arguments, resting, report=report, turn=turn)
         except ApMcpError as error:
             logger.debug("%r ended as %s", name, type(error).__name__)
             if isinstance(error, CallRefused) and error.verdict:
-                view = self.view(caller.principal)
                 await view.guard.refused(error, name, arguments, view.effect_of(name, arguments), caller)
             raise
         logger.debug("%r ended as %s", name, type(outcome).__name__)
         return outcome
 
     async def _run(
-        self, name: str, arguments: Mapping[str, Any], caller: Caller, report: Report, turn: Turn
+        self, view: View, name: str, arguments: Mapping[str, Any], caller: Caller, *, report: Report, turn: Turn
     ) -> Result | AskBack:
         """Run one tool: the whole sequence."""
-        view = self.view(caller.principal)
         tool = view.toolbox.find(name)
         with on_the_way_to(name, sends=tool.effect != "read", composed=name not in self.catalog):
             arguments = tool.checked(arguments)
@@ -313,6 +337,7 @@ class Autopilot:
             rights.toolsets,
             read_only=rights.read_only,
             confirm=rights.confirm,
+            remote=rights.remote,
             clocks=self.clocks,
             kinds=lambda: self.kinds,
         )
@@ -328,6 +353,7 @@ class Autopilot:
             kept=self.kept,
             recent=self.clocks.recent,
             simulated=self.simulated,
+            remote=rights.remote,
         )
         guarding = Guard(rights.policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated)
         return View(rights, tools, guarding, finishing)

@@ -44,6 +44,8 @@ TOOLSETS = ("all", "essential", *SUBJECTS, "kubernetes")
 STATE_KEY_LENGTH = 32
 _UNKNOWN_REGION = "unknown_region"
 _SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"
+LOOPBACK = "127.0.0.1"
+MOST_PORT = 65535
 GLOBAL_IAM = "https://iam.myhuaweicloud.com"
 # Read elsewhere: where the file is, a credential that has no place in a file, and trouble for the simulator to make.
 _NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR_FAULTS"})
@@ -52,6 +54,7 @@ _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IA
 
 _HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _PORT = re.compile(r"[0-9]{1,5}")
+_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _PLACEHOLDER = re.compile(r"\s*\$\{[^{}]*\}\s*")
 # What ends the host of a web address, or cannot stand in one: in a password it must be percent-encoded.
 _NOT_IN_PASSWORD = re.compile(r"[/?#\\\[\]\s\x00-\x1f\x7f]")
@@ -131,8 +134,46 @@ def _host_and_port(text: str) -> tuple[str, str]:
         except ValueError:
             return "", ""
     port = rest.removeprefix(":")
-    is_port = rest.startswith(":") and _PORT.fullmatch(port) is not None and 0 < int(port) < 65536
+    is_port = rest.startswith(":") and _PORT.fullmatch(port) is not None and 0 < int(port) <= MOST_PORT
     return (host, rest) if not rest or is_port else ("", "")
+
+
+def _listener(value: str) -> str:
+    """Return where to listen as `host:port`; a port alone is one of this machine's own address."""
+    text = value.strip()
+    host, port = text.rpartition(":")[::2]
+    found, _ = _host_and_port(host or LOOPBACK)
+    if not found or _PORT.fullmatch(port) is None or int(port) > MOST_PORT or (not host and ":" in text):
+        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; port 0 is any free one")
+    return f"{found}:{int(port)}"
+
+
+def _public_url(value: str) -> str:
+    """Return the address that people and clients use, in its normal form: an origin, and a base path if any."""
+    scheme, separator, rest = value.strip().partition("://")
+    place, slash, path = rest.partition("/")
+    path = (slash + path).rstrip("/")
+    if not separator or (path and _BASE_PATH.fullmatch(path) is None):
+        raise ValueError("must be https://host, with a port or a plain path behind it where there is one")
+    return _origin(_endpoint(f"{scheme}://{place}")) + path
+
+
+def _origin(value: str) -> str:
+    """Return the origin of a web page in its normal form."""
+    scheme, separator, rest = value.strip().lower().partition("://")
+    host, port = _host_and_port(rest)
+    if scheme not in {"http", "https"} or not separator or not host:
+        raise ValueError("each must be http://host or https://host, with a port where there is one, without a path")
+    usual = {"http": ":80", "https": ":443"}[scheme]
+    return f"{scheme}://{host}{'' if port == usual else port}"
+
+
+def _host_name(value: str) -> str:
+    """Return a host in lower case, with or without a port."""
+    host, port = _host_and_port(value)
+    if not host:
+        raise ValueError("each must be a host, with or without a port, such as mcp.example.com")
+    return host + port
 
 
 def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
@@ -250,6 +291,12 @@ class Settings(BaseSettings):
     toolsets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ("all",)
     read_only: bool = False
     confirm: Annotated[Confirm, BeforeValidator(_lower)] = "human"
+    http: Annotated[str, AfterValidator(_listener)] | None = None
+    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
+    http_hosts: Annotated[
+        tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_words)
+    ] = ()
+    http_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_words)] = ()
     forms: Annotated[Forms, BeforeValidator(_lower)] = "auto"
     policy_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
     audit_log: Annotated[Path, AfterValidator(_absolute)] = Field(

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ap_mcp.aside import aside
-from ap_mcp.files import SavedFile
+from ap_mcp.files import KeptFile, SavedFile
 from ap_mcp.response_store import kept_text
 from ap_mcp.specs import Operation, load_catalog
 from ap_mcp.summaries import Observation, Result, summarise
@@ -27,7 +27,7 @@ class Answered:
         now: the time to measure ages against.
         own: the arguments of ours that were given with them.
         beside: what was read for the summary to go by.
-        file: where a binary or secret result was saved.
+        file: where a binary or secret result was saved, or is kept.
     """
 
     operation: Operation
@@ -36,7 +36,7 @@ class Answered:
     now: datetime
     own: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Any] = field(default_factory=dict)
-    file: SavedFile | None = None
+    file: SavedFile | KeptFile | None = None
 
     def observed(self) -> Observation:
         """Return it with secrets masked."""

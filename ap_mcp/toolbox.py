@@ -9,7 +9,7 @@ from typing import Any
 from mcp_types import Tool as McpTool
 from mcp_types import ToolAnnotations
 
-from ap_mcp.errors import ReadOnly, UnknownTool
+from ap_mcp.errors import OnlyLocal, ReadOnly, UnknownTool
 from ap_mcp.guard.subject import ToolScope
 from ap_mcp.kubernetes.spec import TOOLSET
 from ap_mcp.kubernetes.tools import WRITES, KindsKept, kubernetes_tools, nothing_kept
@@ -18,7 +18,7 @@ from ap_mcp.output_schemas import output_schema
 from ap_mcp.plans import Tool
 from ap_mcp.read_tools import offered
 from ap_mcp.specs import Catalog, Operation
-from ap_mcp.wait import WAIT_FOR
+from ap_mcp.wait import LONGEST, USUAL, WAIT_FOR
 from ap_mcp.wait.clocks import Clocks
 
 ALL = "all"
@@ -61,12 +61,14 @@ class Toolbox:
         tools: all of them, by name.
         catalog: all operations, offered or not.
         read_only: only tools that read are offered.
+        remote: tools that work with files of this machine are not offered.
     """
 
     operations: Mapping[str, Operation]
     tools: Mapping[str, Tool]
     catalog: Catalog
     read_only: bool = False
+    remote: bool = False
 
     @cached_property
     def shown(self) -> list[McpTool]:
@@ -84,6 +86,7 @@ class Toolbox:
 
         Raises:
             ReadOnly: it does more than read.
+            OnlyLocal: it works with files of this machine, and who calls is elsewhere.
             UnknownTool: it is not offered; close names are suggested.
         """
         if name in self.tools:
@@ -91,6 +94,10 @@ class Toolbox:
         changes = name in WRITES or (name in self.catalog and self.catalog[name].worst_effect != "read")
         if self.read_only and changes:
             raise ReadOnly(name)
+        if self.remote and name in self.catalog and self.catalog[name].is_local:
+            does = "leaves credentials on" if self.catalog[name].answers_with_file else "sends a file of"
+            advice = f"Somebody who may do it can run `ap-mcp call {name}` on the machine whose file it is."
+            raise OnlyLocal(name, f"{does} the machine that it runs on", advice)
         raise UnknownTool(name, get_close_matches(name, self.tools, n=3), left_out=name in {*self.catalog, *WRITES})
 
 
@@ -100,6 +107,7 @@ def toolbox(
     *,
     read_only: bool = False,
     confirm: str = "human",
+    remote: bool = False,
     clocks: Clocks | None = None,
     kinds: KindsKept = nothing_kept,
 ) -> Toolbox:
@@ -110,20 +118,22 @@ def toolbox(
         toolsets: as for `select`.
         read_only: likewise.
         confirm: how consent is obtained: with `token`, guarded tools take one.
+        remote: leave out what works with files of this machine, and keep waits as short as HTTP lets them be.
         clocks: how time passes for tools that wait; they can be shown without, but not called.
         kinds: gives what clusters serve, shared by all callers; tools can be shown without, but not called.
     """
-    operations = {operation.id: operation for operation in select(catalog, toolsets, read_only=read_only)}
+    chosen = select(catalog, toolsets, read_only=read_only)
+    operations = {operation.id: operation for operation in chosen if not (remote and operation.is_local)}
     tools: list[Tool] = [OperationTool(operation, confirm) for operation in operations.values()]
     wanted = frozenset(toolsets)
     clocks = clocks or Clocks.stopped(catalog)
     inside = kinds if {ALL, PRESET, TOOLSET} & wanted else None
     others = (
-        *offered(operations, catalog, clocks, inside),
+        *offered(operations, catalog, clocks, inside, USUAL if remote else LONGEST),
         *kubernetes_tools(kinds, read_only=read_only, confirm=confirm),
     )
     tools += [tool for tool in others if ALL in wanted or tool.toolsets & wanted]
-    return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only)
+    return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only, remote)
 
 
 def known_to_rules(catalog: Catalog) -> dict[str, ToolScope]:

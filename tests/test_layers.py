@@ -50,7 +50,7 @@ reads: binding cloud errors gateway guard masking naming permits specs summaries
 introductions: gateway guard reads specs
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
-finishing: cloud errors files gateway guard masking settings shaping specs summaries wait
+finishing: cloud errors files gateway guard masking response_store settings shaping specs summaries wait
 plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
 operation_calls: aftermath binding cloud errors files filling guard kubernetes lost_answers plans reads schemas specs
     summaries vendor
@@ -69,9 +69,9 @@ server: binding cloud dry_runs errors finishing gateway guard introductions kube
 prompts: errors wording
 stdio:
 completion: errors reads rules specs vendor wording
-protocol: __init__ assessment completion errors guard problems prompts rendering server
-    stdio summaries wait
-web: errors guard private_files settings wording
+protocol: __init__ assessment completion errors guard plans principals problems prompts rendering response_store server
+    stdio summaries wait wording
+web: errors guard principals private_files protocol server settings wording
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud credentials errors guard kubernetes lint masking output_schemas plans private_files
     protocol read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait web wording

@@ -7,7 +7,14 @@ import pytest
 from agent import autopilot_on
 from simulation import simulate
 
-from ap_mcp.errors import ApprovalRequired, ConfirmationRequired, DeniedByPolicy, ReadOnly, UnknownTool
+from ap_mcp.errors import (
+    ApprovalRequired,
+    ConfirmationRequired,
+    DeniedByPolicy,
+    ReadOnly,
+    UnknownPrincipal,
+    UnknownTool,
+)
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.policy import Rule
 from ap_mcp.principals import Rights
@@ -22,11 +29,16 @@ TAGS = {"cluster_id": SEARCH_DEV, "tags": {"a": "b"}}
 READER, TAGGER, OWNER, TWIN = (Caller(name) for name in ("reader", "tagger", "owner", "twin"))
 
 
-class Shared(Autopilot):
-    """One server for four: one only reads, one only has the toolset of tags, two may do everything but add tags."""
+class Four:
+    """The rights of four: one only reads, one only has the toolset of tags, two may do everything but add tags."""
+
+    def __init__(self, rights: Rights) -> None:
+        self.rights = rights
 
     def rights_of(self, principal: str) -> Rights:
-        rights = super().rights_of(principal)
+        rights = self.rights
+        if principal not in {"reader", "tagger", "owner", "twin"}:
+            raise UnknownPrincipal(principal)
         if principal == "reader":
             return replace(rights, policy=replace(rights.policy, read_only=True))
         if principal == "tagger":
@@ -35,9 +47,10 @@ class Shared(Autopilot):
         return replace(rights, policy=replace(rights.policy, rules=rules))
 
 
-def shared(app: Simulator, folder: Path) -> Shared:
-    made = autopilot_on(app, audit_log=folder / "audit.jsonl")
-    return Shared(made.settings, made.gateway._connect, simulated=True, unasked=True)
+def shared(app: Simulator, folder: Path) -> Autopilot:
+    server = autopilot_on(app, audit_log=folder / "audit.jsonl")
+    server.principals = Four(server.rights_of("anybody"))
+    return server
 
 
 async def test_each_principal_has_the_tools_and_rules_of_its_own_rights(tmp_path: Path) -> None:
@@ -92,13 +105,15 @@ async def test_next_calls_are_of_tools_that_the_principal_has(tmp_path: Path) ->
 
 
 async def test_consent_is_obtained_in_the_way_of_the_principal(tmp_path: Path) -> None:
-    class Off(Shared):
+    class Off(Four):
         def rights_of(self, principal: str) -> Rights:
-            return replace(Autopilot.rights_of(self, principal), confirm="deny" if principal == "reader" else "token")
+            return replace(self.rights, confirm="deny" if principal == "reader" else "token")
 
     app = simulate()
-    made = autopilot_on(app, unasked=False, approvals_db=tmp_path / "approvals.db", approver_dir=tmp_path)
-    async with Off(made.settings, made.gateway._connect, simulated=True) as server:
+    async with autopilot_on(
+        app, unasked=False, approvals_db=tmp_path / "approvals.db", approver_dir=tmp_path
+    ) as server:
+        server.principals = Off(server.rights_of("anybody"))
         with pytest.raises(ConfirmationRequired, match="switched guarded tools off"):
             await server.call("delete_cluster", {"cluster_id": SEARCH_DEV}, caller=READER)
         assert app.state.log == []

@@ -72,6 +72,10 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "PROXY": "http://proxy.example:3128",
         "CA_FILE": str(Authority(tmp_path).file),
         "LOG_LEVEL": "DEBUG",
+        "HTTP": "LocalHost:08000",
+        "PUBLIC_URL": "https://MCP.example.com:443/team/",
+        "HTTP_HOSTS": "10.0.0.7:8000, mcp",
+        "HTTP_ORIGINS": "https://Chat.example.com:443",
     }
     for name, value in values.items():
         monkeypatch.setenv(f"AP_MCP_{name}", value)
@@ -95,6 +99,10 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.kubernetes == "direct"
     assert settings.max_kubeconfig_days == 7
     assert settings.log_level == "debug"
+    assert settings.http == "localhost:8000"
+    assert settings.public_url == "https://mcp.example.com/team"
+    assert settings.http_hosts == ("10.0.0.7:8000", "mcp")
+    assert settings.http_origins == ("https://chat.example.com",)
     assert {name.lower() for name in values} | {"endpoint", "iam_endpoint"} == set(Settings.model_fields)
 
 

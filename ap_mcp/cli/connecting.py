@@ -19,16 +19,34 @@ SHORTEST_SLEEP = 0.2
 NOTICE = "SIMULATED: no cloud is touched, and time runs {speed:g} times as fast."
 
 
-def autopilot_for(settings: "Settings") -> "Autopilot":
-    """Return what runs tools against the cloud of the settings; it connects at the first call that needs to."""
+def autopilot_for(settings: "Settings", *, remote: bool = False) -> "Autopilot":
+    """Return what runs tools against the cloud of the settings; it connects at the first call that needs to.
+
+    Args:
+        settings: what the operator chose.
+        remote: its callers are on other machines.
+    """
     from ap_mcp.server import Autopilot
 
-    return Autopilot(settings, _connector(settings))
+    return Autopilot(settings, _connector(settings), remote=remote)
 
 
 @contextmanager
-def simulated_autopilot(world: "World", speed: float = SPEED, **flags: Any) -> Iterator["Autopilot"]:
-    """Yield what runs tools against a simulator, which is served over HTTP on a free port of this machine."""
+def simulated_autopilot(
+    world: "World",
+    speed: float = SPEED,
+    *,
+    prepare: "Callable[[Settings], Settings] | None" = None,
+    **flags: Any,
+) -> Iterator["Autopilot"]:
+    """Yield what runs tools against a simulator, which is served over HTTP on a free port of this machine.
+
+    Args:
+        world: the simulated account.
+        speed: how fast its time runs.
+        prepare: returns settings as they hold for what serves; callers are on other machines if that is over HTTP.
+        flags: of the command line, by setting.
+    """
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import load_settings
     from ap_mcp.simulator.app import build_app
@@ -42,7 +60,10 @@ def simulated_autopilot(world: "World", speed: float = SPEED, **flags: Any) -> I
         own = {name.removeprefix("AP_MCP_").lower(): environment[name] for name in ours}
         settings = load_settings(**{**flags, **own})
         click.echo(NOTICE.format(speed=speed), err=True)
-        yield Autopilot(settings, _connector(settings, environment), simulated=True, sleep=_shortened_sleep(speed))
+        settings = settings if prepare is None else prepare(settings)
+        remote = prepare is not None and settings.http is not None
+        connect, sleep = _connector(settings, environment), _shortened_sleep(speed)
+        yield Autopilot(settings, connect, simulated=True, remote=remote, sleep=sleep)
 
 
 def state_file() -> Path:

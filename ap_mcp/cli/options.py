@@ -22,6 +22,7 @@ SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
         type=click.Choice(["human", "approval", "token", "deny"]),
         help="How consent to guarded calls is obtained.",
     ),
+    "http": click.option("--http", metavar="HOST:PORT", help="Serve over HTTP there, at /mcp, not on stdio."),
     "files_dir": click.option("--files-dir", metavar="FOLDER", help="Where results that are files are saved."),
 }
 

@@ -4,14 +4,22 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ap_mcp import __version__
 from ap_mcp.cli.options import exits, log_to_stderr, settings_options
+
+if TYPE_CHECKING:
+    from socket import socket
+
+    from ap_mcp.server import Autopilot
+    from ap_mcp.settings import Settings
 
 WAITING = (
     "ap-mcp waits for an MCP client on standard input: a client starts it by itself, see README. "
@@ -24,16 +32,15 @@ logger = logging.getLogger(__name__)
 @click.command()
 @click.option("--simulate", is_flag=True, help="Serve against a built-in simulator instead of the cloud.")
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="How fast simulated time runs; 60 if not given.")
-@settings_options("toolsets", "read_only", "confirm", "files_dir")
+@settings_options("http", "toolsets", "read_only", "confirm", "files_dir")
 @exits
 def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
-    """Serve MCP on standard input and output."""
+    """Serve MCP on standard input and output, or over HTTP."""
     if speed and not simulate:
         raise click.UsageError("--speed goes with --simulate only.")
+    front = _Front(flags)
     with ExitStack() as stack:
         with _nothing_collected():
-            from functools import partial
-
             import anyio
 
             from ap_mcp.cli.connecting import SPEED, autopilot_for, simulated_autopilot
@@ -46,16 +53,63 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
 
             fast = speed or SPEED
             world = seeded_world(ScaledClock(fast))
-            autopilot = stack.enter_context(simulated_autopilot(world, fast, **flags))
+            autopilot = stack.enter_context(simulated_autopilot(world, fast, prepare=front.prepare, **flags))
         else:
-            autopilot = autopilot_for(load_settings(**flags))
+            settings = front.prepare(load_settings(**flags))
+            autopilot = autopilot_for(settings, remote=settings.http is not None)
         log_to_stderr(autopilot.settings.log_level)
+        if front.sockets:
+            front.serve(autopilot)
+            return
         if sys.stdin is not None and sys.stdin.isatty():
             click.echo(WAITING, err=True)
         logger.info("%s serves on stdio; its cloud: %s", __version__, autopilot.settings.endpoint)
         # A thread that waits for standard input cannot be stopped: without this, Ctrl-C would wait with it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         anyio.run(partial(serve_stdio, autopilot))
+
+
+@dataclass
+class _Front:
+    """Where callers on other machines reach this server, if the settings say so; what that needs is imported then.
+
+    Attributes:
+        flags: of the command line, by setting.
+        sockets: that listen; none on stdio.
+    """
+
+    flags: Mapping[str, Any]
+    sockets: "list[socket]" = field(default_factory=list)
+
+    def prepare(self, settings: "Settings") -> "Settings":
+        """Listen, if it is to be served over HTTP, and return the settings as they hold then."""
+        if settings.http is None:
+            return settings
+        from ap_mcp.web.options import over_http, refuse_strangers
+        from ap_mcp.web.serving import listen
+
+        refuse_strangers(settings)
+        # Before anything else: links name the port, which may be any free one.
+        self.sockets = listen(settings.http)
+        return over_http(settings, self._port, self.flags)
+
+    def serve(self, autopilot: "Autopilot") -> None:
+        """Serve until asked to end, and running calls have ended."""
+        import anyio
+
+        from ap_mcp.web.app import PATH, http_app
+        from ap_mcp.web.options import options_from
+        from ap_mcp.web.serving import serve_http, url_of
+
+        app = http_app(autopilot, options_from(autopilot.settings, self._port))
+        place = f"{url_of(self.sockets[0])}{PATH}"
+        logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
+        anyio.run(partial(serve_http, autopilot, app, self.sockets, lambda: click.echo(place)))
+
+    @property
+    def _port(self) -> int:
+        port: int = self.sockets[0].getsockname()[1]
+        return port
 
 
 @contextmanager

@@ -194,7 +194,7 @@ _ENDS = {
 
 async def saved_token(step: Step, response: "CloudResponse", folder: Path) -> "CloudResponse":
     """Return an answer that holds a token without it: the token goes to a file of its own, for its owner only."""
-    if not (step.posts and step.change.subresource == "token"):
+    if not step.makes_token:
         return response
     token = get(response.body, "/status/token")
     if not isinstance(token, str):

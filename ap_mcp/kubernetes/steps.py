@@ -118,6 +118,11 @@ class Step:
         return self.change.subresource in {each.subresource for each in effect_table().posted}
 
     @property
+    def makes_token(self) -> bool:
+        """Whether it is answered with a token of a service account."""
+        return self.posts and self.change.subresource == "token"
+
+    @property
     def objects(self) -> Objects:
         """What it changes, as rules see it."""
         return objects_of(self.change.resource, self.change.namespace, self.change.name)

@@ -436,6 +436,11 @@ class Operation:
         return bool(self.file_name)
 
     @property
+    def is_local(self) -> bool:
+        """Whether it is for callers on the same machine only: it sends a file of it, or leaves credentials on it."""
+        return self.content_type == MULTIPART or (self.answers_with_file and self.worst_effect == "secret")
+
+    @property
     def on_cluster(self) -> bool:
         """Whether it acts on a cluster: one that an argument names, or that the thing it acts on is about."""
         return CLUSTER in self.arguments or (self.target is not None and self.target.cluster is not None)

@@ -20,7 +20,7 @@ from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from ap_mcp.files import SavedFile
+from ap_mcp.files import KeptFile, SavedFile
 from ap_mcp.masking import mask
 from ap_mcp.specs import Operation
 from ap_mcp.wording import ends, visible
@@ -110,7 +110,7 @@ class Observation:
         operation: The operation that was called; its `summary` chooses the summariser.
         arguments: The flat arguments of the call.
         body: The parsed JSON, a text, or None for an empty answer.
-        file: Where a binary or secret result was saved; then `body` holds only what may be shown.
+        file: Where a binary or secret result was saved or is kept; then `body` holds only what may be shown.
         now: The time to measure ages against; a summariser never reads a clock.
         own: The arguments of ours among those of the call: where a page begins, how much is shown.
         context: What was read beside it, by the argument that named it or the name of the fact.
@@ -119,7 +119,7 @@ class Observation:
     operation: Operation
     arguments: Mapping[str, Any]
     body: Any
-    file: SavedFile | None = None
+    file: SavedFile | KeptFile | None = None
     now: datetime = field(default_factory=lambda: datetime.now(UTC))
     own: Mapping[str, Any] = field(default_factory=dict)
     context: Mapping[str, Any] = field(default_factory=dict)

@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.files import KeptFile
 from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.settings import settings
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
@@ -161,11 +162,14 @@ def chart_archive(answer: Observation) -> ChartArchive:
     chart_id = text(answer.arguments.get("chart_id"))
     if answer.file is None:
         return ChartArchive(summary=f"The archive of chart {word(chart_id)} came, but was not saved.")
+    file = answer.file
+    path = "" if isinstance(file, KeptFile) else str(file.path)
+    place = f"is kept for you for a while: read {file.uri}" if isinstance(file, KeptFile) else f"is in {path}"
     return ChartArchive(
-        summary=f"The archive of chart {word(chart_id)} is in {answer.file.path} ({answer.file.bytes} bytes).",
-        path=str(answer.file.path),
-        bytes=answer.file.bytes,
-        sha256=answer.file.sha256,
+        summary=f"The archive of chart {word(chart_id)} {place} ({file.bytes} bytes).",
+        path=path,
+        bytes=file.bytes,
+        sha256=file.sha256,
     )
 
 

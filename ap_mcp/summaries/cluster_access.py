@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from ap_mcp.files import SavedFile
 from ap_mcp.summaries.base import NextCall, Observation, Result, summarises
 from ap_mcp.vendor import flag, get, items, number, text, word, written
 
@@ -42,7 +43,7 @@ def cluster_certificate(answer: Observation) -> ClusterCertificate:
     days = number(answer.arguments.get("duration_days"))
     expires = answer.now + timedelta(days=days) if days else None
     until = f" It expires at {written(expires)}." if expires else ""
-    file, config = answer.file, answer.body
+    file, config = answer.file if isinstance(answer.file, SavedFile) else None, answer.body
     contexts = _contexts(config)
     chosen, unverified = _chosen(config, contexts)
     nowhere = bool(answer.context.get("simulated"))

@@ -4,6 +4,7 @@ from types import NoneType
 
 from pydantic import Field
 
+from ap_mcp.files import SavedFile
 from ap_mcp.summaries.base import Observation, Result, summarises
 from ap_mcp.vendor import flattened, quoted, text
 
@@ -31,7 +32,7 @@ def plain(answer: Observation) -> Plain:
     left = len(every) - len(facts)
     said = text(answer.body) if isinstance(answer.body, str | int | float) else ""
     answered = f" The service says {quoted(said)}." if said and said != "success" else ""
-    where = f" Saved to {answer.file.path}." if answer.file else ""
+    where = f" Saved to {answer.file.path}." if isinstance(answer.file, SavedFile) else ""
     return Plain(
         summary=f"{answer.operation.title}: done.{answered}{where}",
         facts=facts,

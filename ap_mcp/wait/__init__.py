@@ -13,9 +13,11 @@ __all__ = [
     "DELETED",
     "DESCRIPTION",
     "IN_CLUSTERS",
+    "LONGEST",
     "PLACES",
     "TITLE",
     "UNTIL",
+    "USUAL",
     "WAIT_FOR",
     "Now",
     "Sleep",
@@ -42,8 +44,8 @@ def kinds(operations: Iterable[Operation]) -> list[str]:
     return [kind for operation in operations if (kind := operation.awaited_as)]
 
 
-def wait_schema(kinds: Iterable[str]) -> dict[str, Any]:
-    """Return the input schema of `wait_for` for the kinds that are offered."""
+def wait_schema(kinds: Iterable[str], longest: int = LONGEST) -> dict[str, Any]:
+    """Return the input schema of `wait_for` for the kinds that are offered, and a longest wait in seconds."""
     return {
         "type": "object",
         "properties": {
@@ -52,7 +54,7 @@ def wait_schema(kinds: Iterable[str]) -> dict[str, Any]:
             "cluster_id": {"type": "string"},
             "namespace": {"type": "string"},
             UNTIL: {"type": "string", "enum": [ENDED, DELETED], "default": ENDED},
-            "wait_s": {"type": "integer", "default": USUAL, "minimum": 0, "maximum": LONGEST},
+            "wait_s": {"type": "integer", "default": USUAL, "minimum": 0, "maximum": longest},
         },
         "required": ["kind", "id"],
         "additionalProperties": False,

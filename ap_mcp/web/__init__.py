@@ -1,1 +1,1 @@
-"""Serves many callers over HTTP: who they are, what they may use, and the pages for people."""
+"""Serves a team over HTTP: the frame round the protocol, who may call, how people approve, what can be watched."""

@@ -134,6 +134,7 @@ def autopilot_on(
     clock: Mapping[str, Any] | None = None,
     *,
     unasked: bool = True,
+    remote: bool = False,
     listening: str = "",
     **settings: Any,
 ) -> Autopilot:
@@ -145,6 +146,7 @@ def autopilot_on(
         transport: in place of the one that leads into the simulator.
         clock: `sleep` and `now`, in place of real time, for waiting.
         unasked: no consent is needed.
+        remote: its callers are on other machines.
         listening: where the simulator listens, for requests over sockets; nothing is then said to be simulated.
         settings: beyond, or instead of, those that point at the simulator; forms are shown to any client.
     """
@@ -158,7 +160,7 @@ def autopilot_on(
         keys = find_credentials(found if environment is None else environment)
         return CloudClient(chosen, keys, transport or (None if listening else httpx.ASGITransport(app)))
 
-    return Autopilot(chosen, connect, simulated=not listening, unasked=unasked, **clock or {})
+    return Autopilot(chosen, connect, simulated=not listening, unasked=unasked, remote=remote, **clock or {})
 
 
 def _chosen(given: dict[str, Any]) -> Settings:

@@ -1,0 +1,168 @@
+"""What every request passes before anything reads it: whom it is for, which page sent it, how large and slow it is."""
+
+import logging
+from collections import deque
+from collections.abc import Sequence
+
+from anyio import fail_after
+from starlette.requests import HTTPConnection
+from starlette.responses import PlainTextResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ap_mcp.web.options import HttpOptions
+from ap_mcp.wording import NAME_LIMIT, in_quotes
+
+OPEN = frozenset({"/healthz", "/readyz"})
+"""Routes that whatever watches the process asks by its address; they give nothing away and change nothing."""
+MOST_REPORTED = 20
+"""How many different refused names are written to the log; anybody can make up more."""
+
+logger = logging.getLogger(__name__)
+
+
+class Gate:
+    """Lets only requests through that are for this server, and from no foreign web page.
+
+    A page that a user visits could otherwise have their browser call a server on their machine or in their network, by
+    a name that it lets point there.
+
+    Args:
+        app: what is behind it.
+        options: what the server is called, and whose pages may call it.
+    """
+
+    def __init__(self, app: ASGIApp, options: HttpOptions) -> None:
+        self._app = app
+        self._options = options
+        self._reported: set[str] = set()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        base = self._options.base_path
+        if base and f"{scope['path']}/".startswith(f"{base}/"):
+            # A proxy may pass the base path on, or take it off.
+            scope = {**scope, "root_path": scope.get("root_path", "") + base}
+        refusal = None if _path(scope) in OPEN else self._refusal(HTTPConnection(scope))
+        await (refusal or self._app)(scope, receive, send)
+
+    def _refusal(self, request: HTTPConnection) -> Response | None:
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not _fits(hosts[0], self._options.hosts):
+            named = in_quotes(", ".join(hosts), NAME_LIMIT)
+            said = f"This server is not called {named}: AP_MCP_PUBLIC_URL and AP_MCP_HTTP_HOSTS say what it is called."
+            return self._refused(421, said)
+        origins = request.headers.getlist("origin")
+        if any(origin.lower() not in self._options.origins for origin in origins):
+            named = in_quotes(", ".join(origins), NAME_LIMIT)
+            return self._refused(403, f"Pages of {named} may not call this server: AP_MCP_HTTP_ORIGINS says which may.")
+        return None
+
+    def _refused(self, status: int, said: str) -> Response:
+        if said not in self._reported and len(self._reported) < MOST_REPORTED:
+            self._reported.add(said)
+            logger.warning("Refused with %d: %s", status, said)
+        return PlainTextResponse(said, status, {"x-content-type-options": "nosniff", "cache-control": "no-store"})
+
+
+class WholeBodies:
+    """Reads the body of a request before anything else does: it may be neither large nor slow.
+
+    Args:
+        app: what is behind it.
+        limit: the most bytes.
+        seconds: how long they may take.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+        self._app = app
+        self._limit = limit
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on with its whole body, or answer it."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        try:
+            with fail_after(self._seconds):
+                body = await self._body(scope, receive)
+        except TimeoutError:
+            said = f"The body of the request did not come within {self._seconds:g} s."
+            await PlainTextResponse(said, 408, {"connection": "close"})(scope, receive, send)
+            return
+        except ValueError:
+            said = f"The body of the request has more than {self._limit} bytes, the most that are taken."
+            await PlainTextResponse(said, 413, {"connection": "close"})(scope, receive, send)
+            return
+        if body is not None:
+            await self._app(scope, _replayed([{"type": "http.request", "body": body}], receive), send)
+
+    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
+        """Return the whole body; None if the client has left.
+
+        Raises:
+            ValueError: it is too large.
+        """
+        length = HTTPConnection(scope).headers.get("content-length", "")
+        if length.isdecimal() and int(length) > self._limit:
+            raise ValueError
+        body = bytearray()
+        while True:
+            message = await receive()
+            if message["type"] != "http.request":
+                return None
+            body += message.get("body", b"")
+            if len(body) > self._limit:
+                raise ValueError
+            if not message.get("more_body", False):
+                return bytes(body)
+
+
+class PostOnly:
+    """Takes nothing but POST on one path.
+
+    Without sessions, the stream that a GET opens would never say anything and never end.
+
+    Args:
+        app: what is behind it.
+        path: the path.
+    """
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self._app = app
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        if scope["type"] == "http" and scope["method"] != "POST" and _path(scope) == self._path:
+            await PlainTextResponse("POST only.", 405, {"allow": "POST"})(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+def _path(scope: Scope) -> str:
+    """Return the path of a request without what the proxy put before it."""
+    path: str = scope["path"]
+    base: str = scope.get("root_path", "")
+    return path.removeprefix(base) if path.startswith(f"{base}/") else path
+
+
+def _fits(host: str, allowed: frozenset[str]) -> bool:
+    """Say whether a Host header names one of some hosts; a name without a port fits every port."""
+    named = host.lower()
+    bare, separator, port = named.rpartition(":")
+    name = bare if separator and port.isdecimal() else named
+    return named in allowed or name.removesuffix(".") in allowed
+
+
+def _replayed(messages: Sequence[Message], receive: Receive) -> Receive:
+    """Return a `receive` that gives some messages first."""
+    waiting = deque(messages)
+
+    async def give() -> Message:
+        return waiting.popleft() if waiting else await receive()
+
+    return give

@@ -1,0 +1,135 @@
+"""Whether the process lives, and whether it can do its work, for whatever runs it: no more than that must know."""
+
+import logging
+import os
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from time import monotonic
+from urllib.parse import urlsplit
+
+from anyio import connect_tcp, move_on_after, to_thread
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from ap_mcp.errors import ApMcpError
+from ap_mcp.server import Autopilot
+
+KEPT_SECONDS = 2.0
+"""How long an answer stands: anybody may ask, as often as they like."""
+CLOUD_KEPT_SECONDS = 30.0
+CLOUD_SECONDS = 2.0
+"""How long the cloud may take to accept a connection."""
+IN_THE_LOG = "it failed; the log of the server says why"
+NO_STORE = {"cache-control": "no-store"}
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass
+class Check:
+    """One thing that must be so for this server to do its work.
+
+    Attributes:
+        name: what is checked, in a word.
+        trouble: gives what is wrong, in words that anybody may read; an empty text if nothing is. What it raises goes
+            to the log alone.
+        decides: without it the server is not ready; else it is only reported.
+        kept: seconds that its answer stands.
+    """
+
+    name: str
+    trouble: Callable[[], Awaitable[str]]
+    decides: bool = True
+    kept: float = KEPT_SECONDS
+    _last: tuple[float, str] | None = field(default=None, repr=False)
+    _reported: str = field(default="", repr=False)
+
+    async def run(self, now: float) -> str:
+        """Return what is wrong, as it was found a moment ago."""
+        if self._last is None or now - self._last[0] >= self.kept:
+            try:
+                found = await self.trouble()
+            except ApMcpError as error:
+                found = IN_THE_LOG
+                self._report(str(error))
+            self._last = (now, found)
+        return self._last[1]
+
+    def _report(self, why: str) -> None:
+        """Write why a check failed to the log, once for each reason that follows another."""
+        if why != self._reported:
+            self._reported = why
+            logger.warning("Not ready (%s): %s", self.name, why)
+
+
+def usual_checks(autopilot: Autopilot) -> list[Check]:
+    """Return what every server over HTTP must have."""
+
+    async def draining() -> str:
+        return "it is about to end: no new calls are taken" if autopilot.draining else ""
+
+    async def credentials() -> str:
+        await autopilot.gateway.connect()
+        return ""
+
+    async def audit() -> str:
+        return await to_thread.run_sync(_unwritable, autopilot.settings.audit_log)
+
+    async def cloud() -> str:
+        return await _unreachable(autopilot.settings.endpoint or "")
+
+    return [
+        Check("running", draining, kept=0),
+        Check("credentials", credentials),
+        Check("audit", audit),
+        # An outage of the cloud must not take the server away: what is kept, the page and the reasons stay useful.
+        Check("cloud", cloud, decides=False, kept=CLOUD_KEPT_SECONDS),
+    ]
+
+
+def health_routes(checks: Iterable[Check], now: Callable[[], float] = monotonic) -> list[Route]:
+    """Return `/healthz`, which says that the process lives, and `/readyz`, which says whether it can work.
+
+    Args:
+        checks: what must be so.
+        now: a clock, in seconds.
+    """
+    every = list(checks)
+
+    async def healthz(_: Request) -> Response:
+        return PlainTextResponse("ok\n", headers=NO_STORE)
+
+    async def readyz(_: Request) -> Response:
+        found = {check.name: await check.run(now()) for check in every}
+        ready = not any(found[check.name] for check in every if check.decides)
+        body = {"ready": ready, "checks": {name: trouble or "ok" for name, trouble in found.items()}}
+        return JSONResponse(body, 200 if ready else 503, NO_STORE)
+
+    return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
+
+
+def _unwritable(path: Path) -> str:
+    """Return why nothing can be written to a file that may not be there yet; an empty text if it can."""
+    existing = next((each for each in (path, *path.parents) if each.exists()), path)
+    if not os.access(existing, os.W_OK) or (existing != path and not existing.is_dir()):
+        return "the audit log cannot be written; guarded calls are refused"
+    if hasattr(os, "statvfs") and os.statvfs(existing).f_bavail == 0:
+        return "there is no room for the audit log; guarded calls are refused"
+    return ""
+
+
+async def _unreachable(endpoint: str) -> str:
+    """Return why a host takes no connection; an empty text if it does."""
+    place = urlsplit(endpoint)
+    if not place.hostname:
+        return "no region and no endpoint is set"
+    with move_on_after(CLOUD_SECONDS):
+        try:
+            stream = await connect_tcp(place.hostname, place.port or (80 if place.scheme == "http" else 443))
+        except OSError:
+            return "it takes no connection, unless it is reached through a proxy"
+        await stream.aclose()
+        return ""
+    return f"it took no connection within {CLOUD_SECONDS:g} s"

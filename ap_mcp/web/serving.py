@@ -1,0 +1,144 @@
+"""Listens and serves until asked to end; then takes nothing new, and lets what runs come to its end."""
+
+import errno
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from types import FrameType
+
+import uvicorn
+from sse_starlette.sse import AppStatus
+from starlette.types import ASGIApp
+
+from ap_mcp.errors import SettingsError
+from ap_mcp.server import Autopilot
+from ap_mcp.web.options import is_wildcard
+
+GRACE_SECONDS = 65
+"""How long running calls may take to their end: longer than any call waits."""
+KEEP_ALIVE_SECONDS = 75
+"""How long an idle connection stays: longer than proxies keep theirs, or they would send into one that is closing."""
+MOST_CONNECTIONS = 1000
+LARGEST_HEAD = 64 * 1024
+BACKLOG = 2048
+
+
+def listen(address: str) -> list[socket.socket]:
+    """Return sockets that listen at every address of a host; with port 0 all at the same free one.
+
+    Args:
+        address: `host:port`.
+
+    Raises:
+        SettingsError: it cannot be listened there, and why.
+    """
+    host, _, port = address.rpartition(":")
+    bare, number = host.strip("[]"), int(port)
+    found: list[socket.socket] = []
+    try:
+        for family, place in dict.fromkeys(_places(bare)):
+            both = family == socket.AF_INET6 and is_wildcard(host) and socket.has_dualstack_ipv6()
+            listening = socket.create_server(
+                (place, number), family=family, backlog=BACKLOG, dualstack_ipv6=both, reuse_port=False
+            )
+            found.append(listening)
+            number = listening.getsockname()[1]
+    except OSError as error:
+        for each in found:
+            each.close()
+        raise SettingsError(f"AP_MCP_HTTP: {address}: {_why(error)} Nothing was started.") from None
+    return found
+
+
+def url_of(listening: socket.socket) -> str:
+    """Return the address of a socket as clients on this machine would spell it."""
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+async def serve_http(
+    autopilot: Autopilot, app: ASGIApp, sockets: Sequence[socket.socket], ready: Callable[[], None] = lambda: None
+) -> None:
+    """Serve an application until the process is asked to end, and running calls have ended.
+
+    Args:
+        autopilot: runs the tools behind it.
+        app: the application.
+        sockets: where it listens.
+        ready: called once requests are answered.
+    """
+    async with autopilot:
+        await Draining(autopilot, app, ready).serve(list(sockets))
+
+
+class Draining(uvicorn.Server):
+    """A server that, asked to end, says that it is not ready, takes no new connections, and lets running calls end.
+
+    Args:
+        autopilot: is told that it ends.
+        app: the application.
+        ready: called once requests are answered.
+    """
+
+    def __init__(self, autopilot: Autopilot, app: ASGIApp, ready: Callable[[], None] = lambda: None) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                http="h11",
+                ws="none",
+                lifespan="on",
+                log_config=None,
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                limit_concurrency=MOST_CONNECTIONS,
+                h11_max_incomplete_event_size=LARGEST_HEAD,
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=GRACE_SECONDS,
+            )
+        )
+        self._autopilot = autopilot
+        self._ready = ready
+        # Answers of 2025 are streams, which that library would cut off the moment a signal comes.
+        AppStatus.enable_automatic_graceful_drain = False
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve."""
+        await super().startup(sockets)
+        self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to end."""
+        self._autopilot.leave()
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """End by SIGTERM and Ctrl-C as asked, which is a success; uvicorn would have the signal kill the process."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+
+def _places(host: str) -> list[tuple[socket.AddressFamily, str]]:
+    places = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    return [(place[0], str(place[4][0])) for place in places]
+
+
+def _why(error: OSError) -> str:
+    if isinstance(error, socket.gaierror):
+        return "this name has no address."
+    reasons = {
+        errno.EADDRINUSE: "another program listens there already: choose another port, or 0 for a free one.",
+        errno.EADDRNOTAVAIL: "this is no address of this machine.",
+        errno.EACCES: "this user may not listen there: choose a port above 1023.",
+    }
+    return reasons.get(error.errno or 0, f"cannot listen there: {error.strerror}.")
