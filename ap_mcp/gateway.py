@@ -150,6 +150,8 @@ class Gateway:
             raise NotPermitted(call.operation_id, "it is no read, and it has no permit")
 
     async def _client(self) -> "CloudClient":
+        if self._cloud is not None:
+            return self._cloud
         async with self._connecting:
             if self._cloud is None:
                 self._cloud = await self._stack.enter_async_context(await self._connect())

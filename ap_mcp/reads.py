@@ -50,7 +50,7 @@ Introduce: TypeAlias = "Callable[[Reads, str], Awaitable[None]]"
 class _Once:
     """A read that is made by the first caller that needs it."""
 
-    lock: Lock = field(default_factory=Lock)
+    lock: Lock = field(default_factory=partial(Lock, fast_acquire=True))
     response: "CloudResponse | None" = None
     error: ApMcpError | None = None
 

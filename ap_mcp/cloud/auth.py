@@ -68,7 +68,7 @@ class RenewedKey:
         self._fetch = fetch
         self._clock = clock
         self._key: AccessKey | None = None
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
 
     async def current(self) -> AccessKey:
         """Return keys that live long enough; fetched once, however many callers wait.
@@ -159,7 +159,7 @@ class PasswordToken:
         self._clock = clock
         self._token = ""
         self._expires_at: datetime | None = None
-        self._lock = anyio.Lock()
+        self._lock = anyio.Lock(fast_acquire=True)
 
     async def current(self) -> str:
         """Return a token that lives long enough; fetched once, however many callers wait."""

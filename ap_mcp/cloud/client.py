@@ -1,12 +1,11 @@
 """Sends requests to the cloud: signed, bounded in time and size, repeated only where that does no harm."""
 
 import logging
-import ssl
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import urlsplit
 
@@ -33,13 +32,14 @@ from ap_mcp.cloud.auth import (
     token_call,
     utc_now,
 )
+from ap_mcp.cloud.lines import Lines, headers_of
 from ap_mcp.cloud.refusals import CCE_SETTING, IAM_SETTING, Recipient
 from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
-from ap_mcp.cloud.retry import attempts
+from ap_mcp.cloud.retry import attempts, send_again
 from ap_mcp.cloud.signing import encode_query
-from ap_mcp.cloud.unreachable import CONNECT_SECONDS, Attempt, Route, unreachable
+from ap_mcp.cloud.unreachable import Attempt, Route, unreachable
 from ap_mcp.cluster_requests import CLUSTER_ID
-from ap_mcp.credentials import METADATA_ENDPOINT, AccessKey, Agency, Credentials, GivenToken, Password
+from ap_mcp.credentials import AccessKey, Agency, Credentials, GivenToken, Password
 from ap_mcp.errors import (
     ApMcpError,
     AuthenticationFailed,
@@ -63,10 +63,10 @@ logger = logging.getLogger(__name__)
 LARGEST_ANSWER = 16 * 1024 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
-_LIMITS = http.Limits(max_connections=20, max_keepalive_connections=10, keepalive_expiry=15)
-# The reference, section 1: the Kubernetes APIs take no persistent connections. Section 5: they are throttled.
-_CLUSTER_LIMITS = http.Limits(max_connections=20, max_keepalive_connections=0)
 AT_ONCE_PER_CLUSTER = 4
+_LIMITS = http.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15)
+# The reference, section 1: the Kubernetes APIs take no persistent connections. Section 5: they are throttled.
+_CLUSTER_LIMITS = http.Limits(max_connections=200, max_keepalive_connections=0)
 _DIRECT_LIMITS = http.Limits(max_connections=AT_ONCE_PER_CLUSTER, keepalive_expiry=15)
 DIRECT, DIRECT_SETTING = "direct", "AP_MCP_KUBERNETES"
 
@@ -112,9 +112,9 @@ class CloudClient:
         self._settings = settings
         self._credentials = credentials
         self._clock = clock
-        self._client = _http_client(settings, transport)
+        self._lines = Lines(settings, _LIMITS, transport)
         # Without connections of its own until a Kubernetes API is called; a transport of a test serves both.
-        self._clusters = _http_client(settings, transport, _CLUSTER_LIMITS) if transport is None else self._client
+        self._clusters = Lines(settings, _CLUSTER_LIMITS) if transport is None else self._lines
         self._at_once: dict[str, anyio.CapacityLimiter] = {}
         # A transport of a test or of the simulator leads everywhere: nothing goes around it.
         self._is_direct = settings.kubernetes == DIRECT and transport is None
@@ -124,15 +124,14 @@ class CloudClient:
         self._finding_project = anyio.Lock()
 
     async def __aenter__(self) -> Self:
-        await self._client.__aenter__()
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self._client.aclose()
-        if self._clusters is not self._client:
-            await self._clusters.aclose()
+        await self._lines.close()
+        if self._clusters is not self._lines:
+            await self._clusters.close()
         for each in self._direct.values():
-            await each.client.aclose()
+            await each.lines.close()
 
     async def send(self, call: HttpCall, may_repeat: MayRepeat = always) -> CloudResponse:
         """Send a request to CCE, or to a cluster's Kubernetes API, and return its answer.
@@ -180,11 +179,11 @@ class CloudClient:
 
         route = route_of(kubeconfig)
         context = await anyio.to_thread.run_sync(tls_of, route)
-        client = _http_client(self._settings, None, _DIRECT_LIMITS, context)
+        lines = Lines(self._settings, _DIRECT_LIMITS, tls=context)
         before = self._direct.get(cluster)
-        self._direct[cluster] = Direct(route, client, self._clock() + LIFETIME - MARGIN)
+        self._direct[cluster] = Direct(route, lines, self._clock() + LIFETIME - MARGIN)
         if before is not None:
-            await before.client.aclose()
+            await before.lines.close()
 
     async def _send_directly(self, call: HttpCall, may_repeat: MayRepeat) -> CloudResponse:
         known = self._direct.get(call.cluster)
@@ -196,7 +195,7 @@ class CloudClient:
             # Certificates can be revoked: the next call fetches another.
             if self._direct.get(call.cluster) is known:
                 del self._direct[call.cluster]
-                await known.client.aclose()
+                await known.lines.close()
             raise
 
     async def project_id(self) -> str:
@@ -242,21 +241,34 @@ class CloudClient:
         may_repeat: MayRepeat = always,
     ) -> CloudResponse:
         lost: ApMcpError | None = None
+
+        async def once(sent_again: int) -> CloudResponse:
+            nonlocal lost
+            if lost is not None and not await may_repeat(lost):
+                lost.settled = True
+                raise lost
+            request = _request(call, endpoint, headers or {})
+            try:
+                # Not around the whole: who is asked whether to repeat may read from the same cluster.
+                async with self._turn(call):
+                    return await self._exchange(call, endpoint, request, auth, sent_again)
+            except ApMcpError as error:
+                error.after_lost = lost is not None
+                if may_have_happened(error):
+                    lost = error
+                raise
+
+        try:
+            return await once(0)
+        except ApMcpError as error:
+            if send_again(error, call) is False:
+                raise
+            first = error
         async for attempt in attempts(call):
             with attempt:
-                if lost is not None and not await may_repeat(lost):
-                    lost.settled = True
-                    raise lost
-                request = _request(call, endpoint, headers or {})
-                try:
-                    # Not around the whole: who is asked whether to repeat may read from the same cluster.
-                    async with self._turn(call):
-                        return await self._exchange(call, endpoint, request, auth, attempt.num - 1)
-                except ApMcpError as error:
-                    error.after_lost = lost is not None
-                    if may_have_happened(error):
-                        lost = error
-                    raise
+                if attempt.num == 1:  # made already: most calls need nothing that counts attempts
+                    raise first
+                return await once(attempt.num - 1)
         raise AssertionError("attempts end with a reply or an error")
 
     def _turn(self, call: HttpCall) -> AbstractAsyncContextManager[None]:
@@ -323,13 +335,12 @@ class CloudClient:
     async def _transfer(
         self, call: HttpCall, request: http.Request, auth: CloudAuth | None
     ) -> tuple[int, dict[str, str], bytes]:
-        client = self._client
+        lines = self._lines
         if call.cluster:
             known = self._direct.get(call.cluster) if self._is_direct else None
-            client = known.client if known else self._clusters
-        response = await client.send(request, auth=auth, stream=True)
+            lines = known.lines if known else self._clusters
+        response = await lines.send(request, auth)
         try:
-            headers = {name.lower(): value for name, value in response.headers.items()}
             content = bytearray()
             async for chunk in response.aiter_bytes():
                 content += chunk
@@ -337,10 +348,10 @@ class CloudClient:
                     raise TooLarge(
                         status=response.status_code,
                         operation=call.operation_id,
-                        request_id=request_id_of(headers),
+                        request_id=request_id_of(headers_of(response)),
                         hint=f"The answer is larger than {LARGEST_ANSWER // 1024**2} MiB and was not read to its end.",
                     )
-            return response.status_code, headers, bytes(content)
+            return response.status_code, headers_of(response), bytes(content)
         finally:
             await response.aclose()
 
@@ -385,7 +396,8 @@ class CloudClient:
         if isinstance(identity, GivenToken):
             return TokenAuth(FixedToken(identity.token.get_secret_value()))
         if isinstance(identity, Agency):
-            return SignedAuth(RenewedKey(lambda: fetch_agency_key(self._client, identity), self._clock), self._clock)
+            fetch = partial(fetch_agency_key, self._lines.client(), identity)
+            return SignedAuth(RenewedKey(fetch, self._clock), self._clock)
         return TokenAuth(PasswordToken(self._sign_in(identity), self._clock))
 
     def _sign_in(self, who: Password) -> Callable[[], Awaitable[tuple[str, datetime]]]:
@@ -419,53 +431,6 @@ def _cluster_endpoint(endpoint: str, cluster: str) -> tuple[str, dict[str, str]]
     return f"{parts.scheme}://{cluster}.{parts.netloc}", {}
 
 
-def _http_client(
-    settings: Settings,
-    transport: http.AsyncBaseTransport | None,
-    limits: http.Limits = _LIMITS,
-    tls: ssl.SSLContext | None = None,
-) -> http.AsyncClient:
-    """Build the client; nothing of the environment (~/.netrc, proxies) may change where a request goes or as whom."""
-    timeout = http.Timeout(settings.timeout, connect=min(CONNECT_SECONDS, settings.timeout))
-    if transport is not None:
-        return http.AsyncClient(transport=transport, timeout=timeout, trust_env=False)
-    direct = {f"all://{host}": None for host in ("127.0.0.1", "localhost", "[::1]")}
-    return http.AsyncClient(
-        timeout=timeout,
-        limits=limits,
-        trust_env=False,
-        proxy=_proxy(settings),
-        mounts={METADATA_ENDPOINT: None, **direct} if settings.proxy else None,
-        verify=tls or _ssl_context(settings),
-    )
-
-
-def _proxy(settings: Settings) -> http.Proxy | None:
-    """Return the proxy to use; the settings have checked its address, and no part of it is shown."""
-    if settings.proxy is None:
-        return None
-    try:
-        url = settings.proxy.get_secret_value()
-        return http.Proxy(url, ssl_context=_ssl_context(settings) if url.startswith("https:") else None)
-    except (http.InvalidURL, ValueError):
-        raise SettingsError("AP_MCP_PROXY: it is no address; percent-encode what is special in its password.") from None
-
-
-@cache
-def _usual_authorities() -> ssl.SSLContext:
-    """Return what trusts the usual certificates: read once, which takes longer than all else of a client."""
-    return http.create_ssl_context(trust_env=False)
-
-
-def _ssl_context(settings: Settings) -> ssl.SSLContext:
-    if settings.ca_file is None:
-        return _usual_authorities()
-    try:
-        return ssl.create_default_context(cafile=str(settings.ca_file))
-    except (ssl.SSLError, OSError) as error:
-        raise SettingsError(f"AP_MCP_CA_FILE: {settings.ca_file} holds no certificates in PEM form.") from error
-
-
 def _request(call: HttpCall, endpoint: str, headers: Mapping[str, str]) -> http.Request:
     """Build the request so that what goes on the wire is byte for byte what will be signed.
 
@@ -475,7 +440,7 @@ def _request(call: HttpCall, endpoint: str, headers: Mapping[str, str]) -> http.
     try:
         query = encode_query(call.query)
         target = f"{call.path}?{query}" if query else call.path
-        url = http.URL(endpoint + target)
+        url = _address(endpoint + target)
     except (UnicodeError, http.InvalidURL) as error:
         raise _unsendable(call) from error
     if url.raw_path != target.encode("ascii", errors="replace"):
@@ -487,6 +452,12 @@ def _request(call: HttpCall, endpoint: str, headers: Mapping[str, str]) -> http.
         "Content-Type": call.content_type,
     }
     return http.Request(call.method, url, headers={**own, **headers, **call.headers}, content=call.body)
+
+
+@lru_cache(maxsize=512)
+def _address(url: str) -> http.URL:
+    """Return an address taken apart: the same ones are called again and again."""
+    return http.URL(url)
 
 
 def _unsendable(call: HttpCall) -> InvalidArguments:

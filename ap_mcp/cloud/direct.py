@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from ap_mcp.cloud import http
+from ap_mcp.cloud.lines import Lines
 from ap_mcp.errors import CallRefused
 
 LIFETIME, MARGIN = timedelta(days=1), timedelta(hours=1)
@@ -44,10 +44,10 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Direct:
-    """A route with the client that uses it, and until when its certificate is used."""
+    """A route with the connections that use it, and until when its certificate is used."""
 
     route: Route
-    client: http.AsyncClient = field(repr=False)
+    lines: Lines = field(repr=False)
     until: datetime
 
 

@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
-from anyio import Semaphore, move_on_after
+from anyio import Semaphore, WouldBlock, move_on_after
 
 from ap_mcp.errors import TooManyCalls
 
@@ -69,10 +69,7 @@ class LocalLimits:
             raise TooManyCalls(lane.calls, self.patience)
         lane.calls += 1
         try:
-            with move_on_after(self.patience) as waiting:
-                await lane.slots.acquire()
-            if waiting.cancelled_caught:
-                raise TooManyCalls(lane.calls - 1, self.patience)
+            await self._turn(lane)
             turn = LocalTurn(lane.slots)
             try:
                 yield turn
@@ -83,3 +80,13 @@ class LocalLimits:
             lane.calls -= 1
             if not lane.calls:
                 del self._lanes[principal]
+
+    async def _turn(self, lane: _Lane) -> None:
+        """Take a turn, and wait for one if none is free."""
+        try:
+            lane.slots.acquire_nowait()
+        except WouldBlock:
+            with move_on_after(self.patience) as waiting:
+                await lane.slots.acquire()
+            if waiting.cancelled_caught:
+                raise TooManyCalls(lane.calls - 1, self.patience) from None
