@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
@@ -52,9 +52,8 @@ def check_arguments(
         InvalidArguments: with every problem found, so that one more call is enough to fix it.
     """
     in_path = [name for name, argument in operation.arguments.items() if argument.path_parameter]
-    schema = checked_schema(operation)
-    schema["properties"] |= own or {}
-    wanted = check_against(operation.id, schema, arguments, in_path=in_path)
+    schema, checker = _of_operation(operation, json.dumps(own) if own else "{}")
+    wanted = _checked(operation.id, schema, checker, arguments, in_path)
     if operation.constraints:
         _refuse(list(_broken_constraints(operation, wanted)))
     return wanted
@@ -83,14 +82,36 @@ def check_against(
     Raises:
         InvalidArguments: with every problem found.
     """
+    return _checked(name, schema, _checker(schema), arguments, in_path, misfits)
+
+
+@lru_cache(maxsize=512)
+def _of_operation(operation: Operation, own: str) -> tuple[dict[str, Any], Any]:
+    """Return what the arguments of an operation are checked against, with others of ours, as JSON: made once."""
+    schema = checked_schema(operation)
+    schema["properties"] |= json.loads(own)
+    return schema, _checker(schema)
+
+
+def _checker(schema: Schema) -> Any:
+    # Unknown arguments are reported with suggestions, not by the schema.
+    return _validator(json.dumps({**schema, "additionalProperties": True}))
+
+
+def _checked(  # noqa: PLR0917 - as those of `check_against`
+    name: str,
+    schema: Schema,
+    checker: Any,
+    arguments: Mapping[str, Any],
+    in_path: Sequence[str],
+    misfits: Callable[[Mapping[str, Any]], Iterable[Problem]] = lambda _: (),
+) -> dict[str, Any]:
     arguments = meant(schema, {name: _cut(value) for name, value in arguments.items()})
     problems = [
         Problem(each, f"is no argument of {name}; {_known(each, schema)}")
         for each in arguments
         if each not in schema["properties"]
     ]
-    # Unknown arguments are reported above, with suggestions.
-    checker = _validator(json.dumps({**schema, "additionalProperties": True}))
     problems += [problem for error in checker.iter_errors(arguments) for problem in _problems(error)]
     problems += _unsendable(arguments, "")
     problems += [

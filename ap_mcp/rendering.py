@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache, lru_cache
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 from ap_mcp.masking import PLACEHOLDER
@@ -17,6 +18,7 @@ from ap_mcp.wording import begins_as_ours, clean, is_plain
 
 VALUE_LIMIT = 4000
 INLINE_LIST = 160
+SHORT_KEY = 64
 INDENT = "  "
 
 Scalar: TypeAlias = str | int | float | bool
@@ -48,11 +50,11 @@ def render(result: Result) -> str:
 def pieces(result: Result) -> Iterator[Piece]:
     """Yield the parts of an answer in the order in which they are read."""
     yield Piece("summary", [one_line(result.summary)])
-    fields = type(result).model_fields
+    fields = {field.name: field for field in _fields_of(type(result))}
     facts = {name: value for name, value in _with_ours_marked(result).items() if name not in COMMON_FIELDS}
     for name, value in sendable(facts).items():
-        empty = value in ([], {}) and TELLING in fields[name].metadata
-        shown = _Own("none") if empty else _as_it_is(value) if _is_free(fields[name].annotation) else value
+        empty = value in ([], {}) and fields[name].is_telling
+        shown = _Own("none") if empty else _as_it_is(value) if fields[name].is_free else value
         yield Piece(name, list(_field(name, shown, "")), shown)
     if result.full is not None:
         yield Piece("full", list(_field("full", _as_it_is(sendable(result.full)), "")))
@@ -84,18 +86,43 @@ class _Own(str):
 
 def _with_ours_marked(value: Any, *, ours: bool = False) -> Any:
     """Return a result as JSON without what is None, with our own words marked as such."""
+    if isinstance(value, str):
+        return _Own(value) if ours else value
     if isinstance(value, Part):
-        fields = ((name, field, getattr(value, name)) for name, field in type(value).model_fields.items())
         return {
-            name: _with_ours_marked(each, ours=OWN in field.metadata or _is_own(field.annotation))
-            for name, field, each in fields
-            if each is not None
+            field.name: _with_ours_marked(each, ours=field.is_own)
+            for field in _fields_of(type(value))
+            if (each := getattr(value, field.name)) is not None
         }
-    if isinstance(value, Mapping):
+    if isinstance(value, dict):
         return {key: _with_ours_marked(each, ours=ours) for key, each in value.items()}
     if isinstance(value, list | tuple):
         return [_with_ours_marked(each, ours=ours) for each in value]
-    return _Own(value) if ours and isinstance(value, str) else value
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class _FieldFacts:
+    """What the declaration of a field says about how it is shown."""
+
+    name: str
+    is_own: bool
+    is_free: bool
+    is_telling: bool
+
+
+@cache
+def _fields_of(part: type[Part]) -> tuple[_FieldFacts, ...]:
+    """Return the fields of a kind of result, read from their annotations once."""
+    return tuple(
+        _FieldFacts(
+            name,
+            OWN in field.metadata or _is_own(field.annotation),
+            _is_free(field.annotation),
+            TELLING in field.metadata,
+        )
+        for name, field in part.model_fields.items()
+    )
 
 
 def _is_own(annotation: Any) -> bool:
@@ -262,6 +289,8 @@ def _listed(value: Any) -> str:
 
 def _token(value: Any) -> str:
     """Return a scalar that can be taken for nothing else, nor for several: a text is bare if it is one plain word."""
+    if type(value) is str and len(value) <= VALUE_LIMIT and _BARE.fullmatch(value):
+        return value
     shown = one_line(value)
     if not isinstance(value, str) or isinstance(value, _Written):
         return shown
@@ -270,9 +299,18 @@ def _token(value: Any) -> str:
 
 def _key(key: Any) -> str:
     """Return a key, of ours or of the cloud, so that what it begins cannot be taken for a line of ours."""
+    return _short_key(key) if type(key) is str and len(key) <= SHORT_KEY else _any_key(key)
+
+
+def _any_key(key: Any) -> str:
     shown = one_line(key)
     plain = is_plain(shown) and ":" not in shown and "=" not in shown and not begins_as_ours(shown)
     return shown if plain else _quoted(shown)
+
+
+@lru_cache(maxsize=4096)
+def _short_key(key: str) -> str:
+    return _any_key(key)
 
 
 def _quoted(shown: str) -> str:

@@ -68,7 +68,19 @@ def texts_of(thing: Any, whole: int, leave_out: Collection[str] = ()) -> list[Sa
         whole: characters of a text that are shown whole; what is contained in a longer one is not dropped.
         leave_out: names of fields that are read elsewhere, at any depth.
     """
-    found = sorted(_Reader(frozenset(leave_out)).read(thing), key=lambda each: each[:2])
+    return texts_and_codes_of(thing, whole, leave_out)[0]
+
+
+def codes_of(thing: Any, leave_out: Collection[str] = ()) -> list[str]:
+    """Return every code of the vendor in an answer, the documented one first; a bare HTTP status is none."""
+    return texts_and_codes_of(thing, 0, leave_out)[1]
+
+
+def texts_and_codes_of(thing: Any, whole: int, leave_out: Collection[str] = ()) -> tuple[list[Said], list[str]]:
+    """Return what `texts_of` and `codes_of` do, read together."""
+    reader = _Reader(frozenset(leave_out))
+    found = sorted(reader.read(thing), key=lambda each: each[:2])
+    codes = list(dict.fromkeys(code for _, code in sorted(reader.codes, key=lambda each: each[0])))
     kept: dict[str, tuple[str, int]] = {}
     for rank, _, text in found:
         kept.setdefault(_bare(text), (text, rank))
@@ -82,14 +94,8 @@ def texts_of(thing: Any, whole: int, leave_out: Collection[str] = ()) -> list[Sa
     }
     said = [Said(text, rank < _MESSAGE) for bare, (text, rank) in kept.items() if bare not in repeated]
     left = len(said) - MOST_TEXTS
-    return [*said[:MOST_TEXTS], *([Said(f"and {left} more texts", names_the_cause=False)] if left > 0 else [])]
-
-
-def codes_of(thing: Any, leave_out: Collection[str] = ()) -> list[str]:
-    """Return every code of the vendor in an answer, the documented one first; a bare HTTP status is none."""
-    reader = _Reader(frozenset(leave_out))
-    list(reader.read(thing))
-    return list(dict.fromkeys(code for _, code in sorted(reader.codes, key=lambda each: each[0])))
+    more = [Said(f"and {left} more texts", names_the_cause=False)] if left > 0 else []
+    return [*said[:MOST_TEXTS], *more], codes
 
 
 def own_codes(document: Mapping[str, Any]) -> list[str]:
@@ -112,7 +118,7 @@ class _Reader:
             if not waiting:
                 return
             value, rank, depth, about = waiting.pop()
-            if isinstance(value, Mapping):
+            if isinstance(value, dict | Mapping):
                 inner = self._fields(value, depth)
             elif isinstance(value, list):
                 inner = [(each, rank, depth + 1, about) for each in value]
@@ -132,11 +138,12 @@ class _Reader:
             key = str(name)
             if key in self._leave_out or names_a_secret(key):
                 continue
-            for code in each if isinstance(each, list) else [each]:
-                if shown := _code(key, code):
-                    self.codes.append((_CODES[key.lower()], shown))
-            rank = _RANKS.get(key, _BY_NAME.get(key.lower()))
-            fields.append((each, rank, depth + 1, about))
+            lowered = key.lower()
+            if lowered in _CODES:
+                for code in each if isinstance(each, list) else [each]:
+                    if shown := _code(key, code):
+                        self.codes.append((_CODES[lowered], shown))
+            fields.append((each, _RANKS.get(key, _BY_NAME.get(lowered)), depth + 1, about))
         return fields
 
     def _scalar(self, value: Any, rank: int | None, depth: int, about: str) -> Iterator[tuple[int, int, str]]:

@@ -5,10 +5,11 @@ import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeVar
 
 from ap_mcp.masking import mask
-from ap_mcp.service_texts import codes_of, texts_of
+from ap_mcp.service_texts import texts_and_codes_of
 from ap_mcp.wording import ANSI, NAME_LIMIT, clean, in_quotes, is_plain
 
 T = TypeVar("T")
@@ -29,15 +30,19 @@ _EPOCH_UNITS = ((1e11, 1), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
 def get(body: Any, pointer: str, default: Any = None) -> Any:
     """Return what stands at a JSON pointer; `default` when it is absent, null, or the way there is malformed."""
     node = body
-    for step in pointer.split("/")[1:]:
-        key = step.replace("~1", "/").replace("~0", "~")
-        if isinstance(node, Mapping):
+    for key in _keys(pointer):
+        if isinstance(node, dict | Mapping):
             node = node.get(key)
         elif isinstance(node, list) and key.isascii() and key.isdigit() and int(key) < len(node):
             node = node[int(key)]
         else:
             return default
     return default if node is None else node
+
+
+@lru_cache(maxsize=2048)
+def _keys(pointer: str) -> tuple[str, ...]:
+    return tuple(step.replace("~1", "/").replace("~0", "~") for step in pointer.split("/")[1:])
 
 
 def items(body: Any, pointer: str = "") -> list[dict[str, Any]]:
@@ -98,7 +103,8 @@ def text(value: Any, limit: int = TEXT_LIMIT) -> str:
         return ""
     if isinstance(value, bool | dict | list):
         value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
-    return clean(ANSI.sub("", str(value)), limit)
+    shown = str(value)
+    return clean(shown if shown.isprintable() else ANSI.sub("", shown), limit)
 
 
 def quoted(value: Any, limit: int = TEXT_LIMIT) -> str:
@@ -114,7 +120,8 @@ def said(thing: Any, limit: int = SAID_LIMIT, leave_out: Collection[str] = ()) -
         limit: characters in all; each text has its share, with head and tail.
         leave_out: names of fields that say something else.
     """
-    return joined([each.text for each in texts_of(thing, limit // 2, leave_out)], codes_of(thing, leave_out), limit)
+    texts, codes = texts_and_codes_of(thing, limit // 2, leave_out)
+    return joined([each.text for each in texts], codes, limit)
 
 
 def because(problem: str | None) -> str:

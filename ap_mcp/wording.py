@@ -53,9 +53,10 @@ def _joined(head: str, tail: str, length: int, limit: int) -> str:
 
 
 def _line(text: str) -> str:
-    # Most texts hold no such character, and then there is no need to check each.
-    kept = text if text.isprintable() else "".join(map(_visible, text))
-    return " ".join(kept.split())
+    # Most texts hold no such character, and then there is no need to check each; the only blank is then the usual one.
+    if text.isprintable():
+        return text if " " not in text else " ".join(text.split())
+    return " ".join("".join(map(_visible, text)).split())
 
 
 def _visible(char: str) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import anyio
+import httpx
 import pytest
 from agent import Agent, autopilot_on, connected, text_of
 from deciding import effect_of
@@ -346,9 +347,16 @@ async def test_a_cancelled_call_leaves_the_server_working(tmp_path: Path) -> Non
 
 
 async def test_a_server_closes_its_connection_to_the_cloud_at_the_end(tmp_path: Path) -> None:
-    autopilot = autopilot_on(simulate())
+    class Closing(httpx.ASGITransport):
+        closed = False
+
+        async def aclose(self) -> None:
+            self.closed = True
+
+    app = simulate()
+    transport = Closing(app)
+    autopilot = autopilot_on(app, transport=transport)
     async with autopilot, Client(build_server(autopilot)) as client:
         await client.call_tool("list_charts")
-        cloud = await autopilot.gateway._client()
-        assert not cloud._client.is_closed
-    assert cloud._client.is_closed
+        assert not transport.closed
+    assert transport.closed

@@ -21,6 +21,9 @@ __all__ = ["PLACEHOLDER", "contains_placeholder", "is_placeholder", "mask", "mas
 
 DEPTH_LIMIT = 100
 SHORT_NAME = 20
+_KEPT, _MOST_KEPT = 400, 4096
+_HARMLESS: dict[str, None] = {}
+"""Short texts that were read closely and hold no secret: the same names and messages come again and again."""
 
 # One word too short to be base64 of anything, and too short or too plain for a token.
 _QUIET = later(r"[\w./+-]{0,12}|(?!sk-|gl|xo|xai|pk-|hv|dp|pul|pplx|nv|tvly|key|fc-|[A-Z]{4}|AIza|SG)[A-Za-z./-]{0,39}")
@@ -187,7 +190,7 @@ def _masked_text(text: str, depth: int) -> str:
     """Mask a text; JSON in it is masked as data, so that what comes out is JSON again."""
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
-    if is_dull(text):
+    if is_dull(text) or text in _HARMLESS:
         return text
     bare = text.strip()
     if bare[:1] in ("{", "[", '"'):
@@ -198,7 +201,13 @@ def _masked_text(text: str, depth: int) -> str:
             return _masked_prose(text, depth)
         masked = _masked(data, depth + 1)
         return text if masked == data and not repeats else _compact(masked)
-    return _masked_prose(text, depth)
+    hidden = _masked_prose(text, depth)
+    # What is nested is judged by its depth as well.
+    if hidden == text and len(text) <= _KEPT and "[" not in text and "{" not in text and depth < DEPTH_LIMIT // 2:
+        if len(_HARMLESS) >= _MOST_KEPT:
+            _HARMLESS.clear()
+        _HARMLESS[text] = None
+    return hidden
 
 
 def _masked_prose(text: str, depth: int) -> str:

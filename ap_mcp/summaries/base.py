@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import cache
 from types import UnionType
 from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_type_hints
 
@@ -91,12 +92,19 @@ COMMON_FIELDS = frozenset(Result.model_fields)
 
 def _known(value: Any) -> Any:
     """Return a result as JSON without its fields that hold None or an empty text; data in them stays as it is."""
+    if isinstance(value, str):
+        return value
     if isinstance(value, Part):
-        fields = ((name, getattr(value, name)) for name in type(value).model_fields)
+        fields = ((name, getattr(value, name)) for name in _names_of(type(value)))
         return {name: _known(each) for name, each in fields if each is not None and each != ""}
     if isinstance(value, list | tuple):
         return [_known(each) for each in value]
-    return {key: _known(each) for key, each in value.items()} if isinstance(value, Mapping) else value
+    return {key: _known(each) for key, each in value.items()} if isinstance(value, dict) else value
+
+
+@cache
+def _names_of(part: type[Part]) -> tuple[str, ...]:
+    return tuple(part.model_fields)
 
 
 R_co = TypeVar("R_co", bound=Result, covariant=True)
@@ -176,16 +184,14 @@ def sendable(value: Any, longest: int | None = None) -> Any:
         value: the data.
         longest: how many characters of a text are kept; all of them if None.
     """
+    if isinstance(value, str):
+        shown = visible(value)
+        return shown if longest is None else ends(shown, longest)
     if isinstance(value, dict):
         return {sendable(key, longest): sendable(each, longest) for key, each in value.items() if _can_be_sent(each)}
     if isinstance(value, list):
         return [sendable(each, longest) for each in value if _can_be_sent(each)]
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    if isinstance(value, str):
-        shown = visible(value)
-        return shown if longest is None else ends(shown, longest)
-    return value
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _can_be_sent(value: Any) -> bool:
