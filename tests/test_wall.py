@@ -66,7 +66,8 @@ def test_only_the_guard_and_the_sign_in_make_permits() -> None:
 
 def test_only_the_gateway_has_the_cloud_client_and_only_the_client_has_the_library() -> None:
     assert calls_of("CloudClient") == {"cli/connecting.py"}  # makes it, for the gateway to call
-    assert calls_of("AsyncClient") == {"cloud/client.py"}
+    assert calls_of("AsyncClient") == calls_of("AsyncHTTPTransport") == {"cloud/lines.py"}
+    assert calls_of("Lines") == {"cloud/client.py"}
     touched = {module for module, node in code() if isinstance(node, ast.Attribute) and node.attr == "_cloud"}
     assert touched == {"gateway.py"}
 
