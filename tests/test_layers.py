@@ -71,7 +71,7 @@ stdio:
 completion: errors reads rules specs vendor wording
 protocol: __init__ assessment completion errors guard plans principals problems prompts rendering response_store server
     stdio summaries wait wording
-web: errors guard principals private_files protocol server settings wording
+web: errors guard principals private_files protocol server settings vendor wording
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud credentials errors guard kubernetes lint masking output_schemas plans private_files
     protocol read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait web wording

@@ -4,6 +4,7 @@ import base64
 import copy
 import json
 import pickle
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -201,3 +202,27 @@ def test_a_moment_is_a_number_and_back_whatever_its_zone(moment: datetime) -> No
 def test_a_moment_without_a_zone_is_refused() -> None:
     with pytest.raises(ValueError, match="time zone"):
         ticks(datetime(2026, 3, 1, 12, 0))  # noqa: DTZ001 - the point of the test
+
+
+# What only a holder of the key can say
+
+
+def test_a_proof_is_of_its_kind_its_text_and_its_key() -> None:
+    sealer, proof = Sealer(b"k" * 32), Sealer(b"k" * 32).proof("link", "7K4M-Q2XD")
+    assert re.fullmatch("[a-z2-7]{26}", proof)
+    assert sealer.proves("link", "7K4M-Q2XD", proof)
+    for kind, text, other in (
+        ("another", "7K4M-Q2XD", proof),
+        ("link", "7K4M-Q2XE", proof),
+        ("link", "7K4M-Q2XD", proof[:-1]),
+        ("link", "7K4M-Q2XD", ""),
+        ("link", "7K4M-Q2XD", "\ud800é"),
+    ):
+        assert not sealer.proves(kind, text, other)
+    assert not Sealer(b"K" * 32).proves("link", "7K4M-Q2XD", proof)
+
+
+def test_a_proof_by_an_older_key_still_counts_while_servers_change_keys() -> None:
+    proof = Sealer(b"k" * 32).proof("link", "7K4M-Q2XD")
+    assert Sealer(b"n" * 32, b"k" * 32).proves("link", "7K4M-Q2XD", proof)
+    assert Sealer(b"n" * 32, b"k" * 32).proof("link", "7K4M-Q2XD") != proof

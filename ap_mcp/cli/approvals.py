@@ -1,8 +1,6 @@
 """`ap-mcp approvals`: what waits for a person, and their signed answers."""
 
 import getpass
-import json
-import unicodedata
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -85,6 +83,7 @@ def _chosen_passphrase() -> str:
 @exits
 def list_(*, everything: bool) -> None:
     """List what waits for a person; what is simulated comes last, and is marked."""
+    from ap_mcp.guard.showing import outcome
     from ap_mcp.settings import load_settings
 
     settings = load_settings()
@@ -93,27 +92,21 @@ def list_(*, everything: bool) -> None:
     waiting = _run(store.pending, now)
     ended = _run(store.history, now) if everything else []
     for each in sorted(waiting, key=lambda question: question.simulated):
-        click.echo(f"{_row(each)}  {_left(each, now)}")
+        click.echo(_row(each, now))
     if not waiting:
         click.echo("Nothing waits for a person.")
     for asked in sorted(ended, key=lambda asked: asked.question.simulated):
-        click.echo(f"{_row(asked.question)}  {_standing(asked, approvers, now)}")
+        click.echo(_row(asked.question, now, outcome(asked, approvers, now)))
     if waiting or ended:
         click.echo("Show one with: ap-mcp approvals show CODE")
 
 
-def _row(question: "Question") -> str:
-    what = [_line(question.tool), _shown(question.name), _line(question.effect), _for_whom(question)]
-    return "  ".join([question.code, _where(question), *what])
+def _row(question: "Question", now: datetime, end: str = "") -> str:
+    """Return a question on a line, and how it stands at its end: how long it can be decided, if nothing else."""
+    from ap_mcp.guard.showing import shown
 
-
-def _standing(asked: "Asked", approvers: "Approvers", now: datetime) -> str:
-    """Return what a question has come to, and by whom."""
-    from ap_mcp.guard.approvals import standing
-
-    found = standing(asked, approvers, now)
-    by = f" by {_shown(found.approver)}" if found.state == "withdrawn" else f" by {found.approver}"
-    return f"{found.state}{by if found.approver else ''}{f', {found.why}' if found.why else ''}"
+    seen = shown(question, now)
+    return "  ".join([seen.code, seen.where, seen.tool, seen.name, seen.effect, seen.for_whom, end or seen.left])
 
 
 @approvals.command(epilog=CODES)
@@ -121,13 +114,14 @@ def _standing(asked: "Asked", approvers: "Approvers", now: datetime) -> str:
 @exits
 def show(code: str) -> None:
     """Show what the question CODE is about, and how it stands."""
+    from ap_mcp.guard.showing import outcome
     from ap_mcp.settings import load_settings
 
     settings = load_settings()
     now = _now(store := _store(settings))
     asked = _found(store, code)
     click.echo(_described(asked.question, now))
-    click.echo(f"Standing: {_standing(asked, _approvers(settings), now)}")
+    click.echo(f"Standing: {outcome(asked, _approvers(settings), now)}")
 
 
 @approvals.command(epilog=CODES)
@@ -151,6 +145,7 @@ def approve_here(settings: "Settings", code: str) -> None:
         ApprovalRefused: it cannot be decided, the name was another, or the answer would not count.
     """
     from ap_mcp.errors import ApprovalRefused
+    from ap_mcp.guard.showing import quoted
     from ap_mcp.vendor import written
 
     question = _waiting(settings, code)
@@ -160,7 +155,7 @@ def approve_here(settings: "Settings", code: str) -> None:
     click.echo(WHY_THE_NAME)
     typed = click.prompt("Name of what is acted on", default="", show_default=False)
     if typed != question.name:
-        why = f"{_shown(typed)} is not the name of what this call acts on"
+        why = f"{quoted(typed)} is not the name of what this call acts on"
         raise ApprovalRefused(f"Not approved: {why}. Nothing was decided; {question.code} still waits.")
     who = _answer(settings, question, approved=True)
     click.echo(f"Approved by {who}, once, for exactly this call, until {written(question.expires)}.")
@@ -189,12 +184,15 @@ def withdraw(code: str) -> None:
     That is neither a yes nor a no, so it needs no passphrase: the agent may ask again.
     """
     from ap_mcp.guard.callers import local_user
+    from ap_mcp.guard.showing import on_one_line, quoted
     from ap_mcp.settings import load_settings
 
     settings = load_settings()
     question = _found(store := _store(settings), code).question
     _run(store.withdraw, question.code, local_user(), _now(store))
-    click.echo(f"Withdrawn: {question.code} ({_line(question.tool)} of {_shown(question.name)}). Nothing was sent.")
+    click.echo(
+        f"Withdrawn: {question.code} ({on_one_line(question.tool)} of {quoted(question.name)}). Nothing was sent."
+    )
 
 
 def _waiting(settings: "Settings", code: str) -> "Question":
@@ -202,6 +200,7 @@ def _waiting(settings: "Settings", code: str) -> "Question":
     from ap_mcp.errors import ApprovalRefused
     from ap_mcp.guard.approvals import standing
     from ap_mcp.guard.keys import has_key
+    from ap_mcp.guard.showing import CANNOT_BE_SEEN, hides_something
     from ap_mcp.vendor import written
 
     now = _now(store := _store(settings))
@@ -217,11 +216,8 @@ def _waiting(settings: "Settings", code: str) -> "Question":
         why = f"there is no approver's key in {settings.approver_dir}"
         raise ApprovalRefused(f"{question.code} cannot be decided: {why}. Make one with: ap-mcp approvals init")
     click.echo(_described(question, now))
-    names = (question.tool, question.name, question.principal, question.client, question.region, question.project)
-    lines = (*names, question.effect, question.profile)
-    if any(text != _line(text) for text in lines) or question.impact_text != _visible(question.impact_text):
-        why = "it holds characters that cannot be seen, so you cannot know what you would sign"
-        raise ApprovalRefused(f"{question.code} cannot be decided: {why}.")
+    if hides_something(question):
+        raise ApprovalRefused(f"{question.code} cannot be decided: {CANNOT_BE_SEEN}.")
     return question
 
 
@@ -279,90 +275,43 @@ def _run(call: "Callable[..., Awaitable[T]]", *arguments: Any) -> T:
 
 def _found(store: "ApprovalStore", code: str) -> "Asked":
     from ap_mcp.errors import CallRefused
+    from ap_mcp.guard.showing import quoted
 
     asked = _run(store.find, code)
     if asked is None:
-        raise CallRefused(f"There is no question {_shown(code)}. What waits is listed by: ap-mcp approvals list")
+        raise CallRefused(f"There is no question {quoted(code)}. What waits is listed by: ap-mcp approvals list")
     return asked
 
 
 def _described(question: "Question", now: datetime) -> str:
     """Return a question as it is shown; what servers wrote is set off, so that it cannot pass for our own words."""
-    from ap_mcp.vendor import written
+    from ap_mcp.guard.showing import shown
 
+    seen = shown(question, now)
     lines = [
-        f"Question {question.code}, asked {written(question.created)}, {_left(question, now)}",
-        f"Where: {_where(question)}",
-        f"Asked {_for_whom(question)}" + (" (another person must decide)" if question.other_approver else ""),
-        f"Tool: {_line(question.tool)} (effect: {_line(question.effect)})",
+        f"Question {seen.code}, asked {seen.asked}, {seen.left}",
+        f"Where: {seen.where}",
+        f"Asked {seen.for_whom}" + (" (another person must decide)" if seen.other_approver else ""),
+        f"Tool: {seen.tool} (effect: {seen.effect})",
         "Arguments:",
-        *(f"  | {line}" for line in _argument_lines(question.arguments)),
+        *(f"  | {line}" for line in seen.arguments),
         "What would happen:",
-        *(f"  | {line}" for line in _visible(question.impact_text).split("\n")),
-        f"It acts on: {_shown(question.name)}",
+        *(f"  | {line}" for line in seen.impact),
+        f"It acts on: {seen.name}",
     ]
     return "\n".join(lines)
 
 
 def _deciding(question: "Question") -> str:
     """Return the lines that decide, which a long question has pushed off a small screen."""
+    from ap_mcp.guard.showing import on_one_line, quoted, where
+
     lines = [
-        f"Question {question.code}: {_line(question.tool)} (effect: {_line(question.effect)})",
-        f"Where: {_where(question)}",
-        f"It acts on: {_shown(question.name)}",
+        f"Question {question.code}: {on_one_line(question.tool)} (effect: {on_one_line(question.effect)})",
+        f"Where: {where(question)}",
+        f"It acts on: {quoted(question.name)}",
     ]
     return "\n".join(lines)
-
-
-def _where(question: "Question") -> str:
-    """Return where a call goes; that it is simulated comes first."""
-    simulated = "SIMULATED, nothing real is touched, " if question.simulated else ""
-    profile = f"profile {_shown(question.profile)}, " if question.profile else ""
-    return f"{simulated}{profile}region {_shown(question.region)}, project {_shown(question.project)}"
-
-
-def _for_whom(question: "Question") -> str:
-    """Return for whom a call is made, and which program asks."""
-    client = f" through {_shown(question.client)}" if question.client else ""
-    return f"for {_shown(question.principal)}{client}"
-
-
-def _argument_lines(text: str) -> list[str]:
-    from ap_mcp.wording import in_order
-
-    try:
-        arguments = json.loads(text)
-    except (ValueError, RecursionError):
-        arguments = None
-    if not isinstance(arguments, dict):
-        return [_line(text)]
-    shown = (f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in arguments.items())
-    return [in_order(_line(each)) for each in shown] or ["none"]
-
-
-def _shown(text: str) -> str:
-    """Return a name, code or the like in quotation marks, on one line, every character of it visible."""
-    return f'"{_line(text)}"'
-
-
-def _line(text: str) -> str:
-    return _visible(text).replace("\n", "\\n")
-
-
-def _visible(text: str) -> str:
-    """Return a text in which what a terminal would obey or hide is spelt out."""
-    return "".join(char if _is_plain(char) else f"\\u{ord(char):04x}" for char in text)
-
-
-def _is_plain(char: str) -> bool:
-    return char == "\n" or unicodedata.category(char) not in {"Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"}
-
-
-def _left(question: "Question", now: datetime) -> str:
-    minutes = (question.expires - now).total_seconds() / 60
-    if minutes <= 0:
-        return "expired"
-    return f"{minutes:.0f} min left" if minutes >= 1 else "less than a minute left"
 
 
 def _user() -> str:

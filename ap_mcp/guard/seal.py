@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+import hmac
 import json
 import os
 import secrets
@@ -20,6 +21,7 @@ KEY_LENGTH = 32
 NONCE_LENGTH = 12
 NAME_LENGTH = 8
 """Characters of the name of a key, which stands in the text: it says with which one of several it was sealed."""
+PROOF_LENGTH = 26
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _TICK = timedelta(microseconds=1)
@@ -99,6 +101,20 @@ class Sealer:
         payload: dict[str, Any] = opened["payload"]
         return payload if ticks(now) < opened["expires"] else None
 
+    def proof(self, kind: str, text: str) -> str:
+        """Return what only a holder of the key can say about a text: 130 bits, in small letters and digits.
+
+        Args:
+            kind: what the proof is for.
+            text: what it is about; `proves` knows it again.
+        """
+        return _proof(self._keys[self._name], kind, text)
+
+    def proves(self, kind: str, text: str, proof: str) -> bool:
+        """Say whether `proof` gave this about a text, by any of the keys; compared in constant time."""
+        given = proof.encode("utf-8", "surrogatepass")
+        return any(hmac.compare_digest(_proof(key, kind, text).encode(), given) for key in self._keys.values())
+
     def _cipher(self, name: str, kind: str) -> AESGCM:
         return AESGCM(_derived(self._keys[name], b"ap-mcp seal v2 " + kind.encode()))
 
@@ -107,6 +123,11 @@ def sealer_from(settings: HasStateKeys) -> Sealer:
     """Return a sealer with the operator's keys, or with one that ends with this process."""
     keys = [key.get_secret_value().encode() for key in settings.state_keys]
     return Sealer(*keys or [secrets.token_bytes(KEY_LENGTH)])
+
+
+def _proof(key: bytes, kind: str, text: str) -> str:
+    digest = hmac.digest(_derived(key, b"ap-mcp proof v1 " + kind.encode()), text.encode(), "sha256")
+    return base64.b32encode(digest).decode("ascii").lower()[:PROOF_LENGTH]
 
 
 def canonical(value: Any) -> str:
