@@ -40,6 +40,7 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
         raise click.UsageError("--speed goes with --simulate only.")
     front = _Front(flags)
     with ExitStack() as stack:
+        stack.callback(front.close)
         with _nothing_collected():
             import anyio
 
@@ -105,6 +106,11 @@ class _Front:
         place = f"{url_of(self.sockets[0])}{PATH}"
         logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
         anyio.run(partial(serve_http, autopilot, app, self.sockets, lambda: click.echo(place)))
+
+    def close(self) -> None:
+        """Listen no more."""
+        for each in self.sockets:
+            each.close()
 
     @property
     def _port(self) -> int:

@@ -4,13 +4,16 @@ import errno
 import signal
 import socket
 import threading
+from asyncio import TimerHandle, Transport
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from types import FrameType
 
+import h11
 import uvicorn
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ap_mcp.errors import SettingsError
 from ap_mcp.server import Autopilot
@@ -23,6 +26,9 @@ KEEP_ALIVE_SECONDS = 75
 MOST_CONNECTIONS = 1000
 LARGEST_HEAD = 64 * 1024
 BACKLOG = 2048
+HEAD_SECONDS = 15.0
+"""How long a client may take to say what it wants."""
+TRIES = 5
 
 
 def listen(address: str) -> list[socket.socket]:
@@ -35,21 +41,15 @@ def listen(address: str) -> list[socket.socket]:
         SettingsError: it cannot be listened there, and why.
     """
     host, _, port = address.rpartition(":")
-    bare, number = host.strip("[]"), int(port)
-    found: list[socket.socket] = []
-    try:
-        for family, place in dict.fromkeys(_places(bare)):
-            both = family == socket.AF_INET6 and is_wildcard(host) and socket.has_dualstack_ipv6()
-            listening = socket.create_server(
-                (place, number), family=family, backlog=BACKLOG, dualstack_ipv6=both, reuse_port=False
-            )
-            found.append(listening)
-            number = listening.getsockname()[1]
-    except OSError as error:
-        for each in found:
-            each.close()
-        raise SettingsError(f"AP_MCP_HTTP: {address}: {_why(error)} Nothing was started.") from None
-    return found
+    tries = TRIES if port == "0" else 1
+    for left in reversed(range(tries)):
+        try:
+            return _listening(host, int(port))
+        except OSError as error:
+            # A port that is free at one address may be taken at another.
+            if error.errno != errno.EADDRINUSE or not left:
+                raise SettingsError(f"AP_MCP_HTTP: {address}: {_why(error)} Nothing was started.") from None
+    raise AssertionError("the last try listens or fails")
 
 
 def url_of(listening: socket.socket) -> str:
@@ -86,7 +86,7 @@ class Draining(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http="h11",
+                http=Prompt,
                 ws="none",
                 lifespan="on",
                 log_config=None,
@@ -126,6 +126,70 @@ class Draining(uvicorn.Server):
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
+
+
+class Prompt(H11Protocol):
+    """A connection that is closed if the head of a request does not come to its end in time.
+
+    uvicorn would wait for ever, so that a few clients could take all connections there are.
+
+    Attributes:
+        head_seconds: how long it may take.
+    """
+
+    head_seconds = HEAD_SECONDS
+    _head: TimerHandle | None = None
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Wait for the first request."""
+        super().connection_made(transport)
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came, and wait on if a request has only begun."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_waiting()
+        elif self._head is None and not self.transport.is_closing():
+            self._wait()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget it."""
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _wait(self) -> None:
+        self._head = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
+
+    def _stop_waiting(self) -> None:
+        if self._head is not None:
+            self._head.cancel()
+            self._head = None
+
+
+def _listening(host: str, port: int) -> list[socket.socket]:
+    """Return sockets that listen at the addresses of a host, except those that this machine does not have.
+
+    Raises:
+        OSError: there is none, or one cannot be listened at for another reason.
+    """
+    found: list[socket.socket] = []
+    missing: OSError | None = None
+    for family, place in dict.fromkeys(_places(host.strip("[]"))):
+        both = family == socket.AF_INET6 and is_wildcard(host) and socket.has_dualstack_ipv6()
+        try:
+            found.append(socket.create_server((place, port), family=family, backlog=BACKLOG, dualstack_ipv6=both))
+            port = found[-1].getsockname()[1]
+        except OSError as error:
+            if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                missing = error
+                continue
+            for each in found:
+                each.close()
+            raise
+    if missing is not None and not found:
+        raise missing
+    return found
 
 
 def _places(host: str) -> list[tuple[socket.AddressFamily, str]]:

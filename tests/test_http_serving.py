@@ -1,0 +1,252 @@
+"""Listening and ending: where the server is, and what becomes of calls when it is asked to end."""
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from subprocess import DEVNULL, PIPE
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from agent import Agent, autopilot_on
+from click.testing import CliRunner
+from consenting import ERAS, STATE_KEY, Prepared, Scene, scene_of
+from mcp import Client
+from simulation import simulate
+
+from ap_mcp.cli import main
+from ap_mcp.errors import SettingsError
+from ap_mcp.server import Autopilot
+from ap_mcp.web.app import PATH, http_app
+from ap_mcp.web.options import HttpOptions
+from ap_mcp.web.serving import Prompt, listen, serve_http, url_of
+
+pytest_plugins = ["consent_fixtures"]
+pytestmark = pytest.mark.anyio
+
+TOOL = "delete_cluster"
+SECONDS = 30
+A_WHILE = 0.4
+"""Longer than a server takes to notice that it is to end: what it would cut off is cut off by then."""
+
+
+@dataclass
+class Wire(httpx.AsyncBaseTransport):
+    """The way to the simulator, on which requests of one method are held up."""
+
+    inner: httpx.AsyncBaseTransport
+    method: str
+    on_it: anyio.Event = field(default_factory=anyio.Event)
+    let_go: anyio.Event = field(default_factory=anyio.Event)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if request.method == self.method:
+            self.on_it.set()
+            await self.let_go.wait()
+        return await self.inner.handle_async_request(request)
+
+
+@asynccontextmanager
+async def serving(autopilot: Autopilot) -> AsyncIterator[str]:
+    """Serve on a free port; ends when the process is asked to, or the block is left."""
+    sockets = listen("127.0.0.1:0")
+    up = anyio.Event()
+    async with anyio.create_task_group() as group:
+        group.start_soon(serve_http, autopilot, http_app(autopilot, HttpOptions()), sockets, up.set)
+        await up.wait()
+        place = url_of(sockets[0])
+        yield place
+        if not autopilot.draining:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.fixture(params=ERAS)
+def scene(request: pytest.FixtureRequest, tmp_path: Path, prepared: Prepared) -> Iterator[Scene]:
+    found = scene_of(prepared, TOOL, request.param, tmp_path)
+    yield found
+    found.check()
+
+
+def behind(scene: Scene, wire: Wire) -> Autopilot:
+    state = scene.folder / "state"
+    autopilot = autopilot_on(
+        scene.app,
+        transport=wire,
+        unasked=False,
+        remote=True,
+        confirm="approval",
+        approval_wait=0,
+        state_key=STATE_KEY,
+        files_dir=scene.folder / "files",
+        chart_roots=(),
+        audit_log=state / "audit.jsonl",
+        approvals_db=state / "approvals.db",
+        approver_dir=scene.folder / "config",
+    )
+    autopilot.confirmer = replace(autopilot.confirmer, now=scene.clock)
+    return autopilot
+
+
+async def test_a_guarded_call_on_its_way_when_the_process_is_asked_to_end_is_finished(scene: Scene) -> None:
+    wire = Wire(httpx.ASGITransport(scene.app), "DELETE")
+    autopilot = behind(scene, wire)
+    with anyio.fail_after(SECONDS):
+        async with serving(autopilot) as place, Client(f"{place}{PATH}", mode=scene.mode) as client:
+            agent = Agent(client, scene.app, autopilot)
+            await client.list_tools()  # or the client would ask for them to check the answer, at a server that ends
+            scene.decide(await scene.waits(agent))
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(scene.done, agent)
+                await wire.on_it.wait()
+                os.kill(os.getpid(), signal.SIGTERM)
+                await anyio.sleep(A_WHILE)
+                assert autopilot.draining
+                with pytest.raises(OSError, match=r"refused|failed"):
+                    await anyio.connect_tcp("127.0.0.1", int(place.rpartition(":")[2]))
+                wire.let_go.set()
+    assert TOOL in agent.done
+    assert autopilot.audit.verify() == []
+    assert [call.finished["result"] for call in autopilot.audit.calls() if call.finished] == ["succeeded"]
+
+
+async def test_what_only_listens_or_has_not_said_what_it_wants_does_not_keep_a_server_from_ending(
+    scene: Scene,
+) -> None:
+    autopilot = behind(scene, Wire(httpx.ASGITransport(scene.app), "NONE"))
+    with anyio.fail_after(5):
+        async with serving(autopilot) as place:
+            port = int(place.rpartition(":")[2])
+            idle = await anyio.connect_tcp("127.0.0.1", port)
+            begun = await anyio.connect_tcp("127.0.0.1", port)
+            await begun.send(b"POST /mcp HTTP/1.1\r\nHost: local")
+            async with httpx.AsyncClient() as http:
+                assert (await http.get(f"{place}/healthz")).status_code == 200
+    for each in (idle, begun):
+        with suppress(anyio.EndOfStream):
+            await each.receive()
+        await each.aclose()
+
+
+@pytest.mark.parametrize("asked", [(), (b"GET /he",), (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /he", b"a")])
+async def test_a_client_that_does_not_say_what_it_wants_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: tuple[bytes, ...]
+) -> None:
+    monkeypatch.setattr(Prompt, "head_seconds", 0.05)
+    with anyio.fail_after(5):
+        async with (
+            serving(autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)) as place,
+            await anyio.connect_tcp("127.0.0.1", int(place.rpartition(":")[2])) as stream,
+        ):
+            for piece in asked:
+                await stream.send(piece)
+                if b"healthz" in piece:
+                    assert (await stream.receive()).startswith(b"HTTP/1.1 200")
+            with pytest.raises(anyio.EndOfStream):
+                await stream.receive()
+
+
+def test_a_free_port_is_taken_at_all_addresses_of_a_name() -> None:
+    sockets = listen("localhost:0")
+    try:
+        assert len({each.getsockname()[1] for each in sockets}) == 1
+        assert {each.getsockname()[0] for each in sockets} <= {"127.0.0.1", "::1"}
+    finally:
+        for each in sockets:
+            each.close()
+
+
+def test_the_address_of_a_version_6_socket_stands_in_brackets() -> None:
+    if not socket.has_ipv6:
+        pytest.skip("there is no IPv6 here")
+    (found,) = listen("[::1]:0")
+    with found:
+        assert url_of(found) == f"http://[::1]:{found.getsockname()[1]}"
+
+
+def test_every_address_of_either_version_is_listened_at_by_one_socket() -> None:
+    if not socket.has_dualstack_ipv6():
+        pytest.skip("there is no IPv6 here")
+    (found,) = listen("[::]:0")
+    with found, socket.create_connection(("127.0.0.1", found.getsockname()[1]), timeout=SECONDS):
+        pass
+
+
+def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SettingsError, match=rf"127.0.0.1:{port}: another program listens there already: choose"):
+            listen(f"127.0.0.1:{port}")
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [("192.0.2.1:0", "no address of this machine"), ("no-such-host.invalid:0", "this name has no address")],
+)
+def test_an_address_that_is_not_of_this_machine_is_named_with_why(address: str, why: str) -> None:
+    with pytest.raises(SettingsError, match=why):
+        listen(address)
+
+
+async def started(home: Path, *flags: str, **more: str) -> Any:
+    """Start the program; returns its process."""
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"], **more}
+    command = [sys.executable, "-m", "ap_mcp", "serve", *flags]
+    return await anyio.open_process(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environment)
+
+
+async def test_the_program_serves_the_simulator_and_lets_a_running_call_end(tmp_path: Path) -> None:
+    """Both eras, by the command itself, with the signal that whatever runs it sends."""
+    faults = {"AP_MCP_SIMULATOR_FAULTS": "delay:list_clusters:*:1.5"}
+    with anyio.fail_after(SECONDS):
+        process = await started(tmp_path, "--simulate", "--http", "127.0.0.1:0", **faults)
+        url = (await process.stdout.receive()).decode().strip()
+        assert url.startswith("http://127.0.0.1:")
+        found: list[str] = []
+
+        async def call(mode: str) -> None:
+            async with Client(url, mode=mode) as client:
+                await client.list_tools()
+                ready.append(mode)
+                result = await client.call_tool("list_clusters", {})
+                found.append(str(result.content[0]))
+
+        ready: list[str] = []
+        async with anyio.create_task_group() as calls:
+            for mode in ERAS:
+                calls.start_soon(call, mode)
+            while len(ready) < len(ERAS):  # noqa: ASYNC110 - another process reports nothing
+                await anyio.sleep(0.01)
+            await anyio.sleep(A_WHILE)
+            process.send_signal(signal.SIGTERM)
+        assert ["shop-prod" in each for each in found] == [True, True]
+        assert await process.wait() == 0
+        said = (await process.stderr.receive()).decode()
+        assert "SIMULATED" in said
+        assert "Traceback" not in said
+
+
+@pytest.mark.parametrize(
+    ("flags", "why"),
+    [
+        (("--http", "0.0.0.0:0"), "nobody has to sign in"),
+        (("--http", "127.0.0.1:0", "--confirm", "human"), "--confirm: over HTTP"),
+        (("--http", "nonsense"), "--http: must be HOST:PORT"),
+        (("--http", "192.0.2.1:0"), "nobody has to sign in"),
+    ],
+)
+def test_what_cannot_be_served_ends_the_program_with_two_before_it_listens(flags: tuple[str, ...], why: str) -> None:
+    done = CliRunner().invoke(main, ["serve", *flags])
+    assert done.exit_code == 2
+    assert why in done.output
+
+
+def test_a_simulator_is_not_served_to_strangers_either() -> None:
+    done = CliRunner().invoke(main, ["serve", "--simulate", "--http", "0.0.0.0:0"])
+    assert done.exit_code == 2
+    assert "nobody has to sign in" in done.output
