@@ -113,7 +113,7 @@ class Gateway:
         self._admit(call, permit)
         cloud = await self._client()
         known = self._catalog.get(call.operation_id)
-        with _masking_errors(secret=known is not None and known.worst_effect == "secret"):
+        with _masking_errors(secret=known is not None and known.effect == "secret"):
             try:
                 response = await (cloud.send(call) if permit is None else cloud.send(call, may_repeat or never))
             except TooLarge as error:

@@ -35,6 +35,7 @@ EXTENSION_ORDER = (
         "effectWhen",
         "changes",
         "limits",
+        "names_secrets",
         "arguments",
         "unsupported",
         "fill",
@@ -298,6 +299,8 @@ def _rule_problems(operation: Operation) -> Iterator[str]:
     for name in operation.limits or ():
         if name not in operation.arguments or _type_of(operation, name) != "integer":
             yield f"limits: {name} is no argument that is an integer"
+    if operation.names_secrets and operation.names_secrets not in operation.arguments:
+        yield f"names_secrets: {operation.id} takes no {operation.names_secrets}"
     secret = "secret" in {operation.effect, *(rule.effect for rule in operation.effect_when)}
     if secret and operation.limits is None:
         yield "limits: missing; it returns credentials, so say how long they may live, or {} if nothing can be limited"

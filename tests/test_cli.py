@@ -360,7 +360,7 @@ def test_what_a_tool_can_do_and_needs_travels_with_it() -> None:
         "ap-mcp/iam_action": "cce:cluster:delete",
     }
     installing = document(run("tools", "create_release", "--output", "anthropic"))["description"]
-    assert installing.endswith("Effect: write, with some arguments destroy; then a person must agree.")
+    assert installing.endswith("Effect: write, with some arguments destroy or secret; then a person must agree.")
     waiting = document(run("tools", "wait_for", "--output", "json"))["_meta"]
     assert waiting["ap-mcp/effect"] == "read"
 

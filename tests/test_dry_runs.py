@@ -143,7 +143,7 @@ async def test_the_harmless_side_of_a_guarded_tool_can_be_tried_too(tmp_path: Pa
         dry = await agent.call("update_cluster", cluster_id="team-sandbox", alias="sandpit", dry_run=True)
         assert dry["impact"]["effect"] == "write"
         assert "sandpit" in json.dumps(dry["request"]["body"])
-        new = {**calls["create_release"], "replace": False, "name": "another"}
+        new = {**calls["create_release"], "replace": False, "name": "another", "values": {}}
         dry = await agent.call("create_release", **new, dry_run=True)
         assert dry["impact"]["effect"] == "write"
         assert agent.changed == []

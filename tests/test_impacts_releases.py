@@ -491,3 +491,29 @@ async def test_an_answer_that_is_no_release_is_refused() -> None:
         cloud.bent["get_release"] = lambda _: []
         with pytest.raises(CallRefused):
             await ask(cloud, "delete_release")
+
+
+NAMING = {"auth": {"existingSecret": "db-login"}, "replicas": 8}
+SECRETS = "Secrets: its pods can read Secret db-login (auth.existingSecret), which logs could show."
+
+
+async def test_settings_that_name_an_existing_secret_make_a_call_secret_and_are_warned_of() -> None:
+    async with judge() as cloud:
+        for tool, arguments in (("create_release", REPLACE), ("update_release", UPGRADE)):
+            impact = await ask(cloud, tool, **{**arguments, "values": NAMING})
+            assert impact.effect == "secret"
+            assert SECRETS in impact.warnings
+            assert impact.destroys is (tool == "create_release")
+            assert impact.final is impact.destroys
+            plain = await ask(cloud, tool, **arguments)
+            assert plain.effect == ("destroy" if tool == "create_release" else "disrupt")
+            assert not any("Secret" in each for each in plain.warnings)
+            assert any(each.startswith("which other Secrets its pods can read") for each in plain.unknown)
+
+
+async def test_a_rollback_warns_of_secrets_that_only_the_old_settings_name() -> None:
+    async with judge() as cloud:
+        row(cloud)["_history"][0]["values"] = json.dumps(NAMING)
+        assert SECRETS in (await ask(cloud, "update_release", **ROLLBACK)).warnings
+        row(cloud)["values"] = json.dumps(NAMING)
+        assert SECRETS not in (await ask(cloud, "update_release", **ROLLBACK)).warnings

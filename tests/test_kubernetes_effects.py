@@ -7,7 +7,7 @@ import pytest
 
 from ap_mcp.kubernetes.changes import changed, facts_of, unchanged
 from ap_mcp.kubernetes.effects import Change, Verb, effects_of, gravest, least
-from ap_mcp.kubernetes.secrets_read import account_of, newly_read, secrets_of
+from ap_mcp.kubernetes.secrets_read import account_of, newly_read, other_programs, secrets_of
 from ap_mcp.kubernetes.spec import UNKNOWN, Resource, effect_table, known_kinds
 
 KINDS = {each.kind: each for each in known_kinds()}
@@ -217,6 +217,69 @@ def test_a_template_that_hands_a_secret_to_its_pods_is_secret_unless_they_had_it
 def test_what_no_container_sees_is_no_secret_of_its(spec: Any) -> None:
     assert newly_read(None, MAKERS["Deployment"](spec)) == ()
     assert effect("create", "Deployment", None, MAKERS["Deployment"](spec)) == "write"
+
+
+READING: dict[str, Any] = {
+    "name": "web",
+    "image": "registry.example.com:5000/shop/web:1.0",
+    "args": ["serve"],
+    "env": [{"name": "A", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}}],
+}
+BESIDE = {"name": "log", "image": "log:1"}
+PODS: dict[str, Any] = {
+    "containers": [READING, BESIDE],
+    "volumes": [{"name": "v", "secret": {"secretName": "t"}}, {"name": "w", "emptyDir": {}}],
+}
+LOG = {**BESIDE, "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+OTHERS: list[tuple[Any, Any, str]] = [
+    (READING, {**READING, "command": ["env"]}, "container web can read Secret s"),
+    (READING, {**READING, "args": ["serve", "--verbose"]}, "container web can read Secret s"),
+    (READING, {**READING, "image": "registry.example.com:5000/other/web:1.0"}, "container web can read Secret s"),
+    (READING, {**READING, "lifecycle": {"postStart": {"exec": {"command": ["env"]}}}}, "web can read Secret s"),
+    (READING, {**READING, "livenessProbe": {"exec": {"command": ["env"]}}}, "container web can read Secret s"),
+    (BESIDE, LOG, "container log can read Secret t"),
+    (BESIDE, {**LOG, "name": "more"}, "container more can read Secret t"),
+    (BESIDE, {**BESIDE, "envFrom": [{"secretRef": {"name": "s"}}]}, "container log can read Secret s"),
+]
+SAME: list[tuple[Any, Any]] = [
+    (READING, {**READING, "image": "registry.example.com:5000/shop/web:1.1"}),
+    (READING, {**READING, "image": "registry.example.com:5000/shop/web@sha256:" + 64 * "0"}),
+    (READING, {**READING, "command": None, "resources": {"limits": {"cpu": "1"}}}),
+    (READING, {**READING, "env": [*READING["env"], {"name": "B", "value": "b"}]}),
+    (READING, {**READING, "env": []}),
+    (READING, {**READING, "livenessProbe": {"httpGet": {"port": 80}}}),
+    (BESIDE, {**BESIDE, "command": ["env"]}),
+    (BESIDE, {**BESIDE, "command": ["env"], "volumeMounts": [{"name": "w", "mountPath": "/w"}]}),
+]
+
+
+def replaced(old: Any, new: Any) -> dict[str, Any]:
+    return {**PODS, "containers": [new if each is old else each for each in PODS["containers"]]}
+
+
+@pytest.mark.parametrize("kind", MAKERS)
+@pytest.mark.parametrize(("old", "new", "said"), OTHERS)
+def test_another_program_where_a_secret_is_read_is_secret(kind: str, old: Any, new: Any, said: str) -> None:
+    before, after = MAKERS[kind](PODS), MAKERS[kind](replaced(old, new))
+    assert newly_read(before, after) == ()
+    assert said in other_programs(before, after)[0]
+    assert effect("change", kind, before, after) == "secret"
+
+
+@pytest.mark.parametrize(("old", "new"), SAME)
+def test_the_same_program_or_one_that_reads_no_secret_is_not_secret(old: Any, new: Any) -> None:
+    before, after = MAKERS["Deployment"](PODS), MAKERS["Deployment"](replaced(old, new))
+    assert other_programs(before, after) == ()
+    assert effect("change", "Deployment", before, after) == "disrupt"
+
+
+def test_another_program_can_read_the_token_of_the_service_account_too() -> None:
+    spec = {"serviceAccountName": "admin", "containers": [BESIDE]}
+    after = {**spec, "containers": [{**BESIDE, "command": ["cat"]}]}
+    said = other_programs(MAKERS["Pod"](spec), MAKERS["Pod"](after))
+    assert said == ("container log can read the token of ServiceAccount admin",)
+    assert other_programs(MAKERS["Pod"](spec), MAKERS["Pod"](spec)) == ()
+    assert other_programs(None, MAKERS["Pod"](spec)) == ()
 
 
 def test_a_secret_that_the_server_fills_with_a_token_is_secret() -> None:

@@ -188,7 +188,7 @@ def test_every_changed_value_of_the_caller_is_in_the_question_uncut(before: Any,
         for leaf in leaves_in(at(as_supplied(after), change.keys)):
             assert written(leaf) in text
     asked = laid_out(impact, REGION)
-    if not why_no_form("auto", "claude-code 2.1.332", "disrupt", asked, asked.text()):
+    if not why_no_form("auto", "claude-code 2.1.332", asked, asked.text(), destroys=False):
         assert all(line in "\n".join(asked.first) for line in impact.changes)
 
 
@@ -298,7 +298,7 @@ async def test_the_store_holds_what_could_do_something_and_no_plain_secret(scene
 )
 def test_which_client_is_sent_a_form(forms: Forms, client: str, impact: Impact, why: str) -> None:
     asked = laid_out(impact, ANYWHERE)
-    found = why_no_form(forms, client, impact.effect, asked, asked.text())
+    found = why_no_form(forms, client, asked, asked.text(), destroys=impact.destroys)
     assert why in found
     assert bool(why) == bool(found)
 

@@ -50,7 +50,7 @@ def test_effects_are_those_the_table_states(catalog: Catalog) -> None:
 
 @pytest.mark.parametrize(
     ("name", "worst"),
-    [("update_cluster", "disrupt"), ("upload_chart", "destroy"), ("create_release", "destroy"), ("get_job", "read")],
+    [("update_cluster", "disrupt"), ("upload_chart", "destroy"), ("create_release", "secret"), ("get_job", "read")],
 )
 def test_the_worst_effect_counts_what_arguments_can_bring_about(catalog: Catalog, name: str, worst: str) -> None:
     assert catalog[name].worst_effect == worst

@@ -69,13 +69,14 @@ def filled(text: str, document: str = README) -> str:
 
 def tool_table() -> str:
     """Return the tools as a Markdown table, a row each, and what some of them need in the account."""
-    from ap_mcp.specs import load_catalog
+    from ap_mcp.specs import graver, load_catalog
     from ap_mcp.toolbox import ESSENTIAL, toolbox
 
     catalog = load_catalog()
     rows = ["| tool | what it does | effect | toolset | IAM action |", "|--|--|--|--|--|"]
     for each in catalog.values():
-        effect = each.effect if each.effect == each.worst_effect else f"{each.effect}, at worst {each.worst_effect}"
+        more = graver(each.effect, each.effects)
+        effect = f"{each.effect}, with some arguments {more}" if more else each.effect
         toolset = f"{each.subject}{', essential' if each.id in ESSENTIAL else ''}"
         action = f"`{each.permission}`" if each.permission else "not documented" if each.permission is None else "none"
         rows.append(f"| `{each.id}` | {each.title} | {effect} | {toolset} | {action} |")

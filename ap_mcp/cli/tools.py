@@ -70,10 +70,11 @@ def _together(output: str, settings: "Settings", tools: list[dict[str, Any]]) ->
 
 def _exported(output: str, shown: "McpTool", tool: "Tool", operation: "Operation | None") -> dict[str, Any]:
     """Return a tool in a form, with what it can do to one: where there is no field for that, in its description."""
-    from ap_mcp.specs import GUARDED
+    from ap_mcp.specs import GUARDED, graver
     from ap_mcp.toolbox import FORMATS
 
     effect, worst = tool.least_effect, tool.effect
+    more = graver(effect, tool.scope.effects)
     if output == "json":
         toolsets = [operation.subject] if operation else sorted(tool.toolsets)
         facts: dict[str, Any] = {"effect": effect, "worst_effect": worst, "toolsets": toolsets}
@@ -82,7 +83,7 @@ def _exported(output: str, shown: "McpTool", tool: "Tool", operation: "Operation
         return FORMATS[output](shown) | {"_meta": {f"ap-mcp/{name}": each for name, each in facts.items()}}
     then = "; then a person must agree" if worst in GUARDED else ""
     consent = "; a person must agree first" if effect in GUARDED else ""
-    raised = "" if worst == effect else f", with some arguments {worst}{consent or then}"
+    raised = f", with some arguments {more}{consent or then}" if more else ""
     said = f"{shown.description} Effect: {effect}{raised or consent}."
     return FORMATS[output](shown.model_copy(update={"description": said}))
 
@@ -90,9 +91,10 @@ def _exported(output: str, shown: "McpTool", tool: "Tool", operation: "Operation
 def _described(shown: "McpTool", tool: "Tool", operation: "Operation | None") -> str:
     """Return a tool as a page to read; one without an operation of its own reads with those of others."""
     from ap_mcp.kubernetes.spec import TOOLSET
+    from ap_mcp.specs import graver
 
-    least, worst = tool.least_effect, tool.effect
-    effect = least if worst == least else f"{least}, {worst} with some arguments"
+    more = graver(tool.least_effect, tool.scope.effects)
+    effect = f"{tool.least_effect}, {more} with some arguments" if more else tool.least_effect
     last = "IAM actions: those of the tools that read what it needs"
     if operation is None and tool.toolsets <= {TOOLSET, "essential"}:
         last = "Permissions: cce:cluster:get, and inside the cluster those of its namespaces (Kubernetes RBAC)"

@@ -235,7 +235,7 @@ class Confirmer:
         asked = request.laid_out(caller)
         # With a note, which a form that is shown again has: it must fit then too.
         text = message(asked, request.impact.name, max(CHANGED, LOST, key=len))
-        why = why_no_form(self.forms, caller.client, request.impact.effect, asked, text)
+        why = why_no_form(self.forms, caller.client, asked, text, destroys=request.impact.destroys)
         return NO_FORMS.format(why=why) if why else ""
 
     def cluster_asked_about(self, caller: Caller, tool: str, profile: str = "") -> str | None:

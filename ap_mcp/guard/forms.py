@@ -45,15 +45,15 @@ def known_clients() -> Mapping[str, Known]:
     }
 
 
-def why_no_form(setting: Forms, client: str, effect: str, asked: Layout, message: str) -> str:
+def why_no_form(setting: Forms, client: str, asked: Layout, message: str, *, destroys: bool) -> str:
     """Return why a question is not put into a form of a client, in words; empty if it may be.
 
     Args:
         setting: what the operator chose.
         client: name and version of the program, as it says of itself.
-        effect: how grave the call is.
         asked: the question.
         message: the text that the form would have.
+        destroys: something goes for good.
     """
     if setting != "auto":
         return OFF if setting == "never" else ""
@@ -64,7 +64,7 @@ def why_no_form(setting: Forms, client: str, effect: str, asked: Layout, message
         return (
             "" if rows <= known.rows else f"{who} shows {plural(known.rows, 'line')} of a form, and this one has {rows}"
         )
-    if effect == "destroy" or not asked.fits:
+    if destroys or not asked.fits:
         return f"{who} is not known to show a form of {plural(rows, 'line')} whole"
     return ""
 

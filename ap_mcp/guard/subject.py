@@ -88,11 +88,14 @@ def subject_of(
         seen: the facts that its effect depends on, if they were read.
     """
     given = {**arguments, **{f"${name}": value for name, value in (seen or {}).items()}}
-    raised = (rule.effect for rule in operation.effect_when if meets(rule.condition, given))
+    raised = {rule.effect for rule in operation.effect_when if meets(rule.condition, given)}
     keys = arguments.get(operation.changes.get("cluster_tags", ""), ())
     limits = None
     if operation.limits is not None:
         limits = tuple(Limit(name, arguments.get(name), setting) for name, setting in operation.limits.items())
+    if operation.names_secrets and _names_secrets(arguments.get(operation.names_secrets)):
+        raised.add("secret")
+        limits = limits or ()  # it returns no credentials that could live too long
     subject = Subject(
         tool=operation.id,
         effects=frozenset({operation.effect, *raised}),
@@ -104,6 +107,12 @@ def subject_of(
         limits=limits,
     )
     return subject if facts is None else with_facts(subject, arguments.get(CLUSTER), facts)
+
+
+def _names_secrets(settings: Any) -> bool:
+    from ap_mcp.rules.named_secrets import secrets_named  # noqa: PLC0415 - few calls have settings of a chart
+
+    return bool(secrets_named(settings))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +133,7 @@ class ToolScope:
 def scope_of(operation: Operation) -> ToolScope:
     """Return what calls of an operation can be."""
     raised: set[Effect] = {"disrupt"} if operation.changes else set()
-    found = {operation.effect, *(rule.effect for rule in operation.effect_when), *raised}
-    return ToolScope(frozenset(found), operation.on_cluster, on_objects=operation.objects is not None)
+    return ToolScope(operation.effects | raised, operation.on_cluster, on_objects=operation.objects is not None)
 
 
 def with_facts(subject: Subject, named: Any, facts: Facts) -> Subject:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
 
 from ap_mcp.kubernetes.changes import paths_changed
-from ap_mcp.kubernetes.secrets_read import claims_of, filled_by_server, newly_read, pod_spec
+from ap_mcp.kubernetes.secrets_read import claims_of, filled_by_server, newly_read, other_programs, pod_spec
 from ap_mcp.kubernetes.spec import Resource, effect_table
 from ap_mcp.rules.settings_diff import same
 from ap_mcp.specs import EFFECTS, Effect
@@ -82,6 +82,8 @@ def _raised(change: Change) -> Iterator[tuple[Effect, str]]:
     kind, before, after = change.resource.full, change.before, change.after
     if change.verb != "delete" and (read := newly_read(before, after, change.made)):
         yield "secret", f"its pods can read {' and '.join(read)}, which logs could show"
+    elif change.verb == "change" and (other := other_programs(before, after, change.made)):
+        yield "secret", f"what runs is another program: {', '.join(other)}, which logs could show"
     account = filled_by_server(after) if kind == "Secret" and change.verb != "delete" else ""
     if account and account != filled_by_server(before):
         yield "secret", f"the server puts a token of ServiceAccount {account} into it that does not expire"

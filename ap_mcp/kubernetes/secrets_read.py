@@ -69,20 +69,71 @@ def newly_read(before: Any, after: Any, made: frozenset[str] = frozenset()) -> t
     return (*found, *([f"the token of ServiceAccount {account}"] if account and account != account_of(old) else []))
 
 
+def other_programs(before: Any, after: Any, made: frozenset[str] = frozenset()) -> tuple[str, ...]:
+    """Return which containers get another program, or more Secrets, and what they can read then, in words.
+
+    A new version of the same image counts as the same program.
+
+    Args:
+        before: the object as it is.
+        after: as it becomes.
+        made: Secrets that the same call creates.
+    """
+    old, new = pod_spec(before), pod_spec(after)
+    if old is None or new is None:
+        return ()
+    known = {text(get(each, "/name")): each for each in containers(old)}
+    found = []
+    for each in containers(new):
+        name = text(get(each, "/name"))
+        has = known.get(name)
+        is_other = has is None or _program(has) != _program(each)
+        what = _read_by(each, new) - made - (frozenset() if is_other else _read_by(has, old))
+        tokens = f"the token of ServiceAccount {account_of(new)}" if is_other and account_of(new) else ""
+        if what or tokens:
+            said = [*(f"Secret {secret}" for secret in sorted(what)), *filter(None, [tokens])]
+            found.append(f"container {name} can read {' and '.join(said)}")
+    return tuple(found)
+
+
+def _program(container: Any) -> list[Any]:
+    """Return what runs in a container, without the version of its image."""
+    image = text(get(container, "/image")).partition("@")[0]
+    folder, slash, last = image.rpartition("/")
+    handlers = ("livenessProbe/exec", "readinessProbe/exec", "startupProbe/exec")
+    own = [get(container, f"/{each}") or None for each in ("command", "args", "lifecycle", *handlers)]
+    return [f"{folder}{slash}{last.partition(':')[0]}", *own]
+
+
+def _read_by(container: Any, spec: Any) -> frozenset[str]:
+    """Return the names of the Secrets that one container of a pod sees."""
+    mounted = {text(get(each, "/name")) for each in items(container, "/volumeMounts")}
+    volumes = [each for each in items(spec, "/volumes") if text(get(each, "/name")) in mounted]
+    return frozenset((*_in_environment(container), *(name for each in volumes for name in _in_volume(each)))) - {""}
+
+
 def _secrets(spec: Any) -> Iterator[str]:
     for container in containers(spec):
-        for each in items(container, "/env"):
-            yield text(get(each, "/valueFrom/secretKeyRef/name"))
-        for each in items(container, "/envFrom"):
-            yield text(get(each, "/secretRef/name"))
+        yield from _in_environment(container)
     for volume in items(spec, "/volumes"):
-        for source in items(volume, "/projected/sources"):
-            yield text(get(source, "/secret/name"))
-        # Drivers get the Secret, and hand on what it opens.
-        for kind in volume.values():
-            yield text(get(kind, "/secretName"))
-            for place in ("/secretRef/name", "/nodePublishSecretRef/name"):
-                yield text(get(kind, place))
+        yield from _in_volume(volume)
+
+
+def _in_environment(container: Any) -> Iterator[str]:
+    for each in items(container, "/env"):
+        yield text(get(each, "/valueFrom/secretKeyRef/name"))
+    for each in items(container, "/envFrom"):
+        yield text(get(each, "/secretRef/name"))
+
+
+def _in_volume(volume: Mapping[str, Any]) -> Iterator[str]:
+    for source in items(volume, "/projected/sources"):
+        yield text(get(source, "/secret/name"))
+    # Drivers get the Secret, and hand on what it opens.
+    for kind in volume.values():
+        yield text(get(kind, "/secretName"))
+        for place in ("/secretRef/name", "/nodePublishSecretRef/name"):
+            yield text(get(kind, place))
 
 
 def _projects_token(spec: Any) -> bool:

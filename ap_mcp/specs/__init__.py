@@ -6,7 +6,7 @@ whose form is `tool_specs/x-ap-mcp.schema.json`.
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property, partial
 from pathlib import Path
@@ -349,6 +349,11 @@ class EffectRule(NamedTuple):
     effect: Effect
 
 
+def graver(least: Effect, effects: Collection[Effect]) -> str:
+    """Return those of some effects that are graver than one, in words: `destroy or secret`; empty if none is."""
+    return " or ".join(each for each in EFFECTS[EFFECTS.index(least) + 1 :] if each in effects)
+
+
 @dataclass(frozen=True, eq=False)
 class Operation:
     """One documented operation, which is one tool; equal to itself only, so that what is made of it can be kept.
@@ -359,6 +364,7 @@ class Operation:
         objects: which objects of the cluster the thing that it reads consists of; None if it has none.
         changes: what rules use and a call changes (`cluster_tags`, `cluster_alias`), and the argument that says it.
         limits: arguments that a call must give, and the setting with the largest value; None: nothing is said.
+        names_secrets: the argument with settings that may name existing Secrets, which pods could read then; or empty.
         done: a JSON Schema of what `target` reads, which it meets once the call was carried out.
         permission: IAM action a caller needs; empty if the vendor says none, None if no page of the vendor says.
         permission_alias: another name of that action; empty if it has none.
@@ -408,6 +414,7 @@ class Operation:
     response_type: str | None
     documents: Mapping[str, Schema] = field(repr=False, compare=False)
     names: Names | None = None
+    names_secrets: str = ""
 
     @property
     def iam_action(self) -> str:
@@ -418,7 +425,13 @@ class Operation:
     @cached_property
     def worst_effect(self) -> Effect:
         """The gravest effect that any arguments can bring about."""
-        return max((self.effect, *(rule.effect for rule in self.effect_when)), key=EFFECTS.index)
+        return max(self.effects, key=EFFECTS.index)
+
+    @cached_property
+    def effects(self) -> frozenset[Effect]:
+        """Every effect that some arguments can bring about."""
+        by_name: set[Effect] = {"secret"} if self.names_secrets else set()
+        return frozenset({self.effect, *(rule.effect for rule in self.effect_when), *by_name})
 
     @property
     def guarded(self) -> bool:
@@ -640,6 +653,7 @@ def _operation(
             response_type=response_type,
             documents=documents,
             names=Names(**ours["names"]) if "names" in ours else None,
+            names_secrets=ours.get("names_secrets", ""),
         )
     except (KeyError, TypeError) as error:
         raise SpecError(f"{subject}.json, {method.upper()} {path}: missing or malformed {error}") from error

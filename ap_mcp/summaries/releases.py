@@ -27,6 +27,9 @@ STUCK, PAUSED = "stuck", "paused"
 """What a rollout is that does not go on by itself, as the reader of rollouts calls it."""
 NAMED = 2
 """Rollouts that the summary says more of."""
+UP_TO_THE_CHART = (
+    "Which Secrets of the namespace its pods can read, and so show in their logs, is up to the chart's templates."
+)
 _SUPERSEDED = "SUPERSEDED"
 """What Helm calls a revision that is not the current one; the reference does not list it."""
 
@@ -198,6 +201,7 @@ def release_change(answer: Observation) -> ReleaseChange:
     """Say what an installation, an upgrade or a rollback has started, or that it was only verified."""
     line = _release_line(answer.body)
     checked = answer.arguments.get("check_only") is True
+    installs = answer.operation.method == "POST"
     return ReleaseChange(
         summary=_checked(line) if checked else f"{_standing(line)}{because(line.problem)}",
         name=line.name,
@@ -205,6 +209,7 @@ def release_change(answer: Observation) -> ReleaseChange:
         status="" if checked else line.status,
         chart=line.chart,
         revision=None if checked else line.revision,
+        warnings=[UP_TO_THE_CHART] if installs and not checked else [],
         next=[] if checked else _after(answer, line),
     )
 

@@ -45,6 +45,7 @@ TILL = SHOP.replace("cart", "till")
 IN_SHOP = {"cluster_id": TEAM_SANDBOX, "namespace": "shop", "name": "cart"}
 IN_CLUSTERS = ("k8s_apply", "k8s_delete", "k8s_patch", "k8s_rollout", "k8s_scale")
 """The guarded tools that are no operation."""
+NAMING = {"auth": {"existingSecret": "login"}}
 RELEASE = {"cluster_id": SEARCH_DEV, "namespace": "default", "name": "query-cache"}
 SANDBOX = {"cluster_id": TEAM_SANDBOX}
 WINDOW: dict[str, Any] = {"weekdays": ["Sunday"], "start_time": "03:30", "duration_hours": 2, "upgrade_scope": "patch"}
@@ -75,12 +76,12 @@ CALLS: dict[str, dict[str, Any]] = {
     "upload_chart": {"chart_path": CHART, "override": True},
     "update_chart": {"chart_id": REDIS, "chart_path": CHART, "override": True},
     "delete_chart": {"chart_id": REDIS},
-    "create_release": {**RELEASE, "chart_id": REDIS, "version": "18.6.1", "replace": True},
+    "create_release": {**RELEASE, "chart_id": REDIS, "version": "18.6.1", "replace": True, "values": NAMING},
     "update_release": {
         **RELEASE,
         "action": "upgrade",
         "chart_id": REDIS,
-        "values": {"replicas": 9, "auth": {"password": SECRET}},
+        "values": {"replicas": 9, "auth": {"password": SECRET, **NAMING["auth"]}},
     },
     "delete_release": RELEASE,
     "k8s_apply": {**SANDBOX, "manifest": SHOP.replace("1.25", "1.27")},

@@ -92,6 +92,7 @@ class Impact:
         settled: arguments as they are sent, where what was given leaves the service a choice.
         deed: what is done to which thing, in a few words; the sentence if none is given.
         final: there is no way back.
+        destroys: something goes for good, whatever else is graver.
         place: the end of the deed that is never cut: where it is done.
     """
 
@@ -109,9 +110,11 @@ class Impact:
     settled: Mapping[str, Any] = field(default_factory=dict)
     deed: str = ""
     final: bool = False
+    destroys: bool = False
     place: str = ""
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "destroys", self.destroys or self.effect == "destroy")
         object.__setattr__(self, "name", _line(self.name))  # as it is: somebody must type it
         for attribute in ("sentence", "deed", "place"):
             object.__setattr__(self, attribute, _shown(getattr(self, attribute)))
@@ -175,6 +178,8 @@ class ImpactDraft:
     deed: str = ""
     final: bool | None = None
     """Whether there is no way back; None: if the call destroys something."""
+    destroys: bool = False
+    """Something goes for good, although another effect of the call is graver."""
 
     def fact(self, label: str, value: str | None) -> None:
         """Note what the target is; nothing is noted for an empty value."""
@@ -220,7 +225,8 @@ class ImpactDraft:
             stable=self.stable,
             settled=self.settled,
             deed=self.deed,
-            final=self.case.effect == "destroy" if self.final is None else self.final,
+            final=self.destroys or self.case.effect == "destroy" if self.final is None else self.final,
+            destroys=self.destroys,
         )
 
 

@@ -1,5 +1,6 @@
 """What guarded calls on releases would do: upgrading, rolling back, replacing and deleting them."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from ap_mcp.errors import NotFound
@@ -24,6 +25,7 @@ from ap_mcp.guard.impacts.merges import about_merge, sorted_out
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.clusters import not_available
 from ap_mcp.rules.merging import merge_patch
+from ap_mcp.rules.named_secrets import Named, secrets_named
 from ap_mcp.rules.phases import RELEASE, broken, succeeded, under_way, verdict
 from ap_mcp.rules.release_objects import release_objects
 from ap_mcp.rules.sayings import release_says
@@ -75,7 +77,9 @@ async def create_release(case: Case) -> Impact:
     installs, replaces = f"Installs {title(chart)} as {where}", bool(case.arguments.get("replace"))
     draft = _draft(case, cluster, f"Replaces {where} by a new one of {title(chart)}." if replaces else f"{installs}.")
     draft.deed = f"{'Replaces' if replaces else 'Installs'} release {_place(case)} in {name_of(cluster)}."
+    draft.destroys = replaces
     _about_chart(draft, chart)
+    _about_secrets(draft, case.arguments.get("values"))
     if "description" in case.arguments:
         about_argument(draft, "description")
     if case.arguments.get("version", get(chart, "/version")) != get(chart, "/version"):
@@ -133,6 +137,7 @@ async def _upgrade(case: Case) -> Impact:
         draft.changes.append(f"chart: {_chart_of(release)} becomes {title(chart)}")
     _about_chart(draft, chart)
     _warn_of_other_chart(draft, release, chart)
+    _about_secrets(draft, case.arguments.get("values"))
     _about_settings(draft, filled.merges["/values"], answers)
     _about_options(draft)
     draft.fact("rollback", f"update_release with action rollback to revision {revision_of(release)}")
@@ -259,6 +264,18 @@ def _about_chart(draft: ImpactDraft, chart: Any) -> None:
     draft.stable["chart"] = {key: text(get(chart, f"/{key}")) for key in ("id", "name", "version", "update_at")}
 
 
+def _about_secrets(draft: ImpactDraft, given: Any) -> None:
+    """Note which existing Secrets the settings of a call hand to the pods, and that the chart may hand over more."""
+    _warn_of_secrets(draft, secrets_named(given))
+    draft.unknown.append("which other Secrets its pods can read: the chart's templates say that")
+
+
+def _warn_of_secrets(draft: ImpactDraft, named: Sequence[Named]) -> None:
+    draft.warnings += [
+        f"Secrets: its pods can read {each.what} ({each.setting}), which logs could show." for each in named
+    ]
+
+
 def _warn_of_other_chart(draft: ImpactDraft, release: Any, chart: Any) -> None:
     if text(get(chart, "/name")) != text(get(release, "/chart_name")):
         draft.warnings.append(f"The release was made from {word(get(release, '/chart_name'))}; this is another chart.")
@@ -330,6 +347,8 @@ def _about_past(draft: ImpactDraft, release: Any, past: Any) -> None:
     if now is None or then is None:
         draft.unknown.append(UNKNOWN_SETTINGS.format("those of now" if now is None else "those of that revision"))
     else:
+        known = {each.what for each in secrets_named(now)}
+        _warn_of_secrets(draft, [each for each in secrets_named(then) if each.what not in known])
         found = settings_diff.changes(now, then)
         draft.changes += settings_diff.every_line(found)
         draft.stays += [] if found else ["all settings: they are the same"]

@@ -122,6 +122,7 @@ def _of_one(tool: str, outlook: "Outlook", effect: Effect, notes: Notes) -> Impa
         deed=f"{_capital(notes.deed)} in {outlook.api.name}.",
         place=f"in {outlook.api.name}.",
         final=notes.final,
+        destroys="destroy" in outlook.effects,
     )
 
 
@@ -152,6 +153,7 @@ def _of_several(tool: str, outlook: "Outlook", effect: Effect, every: Sequence[N
         stable={"cluster": _cluster_seen(outlook), "steps": [[each.step.facts(), each.stable] for each in every]},
         deed=f"{plural(len(every), 'change')} in {outlook.api.name}: {done}.",
         final=any(each.final for each in every),
+        destroys="destroy" in outlook.effects,
     )
 
 
@@ -199,6 +201,7 @@ def _of_collection(tool: str, outlook: "Outlook", effect: Effect, now: datetime)
         deed=f"Delete {count}{f' in {word(namespace)}' if namespace else ''} {where}",
         place=where,
         final=effect == "destroy",
+        destroys="destroy" in outlook.effects,
     )
 
 
