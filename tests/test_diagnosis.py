@@ -31,6 +31,7 @@ from broken import (
     unplaced,
     waits,
 )
+from diagnosing import dns
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from seen_cluster import SeenCluster, seeing
@@ -44,6 +45,7 @@ from ap_mcp.simulator.constants import SHOP_PROD
 pytestmark = pytest.mark.anyio
 
 HERE: Json = {"kind": "Namespace", "metadata": {"name": SPACE}, "status": {"phase": "Active"}}
+SYSTEM: Json = {"kind": "Namespace", "metadata": {"name": "kube-system"}, "status": {"phase": "Active"}}
 BROKEN = Seen(
     [HERE, *deployment(), pod(crashing()), service(), *deployment("shop", ready=1), pod(of="shop", ready=True)],
     [event(pod(), "BackOff", "Back-off restarting failed container app", field_path="spec.containers{app}")],
@@ -107,6 +109,46 @@ async def test_a_name_in_several_namespaces_asks_for_one(tmp_path: Path) -> None
     twin = {**twin, "metadata": {**twin["metadata"], "namespace": "other"}}
     async with seeing(tmp_path, Seen([*BROKEN.objects, twin])) as (agent, _):
         assert "Give the namespace" in await agent.fail("k8s_diagnose", cluster_id="shop-prod", name="cart")
+
+
+DEGRADED, DOWN = (Seen([HERE, *deployment(), pod(ready=True), dns(ready)]) for ready in (1, 0))
+UNRESOLVED = "dial tcp: lookup db on 10.247.3.10:53: no such host"
+
+
+@pytest.mark.parametrize("scope", [{"name": "cart"}, {}, {"kind": "deploy"}])
+async def test_name_resolution_that_explains_nothing_is_named_beside_and_last(
+    tmp_path: Path, scope: dict[str, Any]
+) -> None:
+    async with seeing(tmp_path, DEGRADED) as (agent, _):
+        healthy = await diagnosis(agent, namespace=SPACE, **scope)
+    assert healthy["summary"].startswith("Nothing wrong found in ")
+    assert healthy["warnings"] == [
+        "Beside it: Deployment kube-system/coredns (1 of 2 ready): names still resolve, with less in reserve."
+    ]
+    assert not healthy.get("findings")
+    assert not healthy.get("next")
+
+
+@pytest.mark.parametrize("scope", [{"name": "coredns", "namespace": "kube-system"}, {"namespace": "kube-system"}, {}])
+async def test_name_resolution_is_a_finding_where_it_is_asked_about(tmp_path: Path, scope: dict[str, Any]) -> None:
+    async with seeing(tmp_path, Seen([*DEGRADED.objects, SYSTEM])) as (agent, _):
+        answer = await diagnosis(agent, **scope)
+    assert "names still resolve, with less in reserve" in answer["findings"][0]["what"]
+
+
+async def test_name_resolution_that_is_down_stays_first_whatever_is_asked_about(tmp_path: Path) -> None:
+    async with seeing(tmp_path, DOWN) as (agent, _):
+        answer = await diagnosis(agent, name="cart", namespace=SPACE)
+    assert "names resolve nowhere in the cluster" in answer["findings"][0]["what"]
+
+
+async def test_name_resolution_that_explains_a_crash_is_a_finding_with_it(tmp_path: Path) -> None:
+    seen = Seen([HERE, *deployment(), pod(crashing()), dns(0)], [], log_of(UNRESOLVED))
+    async with seeing(tmp_path, seen) as (agent, _):
+        answer = await diagnosis(agent, name="cart", namespace=SPACE)
+    (only,) = answer["findings"]
+    assert "names resolve nowhere" in only["what"]
+    assert any("Deployment web/cart" in each for each in only["then"])
 
 
 async def test_all_of_a_kind_is_diagnosed_without_a_name(tmp_path: Path) -> None:

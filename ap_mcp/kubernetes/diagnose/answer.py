@@ -15,6 +15,7 @@ from ap_mcp.kubernetes.diagnose.order import Cause, in_order
 from ap_mcp.kubernetes.diagnose.reading import Reading, named_object
 from ap_mcp.kubernetes.diagnose.related import concerns, of_kind, related_to
 from ap_mcp.kubernetes.diagnose.rules import findings_of, starting_pods
+from ap_mcp.kubernetes.diagnose.rules_containers import DNS
 from ap_mcp.kubernetes.discovery import KnownKinds
 from ap_mcp.specs import CLUSTER
 from ap_mcp.summaries.base import NextCall, Ours, Part, Result
@@ -69,6 +70,7 @@ class Diagnosed:
 
     Attributes:
         causes: what does not work, in order.
+        beside: how name resolution is, where that explains nothing of it.
         starting: how many pods of which workload are still starting.
         unread: what was not read, in sentences.
     """
@@ -76,6 +78,7 @@ class Diagnosed:
     evidence: Evidence
     causes: Sequence[Cause]
     starting: Mapping[Thing, int]
+    beside: Sequence[Cause] = ()
     unread: Sequence[str] = ()
 
 
@@ -117,23 +120,35 @@ async def diagnosed(api: ClusterApi, kind: str = "", name: str = "", namespace: 
     elif kind:
         of = (await api.resource(kind)).kind
     await reading.first()
-    first = await _aside(reading.evidence(), named, of)
+    first = await _aside(reading.evidence(), named, of, reading.namespace)
     await reading.second(first.evidence, first.causes)
-    return replace(await _aside(reading.evidence(), named, of), unread=reading.said_unread())
+    found = await _aside(reading.evidence(), named, of, reading.namespace)
+    return replace(found, unread=reading.said_unread())
 
 
-async def _aside(evidence: Evidence, named: Thing | None, of: str) -> Diagnosed:
+async def _aside(evidence: Evidence, named: Thing | None, of: str, namespace: str) -> Diagnosed:
     """Conclude; of many objects beside the event loop, for it takes a while."""
     if sum(map(len, evidence.lists.values())) < MANY:
-        return _concluded(evidence, named, of)
-    return await to_thread.run_sync(_concluded, evidence, named, of)
+        return _concluded(evidence, named, of, namespace)
+    return await to_thread.run_sync(_concluded, evidence, named, of, namespace)
 
 
-def _concluded(evidence: Evidence, named: Thing | None, of: str) -> Diagnosed:
+def _concluded(evidence: Evidence, named: Thing | None, of: str, namespace: str) -> Diagnosed:
     findings, things = findings_of(evidence), _things(evidence, named, of)
     counts = starting_pods(evidence, findings)
     starting = {each: count for each, count in counts.items() if things is None or each in things}
-    return Diagnosed(evidence, _narrowed(in_order(findings), things), starting)
+    causes = in_order(findings)
+    is_asked_about = DNS in (things or ()) if named is not None else namespace in ("", DNS.namespace)
+    beside = [] if is_asked_about else [each for each in causes if _is_beside(each, things)]
+    narrowed = _narrowed([each for each in causes if each not in beside], things)
+    return Diagnosed(evidence, narrowed, starting, beside)
+
+
+def _is_beside(cause: Cause, things: frozenset[Thing] | None) -> bool:
+    """Say whether a cause is that name resolution is not whole, but works, and explains nothing that is asked about."""
+    if cause.finding.about != DNS or cause.finding.gravity == "critical":
+        return False
+    return not any(things is None or concerns(each, things) for each in cause.then)
 
 
 def _things(evidence: Evidence, named: Thing | None, of: str) -> frozenset[Thing] | None:
@@ -144,13 +159,15 @@ def _things(evidence: Evidence, named: Thing | None, of: str) -> frozenset[Thing
 
 
 def _narrowed(causes: Sequence[Cause], things: frozenset[Thing] | None) -> list[Cause]:
-    """Return the causes that have to do with what was asked about, or from which something follows that does."""
+    """Return the causes that have to do with what was asked about, or from which something follows that does.
+
+    That names do not resolve has to do with everything.
+    """
     if things is None:
         return list(causes)
+    near = things | {DNS}
     return [
-        each
-        for each in causes
-        if things & {*each.also} or any(concerns(one, things) for one in (each.finding, *each.then))
+        each for each in causes if near & {*each.also} or any(concerns(one, near) for one in (each.finding, *each.then))
     ]
 
 
@@ -170,7 +187,7 @@ def shaped(found: Diagnosed, scope: str) -> Diagnosis:
     """
     evidence, causes = found.evidence, found.causes
     shown, more = causes[:SHOWN], causes[SHOWN:]
-    warnings = []
+    warnings = [f"Beside it: {sentence(evidence, each.finding)}" for each in found.beside]
     if causes and evidence.events is not None and not evidence.events:
         warnings.append(NO_EVENTS)
     return Diagnosis(

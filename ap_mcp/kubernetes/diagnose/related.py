@@ -5,7 +5,6 @@ from typing import Any
 
 from ap_mcp.kubernetes.diagnose.evidence import WORKLOADS, Evidence, claims_of
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, labels_of, thing_of
-from ap_mcp.kubernetes.diagnose.rules_containers import DNS
 from ap_mcp.vendor import get, items, text
 
 TEMPLATE = "/spec/template/metadata/labels"
@@ -20,7 +19,7 @@ def related_to(evidence: Evidence, named: Thing) -> frozenset[Thing]:
         found.add(thing)
         waiting += [each for each in _below(evidence, thing) if each not in found]
     namespace = named.name if named.kind == "Namespace" else named.namespace
-    return frozenset(found | {DNS, Thing("Namespace", "", namespace)})
+    return frozenset(found | {Thing("Namespace", "", namespace)})
 
 
 def of_kind(evidence: Evidence, kind: str) -> frozenset[Thing]:
