@@ -1,6 +1,9 @@
 """What does not work in a cluster and why, concluded from its objects, events and logs, as controllers leave them."""
 
+import json
 import random
+from collections.abc import Sequence
+from typing import Any
 
 import diagnosing_containers
 import diagnosing_others
@@ -11,6 +14,7 @@ from broken import (
     AT,
     CART,
     SPACE,
+    Json,
     Seen,
     ago,
     autoscaler,
@@ -368,3 +372,53 @@ def test_a_call_that_shows_a_workload_shows_its_pod_template(case: Case) -> None
     for each in calls:
         made_of_pods = each.arguments["kind"] in ("deployment", "statefulset", "daemonset", "job", "cronjob", "pod")
         assert not made_of_pods or each.arguments["detail"] == "full"
+
+
+PROBES: dict[str, dict[str, Any]] = {
+    "readiness": {"httpGet": {"path": "/ok", "port": 8081}},
+    "startup": {"httpGet": {"path": "/ok", "port": "web"}},
+    "liveness": {"tcpSocket": {"port": 9090}},
+}
+
+
+def asking(kind: str, ports: Sequence[int] = (8080,)) -> list[Json]:
+    """Return a workload whose probe asks a port that its container does not have."""
+    declared = [{"containerPort": each} for each in ports]
+    probe: dict[str, Any] = {f"{kind}Probe": PROBES[kind]}
+    if kind == "liveness":
+        return [*deployment(), pod(crashing(137, ports=declared, **probe))]
+    return [*deployment(), pod(runs(ready=False, started=kind == "readiness", since=30, ports=declared, **probe))]
+
+
+def events_of(kind: str, objects: Sequence[Json]) -> list[Json]:
+    failed = event(objects[-1], "Unhealthy", f"{kind.title()} probe failed: dial tcp: connect: connection refused")
+    killed = event(objects[-1], "Killing", f"Container app failed {kind} probe, will be restarted")
+    return [failed, killed] if kind == "liveness" else [failed]
+
+
+@pytest.mark.parametrize("kind", PROBES)
+def test_a_probe_that_asks_the_wrong_port_leads_to_the_patch_that_corrects_it(kind: str) -> None:
+    objects = asking(kind)
+    first = Seen(objects, events_of(kind, objects)).causes()[0].finding
+    patch = first.next[0]
+    assert patch.tool == "k8s_patch", first.what
+    assert (patch.arguments["kind"], patch.arguments["name"]) == ("deployment", "cart")
+    how = next(iter(PROBES[kind]))
+    container = {"name": "app", f"{kind}Probe": {how: {"port": 8080}}}
+    assert json.loads(patch.arguments["patch"]) == {"spec": {"template": {"spec": {"containers": [container]}}}}
+
+
+@pytest.mark.parametrize("kind", PROBES)
+def test_what_a_release_made_leads_to_the_release_before_the_patch(kind: str) -> None:
+    objects = asking(kind)
+    objects[0]["metadata"]["annotations"] |= {"meta.helm.sh/release-name": "store"}
+    first = Seen(objects, events_of(kind, objects)).causes()[0].finding
+    assert [each.tool for each in first.next[:2]] == ["get_release_history", "k8s_patch"]
+    assert "until the next update of its release" in first.next[1].why
+
+
+@pytest.mark.parametrize("kind", PROBES)
+def test_no_patch_is_made_up_where_several_ports_may_be_meant(kind: str) -> None:
+    objects = asking(kind, (8080, 9091))
+    causes = Seen(objects, events_of(kind, objects)).causes()
+    assert not any(each.tool == "k8s_patch" for one in causes for each in one.finding.next)

@@ -172,3 +172,19 @@ async def test_a_namespace_that_is_being_deleted_and_stays_is_the_cause(tmp_path
         cluster.world.advance(LATER)
         answer = await agent.call("k8s_diagnose", cluster_id=TEAM_SANDBOX, namespace="shop")
         assert answer["findings"][0]["what"].startswith("Namespace shop is being deleted and stays"), agent.said
+
+
+async def test_the_patch_that_a_diagnosis_proposes_for_a_probe_makes_the_workload_ready(tmp_path: Path) -> None:
+    made = deployment()
+    (container,) = made["spec"]["template"]["spec"]["containers"]
+    container |= {"ports": [{"containerPort": 8080}], "readinessProbe": {"httpGet": {"path": "/ok", "port": 8081}}}
+    async with shop(tmp_path) as (agent, cluster):
+        await cluster.ok("POST", DEPLOYMENTS, made)
+        cluster.world.advance(LATER)
+        answer = await agent.call("k8s_diagnose", cluster_id=TEAM_SANDBOX, namespace="shop")
+        assert "asks port 8081, the container declares 8080" in answer["findings"][0]["what"]
+        patch = answer["next"][0]
+        assert patch["tool"] == "k8s_patch"
+        await agent.call(patch["tool"], **patch["arguments"])
+        cluster.world.advance(LATER)
+        assert (await agent.call("k8s_diagnose", cluster_id=TEAM_SANDBOX, namespace="shop"))["total"] == 0

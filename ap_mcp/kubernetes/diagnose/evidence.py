@@ -215,7 +215,7 @@ class Evidence:
                 return ()
             why = f"shows its settings, which update_addon changes: what is in {SYSTEM} cannot be changed itself"
             return (self.call("get_addon", why, addon_id=workload.name),)
-        if release := self._release_of(workload):
+        if release := self.release_of(workload):
             return (release,)
         revision = number(get(self.find(workload), "/metadata/annotations/deployment.kubernetes.io~1revision"))
         if workload.kind not in REVISED or (workload.kind == "Deployment" and (revision is None or revision <= 1)):
@@ -225,7 +225,8 @@ class Evidence:
             self.call("k8s_rollout", "goes back to the revision before, if that one worked", **where, action="undo"),
         )
 
-    def _release_of(self, workload: Thing) -> NextCall | None:
+    def release_of(self, workload: Thing) -> NextCall | None:
+        """Return the call that shows the Helm release that made a workload, with the way back; None if none did."""
         item = self.find(workload)
         name, namespace = (text(get(item, f"/metadata/annotations/{each}")) for each in _RELEASE)
         if not name:

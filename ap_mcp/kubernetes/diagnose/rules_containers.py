@@ -9,7 +9,7 @@ from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_t
 from ap_mcp.kubernetes.diagnose.evidence import LASTS, Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
-from ap_mcp.kubernetes.diagnose.rules_probes import wrong_port
+from ap_mcp.kubernetes.diagnose.rules_probes import repairs, wrong_port
 from ap_mcp.kubernetes.events import event_text
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, moment, number, quoted, text, word
@@ -175,10 +175,10 @@ def _ended(evidence: Evidence, container: Container) -> Finding:
         probe = get(container.spec, f"/{kind}Probe")
         asks = wrong_port(container, probe, event_text(probes[0]) if probes else "")
         what = f"is killed by its own {kind} probe, {times}{f': it asks {asks}' if asks else why}"
+        about = evidence.workload_of(container.pod)
         calls = [
-            evidence.show(
-                evidence.workload_of(container.pod), f"shows the {kind} probe: its port, path, delays and timeout"
-            )
+            *(repairs(evidence, about, container, kind) if asks else ()),
+            evidence.show(about, f"shows the {kind} probe: its port, path, delays and timeout"),
         ]
         return _finding(evidence, container, f"{kind}_probe", what, facts, *calls, log=True)
     for event in container.events(evidence, *HOOKS)[:1]:

@@ -1,16 +1,18 @@
 """Containers that run and are not ready: what their probe asks, and what it is answered."""
 
+import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_ready, is_terminating
-from ap_mcp.kubernetes.diagnose.evidence import Evidence
+from ap_mcp.kubernetes.diagnose.evidence import REVISED, SYSTEM, Evidence
 from ap_mcp.kubernetes.diagnose.logs import looks_like_error, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
 from ap_mcp.kubernetes.events import event_text
 from ap_mcp.kubernetes.rollouts import condition
+from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, number, quoted, strings, text, word
 from ap_mcp.wording import few
 
@@ -83,6 +85,7 @@ def _unready(evidence: Evidence, container: Container) -> Finding:
         container.runs_since,
         (thing_of(pod).name,),
         (
+            *(repairs(evidence, about, container, kind) if fault == "probe_port" else ()),
             evidence.show(about, f"shows the {kind} probe to correct with k8s_patch"),
             container.show_log(evidence, "shows what it does instead"),
         ),
@@ -108,6 +111,32 @@ def wrong_port(container: Container, probe: Any, said: str) -> str:
     if port is not None and declared and port not in declared.values() and (_REFUSED_AT.search(said) or not said):
         return f"port {port}, the container declares {_listed(declared)}"
     return ""
+
+
+def repairs(evidence: Evidence, about: Thing, container: Container, kind: str) -> tuple[NextCall, ...]:
+    """Return the calls that have a probe ask the port that its container has; none if that is not clear.
+
+    What a Helm release made is put right there, or the next update of the release brings the fault again.
+
+    Args:
+        evidence: what was read.
+        about: the workload that makes the pod.
+        container: it asks a port that this one does not have.
+        kind: of the probe: startup, readiness or liveness.
+    """
+    declared = [*ports_of(container.spec).values()]
+    how = next((each for each in ("httpGet", "tcpSocket", "grpc") if get(container.spec, f"/{kind}Probe/{each}")), "")
+    if about.kind not in REVISED or about.namespace == SYSTEM or len(declared) != 1 or not how:
+        return ()
+    release = evidence.release_of(about)
+    place = "initContainers" if container.is_init else "containers"
+    probe = {f"{kind}Probe": {how: {"port": declared[0]}}}
+    patch = {"spec": {"template": {"spec": {place: [{"name": container.name, **probe}]}}}}
+    where = {"kind": about.kind.lower(), "name": about.name, "namespace": about.namespace}
+    why = f"has the {kind} probe ask port {declared[0]}"
+    why += ", until the next update of its release" if release else ""
+    call = evidence.call("k8s_patch", why, **where, patch=json.dumps(patch))
+    return (release, call) if release else (call,)
 
 
 def _answered(kind: str, container: Container, probe: Any, said: str) -> str:
