@@ -39,4 +39,4 @@ def test_no_consent_lets_two_requests_through_wherever_servers_stop(kind: str, m
 
     anyio.run(play)
     assert sent > RUNS / 4
-    assert where >= POINTS if IS_THOROUGH else len(where & POINTS) > len(POINTS) / 2
+    assert where >= POINTS if IS_THOROUGH else len(where & POINTS) >= 3

@@ -14,8 +14,10 @@ import pytest
 from approving import ALICE, MINUTE, PASSPHRASE, SECOND, question
 from click.testing import CliRunner
 from consenting import Scenes, text_in
+from over_http import served
 from pydantic import SecretStr
 from redis_fake import FakeRedis
+from simulation import simulate
 
 from ap_mcp.cli import main
 from ap_mcp.errors import ApprovalsUnusable, SettingsError
@@ -99,7 +101,7 @@ async def test_a_server_starts_only_if_redis_can_be_used(url: str, redis: FakeRe
         await check_shared_state(settings(f"unix://{tmp_path}/none.sock", state_key=SecretStr(KEY)))
 
 
-@pytest.mark.parametrize("arguments", [["serve"], ["serve", "--simulate"]])
+@pytest.mark.parametrize("arguments", [["serve"], ["serve", "--simulate"], ["serve", "--http", "127.0.0.1:0"]])
 def test_serving_ends_at_once_without_redis(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -147,6 +149,19 @@ async def test_while_redis_is_down_guarded_calls_are_refused_and_reads_go_on(
         assert not (await agent.client.call_tool("list_clusters", {})).is_error
         redis.broken = ""
         assert "ap-mcp approvals" in text_in(await agent.client.call_tool(scene.tool, scene.arguments))
+
+
+@pytest.mark.anyio
+async def test_redis_that_is_down_is_reported_over_http_and_takes_no_server_away(
+    url: str, redis: FakeRedis, tmp_path: Path
+) -> None:
+    async with served(simulate(), tmp_path, redis_url=SecretStr(url)) as frame, frame.by_hand() as http:
+        assert (await http.get("/readyz")).json()["checks"]["redis"] == "ok"
+    redis.broken = "LOADING Redis is loading the dataset in memory"
+    async with served(simulate(), tmp_path, redis_url=SecretStr(url)) as frame, frame.by_hand() as http:
+        answer = await http.get("/readyz")
+        assert answer.status_code == 200
+        assert answer.json()["checks"]["redis"] == "it failed; the log of the server says why"
 
 
 @pytest.fixture

@@ -105,7 +105,11 @@ class _Front:
         app = http_app(autopilot, options_from(autopilot.settings, self._port))
         place = f"{url_of(self.sockets[0])}{PATH}"
         logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
-        anyio.run(partial(serve_http, autopilot, app, self.sockets, lambda: click.echo(place)))
+        try:
+            anyio.run(partial(serve_http, autopilot, app, self.sockets, lambda: click.echo(place)))
+        finally:
+            for each in self.sockets:
+                each.close()
 
     def close(self) -> None:
         """Listen no more."""

@@ -80,10 +80,17 @@ def usual_checks(autopilot: Autopilot) -> list[Check]:
     async def cloud() -> str:
         return await _unreachable(autopilot.settings.endpoint or "")
 
+    async def redis() -> str:
+        await autopilot.confirmer.store.time()
+        return ""
+
+    # Without it guarded calls are refused, by all servers that share it: reads must go on.
+    shared = [Check("redis", redis, decides=False)] if autopilot.settings.redis_url is not None else []
     return [
         Check("running", draining, kept=0),
         Check("credentials", credentials),
         Check("audit", audit),
+        *shared,
         # An outage of the cloud must not take the server away: what is kept, the page and the reasons stay useful.
         Check("cloud", cloud, decides=False, kept=CLOUD_KEPT_SECONDS),
     ]

@@ -68,8 +68,13 @@ async def serve_http(
         app: the application.
         sockets: where it listens.
         ready: called once requests are answered.
+
+    Raises:
+        SettingsError: what several servers need to share Redis is missing.
+        ApprovalsUnusable: Redis cannot be used.
     """
     async with autopilot:
+        await autopilot.check_shared_state()
         await Draining(autopilot, app, ready).serve(list(sockets))
 
 
