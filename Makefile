@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PLAIN := .venv/.demo
 LOWEST := .venv-lowest
 # Markers of tests that run one after another: they measure time, or drive programs that are not ours.
-ALONE := serial foreign kubectl
+ALONE := serial foreign kubectl redis
 
 .PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
 
@@ -16,6 +16,7 @@ demo: $(PLAIN) ## watch an agent build, repair, upgrade and remove clusters on t
 	@$(BIN)/ap-mcp demo
 
 test: $(STAMP) ## run all tests: first those that measure time or drive programs of others, one marker after another, then the rest on every core
+	@tools/install_redis.sh
 	@set -e; for each in $(ALONE); do echo "pytest -m $$each"; $(BIN)/pytest -m $$each; done
 	$(BIN)/pytest -n auto --dist loadfile
 

@@ -27,6 +27,7 @@ from ap_mcp.guard.lifetimes import wall_clock
 from ap_mcp.settings import Settings
 from ap_mcp.state.local import LocalStore
 from ap_mcp.state.redis import RedisStore
+from ap_mcp.state.redis_link import COMMANDS
 from ap_mcp.state.shared import check_shared_state, store_from
 
 pytest_plugins = ["consent_fixtures"]
@@ -111,6 +112,11 @@ def test_serving_ends_at_once_without_redis(
     monkeypatch.setenv("AP_MCP_STATE_KEY", KEY)
     done = CliRunner().invoke(main, arguments, input="")
     assert (done.exit_code, "none.sock cannot be used" in done.output) == (4, True)
+
+
+def test_the_documents_show_the_commands_that_are_used() -> None:
+    text = (Path(__file__).parents[1] / "docs" / "operating.md").read_text(encoding="utf-8")
+    assert " ".join(["~ap-mcp:1:*", "resetchannels", "-@all", *(f"+{name}" for name in COMMANDS)]) in text
 
 
 # The whole way

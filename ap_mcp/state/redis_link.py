@@ -119,7 +119,7 @@ class RedisLink:
         """
         waiting: tuple[Command, ...] = (("WAIT", self.replicas, REPLICATION_MS),) if self.replicas else ()
         value, server, replication, *followed = await self.run(("GETDEL", key), *_SERVER, *waiting)
-        if followed and followed[0] < self.replicas:
+        if value is not None and followed and followed[0] < self.replicas:
             raise ApprovalsUnusable(
                 f"Only {followed[0]} of the {self.replicas} replicas of Redis at {self.place} that "
                 "AP_MCP_REDIS_REPLICAS asks for have followed in time. Nothing was sent, and the consent is used up: "
