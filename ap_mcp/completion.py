@@ -1,7 +1,7 @@
 """Completes what a person types into a prompt, from live reads under the operator's policy."""
 
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from anyio import move_on_after
 
@@ -21,18 +21,24 @@ LIST_CLUSTERS, UPGRADE_INFO = "list_clusters", "get_upgrade_info"
 logger = logging.getLogger(__name__)
 
 
-async def completed(reads: Reads, argument: str, typed: str, given: Mapping[str, str]) -> tuple[list[str], int]:
+async def completed(
+    reads: Reads, argument: str, typed: str, given: Mapping[str, str], profiles: Sequence[str] = ()
+) -> tuple[list[str], int]:
     """Return what the value of a prompt's argument may be; nothing if it cannot be known, or not at once.
 
     Args:
-        reads: one set of reads, under the policy of the caller.
+        reads: one set of reads, under the policy of the caller, of the profile that is given.
         argument: of the prompt.
         typed: how its value begins, or what it holds.
         given: the prompt's other arguments, as far as they are known.
+        profiles: those of the caller, the default one first.
 
     Returns:
         The values, the likeliest first, and how many there are beyond the most that are returned as well.
     """
+    if argument == "profile":
+        values = _matching(profiles, typed, ordered=True)
+        return values, len(values)
     found: list[str] = []
     with move_on_after(SECONDS):
         try:

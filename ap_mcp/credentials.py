@@ -10,13 +10,14 @@ from typing import TypeAlias
 
 from pydantic import SecretStr
 
-from ap_mcp.errors import SettingsError
+from ap_mcp.errors import CredentialsMissing, SettingsError
 from ap_mcp.private_files import read_own_text
 from ap_mcp.settings import check_iam_endpoint, variable, warn_of_placeholders
 
 METADATA_ENDPOINT = "http://169.254.169.254"
 FILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 FILE_SECTION = "basic"
+AGENCY = "agency of the cloud server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +57,33 @@ Identity: TypeAlias = AccessKey | Password | GivenToken | Agency
 
 
 @dataclass(frozen=True, slots=True)
+class Places:
+    """Where credentials are looked for: in all the usual places, unless one is named, which then is the only one.
+
+    Attributes:
+        prefix: what stands before the name of each variable.
+        file: that holds an access key.
+        section: of that file.
+        agency: that of the cloud server we run on.
+    """
+
+    prefix: str = ""
+    file: Path | None = None
+    section: str = FILE_SECTION
+    agency: bool = False
+
+    @property
+    def one_is_named(self) -> bool:
+        """Whether one place is the only one."""
+        return bool(self.prefix or self.file or self.agency)
+
+
+USUAL_PLACES = Places()
+
+
+@dataclass(frozen=True, slots=True)
 class Credentials:
-    """Who calls, for which project, and where that was found."""
+    """Who calls, for which project, where that was found, and by which setting another project is chosen."""
 
     identity: Identity
     source: str
@@ -66,6 +92,7 @@ class Credentials:
     domain_id: str | None = None
     iam_endpoint: str | None = None
     token_source: str = ""
+    project_setting: str = "HUAWEICLOUD_SDK_PROJECT_ID"
 
     @property
     def advice(self) -> str:
@@ -105,6 +132,9 @@ class _Pair:
     secret: str
     token: str
 
+    def prefixed(self, prefix: str) -> "_Pair":
+        return _Pair(prefix + self.access, prefix + self.secret, prefix + self.token)
+
 
 _PAIRS = (
     _Pair("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
@@ -119,50 +149,66 @@ _VARIABLES = (
 )
 
 
-def find_credentials(environ: Mapping[str, str] | None = None) -> Credentials:
+def find_credentials(environ: Mapping[str, str] | None = None, places: Places = USUAL_PLACES) -> Credentials:
     """Return the first complete credentials; without any, those of the server's agency, which only use can prove.
+
+    Args:
+        environ: the variables; those of this process if not given.
+        places: where to look.
 
     Raises:
         SettingsError: a place holds one half of a pair, or the credentials file cannot be read.
+        CredentialsMissing: the one place that was named holds none.
     """
     environ = os.environ if environ is None else environ
-    warn_of_placeholders(_VARIABLES, environ)
-    values = {name: variable(name, environ) for name in _VARIABLES}
-    found = _from_variables(values) or _from_file(_file_path(values))
-    identity, source, extras = found or (Agency(_places(values)), "agency of the cloud server", {})
-    tokens = {f"{pair.access} and {pair.secret}": pair.token for pair in _PAIRS}
+    if places.agency:
+        return Credentials(Agency(("the agency of the cloud server is the only place named",)), AGENCY)
+    prefix = places.prefix
+    names = () if places.file else tuple(prefix + name for name in _VARIABLES)
+    warn_of_placeholders(names, environ)
+    values = {name: variable(name, environ) for name in names}
+    pairs = [pair.prefixed(prefix) for pair in _PAIRS]
+    found = _from_variables(values, prefix)
+    if found is None and not prefix:
+        found = _from_file(places.file or _file_path(values), places.section)
+    if found is None and places.one_is_named:
+        raise CredentialsMissing(_named_places(places))
+    identity, source, extras = found or (Agency(_places(values)), AGENCY, {})
+    tokens = {f"{pair.access} and {pair.secret}": pair.token for pair in pairs}
     return Credentials(
         identity=identity,
         source=source,
-        project_id=values.get(_PROJECT_ID) or extras.get("project_id") or None,
-        project_name=values.get(_PROJECT_NAME) or None,
-        domain_id=values.get(_DOMAIN_ID) or None,
+        project_id=values.get(prefix + _PROJECT_ID) or extras.get("project_id") or None,
+        project_name=values.get(prefix + _PROJECT_NAME) or None,
+        domain_id=values.get(prefix + _DOMAIN_ID) or None,
         iam_endpoint=_iam_endpoint(extras.get("iam_endpoint", ""), source),
         token_source=tokens.get(source, "its security_token"),
+        project_setting=prefix + _PROJECT_ID,
     )
 
 
 _Found: TypeAlias = tuple[Identity, str, Mapping[str, str]]
 
 
-def _from_variables(values: Mapping[str, str]) -> _Found | None:
-    if values.get(_TOKEN):
-        return GivenToken(_secret(values[_TOKEN], _TOKEN)), _TOKEN, {}
-    for pair in _PAIRS:
+def _from_variables(values: Mapping[str, str], prefix: str) -> _Found | None:
+    token, names = prefix + _TOKEN, tuple(prefix + name for name in _USER)
+    if values.get(token):
+        return GivenToken(_secret(values[token], token)), token, {}
+    for pair in (pair.prefixed(prefix) for pair in _PAIRS):
         _refuse_halves(values, (pair.access, pair.secret))
         if values.get(pair.access):
             key = _access_key(
                 values[pair.access], values[pair.secret], values.get(pair.token, ""), f"{pair.access}/{pair.secret}"
             )
             return key, f"{pair.access} and {pair.secret}", {}
-    if values.get(_USER[1]):
-        _refuse_halves(values, _USER)
-        user, password, domain = (values[name] for name in _USER)
-        return Password(user, SecretStr(password), domain), ", ".join(_USER), {}
+    if values.get(names[1]):
+        _refuse_halves(values, names)
+        user, password, domain = (values[name] for name in names)
+        return Password(user, SecretStr(password), domain), ", ".join(names), {}
     return None
 
 
-def _from_file(path: Path) -> _Found | None:
+def _from_file(path: Path, section_name: str = FILE_SECTION) -> _Found | None:
     parser = configparser.ConfigParser(interpolation=None)
     try:
         text = read_own_text(path)
@@ -176,12 +222,12 @@ def _from_file(path: Path) -> _Found | None:
     except configparser.Error as error:
         line = getattr(error, "lineno", None) or next((number for number, _ in getattr(error, "errors", ())), "?")
         raise SettingsError(f"Credentials file {path} is no valid INI file: see line {line}.") from None
-    if not parser.has_section(FILE_SECTION):
+    if not parser.has_section(section_name):
         return None
-    section = {name: value.strip() for name, value in parser.items(FILE_SECTION)}
+    section = {name: value.strip() for name, value in parser.items(section_name)}
     if not section.get("ak") and not section.get("sk"):
         return None
-    _refuse_halves(section, ("ak", "sk"), f" in [{FILE_SECTION}] of {path}")
+    _refuse_halves(section, ("ak", "sk"), f" in [{section_name}] of {path}")
     key = _access_key(section["ak"], section["sk"], section.get("security_token", ""), str(path))
     return key, str(path), section
 
@@ -192,14 +238,26 @@ def _file_path(values: Mapping[str, str]) -> Path:
 
 
 def _places(values: Mapping[str, str]) -> tuple[str, ...]:
-    path = _file_path(values)
-    state = f"no [{FILE_SECTION}] section with ak and sk in it" if path.is_file() else "no such file"
+    return (*_variable_places(""), _file_place(_file_path(values), FILE_SECTION))
+
+
+def _named_places(places: Places) -> tuple[str, ...]:
+    """Return what was searched where one place is the only one."""
+    return (_file_place(places.file, places.section),) if places.file else _variable_places(places.prefix)
+
+
+def _variable_places(prefix: str) -> tuple[str, ...]:
+    pairs = [pair.prefixed(prefix) for pair in _PAIRS]
     return (
-        f"{_TOKEN} (an IAM token): not set",
-        *(f"{pair.access} and {pair.secret}: not set" for pair in _PAIRS),
-        f"{', '.join(_USER)} (an IAM user): not set",
-        f"{path}: {state}",
+        f"{prefix}{_TOKEN} (an IAM token): not set",
+        *(f"{pair.access} and {pair.secret}: not set" for pair in pairs),
+        f"{', '.join(prefix + name for name in _USER)} (an IAM user): not set",
     )
+
+
+def _file_place(path: Path, section: str) -> str:
+    state = f"no [{section}] section with ak and sk in it" if path.is_file() else "no such file"
+    return f"{path}: {state}"
 
 
 def _iam_endpoint(value: str, source: str) -> str | None:

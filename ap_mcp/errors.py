@@ -76,6 +76,7 @@ class ApMcpError(Exception):
         unclear: a request that is more than a read may have taken effect.
         settled: what became of the request was looked for: it is not sent again.
         consent: who agreed to the call that ended so, when and by which channel; empty if nothing guarded was sent.
+        profile: where the call went, and where else it could go, in a line; empty if there is one place only.
         ruled_out: which kind of rule held a read on the way back, in a few words; empty if none did.
     """
 
@@ -86,14 +87,16 @@ class ApMcpError(Exception):
     unclear = False
     settled = False
     consent = ""
+    profile = ""
 
     def render(self) -> str:
         """Return the text a model or a person reads."""
         return f"{self.before} {self}\n{self.found}".strip()
 
     def report(self) -> str:
-        """Return that text, and who had agreed to the call."""
-        return f"{self.render()}\nConsent: {self.consent}" if self.consent else self.render()
+        """Return that text, who had agreed to the call, and where it went."""
+        agreed = f"Consent: {self.consent}" if self.consent else ""
+        return "\n".join(line for line in (self.render(), agreed, self.profile) if line)
 
 
 class SpecError(ApMcpError):

@@ -1,5 +1,6 @@
 """Turns what the cloud answered into what an agent gets: files saved, the whole kept, next calls that can be made."""
 
+import json
 import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
@@ -49,6 +50,7 @@ class Finishing:
         recent: what was changed a moment ago; shared.
         simulated: the other end is the simulator of this process.
         remote: who calls is on another machine: files go to what is kept for them.
+        profile: where the calls went, as the operator calls it; empty if there is one place only.
     """
 
     settings: Settings
@@ -62,6 +64,7 @@ class Finishing:
     recent: Recent
     simulated: bool = False
     remote: bool = False
+    profile: str = ""
 
     async def shaped(
         self,
@@ -87,31 +90,33 @@ class Finishing:
         from ap_mcp.shaping import Answered, shaped_aside  # noqa: PLC0415 - likewise
 
         file: SavedFile | KeptFile | None = None
+        owner = owner_of(principal, self.profile)
         body = None if operation.response_type == FILE else response.body
         answered = Answered(operation, arguments, body, self.gateway.now(), own, beside)
         if operation.effect != "read":
             self.recent.note(answered.observed())
         if operation.answers_with_file:
             name = _file_name(operation, mask(dict(arguments)), response)
+            name = f"{self.profile}-{name}" if self.profile else name
             if self.remote:
-                file = await self._kept_file(name, response.content, principal)
+                file = await self._kept_file(name, response.content, owner)
             else:
                 file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
             answered = replace(answered, file=file, beside={**beside, **({SIMULATED: True} if self.simulated else {})})
         shaped = await shaped_aside(answered, len(response.content))
-        raw = None if shaped.whole is None else await self.kept.keep(principal, shaped.whole)
+        raw = None if shaped.whole is None else await self.kept.keep(owner, shaped.whole)
         if isinstance(file, KeptFile):
             raw = file.uri
         extra = {"request_id": response.request_id or None, "raw": raw}
         result = self.advised(shaped.result)
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
-    async def _kept_file(self, name: str, content: bytes, principal: str) -> "KeptFile":
+    async def _kept_file(self, name: str, content: bytes, owner: str) -> "KeptFile":
         """Keep a file for who called, on another machine, as they keep answers: no path here is of use to them."""
         from ap_mcp.files import KeptFile  # noqa: PLC0415 - no start waits for what only answers need
         from ap_mcp.response_store import as_data  # noqa: PLC0415 - likewise
 
-        uri = await self.kept.keep(principal, await to_thread.run_sync(as_data, content))
+        uri = await self.kept.keep(owner, await to_thread.run_sync(as_data, content))
         if uri is None:
             said = f"{name} ({len(content)} bytes) is too large to be kept for a read over HTTP."
             raise FileRefused(f"{said} Somebody can fetch it with ap-mcp on the machine where it is needed.")
@@ -139,6 +144,11 @@ class Finishing:
             return effect_of(subject_of(operation, call.arguments), self.policy) in GUARDED
         except CallRefused:
             return True
+
+
+def owner_of(principal: str, profile: str) -> str:
+    """Return whose a kept answer is: of a principal, as long as they have the profile that it came from."""
+    return json.dumps([principal, profile]) if profile else principal
 
 
 def _file_name(operation: Operation, given: Mapping[str, Any], response: "CloudResponse") -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
+from ap_mcp.clouds import Cloud
 from ap_mcp.errors import CallRefused
 from ap_mcp.finishing import Finishing
 from ap_mcp.guard.guarding import Guard
@@ -11,6 +12,7 @@ from ap_mcp.guard.policy import Policy, effect_of
 from ap_mcp.guard.policy_file import load_policy
 from ap_mcp.settings import Confirm, Settings
 from ap_mcp.specs import load_catalog
+from ap_mcp.summaries import Result
 from ap_mcp.toolbox import Toolbox, known_to_rules
 
 
@@ -24,12 +26,15 @@ class Rights:
         confirm: how consent is obtained.
         remote: they call from other machines, over HTTP: files of this one are neither sent nor written for them, and
             no call waits longer than what lies between lets it.
+        profiles: the operator's profiles that their calls may go to, the default one first; one without a name where
+            there are none.
     """
 
     policy: Policy
     toolsets: tuple[str, ...]
     confirm: Confirm
     remote: bool = False
+    profiles: tuple[str, ...] = ("",)
 
     @property
     def read_only(self) -> bool:
@@ -61,19 +66,43 @@ class Everybody:
 
 @dataclass(frozen=True)
 class View:
-    """The server as principals with equal rights see it.
+    """The server as principals with equal rights see it, of one profile.
 
     Attributes:
         rights: what they may use.
+        cloud: where the calls go.
         toolbox: the tools that they are offered.
         guard: decides about their calls.
         finishing: makes results fit for them.
     """
 
     rights: Rights
+    cloud: Cloud
     toolbox: Toolbox
     guard: Guard
     finishing: Finishing
+
+    @property
+    def policy(self) -> Policy:
+        """What the operator allows of calls that go there."""
+        return self.guard.policy
+
+    @property
+    def note(self) -> str:
+        """What an error says of the profile; nothing if there is one only."""
+        if len(self.rights.profiles) == 1:
+            return ""
+        from ap_mcp.addressing import note  # noqa: PLC0415 - few servers have several profiles
+
+        return note(self.cloud.profile, self.rights.profiles)
+
+    def leading_back(self, result: Result) -> Result:
+        """Return a result whose next calls go to the profile that it came from, where there are several."""
+        if len(self.rights.profiles) == 1:
+            return result
+        from ap_mcp.addressing import leading_back  # noqa: PLC0415 - likewise
+
+        return leading_back(result, self.cloud.profile)
 
     def effect_of(self, name: str, arguments: Mapping[str, Any]) -> str:
         """Return how grave a call is, or the worst that its tool can do where the arguments do not tell."""
@@ -82,16 +111,19 @@ class View:
             operation = self.toolbox.catalog.get(name)
             return operation.worst_effect if operation else ""
         try:
-            return effect_of(tool.subject(tool.checked(arguments)), self.rights.policy)
+            return effect_of(tool.subject(tool.checked(arguments)), self.policy)
         except CallRefused:
             return tool.effect
 
 
-def rights_from(settings: Settings, *, ask: bool = True, remote: bool = False) -> Rights:
+def rights_from(
+    settings: Settings, *, profiles: tuple[str, ...] = ("",), ask: bool = True, remote: bool = False
+) -> Rights:
     """Return the rights that the settings give to everybody.
 
     Args:
         settings: what the operator chose.
+        profiles: those that were chosen.
         ask: guarded calls need a person's consent.
         remote: everybody calls over HTTP.
 
@@ -100,4 +132,4 @@ def rights_from(settings: Settings, *, ask: bool = True, remote: bool = False) -
     """
     known = None if settings.policy_file is None else known_to_rules(load_catalog())
     policy = replace(load_policy(settings.policy_file, settings, known), ask=ask)
-    return Rights(policy, tuple(settings.toolsets), settings.confirm, remote)
+    return Rights(policy, tuple(settings.toolsets), settings.confirm, remote, profiles)

@@ -1,8 +1,8 @@
 """Procedures over our tools that a person picks in their client: what they are called, take and say."""
 
 import re
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from mcp_types import GetPromptResult, Prompt, PromptArgument, PromptMessage, TextContent
@@ -24,6 +24,7 @@ class Blank:
         label: what the text calls it.
         missing: what the text says if it is left empty; it is required if there is nothing to say.
         longest: most characters.
+        among: what it must be one of; anything if there is nothing.
     """
 
     name: str
@@ -31,6 +32,7 @@ class Blank:
     label: str
     missing: str = ""
     longest: int = 128
+    among: tuple[str, ...] = ()
 
     @property
     def required(self) -> bool:
@@ -49,6 +51,8 @@ class Blank:
             yield Problem(self.name, "must be one line")
         if len(value) > self.longest:
             yield Problem(self.name, f"must have at most {self.longest} characters, not {len(value)}")
+        elif value and self.among and value not in self.among:
+            yield Problem(self.name, f"must be one of {', '.join(self.among)}")
 
 
 @dataclass(frozen=True)
@@ -205,22 +209,26 @@ Report what was deleted, and from the impacts what stays and keeps costing (volu
 PROCEDURES = {each.name: each for each in (UPGRADE, DIAGNOSE, CLEAN_UP)}
 
 
-def list_prompts(tools: Collection[str]) -> list[Prompt]:
+def list_prompts(tools: Collection[str], profiles: Sequence[str] = ()) -> list[Prompt]:
     """Return the prompts whose tools are all offered.
 
     Args:
         tools: names of the tools that are offered.
+        profiles: those of the caller, the default one first.
     """
-    return [each.shown() for each in PROCEDURES.values() if each.tools <= set(tools)]
+    return [_for(each, profiles).shown() for each in PROCEDURES.values() if each.tools <= set(tools)]
 
 
-def get_prompt(name: str, arguments: Mapping[str, str], tools: Collection[str]) -> GetPromptResult:
+def get_prompt(
+    name: str, arguments: Mapping[str, str], tools: Collection[str], profiles: Sequence[str] = ()
+) -> GetPromptResult:
     """Return a prompt, filled in.
 
     Args:
         name: the prompt.
         arguments: what its person gave.
         tools: names of the tools that are offered.
+        profiles: those of the caller, the default one first.
 
     Raises:
         CallRefused: there is no such prompt here, or the arguments do not fit.
@@ -234,5 +242,19 @@ def get_prompt(name: str, arguments: Mapping[str, str], tools: Collection[str]) 
             f"{name} needs tools that are not offered here: {', '.join(left_out)}. "
             "The operator chooses them with AP_MCP_TOOLSETS and AP_MCP_READ_ONLY."
         )
-    message = PromptMessage(role="user", content=TextContent(text=procedure.text(arguments)))
+    message = PromptMessage(role="user", content=TextContent(text=_for(procedure, profiles).text(arguments)))
     return GetPromptResult(description=procedure.description, messages=[message])
+
+
+def _for(procedure: Procedure, profiles: Sequence[str]) -> Procedure:
+    """Return a procedure as a caller with some profiles gets it: with several, its person may choose one."""
+    if len(profiles) < 2:
+        return procedure
+    chosen = Blank(
+        "profile",
+        f"The account and region: {', '.join(profiles)}; if left empty, {profiles[0]}",
+        "profile (give it in every call)",
+        f'"{profiles[0]}" (the default)',
+        among=tuple(profiles),
+    )
+    return replace(procedure, blanks=(*procedure.blanks, chosen))

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 
@@ -26,8 +26,7 @@ class Proposal:
         effect: how grave it is.
         decision: of the policy about it.
         reads: the set of reads that it goes by.
-        region: where it goes.
-        simulated: nothing real is touched.
+        place: where it goes, but for the project, which takes a request to find.
         name: of what it acts on, once it was read.
     """
 
@@ -36,8 +35,7 @@ class Proposal:
     effect: Effect
     decision: Decision
     reads: Reads
-    region: str
-    simulated: bool = False
+    place: Place
     name: str = ""
 
     @contextmanager
@@ -72,7 +70,7 @@ class Proposal:
             calls=draft.calls,
             steps=draft.steps,
             compared=draft.compared,
-            place=Place(self.region, await self.reads.gateway.project_id(), self.simulated),
+            place=replace(self.place, project=await self.reads.gateway.project_id()),
             shown_at=at or self.reads.now().replace(microsecond=0),
             other_approver=isinstance(self.decision, Ask) and self.decision.other_approver,
             takes_token=self.plan.takes_token,

@@ -1,8 +1,8 @@
 """Serves an `Autopilot` over the Model Context Protocol, in both of its eras."""
 
 import logging
-from collections.abc import Callable, Collection, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from traceback import format_tb
@@ -19,8 +19,6 @@ from ap_mcp.assessment import ASSESS_UPGRADE
 from ap_mcp.errors import ApMcpError, CallRefused, ForgedState
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.limits import MOST_BESIDE
-from ap_mcp.plans import Tool
-from ap_mcp.principals import View
 from ap_mcp.problems import LIST_PROBLEMS
 from ap_mcp.server import LOCAL, Autopilot
 from ap_mcp.stdio import serve
@@ -103,8 +101,13 @@ class McpServer(Server[Any]):
     def instructions(self, _: str | None) -> None:
         """Take none from the SDK: they depend on who asks."""
 
-    def _tools(self) -> Mapping[str, Tool]:
-        return _view(self._autopilot, self._principal_of()).toolbox.tools
+    def _tools(self) -> Mapping[str, types.Tool]:
+        with _as_protocol_error():
+            return {tool.name: tool for tool in self._autopilot.offered(self._principal_of())}
+
+    def _profiles(self) -> tuple[str, ...]:
+        with _as_protocol_error():
+            return self._autopilot.rights_of(self._principal_of()).profiles
 
     def _schema_of(self, name: str) -> Mapping[str, Any] | None:
         tool = self._tools().get(name)
@@ -112,7 +115,7 @@ class McpServer(Server[Any]):
 
     async def _list_tools(self, _: ServerRequestContext[Any], params: Any) -> types.ListToolsResult:
         _only_page(params)
-        return types.ListToolsResult(tools=_view(self._autopilot, self._principal_of()).toolbox.shown)
+        return types.ListToolsResult(tools=[*self._tools().values()])
 
     async def _call_tool(
         self, ctx: ServerRequestContext[Any], params: types.CallToolRequestParams
@@ -143,7 +146,8 @@ class McpServer(Server[Any]):
         self, ctx: ServerRequestContext[Any], params: types.ReadResourceRequestParams
     ) -> types.ReadResourceResult:
         uri = str(params.uri)
-        kept = await self._autopilot.kept.read(self._principal_of(), uri)
+        with _as_protocol_error():
+            kept = await self._autopilot.kept_answer(self._principal_of(), uri)
         if kept is None:
             why = "no answer is kept there: only recent ones are; call the tool again"
             code = types.INVALID_PARAMS if ctx.protocol_version in MODERN_PROTOCOL_VERSIONS else RESOURCE_NOT_FOUND
@@ -154,7 +158,7 @@ class McpServer(Server[Any]):
         from ap_mcp import prompts  # noqa: PLC0415 - no start waits for what is not listed first
 
         _only_page(params)
-        return types.ListPromptsResult(prompts=prompts.list_prompts(self._tools()))
+        return types.ListPromptsResult(prompts=prompts.list_prompts(self._tools(), self._profiles()))
 
     async def _get_prompt(
         self, _: ServerRequestContext[Any], params: types.GetPromptRequestParams
@@ -162,7 +166,7 @@ class McpServer(Server[Any]):
         from ap_mcp import prompts  # noqa: PLC0415 - likewise
 
         try:
-            return prompts.get_prompt(params.name, params.arguments or {}, self._tools())
+            return prompts.get_prompt(params.name, params.arguments or {}, self._tools(), self._profiles())
         except CallRefused as refused:
             raise MCPError(code=types.INVALID_PARAMS, message=str(refused)) from None
 
@@ -171,13 +175,15 @@ class McpServer(Server[Any]):
     ) -> types.CompleteResult:
         from ap_mcp.completion import completed  # noqa: PLC0415 - likewise
 
-        principal, values, total = self._principal_of(), list[str](), 0
-        if _is_completable(params, self._tools()):
-            given = params.context.arguments if params.context else None
+        principal, profiles, values, total = self._principal_of(), self._profiles(), list[str](), 0
+        if _is_completable(params, self._tools(), profiles):
+            given = (params.context.arguments if params.context else None) or {}
             with suppress(CallRefused):
                 async with self._autopilot.limits.admit(principal):
-                    reads = self._autopilot.reads(self._autopilot.view(principal))
-                    values, total = await completed(reads, params.argument.name, params.argument.value, given or {})
+                    view, _rest = self._autopilot.addressed(principal, {"profile": given.get("profile")})
+                    reads = self._autopilot.reads(view)
+                    argument, typed = params.argument.name, params.argument.value
+                    values, total = await completed(reads, argument, typed, given, profiles)
         more = total > len(values)
         return types.CompleteResult(completion=types.Completion(values=values, total=total, has_more=more))
 
@@ -219,7 +225,8 @@ def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParam
 
 def instructions(autopilot: Autopilot, principal: str = LOCAL.principal) -> str:
     """Return what the client of a principal gives its model about the server as a whole."""
-    view = _view(autopilot, principal)
+    with _as_protocol_error():
+        views = [autopilot.view(principal, each) for each in autopilot.rights_of(principal).profiles]
     said = [
         "Operates Huawei Cloud CCE Autopilot (Kubernetes) clusters: upgrades, add-ons, tags, Helm releases, kubectl.",
         "cluster_id takes an id, a name or an alias.",
@@ -227,9 +234,13 @@ def instructions(autopilot: Autopilot, principal: str = LOCAL.principal) -> str:
         "Tools that interrupt, destroy or hand out credentials wait for a person's consent, which you cannot give.",
         "dry_run shows what such a call would do.",
     ]
-    said += [hint for tool, hint in HINTS.items() if tool in view.toolbox.tools]
-    if view.rights.read_only:
+    said += [hint for tool, hint in HINTS.items() if any(tool in view.toolbox.tools for view in views)]
+    if all(view.policy.read_only for view in views):
         said.append("This server only reads.")
+    if len(views) > 1:
+        from ap_mcp.addressing import introduction  # noqa: PLC0415 - few servers have several profiles
+
+        said.append(introduction((view.cloud.profile, view.cloud.region, view.policy.read_only) for view in views))
     if autopilot.simulated:
         said.insert(0, "SIMULATED: nothing here is real, no cloud is touched.")
     return " ".join(said)
@@ -242,10 +253,11 @@ async def serve_stdio(autopilot: Autopilot) -> None:
         await serve(build_server(autopilot), autopilot.settings.calls_at_once + MOST_BESIDE + SPARE)
 
 
-def _view(autopilot: Autopilot, principal: str) -> View:
-    """Return the server as a principal sees it; a request of one who may not use it is an error of the protocol."""
+@contextmanager
+def _as_protocol_error() -> Iterator[None]:
+    """Make the request of a principal who may not use the server an error of the protocol."""
     try:
-        return autopilot.view(principal)
+        yield
     except CallRefused as refused:
         raise MCPError(code=types.INVALID_REQUEST, message=str(refused)) from None
 
@@ -271,12 +283,12 @@ def _only_page(params: types.PaginatedRequestParams | None) -> None:
         raise MCPError(code=types.INVALID_PARAMS, message="There is no such cursor: this list has one page")
 
 
-def _is_completable(params: types.CompleteRequestParams, tools: Collection[str]) -> bool:
+def _is_completable(params: types.CompleteRequestParams, tools: Collection[str], profiles: Sequence[str]) -> bool:
     """Say whether a value is of a prompt, not of a resource; what does not exist at all is refused."""
     if isinstance(params.ref, types.PromptReference):
         from ap_mcp import prompts  # noqa: PLC0415 - likewise
 
-        offered = {prompt.name: prompt for prompt in prompts.list_prompts(tools)}
+        offered = {prompt.name: prompt for prompt in prompts.list_prompts(tools, profiles)}
         named = [each.name for each in offered[params.ref.name].arguments or ()] if params.ref.name in offered else []
         if params.argument.name not in named:
             raise MCPError(

@@ -2,15 +2,16 @@
 
 import logging
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
+from ap_mcp.clouds import Account, Cloud, Connect
 from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, Conflict, PartlyDone, on_the_way_to
-from ap_mcp.finishing import Finishing
+from ap_mcp.finishing import Finishing, owner_of
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.guarding import Cleared, Guard, Sending, cleared_by
@@ -27,16 +28,14 @@ from ap_mcp.settings import Settings
 from ap_mcp.specs import GUARDED, load_catalog
 from ap_mcp.summaries import Result
 from ap_mcp.toolbox import toolbox
-from ap_mcp.wait.clocks import Clocks
-from ap_mcp.wait.recent_changes import Recent
 
 if TYPE_CHECKING:
+    from mcp_types import Tool as McpTool
+
     from ap_mcp.binding import HttpCall
-    from ap_mcp.cloud.client import CloudClient, CloudResponse
+    from ap_mcp.cloud.client import CloudResponse
     from ap_mcp.guard.holds import Holds
     from ap_mcp.guard.subject import Subject
-    from ap_mcp.introductions import Introductions
-    from ap_mcp.kubernetes.discovery import KnownKinds
     from ap_mcp.reads import Reads
 
 logger = logging.getLogger(__name__)
@@ -56,7 +55,7 @@ class Autopilot:
 
     Args:
         settings: what the operator chose.
-        connect: makes the cloud client; not called before the first call that needs it.
+        accounts: those that calls go to, the default one first; or what makes the cloud client of the only one.
         simulated: the other end is the simulator; everything said about this server says so.
         unasked: guarded calls need no consent; for tests on the simulator only.
         remote: its callers are on other machines, and reach it over HTTP.
@@ -71,7 +70,7 @@ class Autopilot:
     def __init__(
         self,
         settings: Settings,
-        connect: "Callable[[], Awaitable[CloudClient]]",
+        accounts: "Connect | Sequence[Account]",
         *,
         simulated: bool = False,
         unasked: bool = False,
@@ -83,17 +82,18 @@ class Autopilot:
             raise ValueError("only the simulator can be used without consent")
         self.settings = settings
         self.simulated = simulated
-        # The port of a simulator in this process is another one each time.
-        self.region = settings.region or "not set" if simulated else settings.place
         self.catalog = load_catalog()
-        self.gateway = Gateway(self.catalog, connect, read_only=settings.read_only)
+        every = (Account(settings, accounts),) if callable(accounts) else accounts
+        made = (Cloud(each, self.catalog, simulated=simulated, sleep=sleep, now=now) for each in every)
+        self.clouds = {each.profile: each for each in made}
         self.kept: ResponseStore = LocalResponseStore()
-        self.clocks = Clocks(sleep, now, Recent(self.catalog, now))
         # Read once, now: a later change of the file has no effect on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
-        self.principals: Principals = Everybody(rights_from(settings, ask=not unasked, remote=remote))
+        rights = rights_from(settings, profiles=tuple(self.clouds), ask=not unasked, remote=remote)
+        self.principals: Principals = Everybody(rights)
         self._views: list[View] = []
+        self._lists: list[tuple[list[View], list[McpTool]]] = []
         self.limits: Limits = LocalLimits(settings.calls_at_once)
         self.link: Callable[[str], str] = lambda _: ""
         """Where a question can be read and decided, by its code; empty as long as no page is served."""
@@ -105,7 +105,8 @@ class Autopilot:
     async def __aexit__(self, *_: object) -> None:
         if "confirmer" in self.__dict__:  # nothing was opened before
             await self.confirmer.store.close()
-        await self.gateway.close()
+        for cloud in self.clouds.values():
+            await cloud.gateway.close()
 
     async def check_shared_state(self) -> None:
         """Make sure, before anything is served, that what servers share can be used, if they share anything.
@@ -119,19 +120,15 @@ class Autopilot:
 
             await check_shared_state(self.settings)
 
-    @cached_property
-    def kinds(self) -> "KnownKinds":
-        """What clusters serve, as far as it was asked for."""
-        from ap_mcp.kubernetes.discovery import KnownKinds  # noqa: PLC0415 - only calls to clusters need it
+    @property
+    def cloud(self) -> Cloud:
+        """The account of the default profile, or the only one."""
+        return next(iter(self.clouds.values()))
 
-        return KnownKinds(self.clocks.now)
-
-    @cached_property
-    def introductions(self) -> "Introductions":
-        """What lets requests go to the API server of a cluster itself."""
-        from ap_mcp.introductions import Introductions  # noqa: PLC0415 - only where the operator chose it
-
-        return Introductions(self.gateway, self.catalog)
+    @property
+    def gateway(self) -> Gateway:
+        """The way to that account."""
+        return self.cloud.gateway
 
     @cached_property
     def confirmer(self) -> "guard.Confirmer":
@@ -163,7 +160,8 @@ class Autopilot:
         """The calls that stay open until a person elsewhere has decided."""
         from ap_mcp.guard.holds import Holds  # noqa: PLC0415 - only guarded calls are held
 
-        return Holds(self.settings.approval_wait, self.clocks.sleep, self.clocks.now)
+        clocks = self.cloud.clocks
+        return Holds(self.settings.approval_wait, clocks.sleep, clocks.now)
 
     @cached_property
     def audit(self) -> "guard.AuditLog":
@@ -178,20 +176,61 @@ class Autopilot:
         """
         return self.principals.rights_of(principal)
 
-    def view(self, principal: str = LOCAL.principal) -> View:
-        """Return the server as a principal sees it; equal rights share one view.
+    def view(self, principal: str = LOCAL.principal, profile: str | None = None) -> View:
+        """Return the server as a principal sees it; equal rights share one view of each profile.
+
+        Args:
+            principal: who calls.
+            profile: where the calls go, one of theirs; the default one if not given.
 
         Raises:
             UnknownPrincipal: the principal may not use it.
         """
         rights = self.rights_of(principal)
+        cloud = self.clouds[rights.profiles[0] if profile is None else profile]
         for view in self._views:
-            if view.rights == rights:
+            if view.cloud is cloud and view.rights == rights:
                 return view
         # Rights change while a server runs: what nobody has any more is forgotten.
         del self._views[: 1 - MOST_VIEWS]
-        self._views.append(self._view(rights))
+        self._views.append(self._view(rights, cloud))
         return self._views[-1]
+
+    def addressed(self, principal: str, arguments: Mapping[str, Any]) -> tuple[View, Mapping[str, Any]]:
+        """Return the view of the profile that a call names, and its other arguments.
+
+        Raises:
+            InvalidArguments: the principal has no such profile.
+        """
+        profiles = self.rights_of(principal).profiles
+        if len(profiles) == 1:
+            return self.view(principal), arguments
+        from ap_mcp.addressing import addressed  # noqa: PLC0415 - few servers have several profiles
+
+        profile, rest = addressed(arguments, profiles)
+        return self.view(principal, profile), rest
+
+    def offered(self, principal: str = LOCAL.principal) -> "list[McpTool]":
+        """Return the tools that a principal is offered, as clients see them."""
+        views = [self.view(principal, each) for each in self.rights_of(principal).profiles]
+        if len(views) == 1:
+            return views[0].toolbox.shown
+        for known, tools in self._lists:
+            if len(known) == len(views) and all(one is other for one, other in zip(known, views, strict=True)):
+                return tools
+        from ap_mcp.addressing import with_profiles  # noqa: PLC0415 - likewise
+
+        tools = with_profiles({view.cloud.profile: view.toolbox.shown for view in views})
+        del self._lists[: 1 - MOST_VIEWS]
+        self._lists.append((views, tools))
+        return tools
+
+    async def kept_answer(self, principal: str, uri: str) -> str | None:
+        """Return a whole answer that was kept; None if it is gone, or of another principal, or a profile not theirs."""
+        for profile in self.rights_of(principal).profiles:
+            if (found := await self.kept.read(owner_of(principal, profile), uri)) is not None:
+                return found
+        return None
 
     def reads(self, view: View, cluster: str | None = None, caller: Caller = LOCAL) -> "Reads":
         """Return a new set of reads, under the policy of a view.
@@ -203,9 +242,9 @@ class Autopilot:
         """
         from ap_mcp.reads import Reads  # noqa: PLC0415 - no start waits for what only calls need
 
-        is_direct = self.settings.kubernetes == "direct" and not self.simulated
-        introduce = partial(self.introductions.introduce, view.guard, caller) if is_direct else None
-        return Reads(self.gateway, self.catalog, view.rights.policy, cluster, introduce)
+        cloud = view.cloud
+        introduce = partial(cloud.introductions.introduce, view.guard, caller) if cloud.is_direct else None
+        return Reads(cloud.gateway, self.catalog, view.policy, cluster, introduce)
 
     async def call(
         self,
@@ -230,18 +269,19 @@ class Autopilot:
             ApMcpError: refused (`CallRefused`), said no (`ServiceError`), or not reached (`CloudUnreachable`).
         """
         logger.debug("%r called by %r through %r", name, caller.principal, caller.client)
-        view = self.view(caller.principal)
+        view, arguments = self.addressed(caller.principal, arguments)
         try:
             async with self.limits.admit(caller.principal) as turn:
                 resting = caller.resting(turn.rest)
                 outcome = await self._run(view, name, arguments, resting, report=report, turn=turn)
         except ApMcpError as error:
             logger.debug("%r ended as %s", name, type(error).__name__)
+            error.profile = view.note
             if isinstance(error, CallRefused) and error.verdict:
                 await view.guard.refused(error, name, arguments, view.effect_of(name, arguments), caller)
             raise
         logger.debug("%r ended as %s", name, type(outcome).__name__)
-        return outcome
+        return outcome if isinstance(outcome, AskBack) else view.leading_back(outcome)
 
     async def _run(
         self, view: View, name: str, arguments: Mapping[str, Any], caller: Caller, *, report: Report, turn: Turn
@@ -266,7 +306,7 @@ class Autopilot:
         """Have a cluster check a request that it will not carry out, unless the policy refuses the call."""
         await reads.decided(subject, call.cluster)
         await reads.introduce(call.cluster)
-        return await self.gateway.send(call, view.guard.rehearsal(call))
+        return await view.cloud.gateway.send(call, view.guard.rehearsal(call))
 
     async def _cleared(
         self, view: View, plan: Plan, decision: Decision, reads: "Reads", caller: Caller
@@ -275,13 +315,13 @@ class Autopilot:
         if plan.draft is None:  # a tool of several reads, about which a rule wants to ask
             effect = decision.effect if isinstance(decision, Ask) else plan.subject.stated
             raise ConfirmationRequired(plan.subject.tool, effect, NOT_ASKED_ABOUT)
-        effect = effect_of(plan.subject, view.rights.policy)
+        effect = effect_of(plan.subject, view.policy)
         if isinstance(decision, Allow) and effect not in GUARDED and not plan.dry_run:
             draft = await plan.draft(reads, None)
             return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, draft.calls, draft.steps)
         from ap_mcp.proposals import Proposal  # noqa: PLC0415 - few calls need consent, or only ask
 
-        proposal = Proposal(plan, plan.draft, effect, decision, reads, self.region, self.simulated)
+        proposal = Proposal(plan, plan.draft, effect, decision, reads, view.cloud.place(simulated=self.simulated))
         if plan.dry_run:
             from ap_mcp.dry_runs import dry_run as shown_only  # noqa: PLC0415 - likewise
 
@@ -317,12 +357,12 @@ class Autopilot:
         self, view: View, plan: Plan, cleared: Cleared, number: int, caller: Caller
     ) -> "tuple[CloudResponse, Sending]":
         """Send one request; anew, with a permit of its own, if only the version of its object is another by then."""
-        call = cleared.calls[number]
+        call, gateway = cleared.calls[number], view.cloud.gateway
         for attempts_left in reversed(range(MOST_VERSIONS + 1)):
-            sent = Sent(call, self.gateway.now(), cleared.effect, cleared.impact, self.gateway.knows_time)
+            sent = Sent(call, gateway.now(), cleared.effect, cleared.impact, gateway.knows_time)
             try:
                 async with view.guard.sending(cleared, call, caller) as sending:
-                    return await deliver(self.gateway, sent, sending, plan.look), sending
+                    return await deliver(gateway, sent, sending, plan.look), sending
             except Conflict as error:
                 renewed = await plan.renew(number) if plan.renew is not None and attempts_left else None
                 if renewed is None:
@@ -331,29 +371,33 @@ class Autopilot:
                 call = renewed
         raise AssertionError("the last attempt ends with an answer or an error")
 
-    def _view(self, rights: Rights) -> View:
+    def _view(self, rights: Rights, cloud: Cloud) -> View:
+        policy = cloud.policy(rights.policy)
         tools = toolbox(
             self.catalog,
             rights.toolsets,
-            read_only=rights.read_only,
+            read_only=policy.read_only,
             confirm=rights.confirm,
             remote=rights.remote,
-            clocks=self.clocks,
-            kinds=lambda: self.kinds,
+            clocks=cloud.clocks,
+            kinds=lambda: cloud.kinds,
         )
         kinds = frozenset(tools.awaited)
         finishing = Finishing(
-            settings=self.settings,
-            policy=rights.policy,
+            settings=cloud.settings,
+            policy=policy,
             mode=rights.confirm,
             operations=tools.operations,
             tools=tools.tools,
             kinds=kinds,
-            gateway=self.gateway,
+            gateway=cloud.gateway,
             kept=self.kept,
-            recent=self.clocks.recent,
+            recent=cloud.clocks.recent,
             simulated=self.simulated,
             remote=rights.remote,
+            profile=cloud.profile,
         )
-        guarding = Guard(rights.policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated)
-        return View(rights, tools, guarding, finishing)
+        guarding = Guard(
+            policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated, cloud.profile
+        )
+        return View(rights, cloud, tools, guarding, finishing)

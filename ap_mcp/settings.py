@@ -46,7 +46,10 @@ _UNKNOWN_REGION = "unknown_region"
 _SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"
 LOOPBACK = "127.0.0.1"
 MOST_PORT = 65535
+ENDPOINTS = "AP_MCP_ENDPOINT and AP_MCP_IAM_ENDPOINT"
 GLOBAL_IAM = "https://iam.myhuaweicloud.com"
+TABLES = frozenset({"profiles"})
+"""Settings that are tables of the file and have no variable."""
 # Read elsewhere: where the file is, a credential that has no place in a file, and trouble for the simulator to make.
 _NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR_FAULTS"})
 # What other programs of the same user already set, in the order they are read.
@@ -183,7 +186,7 @@ def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(regions()))}."
         raise PydanticCustomError(
             _UNKNOWN_REGION,
-            "there is no region {region}; {hint} For another one set AP_MCP_ENDPOINT and AP_MCP_IAM_ENDPOINT",
+            f"there is no region {{region}}; {{hint}} For another one set {ENDPOINTS}",
             {"region": in_quotes(region, NAME_LIMIT), "hint": hint},
         )
     return None if value is None else _endpoint(value)
@@ -261,7 +264,8 @@ def _working_folder() -> tuple[Path, ...]:
     return () if folder == Path(folder.anchor) else (folder,)
 
 
-def _region_endpoint(data: dict[str, Any]) -> str | None:
+def region_endpoint(data: dict[str, Any]) -> str | None:
+    """Return the endpoint of CCE in the region among other values; None if it is not known."""
     region = data.get("region")
     if not region:
         return None
@@ -269,9 +273,17 @@ def _region_endpoint(data: dict[str, Any]) -> str | None:
     return override or regions().get(region, {}).get("cce")
 
 
-def _region_iam_endpoint(data: dict[str, Any]) -> str | None:
+def region_iam_endpoint(data: dict[str, Any]) -> str | None:
+    """Return the endpoint of IAM for the region among other values; None if it is not known."""
     known = regions().get(data.get("region") or "")
     return known["iam"] or GLOBAL_IAM if known else None
+
+
+Region: TypeAlias = Annotated[str, BeforeValidator(_lower)]
+CceEndpoint: TypeAlias = Annotated[str | None, AfterValidator(_cce_endpoint)]
+IamEndpoint: TypeAlias = Annotated[str, AfterValidator(check_iam_endpoint)]
+ExistingFile: TypeAlias = Annotated[Path, AfterValidator(_existing_file)]
+KubernetesAccess: TypeAlias = Annotated[Access, BeforeValidator(_lower)]
 
 
 class Settings(BaseSettings):
@@ -281,13 +293,11 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    region: Annotated[str, BeforeValidator(_lower)] | None = None
-    endpoint: Annotated[str | None, AfterValidator(_cce_endpoint)] = Field(
-        default_factory=_region_endpoint, validate_default=True
-    )
-    iam_endpoint: Annotated[str, AfterValidator(check_iam_endpoint)] | None = Field(
-        default_factory=_region_iam_endpoint, validate_default=True
-    )
+    profile: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    profiles: dict[str, Any] = Field(default_factory=dict, repr=False)
+    region: Region | None = None
+    endpoint: CceEndpoint = Field(default_factory=region_endpoint, validate_default=True)
+    iam_endpoint: IamEndpoint | None = Field(default_factory=region_iam_endpoint, validate_default=True)
     toolsets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ("all",)
     read_only: bool = False
     confirm: Annotated[Confirm, BeforeValidator(_lower)] = "human"
@@ -298,7 +308,7 @@ class Settings(BaseSettings):
     ] = ()
     http_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_words)] = ()
     forms: Annotated[Forms, BeforeValidator(_lower)] = "auto"
-    policy_file: Annotated[Path, AfterValidator(_existing_file)] | None = None
+    policy_file: ExistingFile | None = None
     audit_log: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "audit.jsonl"
     )
@@ -318,7 +328,7 @@ class Settings(BaseSettings):
     state_key: SecretStr | None = None
     redis_url: SecretStr | None = None
     redis_replicas: Annotated[int, Field(ge=0, le=16)] = 0
-    kubernetes: Annotated[Access, BeforeValidator(_lower)] = "gateway"
+    kubernetes: KubernetesAccess = "gateway"
     timeout: Annotated[float, Field(ge=1, le=600)] = 30.0
     calls_at_once: Annotated[int, Field(ge=1, le=64)] = 16
     approval_wait: Annotated[float, Field(ge=0, le=50)] = 0.0
@@ -511,6 +521,22 @@ def _from_file() -> dict[str, Any]:
         raise SettingsError(f"{path.absolute()} cannot be used: {reason}") from None
 
 
+def profile_tables() -> Mapping[str, Any]:
+    """Return the tables of profiles in the settings file, as they stand there; none if there is no such file.
+
+    Raises:
+        SettingsError: the file cannot be read.
+    """
+    found = _from_file().get("profiles", {})
+    return found if isinstance(found, dict) else {}
+
+
+def is_given(name: str) -> bool:
+    """Say whether a setting is one of ours, not one that was borrowed from another program."""
+    path = _config_path()
+    return bool(variable(PREFIX + name.upper())) or (path is not None and name in _from_file())
+
+
 def _from_others() -> dict[str, str]:
     found = {
         field: next((value for name in names if (value := variable(name))), "") for field, names in _BORROWED.items()
@@ -519,7 +545,7 @@ def _from_others() -> dict[str, str]:
 
 
 def _refuse_unknown_variables() -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields} | _NOT_FIELDS
+    known = {PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES} | _NOT_FIELDS
     problems = []
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:

@@ -220,7 +220,7 @@ def left_over() -> set[Path]:
 async def version(autopilot: Autopilot) -> Any:
     """Read the version of the cluster, as any tool of the Kubernetes API does."""
     reads = autopilot.reads(autopilot.view())
-    return await (await cluster_api("k8s_discover", UID, reads, autopilot.kinds)).path("version")
+    return await (await cluster_api("k8s_discover", UID, reads, autopilot.cloud.kinds)).path("version")
 
 
 async def test_a_certificate_is_fetched_once_and_recorded_and_nothing_of_it_is_kept_on_disk(tmp_path: Path) -> None:

@@ -23,6 +23,7 @@ patterns:
 lint: errors patterns schemas specs
 settings: errors private_files specs wording
 credentials: errors private_files settings
+profiles: credentials errors settings wording
 files: errors private_files wording
 binding: errors specs
 cluster_requests: binding errors specs
@@ -36,6 +37,7 @@ summaries: files masking rules specs vendor wording
 output_schemas: summaries
 rendering: masking summaries vendor wording
 response_store: summaries
+addressing: errors summaries wording
 shaping: aside files response_store specs summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
@@ -48,6 +50,7 @@ gateway: binding cloud cluster_requests errors masking permits specs
 naming: errors masking rules specs vendor wording
 reads: binding cloud errors gateway guard masking naming permits specs summaries vendor
 introductions: gateway guard reads specs
+clouds: cloud gateway guard introductions kubernetes settings specs wait
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
 finishing: cloud errors files gateway guard masking response_store settings shaping specs summaries wait
@@ -62,19 +65,20 @@ kubernetes: arguments aside binding cloud cluster_requests errors files guard lo
 toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools specs wait
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
-principals: errors finishing guard settings specs toolbox
-server: binding cloud dry_runs errors finishing gateway guard introductions kubernetes lost_answers masking plans
-    principals private_files proposals reads response_store settings specs state summaries toolbox wait
+principals: addressing clouds errors finishing guard settings specs summaries toolbox
+server: addressing binding cloud clouds dry_runs errors finishing gateway guard lost_answers masking plans principals
+    private_files proposals reads response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:
 completion: errors reads rules specs vendor wording
-protocol: __init__ assessment completion errors guard plans principals problems prompts rendering response_store server
+protocol: __init__ addressing assessment completion errors guard problems prompts rendering response_store server
     stdio summaries wait wording
-web: errors guard principals private_files protocol server settings vendor wording
+web: errors gateway guard principals private_files protocol server settings vendor wording
 simulator: cloud errors private_files schemas specs
-cli: __init__ arguments cloud credentials errors guard kubernetes lint masking output_schemas plans private_files
-    protocol read_calls rendering rules server settings simulator specs state summaries toolbox vendor wait web wording
+cli: __init__ arguments cloud clouds credentials errors guard kubernetes lint masking output_schemas plans
+    private_files profiles protocol read_calls rendering rules server settings simulator specs state summaries toolbox
+    vendor wait web wording
 __main__: cli
 __init__:
 """

@@ -156,7 +156,7 @@ async def test_wait_for_lets_others_work_while_it_sleeps(tmp_path: Path) -> None
             await agent.call("get_quotas")
             await slept(seconds)
 
-        object.__setattr__(agent.autopilot.clocks, "sleep", sleep)
+        object.__setattr__(agent.autopilot.cloud.clocks, "sleep", sleep)
         await agent.call("wait_for", kind="job", id=job_of(agent, ML_BATCH), wait_s=5)
         assert "get_quotas" in agent.sent
 

@@ -11,7 +11,7 @@ from certificates import Authority
 from pydantic import ValidationError
 
 from ap_mcp.errors import SettingsError
-from ap_mcp.settings import Settings, is_loopback, load_settings, regions
+from ap_mcp.settings import TABLES, Settings, is_loopback, load_settings, regions
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -49,6 +49,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     (tmp_path / "policy.toml").touch()
     (tmp_path / "charts").mkdir()
     values = {
+        "PROFILE": "eu, asia",
         "REGION": "AP-Southeast-1",
         "TOOLSETS": "clusters, charts,",
         "READ_ONLY": "true",
@@ -82,6 +83,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     settings = load_settings()
     assert settings.endpoint == "https://cce.ap-southeast-1.myhuaweicloud.com"
     assert settings.iam_endpoint == "https://iam.ap-southeast-1.myhuaweicloud.com"
+    assert settings.profile == ("eu", "asia")
     assert settings.toolsets == ("clusters", "charts")
     assert settings.read_only
     assert settings.confirm == "approval"
@@ -103,7 +105,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.public_url == "https://mcp.example.com/team"
     assert settings.http_hosts == ("10.0.0.7:8000", "mcp")
     assert settings.http_origins == ("https://chat.example.com",)
-    assert {name.lower() for name in values} | {"endpoint", "iam_endpoint"} == set(Settings.model_fields)
+    assert {name.lower() for name in values} | {"endpoint", "iam_endpoint"} == set(Settings.model_fields) - TABLES
 
 
 def test_secrets_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -346,7 +348,7 @@ def test_an_endpoint_is_a_host_and_nothing_more(endpoint: str, monkeypatch: pyte
 def test_an_unfilled_placeholder_counts_as_not_set_with_a_warning(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    for name in set(Settings.model_fields) - {"region"}:
+    for name in set(Settings.model_fields) - TABLES - {"region"}:
         monkeypatch.setenv(f"AP_MCP_{name.upper()}", f"${{user_config.{name}}}")
     monkeypatch.setenv("AP_MCP_CONFIG", " ${user_config.config} ")
     monkeypatch.setenv("HUAWEICLOUD_SDK_REGION_CCE_AP_SOUTHEAST_1", "${x}")

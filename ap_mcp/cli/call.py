@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ap_mcp.guard.callers import AskBack, Caller
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
+    from ap_mcp.simulator.world import World
     from ap_mcp.summaries import Result
     from ap_mcp.wait.poller import Report
 
@@ -45,7 +46,7 @@ WAIT_S = "wait_s"
     is_flag=True,
     help="Ask nobody: a guarded call runs only where a rule of the policy allows it, and leaves no question behind.",
 )
-@settings_options("confirm", "read_only", "files_dir")
+@settings_options("profile", "confirm", "read_only", "files_dir")
 @exits
 def call(tool: str, pairs: tuple[str, ...], document: str | None, output: str, **options: Any) -> None:
     """Call one TOOL with KEY=VALUE arguments.
@@ -112,7 +113,7 @@ async def _called(
             if for_person:
                 await _warn_of_production(autopilot, tool, arguments, caller)
             result = await _to_the_end(autopilot, tool, arguments, caller, asking=asking)
-            raw = await autopilot.kept.read(local_user(), result.raw) if result.raw else None
+            raw = await autopilot.kept_answer(local_user(), result.raw) if result.raw else None
             return result.model_copy(update={"raw": None}), raw or "null"
 
 
@@ -127,11 +128,16 @@ async def _warn_of_production(
     from ap_mcp.summaries.clusters import ClusterState
     from ap_mcp.vendor import word
 
-    offered = autopilot.view().toolbox.tools.get(tool)
+    try:
+        view, _ = autopilot.addressed(caller.principal, arguments)
+    except ApMcpError:
+        return
+    offered = view.toolbox.tools.get(tool)
     if offered is None or offered.effect == "read" or CLUSTER not in arguments:
         return
+    which = {name: arguments[name] for name in (CLUSTER, "profile") if name in arguments}
     try:
-        found = await autopilot.call("get_cluster", {CLUSTER: arguments[CLUSTER]}, caller=caller)
+        found = await autopilot.call("get_cluster", which, caller=caller)
     except CloudUnreachable:
         raise  # to try it again with the call itself would take as long once more
     except ApMcpError:
@@ -235,8 +241,6 @@ def _at_a_terminal() -> bool:
 
 def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **flags: Any) -> "Autopilot":
     """Return what runs tools against the cloud, or against the simulator with the account kept in `state`."""
-    from pathlib import Path
-
     from ap_mcp.cli.connecting import SPEED, autopilot_for, simulated_autopilot, state_file
     from ap_mcp.settings import load_settings
 
@@ -246,17 +250,27 @@ def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **f
         return autopilot_for(load_settings(**flags))
     from ap_mcp.simulator.seed import kept_world
 
-    world = stack.enter_context(kept_world(Path(state) if state else state_file(), SPEED))
-    return stack.enter_context(simulated_autopilot(world, SPEED, **flags))
+    def kept(profile: str) -> "World":
+        return stack.enter_context(kept_world(state_file(profile, state), SPEED))
+
+    return stack.enter_context(simulated_autopilot(kept, SPEED, **flags))
 
 
 def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], document: str | None) -> dict[str, Any]:
     """Join the JSON object and the pairs, and check them; what was typed wrong is reported with an example."""
-    offered = autopilot.view().toolbox.tools.get(tool)
+    from ap_mcp.guard.callers import local_user
+
+    shown = {each.name: each.input_schema["properties"] for each in autopilot.offered(local_user())}
     given = _object(document)
-    if offered is None:
+    if tool not in shown:
         return typed_arguments({}, pairs, given)
-    return typed_arguments(offered.input_schema["properties"], pairs, given, offered.checked)
+
+    def check(arguments: Mapping[str, Any]) -> None:
+        view, rest = autopilot.addressed(local_user(), arguments)
+        if (offered := view.toolbox.tools.get(tool)) is not None:
+            offered.checked(rest)
+
+    return typed_arguments(shown[tool], pairs, given, check)
 
 
 def typed_arguments(

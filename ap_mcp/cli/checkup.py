@@ -2,13 +2,15 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
+    from ap_mcp.clouds import Cloud
     from ap_mcp.errors import ApMcpError
+    from ap_mcp.profiles import Profile
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
     from ap_mcp.specs import Operation
@@ -69,18 +71,21 @@ def settings(chosen: "Settings", flags: Mapping[str, Any], *, simulated: bool) -
     """Show each setting that somebody chose, and where; secrets are not shown."""
     from pydantic import SecretStr
 
-    from ap_mcp.settings import where_from
+    from ap_mcp.settings import TABLES, where_from
 
     given = {name: value for name, value in flags.items() if value is not None}
     for name in type(chosen).model_fields:
-        if name not in chosen.model_fields_set:
+        if name not in chosen.model_fields_set or name in TABLES:
             continue
         value = getattr(chosen, name)
         many = isinstance(value, tuple)
         shown = "set, not shown" if isinstance(value, SecretStr) else ",".join(map(str, value)) if many else value
         yield Finding("settings", "ok", f"{name}: {shown} (from {where_from(name, given)})")
     if simulated:
-        yield Finding("settings", "ok", "SIMULATED: region, endpoints, keys and project are the simulator's own")
+        own = "endpoints" if chosen.profiles else "region, endpoints"
+        yield Finding("settings", "ok", f"SIMULATED: {own}, keys and project are the simulator's own")
+    elif chosen.profiles:
+        yield Finding("settings", "ok", f"profiles: {', '.join(chosen.profiles)}; the rest has its defaults")
     elif chosen.endpoint is None:
         advice = "Set AP_MCP_REGION, for instance AP_MCP_REGION=ap-southeast-1."
         yield Finding("settings", "problem", "no region and no endpoint is set", advice)
@@ -88,17 +93,35 @@ def settings(chosen: "Settings", flags: Mapping[str, Any], *, simulated: bool) -
         yield Finding("settings", "ok", f"requests go to {chosen.endpoint}; the rest has its defaults")
 
 
-def credentials() -> Iterator[Finding]:
-    """Look for credentials where the server does; no value is shown."""
+def profiles(chosen: "Sequence[Profile]", *, simulated: bool) -> Iterator[Finding]:
+    """Look at each profile that is served: where its calls go, and its credentials."""
+    for number, each in enumerate(chosen):
+        own = each.settings
+        facts = [f"region {own.place}", f"project {each.project}" if each.project else ""]
+        facts += ["only reads" if own.read_only else "", "the default" if number == 0 and len(chosen) > 1 else ""]
+        yield Finding("profile", "ok", f"{each.name}: {', '.join(fact for fact in facts if fact)}")
+        if not simulated:
+            yield from (replace(found, found=f"{each.name}: {found.found}") for found in credentials(each))
+
+
+def credentials(profile: "Profile | None" = None) -> Iterator[Finding]:
+    """Look for credentials where the server does, for a profile if one is given; no value is shown."""
     from ap_mcp.credentials import AccessKey, Agency, GivenToken, find_credentials, mixed_up
-    from ap_mcp.errors import SettingsError
+    from ap_mcp.errors import CredentialsMissing, SettingsError
 
     try:
-        found = find_credentials()
+        found = find_credentials() if profile is None else profile.credentials()
+    except CredentialsMissing as error:
+        advice = "Calls to this profile fail until then; the others go on."
+        yield Finding("credentials", "problem", f"none was found. Searched: {'; '.join(error.searched)}", advice)
+        return
     except SettingsError as error:
         yield Finding("credentials", "problem", error.render(), "Set all of them, or none.")
         return
     identity = found.identity
+    if isinstance(identity, Agency) and profile is not None and profile.places.agency:
+        yield Finding("credentials", "ok", "those of this cloud server's agency, as the profile says")
+        return
     if isinstance(identity, Agency):
         searched = "; ".join(identity.searched)
         advice = "Set HUAWEICLOUD_SDK_AK and HUAWEICLOUD_SDK_SK, unless this is a cloud server with an agency."
@@ -158,14 +181,19 @@ def policy(autopilot: "Autopilot") -> Iterator[Finding]:
     chosen = autopilot.settings
     if chosen.read_only:
         yield Finding("policy", "ok", "read only: nothing is changed, whatever the rules")
-    if chosen.policy_file is None:
+    views = [autopilot.view(profile=each) for each in autopilot.clouds]
+    if not any(view.policy.rules or view.policy.elsewhere for view in views):
         found = "no rules: what interrupts, destroys or hands out credentials is asked about, the rest runs"
         yield Finding("policy", "ok", found)
         return
-    rules = autopilot.view().rights.policy
-    count = len(rules.rules)
-    yield Finding("policy", "ok", f"{count} {'rule' if count == 1 else 'rules'} in {chosen.policy_file}")
-    for doubt in doubts(rules, known_to_rules(autopilot.catalog), other_names(known_kinds())):
+    doubted = dict[str, None]()
+    for view in views:
+        count, where = len(view.policy.rules), f"{view.cloud.profile}: " if view.cloud.profile else ""
+        source = f" in {chosen.policy_file}" if chosen.policy_file is not None and len(views) == 1 else ""
+        yield Finding("policy", "ok", f"{where}{count} {'rule' if count == 1 else 'rules'}{source}")
+        known = known_to_rules(autopilot.catalog)
+        doubted |= dict.fromkeys(doubts(view.policy, known, other_names(known_kinds()), autopilot.clouds))
+    for doubt in doubted:
         yield Finding("policy", "warning", doubt, "Correct the rule, or see `ap-mcp policy explain`.")
 
 
@@ -195,23 +223,41 @@ def folders(chosen: "Settings") -> Iterator[Finding]:
         yield Finding("folders", "ok", f"{folder} {state} ({name})")
 
 
-async def cloud(autopilot: "Autopilot") -> AsyncIterator[Finding]:
-    """Go to the cloud: sign in, find the project, make a read for each permission to read, compare the clocks."""
+async def clouds(autopilot: "Autopilot") -> AsyncIterator[Finding]:
+    """Go to each cloud, and look whether two profiles lead to the same account and region."""
+    from ap_mcp.errors import ApMcpError
+
+    reached: dict[tuple[str | None, str], str] = {}
+    for name, each in autopilot.clouds.items():
+        async for finding in cloud(autopilot, each):
+            yield replace(finding, found=f"{name}: {finding.found}") if name else finding
+        try:
+            place = each.settings.endpoint, await each.gateway.project_id()
+        except ApMcpError:  # reported already
+            continue
+        if place in reached:
+            found = f"{name} and {reached[place]} are the same project of the same region"
+            yield Finding("profile", "warning", found, "A rule or a consent for one of them says nothing of the other.")
+        reached.setdefault(place, name)
+
+
+async def cloud(autopilot: "Autopilot", there: "Cloud") -> AsyncIterator[Finding]:
+    """Go to a cloud: sign in, find the project, make a read for each permission to read, compare the clocks."""
     from ap_mcp.errors import ApMcpError
 
     try:
-        project = await autopilot.gateway.project_id()
+        project = await there.gateway.project_id()
     except ApMcpError as error:
         yield _failed("cloud", error)
         return
     yield Finding("cloud", "ok", f"project {project}")
-    async for finding in _permissions(autopilot):
+    async for finding in _permissions(autopilot, there.profile):
         yield finding
-    if autopilot.simulated or not autopilot.gateway.knows_time:  # simulated time runs fast
+    if autopilot.simulated or not there.gateway.knows_time:  # simulated time runs fast
         return
     from datetime import UTC, datetime
 
-    yield clock(round((datetime.now(UTC) - autopilot.gateway.now()).total_seconds()))
+    yield clock(round((datetime.now(UTC) - there.gateway.now()).total_seconds()))
 
 
 def clock(ahead: int) -> Finding:
@@ -222,7 +268,7 @@ def clock(ahead: int) -> Finding:
     return Finding("clock", state, found, "" if state == "ok" else "Set this machine's clock by a time server (NTP).")
 
 
-async def _permissions(autopilot: "Autopilot") -> AsyncIterator[Finding]:
+async def _permissions(autopilot: "Autopilot", profile: str) -> AsyncIterator[Finding]:
     """Make one harmless read for each IAM action that lets one read."""
     from ap_mcp.errors import (
         AuthenticationFailed,
@@ -233,7 +279,7 @@ async def _permissions(autopilot: "Autopilot") -> AsyncIterator[Finding]:
         ServiceError,
     )
 
-    reads, worked, cluster = autopilot.reads(autopilot.view()), [], ""
+    reads, worked, cluster = autopilot.reads(autopilot.view(profile=profile)), [], ""
     for operation, needs in _tried(autopilot):
         if needs and not cluster:
             continue

@@ -25,7 +25,7 @@ ENDS = "Exit codes: 0 no problem was found, though perhaps warnings; 1 there is 
 )
 @click.option("--simulate", is_flag=True, help="Look at the simulator in place of the cloud.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
-@settings_options("toolsets", "read_only", "confirm", "files_dir")
+@settings_options("profile", "toolsets", "read_only", "confirm", "files_dir")
 @exits
 def doctor(*, output: str, simulate: bool, state: str | None, **flags: Any) -> None:
     """Check settings, credentials, network, clock, permissions, approvers, policy and folders; say what to do.
@@ -80,6 +80,10 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
     keys = [] if simulate else [*checkup.credentials()]
     try:
         chosen = load_settings(**flags)
+        if chosen.profiles or chosen.profile:
+            from ap_mcp.profiles import profiles_of
+
+            keys = [*checkup.profiles(profiles_of(chosen), simulated=simulate)]
     except ApMcpError as error:
         skipped = "network, approvers, policy, folders and the cloud were not looked at: the settings are wrong"
         last = checkup.Finding("settings", "warning", skipped, "Correct them first.")
@@ -93,5 +97,5 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
             return [*findings, *checkup.unusable(error)]
         async with autopilot:
             findings += checkup.policy(autopilot)
-            findings += [each async for each in checkup.cloud(autopilot)]
+            findings += [each async for each in checkup.clouds(autopilot)]
     return findings

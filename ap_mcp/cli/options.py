@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
+    "profile": click.option(
+        "--profile", metavar="A,B", help="Profiles of ap-mcp.toml to serve, the default one first; all if not given."
+    ),
     "toolsets": click.option("--toolsets", metavar="A,B", help="Subjects to offer, `essential` or `all`."),
     "read_only": click.option("--read-only", is_flag=True, default=None, help="Offer and run nothing but reading."),
     "confirm": click.option(

@@ -113,7 +113,7 @@ def template() -> None:
 @click.option("--policy-file", metavar="FILE", help="This file in place of AP_MCP_POLICY_FILE.")
 @click.option("--simulate", is_flag=True, help="Read the clusters of the simulator.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
-@settings_options("toolsets", "read_only", "confirm")
+@settings_options("profile", "toolsets", "read_only", "confirm")
 @exits
 def explain(tool: str, pairs: tuple[str, ...], **options: Any) -> None:
     """Say what would be decided about a call of TOOL, by which rule and why; the call itself is not made.
@@ -141,7 +141,8 @@ async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: 
             found = _find(autopilot, tool)
             arguments = _checked(found, typed_arguments(found.input_schema["properties"], pairs, {}))
             known = known_to_rules(autopilot.catalog)
-            rules = load_policy(autopilot.settings.policy_file, autopilot.settings, known)
+            asking = load_policy(autopilot.settings.policy_file, autopilot.settings, known)
+            rules = autopilot.cloud.policy(asking)
             subject = await _subject(autopilot, found, arguments, rules)
             explanation = guard.explain(subject, rules)
         click.echo("\n".join(_lines(autopilot, rules, subject, explanation)))
@@ -187,6 +188,7 @@ def _lines(autopilot: "Autopilot", rules: "Policy", subject: "Subject", explanat
     from ap_mcp.wording import in_quotes
 
     lines = [f"{subject.tool}: {_outcome(explanation, autopilot.settings.confirm)}", f"why: {explanation.because}"]
+    lines += [f"profile: {autopilot.cloud.profile}"] if autopilot.cloud.profile else []
     raised = f", raised from {subject.stated}: {explanation.raised}" if explanation.raised else ""
     reason = getattr(getattr(explanation.decision, "rule", None), "reason", "")
     lines += [f"reason of that rule: {in_quotes(reason)}"] if reason else []
@@ -198,12 +200,12 @@ def _lines(autopilot: "Autopilot", rules: "Policy", subject: "Subject", explanat
         lines.append(f"an agent gets: {explanation.decision.error.render()}")
     if subject.tool not in autopilot.view().toolbox.tools:
         lines.append("the server does not offer this tool: toolsets or read-only leave it out")
-    if autopilot.settings.policy_file is None:
+    if not explanation.verdicts:
         lines.append("rules: none, no policy file is set; `ap-mcp policy template` prints one to start from")
     else:
         lines += ["rules:", *(f"  {_verdict(each)}" for each in explanation.verdicts)]
     known, names = known_to_rules(autopilot.catalog), other_names(known_kinds())
-    return lines + [f"warning: {doubt}" for doubt in doubts(rules, known, names)]
+    return lines + [f"warning: {doubt}" for doubt in doubts(rules, known, names, autopilot.clouds)]
 
 
 def _if_graver(autopilot: "Autopilot", rules: "Policy", subject: "Subject") -> "Iterator[str]":

@@ -32,7 +32,7 @@ logger = logging.getLogger(__name__)
 @click.command()
 @click.option("--simulate", is_flag=True, help="Serve against a built-in simulator instead of the cloud.")
 @click.option("--speed", type=click.FloatRange(0, min_open=True), help="How fast simulated time runs; 60 if not given.")
-@settings_options("http", "toolsets", "read_only", "confirm", "files_dir")
+@settings_options("http", "profile", "toolsets", "read_only", "confirm", "files_dir")
 @exits
 def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
     """Serve MCP on standard input and output, or over HTTP."""
@@ -53,8 +53,8 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
             from ap_mcp.simulator.seed import seeded_world
 
             fast = speed or SPEED
-            world = seeded_world(ScaledClock(fast))
-            autopilot = stack.enter_context(simulated_autopilot(world, fast, prepare=front.prepare, **flags))
+            made = simulated_autopilot(lambda _: seeded_world(ScaledClock(fast)), fast, prepare=front.prepare, **flags)
+            autopilot = stack.enter_context(made)
         else:
             settings = front.prepare(load_settings(**flags))
             autopilot = autopilot_for(settings, remote=settings.http is not None)

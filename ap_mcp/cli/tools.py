@@ -32,7 +32,7 @@ APIS = {
     show_default=True,
     help="Lines to read, or the tools as MCP, OpenAI's Chat Completions or Responses, or Anthropic take them.",
 )
-@settings_options("toolsets", "read_only")
+@settings_options("profile", "toolsets", "read_only")
 @exits
 def tools(tool: str | None, output: str, **flags: Any) -> None:
     """List the tools, or show one TOOL in full."""
@@ -46,6 +46,10 @@ def tools(tool: str | None, output: str, **flags: Any) -> None:
     settings = load_settings(**flags)
     box = toolbox(load_catalog(), settings.toolsets, read_only=settings.read_only)
     offered, built = box.operations, box.shown
+    if settings.profiles:
+        from ap_mcp.cli.connecting import autopilot_for
+
+        built = autopilot_for(settings).offered()
     shown = [each for each in built if tool in (None, each.name)]
     if tool is not None and not shown:
         raise UnknownTool(tool, get_close_matches(tool, [each.name for each in built], n=3))

@@ -224,7 +224,8 @@ class CloudClient:
             return str(ids[0])
         found = f"{len(ids)} projects ({', '.join(sorted(ids))})" if ids else "no project"
         raise SettingsError(
-            f"IAM knows {found} by the name {in_quotes(name)}. Set HUAWEICLOUD_SDK_PROJECT_ID to the one that is meant."
+            f"IAM knows {found} by the name {in_quotes(name)}. "
+            f"Set {self._credentials.project_setting} to the one that is meant."
         )
 
     async def _send_to_iam(self, call: HttpCall, auth: CloudAuth | None, permit: Permit) -> CloudResponse:

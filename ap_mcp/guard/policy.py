@@ -118,6 +118,10 @@ class Policy:
         here = tuple(rule for rule in rules if rule.concerns(profile))
         return replace(self, rules=here, elsewhere=tuple(rule for rule in rules if rule not in here))
 
+    def with_rules(self, rules: "tuple[Rule, ...]", *, read_only: bool) -> "Policy":
+        """Return it with more rules, of which those that deny still beat all others."""
+        return replace(self, rules=(*self.rules, *rules), read_only=read_only)
+
     def maximum(self, setting: str) -> int:
         """Return the largest value that a setting allows.
 

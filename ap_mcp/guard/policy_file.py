@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
@@ -96,7 +96,10 @@ def operations() -> Known:
 
 
 def doubts(
-    policy: Policy, known: Known | None = None, other_names: Mapping[str, str] = MappingProxyType({})
+    policy: Policy,
+    known: Known | None = None,
+    other_names: Mapping[str, str] = MappingProxyType({}),
+    profiles: Collection[str] = (),
 ) -> tuple[str, ...]:
     """Return what is suspicious about the rules: those that never matter, or that release more than they seem to.
 
@@ -104,10 +107,13 @@ def doubts(
         policy: the rules.
         known: the tools that rules may name; the operations if not given.
         other_names: names that commands take for a kind and rules do not, in lower case, with the kind.
+        profiles: those that are served.
     """
     found = []
-    for rule in policy.rules:
+    for rule in (*policy.rules, *policy.elsewhere):
         said = [*_doubts(rule, known or operations()), *_unknown_kinds(rule, other_names)]
+        if not any(rule.concerns(profile) for profile in profiles or ("",)):
+            said.append(f"never matches: no profile that is served fits its profiles ({', '.join(rule.profiles)})")
         found += [f"{rule.source} {doubt}" for doubt in said]
     return tuple(found)
 

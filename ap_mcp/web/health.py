@@ -14,6 +14,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from ap_mcp.errors import ApMcpError
+from ap_mcp.gateway import Gateway
 from ap_mcp.server import Autopilot
 
 KEPT_SECONDS = 2.0
@@ -71,14 +72,18 @@ def usual_checks(autopilot: Autopilot) -> list[Check]:
         return "it is about to end: no new calls are taken" if autopilot.draining else ""
 
     async def credentials() -> str:
-        await autopilot.gateway.connect()
+        # A profile without credentials takes no other one away.
+        errors = [error for each in autopilot.clouds.values() if (error := await _unconnected(each.gateway))]
+        if len(errors) == len(autopilot.clouds):
+            raise errors[0]
         return ""
 
     async def audit() -> str:
         return await to_thread.run_sync(_unwritable, autopilot.settings.audit_log)
 
     async def cloud() -> str:
-        return await _unreachable(autopilot.settings.endpoint or "")
+        found = {each.profile: await _unreachable(each.settings.endpoint or "") for each in autopilot.clouds.values()}
+        return "; ".join(f"{name}: {why}".removeprefix(": ") for name, why in found.items() if why)
 
     async def redis() -> str:
         await autopilot.confirmer.store.time()
@@ -125,6 +130,15 @@ def _unwritable(path: Path) -> str:
     if hasattr(os, "statvfs") and os.statvfs(existing).f_bavail == 0:
         return "there is no room for the audit log; guarded calls are refused"
     return ""
+
+
+async def _unconnected(gateway: Gateway) -> ApMcpError | None:
+    """Return why no client can be made for a cloud; None if one can."""
+    try:
+        await gateway.connect()
+    except ApMcpError as error:
+        return error
+    return None
 
 
 async def _unreachable(endpoint: str) -> str:

@@ -245,7 +245,7 @@ async def prepared(row: Row, cluster: Cluster) -> dict[str, Any]:
 async def tried(row: Row, agent: Agent, cluster: Cluster) -> tuple[list[LoggedRequest], str]:
     """Call the tool of a row; return what the cluster was asked, and why that failed, if it did."""
     arguments = await prepared(row, cluster)
-    agent.autopilot.kinds.forget(cluster.id)
+    agent.autopilot.cloud.kinds.forget(cluster.id)
     before = len(agent.app.state.log)
     result = await agent.run(row.tool, {"cluster_id": cluster.id, **arguments})
     asked = [each for each in agent.app.state.log[before:] if each.operation.startswith("kubernetes_")]
