@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 from pathlib import Path
 from typing import Any
@@ -223,3 +224,27 @@ def test_a_program_that_is_not_compiled_is_said_to_start_slowly(
 
 def test_wrong_usage_ends_in_2() -> None:
     refused(run("doctor", "--state", "x"), 2, "--state goes with --simulate only")
+
+
+def test_a_server_over_http_is_named_with_how_it_is_called() -> None:
+    checks = examined("--simulate", "--http", "127.0.0.1:0", healthy=True, AP_MCP_HTTP_HOSTS="mcp.example.com")
+    assert "listens at 127.0.0.1:0; takes requests for 127.0.0.1, [::1], localhost, mcp.example.com" in of(
+        checks, "http", "ok"
+    )
+    assert "people and clients use http://localhost:0" in of(checks, "http", "ok")
+    checks = examined("--simulate", "--http", "0.0.0.0:0", healthy=True)
+    assert "AP_MCP_PUBLIC_URL" in of(checks, "http", "warning")
+
+
+def test_what_keeps_a_server_from_being_reached_over_http_is_found() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        checks = examined("--simulate", "--http", place, healthy=True)
+        assert "another program listens there already" in of(checks, "http", "warning")
+        assert "running server" in of(checks, "http", "warning")
+    checks = examined("--simulate", "--http", "192.0.2.1:0", healthy=False)
+    assert "no address of this machine" in of(checks, "http", "problem")
+    checks = examined("--simulate", "--http", "127.0.0.1:0", "--confirm", "human", healthy=False)
+    assert "must be approval or deny" in of(checks, "http", "problem")
+    checks = examined("--simulate", healthy=True, AP_MCP_PUBLIC_URL="https://mcp.example.com")
+    assert "AP_MCP_PUBLIC_URL set, and the server is not reached over HTTP" in of(checks, "http", "warning")

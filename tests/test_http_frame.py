@@ -124,6 +124,14 @@ async def test_a_proxy_may_pass_the_base_path_on_or_take_it_off(frame: Served, p
         assert (await http.get(f"/other{path}")).status_code == 404
 
 
+async def test_an_address_that_is_almost_right_leads_nowhere(frame: Served) -> None:
+    async with frame.by_hand() as http:
+        for path in ("/mcp/", "/team/cce/mcp/", "//mcp", "/own/", "/team/ccemcp"):
+            answer = await http.post(path, content=b"{}")
+            assert answer.status_code == 404
+            assert "location" not in answer.headers
+
+
 async def test_a_body_that_is_too_large_is_refused_whether_or_not_its_size_is_said(frame: Served) -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(3):

@@ -18,6 +18,7 @@ from agent import Agent, autopilot_on
 from click.testing import CliRunner
 from consenting import ERAS, STATE_KEY, Prepared, Scene, scene_of
 from mcp import Client
+from over_http import request
 from simulation import simulate
 
 from ap_mcp.cli import main
@@ -31,6 +32,7 @@ pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
 
 TOOL = "delete_cluster"
+VERSIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 SECONDS = 30
 A_WHILE = 0.4
 """Longer than a server takes to notice that it is to end: what it would cut off is cut off by then."""
@@ -44,21 +46,26 @@ class Wire(httpx.AsyncBaseTransport):
     method: str
     on_it: anyio.Event = field(default_factory=anyio.Event)
     let_go: anyio.Event = field(default_factory=anyio.Event)
+    given_up: anyio.Event = field(default_factory=anyio.Event)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if request.method == self.method:
             self.on_it.set()
-            await self.let_go.wait()
+            try:
+                await self.let_go.wait()
+            except anyio.get_cancelled_exc_class():
+                self.given_up.set()
+                raise
         return await self.inner.handle_async_request(request)
 
 
 @asynccontextmanager
-async def serving(autopilot: Autopilot) -> AsyncIterator[str]:
+async def serving(autopilot: Autopilot, options: HttpOptions | None = None) -> AsyncIterator[str]:
     """Serve on a free port; ends when the process is asked to, or the block is left."""
     sockets = listen("127.0.0.1:0")
     up = anyio.Event()
     async with anyio.create_task_group() as group:
-        group.start_soon(serve_http, autopilot, http_app(autopilot, HttpOptions()), sockets, up.set)
+        group.start_soon(serve_http, autopilot, http_app(autopilot, options or HttpOptions()), sockets, up.set)
         await up.wait()
         place = url_of(sockets[0])
         yield place
@@ -149,6 +156,49 @@ async def test_a_client_that_does_not_say_what_it_wants_is_left(
                     assert (await stream.receive()).startswith(b"HTTP/1.1 200")
             with pytest.raises(anyio.EndOfStream):
                 await stream.receive()
+
+
+@pytest.mark.parametrize(
+    ("head", "body", "status"),
+    [
+        ("Content-Length: 2000000", b"", b"413"),
+        ("Transfer-Encoding: chunked", b"186a00\r\n" + b"x" * 1_600_000, b"413"),
+        ("Content-Length: 10", b"{", b"408"),
+        ("Transfer-Encoding: chunked", b"1\r\n{\r\n", b"408"),
+    ],
+)
+async def test_a_body_that_is_not_taken_ends_the_connection(
+    tmp_path: Path, head: str, body: bytes, status: bytes
+) -> None:
+    options = HttpOptions(body_seconds=0.1)
+    with anyio.fail_after(10):
+        async with (
+            serving(autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True), options) as place,
+            await anyio.connect_tcp("127.0.0.1", int(place.rpartition(":")[2])) as stream,
+        ):
+            await stream.send(f"POST /mcp HTTP/1.1\r\nHost: localhost\r\n{head}\r\n\r\n".encode())
+            with suppress(anyio.BrokenResourceError):
+                await stream.send(body)
+            assert (await stream.receive()).split()[1] == status
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await stream.receive()
+
+
+async def test_a_call_whose_client_closes_the_connection_is_given_up(scene: Scene) -> None:
+    wire = Wire(httpx.ASGITransport(scene.app), "GET")
+    autopilot = behind(scene, wire)
+    asked = request("tools/call", {"name": "list_clusters", "arguments": {}}, VERSIONS[scene.mode])
+    with anyio.fail_after(SECONDS):
+        async with serving(autopilot) as place, anyio.create_task_group() as calls:
+
+            async def call() -> None:
+                async with httpx.AsyncClient(timeout=SECONDS) as http:
+                    await http.post(f"{place}{PATH}", **asked)
+
+            calls.start_soon(call)
+            await wire.on_it.wait()
+            calls.cancel_scope.cancel()
+            await wire.given_up.wait()
 
 
 def test_a_free_port_is_taken_at_all_addresses_of_a_name() -> None:

@@ -25,7 +25,7 @@ ENDS = "Exit codes: 0 no problem was found, though perhaps warnings; 1 there is 
 )
 @click.option("--simulate", is_flag=True, help="Look at the simulator in place of the cloud.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
-@settings_options("profile", "toolsets", "read_only", "confirm", "files_dir")
+@settings_options("http", "profile", "toolsets", "read_only", "confirm", "files_dir")
 @exits
 def doctor(*, output: str, simulate: bool, state: str | None, **flags: Any) -> None:
     """Check settings, credentials, network, clock, permissions, approvers, policy and folders; say what to do.
@@ -70,7 +70,7 @@ def _say(finding: "Finding") -> None:
 
 async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any]) -> "list[Finding]":
     """Look at everything that can be looked at; wrong settings leave out only what needs them."""
-    from ap_mcp.cli import checkup
+    from ap_mcp.cli import checkup, checkup_http
     from ap_mcp.cli.call import chosen_autopilot
     from ap_mcp.cli.options import log_to_stderr
     from ap_mcp.errors import ApMcpError
@@ -90,6 +90,7 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
         return [*checkup.program(), *checkup.wrong_settings(error), *keys, last]
     findings = [*checkup.program(), *checkup.settings(chosen, flags, simulated=simulate), *keys]
     findings += [*checkup.network(chosen), *checkup.approvers(chosen), *checkup.folders(chosen)]
+    findings += checkup_http.http(chosen, flags)
     with ExitStack() as stack:
         try:
             autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)

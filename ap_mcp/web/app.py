@@ -69,4 +69,6 @@ def http_app(
         # The gate does it, for every route.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
+    # It would lead to a plain http address, for it does not know of the proxy with TLS.
+    app.router.redirect_slashes = False
     return Gate(WholeBodies(PostOnly(app, PATH), options.body_limit, options.body_seconds), options)

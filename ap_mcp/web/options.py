@@ -46,13 +46,13 @@ def options_from(settings: Settings, port: int) -> HttpOptions:
         settings: what the operator chose.
         port: where the server listens.
     """
-    bound = _host_of(settings)
+    bound = host_of(settings)
     public = urlsplit(settings.public_url or "")
     hosts = {*OWN_NAMES, *settings.http_hosts}
     if not is_wildcard(bound):
         hosts.add(bound)
     if public.netloc:
-        hosts.add(public.netloc.rpartition(":")[0] if public.port else public.netloc)
+        hosts.add(public.netloc if public.port is None else public.netloc.rpartition(":")[0])
     # Pages of this server alone; another program on this machine may have pages too.
     origins = {f"http://{name}:{port}" for name in OWN_NAMES} | set(settings.http_origins)
     if public.netloc:
@@ -82,7 +82,7 @@ def over_http(settings: Settings, port: int, flags: Mapping[str, Any]) -> Settin
         changes["confirm"] = REMOTE_CONFIRM[0]
     if "chart_roots" not in given:
         changes["chart_roots"] = ()
-    if settings.public_url is None and is_here(_host_of(settings)):
+    if settings.public_url is None and is_here(host_of(settings)):
         # Not the address: passkeys are for names only.
         changes["public_url"] = f"http://localhost:{port}"
     return settings.model_copy(update=changes)
@@ -94,7 +94,7 @@ def refuse_strangers(settings: Settings) -> None:
     Raises:
         SettingsError: they would.
     """
-    host = _host_of(settings)
+    host = host_of(settings)
     if not is_here(host):
         raise SettingsError(
             f"AP_MCP_HTTP: {host} can be reached from other machines, and nobody has to sign in. Nothing was started. "
@@ -125,5 +125,6 @@ def _is_loopback(address: str) -> bool:
     return (mapped or found).is_loopback
 
 
-def _host_of(settings: Settings) -> str:
+def host_of(settings: Settings) -> str:
+    """Return the host that the settings have a server listen at."""
     return (settings.http or "").rpartition(":")[0]
