@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ap_mcp.cli.options import exits
+from ap_mcp.cli.options import exits, settings_options
 
 if TYPE_CHECKING:
     from ap_mcp.guard.approval_requests import Asked, Question
@@ -80,17 +80,24 @@ def _chosen_passphrase() -> str:
 
 @approvals.command(name="list", epilog=CODES)
 @click.option("--all", "everything", is_flag=True, help="Also what was decided, withdrawn or has expired of late.")
+@settings_options("profile")
 @exits
-def list_(*, everything: bool) -> None:
-    """List what waits for a person; what is simulated comes last, and is marked."""
+def list_(*, everything: bool, profile: str | None) -> None:
+    """List what waits for a person; what is simulated comes last, and is marked.
+
+    With a profile, here or in AP_MCP_PROFILE, only what goes there; how much else there is, is said.
+    """
     from ap_mcp.guard.showing import outcome
     from ap_mcp.settings import load_settings
 
-    settings = load_settings()
+    settings = load_settings(profile=profile)
     approvers = _approvers(settings)  # reported here too if it is wrong: no answer would count
     now = _now(store := _store(settings))
-    waiting = _run(store.pending, now)
-    ended = _run(store.history, now) if everything else []
+    every = _run(store.pending, now)
+    past = _run(store.history, now) if everything else []
+    there = _places(settings)
+    waiting = [each for each in every if there is None or each.profile in there]
+    ended = [each for each in past if there is None or each.question.profile in there]
     for each in sorted(waiting, key=lambda question: question.simulated):
         click.echo(_row(each, now))
     if not waiting:
@@ -99,6 +106,17 @@ def list_(*, everything: bool) -> None:
         click.echo(_row(asked.question, now, outcome(asked, approvers, now)))
     if waiting or ended:
         click.echo("Show one with: ap-mcp approvals show CODE")
+    if others := len(every) + len(past) - len(waiting) - len(ended):
+        click.echo(f"Of other profiles: {others}, not shown.")
+
+
+def _places(settings: "Settings") -> frozenset[str] | None:
+    """Return the profiles whose questions are to be shown; None if all are."""
+    if not settings.profile:
+        return None
+    from ap_mcp.profiles import profiles_of
+
+    return frozenset(each.name for each in profiles_of(settings))
 
 
 def _row(question: "Question", now: datetime, end: str = "") -> str:
