@@ -39,6 +39,7 @@ JSON_TYPE = "application/json"
 WEBSITE = "https://www.huaweicloud.com/intl/en-us/product/cce.html"
 HINTS = {
     LIST_PROBLEMS: "list_problems says what needs attention: begin there when something is wrong.",
+    "k8s_diagnose": "k8s_diagnose says why something in a cluster does not work, before you read pods one by one.",
     WAIT_FOR: "wait_for follows what takes time; when it says running, call it again.",
     ASSESS_UPGRADE: "assess_upgrade comes before any upgrade.",
 }

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import pytest
 from bm25 import Bm25, searched, words
 
+from ap_mcp.kubernetes.spec import tool_specs
 from ap_mcp.specs import load_catalog
 from ap_mcp.toolbox import toolbox
 
@@ -76,6 +77,27 @@ QUESTIONS: Mapping[str, str] = {
     "is the release deployed": "get_release",
     "delete an old chart": "delete_chart",
     "how many charts may be stored": "get_chart_quota",
+    "list the pods of a namespace": "k8s_list",
+    "kubectl get deployments in all namespaces": "k8s_list",
+    "which nodes, services and ingresses are there": "k8s_list",
+    "show one pod with its conditions and events": "k8s_get",
+    "kubectl describe a deployment": "k8s_get",
+    "read a ConfigMap": "k8s_get",
+    "kubectl logs of a crashed container": "k8s_logs",
+    "search the log lines of a pod for an error": "k8s_logs",
+    "which custom resources and API versions does the cluster serve": "k8s_discover",
+    "kubectl explain the fields of a kind": "k8s_discover",
+    "kubectl apply a YAML manifest": "k8s_apply",
+    "create a namespace from a manifest": "k8s_apply",
+    "change the image of a deployment": "k8s_patch",
+    "kubectl patch a label or annotation of an object": "k8s_patch",
+    "scale a deployment to five replicas": "k8s_scale",
+    "kubectl scale a StatefulSet down": "k8s_scale",
+    "restart the pods of a deployment": "k8s_rollout",
+    "kubectl rollout undo to the revision before": "k8s_rollout",
+    "delete a pod": "k8s_delete",
+    "kubectl delete a namespace with everything in it": "k8s_delete",
+    "remove all objects that match a label selector": "k8s_delete",
 }
 
 
@@ -96,6 +118,10 @@ def test_the_right_tool_is_one_of_the_first_five(ranks: Mapping[str, int]) -> No
     """Hosts load the first few tools that a search finds."""
     missed = {question: rank for question, rank in ranks.items() if rank > 5}
     assert 1 - len(missed) / len(ranks) >= FIRST_FIVE, missed
+
+
+def test_every_tool_that_works_inside_a_cluster_is_asked_for() -> None:
+    assert {name for name in tool_specs() if name.startswith("k8s_")} <= set(QUESTIONS.values())
 
 
 def test_there_are_questions_enough_to_count() -> None:
