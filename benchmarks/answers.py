@@ -59,6 +59,8 @@ CHECK_BYTES = 3000
 LINK = "autopilot://responses/q3Xn0b7TzF2mK9sVhLw4Yd1c"
 FOLDER = "/home/operator/ap-mcp"
 FILES = {"download_chart", "get_cluster_certificate"}
+INSIDE = "k8s_"
+"""How the tools for what is inside a cluster are called, each of which makes several reads."""
 COMPOSED = {"assess_upgrade"}
 """Tools made of several reads, whose answers are counted together, and not once more in the sum."""
 
@@ -78,7 +80,8 @@ class Recorder(httpx.AsyncBaseTransport):
 
     def of(self, tool: str) -> bytes:
         """Return what a tool was answered: the last answer, or all if it is made of several."""
-        return b"[" + b",".join(self.sent) + b"]" if tool in COMPOSED else self.sent[-1]
+        is_several = tool in COMPOSED or tool.startswith(INSIDE)
+        return b"[" + b",".join(self.sent) + b"]" if is_several else self.sent[-1]
 
 
 @dataclass(frozen=True)

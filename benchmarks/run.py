@@ -4,9 +4,9 @@ Prints one table per subject and writes them to RESULTS.md. Sizes hardly differ 
 shown as ratios to a yardstick that is measured in the same run, in turn, because machines are noisy; run it again if
 other programs were busy. A promise that does not hold is reported at the end, and the exit code is 1.
 
-One file per subject: `answers` (raw against summary), `shown` (tools/list), `recall`, `masking`, `load` (who waits),
-`starting` (start-up, memory), `calls` (time per call), `over_http` (calls of many over HTTP). The accounts come from
-the simulator: `tests/support/large.py`.
+One file per subject: `answers` (raw against summary), `inside` (what is in a cluster), `shown` (tools/list), `recall`,
+`masking`, `load` (who waits), `starting` (start-up, memory), `calls` (time per call), `over_http` (calls of many over
+HTTP). The accounts come from the simulator: `tests/support/large.py`.
 """
 
 import platform
@@ -19,6 +19,7 @@ import anyio
 from answers import every_answer
 from answers import section as answers
 from calls import section as calls
+from inside import section as inside
 from load import section as load
 from masking import section as masking
 from measures import VOCABULARY, Section
@@ -39,8 +40,9 @@ two programs on one machine in one run: Python {platform.python_version()}, {pla
 
 async def sections() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
-        measured = await every_answer(Path(folder))
-    return [starting(), await calls(), await over_http(), shown(), recall(), masking(), await load(), answers(measured)]
+        measured, in_clusters = await every_answer(Path(folder)), await inside(Path(folder))
+    whole = [starting(), await calls(), await over_http(), shown(), recall(), masking(), await load()]
+    return [*whole, answers(measured), in_clusters]
 
 
 def main() -> int:
