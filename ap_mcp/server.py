@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from ap_mcp.guard.holds import Holds
     from ap_mcp.guard.subject import Subject
     from ap_mcp.reads import Reads
+    from ap_mcp.state.shared import SharedState
 
 logger = logging.getLogger(__name__)
 
@@ -86,7 +87,8 @@ class Autopilot:
         every = (Account(settings, accounts),) if callable(accounts) else accounts
         made = (Cloud(each, self.catalog, simulated=simulated, sleep=sleep, now=now) for each in every)
         self.clouds = {each.profile: each for each in made}
-        self.kept: ResponseStore = LocalResponseStore()
+        self.shared = _shared_by(settings)
+        self.kept: ResponseStore = LocalResponseStore() if self.shared is None else self.shared.kept
         # Read once, now: a later change of the file has no effect on this server.
         approvers = settings.approver_dir / APPROVERS_FILE
         self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
@@ -103,8 +105,8 @@ class Autopilot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if "confirmer" in self.__dict__:  # nothing was opened before
-            await self.confirmer.store.close()
+        if self.shared is not None:
+            await self.shared.close()
         for cloud in self.clouds.values():
             await cloud.gateway.close()
 
@@ -115,10 +117,8 @@ class Autopilot:
             SettingsError: what they need for it is missing.
             ApprovalsUnusable: it cannot be used.
         """
-        if self.settings.redis_url is not None:
-            from ap_mcp.state.shared import check_shared_state  # noqa: PLC0415 - few servers share anything
-
-            await check_shared_state(self.settings)
+        if self.shared is not None:
+            await self.shared.check()
 
     @property
     def cloud(self) -> Cloud:
@@ -133,9 +133,9 @@ class Autopilot:
     @cached_property
     def confirmer(self) -> "guard.Confirmer":
         """What gets a person's consent."""
-        from ap_mcp.state.shared import store_from  # noqa: PLC0415 - only guarded calls need a store
+        from ap_mcp.state.local import LocalStore  # noqa: PLC0415 - only guarded calls need a database
 
-        store = store_from(self.settings)
+        store = LocalStore(self.settings.approvals_db) if self.shared is None else self.shared.store
         return guard.Confirmer(
             self.settings.confirm,
             guard.sealer_from(self.settings),
@@ -401,3 +401,12 @@ class Autopilot:
             policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated, cloud.profile
         )
         return View(rights, cloud, tools, guarding, finishing)
+
+
+def _shared_by(settings: Settings) -> "SharedState | None":
+    """Return what a server shares with others, if the operator wants that."""
+    if settings.redis_url is None:
+        return None
+    from ap_mcp.state.shared import SharedState  # noqa: PLC0415 - few servers share anything
+
+    return SharedState(settings)

@@ -45,7 +45,7 @@ problems: errors masking parallel_reads rules schemas specs summaries vendor wor
 # What may go out, and the tools.
 filling: arguments errors masking parallel_reads rules specs vendor wording
 guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
-state: errors guard private_files vendor wording
+state: errors guard private_files response_store vendor wording
 gateway: binding cloud cluster_requests errors masking permits specs
 naming: errors masking rules specs vendor wording
 reads: binding cloud errors gateway guard masking naming permits specs summaries vendor

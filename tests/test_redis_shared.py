@@ -28,7 +28,7 @@ from ap_mcp.settings import Settings
 from ap_mcp.state.local import LocalStore
 from ap_mcp.state.redis import RedisStore
 from ap_mcp.state.redis_link import COMMANDS
-from ap_mcp.state.shared import check_shared_state, store_from
+from ap_mcp.state.shared import SharedState, store_from
 
 pytest_plugins = ["consent_fixtures"]
 
@@ -85,21 +85,28 @@ def test_without_the_package_the_message_says_how_to_install_it(monkeypatch: pyt
         store_from(settings("redis://redis.example"))
 
 
+async def checked(url: str, key: str | None = KEY) -> None:
+    shared = SharedState(settings(url, state_key=SecretStr(key) if key else None))
+    try:
+        await shared.check()
+    finally:
+        await shared.close()
+
+
 @pytest.mark.anyio
 async def test_servers_that_share_redis_must_share_a_key() -> None:
     with pytest.raises(SettingsError, match="AP_MCP_REDIS_URL is set without AP_MCP_STATE_KEY"):
-        await check_shared_state(settings("redis://redis.example"))
-    await check_shared_state(settings(None))
+        await checked("redis://redis.example", None)
 
 
 @pytest.mark.anyio
 async def test_a_server_starts_only_if_redis_can_be_used(url: str, redis: FakeRedis, tmp_path: Path) -> None:
-    await check_shared_state(settings(url, state_key=SecretStr(KEY)))
+    await checked(url)
     redis.broken = "NOAUTH Authentication required."
     with pytest.raises(ApprovalsUnusable, match="user and password"):
-        await check_shared_state(settings(url, state_key=SecretStr(KEY)))
+        await checked(url)
     with pytest.raises(ApprovalsUnusable, match="no connection"):
-        await check_shared_state(settings(f"unix://{tmp_path}/none.sock", state_key=SecretStr(KEY)))
+        await checked(f"unix://{tmp_path}/none.sock")
 
 
 @pytest.mark.parametrize("arguments", [["serve"], ["serve", "--simulate"], ["serve", "--http", "127.0.0.1:0"]])

@@ -13,7 +13,6 @@ say when questions end (`ends`), which are about a call (`call:`), and how much 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
-from hashlib import sha256
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
 from ap_mcp.guard.approval_requests import (
@@ -28,7 +27,7 @@ from ap_mcp.guard.approval_requests import (
 from ap_mcp.guard.lifetimes import KEPT, LONGEST_LIFETIME, MOST_OF_HISTORY, OPEN_LIMIT
 from ap_mcp.guard.seal import ticks
 from ap_mcp.guard.stores import OpenConsent
-from ap_mcp.state.redis_link import PREFIX, Command, RedisLink
+from ap_mcp.state.redis_link import PREFIX, Command, RedisLink, name_of
 from ap_mcp.state.redis_records import WRONG, OpenRecord, answer_text, asked_of, question_text, withdrawal_text
 from ap_mcp.wording import in_quotes
 
@@ -65,7 +64,7 @@ class RedisStore:
         """Record that a consent may be used once; see `ConsentStore.open`."""
         life, _ = await self._link.with_life()
         record = OpenRecord.of(consent, life)
-        waiting, opened = _key("forms", _named(consent.principal)), _key("open", consent.id)
+        waiting, opened = _key("forms", name_of(consent.principal)), _key("open", consent.id)
         written, *_, count = await self._link.run(
             _set(opened, record.text(), consent.expires - consent.created),
             *_counted(waiting, consent.id, consent.created, consent.expires),
@@ -88,8 +87,7 @@ class RedisStore:
         except WRONG:
             return False
         with suppress(ApprovalsUnusable):  # it is taken, whatever becomes of the counts, which end by themselves
-            named = _named(record.principal)
-            sets = (_key("forms", named), _key("waiting", named), _key("simulated", named))
+            sets = [_key(kind, name_of(record.principal)) for kind in ("forms", "waiting", "simulated")]
             await self._link.run(*(("ZREM", each, consent_id, record.code) for each in sets))
         return record.digest == digest and record.life == life and now < record.expires
 
@@ -224,14 +222,9 @@ def _key(kind: str, name: str) -> str:
     return f"{PREFIX}{kind}:{name}"
 
 
-def _named(principal: str) -> str:
-    """Return what stands for a principal in a key."""
-    return sha256(principal.encode("utf-8", "surrogatepass")).hexdigest()[:32]
-
-
 def _waiting(question: Question) -> str:
     """Return the set of questions that wait beside one; what is simulated leaves room for what is real."""
-    return _key("simulated" if question.simulated else "waiting", _named(question.principal))
+    return _key("simulated" if question.simulated else "waiting", name_of(question.principal))
 
 
 def _set(key: str, text: str, lives: timedelta) -> Command:

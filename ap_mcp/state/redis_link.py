@@ -5,6 +5,7 @@ Nothing but this module imports `redis`, which is an extra; it is imported where
 
 import ssl
 from collections.abc import Sequence
+from hashlib import sha256
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -138,6 +139,11 @@ class RedisLink:
     async def close(self) -> None:
         """End all connections."""
         await self._client.aclose()
+
+
+def name_of(principal: str) -> str:
+    """Return what stands for a principal in a key."""
+    return sha256(principal.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
 def place_of(url: str) -> str:

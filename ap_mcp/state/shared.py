@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import SecretStr
 
 from ap_mcp.errors import SettingsError
-from ap_mcp.guard.stores import ApprovalStore
+from ap_mcp.guard.stores import ApprovalStore, ResponseStore
 
 if TYPE_CHECKING:
     from ap_mcp.state.redis_link import RedisLink
@@ -80,19 +80,37 @@ def link_to(settings: HasState, *, keeps: bool = True) -> "RedisLink":
     return RedisLink(settings.redis_url.get_secret_value(), replicas=settings.redis_replicas, keeps=keeps)
 
 
-async def check_shared_state(settings: HasSharedState) -> None:
-    """Make sure, before anything is served, that servers which share Redis can work together; else do nothing.
+class SharedState:
+    """What a server shares with others in Redis.
+
+    Args:
+        settings: what the operator chose.
 
     Raises:
-        SettingsError: the package or the key that they share is missing.
-        ApprovalsUnusable: Redis cannot be used.
+        SettingsError: the package for it is missing.
     """
-    if settings.redis_url is None:
-        return
-    if not settings.state_keys:
-        raise SettingsError(NO_KEY)
-    link = link_to(settings)
-    try:
-        await link.with_life(("PING",))
-    finally:
-        await link.close()
+
+    def __init__(self, settings: HasSharedState) -> None:
+        self._has_key = bool(settings.state_keys)
+        self._link = link_to(settings)
+        from ap_mcp.guard.seal import sealer_from  # noqa: PLC0415 - few servers share anything
+        from ap_mcp.state.redis import RedisStore  # noqa: PLC0415 - likewise
+        from ap_mcp.state.redis_responses import RedisResponses  # noqa: PLC0415 - likewise
+
+        self.store: ApprovalStore = RedisStore(self._link)
+        self.kept: ResponseStore = RedisResponses(self._link, sealer_from(settings))
+
+    async def check(self) -> None:
+        """Make sure, before anything is served, that this server can work together with the others.
+
+        Raises:
+            SettingsError: the key that they share is missing.
+            ApprovalsUnusable: Redis cannot be used.
+        """
+        if not self._has_key:
+            raise SettingsError(NO_KEY)
+        await self._link.with_life(("PING",))
+
+    async def close(self) -> None:
+        """End all connections."""
+        await self._link.close()
