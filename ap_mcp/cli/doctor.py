@@ -70,7 +70,7 @@ def _say(finding: "Finding") -> None:
 
 async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any]) -> "list[Finding]":
     """Look at everything that can be looked at; wrong settings leave out only what needs them."""
-    from ap_mcp.cli import checkup, checkup_http
+    from ap_mcp.cli import checkup, checkup_http, checkup_redis
     from ap_mcp.cli.call import chosen_autopilot
     from ap_mcp.cli.options import log_to_stderr
     from ap_mcp.errors import ApMcpError
@@ -91,6 +91,7 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
     findings = [*checkup.program(), *checkup.settings(chosen, flags, simulated=simulate), *keys]
     findings += [*checkup.network(chosen), *checkup.approvers(chosen), *checkup.folders(chosen)]
     findings += checkup_http.http(chosen, flags)
+    findings += [each async for each in checkup_redis.redis(chosen)]
     with ExitStack() as stack:
         try:
             autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)

@@ -31,6 +31,7 @@ class FakeRedis:
         life: what it says of itself; another one after each start.
         broken: what it answers every command with.
         seen: the commands that came, in order.
+        says: of itself, otherwise than it would, in every section of INFO.
         cut_after: the connection breaks once this command was carried out, before it is answered.
     """
 
@@ -39,6 +40,7 @@ class FakeRedis:
     life: int = 1
     broken: str = ""
     seen: list[str] = field(default_factory=list)
+    says: dict[str, Any] = field(default_factory=dict)
     cut_after: str = ""
     data: dict[bytes, Any] = field(default_factory=dict)
     ends: dict[bytes, float] = field(default_factory=dict)
@@ -74,8 +76,15 @@ class FakeRedis:
         return [b"%d" % (micro // 1_000_000), b"%d" % (micro % 1_000_000)]
 
     def do_info(self, section: bytes) -> Any:
-        about = {b"server": f"run_id:run{self.life}", b"replication": f"master_replid:repl{self.life}"}
-        return f"# {section.decode()}\r\n{about[section]}\r\n".encode()
+        about: dict[bytes, dict[str, Any]] = {
+            b"server": {"redis_version": "7.0.15", "run_id": f"run{self.life}"},
+            b"replication": {"master_replid": f"repl{self.life}", "connected_slaves": self.replicas},
+            b"persistence": {"aof_enabled": 1},
+            b"memory": {"maxmemory": 0, "maxmemory_policy": "noeviction"},
+        }
+        values = {**about[section], **self.says}
+        lines = [f"# {section.decode()}", *(f"{name}:{value}" for name, value in values.items())]
+        return "\r\n".join([*lines, ""]).encode()
 
     def do_wait(self, _: bytes, __: bytes) -> Any:
         return self.replicas
@@ -153,6 +162,11 @@ class FakeRedis:
 
     def do_hdel(self, key: bytes, *names: bytes) -> Any:
         return self.do_zrem(key, *names)
+
+    def do_eval(self, script: bytes, *_: bytes) -> Any:
+        """Know no script but that which does nothing."""
+        assert script == b"return 1"
+        return 1
 
     def keys(self, pattern: str = "*") -> list[str]:
         """The keys that fit a pattern."""
