@@ -11,6 +11,7 @@ ApMcpError
 ├── CallRefused                     nothing was sent and the model can fix it
 │   ├── InvalidArguments            every problem of a call at once
 │   ├── TooManyCalls                more at once than one principal may make; says when to make it again
+│   │   └── TooOften                more in the course of time
 │   ├── UnknownTool                 no such tool; close names are suggested
 │   ├── UnknownPrincipal            who calls may not use this server, or not any more
 │   ├── OnlyLocal                   works with files of this machine, and who calls is elsewhere
@@ -39,6 +40,7 @@ ApMcpError
         └── TooLarge                larger than any answer that is worked on
 """
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -159,6 +161,24 @@ class TooManyCalls(CallRefused):
             f"Make this call again when some of them have ended, in about {retry_after:g} s."
         )
         self.retry_after = retry_after
+
+
+class TooOften(TooManyCalls):
+    """A call beyond those that one principal may make in the course of time.
+
+    Args:
+        a_second: how many they may make.
+        burst: how many in a row.
+        retry_after: seconds after which it may be made.
+    """
+
+    def __init__(self, a_second: float, burst: int, retry_after: float) -> None:
+        self.retry_after = math.ceil(retry_after * 10) / 10
+        CallRefused.__init__(
+            self,
+            f"Refused: your calls come faster than {a_second:g} a second, {burst} of them in a row. Nothing was sent. "
+            f"Make this call again in {self.retry_after:g} s.",
+        )
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class McpServer(Server[Any]):
         if _is_completable(params, self._tools(), profiles):
             given = (params.context.arguments if params.context else None) or {}
             with suppress(CallRefused):
-                async with self._autopilot.limits.admit(principal):
+                async with self._autopilot.admitted(principal):
                     view, _rest = self._autopilot.addressed(principal, {"profile": given.get("profile")})
                     reads = self._autopilot.reads(view)
                     argument, typed = params.argument.name, params.argument.value

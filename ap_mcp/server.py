@@ -2,20 +2,22 @@
 
 import logging
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
+from ap_mcp.calling import Calling, working_on
 from ap_mcp.clouds import Account, Cloud, Connect
 from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, Conflict, PartlyDone, on_the_way_to
 from ap_mcp.finishing import Finishing, owner_of
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.guarding import Cleared, Guard, Sending, cleared_by
-from ap_mcp.guard.limits import LocalLimits
+from ap_mcp.guard.limits import LocalLimits, Rate
 from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
 from ap_mcp.guard.stores import Limits, ResponseStore, Turn
 from ap_mcp.lost_answers import Sent, deliver
@@ -83,6 +85,7 @@ class Autopilot:
             raise ValueError("only the simulator can be used without consent")
         self.settings = settings
         self.simulated = simulated
+        self.remote = remote
         self.catalog = load_catalog()
         every = (Account(settings, accounts),) if callable(accounts) else accounts
         made = (Cloud(each, self.catalog, simulated=simulated, sleep=sleep, now=now) for each in every)
@@ -96,7 +99,8 @@ class Autopilot:
         self.principals: Principals = Everybody(rights)
         self._views: list[View] = []
         self._lists: list[tuple[list[View], list[McpTool]]] = []
-        self.limits: Limits = LocalLimits(settings.calls_at_once)
+        rate = Rate(settings.rate, settings.burst, now) if remote and settings.rate else None
+        self.limits: Limits = LocalLimits(settings.calls_at_once, rate=rate)
         self.link: Callable[[str], str] = lambda _: ""
         """Where a question can be read and decided, by its code; empty as long as no page is served."""
         self.draining = False
@@ -271,7 +275,7 @@ class Autopilot:
         logger.debug("%r called by %r through %r", name, caller.principal, caller.client)
         view, arguments = self.addressed(caller.principal, arguments)
         try:
-            async with self.limits.admit(caller.principal) as turn:
+            async with self.admitted(caller.principal, name) as turn:
                 resting = caller.resting(turn.rest)
                 outcome = await self._run(view, name, arguments, resting, report=report, turn=turn)
         except ApMcpError as error:
@@ -282,6 +286,17 @@ class Autopilot:
             raise
         logger.debug("%r ended as %s", name, type(outcome).__name__)
         return outcome if isinstance(outcome, AskBack) else view.leading_back(outcome)
+
+    @asynccontextmanager
+    async def admitted(self, principal: str, tool: str = "") -> AsyncIterator[Turn]:
+        """Return what a call runs inside of, or anything else that makes requests for a principal.
+
+        Raises:
+            TooManyCalls: when it is entered, if the principal makes too many.
+        """
+        with working_on(Calling(principal, tool, self.remote)):
+            async with self.limits.admit(principal) as turn:
+                yield turn
 
     async def _run(
         self, view: View, name: str, arguments: Mapping[str, Any], caller: Caller, *, report: Report, turn: Turn

@@ -331,6 +331,8 @@ class Settings(BaseSettings):
     kubernetes: KubernetesAccess = "gateway"
     timeout: Annotated[float, Field(ge=1, le=600)] = 30.0
     calls_at_once: Annotated[int, Field(ge=1, le=64)] = 16
+    rate: Annotated[float, Field(ge=0, le=10_000)] = 20.0
+    burst: Annotated[int, Field(ge=1, le=10_000)] = 60
     approval_wait: Annotated[float, Field(ge=0, le=50)] = 0.0
     max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1
     proxy: SecretStr | None = None

@@ -1,4 +1,4 @@
-"""The two servers of `over_http.py`, each a process of its own: the SDK's low-level server alone, and ours.
+"""The two servers of `throughput.py`, each a process of its own: the SDK's low-level server alone, and ours.
 
 The cloud of ours is in the process as well: what the simulator answers is recorded and comes at once, so that all
 time that is measured is spent on the way between the socket and the cloud client's transport. One operation is slow.
@@ -10,11 +10,9 @@ import logging
 import socket
 import sys
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import httpx
 import uvicorn
@@ -26,13 +24,16 @@ from simulation import simulate
 from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
+from starlette.types import ASGIApp
 
 from ap_mcp.cloud.client import CloudClient
 from ap_mcp.credentials import find_credentials
-from ap_mcp.protocol import build_server
+from ap_mcp.principals import Rights, rights_from
 from ap_mcp.server import Autopilot
 from ap_mcp.settings import Settings
 from ap_mcp.simulator.serving import exports
+from ap_mcp.web.app import http_app
+from ap_mcp.web.options import HttpOptions
 
 ISSUER = "https://issuer.example"
 ENDPOINT = "http://127.0.0.1:1"
@@ -44,8 +45,21 @@ SLOW_PATH = "/charts/quotas"
 class Anybody:
     """Takes the name of a principal for their token: what is measured is no sign-in."""
 
+    auth = AuthSettings(issuer_url=ISSUER, resource_server_url=None, required_scopes=[])
+
+    def __init__(self, rights: Rights | None = None) -> None:
+        self._rights = rights
+
     async def verify_token(self, token: str) -> AccessToken:
         return AccessToken(token=token, client_id=token, subject=token, scopes=[])
+
+    def principal_of(self, token: AccessToken) -> str:
+        return f"token:{token.subject}"
+
+    def rights_of(self, principal: str) -> Rights:
+        if self._rights is None:
+            raise KeyError(principal)
+        return self._rights
 
 
 class Recorded(httpx.AsyncBaseTransport):
@@ -66,23 +80,34 @@ class Recorded(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, content=content)
 
 
-def bare_server() -> Server[Any]:
+def bare_app(routes: list[Route]) -> ASGIApp:
     tools = {"on_list_tools": list_tools, "on_call_tool": call_tool}
     # Without the last, the SDK would list the tools at every call.
-    return Server("bare", version="1", **tools, get_tool_input_schema={"echo": SCHEMA}.get)
+    server = Server("bare", version="1", **tools, get_tool_input_schema={"echo": SCHEMA}.get)
+    anybody = Anybody()
+    return server.streamable_http_app(
+        stateless_http=True, auth=anybody.auth, token_verifier=anybody, custom_starlette_routes=routes
+    )
 
 
-def our_server(folder: Path) -> Server[Any]:
+def our_app(routes: list[Route], folder: Path) -> ASGIApp:
     places = {"audit_log": folder / "audit.jsonl", "approvals_db": folder / "approvals.db", "files_dir": folder}
     found, stub = exports(ENDPOINT), Recorded()
     settings = Settings(
-        endpoint=ENDPOINT, iam_endpoint=ENDPOINT, region=found["AP_MCP_REGION"], confirm="approval", **places
+        endpoint=ENDPOINT,
+        iam_endpoint=ENDPOINT,
+        region=found["AP_MCP_REGION"],
+        confirm="approval",
+        rate=0,  # what is measured is how much can be done, not how much one principal may do
+        chart_roots=(),
+        **places,
     )
 
     async def connect() -> CloudClient:
         return CloudClient(settings, find_credentials(found), stub)
 
-    return build_server(Autopilot(settings, connect, simulated=True))
+    autopilot = Autopilot(settings, connect, simulated=True, remote=True)
+    return http_app(autopilot, HttpOptions(), Anybody(rights_from(settings, remote=True)), routes=routes)
 
 
 async def busy(_: Request) -> JSONResponse:
@@ -90,24 +115,17 @@ async def busy(_: Request) -> JSONResponse:
     return JSONResponse({"busy": time.process_time()})
 
 
-def app_of(server: Server[Any]) -> Callable[..., Any]:
-    auth = AuthSettings(issuer_url=ISSUER, resource_server_url=None, required_scopes=[])
-    routes = [Route("/busy", busy)]
-    return server.streamable_http_app(
-        stateless_http=True, auth=auth, token_verifier=Anybody(), custom_starlette_routes=routes
-    )
-
-
 def main() -> None:
     logging.disable(logging.WARNING)
     with TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
-        server = bare_server() if sys.argv[1] == "bare" else our_server(Path(folder))
+        routes = [Route("/busy", busy)]
+        app = bare_app(routes) if sys.argv[1] == "bare" else our_app(routes, Path(folder))
         # Connections wait in the socket until they are taken.
         print(listening.getsockname()[1], flush=True)
         gc.collect()
         gc.freeze()
         with suppress(KeyboardInterrupt):
-            uvicorn.Server(uvicorn.Config(app_of(server), log_level="error")).run([listening])
+            uvicorn.Server(uvicorn.Config(app, http="h11", log_level="error")).run([listening])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ shown as ratios to a yardstick that is measured in the same run, in turn, becaus
 other programs were busy. A promise that does not hold is reported at the end, and the exit code is 1.
 
 One file per subject: `answers` (raw against summary), `inside` (what is in a cluster), `shown` (tools/list), `recall`,
-`masking`, `load` (who waits), `starting` (start-up, memory), `calls` (time per call), `over_http` (calls of many over
+`masking`, `load` (who waits), `starting` (start-up, memory), `calls` (time per call), `throughput` (calls of many over
 HTTP). The accounts come from the simulator: `tests/support/large.py`.
 """
 
@@ -23,10 +23,10 @@ from inside import section as inside
 from load import section as load
 from masking import section as masking
 from measures import VOCABULARY, Section
-from over_http import section as over_http
 from recall import section as recall
 from shown import section as shown
 from starting import section as starting
+from throughput import section as throughput
 
 RESULTS = Path(__file__).with_name("RESULTS.md")
 HEAD = f"""\
@@ -41,7 +41,7 @@ two programs on one machine in one run: Python {platform.python_version()}, {pla
 async def sections() -> list[Section]:
     with tempfile.TemporaryDirectory() as folder:
         measured, in_clusters = await every_answer(Path(folder)), await inside(Path(folder))
-    whole = [starting(), await calls(), await over_http(), shown(), recall(), masking(), await load()]
+    whole = [starting(), await calls(), await throughput(), shown(), recall(), masking(), await load()]
     return [*whole, answers(measured), in_clusters]
 
 

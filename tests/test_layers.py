@@ -28,9 +28,11 @@ files: errors private_files wording
 binding: errors specs
 cluster_requests: binding errors specs
 permits: binding errors
-cloud: __init__ binding cluster_requests credentials errors permits service_texts settings specs wording
+cloud: __init__ binding cluster_requests credentials errors fairness permits service_texts settings specs wording
 parallel_reads: errors
-aside:
+calling:
+fairness: calling
+aside: fairness
 # What the cloud's answers mean, and how they are reported.
 rules: masking service_texts specs vendor wording
 summaries: files masking rules specs vendor wording
@@ -66,8 +68,8 @@ toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: addressing clouds errors finishing guard settings specs summaries toolbox
-server: addressing binding cloud clouds dry_runs errors finishing gateway guard lost_answers masking plans principals
-    private_files proposals reads response_store settings specs state summaries toolbox wait
+server: addressing binding calling cloud clouds dry_runs errors finishing gateway guard lost_answers masking plans
+    principals private_files proposals reads response_store settings specs state summaries toolbox wait
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:

@@ -67,6 +67,8 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "REDIS_REPLICAS": "2",
         "TIMEOUT": "12.5",
         "CALLS_AT_ONCE": "3",
+        "RATE": "2.5",
+        "BURST": "7",
         "APPROVAL_WAIT": "12.5",
         "KUBERNETES": "Direct",
         "MAX_KUBECONFIG_DAYS": "7",
@@ -97,6 +99,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.chart_roots == (tmp_path, tmp_path / "charts")
     assert settings.timeout == 12.5
     assert settings.calls_at_once == 3
+    assert (settings.rate, settings.burst) == (2.5, 7)
     assert settings.approval_wait == 12.5
     assert settings.kubernetes == "direct"
     assert settings.max_kubeconfig_days == 7

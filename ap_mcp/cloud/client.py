@@ -1,8 +1,8 @@
 """Sends requests to the cloud: signed, bounded in time and size, repeated only where that does no harm."""
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping
-from contextlib import AbstractAsyncContextManager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache, partial
@@ -50,6 +50,7 @@ from ap_mcp.errors import (
     TooLarge,
     may_have_happened,
 )
+from ap_mcp.fairness import FairShare
 from ap_mcp.permits import MayRepeat, Permit, always
 from ap_mcp.settings import Settings, is_loopback
 from ap_mcp.specs import FILE
@@ -64,7 +65,8 @@ LARGEST_ANSWER = 16 * 1024 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
 AT_ONCE_PER_CLUSTER = 4
-_LIMITS = http.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15)
+REQUESTS_AT_ONCE = 190
+_LIMITS = http.Limits(max_connections=200, max_keepalive_connections=50, keepalive_expiry=15)  # some for the sign-in
 # The reference, section 1: the Kubernetes APIs take no persistent connections. Section 5: they are throttled.
 _CLUSTER_LIMITS = http.Limits(max_connections=200, max_keepalive_connections=0)
 _DIRECT_LIMITS = http.Limits(max_connections=AT_ONCE_PER_CLUSTER, keepalive_expiry=15)
@@ -115,7 +117,8 @@ class CloudClient:
         self._lines = Lines(settings, _LIMITS, transport)
         # Without connections of its own until a Kubernetes API is called; a transport of a test serves both.
         self._clusters = Lines(settings, _CLUSTER_LIMITS) if transport is None else self._lines
-        self._at_once: dict[str, anyio.CapacityLimiter] = {}
+        self._requests = FairShare(REQUESTS_AT_ONCE)
+        self._at_once: dict[str, FairShare] = {}
         # A transport of a test or of the simulator leads everywhere: nothing goes around it.
         self._is_direct = settings.kubernetes == DIRECT and transport is None
         self._direct: dict[str, Direct] = {}
@@ -272,11 +275,19 @@ class CloudClient:
                 return await once(attempt.num - 1)
         raise AssertionError("attempts end with a reply or an error")
 
-    def _turn(self, call: HttpCall) -> AbstractAsyncContextManager[None]:
-        """Wait until few enough other requests are under way to the same cluster."""
-        if not call.cluster:
-            return nullcontext()
-        return self._at_once.setdefault(call.cluster, anyio.CapacityLimiter(AT_ONCE_PER_CLUSTER))
+    @asynccontextmanager
+    async def _turn(self, call: HttpCall) -> AsyncIterator[None]:
+        """Wait until few enough other requests are under way: in all, and to the same cluster."""
+        if call.cluster:
+            # One caller leaves at least one of them to others.
+            of_cluster = self._at_once.setdefault(call.cluster, FairShare(AT_ONCE_PER_CLUSTER, AT_ONCE_PER_CLUSTER - 1))
+            async with of_cluster.turn(), self._requests.turn():
+                yield
+        elif (call.operation_id, call.method, call.path) in SIGN_IN_REQUESTS:
+            yield  # requests that have their turns wait for it
+        else:
+            async with self._requests.turn():
+                yield
 
     async def _exchange(
         self, call: HttpCall, endpoint: str, request: http.Request, auth: CloudAuth | None, sent_again: int

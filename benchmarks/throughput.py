@@ -1,6 +1,6 @@
 """What serving over HTTP costs beside the SDK's own server, and whether principals delay each other.
 
-By itself, in fewer and shorter rounds: `PYTHONPATH=tests/support .venv/bin/python benchmarks/over_http.py`.
+By itself, in fewer and shorter rounds: `PYTHONPATH=tests/support .venv/bin/python benchmarks/throughput.py`.
 """
 
 import subprocess
