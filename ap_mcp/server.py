@@ -386,6 +386,11 @@ class Autopilot:
                 call = renewed
         raise AssertionError("the last attempt ends with an answer or an error")
 
+    async def _note_head(self) -> None:
+        """Note how long the audit log is where the other servers are noted too, if there are any."""
+        if self.shared is not None:
+            await self.shared.heads.note(self.audit)
+
     def _view(self, rights: Rights, cloud: Cloud) -> View:
         policy = cloud.policy(rights.policy)
         tools = toolbox(
@@ -413,7 +418,13 @@ class Autopilot:
             profile=cloud.profile,
         )
         guarding = Guard(
-            policy, rights.confirm, lambda: self.confirmer, lambda: self.audit, self.simulated, cloud.profile
+            policy,
+            rights.confirm,
+            lambda: self.confirmer,
+            lambda: self.audit,
+            self.simulated,
+            cloud.profile,
+            self._note_head,
         )
         return View(rights, cloud, tools, guarding, finishing)
 

@@ -10,6 +10,9 @@ from ap_mcp.cli.options import exits
 
 if TYPE_CHECKING:
     from ap_mcp.guard.audit import AuditLog, Call
+    from ap_mcp.guard.audit_check import AuditFinding
+    from ap_mcp.settings import Settings
+    from ap_mcp.state.redis_heads import AuditHeads
 
 SHOWN = 20
 
@@ -27,13 +30,14 @@ def audit() -> None:
 def verify(log: str | None) -> None:
     """Say whether the log is intact, or from which line on it is not, and which calls are of unknown outcome.
 
-    Exit 1 if a line was changed, lost, moved or added, or if the log or its key cannot be read.
+    Exit 1 if a line was changed, lost, moved or added, or if the log or its key cannot be read. With AP_MCP_REDIS_URL,
+    also if lines, or a whole log, are missing that the servers have noted in Redis.
     """
     from ap_mcp.errors import AuditFailed
 
     try:
         found = _log(log)
-        findings = found.verify()
+        findings = [*found.verify(), *_lost(found)]
         count, refused = len(found.calls()), len(found.refusals())
     except AuditFailed as error:
         click.echo(error.render(), err=True)
@@ -41,7 +45,8 @@ def verify(log: str | None) -> None:
     for finding in findings:
         click.echo(str(finding))
     if alarms := {finding.kind for finding in findings if finding.is_alarm}:
-        click.echo(f"{found.path} {'is not intact' if 'not intact' in alarms else 'is intact, and shows an attack'}.")
+        broken = alarms & {"not intact", "lost"}
+        click.echo(f"{found.path} {'is not intact' if broken else 'is intact, and shows an attack'}.")
         raise click.exceptions.Exit(1)
     calls = "1 call" if count == 1 else f"{count} calls"
     refusals = f", {'1 refusal' if refused == 1 else f'{refused} refusals'}" if refused else ""
@@ -65,6 +70,51 @@ def show(last: int, *, as_json: bool, log: str | None) -> None:
         click.echo(_nothing(found))
     if any(finding.kind == "not intact" for finding in found.verify()):
         click.echo(f"{found.path} is not intact: `ap-mcp audit verify` says from where on.", err=True)
+
+
+@audit.command()
+@click.argument("log_id", metavar="ID")
+@exits
+def forget(log_id: str) -> None:
+    """Have Redis forget the log ID, which was put aside or lost, so that `verify` says nothing of it any more."""
+    import anyio
+
+    from ap_mcp.errors import CallRefused
+    from ap_mcp.settings import load_settings
+
+    settings = load_settings()
+    if settings.redis_url is None:
+        raise click.UsageError("AP_MCP_REDIS_URL is not set: how long logs are is noted in Redis alone.")
+    if not anyio.run(_heads(settings).forget, log_id):
+        raise CallRefused(f"Redis knows of no log {json.dumps(log_id)}. `ap-mcp audit verify` names those it misses.")
+    click.echo(f"Forgotten: {log_id}.")
+
+
+def _heads(settings: "Settings") -> "AuditHeads":
+    from ap_mcp.state.redis_heads import AuditHeads
+    from ap_mcp.state.shared import link_to
+
+    return AuditHeads(link_to(settings, keeps=False))
+
+
+def _lost(found: "AuditLog") -> "list[AuditFinding]":
+    """Return what is missing of a log that the servers which share Redis have noted there."""
+    import anyio
+
+    from ap_mcp.errors import ApprovalsUnusable
+    from ap_mcp.guard.audit_heads import lost_lines
+    from ap_mcp.settings import load_settings
+
+    settings = load_settings()
+    if settings.redis_url is None:
+        return []
+    heads = _heads(settings)
+    try:
+        noted = anyio.run(heads.all)
+    except ApprovalsUnusable as error:
+        click.echo(f"Whether lines are missing that were noted in Redis is not known: {error.render()}", err=True)
+        return []
+    return lost_lines(noted, heads.host, str(found.path), found.extent())
 
 
 def _log(given: str | None) -> "AuditLog":

@@ -35,6 +35,7 @@ from ap_mcp.guard.audit_check import (
     spends,
     survey,
 )
+from ap_mcp.guard.audit_heads import Extent
 from ap_mcp.guard.file_lock import lock
 from ap_mcp.masking import mask, mask_text
 from ap_mcp.private_files import check_private_file, make_private_file, make_private_folder, write_private_file
@@ -44,6 +45,7 @@ __all__ = ["AuditFinding", "AuditLog", "Call", "Entry", "Outcome", "audit_from",
 REUSED = "Its consent was used before, as the audit log has it. Call again to have a person asked anew."
 KEY_FILE = "audit.key"
 LONGEST_TEXT = 2000
+ID_LENGTH = 16
 
 Ending: TypeAlias = Literal["succeeded", "failed", "unknown", "not sent"]
 
@@ -229,6 +231,18 @@ class AuditLog:
             return []
         with self._reading() as chain:
             return refusals(self._content(), chain)
+
+    def extent(self) -> Extent | None:
+        """Return which log this is, and how many lines its head says it has; None if it holds none that can be read.
+
+        Raises:
+            AuditFailed: the log or its key cannot be read.
+        """
+        if not self.is_begun:
+            return None
+        with self._reading() as chain:
+            head, first = chain.read_head(self._head_content()), chain.read(self._content().partition(b"\n")[0])
+        return Extent(first.position.mac[:ID_LENGTH], head.position.seq) if head and first else None
 
     def _append(self, event: str, fields: Mapping[str, Any]) -> int:
         with self._writing() as chain:

@@ -33,12 +33,12 @@ class AuditFinding:
     """What a person should know about a log.
 
     Attributes:
-        kind: `not intact`, of which there is one at most, and `replayed` are alarms.
+        kind: `not intact`, of which there is one at most, `lost` and `replayed` are alarms.
         line: where it begins, from 1 on; 0 for the log as a whole.
         message: what is wrong.
     """
 
-    kind: Literal["not intact", "replayed", "unfinished"]
+    kind: Literal["not intact", "lost", "replayed", "unfinished"]
     line: int
     message: str
 

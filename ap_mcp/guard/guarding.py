@@ -1,7 +1,7 @@
 """The guard of one principal: decides about calls, gets consent, and makes the permits of what may go out."""
 
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -84,6 +84,10 @@ class Sending:
         self.outcome = guard.Outcome("succeeded", request_id, found)
 
 
+async def _note_nowhere() -> None:
+    """Leave the log as the only one who knows how long it is."""
+
+
 @dataclass(frozen=True)
 class Guard:
     """What stands between the calls of one principal and the gateway; light, and made per principal.
@@ -95,6 +99,7 @@ class Guard:
         audit: the log, likewise.
         simulated: the other end is the simulator.
         profile: where its calls go, as the operator calls it; empty if there is one place only.
+        note: is called once lines were added to the log, to note elsewhere how long it is.
     """
 
     policy: Policy
@@ -103,6 +108,7 @@ class Guard:
     audit: "Callable[[], AuditLog]" = field(repr=False)
     simulated: bool = False
     profile: str = ""
+    note: "Callable[[], Awaitable[None]]" = field(default=_note_nowhere, repr=False)
 
     def decided_at_once(self, subject: Subject, *, dry_run: bool) -> Decision | None:
         """Decide about a call before anything is read; None if that takes the facts of its cluster.
@@ -173,6 +179,7 @@ class Guard:
         try:
             with CancelScope(shield=True):
                 await to_thread.run_sync(record)
+                await self.note()
         except ApMcpError as error:
             logger.error("a refusal was not recorded: %s", error.render())  # noqa: TRY400 - no trace needed
 
@@ -238,6 +245,7 @@ class Guard:
         """Record how a request ended; return why that failed, for it must not hide the end itself."""
         try:
             await to_thread.run_sync(self.audit().finished, number, outcome)
+            await self.note()
         except AuditFailed as error:
             logger.error("audit line %d has no end: %s", number, error.render())  # noqa: TRY400 - no trace needed
             return error.render()

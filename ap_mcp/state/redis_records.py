@@ -40,8 +40,8 @@ class OpenRecord:
     @classmethod
     def read(cls, text: bytes) -> "OpenRecord":
         """Return a record; raises one of `WRONG` if it is none."""
-        values = _object(text)
-        texts = {name: _text(values[name]) for name in ("digest", "principal", "life", "code")}
+        values = read_object(text)
+        texts = {name: read_text(values[name]) for name in ("digest", "principal", "life", "code")}
         return cls(expires=moment_at(values["expires"]), **texts)
 
     def text(self) -> str:
@@ -73,9 +73,9 @@ def withdrawal_text(by: str, at: datetime) -> str:
 def asked_of(question: bytes, answer: bytes | None, withdrawal: bytes | None) -> Asked:
     """Return what three keys say of one question; raises one of `WRONG` if any of them holds something else."""
     return Asked(
-        _question(_object(question)),
-        None if answer is None else _answer(_object(answer)),
-        withdrawal=None if withdrawal is None else _withdrawal(_object(withdrawal)),
+        _question(read_object(question)),
+        None if answer is None else _answer(read_object(answer)),
+        withdrawal=None if withdrawal is None else _withdrawal(read_object(withdrawal)),
     )
 
 
@@ -90,21 +90,23 @@ def _answer(values: dict[str, Any]) -> SignedAnswer:
     if "client_data" in values:
         assertion = Assertion(_decoded(values["client_data"]), _decoded(values["authenticator_data"]))
     at = moment_at(values["at"])
-    return SignedAnswer(_text(values["approver"]), _truth(values["approved"]), at, signature, assertion)
+    return SignedAnswer(read_text(values["approver"]), _truth(values["approved"]), at, signature, assertion)
 
 
 def _withdrawal(values: dict[str, Any]) -> Withdrawal:
-    return Withdrawal(_text(values["by"]), moment_at(values["at"]))
+    return Withdrawal(read_text(values["by"]), moment_at(values["at"]))
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def read_object(text: bytes) -> dict[str, Any]:
+    """Return a JSON object; raises one of `WRONG` if the text is none."""
     found = json.loads(text)
     if not isinstance(found, dict):
         raise TypeError("no object")
     return found
 
 
-def _text(value: Any) -> str:
+def read_text(value: Any) -> str:
+    """Return a text; raises one of `WRONG` if the value is none."""
     if not isinstance(value, str):
         raise TypeError("no text")
     return value

@@ -95,9 +95,11 @@ class SharedState:
         self._link = link_to(settings)
         from ap_mcp.guard.seal import sealer_from  # noqa: PLC0415 - few servers share anything
         from ap_mcp.state.redis import RedisStore  # noqa: PLC0415 - likewise
+        from ap_mcp.state.redis_heads import AuditHeads  # noqa: PLC0415 - likewise
         from ap_mcp.state.redis_responses import RedisResponses  # noqa: PLC0415 - likewise
 
         self.store: ApprovalStore = RedisStore(self._link)
+        self.heads = AuditHeads(self._link)
         self.kept: ResponseStore = RedisResponses(self._link, sealer_from(settings))
 
     async def check(self) -> None:

@@ -117,11 +117,12 @@ class FakeRedis:
         return int(key in self.data)
 
     def do_zadd(self, key: bytes, *words: bytes) -> Any:
-        how = {word for word in words if word in {b"NX", b"XX"}}
+        how = {word for word in words if word in {b"NX", b"XX", b"GT"}}
         members = self.data.setdefault(key, {})
         rest = [word for word in words if word not in how]
         for score, member in _pairs(rest):
-            if (member in members) is (b"XX" in how) or not how:
+            greater = b"GT" in how and float(score) > members.get(member, float("-inf"))
+            if greater or (b"GT" not in how and ((member in members) is (b"XX" in how) or not how)):
                 members[member] = float(score)
         return len(members)
 
@@ -135,9 +136,9 @@ class FakeRedis:
     def do_zcard(self, key: bytes) -> Any:
         return len(self.data.get(key, {}))
 
-    def do_zrange(self, key: bytes, start: bytes, stop: bytes) -> Any:
-        members = self._sorted(key)
-        return members[int(start) : None if stop == b"-1" else int(stop) + 1]
+    def do_zrange(self, key: bytes, start: bytes, stop: bytes, *how: bytes) -> Any:
+        members = self._sorted(key)[int(start) : None if stop == b"-1" else int(stop) + 1]
+        return [word for each in members for word in (each, b"%d" % self.data[key][each])] if how else members
 
     def do_zrevrange(self, key: bytes, start: bytes, stop: bytes) -> Any:
         members = self._sorted(key)[::-1]
