@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -229,3 +230,22 @@ async def test_a_client_that_does_not_say_its_name_is_called_by_its_user_agent(t
         said = await agent.fail("delete_cluster", cluster_id="search-dev")
         assert 'client "User-Agent bot/1' in said
         assert "x" * 200 not in said
+
+
+@pytest.mark.parametrize("method", ["initialize", "server/discover", "tools/list", "resources/read"])
+async def test_who_signs_in_and_may_use_nothing_is_told_so_at_once(team: Served, method: str) -> None:
+    sign_in = team.autopilot.principals
+    assert isinstance(sign_in, Names)
+    sign_in.withdrawn = frozenset({"tagger"})
+    hello: dict[str, Any] = {
+        "protocolVersion": "2025-11-25",
+        "capabilities": {},
+        "clientInfo": {"name": "a test", "version": "1"},
+    }
+    modern = method == "server/discover"
+    given = {"initialize": hello, "resources/read": {"uri": "autopilot://responses/x"}}.get(method, {})
+    asked = request(method, given, "2026-07-28" if modern else "2025-11-25")
+    async with team.by_hand(signed("tagger")) as http:
+        with anyio.fail_after(5):
+            answer = await http.post("/mcp", **asked)
+        assert "may not use this server" in answer.text

@@ -18,7 +18,7 @@ from ap_mcp.errors import (
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.policy import Rule
 from ap_mcp.principals import Rights
-from ap_mcp.server import Autopilot
+from ap_mcp.server import MOST_VIEWS, Autopilot
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.constants import SEARCH_DEV
 from ap_mcp.summaries import Result
@@ -82,6 +82,23 @@ async def test_whoever_has_equal_rights_shares_a_view_and_all_share_the_rest(tmp
         assert len({id(view.finishing.gateway) for view in views}) == 1
         assert views[0].guard.audit() is views[1].guard.audit()
         assert views[0].guard.confirmer() is views[1].guard.confirmer()
+
+
+async def test_rights_that_nobody_has_any_more_are_forgotten(tmp_path: Path) -> None:
+    class Changing(Four):
+        def rights_of(self, principal: str) -> Rights:
+            return replace(self.rights, toolsets=(f"toolset {principal}",))
+
+    async with shared(simulate(), tmp_path) as server:
+        server.principals = Changing(server.rights_of("owner"))
+        first, again = server.view("0"), server.view("0")
+        assert first is again
+        for number in range(MOST_VIEWS):
+            server.view(str(number))
+        assert server.view("0") is first
+        server.view(str(MOST_VIEWS))
+        assert server.view("0") is not first
+        assert len(server._views) == MOST_VIEWS
 
 
 async def test_a_kept_answer_is_for_the_principal_who_made_the_call(tmp_path: Path) -> None:

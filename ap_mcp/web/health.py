@@ -8,7 +8,7 @@ from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
-from anyio import connect_tcp, move_on_after, to_thread
+from anyio import connect_tcp, create_task_group, move_on_after, to_thread
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
@@ -20,8 +20,10 @@ from ap_mcp.server import Autopilot
 KEPT_SECONDS = 2.0
 """How long an answer stands: anybody may ask, as often as they like."""
 CLOUD_KEPT_SECONDS = 30.0
-CLOUD_SECONDS = 2.0
-"""How long the cloud may take to accept a connection."""
+CLOUD_SECONDS = 0.6
+"""How long a cloud may take to accept a connection."""
+PATIENCE = 0.7
+"""Seconds that each check may take: what asks whether a server is ready gives up after one, mostly."""
 IN_THE_LOG = "it failed; the log of the server says why"
 NO_STORE = {"cache-control": "no-store"}
 
@@ -38,20 +40,24 @@ class Check:
             to the log alone.
         decides: without it the server is not ready; else it is only reported.
         kept: seconds that its answer stands.
+        patience: seconds that it may take.
     """
 
     name: str
     trouble: Callable[[], Awaitable[str]]
     decides: bool = True
     kept: float = KEPT_SECONDS
+    patience: float = PATIENCE
     _last: tuple[float, str] | None = field(default=None, repr=False)
     _reported: str = field(default="", repr=False)
 
     async def run(self, now: float) -> str:
         """Return what is wrong, as it was found a moment ago."""
         if self._last is None or now - self._last[0] >= self.kept:
+            found = f"no answer within {self.patience:g} s"
             try:
-                found = await self.trouble()
+                with move_on_after(self.patience):
+                    found = await self.trouble()
             except ApMcpError as error:
                 found = IN_THE_LOG
                 self._report(str(error))
@@ -82,7 +88,16 @@ def usual_checks(autopilot: Autopilot) -> list[Check]:
         return await to_thread.run_sync(_unwritable, autopilot.settings.audit_log)
 
     async def cloud() -> str:
-        found = {each.profile: await _unreachable(each.settings.endpoint or "") for each in autopilot.clouds.values()}
+        found = dict.fromkeys(autopilot.clouds, "")
+
+        async def ask(profile: str, endpoint: str) -> None:
+            found[profile] = f"it takes no connection within {CLOUD_SECONDS:g} s"
+            with move_on_after(CLOUD_SECONDS):
+                found[profile] = await _unreachable(endpoint)
+
+        async with create_task_group() as group:
+            for profile, cloud in autopilot.clouds.items():
+                group.start_soon(ask, profile, cloud.settings.endpoint or "")
         return "; ".join(f"{name}: {why}".removeprefix(": ") for name, why in found.items() if why)
 
     async def redis() -> str:
@@ -114,7 +129,14 @@ def health_routes(checks: Iterable[Check], now: Callable[[], float] = monotonic)
         return PlainTextResponse("ok\n", headers=NO_STORE)
 
     async def readyz(_: Request) -> Response:
-        found = {check.name: await check.run(now()) for check in every}
+        found = dict.fromkeys([check.name for check in every], "")
+
+        async def run(check: Check) -> None:
+            found[check.name] = await check.run(now())
+
+        async with create_task_group() as group:
+            for check in every:
+                group.start_soon(run, check)
         ready = not any(found[check.name] for check in every if check.decides)
         body = {"ready": ready, "checks": {name: trouble or "ok" for name, trouble in found.items()}}
         return JSONResponse(body, 200 if ready else 503, NO_STORE)
@@ -146,11 +168,9 @@ async def _unreachable(endpoint: str) -> str:
     place = urlsplit(endpoint)
     if not place.hostname:
         return "no region and no endpoint is set"
-    with move_on_after(CLOUD_SECONDS):
-        try:
-            stream = await connect_tcp(place.hostname, place.port or (80 if place.scheme == "http" else 443))
-        except OSError:
-            return "it takes no connection, unless it is reached through a proxy"
-        await stream.aclose()
-        return ""
-    return f"it took no connection within {CLOUD_SECONDS:g} s"
+    try:
+        stream = await connect_tcp(place.hostname, place.port or (80 if place.scheme == "http" else 443))
+    except OSError:
+        return "it takes no connection, unless it is reached through a proxy"
+    await stream.aclose()
+    return ""
