@@ -5,7 +5,9 @@ STAMP := .venv/.installed
 PLAIN := .venv/.demo
 LOWEST := .venv-lowest
 # Markers of tests that run one after another: they measure time, or drive programs that are not ours.
-ALONE := serial foreign kubectl redis
+ALONE := serial foreign kubectl redis browser
+# What some of these drive, from the system's packages.
+PROGRAMS := chromium
 
 .PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
 
@@ -17,6 +19,8 @@ demo: $(PLAIN) ## watch an agent build, repair, upgrade and remove clusters on t
 
 test: $(STAMP) ## run all tests: first those that measure time or drive programs of others, one marker after another, then the rest on every core
 	@tools/install_redis.sh
+	@tools/programs.sh $(PROGRAMS)
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --group browser
 	@set -e; for each in $(ALONE); do echo "pytest -m $$each"; $(BIN)/pytest -m $$each; done
 	$(BIN)/pytest -n auto --dist loadfile
 
@@ -60,7 +64,7 @@ bench: $(STAMP) ## measure sizes, recall, start-up and calls, into benchmarks/RE
 	PYTHONPATH=tests/support $(BIN)/python benchmarks/run.py
 
 clean: ## remove what the other targets made
-	rm -rf .venv $(LOWEST) tests/foreign/node_modules .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
+	rm -rf .venv $(LOWEST) tests/*/node_modules .coverage* .hypothesis .mypy_cache .pytest_cache .ruff_cache dist
 
 $(PLAIN): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo 'ap-mcp needs Python 3.11 or later: make PYTHON=python3.12'; exit 1; }

@@ -5,6 +5,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from functools import cached_property, partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from anyio import current_time, sleep
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from ap_mcp.binding import HttpCall
     from ap_mcp.cloud.client import CloudResponse
+    from ap_mcp.guard.approvals import Approvers
     from ap_mcp.guard.holds import Holds
     from ap_mcp.guard.subject import Subject
     from ap_mcp.reads import Reads
@@ -66,6 +68,7 @@ class Autopilot:
         now: the clock it goes by, in seconds.
 
     Attributes:
+        approvers: whose approvals count.
         principals: who may use it, and what.
         draining: it is about to end; calls that only wait should come to their end.
     """
@@ -92,9 +95,7 @@ class Autopilot:
         self.clouds = {each.profile: each for each in made}
         self.shared = _shared_by(settings)
         self.kept: ResponseStore = LocalResponseStore() if self.shared is None else self.shared.kept
-        # Read once, now: a later change of the file has no effect on this server.
-        approvers = settings.approver_dir / APPROVERS_FILE
-        self._approvers = guard.load_approvers(approvers) if os.path.lexists(approvers) else {}
+        self.approvers = _approvers(settings.approver_dir / APPROVERS_FILE, remote=remote)
         rights = rights_from(settings, profiles=tuple(self.clouds), ask=not unasked, remote=remote)
         self.principals: Principals = Everybody(rights)
         self._views: list[View] = []
@@ -144,7 +145,7 @@ class Autopilot:
             self.settings.confirm,
             guard.sealer_from(self.settings),
             store,
-            self._approvers,
+            self.approvers,
             now=store.now,
             forms=self.settings.forms,
             holds=self.holds,
@@ -436,3 +437,13 @@ def _shared_by(settings: Settings) -> "SharedState | None":
     from ap_mcp.state.shared import SharedState  # noqa: PLC0415 - few servers share anything
 
     return SharedState(settings)
+
+
+def _approvers(path: Path, *, remote: bool) -> "Approvers":
+    """Return whose approvals count: over HTTP as the file says at the time, else as it does now.
+
+    An agent on this machine could write the file; one that calls over HTTP cannot, and people come and go.
+    """
+    if remote:
+        return guard.ApproversFile(path)
+    return guard.load_approvers(path) if os.path.lexists(path) else {}

@@ -84,7 +84,7 @@ def granted(store: ConsentFile, folder: Path) -> bool:
 
 def at(moments: Iterator[datetime], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the commands see these moments; their module hides behind the group of the same name."""
-    monkeypatch.setattr(import_module("ap_mcp.cli.approvals"), "_now", lambda _: next(moments))
+    monkeypatch.setattr(import_module("ap_mcp.cli.approvals"), "time_of", lambda _: next(moments))
 
 
 # Making a key

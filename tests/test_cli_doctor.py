@@ -11,9 +11,11 @@ import pytest
 from approving import PASSPHRASE
 from certificates import Authority
 from pydantic import SecretStr
+from soft_authenticator import SoftPasskey
 from test_cli import KEYED, NOWHERE, alone, refused, run, simulator
 
 from ap_mcp.cli.checkup import clock, credentials, network, program
+from ap_mcp.guard.approvers import KnownApprover, save_approvers
 from ap_mcp.guard.keys import init_key
 from ap_mcp.settings import Settings
 
@@ -189,6 +191,24 @@ def test_approvers_are_named_and_a_broken_list_is_a_problem(tmp_path: Path, monk
     assert "alice" in of(examined("--simulate", healthy=True), "approvers", "ok")
     (tmp_path / ".config" / "ap-mcp" / "approvers.json").write_text("[]")
     assert "approvers.json" in of(examined("--simulate", healthy=False), "approvers", "problem")
+
+
+@pytest.mark.parametrize(
+    ("address", "state", "found"),
+    [
+        ("https://approve.example.com/cce", "ok", "on the page at https://approve.example.com: alice"),
+        ("https://new.example.com", "warning", "nobody has a passkey for the page at https://new.example.com"),
+        ("https://10.0.0.1", "warning", "browsers have no passkeys at https://10.0.0.1"),
+    ],
+)
+def test_who_can_approve_on_the_page_is_reported(
+    address: str, state: str, found: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ".config" / "ap-mcp"
+    folder.mkdir(parents=True, mode=0o700)
+    save_approvers(folder / "approvers.json", {"alice": KnownApprover(passkeys=(SoftPasskey().pinned,))})
+    monkeypatch.setenv("AP_MCP_PUBLIC_URL", address)
+    assert found in of(examined("--simulate", healthy=True), "approvers", state)
 
 
 def test_nobody_to_approve_is_a_problem_where_nothing_else_counts() -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ap_mcp.cli.options import exits, settings_options
+from ap_mcp.cli.enrolling import accept, enrol
+from ap_mcp.cli.options import CODES, exits, settings_options
 
 if TYPE_CHECKING:
     from ap_mcp.guard.approval_requests import Asked, Question
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 TRIES = 3
-CODES = "Exit codes: 0 done, 2 wrong usage, 4 refused."
 CHOICE = "Choose a passphrase that nothing on this machine knows: an agent that has it can approve its own calls."
 WHY_THE_NAME = "Typing its name shows that you have read what this is about."
 KEY_IS_YOUNGER = (
@@ -33,8 +33,13 @@ def approvals() -> None:
     """See and decide what waits for a person.
 
     A guarded call from a client that cannot ask anybody answers with a code. Read it here, decide, and the
-    agent makes the call again. Servers accept only the approvers they knew when they started.
+    agent makes the call again. A server on stdio accepts only the approvers it knew when it started, one over HTTP
+    those that are listed at the time.
     """
+
+
+approvals.add_command(enrol)
+approvals.add_command(accept)
 
 
 @approvals.command(epilog=CODES)
@@ -92,9 +97,9 @@ def list_(*, everything: bool, profile: str | None) -> None:
 
     settings = load_settings(profile=profile)
     approvers = _approvers(settings)  # reported here too if it is wrong: no answer would count
-    now = _now(store := _store(settings))
-    every = _run(store.pending, now)
-    past = _run(store.history, now) if everything else []
+    now = time_of(store := store_of(settings))
+    every = run(store.pending, now)
+    past = run(store.history, now) if everything else []
     there = _places(settings)
     waiting = [each for each in every if there is None or each.profile in there]
     ended = [each for each in past if there is None or each.question.profile in there]
@@ -136,7 +141,7 @@ def show(code: str) -> None:
     from ap_mcp.settings import load_settings
 
     settings = load_settings()
-    now = _now(store := _store(settings))
+    now = time_of(store := store_of(settings))
     asked = _found(store, code)
     click.echo(_described(asked.question, now))
     click.echo(f"Standing: {outcome(asked, _approvers(settings), now)}")
@@ -206,8 +211,8 @@ def withdraw(code: str) -> None:
     from ap_mcp.settings import load_settings
 
     settings = load_settings()
-    question = _found(store := _store(settings), code).question
-    _run(store.withdraw, question.code, local_user(), _now(store))
+    question = _found(store := store_of(settings), code).question
+    run(store.withdraw, question.code, local_user(), time_of(store))
     click.echo(
         f"Withdrawn: {question.code} ({on_one_line(question.tool)} of {quoted(question.name)}). Nothing was sent."
     )
@@ -221,7 +226,7 @@ def _waiting(settings: "Settings", code: str) -> "Question":
     from ap_mcp.guard.showing import CANNOT_BE_SEEN, hides_something
     from ap_mcp.vendor import written
 
-    now = _now(store := _store(settings))
+    now = time_of(store := store_of(settings))
     asked = _found(store, code)
     question, found = asked.question, standing(asked, _approvers(settings), now)
     if found.state == "expired":
@@ -249,15 +254,16 @@ def _answer(settings: "Settings", question: "Question", *, approved: bool) -> st
     approver = unlock(
         settings.approver_dir, click.prompt("Passphrase", hide_input=True, default="", show_default=False)
     )
-    store = _store(settings)
-    _run(store.decide, question.code, sign(approver, question, approved, _now(store)))
-    found = standing(_found(store, question.code), _approvers(settings), _now(store))
+    store = store_of(settings)
+    run(store.decide, question.code, sign(approver, question, approved, time_of(store)))
+    found = standing(_found(store, question.code), _approvers(settings), time_of(store))
     if found.state != ("approved" if approved else "declined"):
         raise ApprovalRefused(f"The answer was kept but does not count: {found.why or found.state}.")
     return approver.name
 
 
-def _store(settings: "Settings") -> "ApprovalStore":
+def store_of(settings: "Settings") -> "ApprovalStore":
+    """Return the store of questions, which the servers share."""
     from ap_mcp.state.shared import store_from
 
     return store_from(settings, keeps=False)
@@ -281,7 +287,7 @@ def _approvers(settings: "Settings") -> "Approvers":
     return load_approvers(settings.approver_dir / APPROVERS_FILE)
 
 
-def _run(call: "Callable[..., Awaitable[T]]", *arguments: Any) -> T:
+def run(call: "Callable[..., Awaitable[T]]", *arguments: Any) -> T:
     """Return what a call of the store returns; in a thread, for `ap-mcp call` runs this inside a loop of its own."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -295,7 +301,7 @@ def _found(store: "ApprovalStore", code: str) -> "Asked":
     from ap_mcp.errors import CallRefused
     from ap_mcp.guard.showing import quoted
 
-    asked = _run(store.find, code)
+    asked = run(store.find, code)
     if asked is None:
         raise CallRefused(f"There is no question {quoted(code)}. What waits is listed by: ap-mcp approvals list")
     return asked
@@ -339,6 +345,6 @@ def _user() -> str:
         raise click.UsageError("Your user name is not known here; give one with --name.") from error
 
 
-def _now(store: "ApprovalStore") -> datetime:
+def time_of(store: "ApprovalStore") -> datetime:
     """Return the time that counts for consents: of this machine, or of what several share."""
-    return _run(store.time)
+    return run(store.time)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 if TYPE_CHECKING:
     from ap_mcp.clouds import Cloud
     from ap_mcp.errors import ApMcpError
+    from ap_mcp.guard.approvals import Approvers
     from ap_mcp.profiles import Profile
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
@@ -21,6 +22,8 @@ OTHER_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NOTICED, REFUSED = 60, 900
 """Seconds that this machine's clock may be off before it is worth a word, and before signatures are refused."""
 UNUSED_PROXY = "If the cloud is reached through it only, set AP_MCP_PROXY to the same address."
+NO_PASSKEY = "Make a link for whoever approves there: ap-mcp approvals enrol NAME"
+NEEDS_A_NAME = "Set AP_MCP_PUBLIC_URL to https:// with the name of a host, or on this machine http://localhost:PORT."
 NOBODY = "Make a key with `ap-mcp approvals init`, then restart running servers."
 
 
@@ -166,9 +169,27 @@ def approvers(chosen: "Settings") -> Iterator[Finding]:
     if known:
         own = "your key is here" if has_key(chosen.approver_dir) else "none of them has a key in this folder"
         yield Finding("approvers", "ok", f"{', '.join(known)} ({chosen.approver_dir}); {own}")
+        if chosen.public_url is not None:
+            yield _on_the_page(chosen.public_url, known)
         return
     found = "nobody can approve a guarded call where the client shows no form"
     yield Finding("approvers", "problem" if chosen.confirm == "approval" else "warning", found, NOBODY)
+
+
+def _on_the_page(public_url: str, known: "Approvers") -> Finding:
+    """Say who can approve on the page, which passkeys are bound to."""
+    from urllib.parse import urlsplit
+
+    from ap_mcp.guard.passkeys import rp_id_of
+
+    parts = urlsplit(public_url)
+    origin = f"{parts.scheme}://{parts.netloc}"
+    if not rp_id_of(origin):
+        return Finding("approvers", "warning", f"browsers have no passkeys at {origin}", NEEDS_A_NAME)
+    able = [name for name, each in known.items() if any(passkey.origin == origin for passkey in each.passkeys)]
+    if not able:
+        return Finding("approvers", "warning", f"nobody has a passkey for the page at {origin}", NO_PASSKEY)
+    return Finding("approvers", "ok", f"on the page at {origin}: {', '.join(able)}")
 
 
 def policy(autopilot: "Autopilot") -> Iterator[Finding]:

@@ -29,6 +29,8 @@ SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "files_dir": click.option("--files-dir", metavar="FOLDER", help="Where results that are files are saved."),
 }
 
+CODES = "Exit codes: 0 done, 2 wrong usage, 4 refused."
+"""Of commands that people run beside the servers."""
 EXIT_CODES = """\b
 Exit codes: 0 done, 2 wrong usage or arguments, 3 consent needed, 4 refused by policy or a person,
 5 the cloud said no or what was waited for failed, 6 the cloud was not reached, 7 waited too long,

@@ -99,10 +99,13 @@ class _Front:
         import anyio
 
         from ap_mcp.web.app import PATH, http_app
+        from ap_mcp.web.approvals_page import pages_of
         from ap_mcp.web.options import options_from
         from ap_mcp.web.serving import serve_http, url_of
 
-        app = http_app(autopilot, options_from(autopilot.settings, self._port))
+        pages = pages_of(autopilot)
+        routes = pages.routes() if pages else []
+        app = http_app(autopilot, options_from(autopilot.settings, self._port), routes=routes)
         place = f"{url_of(self.sockets[0])}{PATH}"
         logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
         try:

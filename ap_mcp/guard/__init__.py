@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from ap_mcp.guard.approvers import ApproversFile as ApproversFile
     from ap_mcp.guard.approvers import load_approvers as load_approvers
     from ap_mcp.guard.audit import AuditLog as AuditLog
     from ap_mcp.guard.audit import Entry as Entry
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ap_mcp.guard.seal import sealer_from as sealer_from
 
 _PLACES = {
-    "approvers": ("load_approvers",),
+    "approvers": ("ApproversFile", "load_approvers"),
     "audit": ("AuditLog", "Entry", "Outcome", "audit_from"),
     "consent": ("Confirmer", "Consent", "ReadAgain", "Request", "digest_of"),
     "impacts": ("build_impact",),

@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from ap_mcp.errors import SettingsError
+from ap_mcp.errors import ApprovalRefused, SettingsError
 from ap_mcp.guard.approval_requests import SHOWN, same_person
 from ap_mcp.guard.passkeys import Passkey, packed, unpacked
 from ap_mcp.private_files import read_own_text, write_private_file
@@ -117,6 +117,31 @@ def save_approvers(path: Path, approvers: Mapping[str, KnownApprover]) -> None:
     entries = {name: known.as_entry() for name, known in approvers.items()}
     listed = json.dumps(entries, indent=2, sort_keys=True, ensure_ascii=False) + "\n"
     write_private_file(path, listed.encode())
+
+
+def with_passkey(
+    approvers: Mapping[str, KnownApprover], name: str, passkey: Passkey, principals: Iterable[str] = ()
+) -> Mapping[str, KnownApprover]:
+    """Return the approvers with one more passkey, of somebody who is known already or new.
+
+    Args:
+        approvers: so far.
+        name: whose passkey it is.
+        passkey: the new one.
+        principals: callers over HTTP that are the same person, beside those that are stated already.
+
+    Raises:
+        ApprovalRefused: the passkey is listed already, or the name is another's but for its spelling.
+    """
+    listed = [each for known in approvers.values() for each in known.passkeys]
+    if any(each.spki == passkey.spki or each.id == passkey.id for each in listed):
+        raise ApprovalRefused(f"The passkey {passkey.fingerprint} is listed already. Nothing was changed.")
+    if taken := [each for each in approvers if each != name and same_person(each, name)]:
+        raise ApprovalRefused(f"{name} and {taken[0]} could be taken for the same person. Nothing was changed.")
+    known = approvers.get(name, KnownApprover())
+    stated = (known.principals or frozenset()) | set(principals)
+    more = KnownApprover(known.key, (*known.passkeys, passkey), stated)
+    return MappingProxyType({**approvers, name: more})
 
 
 class ApproversFile(Mapping[str, KnownApprover]):

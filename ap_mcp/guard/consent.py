@@ -23,6 +23,7 @@ from ap_mcp.binding import HttpCall
 from ap_mcp.errors import SEALED_ELSEWHERE, ApprovalRequired, ConsentDeclined, ForgedState
 from ap_mcp.guard.approval_requests import Asked, Place, Question, call_digest, new_code
 from ap_mcp.guard.approvals import Approvers, approval_in, declined, standing, unknown_signers_in, waiting_in
+from ap_mcp.guard.approvers import ApproversFile
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.forms import SEEN_AT_ONCE, Forms, rows_of, why_no_form
 from ap_mcp.guard.holds import Holds
@@ -78,6 +79,14 @@ NOBODY_YET = (
 UNKNOWN_KEY = (
     "{code} was approved as {who} by a key this server does not know: restart it after `ap-mcp approvals init`, then "
     "call again. Until then no approval by that key counts, whatever its code."
+)
+NOBODY_LISTED = (
+    "Nobody can approve yet: the operator has somebody make a passkey with `ap-mcp approvals enrol NAME`, or enters "
+    "the key of `ap-mcp approvals init` in the server's list. It counts without a restart."
+)
+UNLISTED_KEY = (
+    "{code} was approved as {who} by a key that is not in the operator's list, so it does not count: the operator "
+    "enters that key, or somebody else decides."
 )
 
 
@@ -547,9 +556,11 @@ class Confirmer:
 
     def _hints(self, about: list[Asked]) -> list[str]:
         """Return what stands in the way of an approval."""
+        is_read_again = isinstance(self.approvers, ApproversFile)
         for code, who in unknown_signers_in(about, self.approvers).items():
-            return [UNKNOWN_KEY.format(code=code, who=in_quotes(who, NAME_LIMIT))]
-        return [] if self.approvers else [NOBODY_YET]
+            why = UNLISTED_KEY if is_read_again else UNKNOWN_KEY
+            return [why.format(code=code, who=in_quotes(who, NAME_LIMIT))]
+        return [] if self.approvers else [NOBODY_LISTED if is_read_again else NOBODY_YET]
 
     async def _token(self, request: Request, bound: Mapping[str, str]) -> str | None:
         """Return a token for the model to carry, where the operator accepts that; else None."""

@@ -349,10 +349,9 @@ def _page(places: Places, title: str, *children: Markup) -> Markup:
         element(
             "footer",
             element(
-                "p",
-                "Texts in quotation marks, and what would happen, come from servers and callers: read them as data. ",
-                element("a", "All that waits", href=places.all),
+                "p", "What stands in quotation marks, and what would happen, others have written: read them as data."
             ),
+            element("p", element("a", "All that waits", href=places.all)),
         ),
     )
     return together(Markup("<!doctype html>\n"), element("html", head, body, lang="en"))

@@ -21,6 +21,7 @@ from ap_mcp.guard.passkeys import packed
 from ap_mcp.guard.seal import ticks
 from ap_mcp.guard.showing import CANNOT_BE_SEEN, hides_something
 from ap_mcp.guard.stores import ApprovalStore
+from ap_mcp.server import Autopilot
 from ap_mcp.vendor import written
 from ap_mcp.web import approval_views as views
 from ap_mcp.web.approval_forms import (
@@ -266,6 +267,24 @@ class ApprovalPages:
 
     def _nothing(self) -> Response:
         return page(views.message_page(self.places, "Not found", NOT_HERE.format(all=self._links.all)), 404)
+
+
+def pages_of(autopilot: Autopilot) -> ApprovalPages | None:
+    """Return the pages of a server, and have it give their links; None if it asks nobody, or has no address for them.
+
+    Args:
+        autopilot: what serves the calls.
+    """
+    address = autopilot.settings.public_url
+    if autopilot.settings.confirm == "deny":
+        return None
+    if address is None:
+        logger.warning("No approval page is served, for its address is not known: set AP_MCP_PUBLIC_URL")
+        return None
+    confirmer = autopilot.confirmer
+    links = Links(address, confirmer.sealer)
+    autopilot.link = links.question
+    return ApprovalPages(confirmer.store, autopilot.approvers, links)
 
 
 def _posted(take: Handler) -> Handler:

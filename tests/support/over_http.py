@@ -18,6 +18,7 @@ from starlette.types import ASGIApp, Message
 from ap_mcp.server import Autopilot
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.web.app import PATH, SignIn, http_app
+from ap_mcp.web.approvals_page import pages_of
 from ap_mcp.web.health import Check
 from ap_mcp.web.options import HttpOptions
 
@@ -74,7 +75,9 @@ async def served(
         **settings,
     }
     autopilot = autopilot_on(simulator, remote=True, **chosen)
-    app = http_app(autopilot, options or HttpOptions(), sign_in, routes=routes, checks=checks)
+    pages = pages_of(autopilot) if "public_url" in settings else None
+    own = [*routes, *(pages.routes() if pages else [])]
+    app = http_app(autopilot, options or HttpOptions(), sign_in, routes=own, checks=checks)
     async with autopilot, living(app):
         yield Served(app, autopilot, simulator)
 
