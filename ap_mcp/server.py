@@ -102,6 +102,8 @@ class Autopilot:
         self._lists: list[tuple[list[View], list[McpTool]]] = []
         rate = Rate(settings.rate, settings.burst, now) if remote and settings.rate else None
         self.limits: Limits = LocalLimits(settings.calls_at_once, rate=rate)
+        if self.shared is not None and rate is not None:
+            self.limits = self.shared.limits(self.limits, rate)
         self.link: Callable[[str], str] = lambda _: ""
         """Where a question can be read and decided, by its code; empty as long as no page is served."""
         self.draining = False

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from random import Random
@@ -19,15 +19,17 @@ from certificates import Authority
 from killed_server import call_number, guard_on
 from redis_server import KEPT, RedisServer, free_port, wait_for
 
-from ap_mcp.errors import ApprovalRefused, ApprovalRequired, ApprovalsUnusable
+from ap_mcp.errors import ApprovalRefused, ApprovalRequired, ApprovalsUnusable, TooOften
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.audit import log_at
 from ap_mcp.guard.consent import Request
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import OPEN_LIMIT
+from ap_mcp.guard.limits import LocalLimits, Rate
 from ap_mcp.guard.policy import Ask
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.redis import RedisStore
+from ap_mcp.state.redis_limits import RedisLimits
 from ap_mcp.state.redis_link import COMMANDS, PREFIX, RedisLink
 
 pytestmark = [pytest.mark.redis, pytest.mark.anyio]
@@ -120,6 +122,37 @@ async def test_a_clock_that_is_wrong_here_does_not_count(server: RedisServer) ->
         said = server.do("TIME")
         now = await store.time()
         assert abs(now.timestamp() - said[0]) < 5
+
+
+async def test_how_often_one_calls_is_counted_over_all_servers(server: RedisServer) -> None:
+    rate = Rate(10, 20)
+    links = [RedisLink(server.url) for _ in range(2)]
+    limits = [RedisLimits(link, LocalLimits(64), rate) for link in links]
+    admitted: list[float] = []
+
+    async def call(number: int) -> None:
+        with suppress(TooOften):
+            async with limits[number % 2].admit("token:ann"):
+                admitted.append(time.monotonic())
+
+    async with anyio.create_task_group() as group:
+        for number in range(60):
+            group.start_soon(call, number)
+    first = len(admitted)
+    span = admitted[-1] - admitted[0]
+    assert 20 <= first <= 20 + 10 * span + 1
+    with pytest.raises(TooOften) as caught:
+        async with limits[0].admit("token:ann"), limits[1].admit("token:ann"):
+            raise AssertionError("both came at once")
+    assert 0 < caught.value.retry_after <= 0.2
+    async with limits[0].admit("token:bob"):
+        pass
+    await anyio.sleep(0.35)
+    for number in range(12):
+        await call(number)
+    assert 3 <= len(admitted) - first <= 6
+    for link in links:
+        await link.close()
 
 
 # Lost and behind

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import SecretStr
 
 from ap_mcp.errors import SettingsError
-from ap_mcp.guard.stores import ApprovalStore, ResponseStore
+from ap_mcp.guard.limits import Rate
+from ap_mcp.guard.stores import ApprovalStore, Limits, ResponseStore
 
 if TYPE_CHECKING:
     from ap_mcp.state.redis_link import RedisLink
@@ -101,6 +102,17 @@ class SharedState:
         self.store: ApprovalStore = RedisStore(self._link)
         self.heads = AuditHeads(self._link)
         self.kept: ResponseStore = RedisResponses(self._link, sealer_from(settings))
+
+    def limits(self, here: Limits, rate: Rate) -> Limits:
+        """Return limits that count over all servers how often a principal calls.
+
+        Args:
+            here: what holds on this server alone.
+            rate: how often one may call.
+        """
+        from ap_mcp.state.redis_limits import RedisLimits  # noqa: PLC0415 - few servers share anything
+
+        return RedisLimits(self._link, here, rate)
 
     async def check(self) -> None:
         """Make sure, before anything is served, that this server can work together with the others.
