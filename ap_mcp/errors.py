@@ -436,6 +436,21 @@ class CloudUnreachable(ApMcpError):
         return f"{what} from {self.endpoint} ({clean(self.reason)}). {after}"
 
 
+class WebhookFailed(ApMcpError):
+    """Some webhooks of the operator did not take a message.
+
+    Args:
+        failed: how many.
+        of: how many there are.
+    """
+
+    def __init__(self, failed: int, of: int) -> None:
+        super().__init__(
+            f"{failed} of {of} did not take the message. Questions wait all the same, and are listed by: "
+            "ap-mcp approvals list"
+        )
+
+
 class PartlyDone(ApMcpError):
     """A call of several requests that stopped at the first failure; says what was done, and what may have been.
 

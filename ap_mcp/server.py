@@ -20,7 +20,7 @@ from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.guarding import Cleared, Guard, Sending, cleared_by
 from ap_mcp.guard.limits import LocalLimits, Rate
 from ap_mcp.guard.policy import Allow, Ask, Decision, effect_of
-from ap_mcp.guard.stores import Limits, ResponseStore, Turn
+from ap_mcp.guard.stores import ApprovalStore, Limits, ResponseStore, Turn
 from ap_mcp.lost_answers import Sent, deliver
 from ap_mcp.masking import mask
 from ap_mcp.plans import Plan, Report, ToolContext, report_nothing
@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
     from ap_mcp.guard.approvals import Approvers
     from ap_mcp.guard.holds import Holds
+    from ap_mcp.guard.notices import Notices
     from ap_mcp.guard.subject import Subject
     from ap_mcp.reads import Reads
     from ap_mcp.state.shared import SharedState
@@ -112,6 +113,8 @@ class Autopilot:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if "confirmer" in self.__dict__:  # nothing was asked before
+            await self.confirmer.notices.close()
         if self.shared is not None:
             await self.shared.close()
         for cloud in self.clouds.values():
@@ -152,12 +155,26 @@ class Autopilot:
             forms=self.settings.forms,
             holds=self.holds,
             link=self._linked,
+            notices=self._notices(store),
         )
 
     def leave(self) -> None:
         """Have calls that only wait come to their end: the process is about to."""
         self.draining = True
         self.holds.release()
+
+    def _notices(self, store: "ApprovalStore") -> "Notices":
+        """Return what informs people of questions: a webhook, if the operator has set one."""
+        if not self.settings.webhooks:
+            from ap_mcp.guard.notices import Silent  # noqa: PLC0415 - only guarded calls ask anybody
+
+            return Silent()
+        from ap_mcp.cloud.lines import outward_lines  # noqa: PLC0415 - few servers post anything
+        from ap_mcp.webhooks.following import Webhooks  # noqa: PLC0415 - likewise
+        from ap_mcp.webhooks.posting import Posting  # noqa: PLC0415 - likewise
+
+        posting = Posting(self.settings.webhooks, partial(outward_lines, self.settings))
+        return Webhooks(posting, store, lambda: self.confirmer.approvers, now=store.now)
 
     def _linked(self, code: str) -> str:
         return self.link(code)  # not bound any earlier: a page may come to be served later
@@ -318,7 +335,10 @@ class Autopilot:
             if plan.answer is not None and isinstance(decision, Allow):
                 return await plan.answer()
             cleared = await self._cleared(view, plan, decision, reads, caller)
-        return cleared if isinstance(cleared, AskBack | Result) else await self._sent(view, plan, cleared, caller)
+        if isinstance(cleared, AskBack | Result):
+            return cleared
+        with view.guard.reporting(cleared):
+            return await self._sent(view, plan, cleared, caller)
 
     async def _rehearsed(self, view: View, reads: "Reads", call: "HttpCall", subject: "Subject") -> "CloudResponse":
         """Have a cluster check a request that it will not carry out, unless the policy refuses the call."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import (
@@ -36,6 +36,9 @@ from ap_mcp.errors import SettingsError
 from ap_mcp.private_files import read_own_text
 from ap_mcp.specs import SUBJECTS, specs_folder
 from ap_mcp.wording import NAME_LIMIT, in_quotes
+
+if TYPE_CHECKING:
+    from ap_mcp.webhook_addresses import Address
 
 PREFIX = "AP_MCP_"
 CONFIG_FILE = "ap-mcp.toml"
@@ -205,6 +208,11 @@ def _words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
+def _lines(value: Any) -> Any:
+    """Return several texts, which a file gives as a list, as the one text that a variable holds."""
+    return " ".join(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else value
+
+
 def _roots(value: Any) -> Any:
     return tuple(root for root in value.split(os.pathsep) if root.strip()) if isinstance(value, str) else value
 
@@ -334,6 +342,8 @@ class Settings(BaseSettings):
     rate: Annotated[float, Field(ge=0, le=10_000)] = 20.0
     burst: Annotated[int, Field(ge=1, le=10_000)] = 60
     approval_wait: Annotated[float, Field(ge=0, le=50)] = 0.0
+    approval_webhook: Annotated[SecretStr, BeforeValidator(_lines)] | None = None
+    approval_webhook_secret: Annotated[SecretStr, BeforeValidator(_lines)] | None = None
     max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1
     proxy: SecretStr | None = None
     ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None
@@ -373,6 +383,24 @@ class Settings(BaseSettings):
     def state_keys(self) -> tuple[SecretStr, ...]:
         """The keys that seal and open what travels through clients; the first one seals."""
         return tuple(map(SecretStr, _keys_in(self.state_key))) if self.state_key else ()
+
+    @field_validator("approval_webhook", "approval_webhook_secret")
+    @classmethod
+    def _webhooks(cls, given: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if given is not None and info.field_name == "approval_webhook":
+            _read_webhooks(given, None)
+        elif given is not None and "approval_webhook" in info.data:  # else that is wrong, which is said already
+            if info.data["approval_webhook"] is None:
+                raise ValueError("is for webhooks, and AP_MCP_APPROVAL_WEBHOOK names none")
+            _read_webhooks(info.data["approval_webhook"], given)
+        return given
+
+    @property
+    def webhooks(self) -> "tuple[Address, ...]":
+        """Where questions that wait for a person are posted."""
+        if self.approval_webhook is None:
+            return ()
+        return _read_webhooks(self.approval_webhook, self.approval_webhook_secret)
 
     @property
     def place(self) -> str:
@@ -495,6 +523,12 @@ def _check_redis(url: str) -> None:
         takes = " and ".join(sorted(known)) or "nothing"
         asked = in_quotes(", ".join(sorted(unknown)), NAME_LIMIT)
         raise ValueError(f"{parts.scheme}:// takes {takes} behind its ?, not {asked}")
+
+
+def _read_webhooks(addresses: SecretStr, secrets: SecretStr | None) -> "tuple[Address, ...]":
+    from ap_mcp.webhook_addresses import read_addresses  # noqa: PLC0415 - few servers have a webhook
+
+    return read_addresses(addresses.get_secret_value(), secrets.get_secret_value() if secrets else "")
 
 
 def _config_path() -> Path | None:

@@ -2,19 +2,32 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
 from agent import Agent
 from approving import ALICE
-from consenting import KINDS, OTHER, Scene, of_each_kind_in_2026, of_each_kind_in_both_eras, policy, scenes
+from consenting import (
+    KINDS,
+    OTHER,
+    Prepared,
+    Scene,
+    of_each_kind_in_2026,
+    of_each_kind_in_both_eras,
+    policy,
+    scene_of,
+    scenes,
+)
 from holding import PAGE, link_to
 from mcp.client import ClientRequestContext
 from mcp.client.session import ElicitationFnT
 from mcp_types import ElicitRequestParams, ElicitRequestURLParams, ElicitResult
+from receiving import receiver
 
 from ap_mcp.guard.approval_requests import Question
+from ap_mcp.guard.callers import Caller
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
@@ -174,3 +187,63 @@ async def test_a_client_of_2025_is_given_the_link_in_the_answer(scene: Scene) ->
     async with held(scene, Opens(scene), approval_wait=0) as agent:
         agent.autopilot.link = link_to
         assert (await scene.refused(agent)).startswith(f"approval_required: {PAGE}")
+
+
+# Webhooks
+
+
+@in_both_eras
+async def test_a_question_is_posted_with_its_link_and_so_is_how_the_call_ended(scene: Scene) -> None:
+    async with receiver() as found, held(scene, approval_webhook=found.url()) as agent:
+        agent.autopilot.link = link_to
+        async with anyio.create_task_group() as group:
+            group.start_soon(scene.done, agent)
+            await found.has(1)
+            scene.decide((await waiting(scene))[0])
+        await found.has(2)
+    asked, ended = found.posted[0], found.posted[-1]
+    assert (asked["type"], ended["type"]) == ("approval.asked", "approval.succeeded")
+    assert asked["data"]["link"] == f"{PAGE}{asked['data']['code']}"
+    assert asked["data"]["title"].startswith("SIMULATED: delete_cluster ")
+    assert asked["data"]["client"].startswith("mcp ")
+    assert ended["data"]["by"] == "alice"
+
+
+@in_both_eras
+@pytest.mark.parametrize(("status", "kind"), [(403, "failed"), (500, "unknown")])
+async def test_a_call_that_went_wrong_after_its_approval_is_posted_as_that(
+    scene: Scene, status: float, kind: str
+) -> None:
+    async with receiver() as found, held(scene, approval_webhook=found.url()) as agent:
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: agent.fail(scene.tool, **scene.arguments))
+            question = (await waiting(scene))[0]
+            agent.app.state.faults.inject("status", scene.tool, times=None, value=status)
+            scene.decide(question)
+        await found.has(2)
+        scene.sent += scene.changes
+    assert found.kinds[-1] == kind
+
+
+@in_both_eras
+async def test_a_receiver_that_hangs_delays_no_call_and_no_end(scene: Scene) -> None:
+    async with receiver(None, *[None] * 9) as found:
+        with anyio.fail_after(15):
+            async with held(scene, approval_webhook=f"slack+{found.url()}", approval_wait=0) as agent:
+                await scene.waits(agent)
+                await scene.waits(agent)
+        assert len(found.posted) == 1
+
+
+async def test_a_client_that_leaves_is_posted_as_that(tmp_path: Path, prepared: Prepared) -> None:
+    scene = scene_of(prepared, "delete_cluster", "auto", tmp_path)
+    async with receiver() as found, held(scene, approval_webhook=found.url()) as agent:
+        caller = Caller("ivan", "a bot 1", may_hold=True)
+        async with anyio.create_task_group() as group:
+            group.start_soon(lambda: agent.autopilot.call(scene.tool, scene.arguments, caller=caller))
+            await found.has(1)
+            await true(lambda: len(agent.autopilot.holds) == 1)
+            group.cancel_scope.cancel()
+        await found.has(2)
+    assert found.kinds == ["asked", "left"]
+    scene.check()

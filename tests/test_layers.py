@@ -21,7 +21,8 @@ schemas: specs
 arguments: errors schemas specs
 patterns:
 lint: errors patterns schemas specs
-settings: errors private_files specs wording
+webhook_addresses:
+settings: errors private_files specs webhook_addresses wording
 credentials: errors private_files settings
 profiles: credentials errors settings wording
 files: errors private_files wording
@@ -48,6 +49,7 @@ problems: errors masking parallel_reads rules schemas specs summaries vendor wor
 filling: arguments errors masking parallel_reads rules specs vendor wording
 guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
 state: errors guard private_files response_store vendor wording
+webhooks: cloud errors guard vendor webhook_addresses wording
 gateway: binding cloud cluster_requests errors masking permits specs
 naming: errors masking rules specs vendor wording
 reads: binding cloud errors gateway guard masking naming permits specs summaries vendor
@@ -69,7 +71,7 @@ proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: addressing clouds errors finishing guard settings specs summaries toolbox
 server: addressing binding calling cloud clouds dry_runs errors finishing gateway guard lost_answers masking plans
-    principals private_files proposals reads response_store settings specs state summaries toolbox wait
+    principals private_files proposals reads response_store settings specs state summaries toolbox wait webhooks
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:
@@ -80,7 +82,7 @@ web: errors gateway guard principals private_files protocol server settings vend
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud clouds credentials errors guard kubernetes lint masking output_schemas plans
     private_files profiles protocol read_calls rendering rules server settings simulator specs state summaries toolbox
-    vendor wait web wording
+    vendor wait web webhook_addresses webhooks wording
 __main__: cli
 __init__:
 """

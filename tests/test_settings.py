@@ -70,6 +70,8 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "RATE": "2.5",
         "BURST": "7",
         "APPROVAL_WAIT": "12.5",
+        "APPROVAL_WEBHOOK": "slack+https://hooks.slack.com/services/T feishu+https://open.feishu.cn/hook",
+        "APPROVAL_WEBHOOK_SECRET": "SEC1",
         "KUBERNETES": "Direct",
         "MAX_KUBECONFIG_DAYS": "7",
         "PROXY": "http://proxy.example:3128",
@@ -101,6 +103,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.calls_at_once == 3
     assert (settings.rate, settings.burst) == (2.5, 7)
     assert settings.approval_wait == 12.5
+    assert [(each.form, each.secret) for each in settings.webhooks] == [("slack", ""), ("feishu", "SEC1")]
     assert settings.kubernetes == "direct"
     assert settings.max_kubeconfig_days == 7
     assert settings.log_level == "debug"

@@ -83,6 +83,41 @@ def _chosen_passphrase() -> str:
     raise CallRefused(f"No passphrase was chosen in {TRIES} tries. Nothing was made.")
 
 
+@approvals.command(name="test-webhook", epilog="Exit codes: 0 posted to all, 2 wrong usage, 6 one of them failed.")
+@exits
+def test_webhook() -> None:
+    """Post a message, marked as a test, to each webhook of AP_MCP_APPROVAL_WEBHOOK."""
+    import anyio
+
+    from ap_mcp.errors import SettingsError, WebhookFailed
+    from ap_mcp.settings import load_settings
+
+    settings = load_settings()
+    if not settings.webhooks:
+        raise SettingsError("AP_MCP_APPROVAL_WEBHOOK names no webhook, so there is nothing to test.")
+    failed = 0
+    for place, why in anyio.run(_tried, settings):
+        failed += bool(why)
+        click.echo(f"{place}: {why or 'posted'}", err=bool(why))
+    if failed:
+        raise WebhookFailed(failed, len(settings.webhooks))
+
+
+async def _tried(settings: "Settings") -> list[tuple[str, str]]:
+    """Return of each webhook how it is called, and why a test could not be posted to it."""
+    from functools import partial
+
+    from ap_mcp.cloud.lines import outward_lines
+    from ap_mcp.guard.lifetimes import wall_clock
+    from ap_mcp.webhooks.notice import trial
+    from ap_mcp.webhooks.posting import Posting
+
+    posting = Posting(settings.webhooks, partial(outward_lines, settings))
+    found = [(str(each), await posting.post(each, trial(wall_clock()))) for each in settings.webhooks]
+    await posting.close()
+    return found
+
+
 @approvals.command(name="list", epilog=CODES)
 @click.option("--all", "everything", is_flag=True, help="Also what was decided, withdrawn or has expired of late.")
 @settings_options("profile")

@@ -24,6 +24,7 @@ NOTICED, REFUSED = 60, 900
 UNUSED_PROXY = "If the cloud is reached through it only, set AP_MCP_PROXY to the same address."
 NO_PASSKEY = "Make a link for whoever approves there: ap-mcp approvals enrol NAME"
 NEEDS_A_NAME = "Set AP_MCP_PUBLIC_URL to https:// with the name of a host, or on this machine http://localhost:PORT."
+TRY_WEBHOOK = "Post a test there with: ap-mcp approvals test-webhook"
 NOBODY = "Make a key with `ap-mcp approvals init`, then restart running servers."
 
 
@@ -190,6 +191,25 @@ def _on_the_page(public_url: str, known: "Approvers") -> Finding:
     if not able:
         return Finding("approvers", "warning", f"nobody has a passkey for the page at {origin}", NO_PASSKEY)
     return Finding("approvers", "ok", f"on the page at {origin}: {', '.join(able)}")
+
+
+async def webhooks(chosen: "Settings") -> AsyncIterator[Finding]:
+    """Look at where questions are posted: whether a connection comes about; nothing is posted."""
+    from ap_mcp.webhook_addresses import SIGNED
+    from ap_mcp.webhooks.reaching import unreached
+
+    for address in chosen.webhooks:
+        if chosen.proxy is not None:
+            yield Finding("webhook", "ok", f"{address}, through the proxy; no connection was tried", TRY_WEBHOOK)
+        elif why := await unreached(address, chosen.ca_file):
+            advice = "Questions wait all the same, but nobody reads of them there. Correct AP_MCP_APPROVAL_WEBHOOK."
+            yield Finding("webhook", "problem", f"{address}: {why}", advice)
+        elif address.form == "generic" and not address.secret:
+            advice = "Set AP_MCP_APPROVAL_WEBHOOK_SECRET, by which the program there knows who has posted."
+            yield Finding("webhook", "warning", f"{address}: can be reached, and is not signed", advice)
+        else:
+            signed = ", signed" if address.form in SIGNED and address.secret else ""
+            yield Finding("webhook", "ok", f"{address}: can be reached{signed}", TRY_WEBHOOK)
 
 
 def policy(autopilot: "Autopilot") -> Iterator[Finding]:

@@ -92,6 +92,7 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
     findings += [*checkup.network(chosen), *checkup.approvers(chosen), *checkup.folders(chosen)]
     findings += checkup_http.http(chosen, flags)
     findings += [each async for each in checkup_redis.redis(chosen)]
+    findings += [each async for each in checkup.webhooks(chosen)]
     with ExitStack() as stack:
         try:
             autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)

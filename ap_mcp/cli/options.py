@@ -105,6 +105,7 @@ def exit_code_of(kind: "type[ApMcpError]") -> int:
         (errors.SettingsError, 2),
         (errors.ServiceError, CLOUD_SAID_NO),
         (errors.CloudUnreachable, 6),
+        (errors.WebhookFailed, 6),
     )
     return next((code for each, code in codes if issubclass(kind, each)), 1)
 

@@ -16,6 +16,8 @@ from ap_mcp.settings import Settings, is_loopback
 
 POOL_SECONDS = 10.0
 """How long a request waits for a connection while all are in use."""
+_OUTWARD = 10
+"""Connections to other services than the cloud's: little is sent to them."""
 _METADATA_HOST = urlsplit(METADATA_ENDPOINT).hostname
 
 
@@ -93,6 +95,11 @@ class Lines:
         response = await transport.handle_async_request(request)
         response.request = request  # named in errors about the body
         return response
+
+
+def outward_lines(settings: Settings) -> Lines:
+    """Return connections to other services than the cloud's, through the same proxy and by the same certificates."""
+    return Lines(settings, http.Limits(max_connections=_OUTWARD))
 
 
 def headers_of(response: http.Response) -> dict[str, str]:

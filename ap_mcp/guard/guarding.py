@@ -1,8 +1,8 @@
 """The guard of one principal: decides about calls, gets consent, and makes the permits of what may go out."""
 
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -17,6 +17,7 @@ from ap_mcp.errors import (
     CallRefused,
     ConfirmationRequired,
     ConsentOff,
+    PartlyDone,
     ReadOnly,
     may_have_happened,
 )
@@ -55,6 +56,7 @@ class Cleared:
         approver: who agreed.
         consent: who agreed, when and by which channel, in a sentence; empty for a call that is not guarded.
         used: digest of the id of the consent that is used up; empty if there is none.
+        code: of the question that was answered elsewhere; empty if none was.
     """
 
     tool: str
@@ -69,6 +71,7 @@ class Cleared:
     approver: str = ""
     consent: str = ""
     used: str = ""
+    code: str = ""
 
 
 @dataclass(slots=True)
@@ -206,6 +209,20 @@ class Guard:
             with CancelScope(shield=True):
                 sending.unrecorded = await self._finished(number, sending.outcome)
 
+    @contextmanager
+    def reporting(self, cleared: Cleared) -> Iterator[None]:
+        """Inform people how a call ends that one of them has approved elsewhere."""
+        outcome = "unknown"
+        try:
+            yield
+            outcome = "succeeded"
+        except ApMcpError as error:
+            outcome = _ending(error.error if isinstance(error, PartlyDone) else error).result
+            raise
+        finally:
+            if cleared.code:
+                self.confirmer().notices.used(cleared.code, outcome)
+
     def rehearsal(self, call: HttpCall) -> Permit:
         """Return the permit of a dry run of a Kubernetes request, which the server checks and does not carry out.
 
@@ -268,6 +285,7 @@ def cleared_by(consent: "Consent") -> Cleared:
         approver=consent.approver,
         consent=consent.said,
         used=sha256(consent.id.encode()).hexdigest() if consent.id else "",
+        code=consent.code,
     )
 
 

@@ -28,6 +28,9 @@ class Notices(Protocol):
             outcome: succeeded, failed or unknown, as the audit has it.
         """
 
+    async def close(self) -> None:
+        """End, after what was taken is on its way, or a few seconds."""
+
 
 class Silent:
     """Informs nobody: where no webhook is set."""
@@ -40,3 +43,6 @@ class Silent:
 
     def used(self, code: str, outcome: str) -> None:
         """Take how a call ended."""
+
+    async def close(self) -> None:
+        """End."""

@@ -16,6 +16,8 @@ BODY_SECONDS = 30.0
 """How long the body of a request may take to come in."""
 OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """What this machine is called from itself, whatever else it is called."""
+APPROVAL_WAIT = 50.0
+"""Seconds that a call is held for its approval, unless the operator says otherwise; clients give it up after 60."""
 REMOTE_CONFIRM = ("approval", "deny")
 """How consent can be obtained over HTTP: a form would be answered by whoever runs the client, a token by the model."""
 
@@ -80,6 +82,8 @@ def over_http(settings: Settings, port: int, flags: Mapping[str, Any]) -> Settin
     changes: dict[str, Any] = {}
     if "confirm" not in given:
         changes["confirm"] = REMOTE_CONFIRM[0]
+    if "approval_wait" not in given:
+        changes["approval_wait"] = APPROVAL_WAIT
     if "chart_roots" not in given:
         changes["chart_roots"] = ()
     if settings.public_url is None and is_here(host_of(settings)):

@@ -43,6 +43,9 @@ class Noted:
     def used(self, code: str, outcome: str) -> None:
         self.said.append((outcome, code))
 
+    async def close(self) -> None:
+        self.said.append(("closed", ""))
+
 
 @dataclass
 class HeldDesk(Desk):
