@@ -14,6 +14,7 @@ ApMcpError
 │   │   └── TooOften                more in the course of time
 │   ├── UnknownTool                 no such tool; close names are suggested
 │   ├── UnknownPrincipal            who calls may not use this server, or not any more
+│   ├── RightsChanged               who calls may use other things than when the call began
 │   ├── OnlyLocal                   works with files of this machine, and who calls is elsewhere
 │   ├── ReadOnly                    this server only reads
 │   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
@@ -223,6 +224,16 @@ class UnknownPrincipal(CallRefused):
         super().__init__(
             f"Refused: {_word(clean(principal))} may not use this server, or not any more. Nothing was sent. "
             "The operator of the server decides that."
+        )
+
+
+class RightsChanged(CallRefused):
+    """A call that waited for a person, while the operator changed what its caller may use."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Refused: what you may use here has changed while this call waited for a person. Nothing was sent. "
+            "Make the call again: it is judged by what you may use now."
         )
 
 

@@ -28,6 +28,7 @@ class Rights:
             no call waits longer than what lies between lets it.
         profiles: the operator's profiles that their calls may go to, the default one first; one without a name where
             there are none.
+        within: what the server itself offers; nothing beyond it is offered, whatever the toolsets.
     """
 
     policy: Policy
@@ -35,6 +36,7 @@ class Rights:
     confirm: Confirm
     remote: bool = False
     profiles: tuple[str, ...] = ("",)
+    within: tuple[str, ...] = ("all",)
 
     @property
     def read_only(self) -> bool:

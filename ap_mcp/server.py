@@ -13,7 +13,15 @@ from anyio import current_time, sleep
 from ap_mcp import guard, wait
 from ap_mcp.calling import Calling, working_on
 from ap_mcp.clouds import Account, Cloud, Connect
-from ap_mcp.errors import ApMcpError, CallRefused, ConfirmationRequired, Conflict, PartlyDone, on_the_way_to
+from ap_mcp.errors import (
+    ApMcpError,
+    CallRefused,
+    ConfirmationRequired,
+    Conflict,
+    PartlyDone,
+    RightsChanged,
+    on_the_way_to,
+)
 from ap_mcp.finishing import Finishing, owner_of
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.callers import AskBack, Caller
@@ -33,6 +41,8 @@ from ap_mcp.summaries import Result
 from ap_mcp.toolbox import toolbox
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mcp_types import Tool as McpTool
 
     from ap_mcp.binding import HttpCall
@@ -41,6 +51,7 @@ if TYPE_CHECKING:
     from ap_mcp.guard.holds import Holds
     from ap_mcp.guard.notices import Notices
     from ap_mcp.guard.subject import Subject
+    from ap_mcp.proposals import Proposal
     from ap_mcp.reads import Reads
     from ap_mcp.state.shared import SharedState
 
@@ -367,8 +378,17 @@ class Autopilot:
             return shown_only(request.impact.structured(), request.calls)
         with proposal.refusals_on_record():
             request = await proposal.request()
-            consent = await view.guard.consent(decision, request, caller, proposal.read_again)
+            read_again = partial(self._read_again, view, caller, proposal)
+            consent = await view.guard.consent(decision, request, caller, read_again)
         return consent if isinstance(consent, AskBack) else cleared_by(consent)
+
+    async def _read_again(
+        self, view: View, caller: Caller, proposal: "Proposal", at: "datetime | None"
+    ) -> "guard.Request":
+        """Read once more what a person was asked about; they may have taken long, and the caller lost their rights."""
+        if self.rights_of(caller.principal) != view.rights:
+            raise RightsChanged
+        return await proposal.read_again(at)
 
     async def _sent(self, view: View, plan: Plan, cleared: Cleared, caller: Caller) -> Result:
         """Send requests in order, each with a permit and between two lines of the audit; stop at the first failure."""
@@ -422,6 +442,7 @@ class Autopilot:
             read_only=policy.read_only,
             confirm=rights.confirm,
             remote=rights.remote,
+            within=rights.within,
             clocks=cloud.clocks,
             kinds=lambda: cloud.kinds,
         )

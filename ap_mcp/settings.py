@@ -257,6 +257,45 @@ def _existing_folder(path: Path) -> Path:
     return path.resolve()
 
 
+def _issuer(value: str) -> str:
+    """Return the address of an issuer of tokens to the letter, for its tokens repeat it so."""
+    text = _safe_url(value)
+    if "?" in text:
+        raise ValueError("must be an address without ? and #")
+    return text
+
+
+def _safe_url(value: str) -> str:
+    """Return an address whose answers nobody on the way can change."""
+    text = value.strip()
+    place = text.partition("://")[2].partition("/")[0]
+    try:
+        _endpoint(text.partition("://")[0] + "://" + place)
+    except ValueError:
+        place = ""
+    if not place or "#" in text or not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be an address that starts with https:// (http:// is for this machine only)")
+    return text
+
+
+def _token_text(value: str) -> str:
+    """Return a text that can stand in a header: RFC 6749 lets scopes be so."""
+    text = value.strip()
+    if not text or not text.isascii() or not text.isprintable() or any(char in text for char in ' "\\'):
+        raise ValueError('must be printable ASCII without spaces, " and \\')
+    return text
+
+
+def _tables(value: Any) -> Any:
+    """Return rules, which a variable holds as JSON."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be a list of objects in JSON; it reads better in ap-mcp.toml") from None
+
+
 def _lower(value: Any) -> Any:
     return value.strip().lower() if isinstance(value, str) else value
 
@@ -348,6 +387,13 @@ class Settings(BaseSettings):
     proxy: SecretStr | None = None
     ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "warning"
+    oauth_issuer: Annotated[str, AfterValidator(_issuer)] | None = None
+    oauth_audience: Annotated[str, AfterValidator(_token_text)] | None = None
+    oauth_jwks_url: Annotated[str, AfterValidator(_safe_url)] | None = None
+    oauth_scopes: Annotated[
+        tuple[Annotated[str, AfterValidator(_token_text)], ...], NoDecode, BeforeValidator(_words)
+    ] = ()
+    oauth_rules: Annotated[tuple[dict[str, Any], ...], NoDecode, BeforeValidator(_tables)] = ()
 
     @field_validator("toolsets")
     @classmethod

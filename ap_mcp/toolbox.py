@@ -108,6 +108,7 @@ def toolbox(
     read_only: bool = False,
     confirm: str = "human",
     remote: bool = False,
+    within: Iterable[str] = (ALL,),
     clocks: Clocks | None = None,
     kinds: KindsKept = nothing_kept,
 ) -> Toolbox:
@@ -119,20 +120,25 @@ def toolbox(
         read_only: likewise.
         confirm: how consent is obtained: with `token`, guarded tools take one.
         remote: leave out what works with files of this machine, and keep waits as short as HTTP lets them be.
+        within: toolsets, one of which has to hold a tool, too.
         clocks: how time passes for tools that wait; they can be shown without, but not called.
         kinds: gives what clusters serve, shared by all callers; tools can be shown without, but not called.
     """
     chosen = select(catalog, toolsets, read_only=read_only)
-    operations = {operation.id: operation for operation in chosen if not (remote and operation.is_local)}
+    wanted, bounds = frozenset(toolsets), frozenset(within)
+    operations = {
+        operation.id: operation
+        for operation in chosen
+        if _holds(operation, bounds) and not (remote and operation.is_local)
+    }
     tools: list[Tool] = [OperationTool(operation, confirm) for operation in operations.values()]
-    wanted = frozenset(toolsets)
     clocks = clocks or Clocks.stopped(catalog)
-    inside = kinds if {ALL, PRESET, TOOLSET} & wanted else None
+    inside = kinds if all({ALL, PRESET, TOOLSET} & each for each in (wanted, bounds)) else None
     others = (
         *offered(operations, catalog, clocks, inside, USUAL if remote else LONGEST),
         *kubernetes_tools(kinds, read_only=read_only, confirm=confirm),
     )
-    tools += [tool for tool in others if ALL in wanted or tool.toolsets & wanted]
+    tools += [tool for tool in others if all(ALL in each or tool.toolsets & each for each in (wanted, bounds))]
     return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only, remote)
 
 

@@ -123,3 +123,15 @@ def test_a_broken_file_is_reported_and_left_alone(file: Path) -> None:
         assert 'token "x": sha256 must be the SHA-256 of the token' in said
         assert "apm_oops" not in said
     assert file.read_text() == "[tokens.x]\nsha256 = 'apm_oops'\n"
+
+
+def test_a_profile_has_to_be_one_of_those_that_are_configured(
+    file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "ap-mcp.toml"
+    config.write_text('[profiles.north]\nregion = "cn-north-4"\n')
+    monkeypatch.setenv("AP_MCP_CONFIG", str(config))
+    assert "Did you mean north?" in run("new", "ci", "--profile", "nort", ends=2).stderr
+    assert "There are: north." in run("new", "ci", "--profile", "x", ends=2).stderr
+    run("new", "ci", "--profile", "north")
+    assert read_tokens(file)[0].grant.profiles == ("north",)

@@ -3,7 +3,7 @@
 import base64
 import tarfile
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,17 @@ from typing import Any
 import anyio
 import pytest
 from consenting import ERAS
-from mcp.server.auth.provider import AccessToken
-from mcp.server.auth.settings import AuthSettings
 from mcp.shared.exceptions import MCPError
 from mcp_types import BlobResourceContents, PromptReference, ResourceLink
 from over_http import ORIGIN, Served, request, served
-from pydantic import AnyHttpUrl
 from simulation import simulate
 
 from ap_mcp.errors import UnknownPrincipal
 from ap_mcp.principals import Rights, rights_from
 from ap_mcp.settings import Settings
+from ap_mcp.web.options import PATH
+from ap_mcp.web.sign_in import SignIn
+from ap_mcp.web.signed_in import NotSignedIn, SignedIn, access_of
 
 pytestmark = pytest.mark.anyio
 
@@ -29,26 +29,19 @@ PRINCIPALS = {"reader": ("all",), "tagger": ("tags", "clusters"), "owner": ("all
 ALL_AT_ONCE = 40
 
 
-@dataclass
-class Names:
+class Names(SignIn):
     """A sign-in by which the token is the name."""
 
-    rights: Rights
-    withdrawn: frozenset[str] = frozenset()
+    def __init__(self, rights: Rights) -> None:
+        super().__init__(ORIGIN, PATH)
+        self.rights = rights
+        self.withdrawn: frozenset[str] = frozenset()
 
-    @property
-    def auth(self) -> AuthSettings:
-        return AuthSettings(
-            issuer_url=AnyHttpUrl(ORIGIN),
-            resource_server_url=AnyHttpUrl(f"{ORIGIN}/mcp"),
-            validate_token_resource=False,
-        )
-
-    async def verify_token(self, token: str) -> AccessToken | None:
-        return AccessToken(token=token, client_id=token, scopes=[]) if token in PRINCIPALS else None
-
-    def principal_of(self, token: AccessToken) -> str:
-        return f"token:{token.client_id}"
+    async def signed_in(self, token: str) -> SignedIn:
+        if token not in PRINCIPALS:
+            raise NotSignedIn("It is nobody's.")
+        principal = f"token:{token}"
+        return access_of(principal, lambda: self.rights_of(principal))
 
     def rights_of(self, principal: str) -> Rights:
         name = principal.removeprefix("token:")

@@ -24,8 +24,8 @@ from simulation import simulate
 from ap_mcp.cli import main
 from ap_mcp.errors import SettingsError
 from ap_mcp.server import Autopilot
-from ap_mcp.web.app import PATH, http_app
-from ap_mcp.web.options import HttpOptions
+from ap_mcp.web.app import http_app
+from ap_mcp.web.options import PATH, HttpOptions
 from ap_mcp.web.serving import Prompt, listen, serve_http, url_of
 
 pytest_plugins = ["consent_fixtures"]

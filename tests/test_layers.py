@@ -78,7 +78,7 @@ stdio:
 completion: errors reads rules specs vendor wording
 protocol: __init__ addressing assessment completion errors guard problems prompts rendering response_store server
     stdio summaries wait wording
-web: errors gateway guard principals private_files protocol server settings vendor wording
+web: cloud errors gateway guard principals private_files protocol server settings specs toolbox vendor wording
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments cloud clouds credentials errors guard kubernetes lint masking output_schemas plans
     private_files profiles protocol read_calls rendering rules server settings simulator specs state summaries toolbox

@@ -81,6 +81,11 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "PUBLIC_URL": "https://MCP.example.com:443/team/",
         "HTTP_HOSTS": "10.0.0.7:8000, mcp",
         "HTTP_ORIGINS": "https://Chat.example.com:443",
+        "OAUTH_ISSUER": "https://login.example/realms/Ops/",
+        "OAUTH_AUDIENCE": "https://mcp.example.com/mcp",
+        "OAUTH_JWKS_URL": "http://127.0.0.1:8080/keys?v=1",
+        "OAUTH_SCOPES": "autopilot, mcp:tools",
+        "OAUTH_RULES": '[{"groups": ["sre"], "read_only": false}]',
     }
     for name, value in values.items():
         monkeypatch.setenv(f"AP_MCP_{name}", value)
@@ -111,6 +116,11 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert settings.public_url == "https://mcp.example.com/team"
     assert settings.http_hosts == ("10.0.0.7:8000", "mcp")
     assert settings.http_origins == ("https://chat.example.com",)
+    assert settings.oauth_issuer == "https://login.example/realms/Ops/"
+    assert settings.oauth_audience == "https://mcp.example.com/mcp"
+    assert settings.oauth_jwks_url == "http://127.0.0.1:8080/keys?v=1"
+    assert settings.oauth_scopes == ("autopilot", "mcp:tools")
+    assert settings.oauth_rules == ({"groups": ["sre"], "read_only": False},)
     assert {name.lower() for name in values} | {"endpoint", "iam_endpoint"} == set(Settings.model_fields) - TABLES
 
 
@@ -505,3 +515,32 @@ def test_authorities_that_cannot_be_read_end_the_start_with_the_reason(
     monkeypatch.setattr("ssl.create_default_context", refused)  # whoever runs the tests may read everything
     with pytest.raises(ValidationError, match=r"ca\.pem cannot be read: Permission denied"):
         Settings(ca_file=path)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        *(
+            ("OAUTH_ISSUER", value, "must be an address that starts with https://")
+            for value in (
+                "login.example",
+                "http://login.example",
+                "https://",
+                "https://a b",
+                "https://a.example/#x",
+                "https://é.example",
+            )
+        ),
+        ("OAUTH_ISSUER", "https://a.example/?tenant=1", "without ? and #"),
+        ("OAUTH_JWKS_URL", "file:///etc/passwd", "must be an address that starts with https://"),
+        ("OAUTH_AUDIENCE", 'a"b', "must be printable ASCII"),
+        ("OAUTH_SCOPES", "a b", "must be printable ASCII"),
+        ("OAUTH_RULES", "groups = sre", "must be a list of objects in JSON"),
+        ("OAUTH_RULES", "[7]", "AP_MCP_OAUTH_RULES"),
+    ],
+)
+def test_what_cannot_be_an_issuer_or_of_one_is_refused(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str, said: str
+) -> None:
+    monkeypatch.setenv(f"AP_MCP_{name}", value)
+    assert said in refusal()

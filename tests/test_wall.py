@@ -84,6 +84,7 @@ def test_requests_leave_the_client_for_the_gateway_and_the_gateway_for_one_modul
         "cloud/client.py",  # of the library
         "cloud/agency.py",  # of the library: temporary keys, from the cloud server's own metadata
         "webhooks/posting.py",  # to the operator's own webhooks, unsigned: nothing that the cloud would take
+        "web/issuer_keys.py",  # of the library: public keys of those who vouch for callers, nothing of the cloud
     }
 
 

@@ -86,10 +86,12 @@ class _Front:
         """Listen, if it is to be served over HTTP, and return the settings as they hold then."""
         if settings.http is None:
             return settings
+        from ap_mcp.web.callers import has_sign_in
         from ap_mcp.web.options import over_http, refuse_strangers
         from ap_mcp.web.serving import listen
 
-        refuse_strangers(settings)
+        if not has_sign_in(settings):
+            refuse_strangers(settings)
         # Before anything else: links name the port, which may be any free one.
         self.sockets = listen(settings.http)
         return over_http(settings, self._port, self.flags)
@@ -98,14 +100,17 @@ class _Front:
         """Serve until asked to end, and running calls have ended."""
         import anyio
 
-        from ap_mcp.web.app import PATH, http_app
+        from ap_mcp.server import LOCAL
+        from ap_mcp.web.app import http_app
         from ap_mcp.web.approvals_page import pages_of
-        from ap_mcp.web.options import options_from
+        from ap_mcp.web.callers import sign_in_from
+        from ap_mcp.web.options import PATH, options_from
         from ap_mcp.web.serving import serve_http, url_of
 
         pages = pages_of(autopilot)
         routes = pages.routes() if pages else []
-        app = http_app(autopilot, options_from(autopilot.settings, self._port), routes=routes)
+        sign_in = sign_in_from(autopilot.settings, autopilot.rights_of(LOCAL.principal))
+        app = http_app(autopilot, options_from(autopilot.settings, self._port), sign_in, routes=routes)
         place = f"{url_of(self.sockets[0])}{PATH}"
         logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
         try:

@@ -77,6 +77,7 @@ def new(  # noqa: PLR0917 - click passes them by name
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
     path = _tokens_file()
+    _check_profiles(profiles)
     if policy is not None:
         grant = replace(grant, policy_file=_policy(policy))
     secret = new_secret()
@@ -138,6 +139,20 @@ def _tokens_file() -> "Path":
     from ap_mcp.settings import load_settings
 
     return load_settings().tokens_path
+
+
+def _check_profiles(names: tuple[str, ...]) -> None:
+    """Refuse a profile that is none of those that are configured here, if any are."""
+    from difflib import get_close_matches
+
+    from ap_mcp.settings import load_settings
+
+    known = load_settings().profiles
+    for name in names:
+        if known and name not in known:
+            near = get_close_matches(name, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}."
+            raise click.UsageError(f"--profile: there is no profile {name!r}. {hint}")
 
 
 def _known(path: "Path") -> "tuple[Token, ...]":

@@ -1,34 +1,18 @@
 """Builds what is served over HTTP: the protocol at `/mcp`, without sessions, and our own routes beside it."""
 
 from collections.abc import Sequence
-from typing import Protocol
 
 from mcp.server.auth.middleware.auth_context import get_access_token
-from mcp.server.auth.provider import AccessToken, TokenVerifier
-from mcp.server.auth.settings import AuthSettings
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ap_mcp.principals import Principals
 from ap_mcp.protocol import build_server
 from ap_mcp.server import Autopilot
 from ap_mcp.web.gate import Gate, PostOnly, WholeBodies
 from ap_mcp.web.health import Check, health_routes, usual_checks
-from ap_mcp.web.options import HttpOptions
-
-PATH = "/mcp"
-
-
-class SignIn(TokenVerifier, Principals, Protocol):
-    """How callers prove who they are, and what they may use."""
-
-    @property
-    def auth(self) -> AuthSettings:
-        """What clients are told about signing in."""
-
-    def principal_of(self, token: AccessToken) -> str:
-        """Return for whom a call with a verified token is made."""
+from ap_mcp.web.options import PATH, HttpOptions
+from ap_mcp.web.sign_in import SignIn
 
 
 def http_app(
@@ -58,17 +42,18 @@ def http_app(
     if sign_in is not None:
         autopilot.principals = sign_in
     server = build_server(autopilot, None if sign_in is None else signed_in)
-    own = [*health_routes([*usual_checks(autopilot), *checks]), *routes]
+    required, described = ([], []) if sign_in is None else (sign_in.checks(), sign_in.routes())
+    own = [*health_routes([*usual_checks(autopilot), *required, *checks]), *described, *routes]
     app = server.streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=options.body_limit,
-        auth=None if sign_in is None else sign_in.auth,
-        token_verifier=sign_in,
         custom_starlette_routes=own,
         # The gate does it, for every route.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )
     # It would lead to a plain http address, for it does not know of the proxy with TLS.
     app.router.redirect_slashes = False
-    return Gate(WholeBodies(PostOnly(app, PATH), options.body_limit, options.body_seconds), options)
+    inner: ASGIApp = WholeBodies(PostOnly(app, PATH), options.body_limit, options.body_seconds)
+    # Before any byte of the body is read: nobody else has this server work for them.
+    return Gate(inner if sign_in is None else sign_in.guarded(inner), options)

@@ -45,7 +45,7 @@ class Gate:
         if base and f"{scope['path']}/".startswith(f"{base}/"):
             # A proxy may pass the base path on, or take it off.
             scope = {**scope, "root_path": scope.get("root_path", "") + base}
-        refusal = None if _path(scope) in OPEN else self._refusal(HTTPConnection(scope))
+        refusal = None if path_of(scope) in OPEN else self._refusal(HTTPConnection(scope))
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
@@ -137,13 +137,13 @@ class PostOnly:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
-        if scope["type"] == "http" and scope["method"] != "POST" and _path(scope) == self._path:
+        if scope["type"] == "http" and scope["method"] != "POST" and path_of(scope) == self._path:
             await PlainTextResponse("POST only.", 405, {"allow": "POST"})(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
 
-def _path(scope: Scope) -> str:
+def path_of(scope: Scope) -> str:
     """Return the path of a request without what the proxy put before it."""
     path: str = scope["path"]
     base: str = scope.get("root_path", "")

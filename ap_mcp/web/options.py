@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from ap_mcp.errors import SettingsError
 from ap_mcp.settings import Settings, where_from
 
+PATH = "/mcp"
+"""Where the protocol is served."""
 BODY_LIMIT = 1024 * 1024
 """The most bytes that a request may bring."""
 BODY_SECONDS = 30.0
@@ -102,7 +104,8 @@ def refuse_strangers(settings: Settings) -> None:
     if not is_here(host):
         raise SettingsError(
             f"AP_MCP_HTTP: {host} can be reached from other machines, and nobody has to sign in. Nothing was started. "
-            "Listen on 127.0.0.1, or have callers sign in."
+            "Listen on 127.0.0.1, or have callers sign in: `ap-mcp token new NAME` makes a token, and "
+            "AP_MCP_OAUTH_ISSUER takes those of an issuer."
         )
 
 

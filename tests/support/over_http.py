@@ -17,10 +17,11 @@ from starlette.types import ASGIApp, Message
 
 from ap_mcp.server import Autopilot
 from ap_mcp.simulator.app import Simulator
-from ap_mcp.web.app import PATH, SignIn, http_app
+from ap_mcp.web.app import http_app
 from ap_mcp.web.approvals_page import pages_of
 from ap_mcp.web.health import Check
-from ap_mcp.web.options import HttpOptions
+from ap_mcp.web.options import PATH, HttpOptions
+from ap_mcp.web.sign_in import SignIn
 
 ORIGIN = "http://127.0.0.1:8000"
 MODERN = "2026-07-28"
