@@ -70,7 +70,7 @@ def _say(finding: "Finding") -> None:
 
 async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any]) -> "list[Finding]":
     """Look at everything that can be looked at; wrong settings leave out only what needs them."""
-    from ap_mcp.cli import checkup, checkup_http, checkup_redis
+    from ap_mcp.cli import checkup, checkup_callers, checkup_http, checkup_redis
     from ap_mcp.cli.call import chosen_autopilot
     from ap_mcp.cli.options import log_to_stderr
     from ap_mcp.errors import ApMcpError
@@ -100,5 +100,6 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
             return [*findings, *checkup.unusable(error)]
         async with autopilot:
             findings += checkup.policy(autopilot)
+            findings += [each async for each in checkup_callers.callers(autopilot)]
             findings += [each async for each in checkup.clouds(autopilot)]
     return findings

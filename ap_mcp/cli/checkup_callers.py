@@ -1,0 +1,116 @@
+"""What `ap-mcp doctor` looks at of a server over HTTP: who may call it, and whether they can prove who they are."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+from ap_mcp.cli.checkup import Finding
+
+if TYPE_CHECKING:
+    from ap_mcp.server import Autopilot
+    from ap_mcp.settings import Settings
+    from ap_mcp.web.file_tokens import FileTokens
+    from ap_mcp.web.oauth import OAuth
+
+CHECK = "sign-in"
+SOON = timedelta(days=14)
+"""Before the end of a token, when its holder should get another one."""
+
+
+async def callers(autopilot: "Autopilot") -> AsyncIterator[Finding]:
+    """Look at who may call over HTTP; nothing, where nobody does."""
+    chosen = autopilot.settings
+    if not _is_for_http(chosen):
+        return
+    from ap_mcp.errors import SettingsError
+    from ap_mcp.server import LOCAL
+    from ap_mcp.web.callers import sign_in_from
+    from ap_mcp.web.options import over_http, refuse_strangers
+
+    if chosen.http is not None:
+        with suppress(SettingsError):  # which the findings about HTTP have already
+            chosen = over_http(chosen, int(chosen.http.rpartition(":")[2]), {})
+    try:
+        sign_in = sign_in_from(chosen, autopilot.rights_of(LOCAL.principal))
+        if sign_in is None and chosen.http is not None:
+            refuse_strangers(chosen)
+    except SettingsError as error:
+        yield Finding(CHECK, "problem", error.render(), "A server over HTTP does not start until this is corrected.")
+        return
+    if sign_in is None:
+        yield Finding(CHECK, "ok", "nobody has to: it listens on this machine only, and every caller is this user")
+        return
+    if sign_in.tokens is not None:
+        for finding in _tokens(sign_in.tokens, chosen, alone=sign_in.oauth is None):
+            yield finding
+    if sign_in.oauth is not None:
+        async for finding in _issuer(sign_in.oauth, chosen):
+            yield finding
+
+
+def _is_for_http(chosen: "Settings") -> bool:
+    from ap_mcp.errors import SettingsError
+
+    if chosen.http is not None or chosen.tokens_file is not None:
+        return True
+    if any(
+        (chosen.oauth_issuer, chosen.oauth_audience, chosen.oauth_jwks_url, chosen.oauth_scopes, chosen.oauth_rules)
+    ):
+        return True
+    try:
+        return os.path.lexists(chosen.tokens_path)
+    except SettingsError:
+        return False
+
+
+def _tokens(tokens: "FileTokens", chosen: "Settings", *, alone: bool) -> Iterator[Finding]:
+    """Look at the file of tokens, and at those that need somebody's care."""
+    from ap_mcp.private_files import check_private_file
+    from ap_mcp.wording import few, plural, span
+
+    now, path = datetime.now(UTC), chosen.tokens_path
+    states: dict[str, list[str]] = {"active": [], "expired": [], "withdrawn": []}
+    for token in tokens.tokens:
+        states[token.state(now)].append(token.name)
+    count = states["active"]
+    said = [f"{plural(len(count), 'token')} of {path} {'counts' if len(count) == 1 else 'count'}"]
+    said += [few(sorted(count))] if count else []
+    said += [f"{len(names)} {state}" for state, names in states.items() if state != "active" and names]
+    if count or not alone:
+        yield Finding(CHECK, "ok", "; ".join(said))
+    else:
+        yield Finding(CHECK, "warning", f"{'; '.join(said)}: nobody gets in", "Make one with: ap-mcp token new NAME")
+    try:
+        check_private_file(path.resolve())
+    except OSError as error:
+        found = error.strerror or str(error)
+        yield Finding(CHECK, "warning", found, "It holds hashes only; still, who may call is nobody else's business.")
+    for token in tokens.tokens:
+        if token.state(now) != "active":
+            continue
+        if token.expires is None and not token.grant.read_only:
+            advice = "Give its holder one that ends: ap-mcp token new, then ap-mcp token revoke for this one."
+            yield Finding(CHECK, "warning", f"the token {token.name} may change things, and never ends", advice)
+        elif token.expires is not None and token.expires - now < SOON:
+            advice = "Give its holder another one, under another name: ap-mcp token new"
+            yield Finding(CHECK, "warning", f"the token {token.name} ends in {span(token.expires - now)}", advice)
+
+
+async def _issuer(oauth: "OAuth", chosen: "Settings") -> AsyncIterator[Finding]:
+    """Look at the issuer: whether it can be reached, and gives keys that can be used."""
+    from ap_mcp.web.options import PATH
+    from ap_mcp.wording import few, plural
+
+    await oauth.keys.refresh()
+    if oauth.keys.trouble:
+        advice = "Until then nobody gets in by it. AP_MCP_OAUTH_JWKS_URL names the keys where no metadata does."
+        yield Finding(CHECK, "problem", f"issuer {oauth.issuer}: {oauth.keys.trouble}", advice)
+    else:
+        names = oauth.keys.names
+        yield Finding(CHECK, "ok", f"issuer {oauth.issuer}: {plural(len(names), 'key')} ({few(names)})")
+    own = f"{chosen.public_url or ''}{PATH}"
+    if chosen.public_url and oauth.audience != own:
+        advice = "Right only if the issuer puts that into its tokens whatever clients ask for."
+        yield Finding(CHECK, "warning", f"tokens must be for {oauth.audience}, but clients ask for {own}", advice)
