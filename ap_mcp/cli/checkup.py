@@ -223,7 +223,7 @@ def policy(autopilot: "Autopilot") -> Iterator[Finding]:
     if chosen.read_only:
         yield Finding("policy", "ok", "read only: nothing is changed, whatever the rules")
     views = [autopilot.view(profile=each) for each in autopilot.clouds]
-    if not any(view.policy.rules or view.policy.elsewhere for view in views):
+    if not any(view.policy.every_rule for view in views):
         found = "no rules: what interrupts, destroys or hands out credentials is asked about, the rest runs"
         yield Finding("policy", "ok", found)
         return

@@ -143,8 +143,7 @@ def _rules(profile: "Profile") -> "tuple[Rule, ...]":
     from ap_mcp.specs import load_catalog
     from ap_mcp.toolbox import known_to_rules
 
-    found = load_policy(profile.policy_file, profile.settings, known_to_rules(load_catalog()))
-    return (*found.rules, *found.elsewhere)
+    return load_policy(profile.policy_file, profile.settings, known_to_rules(load_catalog())).every_rule
 
 
 def _shortened_sleep(speed: float) -> "Callable[[float], Awaitable[None]]":

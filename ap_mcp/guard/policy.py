@@ -114,11 +114,16 @@ class Policy:
 
         All calls of a caller's view go to one profile, so its rules are chosen once: no call can be without them.
         """
-        rules = (*self.rules, *self.elsewhere)
-        here = tuple(rule for rule in rules if rule.concerns(profile))
-        return replace(self, rules=here, elsewhere=tuple(rule for rule in rules if rule not in here))
+        here = tuple(rule for rule in self.every_rule if rule.concerns(profile))
+        elsewhere = tuple(rule for rule in self.every_rule if not rule.concerns(profile))
+        return replace(self, rules=here, elsewhere=elsewhere)
 
-    def with_rules(self, rules: "tuple[Rule, ...]", *, read_only: bool) -> "Policy":
+    @property
+    def every_rule(self) -> tuple[Rule, ...]:
+        """All rules, those about other profiles too: what is made of this policy must not lose any of them."""
+        return (*self.rules, *self.elsewhere)
+
+    def with_rules(self, rules: tuple[Rule, ...], *, read_only: bool) -> "Policy":
         """Return it with more rules, of which those that deny still beat all others."""
         return replace(self, rules=(*self.rules, *rules), read_only=read_only)
 

@@ -110,7 +110,7 @@ def doubts(
         profiles: those that are served.
     """
     found = []
-    for rule in (*policy.rules, *policy.elsewhere):
+    for rule in policy.every_rule:
         said = [*_doubts(rule, known or operations()), *_unknown_kinds(rule, other_names)]
         if not any(rule.concerns(profile) for profile in profiles or ("",)):
             said.append(f"never matches: no profile that is served fits its profiles ({', '.join(rule.profiles)})")
