@@ -20,6 +20,10 @@ NO_PASSKEYS = (
 )
 NOBODY = "Nobody has a passkey for this page yet. The operator makes a link for one with: ap-mcp approvals enrol NAME"
 WHY_THE_NAME = "Typing its name shows that you have read what this is about."
+CALL_WAITS = "The call stays open for your answer, and goes on by itself once you approve it."
+CALL_AGAIN = (
+    "The one who asks may have left: if the call does not wait any more, it is made again once you have approved."
+)
 COUNTS_ONCE = "Your passkey signs exactly what stands above; it counts once, for this call alone, until it expires."
 DECLINED_OR_WITHDRAWN = (
     "To decline refuses the same call until the question expires. To withdraw takes the question away, and the call "
@@ -57,7 +61,15 @@ class Places:
 
 
 def question_page(
-    places: Places, question: Question, found: Standing, now: datetime, *, key: str, approvers: Approvers, many: int
+    places: Places,
+    question: Question,
+    found: Standing,
+    now: datetime,
+    *,
+    key: str,
+    approvers: Approvers,
+    many: int,
+    waits: bool = False,
 ) -> Markup:
     """Return the page of one question: all that the terminal shows of it, and how to decide it if that can be done.
 
@@ -69,6 +81,7 @@ def question_page(
         key: what stands in its link beside the code.
         approvers: whose answers count.
         many: how often its principal asked within a day, this time included.
+        waits: the call stays open for the answer.
     """
     seen = shown(question, now)
     title = f"{seen.code}: {seen.tool} {seen.name}"
@@ -81,6 +94,7 @@ def question_page(
         _arguments(seen),
     ]
     if found.state == "pending":
+        parts.append(element("p", CALL_WAITS if waits else CALL_AGAIN, id="asker", class_="soft"))
         parts.append(_deciding(places, question, seen, key, approvers))
         return _page(places, title, *parts)
     by = f" by {found.approver}" if found.approver else ""

@@ -84,16 +84,22 @@ class ApprovalPages:
         approvers: whose answers count; read again when the operator's file has changed.
         links: of the questions; its address is the one origin of all pages.
         now: the clock; that of the store if none is given.
+        waits: says of a code whether a call of this server stays open for the answer.
     """
 
     def __init__(
-        self, store: ApprovalStore, approvers: Approvers, links: Links, now: Callable[[], datetime] | None = None
+        self,
+        store: ApprovalStore,
+        approvers: Approvers,
+        links: Links,
+        now: Callable[[], datetime] | None = None,
+        waits: Callable[[str], bool] = lambda _: False,
     ) -> None:
         parts = urlsplit(links.public_url)
         self.places = views.Places(f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/"))
         self._store, self._approvers, self._links, self._now = store, approvers, links, now or store.now
         self._sessions = Sessions(links.sealer, self.places.origin, self._now)
-        self._tries = Tries()
+        self._tries, self._waits = Tries(), waits
 
     def routes(self) -> list[Route]:
         """Return the routes, below the path that the server stands under."""
@@ -162,6 +168,7 @@ class ApprovalPages:
             key=self._links.key(question.code),
             approvers=self._approvers,
             many=await self._times_asked(question, now),
+            waits=self._waits(question.code),
         )
         return page(content)
 
@@ -284,7 +291,7 @@ def pages_of(autopilot: Autopilot) -> ApprovalPages | None:
     confirmer = autopilot.confirmer
     links = Links(address, confirmer.sealer)
     autopilot.link = links.question
-    return ApprovalPages(confirmer.store, autopilot.approvers, links)
+    return ApprovalPages(confirmer.store, autopilot.approvers, links, waits=autopilot.holds.is_held)
 
 
 def _posted(take: Handler) -> Handler:
