@@ -58,7 +58,8 @@ async def test_a_held_call_goes_on_within_a_second_of_its_approval(desk: HeldDes
     consent = await desk.held()
     assert isinstance(consent, Consent)
     assert (consent.channel, consent.approver, consent.code) == ("approval", "alice", desk.codes[0])
-    assert desk.codes[0] in consent.said
+    assert consent.said.startswith(f'"alice" approved {desk.codes[0]} at ')
+    assert consent.said.endswith(", signed with their key, in a terminal")
     assert desk.time - began <= 4 * SECOND
 
 

@@ -1,6 +1,7 @@
 """Over HTTP a call stays open until a person elsewhere has decided, its client leaves, or the server ends."""
 
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -193,7 +194,7 @@ async def test_the_chat_leads_to_the_page_and_the_page_to_the_result(mode: str, 
                     assert "The call stays open for your answer" in (await page.get(link)).text
                     assert (await decided(page, link, "approve", "search-dev")).status_code == 200
                 assert bot.changed == ["delete_cluster"]
-                assert '"alice" approved' in bot.said
+                assert re.search('"alice" approved .*, signed with their passkey, on the page', bot.said)
         ends = [each for each in chat.posted if each.get("type") == "approval.succeeded"]
         assert [each["data"]["by"] for each in ends] == ["alice"]
         slack = [each for each in chat.posted if "blocks" in each]

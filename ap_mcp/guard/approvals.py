@@ -16,16 +16,19 @@ from ap_mcp.wording import in_quotes
 
 Approvers: TypeAlias = Mapping[str, KnownApprover]
 """The people whose signatures count, by name; on stdio pinned when the program started."""
+WITH_KEY = "with their key, in a terminal"
+WITH_PASSKEY = "with their passkey, on the page"
 State: TypeAlias = Literal["pending", "approved", "declined", "expired", "spent", "withdrawn", "worthless"]
 
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """A question that a named approver has said yes to, proven by their signature, and when they did."""
+    """A question that a named approver has said yes to, proven by their signature, when they did, and with what."""
 
     question: Question
     approver: str
     at: datetime
+    how: str = WITH_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +89,7 @@ def approval_in(
             continue
         who = judged.approver
         if not (other_approver and why_same_person(question.principal, who, approvers.get(who))):
-            return Approval(question, who, asked.decision.at)
+            return Approval(question, who, asked.decision.at, WITH_PASSKEY if asked.decision.assertion else WITH_KEY)
     return None
 
 

@@ -538,7 +538,8 @@ class Confirmer:
         found = approval_in(counting, self.approvers, now, other_approver=request.other_approver)
         if found is None or not await self._taken(found.question.consent.id, found.question.consent.digest):
             return None
-        said = f"{in_quotes(found.approver, NAME_LIMIT)} approved {found.question.code} at {written(found.at)}, signed"
+        who, when = in_quotes(found.approver, NAME_LIMIT), written(found.at)
+        said = f"{who} approved {found.question.code} at {when}, signed {found.how}"
         code = found.question.code
         return Consent(request, "approval", found.approver, said, id=found.question.consent.id, code=code)
 
