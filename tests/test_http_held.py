@@ -27,8 +27,7 @@ from test_http_approvals import browser, decided, link_in, list_alice
 from test_http_serving import SECONDS, TOOL, VERSIONS, serving
 
 from ap_mcp.server import Autopilot
-from ap_mcp.web.app import PATH
-from ap_mcp.web.options import HttpOptions
+from ap_mcp.web.options import PATH, HttpOptions
 
 pytest_plugins = ["consent_fixtures"]
 pytestmark = pytest.mark.anyio
