@@ -233,6 +233,7 @@ async def test_while_it_cannot_be_known_who_calls_they_are_asked_to_come_again(s
     async with site.served.by_hand() as http:
         away = await asked(site, bearing(door.issuer.token()))
         assert (away.status_code, away.headers["retry-after"]) == (503, "10")
+        assert away.json()["error"] == "temporarily_unavailable"
         assert "www-authenticate" not in away.headers
         ready = (await http.get("/readyz")).json()["checks"]
         assert ready["tokens"] == "ok"

@@ -98,7 +98,7 @@ def test_every_mistake_is_named_at_once_and_no_value_that_may_be_a_token_is_show
     for part in (
         '"port" is unknown here',
         'token "three": must be a table',
-        'token "one": sha256 must be the SHA-256 of the token',
+        'token "one": sha256 must be 64 digits 0-9a-f',
         'token "one": "toolset" is unknown; did you mean toolsets?',
         'token "one": read_only must be true or false',
         'token "two": toolsets holds "everything"; each must be one of: all, essential',

@@ -11,8 +11,8 @@ from ap_mcp.cli.checkup import Finding
 if TYPE_CHECKING:
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
-    from ap_mcp.web.file_tokens import FileTokens
     from ap_mcp.web.oauth import OAuth
+    from ap_mcp.web.token_file import FileTokens
 
 CHECK = "sign-in"
 SOON = timedelta(days=14)

@@ -11,13 +11,13 @@ from ap_mcp.principals import Rights
 from ap_mcp.settings import Settings
 from ap_mcp.specs import load_catalog
 from ap_mcp.toolbox import known_to_rules
-from ap_mcp.web.file_tokens import FileTokens
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.issuer_keys import IssuerKeys, fetching
 from ap_mcp.web.oauth import EVERYBODY_READS, OAuth, PeopleRule, read_rules
 from ap_mcp.web.options import PATH
 from ap_mcp.web.sign_in import SignIn
 from ap_mcp.web.signed_in import rights_within
+from ap_mcp.web.token_file import FileTokens
 from ap_mcp.wording import few
 
 

@@ -15,16 +15,18 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ap_mcp.errors import UnknownPrincipal
 from ap_mcp.principals import Rights
-from ap_mcp.web.file_tokens import FileTokens
 from ap_mcp.web.gate import path_of
 from ap_mcp.web.health import Check
 from ap_mcp.web.oauth import OAuth
 from ap_mcp.web.signed_in import LARGEST_TOKEN, NotSignedIn, SignedIn
+from ap_mcp.web.token_file import FileTokens
 from ap_mcp.web.tokens import PREFIX
 
 METADATA = "/.well-known/oauth-protected-resource"
 AGAIN_SECONDS = 10
 """When to try again where it is not known who calls."""
+CODES = {401: "unauthorized", 403: "access_denied", 503: "temporarily_unavailable"}
+"""What stands in the body where RFC 6750 has no code."""
 HIDDEN = {"cache-control": "no-store"}
 
 logger = logging.getLogger(__name__)
@@ -150,7 +152,7 @@ class SignIn:
         elif refused.status == 401 or refused.error:
             said = ", ".join(f'{name}="{value}"' for name, value in parts.items())
             headers["www-authenticate"] = f"Bearer {said}".strip()
-        body = {"error": refused.error or "access_denied", "error_description": str(refused)}
+        body = {"error": refused.error or CODES[refused.status], "error_description": str(refused)}
         return JSONResponse(body, refused.status, headers)
 
 

@@ -84,7 +84,7 @@ def check_name(name: str) -> str:
     """
     if not _NAME.fullmatch(name):
         raise ValueError(
-            f"{in_quotes(name, NAME_LIMIT)} is no name for a token: "
+            f"{in_quotes(name, NAME_LIMIT)} is no name for a token, which has "
             "up to 64 letters, digits and . _ @ + -, without spaces"
         )
     return name
@@ -235,7 +235,7 @@ def _token(name: str, table: Any) -> tuple[Token | None, list[str]]:
 def _digest(value: Any) -> str:
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         # The value is not repeated: somebody may have written the token itself there.
-        raise ValueError("must be the SHA-256 of the token: 64 digits 0-9a-f; never the token itself")
+        raise ValueError("must be 64 digits 0-9a-f, the SHA-256 of the token; never the token itself")
     return value
 
 

@@ -18,12 +18,12 @@ from ap_mcp.principals import Rights
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.specs import load_catalog
 from ap_mcp.toolbox import known_to_rules
-from ap_mcp.web.file_tokens import FileTokens
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.oauth import EVERYBODY_READS, OAuth, PeopleRule
 from ap_mcp.web.options import PATH, HttpOptions
 from ap_mcp.web.sign_in import SignIn
 from ap_mcp.web.signed_in import rights_within
+from ap_mcp.web.token_file import FileTokens
 from ap_mcp.web.tokens import Token, add_token, digest_of, new_secret, withdraw_token
 
 USUAL = HttpOptions()

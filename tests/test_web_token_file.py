@@ -12,11 +12,12 @@ from issuing import SERVER, Time
 
 from ap_mcp.errors import UnknownPrincipal
 from ap_mcp.guard.policy import Rule
+from ap_mcp.masking import mask_text
 from ap_mcp.specs import load_catalog
 from ap_mcp.toolbox import known_to_rules
-from ap_mcp.web.file_tokens import FileTokens
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.signed_in import NotSignedIn, rights_within
+from ap_mcp.web.token_file import FileTokens
 from ap_mcp.web.tokens import Token, add_token, digest_of, new_secret, read_tokens, withdraw_token
 
 pytestmark = pytest.mark.anyio
@@ -101,7 +102,7 @@ async def test_a_new_token_counts_within_a_second_and_the_file_is_read_only_when
         reads.append(path)
         return read_tokens(path)
 
-    monkeypatch.setattr("ap_mcp.web.file_tokens.read_tokens", read)
+    monkeypatch.setattr("ap_mcp.web.token_file.read_tokens", read)
     for _ in range(5):
         file.time.pass_by(1)
         await file.tokens.signed_in(BOT)
@@ -138,6 +139,9 @@ async def test_while_the_file_is_broken_nobody_gets_in_and_the_log_says_why_once
         assert file.tokens.trouble
         assert [record.levelname for record in caplog.records] == ["ERROR"]
         assert "Nobody can sign in with a token" in caplog.text
+        # As the log shows it, where what follows the name of a secret is hidden.
+        shown = f"{caplog.records[0].levelname} {caplog.records[0].name}: {caplog.records[0].getMessage()}"
+        assert mask_text(shown) == shown
         file.path.unlink(missing_ok=True)
         file.path.write_bytes(good)
         file.path.chmod(0o600)
