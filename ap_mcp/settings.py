@@ -359,6 +359,7 @@ class Settings(BaseSettings):
     audit_log: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "audit.jsonl"
     )
+    audit_stderr: bool = False
     approvals_db: Annotated[Path, AfterValidator(_absolute)] = Field(
         default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "approvals.db"
     )

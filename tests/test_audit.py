@@ -191,10 +191,10 @@ def test_all_files_are_their_owners_only(kept: AuditLog) -> None:
 
 
 def test_the_settings_say_where_it_is(tmp_path: Path) -> None:
-    log = audit_from(SimpleNamespace(audit_log=tmp_path / "a" / "audit.jsonl"))
+    log = audit_from(SimpleNamespace(audit_log=tmp_path / "a" / "audit.jsonl", audit_stderr=False))
     assert (log.path, log.key_file) == (tmp_path / "a" / "audit.jsonl", tmp_path / "a" / "audit.key")
     with pytest.raises(SettingsError, match=r"AP_MCP_AUDIT_LOG: audit\.key is the name of the log's key"):
-        audit_from(SimpleNamespace(audit_log=tmp_path / "audit.key"))
+        audit_from(SimpleNamespace(audit_log=tmp_path / "audit.key", audit_stderr=False))
 
 
 # Several at once
@@ -629,3 +629,17 @@ def test_no_call_hides_what_was_done_to_the_log_before(log: AuditLog, seed: int)
     log.path.write_bytes(random.choice(spoilt))
     record(log)
     assert "not intact" in kinds(log.verify())
+
+
+def test_each_line_goes_to_standard_error_too_where_the_operator_wants_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = Entry("delete_cluster", "destroy", "ann", {"password": "hunter2"})
+    for wanted in (False, True):
+        log = audit_from(SimpleNamespace(audit_log=tmp_path / str(wanted) / "audit.jsonl", audit_stderr=wanted))
+        log.finished(log.decided(entry), Outcome("succeeded"))
+        assert capsys.readouterr().err == (log.path.read_text() if wanted else "")
+    assert "hunter2" not in log.path.read_text()
+    monkeypatch.setattr("sys.stderr", None)
+    log.refused(entry, "no")
+    assert len(log.path.read_text().splitlines()) == 3

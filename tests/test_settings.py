@@ -57,6 +57,7 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "FORMS": "Never",
         "POLICY_FILE": "policy.toml",
         "AUDIT_LOG": "~/audit.jsonl",
+        "AUDIT_STDERR": "true",
         "APPROVALS_DB": "~/approvals.db",
         "APPROVER_DIR": "keys",
         "TOKENS_FILE": "callers.toml",

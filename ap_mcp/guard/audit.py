@@ -10,6 +10,7 @@ import errno
 import logging
 import math
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
@@ -61,6 +62,10 @@ class HasAuditLog(Protocol):
     @property
     def audit_log(self) -> Path:
         """The file the lines go to."""
+
+    @property
+    def audit_stderr(self) -> bool:
+        """Whether they go to standard error as well."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,13 +144,21 @@ class AuditLog:
         path: of the log; it and its folder are made for their owner only when first used.
         key_file: holds the key, which is made when first used; what the processes lock too.
         clock: the time, with its time zone.
+        echo: gets each line too, once it is on the disk.
     """
 
-    def __init__(self, path: Path, key_file: Path, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(
+        self,
+        path: Path,
+        key_file: Path,
+        clock: Callable[[], datetime] = _now,
+        echo: Callable[[bytes], None] | None = None,
+    ) -> None:
         self.path = path
         self.key_file = key_file
         self.head_file = path.with_name(f"{path.name}.head")
         self._clock = clock
+        self._echo = echo
 
     @property
     def is_begun(self) -> bool:
@@ -301,6 +314,8 @@ class AuditLog:
                     os.ftruncate(descriptor, start)
                     os.fsync(descriptor)
             raise
+        if self._echo is not None:
+            self._echo(raw)
         return position
 
     def _has_lines(self) -> bool:
@@ -387,12 +402,24 @@ def audit_from(settings: HasAuditLog) -> AuditLog:
     """
     if settings.audit_log.name == KEY_FILE:
         raise SettingsError(f"AP_MCP_AUDIT_LOG: {KEY_FILE} is the name of the log's key; choose another one")
-    return log_at(settings.audit_log)
+    return log_at(settings.audit_log, _to_stderr if settings.audit_stderr else None)
 
 
-def log_at(path: Path) -> AuditLog:
-    """Return the log of a file; all logs of a folder share one key, so that a log put aside there can be checked."""
-    return AuditLog(path, path.with_name(KEY_FILE))
+def log_at(path: Path, echo: Callable[[bytes], None] | None = None) -> AuditLog:
+    """Return the log of a file; all logs of a folder share one key, so that a log put aside there can be checked.
+
+    Args:
+        path: of the file.
+        echo: gets each line too.
+    """
+    return AuditLog(path, path.with_name(KEY_FILE), echo=echo)
+
+
+def _to_stderr(line: bytes) -> None:
+    """Write a line to standard error, for whoever collects that; nobody may, and the log has it."""
+    with suppress(OSError, ValueError, AttributeError):
+        sys.stderr.write(line.decode("ascii"))
+        sys.stderr.flush()
 
 
 def _plain(value: Any) -> Any:
