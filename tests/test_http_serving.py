@@ -80,7 +80,7 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path, prepared: Prepared) ->
     found.check()
 
 
-def behind(scene: Scene, wire: Wire) -> Autopilot:
+def behind(scene: Scene, wire: Wire, approval_wait: int = 0) -> Autopilot:
     state = scene.folder / "state"
     autopilot = autopilot_on(
         scene.app,
@@ -88,7 +88,7 @@ def behind(scene: Scene, wire: Wire) -> Autopilot:
         unasked=False,
         remote=True,
         confirm="approval",
-        approval_wait=0,
+        approval_wait=approval_wait,
         state_key=STATE_KEY,
         files_dir=scene.folder / "files",
         chart_roots=(),
@@ -120,6 +120,20 @@ async def test_a_guarded_call_on_its_way_when_the_process_is_asked_to_end_is_fin
     assert TOOL in agent.done
     assert autopilot.audit.verify() == []
     assert [call.finished["result"] for call in autopilot.audit.calls() if call.finished] == ["succeeded"]
+
+
+async def test_a_call_that_is_held_for_a_person_answers_before_the_server_ends(scene: Scene) -> None:
+    autopilot = behind(scene, Wire(httpx.ASGITransport(scene.app), "NONE"), approval_wait=50)
+    with anyio.fail_after(10):
+        async with serving(autopilot) as place, Client(f"{place}{PATH}", mode=scene.mode) as client:
+            agent = Agent(client, scene.app, autopilot)
+            await client.list_tools()
+            async with anyio.create_task_group() as calls:
+                calls.start_soon(scene.waits, agent)
+                while not len(autopilot.holds):  # noqa: ASYNC110 - a hold is nothing that is waited for
+                    await anyio.sleep(0.01)
+                os.kill(os.getpid(), signal.SIGTERM)
+    assert agent.said.startswith("approval_required: ")
 
 
 async def test_what_only_listens_or_has_not_said_what_it_wants_does_not_keep_a_server_from_ending(
