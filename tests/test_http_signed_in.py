@@ -11,14 +11,17 @@ import httpx
 import pytest
 from agent import Agent
 from approving import ALICE, APPROVERS
-from over_http import request
+from over_http import ORIGIN, living, request
 from signing_in import SERVER, Door, Guarded, bearing, guarded
 from simulation import simulate
+from two_clouds import two
 
 from ap_mcp.guard.keys import sign
 from ap_mcp.simulator.app import Simulator
+from ap_mcp.web.app import http_app
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.oauth import PeopleRule
+from ap_mcp.web.options import HttpOptions
 
 pytestmark = pytest.mark.anyio
 
@@ -177,3 +180,25 @@ async def test_a_call_that_was_held_is_judged_by_what_its_caller_may_use_in_the_
     assert changes(app) == []
     assert "Nothing was sent" in said
     assert ("may not use this server" if meanwhile == "withdrawn" else "has changed while this call waited") in said
+
+
+async def test_a_token_leads_to_the_profiles_that_it_gives_and_to_no_other(tmp_path: Path) -> None:
+    accounts = two(tmp_path)
+    door = Door(tmp_path, server=accounts.autopilot.rights_of("local"))
+    app = http_app(accounts.autopilot, HttpOptions(), door.sign_in)
+    asia, both = door.give("asia", profiles=("asia",)), door.give("both", profiles=("asia", "eu"))
+    called: dict[str, Any] = {"name": "list_clusters", "arguments": {}}
+    to_eu = {"name": "list_clusters", "arguments": {"profile": "eu"}}
+    async with (
+        accounts.autopilot,
+        living(app),
+        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url=ORIGIN) as http,
+    ):
+        for token in (asia, both):
+            assert not (await asked(http, token, "tools/call", called, "2026-07-28"))["result"].get("isError")
+        assert (accounts.sent("asia"), accounts.sent("eu")) == (["list_clusters"] * 2, [])
+        refused = (await asked(http, asia, "tools/call", to_eu, "2026-07-28"))["result"]
+        assert refused["isError"]
+        assert accounts.sent("eu") == []
+        assert not (await asked(http, both, "tools/call", to_eu, "2026-07-28"))["result"].get("isError")
+        assert accounts.sent("eu") == ["list_clusters"]
