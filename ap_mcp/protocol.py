@@ -102,21 +102,30 @@ class McpServer(Server[Any]):
     def instructions(self, _: str | None) -> None:
         """Take none from the SDK: they depend on who asks."""
 
-    def _tools(self) -> Mapping[str, types.Tool]:
+    def _tools(self) -> Collection[str]:
+        """Return the names of the tools that are offered in any profile."""
         with _as_protocol_error():
-            return {tool.name: tool for tool in self._autopilot.offered(self._principal_of())}
+            principal = self._principal_of()
+            views = (self._autopilot.view(principal, each) for each in self._profiles())
+            return {name for view in views for name in view.toolbox.tools}
 
     def _profiles(self) -> tuple[str, ...]:
         with _as_protocol_error():
             return self._autopilot.rights_of(self._principal_of()).profiles
 
     def _schema_of(self, name: str) -> Mapping[str, Any] | None:
-        tool = self._tools().get(name)
-        return None if tool is None else tool.input_schema
+        principal = self._principal_of()
+        with _as_protocol_error():
+            if len(self._profiles()) == 1:
+                tool = self._autopilot.view(principal).toolbox.tools.get(name)
+                return None if tool is None else tool.input_schema
+            found = (tool for tool in self._autopilot.offered(principal) if tool.name == name)
+            return next((tool.input_schema for tool in found), None)
 
     async def _list_tools(self, _: ServerRequestContext[Any], params: Any) -> types.ListToolsResult:
         _only_page(params)
-        return types.ListToolsResult(tools=[*self._tools().values()])
+        with _as_protocol_error():
+            return types.ListToolsResult(tools=self._autopilot.offered(self._principal_of()))
 
     async def _call_tool(
         self, ctx: ServerRequestContext[Any], params: types.CallToolRequestParams

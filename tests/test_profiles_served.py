@@ -17,10 +17,13 @@ from ap_mcp.addressing import addressed, leading_back, with_profiles
 from ap_mcp.errors import ApprovalRequired, CallRefused, CredentialsMissing, DeniedByPolicy, InvalidArguments, ReadOnly
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.policy import Rule
-from ap_mcp.principals import Rights, rights_from
+from ap_mcp.principals import Everybody, Rights, rights_from
 from ap_mcp.server import Autopilot
 from ap_mcp.simulator.constants import SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.summaries import NextCall, Result
+from ap_mcp.toolbox import known_to_rules
+from ap_mcp.web.grants import Grant
+from ap_mcp.web.signed_in import rights_within
 
 pytestmark = pytest.mark.anyio
 
@@ -227,6 +230,21 @@ async def test_rules_of_a_profile_and_rules_that_name_it_hold_there_alone(tmp_pa
             await server.call("delete_cluster_tags", {**gone, "profile": "asia"})
         await server.call("add_cluster_tags", {**TAGS, "profile": "asia"})
         assert both.changed("eu") == []
+
+
+async def test_rules_of_a_caller_that_name_a_profile_hold_there_alone(tmp_path: Path) -> None:
+    path = tmp_path / "bot.toml"
+    path.write_text('[[rules]]\ndecision = "deny"\ntools = ["add_cluster_tags"]\nprofiles = ["asia"]\n')
+    both = two(tmp_path)
+    async with both.autopilot as server:
+        everybody = server.rights_of("anybody")
+        rights = rights_within(everybody, Grant(read_only=False, policy_file=path), known_to_rules(server.catalog))
+        assert rights
+        server.principals = Everybody(rights)
+        await server.call("add_cluster_tags", TAGS)
+        with pytest.raises(DeniedByPolicy, match=r"bot\.toml rule 1"):
+            await server.call("add_cluster_tags", {**TAGS, "profile": "asia"})
+        assert (both.changed("eu"), both.changed("asia")) == (["add_cluster_tags"], [])
 
 
 async def test_a_profile_without_credentials_fails_by_itself(tmp_path: Path) -> None:

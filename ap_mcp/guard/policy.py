@@ -124,8 +124,8 @@ class Policy:
         return (*self.rules, *self.elsewhere)
 
     def with_rules(self, rules: tuple[Rule, ...], *, read_only: bool) -> "Policy":
-        """Return it with more rules, of which those that deny still beat all others."""
-        return replace(self, rules=(*self.rules, *rules), read_only=read_only)
+        """Return it with more rules, of which those that deny still beat all others; those of profiles stand aside."""
+        return replace(self, rules=(*self.rules, *rules), read_only=read_only).for_calls_to("")
 
     def maximum(self, setting: str) -> int:
         """Return the largest value that a setting allows.

@@ -66,8 +66,8 @@ def rights_within(server: Rights, grant: Grant, known: Known) -> Rights | None:
     if not profiles:
         return None
     read_only = server.read_only or grant.read_only
-    rules = load_policy(grant.policy_file, server.policy, known).rules
-    policy = replace(server.policy, read_only=read_only, rules=(*server.policy.rules, *rules))
+    rules = load_policy(grant.policy_file, server.policy, known).every_rule
+    policy = server.policy.with_rules(rules, read_only=read_only)
     return replace(server, policy=policy, toolsets=grant.toolsets, within=server.toolsets, profiles=profiles)
 
 
