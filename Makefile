@@ -7,7 +7,7 @@ LOWEST := .venv-lowest
 # Markers of tests that run one after another: they measure time, or drive programs that are not ours.
 ALONE := serial foreign kubectl redis browser
 # What some of these drive, from the system's packages.
-PROGRAMS := chromium
+PROGRAMS := redis-server chromium
 
 .PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
 
@@ -18,7 +18,6 @@ demo: $(PLAIN) ## watch an agent build, repair, upgrade and remove clusters on t
 	@$(BIN)/ap-mcp demo
 
 test: $(STAMP) ## run all tests: first those that measure time or drive programs of others, one marker after another, then the rest on every core
-	@tools/install_redis.sh
 	@tools/programs.sh $(PROGRAMS)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --group browser
 	@set -e; for each in $(ALONE); do echo "pytest -m $$each"; $(BIN)/pytest -m $$each; done

@@ -140,3 +140,27 @@ async def test_where_nobody_is_asked_or_no_address_is_known_no_page_is_served(
     async with served(simulate(), tmp_path, public_url=None) as site, site.by_hand() as page:
         assert (await page.get("/approvals")).status_code == 404
     assert "No approval page is served, for its address is not known: set AP_MCP_PUBLIC_URL" in caplog.messages
+
+
+@pytest.mark.parametrize("takes_the_path_off", [True, False])
+async def test_behind_a_proxy_the_pages_stand_under_the_path_of_the_public_address(
+    takes_the_path_off: bool, tmp_path: Path
+) -> None:
+    list_alice(tmp_path)
+    options = HttpOptions(origins=frozenset({PAGE}), base_path="/team/cce")
+    async with (
+        served(simulate(), tmp_path, options, public_url=f"{PAGE}/team/cce") as site,
+        site.client() as agent,
+        browser(site) as page,
+    ):
+        asked = await agent.fail("delete_cluster", **CALL)
+        found = re.search(rf"{PAGE}/team/cce(/approvals/\S+/[a-z2-7]{{26}})", asked)
+        assert found, asked
+        link = found[1] if takes_the_path_off else found[0]
+        shown = (await page.get(link)).text
+        assert f'action="/team/cce{found[1]}"' in shown
+        style = "/approvals/static/approvals.css"
+        assert f'href="/team/cce{style}"' in shown
+        assert (await page.get(style if takes_the_path_off else f"/team/cce{style}")).status_code == 200
+        assert (await decided(page, link, "approve", "search-dev")).status_code == 200
+        assert '"alice" approved' in (await agent.call("delete_cluster", **CALL))["consent"]

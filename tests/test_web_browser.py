@@ -2,13 +2,20 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import anyio
 import pytest
 from browsing import ALONE, Office, Visitor, axe, chromium, listening
+from mcp import Client
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -17,6 +24,7 @@ from test_web_approvals import HOSTILE
 
 pytestmark = pytest.mark.browser
 
+PROGRAM = [sys.executable, "-m", "ap_mcp"]
 PICTURES = os.environ.get("PICTURES")
 """A folder for pictures of the pages, to look at."""
 LONG = (
@@ -342,3 +350,65 @@ def test_people_who_cannot_see_or_use_a_mouse_can_use_every_page(
     person.page.get_by_text("Signed in as alice").wait_for()
     checked("list")
     assert not any(found.values()), found
+
+
+def test_one_command_shows_all_of_it(tmp_path: Path, visit: Callable[..., Visitor]) -> None:
+    """From nothing to a call that a person on the page lets through, by the program itself."""
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("AP_MCP_", "XDG_"))},
+        "HOME": str(tmp_path),
+        "AP_MCP_APPROVAL_WAIT": "50",
+    }
+
+    def program(*arguments: str, typed: str = "") -> str:
+        done = subprocess.run(
+            [*PROGRAM, *arguments], env=environment, input=typed, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+
+    with serving(environment) as endpoint:
+        environment["AP_MCP_PUBLIC_URL"] = f"http://localhost:{urlsplit(endpoint).port}"
+        person = visit()
+        person.page.goto(program("approvals", "enrol", "alice").strip())
+        person.page.get_by_role("button", name="Make a passkey").click()
+        command = person.page.locator("#made-command")
+        command.wait_for(state="visible")
+        program(*str(command.text_content()).split()[1:], typed="alice\n")
+        with ThreadPoolExecutor(1) as caller:
+            result = caller.submit(anyio.run, deleted, endpoint, "search-dev")
+            person.page.goto(f"{environment['AP_MCP_PUBLIC_URL']}/approvals")
+            person.page.get_by_role("button", name="Sign in with a passkey").click()
+            person.page.get_by_text("Signed in as alice").wait_for()
+            link = person.page.locator("td a")
+            for _ in range(60):
+                if link.count():
+                    break
+                person.page.wait_for_timeout(500)
+                person.page.goto(f"{environment['AP_MCP_PUBLIC_URL']}/approvals")
+            link.click()
+            approve(person, "search-dev")
+            person.page.locator("#standing").wait_for()
+            assert '"alice" approved' in result.result(120)
+    assert person.errors == []
+
+
+async def deleted(endpoint: str, cluster: str) -> str:
+    """Delete a cluster as a client does, which calls again if its call was not held long enough."""
+    async with Client(endpoint) as client:
+        for _ in range(3):
+            result = await client.call_tool("delete_cluster", {"cluster_id": cluster})
+            if not result.is_error:
+                break
+        return str(result.content)
+
+
+@contextmanager
+def serving(environment: dict[str, str]) -> Iterator[str]:
+    """Run the program on a free port of this machine, and give the address that it prints."""
+    command = [*PROGRAM, "serve", "--simulate", "--http", "localhost:0"]
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as it:
+        assert it.stdout is not None
+        try:
+            yield it.stdout.readline().strip()
+        finally:
+            it.terminate()

@@ -13,7 +13,7 @@ from typing import Any, Self
 import redis
 
 PROGRAM = shutil.which("redis-server")
-MISSING = "redis-server is missing: run `tools/install_redis.sh`, or install Redis 6.2 or newer by other means"
+MISSING = "redis-server is missing: run `tools/programs.sh redis-server`, or install Redis 6.2 or newer by other means"
 PATIENCE = 20.0
 KEPT = ("--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction")
 
