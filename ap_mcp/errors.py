@@ -7,6 +7,7 @@ ApMcpError
 ├── ApprovalsUnusable               the store or the keys of approvals: the operator must fix them
 ├── AuditFailed                     what must be recorded cannot be: nothing is sent, or an outcome is not recorded
 ├── NotPermitted                    a defect of ours: something would have been sent that no decision covers
+├── WebhookFailed                   a test message was not taken: the operator must fix a webhook
 ├── PartlyDone                      some requests of a call succeeded, the next one did not
 ├── CallRefused                     nothing was sent and the model can fix it
 │   ├── InvalidArguments            every problem of a call at once

@@ -73,7 +73,7 @@ async def answering(tmp_path: Path) -> AsyncIterator[tuple[Agent, Answering]]:
 
 
 def test_there_is_one_tool_that_returns_credentials(catalog: Catalog) -> None:
-    assert [each.id for each in catalog.values() if each.worst_effect == "secret"] == [TOOL]
+    assert [each.id for each in catalog.values() if each.effect == "secret"] == [TOOL]
 
 
 @pytest.mark.parametrize("form", BODIES)

@@ -108,7 +108,7 @@ def test_what_waits_for_a_person_comes_with_its_code_and_impact() -> None:
     assert "Deletes cluster team-sandbox" in error["impact"]
     assert "impact" not in error["message"]
     assert error["code"] in run("approvals", "list").stdout
-    assert "15 min" in error["lives"]
+    assert "15 min" in error["lives"] or "14 min" in error["lives"]  # where the machine is busy
     unasked = outcome(call(*DELETE, *AS_JSON, "--yes"), 3)
     assert (unasked["code"], unasked["impact"]) == (None, error["impact"])
     assert "Deletes cluster" not in unasked["message"]

@@ -277,7 +277,7 @@ def test_what_another_must_approve_cannot_be_approved_by_the_requester(
         terminal.type("team-sandbox")
         terminal.see(SECRET)
         terminal.type(PASSPHRASE)
-        terminal.see("the policy wants somebody other than")
+        terminal.see("it needs somebody other than")
         assert terminal.end() == 4
     assert phase(tmp_path) == "Available"
 

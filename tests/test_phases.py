@@ -20,7 +20,9 @@ PACKAGE = Path(__file__).parents[1] / "ap_mcp"
 ELSEWHERE = ("simulator", "kubernetes")
 """Parts of the package that make or read other phases than those of the Autopilot API."""
 OURS = {
+    ("guard/guarding.py", "unknown"): "how a call ended, as the audit has it",
     ("guard/impacts/base.py", "unknown"): "a part of an impact",
+    ("webhooks/notice.py", "unknown"): "how a call ended, as the audit has it",
     ("specs/__init__.py", "unknown"): "a part of an impact",
     ("lint.py", "unknown"): "a part of an impact",
     ("rules/upgrades.py", "unknown"): "our verdict on a state that is not reported",
