@@ -71,6 +71,7 @@ Confirm: TypeAlias = Literal["human", "approval", "token", "deny"]
 Forms: TypeAlias = Literal["auto", "always", "never"]
 Access: TypeAlias = Literal["gateway", "direct"]
 LogLevel: TypeAlias = Literal["debug", "info", "warning", "error"]
+LogFormat: TypeAlias = Literal["text", "json"]
 
 
 @cache
@@ -388,6 +389,8 @@ class Settings(BaseSettings):
     proxy: SecretStr | None = None
     ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None
     log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "warning"
+    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "text"
+    metrics: Annotated[str, AfterValidator(_listener)] | None = None
     oauth_issuer: Annotated[str, AfterValidator(_issuer)] | None = None
     oauth_audience: Annotated[str, AfterValidator(_token_text)] | None = None
     oauth_jwks_url: Annotated[str, AfterValidator(_safe_url)] | None = None

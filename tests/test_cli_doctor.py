@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from soft_authenticator import SoftPasskey
 from test_cli import KEYED, NOWHERE, alone, refused, run, simulator
 
+from ap_mcp.cli import checkup_http
 from ap_mcp.cli.checkup import clock, credentials, network, program
 from ap_mcp.guard.approvers import KnownApprover, save_approvers
 from ap_mcp.guard.keys import init_key
@@ -252,7 +253,7 @@ def test_a_server_over_http_is_named_with_how_it_is_called() -> None:
         checks, "http", "ok"
     )
     assert "people and clients use http://localhost:0" in of(checks, "http", "ok")
-    checks = examined("--simulate", "--http", "0.0.0.0:0", healthy=True)
+    checks = examined("--simulate", "--http", "0.0.0.0:0", healthy=False)
     assert "AP_MCP_PUBLIC_URL" in of(checks, "http", "warning")
 
 
@@ -268,3 +269,23 @@ def test_what_keeps_a_server_from_being_reached_over_http_is_found() -> None:
     assert "must be approval or deny" in of(checks, "http", "problem")
     checks = examined("--simulate", healthy=True, AP_MCP_PUBLIC_URL="https://mcp.example.com")
     assert "AP_MCP_PUBLIC_URL set, and the server is not reached over HTTP" in of(checks, "http", "warning")
+
+
+def test_where_metrics_are_read_is_looked_at() -> None:
+    over_http = ("--simulate", "--http", "127.0.0.1:0")
+    assert "read at 127.0.0.1:0/metrics" in of(examined(*over_http, healthy=True, AP_MCP_METRICS="0"), "metrics", "ok")
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        found = of(examined(*over_http, healthy=True, AP_MCP_METRICS=port), "metrics", "warning")
+        assert f"AP_MCP_METRICS: 127.0.0.1:{port}: another program listens there already" in found
+    found = of(examined(*over_http, healthy=False, AP_MCP_METRICS="192.0.2.1:0"), "metrics", "problem")
+    assert "no address of this machine" in found
+    assert "AP_MCP_METRICS set" in of(examined("--simulate", healthy=True, AP_MCP_METRICS="0"), "http", "warning")
+
+
+def test_metrics_without_their_library_are_a_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    chosen = Settings(http="127.0.0.1:0", metrics="127.0.0.1:0")
+    [found] = [each for each in checkup_http.http(chosen, {}) if each.check == "metrics"]
+    assert found.state == "problem"
+    assert "pip install 'ap-mcp[prometheus]'" in found.advice

@@ -1,5 +1,6 @@
 """Listening and ending: where the server is, and what becomes of calls when it is asked to end."""
 
+import json
 import os
 import signal
 import socket
@@ -314,3 +315,23 @@ def test_a_simulator_is_not_served_to_strangers_either() -> None:
     done = CliRunner().invoke(main, ["serve", "--simulate", "--http", "0.0.0.0:0"])
     assert done.exit_code == 2
     assert "nobody has to sign in" in done.output
+
+
+async def test_the_program_serves_metrics_beside_and_writes_its_log_as_json(tmp_path: Path) -> None:
+    more = {"AP_MCP_METRICS": "0", "AP_MCP_LOG_LEVEL": "info", "AP_MCP_LOG_FORMAT": "json"}
+    with anyio.fail_after(SECONDS):
+        process = await started(tmp_path, "--simulate", "--http", "127.0.0.1:0", **more)
+        url = (await process.stdout.receive()).decode().strip()
+        log = ""
+        while "metrics are read at" not in log:
+            log += (await process.stderr.receive()).decode()
+        said = [json.loads(line)["message"] for line in log.splitlines() if line.startswith("{")]
+        [place] = [line.removeprefix("metrics are read at ") for line in said if "metrics are read at" in line]
+        async with Client(url) as client, httpx.AsyncClient(trust_env=False) as http:
+            await client.call_tool("get_quotas", {})
+            text = (await http.get(place)).text
+            assert 'gen_ai_tool_name="get_quotas"' in text
+            assert "ap_mcp_state_up 1.0" in text
+            assert (await http.get(url.replace("/mcp", "/metrics"))).status_code == 404
+        process.send_signal(signal.SIGTERM)
+        assert await process.wait() == 0

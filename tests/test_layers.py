@@ -29,9 +29,11 @@ files: errors private_files wording
 binding: errors specs
 cluster_requests: binding errors specs
 permits: binding errors
-cloud: __init__ binding cluster_requests credentials errors fairness permits service_texts settings specs wording
+cloud: __init__ binding cluster_requests credentials errors fairness permits service_texts settings specs watching
+    wording
 parallel_reads: errors
 calling:
+watching:
 fairness: calling
 aside: fairness
 # What the cloud's answers mean, and how they are reported.
@@ -47,7 +49,8 @@ assessment: errors masking parallel_reads rules schemas specs summaries vendor w
 problems: errors masking parallel_reads rules schemas specs summaries vendor wording
 # What may go out, and the tools.
 filling: arguments errors masking parallel_reads rules specs vendor wording
-guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor wording
+guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor watching
+    wording
 state: errors guard private_files response_store vendor wording
 webhooks: cloud errors guard vendor webhook_addresses wording
 gateway: binding cloud cluster_requests errors masking permits specs
@@ -78,11 +81,12 @@ stdio:
 completion: errors reads rules specs vendor wording
 protocol: __init__ addressing assessment completion errors guard problems prompts rendering response_store server
     stdio summaries wait wording
-web: cloud errors gateway guard principals private_files protocol server settings specs toolbox vendor wording
+web: cloud errors gateway guard principals private_files protocol server settings specs toolbox vendor watching
+    wording
 simulator: cloud errors private_files schemas specs
-cli: __init__ arguments cloud clouds credentials errors guard kubernetes lint masking output_schemas plans
+cli: __init__ arguments calling cloud clouds credentials errors guard kubernetes lint masking output_schemas plans
     private_files profiles protocol read_calls rendering rules server settings simulator specs state summaries toolbox
-    vendor wait web webhook_addresses webhooks wording
+    vendor wait watching web webhook_addresses webhooks wording
 __main__: cli
 __init__:
 """

@@ -78,6 +78,8 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
         "PROXY": "http://proxy.example:3128",
         "CA_FILE": str(Authority(tmp_path).file),
         "LOG_LEVEL": "DEBUG",
+        "LOG_FORMAT": "JSON",
+        "METRICS": "9464",
         "HTTP": "LocalHost:08000",
         "PUBLIC_URL": "https://MCP.example.com:443/team/",
         "HTTP_HOSTS": "10.0.0.7:8000, mcp",
@@ -112,7 +114,8 @@ def test_every_setting_has_its_variable(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert [(each.form, each.secret) for each in settings.webhooks] == [("slack", ""), ("feishu", "SEC1")]
     assert settings.kubernetes == "direct"
     assert settings.max_kubeconfig_days == 7
-    assert settings.log_level == "debug"
+    assert (settings.log_level, settings.log_format) == ("debug", "json")
+    assert settings.metrics == "127.0.0.1:9464"
     assert settings.http == "localhost:8000"
     assert settings.public_url == "https://mcp.example.com/team"
     assert settings.http_hosts == ("10.0.0.7:8000", "mcp")

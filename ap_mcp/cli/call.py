@@ -98,7 +98,7 @@ async def _called(
 
     with ExitStack() as stack:
         autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
-        log_to_stderr(autopilot.settings.log_level)
+        log_to_stderr(autopilot.settings.log_level, autopilot.settings.log_format)
         async with autopilot:
             arguments = _arguments(autopilot, tool, pairs, document)
             at_terminal = _at_a_terminal()

@@ -110,18 +110,19 @@ def exit_code_of(kind: "type[ApMcpError]") -> int:
     return next((code for each, code in codes if issubclass(kind, each)), 1)
 
 
-def log_to_stderr(level: str) -> None:
-    """Send our log to stderr, masked; libraries only speak up from warnings on (httpx would print whole URLs)."""
+def log_to_stderr(level: str, form: str = "text") -> None:
+    """Send our log to stderr; libraries only speak up from warnings on (httpx would print whole URLs).
+
+    Args:
+        level: from which one on.
+        form: `text`, or `json` for one object a line.
+    """
     import logging
 
-    from ap_mcp.masking import mask_text
-
-    class Masked(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            return mask_text(super().format(record))
+    from ap_mcp.cli.logs import FORMS
 
     handler = logging.StreamHandler()
-    handler.setFormatter(Masked("%(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(FORMS[form]())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("ap_mcp").setLevel(level.upper())
     logging.getLogger("stamina").setLevel(logging.ERROR)  # tries are not reported, giving up is

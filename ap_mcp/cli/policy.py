@@ -136,7 +136,7 @@ async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: 
 
     with ExitStack() as stack:
         autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
-        log_to_stderr(autopilot.settings.log_level)
+        log_to_stderr(autopilot.settings.log_level, autopilot.settings.log_format)
         async with autopilot:
             found = _find(autopilot, tool)
             arguments = _checked(found, typed_arguments(found.input_schema["properties"], pairs, {}))

@@ -4,7 +4,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,8 +18,11 @@ from ap_mcp.cli.options import exits, log_to_stderr, settings_options
 if TYPE_CHECKING:
     from socket import socket
 
+    from starlette.types import ASGIApp
+
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
+    from ap_mcp.web.metrics import Metrics
 
 WAITING = (
     "ap-mcp waits for an MCP client on standard input: a client starts it by itself, see README. "
@@ -58,7 +61,7 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
         else:
             settings = front.prepare(load_settings(**flags))
             autopilot = autopilot_for(settings, remote=settings.http is not None)
-        log_to_stderr(autopilot.settings.log_level)
+        log_to_stderr(autopilot.settings.log_level, autopilot.settings.log_format)
         if front.sockets:
             front.serve(autopilot)
             return
@@ -77,15 +80,18 @@ class _Front:
     Attributes:
         flags: of the command line, by setting.
         sockets: that listen; none on stdio.
+        watched: those at which metrics are read; none unless the settings say so.
     """
 
     flags: Mapping[str, Any]
     sockets: "list[socket]" = field(default_factory=list)
+    watched: "list[socket]" = field(default_factory=list)
 
     def prepare(self, settings: "Settings") -> "Settings":
         """Listen, if it is to be served over HTTP, and return the settings as they hold then."""
         if settings.http is None:
             return settings
+        from ap_mcp.errors import SettingsError
         from ap_mcp.web.callers import has_sign_in
         from ap_mcp.web.options import over_http, refuse_strangers
         from ap_mcp.web.serving import listen
@@ -94,6 +100,12 @@ class _Front:
             refuse_strangers(settings)
         # Before anything else: links name the port, which may be any free one.
         self.sockets = listen(settings.http)
+        if settings.metrics is not None:
+            try:
+                self.watched = listen(settings.metrics, "AP_MCP_METRICS")
+            except SettingsError:
+                self.close()
+                raise
         return over_http(settings, self._port, self.flags)
 
     def serve(self, autopilot: "Autopilot") -> None:
@@ -105,23 +117,49 @@ class _Front:
         from ap_mcp.web.approvals_page import pages_of
         from ap_mcp.web.callers import sign_in_from
         from ap_mcp.web.options import PATH, options_from
-        from ap_mcp.web.serving import serve_http, url_of
+        from ap_mcp.web.serving import url_of
 
         pages = pages_of(autopilot)
         routes = pages.routes() if pages else []
         sign_in = sign_in_from(autopilot.settings, autopilot.rights_of(LOCAL.principal))
-        app = http_app(autopilot, options_from(autopilot.settings, self._port), sign_in, routes=routes)
         place = f"{url_of(self.sockets[0])}{PATH}"
-        logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
         try:
-            anyio.run(partial(serve_http, autopilot, app, self.sockets, lambda: click.echo(place)))
+            metrics = self._metrics(autopilot)
+            options = options_from(autopilot.settings, self._port)
+            app = http_app(autopilot, options, sign_in, routes=routes, counting=metrics)
+            logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
+            anyio.run(partial(self._serve, autopilot, app, metrics, lambda: click.echo(place)))
         finally:
-            for each in self.sockets:
-                each.close()
+            self.close()
+
+    async def _serve(
+        self, autopilot: "Autopilot", app: "ASGIApp", metrics: "Metrics | None", ready: Callable[[], None]
+    ) -> None:
+        from contextlib import AsyncExitStack
+
+        from ap_mcp.watching import watched_by
+        from ap_mcp.web.serving import beside, serve_http, url_of
+
+        async with AsyncExitStack() as stack:
+            if metrics is not None:
+                from ap_mcp.web.metrics import metrics_app
+
+                names = [autopilot.settings.metrics or "", *autopilot.settings.http_hosts]
+                stack.enter_context(watched_by(metrics.note))
+                await stack.enter_async_context(beside(metrics_app(metrics.text, names), self.watched))
+                logger.info("metrics are read at %s/metrics", url_of(self.watched[0]))
+            await serve_http(autopilot, app, self.sockets, ready)
+
+    def _metrics(self, autopilot: "Autopilot") -> "Metrics | None":
+        if not self.watched:
+            return None
+        from ap_mcp.web.metrics import Metrics
+
+        return Metrics(autopilot)
 
     def close(self) -> None:
         """Listen no more."""
-        for each in self.sockets:
+        for each in (*self.sockets, *self.watched):
             each.close()
 
     @property

@@ -37,6 +37,7 @@ from ap_mcp.cloud.refusals import CCE_SETTING, IAM_SETTING, Recipient
 from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
 from ap_mcp.cloud.retry import attempts, send_again
 from ap_mcp.cloud.signing import encode_query
+from ap_mcp.cloud.spans import Exchange, exchange
 from ap_mcp.cloud.unreachable import Attempt, Route, unreachable
 from ap_mcp.cluster_requests import CLUSTER_ID
 from ap_mcp.credentials import AccessKey, Agency, Credentials, GivenToken, Password
@@ -294,12 +295,14 @@ class CloudClient:
     ) -> CloudResponse:
         """Send once and read the whole answer; once more, signed anew, if it was turned away for its old signature."""
         try:
-            return await self._once(call, endpoint, request, auth, sent_again)
+            with exchange(call, endpoint, sent_again) as seen:
+                return await self._once(call, endpoint, request, auth, seen)
         except SignatureExpired:
             if not isinstance(auth, SignedAuth):
                 raise
         logger.info("%s: its signature was too old on arrival; it is signed anew and sent once more", call.operation_id)
-        return await self._once(call, endpoint, request, auth, sent_again + 1, signed_anew=True)
+        with exchange(call, endpoint, sent_again + 1) as seen:
+            return await self._once(call, endpoint, request, auth, seen, signed_anew=True)
 
     async def _once(
         self,
@@ -307,7 +310,7 @@ class CloudClient:
         endpoint: str,
         request: http.Request,
         auth: CloudAuth | None,
-        sent_again: int,
+        seen: Exchange,
         *,
         signed_anew: bool = False,
     ) -> CloudResponse:
@@ -323,6 +326,7 @@ class CloudClient:
             logger.debug("%s: %s failed: %s", call.operation_id, call.method, type(error).__name__)
             attempt = Attempt(endpoint, recipient.setting, self._settings, route, self._clock())
             raise unreachable(error, call, attempt) from error
+        seen.status = status
         took = (anyio.current_time() - started) * 1000
         # No address: what a caller gave stands in it, and masking does not know it once it is percent-encoded.
         logger.debug("%s: %s: HTTP %d in %.0f ms", call.operation_id, call.method, status, took)
@@ -342,7 +346,7 @@ class CloudClient:
                 now=self._clock(),
             )
         body = read_answer(call, status, answered, content, secrets=secrets, setting=recipient.setting)
-        return CloudResponse(status, answered, body, content, request_id_of(answered), sent_again)
+        return CloudResponse(status, answered, body, content, request_id_of(answered), seen.sent_again)
 
     async def _transfer(
         self, call: HttpCall, request: http.Request, auth: CloudAuth | None

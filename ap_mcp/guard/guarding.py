@@ -13,6 +13,7 @@ from ap_mcp import guard
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import (
     ApMcpError,
+    ApprovalRequired,
     AuditFailed,
     CallRefused,
     ConfirmationRequired,
@@ -26,6 +27,7 @@ from ap_mcp.guard.policy import Allow, Ask, Decision, Policy, Refuse, decide, ne
 from ap_mcp.guard.subject import Subject
 from ap_mcp.permits import Permit, digest_of
 from ap_mcp.specs import Effect
+from ap_mcp.watching import ConsentSought, NotRecorded, happened
 
 if TYPE_CHECKING:
     from ap_mcp.guard.audit import AuditLog, Ending, Outcome
@@ -147,7 +149,13 @@ class Guard:
             if not caller.may_ask and request.token is None:
                 impact = request.laid_out(caller).text()
                 raise ConfirmationRequired(request.tool, decision.effect, NOBODY_MAY_BE_ASKED, impact)
-            return await replace(self.confirmer(), mode=self.mode).confirm(request, caller, read_again)
+            with _counted(request.tool) as sought:
+                found = await replace(self.confirmer(), mode=self.mode).confirm(request, caller, read_again)
+                if isinstance(found, AskBack):
+                    sought.outcome, sought.channel = "asked", "link" if found.link else "form"
+                else:
+                    sought.outcome, sought.channel = "agreed", found.channel
+                return found
         rule = decision.rule if isinstance(decision, Allow) else None
         if rule is None:
             return guard.Consent(request, "rule", "", "nobody was asked: this server asks for no consent", UNASKED)
@@ -184,6 +192,7 @@ class Guard:
                 await to_thread.run_sync(record)
                 await self.note()
         except ApMcpError as error:
+            happened(NotRecorded())
             logger.error("a refusal was not recorded: %s", error.render())  # noqa: TRY400 - no trace needed
 
     @asynccontextmanager
@@ -195,8 +204,12 @@ class Guard:
         """
         if self.policy.read_only and cleared.effect != "read":
             raise ReadOnly(cleared.tool)
-        with CancelScope(shield=True):
-            number = await to_thread.run_sync(self.audit().decided, self._entry(cleared, call, caller))
+        try:
+            with CancelScope(shield=True):
+                number = await to_thread.run_sync(self.audit().decided, self._entry(cleared, call, caller))
+        except AuditFailed:
+            happened(NotRecorded())
+            raise
         sending = Sending(
             Permit("call", digest_of(call)), guard.Outcome("unknown", detail="interrupted: check before you repeat it")
         )
@@ -264,9 +277,34 @@ class Guard:
             await to_thread.run_sync(self.audit().finished, number, outcome)
             await self.note()
         except AuditFailed as error:
+            happened(NotRecorded())
             logger.error("audit line %d has no end: %s", number, error.render())  # noqa: TRY400 - no trace needed
             return error.render()
         return ""
+
+
+@dataclass
+class _Sought:
+    """What is known of a consent that is sought, as it is counted."""
+
+    channel: str = "approval"
+    outcome: str = ""
+
+
+@contextmanager
+def _counted(tool: str) -> Iterator[_Sought]:
+    """Let who watches know how the search for a consent ended."""
+    sought = _Sought()
+    try:
+        yield sought
+    except ApprovalRequired:
+        sought.outcome = "waiting"
+        raise
+    except BaseException as error:
+        sought.outcome = type(error).__name__
+        raise
+    finally:
+        happened(ConsentSought(tool, sought.channel, sought.outcome))
 
 
 def cleared_by(consent: "Consent") -> Cleared:

@@ -93,6 +93,16 @@ class LocalLimits:
     rate: Rate | None = None
     _lanes: dict[str, _Lane] = field(default_factory=dict)
 
+    @property
+    def working(self) -> int:
+        """Calls that work now, of everybody."""
+        return sum(self.at_once - lane.slots.value for lane in self._lanes.values())
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait for their turn, or rest, of everybody."""
+        return sum(lane.calls for lane in self._lanes.values()) - self.working
+
     @asynccontextmanager
     async def admit(self, principal: str) -> AsyncIterator[LocalTurn]:
         """Return what a call runs inside of.

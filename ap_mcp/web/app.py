@@ -1,8 +1,10 @@
 """Builds what is served over HTTP: the protocol at `/mcp`, without sessions, and our own routes beside it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from mcp.server.auth.middleware.auth_context import get_access_token
+from mcp.server.context import ServerMiddleware
 from mcp.server.transport_security import TransportSecuritySettings
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -22,6 +24,7 @@ def http_app(
     *,
     routes: Sequence[Route] = (),
     checks: Sequence[Check] = (),
+    counting: ServerMiddleware[Any] | None = None,
 ) -> ASGIApp:
     """Return the application to serve.
 
@@ -31,6 +34,7 @@ def http_app(
         sign_in: who may call; without it every caller is the user of this process, so it must listen on this machine.
         routes: others to serve, behind the same checks of Host and Origin.
         checks: what else must be so for the server to be ready.
+        counting: sees every request of the protocol, and how it ends.
     """
 
     def signed_in() -> str:
@@ -42,6 +46,8 @@ def http_app(
     if sign_in is not None:
         autopilot.principals = sign_in
     server = build_server(autopilot, None if sign_in is None else signed_in)
+    if counting is not None:
+        server.middleware.append(counting)
     required, described = ([], []) if sign_in is None else (sign_in.checks(), sign_in.routes())
     own = [*health_routes([*usual_checks(autopilot), *required, *checks]), *described, *routes]
     app = server.streamable_http_app(

@@ -5,12 +5,13 @@ import signal
 import socket
 import threading
 from asyncio import TimerHandle, Transport
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
 
 import h11
 import uvicorn
+from anyio import create_task_group
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -31,11 +32,12 @@ HEAD_SECONDS = 15.0
 TRIES = 5
 
 
-def listen(address: str) -> list[socket.socket]:
+def listen(address: str, setting: str = "AP_MCP_HTTP") -> list[socket.socket]:
     """Return sockets that listen at every address of a host; with port 0 all at the same free one.
 
     Args:
         address: `host:port`.
+        setting: the variable that says so.
 
     Raises:
         SettingsError: it cannot be listened there, and why.
@@ -48,7 +50,7 @@ def listen(address: str) -> list[socket.socket]:
         except OSError as error:
             # A port that is free at one address may be taken at another.
             if error.errno != errno.EADDRINUSE or not left:
-                raise SettingsError(f"AP_MCP_HTTP: {address}: {_why(error)} Nothing was started.") from None
+                raise SettingsError(f"{setting}: {address}: {_why(error)} Nothing was started.") from None
     raise AssertionError("the last try listens or fails")
 
 
@@ -76,6 +78,35 @@ async def serve_http(
     async with autopilot:
         await autopilot.check_shared_state()
         await Draining(autopilot, app, ready).serve(list(sockets))
+
+
+@asynccontextmanager
+async def beside(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterator[None]:
+    """Serve another application meanwhile, for whatever watches this process; it ends at once.
+
+    Args:
+        app: the application.
+        sockets: where it listens.
+    """
+    server = _Watched(
+        uvicorn.Config(
+            app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
+        )
+    )
+    async with create_task_group() as group:
+        group.start_soon(server.serve, list(sockets))
+        try:
+            yield
+        finally:
+            server.should_exit = server.force_exit = True
+
+
+class _Watched(uvicorn.Server):
+    """A server that leaves signals to the one that it watches."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
 
 
 class Draining(uvicorn.Server):

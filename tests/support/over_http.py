@@ -1,6 +1,6 @@
 """Our application over HTTP, in this process and without sockets: requests by hand, and the SDK's client."""
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ import httpx2
 from agent import Agent, autopilot_on
 from mcp import Client
 from mcp.client.streamable_http import streamable_http_client
+from mcp.server.context import ServerMiddleware
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message
 
@@ -62,6 +63,7 @@ async def served(
     *,
     routes: Sequence[Route] = (),
     checks: Sequence[Check] = (),
+    counting: Callable[[Autopilot], ServerMiddleware[Any]] | None = None,
     **settings: Any,
 ) -> AsyncIterator[Served]:
     """Serve a simulated account over HTTP, for callers on other machines."""
@@ -78,7 +80,8 @@ async def served(
     autopilot = autopilot_on(simulator, remote=True, **chosen)
     pages = pages_of(autopilot) if "public_url" in settings else None
     own = [*routes, *(pages.routes() if pages else [])]
-    app = http_app(autopilot, options or HttpOptions(), sign_in, routes=own, checks=checks)
+    sees = None if counting is None else counting(autopilot)
+    app = http_app(autopilot, options or HttpOptions(), sign_in, routes=own, checks=checks, counting=sees)
     async with autopilot, living(app):
         yield Served(app, autopilot, simulator)
 
