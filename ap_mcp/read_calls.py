@@ -33,6 +33,9 @@ def result_types() -> dict[str, type[Result]]:
     return {WAIT_FOR: Waited, ASSESS_UPGRADE: Assessment, LIST_PROBLEMS: ProblemList}
 
 
+NOT_INSIDE = "Workloads inside the clusters were not read: name one in cluster_id for that, or use k8s_diagnose."
+
+
 class Waits:
     """The calls of `wait_for`.
 
@@ -54,6 +57,10 @@ class Waits:
         """Return what is wrong with arguments because of the kind that is waited for."""
         if arguments.get("kind") in IN_CLUSTERS:
             return list(misfits_inside(arguments))
+        if self._inside is not None and arguments.get("kind") not in self._waitables:
+            from ap_mcp.kubernetes.waits import meant  # noqa: PLC0415 - most calls know the kind
+
+            return list(meant(arguments.get("kind")))
         return list(misfits(self._waitables, arguments))
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Result:
@@ -128,6 +135,7 @@ async def problems(arguments: Mapping[str, Any], context: ToolContext, inside: "
         looks = (*LOOKS, look_at_workloads(reads, inside()))
     found = await list_problems(cluster, reads.read, reads.now, context.report, looks)
     said = reads.left_out("list_clusters") if cluster is None else []
+    said += [NOT_INSIDE] if cluster is None and inside is not None and found.looked_at.get("clusters") else []
     return context.finishing.advised(found.model_copy(update={"warnings": [*found.warnings, *said]}))
 
 

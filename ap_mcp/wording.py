@@ -14,6 +14,8 @@ NAMED = 12
 _SHORT, _ENOUGH = 80, 10
 """Below so many characters a cut is marked by one sign; of a text that is so many times too long the middle is not
 looked at."""
+_WORD = 48
+"""Most characters of a word, such as an id, that is left out rather than cut into two."""
 ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
 _CUT = re.compile(r" … \d+ characters … ")
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
@@ -49,7 +51,22 @@ def _joined(head: str, tail: str, length: int, limit: int) -> str:
         mark = "…"
     room = max(limit - len(mark), 0)
     first, last = head[: room - room // 2].rstrip(), tail[len(tail) - room // 2 :].lstrip()
+    if limit >= _SHORT:
+        first, last = _whole_words(head, tail, room - room // 2, room // 2)
     return first + mark.replace(str(length), str(length - len(first) - len(last))) + last
+
+
+def _whole_words(head: str, tail: str, first: int, last: int) -> tuple[str, str]:
+    """Return the start of one text and the end of another without a word, such as an id, that is cut into two."""
+    begins, ends = _word_at(head, first), _word_at(tail, len(tail) - last)
+    return head[: begins[0]].rstrip(), tail[ends[1] :].lstrip()
+
+
+def _word_at(text: str, at: int) -> tuple[int, int]:
+    """Return where the word begins and ends that a cut would go through; the place of the cut if it is too long."""
+    before = len(text[max(at - _WORD, 0) : at].rpartition(" ")[2])
+    after = len(text[at : at + _WORD].partition(" ")[0])
+    return (at - before, at + after) if before + after <= _WORD and before and after else (at, at)
 
 
 def _line(text: str) -> str:

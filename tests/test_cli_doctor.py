@@ -5,6 +5,7 @@ import os
 import socket
 import stat
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +16,9 @@ from soft_authenticator import SoftPasskey
 from test_cli import KEYED, NOWHERE, alone, refused, run, simulator
 
 from ap_mcp.cli import checkup_http
-from ap_mcp.cli.checkup import clock, credentials, network, program
+from ap_mcp.cli.checkup import clock, cloud, credentials, network, program
+from ap_mcp.credentials import find_credentials
+from ap_mcp.errors import CredentialsMissing
 from ap_mcp.guard.approvers import KnownApprover, save_approvers
 from ap_mcp.guard.keys import init_key
 from ap_mcp.settings import Settings
@@ -126,7 +129,26 @@ def test_a_cloud_out_of_reach_is_a_problem_with_the_advice_of_every_call() -> No
     checks = examined(healthy=False, **NOWHERE, HTTPS_PROXY="http://127.0.0.1:9")
     assert "no answer from http://127.0.0.1:1" in of(checks, "cloud", "problem")
     assert "AP_MCP_PROXY" in of(checks, "network", "warning")
-    assert "AP_MCP_REGION" in of(examined(healthy=False), "settings", "problem")
+    nothing = examined(healthy=False)
+    assert "AP_MCP_REGION" in of(nothing, "settings", "problem")
+    assert of(nothing, "cloud", "problem").startswith("not tried")
+    assert str(nothing).count("HW_ACCESS_KEY and HW_SECRET_KEY") == 1
+
+
+@pytest.mark.anyio
+async def test_where_credentials_were_searched_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    searched = (*find_credentials().identity.searched, "agency of the cloud server: no answer")  # type: ignore[union-attr]
+
+    class Gateway:
+        async def project_id(self) -> str:
+            raise CredentialsMissing(searched)
+
+    there: Any = SimpleNamespace(gateway=Gateway(), settings=Settings(), profile="")
+    (found,) = [each async for each in cloud(SimpleNamespace(), there)]  # type: ignore[arg-type]
+    assert found.found == "not tried: there are no credentials. Searched, too: agency of the cloud server: no answer"
+    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "half of a pair")
+    (found,) = [each async for each in cloud(SimpleNamespace(), there)]  # type: ignore[arg-type]
+    assert "HW_ACCESS_KEY" in found.found
 
 
 def test_the_network_is_told_without_what_is_secret_in_it(tmp_path: Path) -> None:

@@ -42,6 +42,15 @@ def outcome(result: Any, exit_code: int) -> dict[str, Any]:
     return found
 
 
+def test_what_a_call_would_do_is_said_once_to_a_script() -> None:
+    result = run("call", *DELETE, "--simulate", *AS_JSON)
+    error = outcome(result, 3)
+    assert "Goes:" in error["impact"]
+    assert "Goes:" not in result.stderr
+    assert "needs confirmation" in result.stderr
+    assert "Goes:" in call(*DELETE, "--simulate").stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "exit_code"),
     [

@@ -336,6 +336,10 @@ def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(
         terminal.see("CreateCluster is running: ")
         assert terminal.end() == 0
     assert "ended: true" in re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown)
+    # What has ended by then is waited for with a line as well, so that a person sees that the call began.
+    with calling(home, "wait_for", "kind=job", f"id={job}", program=program, TERM="xterm") as terminal:
+        terminal.see(" 0%")
+        assert terminal.end() == 0
 
 
 TAG = ("add_cluster_tags", "cluster_id=shop-prod", 'tags={"a":"b"}')

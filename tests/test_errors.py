@@ -24,7 +24,7 @@ from ap_mcp.errors import (
     SettingsError,
     UnknownTool,
 )
-from ap_mcp.wording import clean, in_quotes
+from ap_mcp.wording import clean, ends, in_quotes
 
 
 def hierarchy(root: type[BaseException]) -> set[str]:
@@ -187,3 +187,13 @@ def test_a_service_error_cleans_every_foreign_field() -> None:
     assert (error.code, error.other_codes, error.reason) == ("C 1", ("O",), "r")
     assert "the cause" in error.render()
     assert len(error.render()) < 2500
+
+
+def test_a_word_such_as_an_id_is_not_cut_into_two() -> None:
+    said = f"The cluster could not be created: subnet b7d3f5e1-0a92-4c6e-8e14-90fb3c25d718 has none, {'and ' * 20}stop."
+    for limit in range(90, len(said)):
+        shown = ends(said, limit)
+        assert len(shown) <= limit
+        head, _, tail = shown.partition(" … ")
+        assert {*head.split(), *tail.rpartition(" … ")[2].split()} <= {*said.split()}
+    assert len(ends("x" * 300, 200)) == 200

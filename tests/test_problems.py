@@ -20,6 +20,7 @@ from ap_mcp.problems.inside import LOOKS
 from ap_mcp.problems.model import Found, Look, Place, ProblemList, Trouble
 from ap_mcp.problems.reads import AT_ONCE, MOST, list_problems
 from ap_mcp.problems.report import SHOWN
+from ap_mcp.read_calls import NOT_INSIDE
 from ap_mcp.rendering import render
 from ap_mcp.rules import phases
 from ap_mcp.simulator.constants import (
@@ -85,6 +86,17 @@ class Account(Scene):
 
 def whats(found: ProblemList) -> list[str]:
     return [each.what for each in found.problems]
+
+
+async def test_an_answer_about_the_account_says_that_workloads_were_not_read(tmp_path: Path) -> None:
+    async with connected(tmp_path) as agent:
+        whole = await agent.call("list_problems")
+        assert any("Workloads inside the clusters were not read" in each for each in whole["warnings"])
+        one = await agent.call("list_problems", cluster_id="shop-prod")
+        assert not any("Workloads inside" in each for each in one.get("warnings", []))
+    async with connected(tmp_path, toolsets=("clusters",)) as agent:
+        without = await agent.call("list_problems")
+        assert not any("k8s_diagnose" in each for each in without.get("warnings", []))
 
 
 async def test_an_account_without_problems_says_so_and_what_was_looked_at() -> None:
@@ -470,4 +482,4 @@ async def test_what_the_cloud_wrote_cannot_be_taken_for_a_line_of_ours(tmp_path:
         found = await agent.call("list_problems")
         lines = agent.said.splitlines()
         assert len([line for line in lines if line.startswith("next: ")]) == len(found["next"])
-        assert not [line for line in lines if line.startswith("warning: ")]
+        assert [line for line in lines if line.startswith("warning: ")] == [f"warning: {NOT_INSIDE}"]

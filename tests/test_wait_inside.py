@@ -46,6 +46,21 @@ async def waiting_inside(
         yield agent, cluster, glass
 
 
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        ("deployment", "for a Deployment it is rollout, with id deployment/NAME"),
+        ("sts", "for a StatefulSet it is rollout, with id statefulset/NAME"),
+        ("jobs", "for a Job it is k8s_job, with id job/NAME"),
+        ("pod", "for a Pod it is pods_ready, with id pod/NAME"),
+    ],
+)
+async def test_the_kind_of_an_object_leads_to_what_is_waited_for(tmp_path: Path, kind: str, said: str) -> None:
+    async with waiting_inside(tmp_path) as (agent, _, _):
+        assert said in await agent.fail("wait_for", kind=kind, id="cart", cluster_id="shop-prod")
+        assert "for a " not in await agent.fail("wait_for", kind="configmap", id="cart", cluster_id="shop-prod")
+
+
 async def wait(agent: Agent, kind: str, id_: str, **arguments: Any) -> dict[str, Any]:
     given = {"namespace": SPACE, **arguments}
     return await agent.call("wait_for", kind=kind, id=id_, cluster_id="shop-prod", **given)

@@ -20,11 +20,13 @@ from ap_mcp.rules.addons import (
 from ap_mcp.rules.phases import ADDON, under_way
 from ap_mcp.rules.upgrades import Way
 from ap_mcp.rules.versions import order
-from ap_mcp.vendor import because, get, moment, said, strings, text, word
+from ap_mcp.vendor import because, get, moment, quoted, said, strings, text, word
 from ap_mcp.wording import few
 
 VERSIONS = ("currentVersion", "targetVersions")
 """Fields of a status that describe versions, not how the add-on is."""
+WHY = 160
+"""Characters of what the service says that stand beside a next call."""
 LIST, TEMPLATES = "list_addons", "list_addon_templates"
 
 Cure: TypeAlias = Literal["", "update", "along", "none", "unread"]
@@ -212,7 +214,9 @@ def _add_read(draft: AssessmentDraft, addon: Fitness) -> None:
     elif needs_reinstall(addon.status):
         if draft.step("delete_addon", "Only deleting it and installing it anew helps", addon_id=addon.id):
             version = {"version": addon.best} if addon.best else {}
-            draft.step("install_addon", "Anew, with values that fit", template_name=addon.name, **version)
+            why = f"Anew, with values that do not bring this about: {quoted(addon.problem, WHY)}"
+            why = why if addon.problem else "Anew, with values that fit"
+            draft.step("install_addon", why, template_name=addon.name, **version)
     else:
         draft.step("get_addon", f"Why it is {_state(addon)}", addon_id=addon.id)
 

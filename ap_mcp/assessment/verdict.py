@@ -94,7 +94,8 @@ def assessment(reads: UpgradeReads) -> Assessment:
 def _unknown(reads: UpgradeReads, decision: str) -> Iterator[str]:
     """Yield what could not be read, and what nobody can read."""
     yield from (f"{operation} could not be read: {why}." for operation, why in reads.errors.items())
-    if decision != UP_TO_DATE and reads.needs:
+    # What was done once can be done again.
+    if decision != UP_TO_DATE and reads.needs and not reads.listed(TASKS):
         yield f"Whether this account may upgrade through the API. {reads.needs}"
 
 

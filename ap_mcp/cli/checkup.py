@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from ap_mcp.clouds import Cloud
-    from ap_mcp.errors import ApMcpError
+    from ap_mcp.errors import ApMcpError, CredentialsMissing
     from ap_mcp.guard.approvals import Approvers
     from ap_mcp.profiles import Profile
     from ap_mcp.server import Autopilot
@@ -21,6 +21,7 @@ State: TypeAlias = Literal["ok", "warning", "problem"]
 OTHER_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NOTICED, REFUSED = 60, 900
 """Seconds that this machine's clock may be off before it is worth a word, and before signatures are refused."""
+UNCONFIGURED = "not tried: there is nowhere to go to before the settings above are complete"
 UNUSED_PROXY = "If the cloud is reached through it only, set AP_MCP_PROXY to the same address."
 NO_PASSKEY = "Make a link for whoever approves there: ap-mcp approvals enrol NAME"
 NEEDS_A_NAME = "Set AP_MCP_PUBLIC_URL to https:// with the name of a host, or on this machine http://localhost:PORT."
@@ -284,12 +285,16 @@ async def clouds(autopilot: "Autopilot") -> AsyncIterator[Finding]:
 
 async def cloud(autopilot: "Autopilot", there: "Cloud") -> AsyncIterator[Finding]:
     """Go to a cloud: sign in, find the project, make a read for each permission to read, compare the clocks."""
-    from ap_mcp.errors import ApMcpError
+    from ap_mcp.errors import ApMcpError, CredentialsMissing, SettingsError
 
     try:
         project = await there.gateway.project_id()
+    except CredentialsMissing as error:
+        yield _without_credentials(error)
+        return
     except ApMcpError as error:
-        yield _failed("cloud", error)
+        is_incomplete = isinstance(error, SettingsError) and there.settings.endpoint is None
+        yield Finding("cloud", "problem", UNCONFIGURED) if is_incomplete else _failed("cloud", error)
         return
     yield Finding("cloud", "ok", f"project {project}")
     async for finding in _permissions(autopilot, there.profile):
@@ -299,6 +304,22 @@ async def cloud(autopilot: "Autopilot", there: "Cloud") -> AsyncIterator[Finding
     from datetime import UTC, datetime
 
     yield clock(round((datetime.now(UTC) - there.gateway.now()).total_seconds()))
+
+
+def _without_credentials(error: "CredentialsMissing") -> Finding:
+    """Report that nothing signs requests, and which place was searched beside those that were reported already."""
+    from ap_mcp.credentials import Agency, find_credentials
+    from ap_mcp.errors import ApMcpError
+
+    try:
+        found = find_credentials().identity
+    except ApMcpError:
+        return _failed("cloud", error)
+    known = found.searched if isinstance(found, Agency) else ()
+    more = "; ".join(each for each in error.searched if each not in known)
+    return Finding(
+        "cloud", "problem", f"not tried: there are no credentials{f'. Searched, too: {more}' if more else ''}"
+    )
 
 
 def clock(ahead: int) -> Finding:

@@ -117,8 +117,13 @@ def reported(*, as_json: bool) -> Iterator[None]:
 
 def failed(error: "ApMcpError", code: int) -> click.exceptions.Exit:
     """Say why a command failed; return what leaves with its exit code."""
-    click.echo(error.report(), err=True)
-    if click.get_current_context().meta.get(WANTS_JSON):
+    from ap_mcp.errors import ConfirmationRequired
+
+    as_json = click.get_current_context().meta.get(WANTS_JSON)
+    # What a call would do stands in the object, and need not be said twice.
+    brief = as_json and isinstance(error, ConfirmationRequired)
+    click.echo(str(error) if brief else error.report(), err=True)
+    if as_json:
         show_json({"error": described(error, code)})
     return click.exceptions.Exit(code)
 

@@ -1,18 +1,20 @@
 """Waits for what happens inside a cluster: a rollout, a Job, pods that get ready; what ends badly is diagnosed."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from ap_mcp.errors import ApMcpError, CallRefused, NotFound
+from ap_mcp.errors import ApMcpError, CallRefused, NotFound, Problem
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api
 from ap_mcp.kubernetes.diagnose.answer import diagnosed, sentence
 from ap_mcp.kubernetes.diagnose.containers import is_ready
 from ap_mcp.kubernetes.diagnose.model import Thing, is_set
 from ap_mcp.kubernetes.diagnose.reading import named_object, resource_of
+from ap_mcp.kubernetes.kinds import chosen
+from ap_mcp.kubernetes.results import WAITED
 from ap_mcp.kubernetes.rollouts import KINDS, rollout_of
-from ap_mcp.kubernetes.spec import Resource
+from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.specs import CLUSTER
 from ap_mcp.summaries.base import Ours, Result
 from ap_mcp.vendor import flag, get, items, number, quoted, text, word
@@ -42,6 +44,14 @@ class Progress(Result):
     updated: int | None = None
     cause: Ours | None = None
     evidence: list[Ours] | None = None
+
+
+def meant(kind: Any) -> Iterator[Problem]:
+    """Say what to wait for instead of an object of a kind, as of a Deployment; nothing of any other word."""
+    with suppress(CallRefused):
+        resource = chosen(str(kind), known_kinds())
+        if awaited := WAITED.get(resource.full):
+            yield Problem("kind", f"for a {resource.kind} it is {awaited}, with id {resource.kind.lower()}/NAME")
 
 
 @dataclass(frozen=True, slots=True)
