@@ -407,7 +407,7 @@ def test_json_blocks_are_json_and_configure_what_exists() -> None:
             assert command == "ap-mcp"
             parse(words)
             assert set(server.get("env") or server["environment"]) <= known
-    assert configured == 4
+    assert configured == 5
     for said in re.findall(r'`"args": (\[.*?\])`', README):
         parse(json.loads(said))
 
