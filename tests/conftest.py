@@ -6,13 +6,16 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from ap_mcp.specs import Catalog, load_catalog
 
 pytest.register_assert_rewrite("agent", "confirming", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
 
-settings.register_profile("steady", derandomize=True, max_examples=40)
+# How long an example takes says something of the machine: what is drawn is the same each time, and few.
+settings.register_profile(
+    "steady", derandomize=True, max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.register_profile("thorough", max_examples=600, deadline=None, print_blob=True)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "steady"))
 

@@ -8,6 +8,7 @@ import sys
 from functools import cache
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 from large import CLUSTERS, NO_ROOM, RELEASES, large_answers
@@ -126,19 +127,21 @@ ELSEWHERE = {"sqlite3", "httpx", "jsonschema", "yaml", "rich"}
 def test_a_start_imports_what_lists_the_tools_and_nothing_that_only_calls_need(tmp_path: Path) -> None:
     meta = {f"io.modelcontextprotocol/{key}": value for key, value in OPENING.items()}
     message = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {"_meta": meta}}
-    served = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "ap_mcp", "serve"],
-        input=json.dumps(message) + "\n",
-        env={**os.environ, "HOME": str(tmp_path)},
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=60,
-    )
-    assert len(json.loads(served.stdout)["result"]["tools"]) > 50
-    imported = {
-        line.rpartition("|")[2].strip() for line in served.stderr.splitlines() if line.startswith("import time")
-    }
+    command = [sys.executable, "-X", "importtime", "-m", "ap_mcp", "serve"]
+    pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with (tmp_path / "imports").open("w+") as log:
+        with subprocess.Popen(command, stderr=log, env={**os.environ, "HOME": str(tmp_path)}, **pipes) as served:
+            assert served.stdin is not None
+            assert served.stdout is not None
+            served.stdin.write(json.dumps(message) + "\n")
+            served.stdin.flush()
+            # Its client stays until it has answered: else it may leave without.
+            answer = json.loads(served.stdout.readline())
+            served.stdin.close()
+        assert served.returncode == 0
+        log.seek(0)
+        imported = {line.rpartition("|")[2].strip() for line in log if line.startswith("import time")}
+    assert len(answer["result"]["tools"]) > 50
     ours = {name.removeprefix("ap_mcp.") for name in imported if name.startswith("ap_mcp.")}
     assert ours == {*BEFORE_THE_FIRST_ANSWER.split()}
     assert imported & ELSEWHERE == set()
