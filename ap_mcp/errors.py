@@ -28,6 +28,7 @@ ApMcpError
 │   ├── AmbiguousName               a name that fits several things
 │   ├── NameNotFound                a name that fits none
 │   └── FileRefused                 a path outside the allowed folders, too large, or broken
+├── WebhookFailed                   some webhooks of the operator did not take a message
 ├── CloudUnreachable                no answer came: connection, time-out, cut line
 └── ServiceError                    the cloud said no: status, codes, message, request id, hint
     ├── AuthenticationFailed        401: keys, token or clock
