@@ -28,12 +28,14 @@ from starlette.types import ASGIApp
 
 from ap_mcp.cloud.client import CloudClient
 from ap_mcp.credentials import find_credentials
-from ap_mcp.principals import Rights, rights_from
-from ap_mcp.server import Autopilot
+from ap_mcp.principals import Rights
+from ap_mcp.server import LOCAL, Autopilot
 from ap_mcp.settings import Settings
 from ap_mcp.simulator.serving import exports
 from ap_mcp.web.app import http_app
-from ap_mcp.web.options import HttpOptions
+from ap_mcp.web.options import PATH, HttpOptions
+from ap_mcp.web.sign_in import SignIn
+from ap_mcp.web.signed_in import SignedIn
 
 ISSUER = "https://issuer.example"
 ENDPOINT = "http://127.0.0.1:1"
@@ -43,23 +45,23 @@ SLOW_PATH = "/charts/quotas"
 
 
 class Anybody:
-    """Takes the name of a principal for their token: what is measured is no sign-in."""
+    """Takes the name of a principal for their token, as the SDK's sign-in has it: what is measured is no sign-in."""
 
     auth = AuthSettings(issuer_url=ISSUER, resource_server_url=None, required_scopes=[])
-
-    def __init__(self, rights: Rights | None = None) -> None:
-        self._rights = rights
 
     async def verify_token(self, token: str) -> AccessToken:
         return AccessToken(token=token, client_id=token, subject=token, scopes=[])
 
-    def principal_of(self, token: AccessToken) -> str:
-        return f"token:{token.subject}"
 
-    def rights_of(self, principal: str) -> Rights:
-        if self._rights is None:
-            raise KeyError(principal)
-        return self._rights
+class OurAnybody(SignIn):
+    """The same, as our sign-in has it."""
+
+    def __init__(self, rights: Rights) -> None:
+        super().__init__("", PATH)
+        self._rights = rights
+
+    async def signed_in(self, token: str) -> SignedIn:
+        return SignedIn(client_id=token, scopes=[], principal=f"token:{token}", rights_now=lambda: self._rights)
 
 
 class Recorded(httpx.AsyncBaseTransport):
@@ -107,7 +109,7 @@ def our_app(routes: list[Route], folder: Path) -> ASGIApp:
         return CloudClient(settings, find_credentials(found), stub)
 
     autopilot = Autopilot(settings, connect, simulated=True, remote=True)
-    return http_app(autopilot, HttpOptions(), Anybody(rights_from(settings, remote=True)), routes=routes)
+    return http_app(autopilot, HttpOptions(), OurAnybody(autopilot.rights_of(LOCAL.principal)), routes=routes)
 
 
 async def busy(_: Request) -> JSONResponse:
