@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 PLAIN := .venv/.demo
 LOWEST := .venv-lowest
 # Markers of tests that run one after another: they measure time, or drive programs that are not ours.
-ALONE := serial foreign kubectl redis browser
+ALONE := serial foreign kubectl redis browser conformance
 # What some of these drive, from the system's packages.
 PROGRAMS := redis-server chromium
 

@@ -4,15 +4,15 @@ They come from npm, in exact versions, into `tests/foreign/node_modules`; `make 
 official Python SDK is the client of all other tests, over real pipes in `test_stdio.py`.
 """
 
-import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import from_npm
 import pytest
+from from_npm import FOREIGN
 from mcp.client.stdio import get_default_environment
 
 from ap_mcp.settings import Settings
@@ -20,8 +20,6 @@ from ap_mcp.specs import load_catalog
 
 pytestmark = pytest.mark.foreign
 
-FOREIGN = Path(__file__).parent / "foreign"
-MODULES = FOREIGN / "node_modules"
 SECONDS = 120
 SERVER = [sys.executable, "-m", "ap_mcp", "serve", "--simulate"]
 NEWEST = "@modelcontextprotocol/client"
@@ -34,20 +32,8 @@ TOOL_ERROR = 5
 
 @pytest.fixture(scope="session")
 def node() -> str:
-    """Install the clients, unless they are installed already, and return the Node that came with them."""
-    npm = shutil.which("npm")
-    assert npm, "npm is needed to try foreign clients: install Node.js 20 or later"
-    wanted = hashlib.sha256((FOREIGN / "package.json").read_bytes()).hexdigest()
-    stamp = MODULES / ".installed"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        install = [npm, "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
-        done = subprocess.run(install, cwd=FOREIGN, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stderr
-        stamp.write_text(wanted)
-    packaged = next(MODULES.glob("node-*/bin/node"), None)
-    found = str(packaged) if packaged else shutil.which("node")
-    assert found, "no Node.js 22 comes from npm for this machine: install one"
-    return found
+    """The Node that runs the clients, which are installed by then."""
+    return from_npm.node()
 
 
 def run(home: Path, *command: str) -> subprocess.CompletedProcess[str]:

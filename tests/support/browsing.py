@@ -1,9 +1,7 @@
 """A real browser without a screen, an authenticator in it, and the approval page served to both."""
 
-import hashlib
 import shutil
 import socket
-import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +13,7 @@ from typing import Any
 
 import uvicorn
 from approving import question
+from from_npm import TESTS, installed
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
@@ -32,8 +31,7 @@ from ap_mcp.web.enrolment import Invitation, read_line
 from ap_mcp.web.gate import Gate
 from ap_mcp.web.options import HttpOptions
 
-HERE = Path(__file__).parents[1] / "browser"
-AXE = HERE / "node_modules" / "axe-core" / "axe.min.js"
+HERE = TESTS / "browser"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
 ALONE = [
     "--no-sandbox",  # it is not used where the tests run as root
@@ -56,16 +54,7 @@ def chromium() -> str:
 
 def axe() -> str:
     """The rules of accessibility, as a script to run in a page; fetched from npm once."""
-    wanted = hashlib.sha256((HERE / "package.json").read_bytes()).hexdigest()
-    stamp = HERE / "node_modules" / ".installed"
-    if not stamp.is_file() or stamp.read_text() != wanted:
-        npm = shutil.which("npm")
-        assert npm, "these tests need npm: install Node.js 20 or later"
-        install = [npm, "install", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"]
-        done = subprocess.run(install, cwd=HERE, capture_output=True, text=True, timeout=600, check=False)
-        assert done.returncode == 0, done.stderr
-        stamp.write_text(wanted)
-    return AXE.read_text()
+    return (installed(HERE) / "axe-core" / "axe.min.js").read_text()
 
 
 @contextmanager
