@@ -124,9 +124,15 @@ async def test_a_proxy_may_pass_the_base_path_on_or_take_it_off(frame: Served, p
         assert (await http.get(f"/other{path}")).status_code == 404
 
 
+@pytest.mark.parametrize("path", ["/mcp", "/mcp/mcp"])
+async def test_the_base_path_may_be_what_the_protocol_has_itself(tmp_path: Path, path: str) -> None:
+    async with served(simulate(), tmp_path, HttpOptions(base_path="/mcp")) as frame, frame.by_hand() as http:
+        assert '"list_clusters"' in (await http.post(path, **request("tools/list"))).text
+
+
 async def test_an_address_that_is_almost_right_leads_nowhere(frame: Served) -> None:
     async with frame.by_hand() as http:
-        for path in ("/mcp/", "/team/cce/mcp/", "//mcp", "/own/", "/team/ccemcp"):
+        for path in ("/mcp/", "/team/cce/mcp/", "//mcp", "/own/", "/team/ccemcp", "/mcp%0A", "/team/cce/mcp%0a"):
             answer = await http.post(path, content=b"{}")
             assert answer.status_code == 404
             assert "location" not in answer.headers

@@ -64,6 +64,13 @@ async def test_what_is_no_bearer_token_is_none(site: Guarded, headers: Any) -> N
     assert "error=" not in answer.headers["www-authenticate"]
 
 
+@pytest.mark.parametrize("path", ["/mcp%0A", "/mcp%0D%0A", "/mcp%00", "/%6dcp", "/mcp?", "/mcp/", "//mcp", "/x/../mcp"])
+async def test_no_spelling_of_the_address_leads_round_the_sign_in(site: Guarded, path: str) -> None:
+    answer = await asked(site, path=path)
+    assert answer.status_code in {401, 404}
+    assert "jsonrpc" not in answer.text
+
+
 async def test_of_two_tokens_neither_counts(site: Guarded) -> None:
     twice = [("authorization", f"Bearer {each}") for each in (site.door.bot, site.door.bot)]
     answer = await asked(site, twice)

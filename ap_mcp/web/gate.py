@@ -17,6 +17,8 @@ OPEN = frozenset({"/healthz", "/readyz"})
 MOST_REPORTED = 20
 """How many different refused names are written to the log; anybody can make up more."""
 
+HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
+
 logger = logging.getLogger(__name__)
 
 
@@ -41,8 +43,12 @@ class Gate:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        if not scope["path"].isprintable():
+            # Routes match up to a line break at the end of a path: what compares the whole of it would not see them.
+            await PlainTextResponse("There is no such address.", 404, HEADERS)(scope, receive, send)
+            return
         base = self._options.base_path
-        if base and f"{scope['path']}/".startswith(f"{base}/"):
+        if base and scope["path"].startswith(f"{base}/"):
             # A proxy may pass the base path on, or take it off.
             scope = {**scope, "root_path": scope.get("root_path", "") + base}
         refusal = None if path_of(scope) in OPEN else self._refusal(HTTPConnection(scope))
@@ -64,7 +70,7 @@ class Gate:
         if said not in self._reported and len(self._reported) < MOST_REPORTED:
             self._reported.add(said)
             logger.warning("Refused with %d: %s", status, said)
-        return PlainTextResponse(said, status, {"x-content-type-options": "nosniff", "cache-control": "no-store"})
+        return PlainTextResponse(said, status, HEADERS)
 
 
 class WholeBodies:
