@@ -5,7 +5,7 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,6 +21,9 @@ from consenting import ERAS, STATE_KEY, Prepared, Scene, scene_of
 from mcp import Client
 from over_http import request
 from simulation import simulate
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 
 from ap_mcp.cli import main
 from ap_mcp.errors import SettingsError
@@ -61,12 +64,16 @@ class Wire(httpx.AsyncBaseTransport):
 
 
 @asynccontextmanager
-async def serving(autopilot: Autopilot, options: HttpOptions | None = None) -> AsyncIterator[str]:
+async def serving(
+    autopilot: Autopilot, options: HttpOptions | None = None, routes: Sequence[Route] = ()
+) -> AsyncIterator[str]:
     """Serve on a free port; ends when the process is asked to, or the block is left."""
     sockets = listen("127.0.0.1:0")
     up = anyio.Event()
     async with anyio.create_task_group() as group:
-        group.start_soon(serve_http, autopilot, http_app(autopilot, options or HttpOptions()), sockets, up.set)
+        group.start_soon(
+            serve_http, autopilot, http_app(autopilot, options or HttpOptions(), routes=routes), sockets, up.set
+        )
         await up.wait()
         place = url_of(sockets[0])
         yield place
@@ -171,6 +178,65 @@ async def test_a_client_that_does_not_say_what_it_wants_is_left(
                     assert (await stream.receive()).startswith(b"HTTP/1.1 200")
             with pytest.raises(anyio.EndOfStream):
                 await stream.receive()
+
+
+async def test_the_rest_of_a_request_that_was_refused_is_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Prompt, "head_seconds", 0.2)
+    with anyio.fail_after(5):
+        async with (
+            serving(autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)) as place,
+            await anyio.connect_tcp("127.0.0.1", int(place.rpartition(":")[2])) as stream,
+        ):
+            await stream.send(b"POST /mcp HTTP/1.1\r\nHost: evil\r\nContent-Length: 1000\r\n\r\n")
+            assert (await stream.receive()).startswith(b"HTTP/1.1 421")
+            with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                await dripping(stream)
+
+
+async def dripping(stream: anyio.abc.SocketStream) -> None:
+    while True:
+        await stream.send(b"x")
+        with anyio.move_on_after(0.02):
+            await stream.receive()
+
+
+async def test_a_connection_on_which_a_request_was_refused_takes_the_next_one(tmp_path: Path) -> None:
+    with anyio.fail_after(5):
+        async with (
+            serving(autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)) as place,
+            await anyio.connect_tcp("127.0.0.1", int(place.rpartition(":")[2])) as stream,
+        ):
+            await stream.send(b"POST /mcp HTTP/1.1\r\nHost: evil\r\nContent-Length: 5\r\n\r\n")
+            assert (await stream.receive()).startswith(b"HTTP/1.1 421")
+            await stream.send(b"12345GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert (await stream.receive()).startswith(b"HTTP/1.1 200")
+
+
+async def test_a_client_that_takes_nothing_of_its_answers_is_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Prompt, "stalled_seconds", 0.05)
+
+    async def large(_: Request) -> Response:
+        return Response(b"x" * 20_000_000)
+
+    with anyio.fail_after(10):
+        async with (
+            serving(
+                autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True),
+                routes=[Route("/large", large)],
+            ) as place,
+            await anyio.connect_tcp("127.0.0.1", int(place.rpartition(":")[2])) as stream,
+        ):
+            await stream.send(b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            await anyio.sleep(0.5)
+            read = 0
+            with suppress(anyio.EndOfStream, anyio.BrokenResourceError):
+                while True:
+                    read += len(await stream.receive())
+            assert read < 20_000_000
 
 
 @pytest.mark.parametrize(

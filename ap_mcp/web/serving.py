@@ -28,7 +28,9 @@ MOST_CONNECTIONS = 1000
 LARGEST_HEAD = 64 * 1024
 BACKLOG = 2048
 HEAD_SECONDS = 15.0
-"""How long a client may take to say what it wants."""
+"""How long a client may take to say what it wants, and to send the rest of what was answered before it was there."""
+STALLED_SECONDS = 60.0
+"""How long a client may take nothing of its answer."""
 TRIES = 5
 
 
@@ -165,16 +167,19 @@ class Draining(uvicorn.Server):
 
 
 class Prompt(H11Protocol):
-    """A connection that is closed if the head of a request does not come to its end in time.
+    """A connection that is closed if its client is slow: to say what it wants, to end what is answered, or to listen.
 
     uvicorn would wait for ever, so that a few clients could take all connections there are.
 
     Attributes:
-        head_seconds: how long it may take.
+        head_seconds: how long the head of a request may take, and the rest of one that is answered already.
+        stalled_seconds: how long nothing of an answer may be taken.
     """
 
     head_seconds = HEAD_SECONDS
+    stalled_seconds = STALLED_SECONDS
     _head: TimerHandle | None = None
+    _stalled: TimerHandle | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         """Wait for the first request."""
@@ -184,15 +189,38 @@ class Prompt(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came, and wait on if a request has only begun."""
         super().data_received(data)
+        if self._is_answered_early():
+            return  # what drips in gives it no more time
         if self.conn.their_state is not h11.IDLE:
             self._stop_waiting()
         elif self._head is None and not self.transport.is_closing():
             self._wait()
 
+    def on_response_complete(self) -> None:
+        """Wait for the next request, or for the rest of this one, which nobody reads: it may have been refused."""
+        super().on_response_complete()
+        if self._is_answered_early() and self._head is None and not self.transport.is_closing():
+            self._wait()
+
+    def pause_writing(self) -> None:
+        """Wait until the client takes more of its answer."""
+        super().pause_writing()
+        self._stalled = self.loop.call_later(self.stalled_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Write on."""
+        self._stop_stalling()
+        super().resume_writing()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
         self._stop_waiting()
+        self._stop_stalling()
         super().connection_lost(exc)
+
+    def _is_answered_early(self) -> bool:
+        is_answered = self.cycle is not None and self.cycle.response_complete
+        return is_answered and self.conn.their_state is h11.SEND_BODY
 
     def _wait(self) -> None:
         self._head = self.loop.call_later(self.head_seconds, self.timeout_keep_alive_handler)
@@ -201,6 +229,11 @@ class Prompt(H11Protocol):
         if self._head is not None:
             self._head.cancel()
             self._head = None
+
+    def _stop_stalling(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
 
 
 def _listening(host: str, port: int) -> list[socket.socket]:
