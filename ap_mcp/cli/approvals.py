@@ -22,8 +22,8 @@ TRIES = 3
 CHOICE = "Choose a passphrase that nothing on this machine knows: an agent that has it can approve its own calls."
 WHY_THE_NAME = "Typing its name shows that you have read what this is about."
 KEY_IS_YOUNGER = (
-    "The list of approvers has changed since this was asked. If the server that asks was not restarted since, your "
-    "approval does not count there: restart it, and let the call be made again."
+    "The list of approvers has changed since this was asked. If the server that asks is one on stdio and was not "
+    "restarted since, your approval does not count there: restart it, and let the call be made again."
 )
 WHY_YOUR_KEY = "The passphrase unlocks your key, which signs exactly what stands above: it counts for nothing else."
 
@@ -59,7 +59,8 @@ def init(*, name: str | None) -> None:
     approver = init_key(folder, name or _user(), _chosen_passphrase(), old)
     click.echo(f"Made the key of {approver.name}: {folder / KEY_FILE}, which only the passphrase opens.")
     click.echo(f"Its public half, {approver.public_text}, is in {folder / APPROVERS_FILE}: what servers believe.")
-    click.echo("Servers read that file when they start: restart those that run, or your approvals do not count there.")
+    click.echo("Servers on stdio read that file when they start: restart those, or your approvals do not count there.")
+    click.echo("Servers over HTTP see the change by themselves.")
 
 
 def _chosen_passphrase() -> str:
@@ -193,7 +194,8 @@ def approve(code: str) -> None:
     from ap_mcp.settings import load_settings
 
     approve_here(load_settings(), code)
-    click.echo("Nothing has been sent yet: the agent must make the call again now.")
+    click.echo("Nothing has been sent yet: a call that still waits for this goes on now by itself; else the agent must")
+    click.echo("make the call again.")
 
 
 def approve_here(settings: "Settings", code: str) -> None:

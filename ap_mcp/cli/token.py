@@ -63,7 +63,7 @@ def new(  # noqa: PLR0917 - click passes them by name
     """
     from dataclasses import replace
 
-    from ap_mcp.web.grants import Grant, check_toolsets
+    from ap_mcp.web.grants import Grant
     from ap_mcp.web.tokens import Token, add_token, check_name, digest_of, new_secret
 
     now = datetime.now(UTC).replace(microsecond=0)
@@ -72,7 +72,7 @@ def new(  # noqa: PLR0917 - click passes them by name
         grant = Grant(read_only=read_only, profiles=profiles)
         if toolsets is not None:
             words = [word.strip() for word in toolsets.split(",") if word.strip()]
-            grant = replace(grant, toolsets=check_toolsets(words or [toolsets]))
+            grant = replace(grant, toolsets=_toolsets(words or [toolsets]))
         ends = _end(expires, now)
     except ValueError as error:
         raise click.UsageError(f"{error}.") from None
@@ -135,6 +135,20 @@ def revoke(name: str) -> None:
         click.echo(f"Token {name} is withdrawn.", err=True)
 
 
+def _toolsets(words: list[str]) -> tuple[str, ...]:
+    """Return the names of toolsets.
+
+    Raises:
+        ValueError: one is unknown.
+    """
+    from ap_mcp.web.grants import check_toolsets
+
+    try:
+        return check_toolsets(words)
+    except ValueError as error:
+        raise ValueError(f"--toolsets {error}") from None
+
+
 def _tokens_file() -> "Path":
     from ap_mcp.settings import load_settings
 
@@ -142,12 +156,14 @@ def _tokens_file() -> "Path":
 
 
 def _check_profiles(names: tuple[str, ...]) -> None:
-    """Refuse a profile that is none of those that are configured here, if any are."""
+    """Refuse a profile that is none of those that are configured here; say so if none are."""
     from difflib import get_close_matches
 
     from ap_mcp.settings import load_settings
 
     known = load_settings().profiles
+    if names and not known:
+        click.echo("--profile: no profiles are configured here; the token gives nothing before they are.", err=True)
     for name in names:
         if known and name not in known:
             near = get_close_matches(name, known, n=1)
