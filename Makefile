@@ -5,9 +5,9 @@ STAMP := .venv/.installed
 PLAIN := .venv/.demo
 LOWEST := .venv-lowest
 # Markers of tests that run one after another: they measure time, or drive programs that are not ours.
-ALONE := serial foreign kubectl redis browser conformance
+ALONE := serial foreign kubectl redis browser conformance balancer
 # What some of these drive, from the system's packages.
-PROGRAMS := redis-server chromium
+PROGRAMS := redis-server chromium haproxy nginx
 
 .PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
 

@@ -10,7 +10,9 @@ from hypothesis import HealthCheck, settings
 
 from ap_mcp.specs import Catalog, load_catalog
 
-pytest.register_assert_rewrite("agent", "confirming", "consenting", "guarded", "sdk_life", "sdk_live", "upgrading")
+pytest.register_assert_rewrite(
+    "agent", "balancing", "confirming", "consenting", "guarded", "replicas", "sdk_life", "sdk_live", "upgrading"
+)
 
 # How long an example takes says something of the machine: what is drawn is the same each time, and few.
 settings.register_profile(

@@ -2,6 +2,7 @@
 # Make sure that programs of others are there, which some tests drive; each comes from the package of its name.
 # Usage: tools/programs.sh chromium redis-server ...
 set -euo pipefail
+PATH="$PATH:/usr/local/sbin:/usr/sbin"  # where servers are, and most users do not look
 missing=()
 for each in "$@"; do command -v "$each" >/dev/null || missing+=("$each"); done
 [ ${#missing[@]} -gt 0 ] || exit 0

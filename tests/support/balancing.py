@@ -1,0 +1,160 @@
+"""haproxy and nginx in front of servers of ours, as docs/operating.md has operators set them up."""
+
+import os
+import re
+import shutil
+import ssl
+import subprocess
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import httpx2
+from approval_desk import signed_by
+from mcp import Client
+from mcp.client.streamable_http import streamable_http_client
+from redis_server import wait_for
+from soft_authenticator import SoftPasskey
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "operating.md"
+BALANCERS = ("haproxy", "nginx")
+SERVED_BY = "x-served-by"
+PATIENCE = 20.0
+
+FRAMES = {
+    "haproxy": "global\n    maxconn 500\n{}",
+    "nginx": "master_process off;\npid {folder}/pid;\nerror_log {folder}/log;\nevents {{}}\nhttp {{\naccess_log off;\n"
+    "client_body_temp_path {folder}/body;\nproxy_temp_path {folder}/proxy;\nfastcgi_temp_path {folder}/fastcgi;\n"
+    "uwsgi_temp_path {folder}/uwsgi;\nscgi_temp_path {folder}/scgi;\n{}\n}}\n",
+}
+NAMES_THE_SERVER = {
+    "haproxy": ("    balance roundrobin\n", f"    http-response set-header {SERVED_BY} %si:%sp\n"),
+    "nginx": ("    location / {\n", f"    add_header {SERVED_BY} $upstream_addr always;\n"),
+}
+
+
+@dataclass
+class Front:
+    """What clients see of servers behind a balancer.
+
+    Attributes:
+        port: of the balancer.
+        trust: what its certificate is checked by.
+        servers: the addresses of those behind it.
+        passkey: of the one who decides on the page.
+    """
+
+    port: int
+    trust: ssl.SSLContext
+    servers: Sequence[str]
+    passkey: SoftPasskey
+    served: list[int] = field(default_factory=list)
+    """Which server answered each request, in order."""
+
+    @property
+    def origin(self) -> str:
+        return f"https://localhost:{self.port}"
+
+    @asynccontextmanager
+    async def client(self, mode: Any, **more: Any) -> AsyncIterator[Client]:
+        """The SDK's client, connected."""
+
+        async def note(response: httpx2.Response) -> None:
+            self._note(response.headers)
+
+        hooks = {"response": [note]}
+        async with httpx2.AsyncClient(verify=self.trust, timeout=PATIENCE, event_hooks=hooks) as http:
+            streams = streamable_http_client(f"{self.origin}/mcp", http_client=http)
+            async with Client(streams, mode=mode, **more) as client:
+                await client.list_tools()
+                yield client
+
+    @asynccontextmanager
+    async def browser(self) -> AsyncIterator[httpx.AsyncClient]:
+        """What opens pages."""
+
+        async def note(response: httpx.Response) -> None:
+            self._note(response.headers)
+
+        hooks = {"response": [note]}
+        headers = {"Origin": self.origin}
+        async with httpx.AsyncClient(
+            verify=self.trust, timeout=PATIENCE, event_hooks=hooks, headers=headers
+        ) as browser:
+            yield browser
+
+    async def turn_to(self, number: int) -> None:
+        """Have the next request served by one of the servers: they take turns."""
+        async with self.browser() as browser:
+            for _ in range(2 * len(self.servers)):
+                await browser.get(f"{self.origin}/healthz")
+                if (self.served[-1] + 1) % len(self.servers) == number:
+                    return
+        raise AssertionError(f"they do not take turns: {self.served}")
+
+    async def decide(self, link: str, name: str, answer: str = "approve") -> dict[str, str]:
+        """Decide on the page as its script does; returns what it posted."""
+        said = {"answer": answer, "name": name}
+        async with self.browser() as browser:
+            page = await browser.get(link)
+            assert "Approve with a passkey" in page.text, page.text
+            challenge = await browser.post(f"{link}/challenge", json=said)
+            posted = signed_by(self.passkey, {**said, **challenge.json()})
+            answered = await browser.post(link, json=posted)
+        assert answered.json() == {"done": answer, "by": "alice"}
+        return posted
+
+    def _note(self, headers: Any) -> None:
+        last = headers.get(SERVED_BY, "").rpartition(", ")[2]
+        if last in self.servers:
+            self.served.append(self.servers.index(last))
+
+
+@contextmanager
+def balancing(program: str, folder: Path, front: Front, certificate: Path) -> Iterator[None]:
+    """Run a balancer with the configuration that the documents show, at the ports and files of a test."""
+    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
+    assert found, f"{program} is missing: run `tools/programs.sh {program}`, or install it by other means"
+    ours = {
+        "bind :443": f"bind 127.0.0.1:{front.port}",
+        "listen 443": f"listen 127.0.0.1:{front.port}",
+        "/etc/haproxy/mcp.example.com.pem": str(certificate),
+        "/etc/nginx/mcp.example.com.pem": str(certificate),
+        "a:8000": front.servers[0],
+        "b:8000": front.servers[1],
+    }
+    text = documented(program)
+    for theirs, here in ours.items():
+        text = re.sub(rf"(?<![\w.]){re.escape(theirs)}", here, text)
+    line, more = NAMES_THE_SERVER[program]
+    assert line in text
+    path = folder / f"{program}.cfg"
+    path.write_text(FRAMES[program].format(text.replace(line, line + more), folder=folder))
+    flags = (
+        ["-db", "-f", str(path)] if program == "haproxy" else ["-p", str(folder), "-c", str(path), "-g", "daemon off;"]
+    )
+    with (folder / f"{program}.log").open("w") as log:
+        process = subprocess.Popen([found, *flags], stdout=log, stderr=log)
+        try:
+            wait_for(lambda: process.poll() is not None or _answers(front))
+            assert process.poll() is None, (folder / f"{program}.log").read_text()
+            yield
+        finally:
+            process.kill()
+            process.wait(PATIENCE)
+
+
+def documented(program: str) -> str:
+    """The configuration that the documents show."""
+    [text] = re.findall(rf"^```{program}\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+def _answers(front: Front) -> bool:
+    try:
+        return httpx.get(f"{front.origin}/healthz", verify=front.trust).status_code == 200
+    except httpx.TransportError:
+        return False
