@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.context import ServerMiddleware
 from mcp.server.transport_security import TransportSecuritySettings
@@ -50,11 +51,25 @@ def http_app(
         server.middleware.append(counting)
     required, described = ([], []) if sign_in is None else (sign_in.checks(), sign_in.routes())
     own = [*health_routes([*usual_checks(autopilot), *required, *checks]), *described, *routes]
+    return framed(server, options, sign_in, routes=own)
+
+
+def framed(
+    server: Server[Any], options: HttpOptions, sign_in: SignIn | None = None, *, routes: Sequence[Route] = ()
+) -> ASGIApp:
+    """Return the application that serves a server of the protocol, and other routes beside it.
+
+    Args:
+        server: whatever speaks the protocol.
+        options: what it is called from outside, and its limits.
+        sign_in: who may call; without it anybody who gets here.
+        routes: others to serve, behind the same checks of Host and Origin.
+    """
     app = server.streamable_http_app(
         streamable_http_path=PATH,
         stateless_http=True,
         max_request_body_size=options.body_limit,
-        custom_starlette_routes=own,
+        custom_starlette_routes=list(routes),
         # The gate does it, for every route.
         transport_security=TransportSecuritySettings(enable_dns_rebinding_protection=False),
     )

@@ -4,15 +4,20 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from subprocess import DEVNULL, PIPE
 
 import from_npm
+import yaml
 
-SUITE = Path("@modelcontextprotocol") / "conformance" / "dist" / "index.js"
 VERSIONS = ("2025-11-25", "2026-07-28")
 SECONDS = 120
+WIRE = "wire-schema-valid"
+"""The check that every scenario adds: all messages are as the schema of the version wants them."""
 RESULTS = re.compile(r"server-(?P<name>.+)-\d{4}-\d{2}-\d{2}T[\dZ-]+")
 """How the folder of a scenario's results is called."""
 
@@ -34,13 +39,46 @@ class Scenario:
 
     @property
     def succeeded(self) -> set[str]:
-        """The checks that were made and held."""
-        return {check.id for check in self.checks if check.status == "SUCCESS"} - self.complaints.keys()
+        """The checks of its own that were made and held."""
+        held = {check.id for check in self.checks if check.status == "SUCCESS"}
+        return held - self.complaints.keys() - {WIRE}
+
+    @property
+    def skipped(self) -> set[str]:
+        """The checks for which something was missing."""
+        return {check.id for check in self.checks if check.status == "SKIPPED"}
 
     @property
     def complaints(self) -> dict[str, str]:
         """The checks that did not hold, with why: what must be and what should be."""
         return {check.id: check.why for check in self.checks if check.status in {"FAILURE", "WARNING"}}
+
+
+@contextmanager
+def running(home: Path, *command: str) -> Iterator[str]:
+    """Run a Python program that serves the protocol over HTTP, and give the address that it prints."""
+    environment = {"HOME": str(home), "PATH": os.environ["PATH"]}
+    with subprocess.Popen(
+        [sys.executable, *command], env=environment, stdin=DEVNULL, stdout=PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        try:
+            url = process.stdout.readline().strip()
+            assert url.startswith("http://"), url
+            yield url
+        finally:
+            process.terminate()
+
+
+def required(version: str) -> set[str]:
+    """The scenarios that a version requires of servers, as the suite has them."""
+    named = yaml.safe_load((package() / "requirements" / f"{version}.yaml").read_text())
+    return set(named["server"])
+
+
+def package() -> Path:
+    """The folder of the suite, which is installed by then."""
+    return from_npm.installed(from_npm.FOREIGN) / "@modelcontextprotocol" / "conformance"
 
 
 def run_suite(url: str, version: str, folder: Path) -> Mapping[str, Scenario]:
@@ -51,7 +89,7 @@ def run_suite(url: str, version: str, folder: Path) -> Mapping[str, Scenario]:
         version: of the protocol.
         folder: where the results go.
     """
-    suite = str(from_npm.installed(from_npm.FOREIGN) / SUITE)
+    suite = str(package() / "dist" / "index.js")
     command = [from_npm.node(), suite, "server", "--url", url, "--suite", "all", "--spec-version", version]
     environment = {"PATH": os.environ["PATH"], "HOME": str(folder), "NO_COLOR": "1"}
     done = subprocess.run(
