@@ -6,11 +6,13 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from functools import cache, lru_cache
+from itertools import islice
 from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
 from ap_mcp.schemas import checked_schema
 from ap_mcp.specs import Operation, Schema
+from ap_mcp.wording import NAME_LIMIT, clean
 
 MOST_PROBLEMS = 20
 DEEPEST = 90
@@ -107,10 +109,11 @@ def _checked(  # noqa: PLR0917 - as those of `check_against`
     misfits: Callable[[Mapping[str, Any]], Iterable[Problem]] = lambda _: (),
 ) -> dict[str, Any]:
     arguments = meant(schema, {name: _cut(value) for name, value in arguments.items()})
+    unknown = (each for each in arguments if each not in schema["properties"])
+    # More are not shown, and seeking what each may mean takes its time.
     problems = [
-        Problem(each, f"is no argument of {name}; {_known(each, schema)}")
-        for each in arguments
-        if each not in schema["properties"]
+        Problem(clean(each, NAME_LIMIT), f"is no argument of {name}; {_known(each, schema)}")
+        for each in islice(unknown, MOST_PROBLEMS)
     ]
     problems += [problem for error in checker.iter_errors(arguments) for problem in _problems(error)]
     problems += _unsendable(arguments, "")

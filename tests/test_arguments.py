@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ap_mcp.arguments import check_against, check_arguments, meets
+from ap_mcp.arguments import MOST_PROBLEMS, check_against, check_arguments, meets
 from ap_mcp.errors import InvalidArguments
 from ap_mcp.specs import Catalog
+from ap_mcp.wording import NAME_LIMIT
 
 CREATE = {
     "name": "web-shop",
@@ -53,6 +54,21 @@ def test_allowed_values_are_listed(catalog: Catalog) -> None:
 def test_an_unknown_argument_without_a_near_name_lists_what_there_is(catalog: Catalog) -> None:
     found = problems(catalog, "get_job", {"job_id": "1", "zzzzzz": True})
     assert found == {"zzzzzz": "is no argument of get_job; it takes job_id"}
+
+
+def test_of_many_unknown_arguments_no_more_are_looked_at_than_are_shown(
+    catalog: Catalog, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def seek(name: str, *_: object, **__: object) -> list[str]:
+        asked.append(name)
+        return []
+
+    monkeypatch.setattr("ap_mcp.arguments.get_close_matches", seek)
+    found = problems(catalog, "get_job", {"job_id": "1", **{f"{'z' * 500}{each}": 1 for each in range(1000)}})
+    assert len(asked) == len(found) == MOST_PROBLEMS
+    assert max(map(len, found)) <= NAME_LIMIT
 
 
 def test_a_tool_without_arguments_says_so(catalog: Catalog) -> None:

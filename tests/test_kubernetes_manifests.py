@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ap_mcp.errors import InvalidArguments
-from ap_mcp.kubernetes.manifests import DEEPEST, MOST_DOCUMENTS, MOST_NODES, read_manifest, read_patch
+from ap_mcp.kubernetes.manifests import DEEPEST, MOST_DOCUMENTS, MOST_NODES, MOST_STARTS, read_manifest, read_patch
 from ap_mcp.masking import PLACEHOLDER
 
 HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
@@ -98,6 +98,12 @@ def test_an_alias_within_what_it_names_is_refused() -> None:
 def test_what_is_nested_too_deep_is_refused(start: str, times: int) -> None:
     (problem,) = problems(start * times)
     assert "nested" in problem or "nesting" in problem or "is no YAML" in problem
+
+
+def test_a_text_of_nothing_but_document_starts_is_refused_before_it_is_read_to_its_end() -> None:
+    read_manifest("---\n" * (MOST_STARTS - 1) + HEAD)
+    (said,) = problems("---\n" * 100_000)
+    assert f"more than {MOST_STARTS} documents" in said
 
 
 def test_json_that_is_nested_too_deep_is_refused() -> None:

@@ -18,7 +18,7 @@ vendor: masking service_texts wording
 private_files:
 specs: errors
 schemas: specs
-arguments: errors schemas specs
+arguments: errors schemas specs wording
 patterns:
 lint: errors patterns schemas specs
 webhook_addresses:

@@ -305,6 +305,7 @@ LONG = 120_000
         *("password ", "a://b:", "eyJaaaaaaaaa-", "a", "password=", "-----BEGIN PRIVATE KEY-----", "password:\n", "{"),
         *("A" * 41 + "\n", 'password:\\"', "Bearer ", "key.", "token\\n"),
         *(('password="', "\\", ""), ("", "- ", "password: x"), ("password", " ", ": x"), ("", '"\\n', "key")),
+        *("password: x ", "password = x ", "Secret ", "kind: Secret "),
     ],
     ids=repr,
 )

@@ -21,6 +21,8 @@ from ap_mcp.masking import contains_placeholder
 from ap_mcp.vendor import quoted
 
 MOST_DOCUMENTS = 50
+MOST_STARTS = 1000
+"""Documents that are begun, the empty ones among them, which templates leave behind."""
 MOST_NODES = 50_000
 """Values of a text, those that aliases repeat counted each time."""
 DEEPEST = 64
@@ -302,13 +304,16 @@ def _yaml(text: str, problems: list[str]) -> Iterator[tuple[int, int, Any]]:
 
 
 def _bounded(text: str) -> None:
-    """Make sure that a text is not nested too deep before it is read as a tree, which is done by recursion.
+    """Make sure that a text is neither nested too deep nor endless before it is read as a tree, by recursion.
 
     Raises:
         _Broken: it is.
     """
-    depth = 0
+    depth = documents = 0
     for event in yaml.parse(text, Loader=_Loader):
+        documents += isinstance(event, yaml.DocumentStartEvent)
+        if documents > MOST_STARTS:
+            raise _Broken(f"holds more than {MOST_STARTS} documents, empty ones too: send it in parts")
         if isinstance(event, yaml.MappingStartEvent | yaml.SequenceStartEvent):
             depth += 1
             if depth > DEEPEST:

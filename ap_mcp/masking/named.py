@@ -137,7 +137,7 @@ class Named:
         places = Hints(text).places()
         if not places:
             return text
-        if any(_KIND.fullmatch(line_at(text, at).text) for at in occurrences(text, ("Secret",))):
+        if self._holds_secrets():
             for match in _SEALED.finditer(text):
                 self._add_below(line_at(text, match.end()), sealed=True)
         index = 0
@@ -146,6 +146,17 @@ class Named:
             self.done = max(self.done, self._read(place), place + 1)
             index = next_at(places, self.done)
         return self._edited()
+
+    def _holds_secrets(self) -> bool:
+        """Say whether a line says that an object is a Secret; each line is looked at once, however often it does."""
+        end = -1
+        for at in occurrences(self.text, ("Secret",)):
+            if at > end:
+                line = line_at(self.text, at)
+                end = line.end
+                if _KIND.fullmatch(line.text):
+                    return True
+        return False
 
     def _edited(self) -> str:
         parts: list[str] = []
@@ -320,10 +331,9 @@ class Named:
         ):
             return _PART.match(text, at)
         leads = name.start() - line.start < _NEAR and _INI_LEAD.fullmatch(before) is not None
-        rest = _REST.match(text, at)
-        if leads and name["sign"] in ("=", ":") and rest is not None and not self._is_command(name, value, rest[0]):
-            return rest
-        return value
+        # The rest of a line is read for the names at its beginning alone: a long line may hold thousands.
+        rest = _REST.match(text, at) if leads and name["sign"] in ("=", ":") else None
+        return value if rest is None or self._is_command(name, value, rest[0]) else rest
 
     def _is_command(self, name: re.Match[str], value: re.Match[str], rest: str) -> bool:
         """Say whether a value ends at a blank, as in `TOKEN=abc ./run --all`, or goes on to the end of its line."""

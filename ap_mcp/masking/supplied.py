@@ -9,7 +9,9 @@ announce a secret themselves, are left out.
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from itertools import accumulate
 from typing import Any, Self, TypeAlias
 
 from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, mask
@@ -227,11 +229,11 @@ def _text(given: str, probed: _Probed, shown: Any) -> str:
         return _json(given)
     if named and given.lstrip()[:1] in ("{", "[") and (read := _json(given)) != given:
         return read
+    is_named = _within(named)
     plain = [
         span
         for span, (first, last) in probed.spans
-        if _KEY_BLOCK.fullmatch(given[slice(*span)])
-        or (_is_plain(given[slice(*span)]) and any(start <= first and last <= end for start, end in named))
+        if _KEY_BLOCK.fullmatch(given[slice(*span)]) or (_is_plain(given[slice(*span)]) and is_named(first, last))
     ]
     if plain == [(0, len(given))]:
         return Unshown(len(given))
@@ -242,6 +244,19 @@ def _text(given: str, probed: _Probed, shown: Any) -> str:
         parts += [given[done:start], as_supplied({own: value})[own] if own else Unshown(end - start)]
         done = end
     return "".join([*parts, given[done:]])
+
+
+def _within(ranges: Iterable[Span]) -> Callable[[int, int], bool]:
+    """Return what says whether a range lies within one of some others, of which there may be very many."""
+    ordered = sorted(ranges)
+    # Of those that begin no later than a range, one holds it exactly if the furthest end does.
+    furthest = list(accumulate((end for _, end in ordered), max))
+
+    def is_within(first: int, last: int) -> bool:
+        before = bisect_right(ordered, first, key=lambda each: each[0])
+        return before > 0 and last <= furthest[before - 1]
+
+    return is_within
 
 
 def _decided_by(text: str, at: int) -> str:
