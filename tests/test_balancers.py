@@ -1,7 +1,9 @@
 """Two servers, Redis, and haproxy or nginx in front: which of them serves a request makes no difference, ever."""
 
+import re
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import anyio
 import pytest
@@ -9,10 +11,12 @@ from approving import ALICE
 from balancing import BALANCERS, Front, balancing
 from certificates import Authority
 from consenting import ERAS
-from mcp_types import CallToolResult
+from mcp import MCPError
+from mcp.client import ClientRequestContext
+from mcp_types import CallToolResult, ElicitRequestParams, ElicitRequestURLParams, ElicitResult
+from over_http import request
 from redis_server import free_port
 from replicas import REPLICAS, Team, said, team_in
-from simulation import fresh_world
 from soft_authenticator import SoftPasskey
 
 from ap_mcp.guard.approvers import passkey_entry
@@ -20,7 +24,12 @@ from ap_mcp.guard.approvers import passkey_entry
 pytestmark = [pytest.mark.balancer, pytest.mark.anyio]
 
 TOOL = "delete_cluster"
-SECONDS = 30
+CLUSTERS = {"auto": "team-sandbox", "legacy": "search-dev"}
+TAGGING = "add_cluster_tags"
+VERSIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
+SECONDS = 60
+LONG_ENOUGH = 3.0
+"""For a server to be killed while the cloud works for it."""
 TWO_LOOKS = 2.2
 """Longer than a held call takes to see that it was decided."""
 
@@ -43,7 +52,7 @@ def front(certificates: Authority) -> Front:
 def servers(front: Front, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     alice = {"key": ALICE.public_text, "passkeys": [passkey_entry(front.passkey.pinned)], "principals": []}
     folder = tmp_path_factory.mktemp("team")
-    with team_in(folder, alice, AP_MCP_PUBLIC_URL=front.origin, AP_MCP_APPROVAL_WAIT="20") as team:
+    with team_in(folder, alice, AP_MCP_PUBLIC_URL=front.origin, AP_MCP_APPROVAL_WAIT="20", AP_MCP_RATE="500") as team:
         front.servers = [f"127.0.0.1:{port}" for port in team.ports]
         yield team
 
@@ -62,21 +71,22 @@ def balancer(
 
 
 @pytest.fixture
-def team(servers: Team, balancer: str) -> Team:
+async def team(servers: Team, front: Front, balancer: str) -> Team:
     """The servers, with the account as it was at first."""
     del balancer
-    renew(servers)
+    servers.renew()
+    await servers.withdraw_all()
+    with anyio.fail_after(SECONDS):
+        await front.all_serve()
     return servers
 
 
-def renew(team: Team) -> None:
-    """Bring back what was deleted, and forget what was sent."""
-    team.simulator.state.world = fresh_world()
-    team.simulator.state.log.clear()
-
-
 async def asked(front: Front, mode: str, cluster: str) -> tuple[int, str]:
-    """Ask for a deletion, and leave once it is said where that is decided; returns who said it, and the link."""
+    """Ask for a deletion, and leave once it is said where that is decided.
+
+    Returns:
+        Who said it, and the link; what was said, if the call is refused at once.
+    """
     links: list[str] = []
     with anyio.CancelScope() as leaving:
 
@@ -87,7 +97,8 @@ async def asked(front: Front, mode: str, cluster: str) -> tuple[int, str]:
 
         async with front.client(mode) as client:
             result = await client.call_tool(TOOL, {"cluster_id": cluster}, progress_callback=waits)
-            raise AssertionError(result)
+            assert result.is_error, said(result)
+            links.append(said(result))
     return front.served[-1], links[0]
 
 
@@ -99,7 +110,7 @@ def link_in(message: str | None) -> str:
 async def test_asked_on_one_given_on_the_page_of_both_and_used_on_the_other_once(
     team: Team, front: Front, mode: str, balancer: str
 ) -> None:
-    cluster = {"auto": "team-sandbox", "legacy": "search-dev"}[mode]
+    cluster = CLUSTERS[mode]
     with anyio.fail_after(SECONDS):
         first, link = await asked(front, mode, cluster)
         before = len(front.served)
@@ -115,7 +126,7 @@ async def test_asked_on_one_given_on_the_page_of_both_and_used_on_the_other_once
         assert not done.is_error
         assert '"alice" approved' in said(done)
         assert team.sent(TOOL) == 1
-        renew(team)
+        team.renew()
         links = set()
         for number in range(REPLICAS):
             async with front.browser() as browser:
@@ -126,3 +137,124 @@ async def test_asked_on_one_given_on_the_page_of_both_and_used_on_the_other_once
         assert team.sent(TOOL) == 0
         assert len(links) == 1
         assert link not in links
+
+
+@pytest.mark.parametrize("mode", ERAS)
+async def test_a_call_that_one_holds_goes_on_when_the_other_took_the_answer(
+    team: Team, front: Front, mode: str
+) -> None:
+    """A client of 2026 is given the page to open by one server first, and comes back with that to the other."""
+    cluster = CLUSTERS[mode]
+    links: list[str] = []
+    held = anyio.Event()
+    results: list[CallToolResult] = []
+
+    async def waits(progress: float, total: float | None, message: str | None) -> None:
+        del progress, total
+        links.append(link_in(message))
+        held.set()
+
+    async def opens(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
+        del context
+        assert isinstance(params, ElicitRequestURLParams)
+        links.append(params.url)
+        return ElicitResult(action="accept")
+
+    with anyio.fail_after(SECONDS):
+        async with front.client(mode, elicitation_callback=opens) as client, anyio.create_task_group() as calls:
+
+            async def call() -> None:
+                results.append(await client.call_tool(TOOL, {"cluster_id": cluster}, progress_callback=waits))
+
+            before = len(front.served)
+            calls.start_soon(call)
+            await held.wait()
+            legs = front.served[before:]
+            assert sorted(legs) == ([0, 1] if mode == "auto" else legs[-1:])
+            await front.decide(links[0], cluster, at=1 - legs[-1])
+    assert len(set(links)) == 1
+    assert not results[0].is_error
+    assert '"alice" approved' in said(results[0])
+    assert team.sent(TOOL) == 1
+
+
+async def test_of_a_server_that_is_killed_nothing_is_sent_again_and_its_log_says_what_is_unfinished(
+    team: Team, front: Front, balancer: str
+) -> None:
+    """Neither what people have approved, nor what needs nobody: the balancer sends nothing again either."""
+    mode = dict(zip(BALANCERS, ERAS, strict=True))[balancer]
+    cluster = CLUSTERS[mode]
+    calls: dict[str, dict[str, Any]] = {
+        TOOL: {"cluster_id": cluster},
+        TAGGING: {"cluster_id": "checkout-staging", "tags": {"by": "test"}},
+    }
+
+    async def call(tool: str) -> None:
+        # Which of them the SDK makes of an answer that is cut off is its own affair.
+        with pytest.raises((MCPError, ExceptionGroup)) as lost:  # noqa: PT012
+            async with front.client(mode) as client:
+                await front.turn_to(first)
+                await client.call_tool(tool, calls[tool])
+        assert not lost.group_contains(AssertionError)
+
+    begun: list[str] = []
+    with anyio.fail_after(SECONDS):
+        first, link = await asked(front, mode, cluster)
+        await front.decide(link, cluster)
+        async with anyio.create_task_group() as group:
+            for tool in calls:
+                team.trouble.inject("delay", tool, value=LONG_ENOUGH)
+                group.start_soon(call, tool)
+                begun.append(tool)
+                await true(lambda: all(map(team.sent, begun)))
+            team.kill(first)
+        second, again = await asked(front, mode, cluster)
+        assert second == 1 - first
+        assert again != link
+        assert "/approvals/" in again or "being deleted already. Nothing was sent" in again, again
+        found = await verified(team, first)
+        assert re.search(rf'unfinished: {TOOL} on "{cluster}", .* outcome unknown', found)
+        assert f"unfinished: {TAGGING}" in found
+        assert f'"{cluster}"' not in await verified(team, second)
+    assert [team.sent(tool) for tool in calls] == [1, 1]
+
+
+async def verified(team: Team, number: int) -> str:
+    """What `ap-mcp audit verify` says of the log of a server, which is intact."""
+    done = await anyio.to_thread.run_sync(team.run, number, "audit", "verify")
+    assert done.returncode == 0, done.stdout
+    return str(done.stdout)
+
+
+async def true(holds: Callable[[], bool]) -> None:
+    while not holds():  # noqa: ASYNC110 - another process reports nothing
+        await anyio.sleep(0.01)
+
+
+async def test_a_server_that_ends_while_others_call_loses_no_call(team: Team, front: Front) -> None:
+    team.trouble.inject("delay", "list_clusters", times=None, value=0.2)
+    answers: list[tuple[int, bool]] = []
+    over = anyio.Event()
+
+    async def calls(version: str) -> None:
+        asks = request("tools/call", {"name": "list_clusters", "arguments": {}}, version)
+        async with front.browser() as http:
+            while not over.is_set():
+                answer = await http.post(f"{front.origin}/mcp", **asks)
+                answers.append((answer.status_code, "shop-prod" in answer.text))
+
+    with anyio.fail_after(SECONDS):
+        async with anyio.create_task_group() as group:
+            for version in [*VERSIONS.values()] * 2:
+                group.start_soon(calls, version)
+            await served_by(front, 0)
+            assert await anyio.to_thread.run_sync(team.stop, 0) == 0
+            await served_by(front, 1)
+            over.set()
+    assert set(answers) == {(200, True)}
+
+
+async def served_by(front: Front, number: int) -> None:
+    """Wait until a server has answered something more."""
+    seen = len(front.served)
+    await true(lambda: number in front.served[seen:])

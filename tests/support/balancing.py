@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import anyio
 import httpx
 import httpx2
 from approval_desk import signed_by
@@ -95,16 +96,33 @@ class Front:
                     return
         raise AssertionError(f"they do not take turns: {self.served}")
 
-    async def decide(self, link: str, name: str, answer: str = "approve") -> dict[str, str]:
-        """Decide on the page as its script does; returns what it posted."""
-        said = {"answer": answer, "name": name}
+    async def all_serve(self) -> None:
+        """Wait until every server is given requests: one that was away is taken back after some seconds."""
+        seen = len(self.served)
+        async with self.browser() as browser:
+            while len(set(self.served[seen:])) < len(self.servers):
+                await browser.get(f"{self.origin}/healthz")
+                await anyio.sleep(0.05)
+
+    async def decide(self, link: str, name: str, at: int | None = None) -> dict[str, str]:
+        """Approve on the page as its script does; returns what it posted.
+
+        Args:
+            link: of the question.
+            name: of what the call acts on.
+            at: the server that takes the answer; whoever's turn it is, if None.
+        """
+        said = {"answer": "approve", "name": name}
         async with self.browser() as browser:
             page = await browser.get(link)
             assert "Approve with a passkey" in page.text, page.text
             challenge = await browser.post(f"{link}/challenge", json=said)
             posted = signed_by(self.passkey, {**said, **challenge.json()})
+            if at is not None:
+                await self.turn_to(at)
             answered = await browser.post(link, json=posted)
-        assert answered.json() == {"done": answer, "by": "alice"}
+        assert answered.json() == {"done": "approve", "by": "alice"}
+        assert at in {None, self.served[-1]}
         return posted
 
     def _note(self, headers: Any) -> None:

@@ -19,8 +19,10 @@ from simulation import fresh_world, simulate
 
 from ap_mcp.guard.audit import AuditLog, log_at
 from ap_mcp.guard.keys import APPROVERS_FILE, sign
+from ap_mcp.guard.stores import ApprovalStore
 from ap_mcp.settings import Settings
 from ap_mcp.simulator.app import Simulator
+from ap_mcp.simulator.faults import Fault, Faults
 from ap_mcp.simulator.serving import exports, running
 from ap_mcp.state.shared import store_from
 
@@ -30,6 +32,19 @@ PATIENCE = 80.0
 PROGRAM = [sys.executable, "-m", "ap_mcp"]
 
 
+class Watched(Faults):
+    """Trouble that a test makes; it remembers what the cloud was asked for, in order, as soon as that arrives."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.arrived: list[str] = []
+
+    def take(self, operation: str) -> tuple[Fault, ...]:
+        """Note a request."""
+        self.arrived.append(operation)
+        return super().take(operation)
+
+
 @dataclass
 class Team:
     """Servers of one team, and what they share.
@@ -37,12 +52,14 @@ class Team:
     Attributes:
         redis: what is shared in it is lost with it.
         simulator: the cloud that all of them call.
+        trouble: what happens to their requests there.
         folder: for the files of each.
         environment: the settings of all.
     """
 
     redis: RedisServer
     simulator: Simulator
+    trouble: Watched
     folder: Path
     environment: dict[str, str]
     ports: list[int] = field(default_factory=lambda: [free_port() for _ in range(REPLICAS)])
@@ -69,10 +86,6 @@ class Team:
         """Ask a server to end; returns its exit code."""
         return self._end(number, signal.SIGTERM)
 
-    def ask_to_end(self, number: int) -> None:
-        """Ask a server to end, and do not wait for it."""
-        self._running[number].send_signal(signal.SIGTERM)
-
     def run(self, number: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run one of our commands beside one of the servers."""
         return subprocess.run(
@@ -88,20 +101,37 @@ class Team:
         shown = [json.loads(self.run(each, "audit", "show", "--json").stdout) for each in range(REPLICAS)]
         return [call for log in shown for call in log if call["target"] == cluster]
 
+    def renew(self) -> None:
+        """Bring back what was deleted, and forget what was sent; servers that ended run again."""
+        self.simulator.state.world = fresh_world()
+        self.trouble.clear()
+        self.trouble.arrived.clear()
+        for number in set(range(REPLICAS)) - set(self._running):
+            self.start(number)
+
     def sent(self, operation: str) -> int:
-        """How often the cloud was asked for something, and did it."""
-        return sum(each.operation == operation and each.status < 400 for each in list(self.simulator.state.log))
+        """How often the cloud was asked for something."""
+        return self.trouble.arrived.count(operation)
 
     async def approve_all(self) -> None:
         """Have Alice approve all that waits, in a terminal."""
-        store = store_from(Settings(redis_url=SecretStr(self.redis.url)), keeps=False)
+        store = self._store()
         for question in await store.pending(await store.time()):
             await store.decide(question.code, sign(ALICE, question, True, await store.time()))
+
+    async def withdraw_all(self) -> None:
+        """Have nothing wait any more."""
+        store = self._store()
+        for question in await store.pending(await store.time()):
+            await store.withdraw(question.code, ALICE.name, await store.time())
 
     def close(self) -> None:
         """End all servers."""
         for number in list(self._running):
             self.kill(number)
+
+    def _store(self) -> ApprovalStore:
+        return store_from(Settings(redis_url=SecretStr(self.redis.url)), keeps=False)
 
     def _own(self, number: int) -> dict[str, str]:
         return {**self.environment, "AP_MCP_AUDIT_LOG": str(self.log(number).path)}
@@ -131,7 +161,8 @@ def team_in(folder: Path, approver: Any = ALICE.public_text, **settings: str) ->
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("AP_MCP_", "HW_", "HUAWEI"))}
     with ExitStack() as stack:
         redis = stack.enter_context(RedisServer(folder / "redis"))
-        simulator = simulate(fresh_world())
+        trouble = Watched()
+        simulator = simulate(fresh_world(), faults=trouble)
         cloud = exports(stack.enter_context(running(simulator)))
         shared = {
             **kept,
@@ -142,7 +173,7 @@ def team_in(folder: Path, approver: Any = ALICE.public_text, **settings: str) ->
             "HOME": str(folder),
             **settings,
         }
-        team = Team(redis, simulator, folder, shared)
+        team = Team(redis, simulator, trouble, folder, shared)
         stack.callback(team.close)
         for number in range(REPLICAS):
             team.start(number)
