@@ -1,23 +1,27 @@
 // Drives a server through one release of the official TypeScript SDK, and prints as JSON what came of it.
-// Usage: node drive.mjs PACKAGE MODE COMMAND [ARGUMENT...]; MODE is "forms", "plain" or, for the newest one, "modern".
+// Usage: node drive.mjs PACKAGE MODE COMMAND [ARGUMENT...], or PACKAGE MODE URL with the token in the variable TOKEN.
+// MODE is "forms", "plain" or, for the newest one, "modern", which opens links too.
 import { setTimeout as pause } from "node:timers/promises";
 
-const [name, mode, command, ...args] = process.argv.slice(2);
+const [name, mode, target, ...args] = process.argv.slice(2);
 const LONG_ENOUGH_TO_READ_MS = 3500;
 
 async function load() {
   if (name === "@modelcontextprotocol/client") {
-    const { Client } = await import(name);
+    const { Client, StreamableHTTPClientTransport } = await import(name);
     const { StdioClientTransport } = await import(`${name}/stdio`);
     const { AjvJsonSchemaValidator } = await import(`${name}/validators/ajv`);
-    return { Client, StdioClientTransport, AjvJsonSchemaValidator, elicit: "elicitation/create" };
+    const transports = { StdioClientTransport, StreamableHTTPClientTransport };
+    return { Client, ...transports, AjvJsonSchemaValidator, elicit: "elicitation/create" };
   }
   const { Client } = await import(`${name}/client/index.js`);
   const { StdioClientTransport } = await import(`${name}/client/stdio.js`);
-  if (name === "sdk-1.10") return { Client, StdioClientTransport };
+  const { StreamableHTTPClientTransport } = await import(`${name}/client/streamableHttp.js`);
+  const transports = { StdioClientTransport, StreamableHTTPClientTransport };
+  if (name === "sdk-1.10") return { Client, ...transports };
   const { AjvJsonSchemaValidator } = await import(`${name}/validation/ajv-provider.js`);
   const { ElicitRequestSchema } = await import(`${name}/types.js`);
-  return { Client, StdioClientTransport, AjvJsonSchemaValidator, elicit: ElicitRequestSchema };
+  return { Client, ...transports, AjvJsonSchemaValidator, elicit: ElicitRequestSchema };
 }
 
 const textOf = (result) => result.content.map((block) => block.text ?? "").join("\n");
@@ -31,18 +35,27 @@ const said = async (call) => {
 
 const sdk = await load();
 const asked = [];
-const options = { capabilities: mode === "plain" ? {} : { elicitation: {} } };
+const elicitation = mode === "modern" ? { form: {}, url: {} } : {};
+const options = { capabilities: mode === "plain" ? {} : { elicitation } };
 if (mode === "modern") options.versionNegotiation = { mode: "auto" };
 const client = new sdk.Client({ name: "a foreign client", version: "1" }, options);
 if (mode !== "plain") {
-  client.setRequestHandler(sdk.elicit, async (request) => {
-    asked.push(request.params.message);
+  client.setRequestHandler(sdk.elicit, async ({ params }) => {
+    if (params.mode === "url") {
+      const page = await fetch(params.url);
+      asked.push(`${page.status} ${await page.text()}`);
+      return { action: "accept" };
+    }
+    asked.push(params.message);
     await pause(LONG_ENOUGH_TO_READ_MS);
-    const [field] = request.params.requestedSchema.required;
+    const [field] = params.requestedSchema.required;
     return { action: "accept", content: { [field]: "team-sandbox" } };
   });
 }
-const transport = new sdk.StdioClientTransport({ command, args, env: process.env, stderr: "inherit" });
+const headers = { Authorization: `Bearer ${process.env.TOKEN}` };
+const transport = target.startsWith("http://")
+  ? new sdk.StreamableHTTPClientTransport(new URL(target), { requestInit: { headers } })
+  : new sdk.StdioClientTransport({ command: target, args, env: process.env, stderr: "inherit" });
 await client.connect(transport);
 
 const report = { server: client.getServerVersion(), instructions: client.getInstructions(), asked };
