@@ -41,6 +41,7 @@ from ap_mcp.simulator.faults import _DEFAULT_VALUES, KINDS
 from ap_mcp.simulator.serving import exports
 from ap_mcp.specs import EFFECTS, GUARDED, Catalog, load_catalog
 from ap_mcp.toolbox import PRESET, known_to_rules, toolbox
+from ap_mcp.web.options import PATH
 
 ROOT = Path(__file__).parents[1]
 MARKDOWN = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md")])
@@ -397,17 +398,22 @@ def test_what_the_readme_lets_one_type_works(block: Block, tmp_path: Path) -> No
 def test_json_blocks_are_json_and_configure_what_exists() -> None:
     known = {f"AP_MCP_{name.upper()}" for name in Settings.model_fields}
     known |= set(BORROWED.findall(source("credentials.py")))
-    configured = 0
+    configured, connected = 0, 0
     for block in BLOCKS:
         document: Any = json.loads(block.text) if block.language == "json" else {}
         servers = document.get("mcpServers") or document.get("servers") or {}
         for server in (servers or document.get("mcp") or {}).values():
+            if "url" in server:
+                connected += 1
+                assert server["url"].endswith(PATH)
+                assert re.fullmatch(r"Bearer \$\{\w+:\w+\}", server["headers"]["Authorization"])
+                continue
             configured += 1
             command, *words = [server["command"], *server["args"]] if "args" in server else server["command"]
             assert command == "ap-mcp"
             parse(words)
             assert set(server.get("env") or server["environment"]) <= known
-    assert configured == 5
+    assert (configured, connected) == (5, 2)
     for said in re.findall(r'`"args": (\[.*?\])`', README):
         parse(json.loads(said))
 
