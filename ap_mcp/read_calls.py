@@ -57,10 +57,11 @@ class Waits:
         """Return what is wrong with arguments because of the kind that is waited for."""
         if arguments.get("kind") in IN_CLUSTERS:
             return list(misfits_inside(arguments))
-        if self._inside is not None and arguments.get("kind") not in self._waitables:
+        kind = arguments.get("kind")
+        if self._inside is not None and isinstance(kind, str) and kind not in self._waitables:
             from ap_mcp.kubernetes.waits import meant  # noqa: PLC0415 - most calls know the kind
 
-            return list(meant(arguments.get("kind")))
+            return list(meant(kind))
         return list(misfits(self._waitables, arguments))
 
     async def run(self, arguments: Mapping[str, Any], context: ToolContext) -> Result:

@@ -59,7 +59,7 @@ async def test_tokens_that_need_care_are_named(tmp_path: Path) -> None:
     give(usual, "good", expires=NOW + timedelta(days=80))
     give(usual, "for-ever")
     give(usual, "writes-for-ever", grant=Grant(read_only=False))
-    give(usual, "soon", expires=NOW + timedelta(days=3, minutes=5))
+    give(usual, "soon", expires=NOW + timedelta(days=3, minutes=50))
     give(usual, "old", expires=NOW - timedelta(days=1))
     give(usual, "gone")
     withdraw_token(usual, "gone", NOW)

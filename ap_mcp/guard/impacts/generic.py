@@ -210,7 +210,8 @@ def _about(draft: ImpactDraft, thing: Any) -> None:
 
 def _fact(draft: ImpactDraft, label: str, value: Any) -> None:
     shown = dated(value)
-    draft.fact(label, word(mask({label: shown})[label]) if shown else None)
+    # Masked before it is cut: what a cut leaves of a secret may not look like one any more.
+    draft.fact(label, word(dated(mask({label: value})[label])) if shown else None)
     if shown:
         draft.stable[label] = shown
 
