@@ -181,9 +181,11 @@ async def test_a_call_that_one_holds_goes_on_when_the_other_took_the_answer(
 async def test_of_a_server_that_is_killed_nothing_is_sent_again_and_its_log_says_what_is_unfinished(
     team: Team, front: Front, balancer: str
 ) -> None:
-    """Neither what people have approved, nor what needs nobody: the balancer sends nothing again either."""
-    mode = dict(zip(BALANCERS, ERAS, strict=True))[balancer]
-    cluster = CLUSTERS[mode]
+    """Neither what people have approved, nor what needs nobody: the balancer sends nothing again either.
+
+    It could in the era of 2026 alone: in that of 2025 an answer begins before the call is carried out.
+    """
+    mode, cluster = "auto", dict(zip(BALANCERS, CLUSTERS.values(), strict=True))[balancer]
     calls: dict[str, dict[str, Any]] = {
         TOOL: {"cluster_id": cluster},
         TAGGING: {"cluster_id": "checkout-staging", "tags": {"by": "test"}},
