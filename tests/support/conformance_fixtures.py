@@ -28,7 +28,7 @@ from ap_mcp.guard.seal import KEY_LENGTH, Forged, Sealer
 from ap_mcp.protocol import CACHE_HINTS, RESOURCE_NOT_FOUND
 from ap_mcp.web.app import framed
 from ap_mcp.web.options import PATH, HttpOptions
-from ap_mcp.web.serving import listen, url_of
+from ap_mcp.web.serving import KEEP_ALIVE_SECONDS, Prompt, listen, url_of
 
 Context: TypeAlias = ServerRequestContext[Any]
 Call: TypeAlias = types.CallToolRequestParams
@@ -367,4 +367,8 @@ if __name__ == "__main__":
     origin = url_of(sockets[0])
     print(origin + PATH, flush=True)  # noqa: T201 - whoever started it reads where it is
     app = framed(Fixtures(), HttpOptions(origins=frozenset({origin})))
-    uvicorn.Server(uvicorn.Config(app, lifespan="on", log_level="error")).run(sockets)
+    # On a busy machine a shorter time would close a connection in which the suite's next request is on its way.
+    kept = KEEP_ALIVE_SECONDS
+    uvicorn.Server(uvicorn.Config(app, http=Prompt, lifespan="on", log_level="error", timeout_keep_alive=kept)).run(
+        sockets
+    )
