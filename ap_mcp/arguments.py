@@ -112,7 +112,7 @@ def _checked(  # noqa: PLR0917 - as those of `check_against`
     unknown = (each for each in arguments if each not in schema["properties"])
     # More are not shown, and seeking what each may mean takes its time.
     problems = [
-        Problem(clean(each, NAME_LIMIT), f"is no argument of {name}; {_known(each, schema)}")
+        Problem(_named(each), f"is no argument of {name}; {_known(each, schema)}")
         for each in islice(unknown, MOST_PROBLEMS)
     ]
     problems += [problem for error in checker.iter_errors(arguments) for problem in _problems(error)]
@@ -225,6 +225,11 @@ def _validator(schema: str) -> Any:
 
     extend: Any = validators.extend
     return extend(Draft202012Validator, {"pattern": pattern})(json.loads(schema))
+
+
+def _named(argument: str) -> str:
+    """Return a name that a caller made up, as it was given where that does no harm: a blank at its end is the fault."""
+    return argument if argument.isprintable() and len(argument) <= NAME_LIMIT else clean(argument, NAME_LIMIT)
 
 
 def _known(name: str, schema: Mapping[str, Any]) -> str:
