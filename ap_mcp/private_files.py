@@ -83,6 +83,19 @@ def check_private_folder(folder: Path) -> None:
     _check(folder.stat(), folder, OTHERS_WRITE)
 
 
+def stamp_of(path: Path) -> tuple[int, ...]:
+    """Return what differs once a file, or who may replace it, has changed; empty if it cannot be asked for.
+
+    A link is followed: mounted secrets are links, and change by leading elsewhere.
+    """
+    try:
+        found, folder = path.stat(), path.parent.stat()
+    except OSError:
+        return ()
+    times = found.st_mtime_ns, found.st_ctime_ns
+    return (*times, found.st_ino, found.st_size, found.st_mode, found.st_uid, folder.st_mode, folder.st_uid)
+
+
 def make_private_file(path: Path) -> None:
     """Make an empty file for its owner only, unless one is there."""
     try:

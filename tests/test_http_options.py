@@ -1,4 +1,4 @@
-"""What serving over HTTP is told, and what of it is refused before anything listens."""
+"""What the operator says of serving over HTTP, and what of it is refused before anything listens."""
 
 from typing import Any
 

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from ap_mcp.errors import ApprovalRefused, SettingsError
 from ap_mcp.guard.approval_requests import SHOWN, same_person
 from ap_mcp.guard.passkeys import Passkey, packed, unpacked
-from ap_mcp.private_files import read_own_text, write_private_file
+from ap_mcp.private_files import read_own_text, stamp_of, write_private_file
 from ap_mcp.wording import in_quotes
 
 NAMES = "up to 64 letters, digits and . _ @ + -, without spaces"
@@ -64,7 +64,7 @@ def is_name(name: str) -> bool:
 def why_same_person(principal: str, name: str, known: KnownApprover | None) -> str:
     """Return why an approver does not count as somebody other than the principal of a call; empty if they do.
 
-    A local user is told by their name. What calls over HTTP is a token or a subject of an issuer, which says nothing
+    A local user goes by their name. What calls over HTTP is a token or a subject of an issuer, which says nothing
     about people by itself: the operator's file must say which of them are the approver.
 
     Args:
@@ -158,7 +158,7 @@ class ApproversFile(Mapping[str, KnownApprover]):
         self.trouble = ""
         self._state: tuple[int, ...] = ()
         self._known: Mapping[str, KnownApprover] = load_approvers(path)
-        self._state = self._state_now()
+        self._state = stamp_of(self.path)
 
     def __getitem__(self, name: str) -> KnownApprover:
         return self._current()[name]
@@ -170,7 +170,7 @@ class ApproversFile(Mapping[str, KnownApprover]):
         return len(self._current())
 
     def _current(self) -> Mapping[str, KnownApprover]:
-        state = self._state_now()
+        state = stamp_of(self.path)
         if state != self._state:
             try:
                 self._known, self.trouble = load_approvers(self.path), ""
@@ -180,14 +180,6 @@ class ApproversFile(Mapping[str, KnownApprover]):
                 logger.warning("Nobody can approve until this is fixed: %s", error)
             self._state = state
         return self._known
-
-    def _state_now(self) -> tuple[int, ...]:
-        try:
-            found, folder = self.path.stat(), self.path.parent.stat()
-        except OSError:
-            return ()
-        # Of a link, that of the file it leads to: mounted secrets are links, and change by leading elsewhere.
-        return (found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_size, folder.st_mode, folder.st_uid)
 
 
 def public_text(key: Ed25519PublicKey) -> str:

@@ -18,7 +18,7 @@ logger = logging.getLogger(__name__)
 
 
 class RedisClock:
-    """The time of Redis, as far as replies of it told, carried on by this process's steady clock.
+    """The time of Redis, as far as its replies said, carried on by this process's steady clock.
 
     It is never ahead of Redis by more than clocks drift in a minute, and never behind the last reply: what another
     server wrote before that reply lies in the past here too.

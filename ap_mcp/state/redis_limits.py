@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import asynccontextmanager
 from time import monotonic
 
 from ap_mcp.errors import ApprovalsUnusable, TooOften
@@ -48,12 +48,9 @@ class RedisLimits:
         self._now = now
         self._asks_from = float("-inf")
 
-    def admit(self, principal: str) -> AbstractAsyncContextManager[Turn]:
-        """Return what a call runs inside of; see `Limits.admit`."""
-        return self._admitted(principal)
-
     @asynccontextmanager
-    async def _admitted(self, principal: str) -> AsyncIterator[Turn]:
+    async def admit(self, principal: str) -> AsyncIterator[Turn]:
+        """Return what a call runs inside of; see `Limits.admit`."""
         if wait := await self._wait(principal):
             raise TooOften(self._rate.a_second, self._rate.burst, wait)
         async with self._here.admit(principal) as turn:

@@ -88,7 +88,7 @@ def check_toolsets(names: Iterable[str]) -> tuple[str, ...]:
 
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
-        raise ValueError("must be true or false")  # noqa: TRY004 - wrong values of any kind are told in one way
+        raise ValueError("must be true or false")  # noqa: TRY004 - wrong values of any kind are reported in one way
     return value
 
 

@@ -41,7 +41,7 @@ METHODS = frozenset(
     }
 )
 CODES = 200
-"""Different codes of the vendor that are told apart."""
+"""Different codes of the vendor that are counted apart."""
 
 
 @dataclass

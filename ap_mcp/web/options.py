@@ -1,4 +1,4 @@
-"""What serving over HTTP is told: where it listens, what it is called from outside, and whose pages may call it."""
+"""What the operator says of serving over HTTP: where it listens, what it is called, and whose pages may call it."""
 
 import socket
 from collections.abc import Mapping

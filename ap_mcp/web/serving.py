@@ -115,7 +115,7 @@ class Draining(uvicorn.Server):
     """A server that, asked to end, says that it is not ready, takes no new connections, and lets running calls end.
 
     Args:
-        autopilot: is told that it ends.
+        autopilot: is informed that it ends.
         app: the application.
         ready: called once requests are answered.
     """

@@ -1,7 +1,6 @@
 """Lets callers in by the tokens of a file, which is read again when it changes; a broken one lets nobody in."""
 
 import logging
-import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -12,6 +11,7 @@ from anyio import Lock, to_thread
 
 from ap_mcp.errors import SettingsError, UnknownPrincipal
 from ap_mcp.principals import Rights
+from ap_mcp.private_files import stamp_of
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.signed_in import NO_PROFILE, NotSignedIn, SignedIn, access_of
 from ap_mcp.web.tokens import Token, digest_of, read_tokens
@@ -118,7 +118,7 @@ class FileTokens:
 
     def _look(self) -> None:
         self._looked = self._seconds()
-        if not self._read.problem and self._read.stamps == {path: _stamp(path) for path in self._read.stamps}:
+        if not self._read.problem and self._read.stamps == {path: stamp_of(path) for path in self._read.stamps}:
             return
         before = self._read.problem
         self._read = self._read_now()
@@ -126,11 +126,11 @@ class FileTokens:
             self._report()
 
     def _read_now(self) -> _Read:
-        stamp = _stamp(self._path)
+        stamp = stamp_of(self._path)
         try:
             tokens = read_tokens(self._path)
             files = {token.grant.policy_file for token in tokens if token.grant.policy_file is not None}
-            stamps = {self._path: stamp, **{path: _stamp(path) for path in files}}
+            stamps = {self._path: stamp, **{path: stamp_of(path) for path in files}}
             return _Read({token.digest: (token, self._rights_for(token.grant)) for token in tokens}, stamps)
         except SettingsError as error:
             return _Read(problem=str(error))
@@ -140,12 +140,3 @@ class FileTokens:
             logger.error("Nobody can sign in with a token. %s", self._read.problem)
         else:
             logger.warning("Tokens count again: %s can be used.", self._path)
-
-
-def _stamp(path: Path) -> tuple[int, ...]:
-    """Return what differs once a file was changed or replaced; a link is followed."""
-    try:
-        found = os.stat(path)  # noqa: PTH116 - a path is what is given, and this is the quickest
-    except OSError:
-        return ()
-    return found.st_mtime_ns, found.st_size, found.st_ino, found.st_mode, found.st_uid

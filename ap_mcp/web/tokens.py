@@ -24,7 +24,7 @@ PREFIX = "apm_"
 """What every token of ours begins with, so that it is found where it should not be, and no JWT is taken for one."""
 RANDOM_BYTES = 32
 SHOWN = 8
-"""Characters of a hash that are shown, to tell tokens apart."""
+"""Characters of a hash that are shown, by which tokens are known apart."""
 HEAD = """\
 # Who may call this server over HTTP with a token. Made by `ap-mcp token new`; the tokens themselves are kept nowhere.
 # A change counts within seconds, without a restart. A file with a mistake in it lets nobody in.
