@@ -69,6 +69,16 @@ def kubectl(pytestconfig: pytest.Config) -> Path:
 
 
 @pytest.fixture
+def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A user with a home of their own and no settings: those of the one who runs the tests are hidden."""
+    for name in os.environ:
+        if name.startswith(("AP_MCP_", "HW_", "HUAWEICLOUD_", "XDG_")):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
 

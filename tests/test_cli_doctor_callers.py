@@ -1,7 +1,6 @@
 """`ap-mcp doctor` says of a server over HTTP who gets in, who soon will not, and why nobody does."""
 
 import json
-import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,18 +16,10 @@ from ap_mcp.cli.checkup_callers import callers
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.tokens import Token, add_token, digest_of, withdraw_token
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("own_home")]
 
 NOW = datetime.now(UTC)
 PUBLIC = "https://ap.example"
-
-
-@pytest.fixture(autouse=True)
-def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in os.environ:
-        if name.startswith(("AP_MCP_", "XDG_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def give(path: Path, name: str, **more: Any) -> None:

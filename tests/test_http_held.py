@@ -5,14 +5,13 @@ import re
 import signal
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import anyio
 import httpx
 import pytest
-from agent import Agent, autopilot_on
+from agent import Agent
 from consenting import ERAS, STATE_KEY, Prepared, Scene, scene_of
 from holding import PAGE, link_to
 from mcp import Client
@@ -24,7 +23,7 @@ from simulation import simulate
 from test_consent_held import QUICK, true, waiting
 from test_http_approvals import PAGE as SITE
 from test_http_approvals import browser, decided, link_in, list_alice
-from test_http_serving import SECONDS, TOOL, VERSIONS, serving
+from test_http_serving import SECONDS, TOOL, VERSIONS, remotely, serving
 
 from ap_mcp.server import Autopilot
 from ap_mcp.web.options import PATH, HttpOptions
@@ -49,24 +48,7 @@ def modern(tmp_path: Path, prepared: Prepared) -> Iterator[Scene]:
 
 def holding(scene: Scene, **settings: Any) -> Autopilot:
     """What runs tools for callers over HTTP, whose calls are held."""
-    state = scene.folder / "state"
-    autopilot = autopilot_on(
-        scene.app,
-        clock=QUICK,
-        unasked=False,
-        remote=True,
-        confirm="approval",
-        approval_wait=50,
-        state_key=STATE_KEY,
-        files_dir=scene.folder / "files",
-        chart_roots=(),
-        audit_log=state / "audit.jsonl",
-        approvals_db=state / "approvals.db",
-        approver_dir=scene.folder / "config",
-        **settings,
-    )
-    autopilot.confirmer = replace(autopilot.confirmer, now=scene.clock)
-    return autopilot
+    return remotely(scene, clock=QUICK, approval_wait=50, **settings)
 
 
 @asynccontextmanager

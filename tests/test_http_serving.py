@@ -88,24 +88,28 @@ def scene(request: pytest.FixtureRequest, tmp_path: Path, prepared: Prepared) ->
     found.check()
 
 
-def behind(scene: Scene, wire: Wire, approval_wait: int = 0) -> Autopilot:
+def remotely(scene: Scene, **more: Any) -> Autopilot:
+    """What runs tools for callers over HTTP, with the clock of a scene for consents."""
     state = scene.folder / "state"
     autopilot = autopilot_on(
         scene.app,
-        transport=wire,
         unasked=False,
         remote=True,
         confirm="approval",
-        approval_wait=approval_wait,
         state_key=STATE_KEY,
         files_dir=scene.folder / "files",
         chart_roots=(),
         audit_log=state / "audit.jsonl",
         approvals_db=state / "approvals.db",
         approver_dir=scene.folder / "config",
+        **more,
     )
     autopilot.confirmer = replace(autopilot.confirmer, now=scene.clock)
     return autopilot
+
+
+def behind(scene: Scene, wire: Wire, approval_wait: int = 0) -> Autopilot:
+    return remotely(scene, transport=wire, approval_wait=approval_wait)
 
 
 async def test_a_guarded_call_on_its_way_when_the_process_is_asked_to_end_is_finished(scene: Scene) -> None:

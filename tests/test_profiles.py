@@ -1,6 +1,5 @@
 """Profiles are read from the settings file, each with its own place and credentials; what is wrong names its table."""
 
-import os
 import re
 from pathlib import Path
 
@@ -11,6 +10,8 @@ from ap_mcp.credentials import AccessKey, Agency, Password
 from ap_mcp.errors import CredentialsMissing, SettingsError
 from ap_mcp.profiles import Profile, Table, all_profiles, profiles_of
 from ap_mcp.settings import load_settings
+
+pytestmark = pytest.mark.usefixtures("own_home")
 
 TWO = """
 [profiles.eu]
@@ -23,14 +24,6 @@ project = "ap-southeast-1_shop"
 read_only = true
 kubernetes = "direct"
 """
-
-
-@pytest.fixture(autouse=True)
-def clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in os.environ:
-        if name.startswith(("AP_MCP_", "HW_", "HUAWEICLOUD_", "XDG_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def written(tmp_path: Path, text: str) -> None:

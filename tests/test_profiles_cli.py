@@ -1,7 +1,6 @@
 """On the command line a profile is chosen by a flag, a variable or an argument; each is looked at by doctor."""
 
 import json
-import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -25,13 +24,9 @@ read_only = true
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in os.environ:
-        if name.startswith(("AP_MCP_", "HW_", "HUAWEICLOUD_", "XDG_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
-    written(tmp_path, TWO)
+def environment(monkeypatch: pytest.MonkeyPatch, own_home: Path) -> None:
+    monkeypatch.chdir(own_home)
+    written(own_home, TWO)
 
 
 def written(folder: Path, text: str) -> None:

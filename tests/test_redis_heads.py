@@ -1,8 +1,5 @@
 """An audit log that is lost, or cut together with its head, is reported by what servers have noted in Redis."""
 
-import asyncio
-import os
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 from consenting import Scenes
 from pydantic import SecretStr
-from redis_fake import FakeRedis
+from redis_fake import FakeRedis, in_a_thread
 
 from ap_mcp.cli import main
 from ap_mcp.guard.audit import AuditLog, Entry, Outcome, log_at
@@ -31,32 +28,15 @@ def redis() -> FakeRedis:
 
 @pytest.fixture
 def url(redis: FakeRedis, tmp_path: Path) -> Iterator[str]:
-    """A Redis in a thread of its own, for programs that have an event loop of theirs."""
-    loop, ready, found, end = asyncio.new_event_loop(), threading.Event(), [""], asyncio.Event()
-
-    async def serve() -> None:
-        async with redis.served(tmp_path) as found[0]:
-            ready.set()
-            await end.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(5)
-    yield found[0]
-    loop.call_soon_threadsafe(end.set)
-    thread.join(5)
-    loop.close()
+    with in_a_thread(redis, tmp_path) as found:
+        yield found
 
 
 @pytest.fixture
-def log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> AuditLog:
+def log(own_home: Path, monkeypatch: pytest.MonkeyPatch, url: str) -> AuditLog:
     """A log of two lines that is noted."""
-    for name in os.environ:
-        if name.startswith("AP_MCP_"):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AP_MCP_REDIS_URL", url)
-    path = tmp_path / "state" / "audit.jsonl"
+    path = own_home / "state" / "audit.jsonl"
     monkeypatch.setenv("AP_MCP_AUDIT_LOG", str(path))
     log = log_at(path)
     add(log)

@@ -1,9 +1,6 @@
 """With AP_MCP_REDIS_URL, whatever asks and decides uses the same Redis; without what that needs, it says so."""
 
-import asyncio
 import builtins
-import os
-import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +13,7 @@ from click.testing import CliRunner
 from consenting import Scenes, text_in
 from over_http import served
 from pydantic import SecretStr
-from redis_fake import FakeRedis
+from redis_fake import FakeRedis, in_a_thread
 from simulation import simulate
 
 from ap_mcp.cli import main
@@ -42,22 +39,8 @@ def redis() -> FakeRedis:
 
 @pytest.fixture
 def url(redis: FakeRedis, tmp_path: Path) -> Iterator[str]:
-    """A Redis in a thread of its own, for programs that have an event loop of theirs."""
-    loop, ready, found = asyncio.new_event_loop(), threading.Event(), [""]
-    end = asyncio.Event()
-
-    async def serve() -> None:
-        async with redis.served(tmp_path) as found[0]:
-            ready.set()
-            await end.wait()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    assert ready.wait(5)
-    yield found[0]
-    loop.call_soon_threadsafe(end.set)
-    thread.join(5)
-    loop.close()
+    with in_a_thread(redis, tmp_path) as found:
+        yield found
 
 
 def settings(url: str | None, **more: Any) -> Settings:
@@ -178,15 +161,11 @@ async def test_redis_that_is_down_is_reported_over_http_and_takes_no_server_away
 
 
 @pytest.fixture
-def person(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, url: str) -> None:
+def person(monkeypatch: pytest.MonkeyPatch, own_home: Path, url: str) -> None:
     """A user whose approvals are in Redis."""
-    for name in os.environ:
-        if name.startswith(("AP_MCP_", "XDG_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("AP_MCP_REDIS_URL", url)
     monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
-    init_key(tmp_path / ".config" / "ap-mcp", "alice", PASSPHRASE)
+    init_key(own_home / ".config" / "ap-mcp", "alice", PASSPHRASE)
 
 
 @pytest.mark.usefixtures("person")

@@ -1,6 +1,5 @@
 """Who has to sign in, and how, follows from the settings; what does not fit together is said before anything starts."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +13,9 @@ from ap_mcp.settings import Settings
 from ap_mcp.web.callers import audience_of, has_sign_in, keys_of, sign_in_from, tokens_file
 from ap_mcp.web.tokens import Token, add_token, digest_of, new_secret
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("own_home")]
 
 PUBLIC = "https://ap.example"
-
-
-@pytest.fixture(autouse=True)
-def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    for name in os.environ:
-        if name.startswith(("AP_MCP_", "XDG_")):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("HOME", str(tmp_path))
 
 
 def give(path: Path) -> str:

@@ -3,8 +3,9 @@
 import asyncio
 import fnmatch
 import secrets
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -269,3 +270,22 @@ def _encoded(value: Any) -> bytes:
     if isinstance(value, bytes):
         return b"$%d\r\n%s\r\n" % (len(value), value)
     return b"*%d\r\n" % len(value) + b"".join(map(_encoded, value))
+
+
+@contextmanager
+def in_a_thread(redis: FakeRedis, folder: Path) -> Iterator[str]:
+    """Serve a Redis for programs that have an event loop of their own; the URL."""
+    loop, ready, found, end = asyncio.new_event_loop(), threading.Event(), [""], asyncio.Event()
+
+    async def serve() -> None:
+        async with redis.served(folder) as found[0]:
+            ready.set()
+            await end.wait()
+
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    assert ready.wait(5)
+    yield found[0]
+    loop.call_soon_threadsafe(end.set)
+    thread.join(5)
+    loop.close()
