@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from ap_mcp.arguments import meant
 from ap_mcp.errors import InvalidArguments
-from ap_mcp.guard.consent import digest_of
+from ap_mcp.guard.requests import digest_of
 from ap_mcp.simulator.constants import TEAM_SANDBOX
 from ap_mcp.specs import Schema, load_catalog
 from ap_mcp.toolbox import toolbox

@@ -40,7 +40,8 @@ from consenting import (
 from guarded import Action, Person
 from mcp_types import ElicitResult, InputRequiredResult
 
-from ap_mcp.guard.consent import CHANGED, FIELD
+from ap_mcp.guard.consent import CHANGED
+from ap_mcp.guard.form_answers import FIELD
 from ap_mcp.guard.impacts import builders
 from ap_mcp.guard.lifetimes import QUESTION_LIFETIME
 from ap_mcp.operation_tools import TOKEN

@@ -18,27 +18,14 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from ap_mcp.errors import ApprovalRequired, ForgedState
-from ap_mcp.guard.callers import FormFailed
-from ap_mcp.guard.consent import (
-    CHANGED,
-    FIELD,
-    MOST_ROUNDS,
-    NOBODY_YET,
-    AskBack,
-    Caller,
-    Consent,
-    FormAnswer,
-    Mode,
-    Request,
-    digest_of,
-    form,
-    local_user,
-    message,
-    read_moment,
-)
+from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
+from ap_mcp.guard.consent import CHANGED, Mode
+from ap_mcp.guard.elsewhere import MOST_ROUNDS, NOBODY_YET, read_moment
+from ap_mcp.guard.form_answers import FIELD, form, message
 from ap_mcp.guard.impacts.layout import WIDTH
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PULSE, QUESTION_LIFETIME, TOKEN_LIFETIME
+from ap_mcp.guard.requests import Consent, Request, digest_of
 from ap_mcp.guard.seal import Sealer
 from ap_mcp.guard.where import ANYWHERE, Where
 from ap_mcp.wording import width

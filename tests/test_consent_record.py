@@ -26,7 +26,7 @@ from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestParams, ElicitResult, ErrorData
 
 from ap_mcp.guard.audit import Call
-from ap_mcp.guard.consent import FIELD
+from ap_mcp.guard.form_answers import FIELD
 from ap_mcp.operation_tools import TOKEN
 from ap_mcp.simulator.constants import SEARCH_DEV
 

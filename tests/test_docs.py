@@ -28,7 +28,7 @@ from ap_mcp.cli import main
 from ap_mcp.cli.docs import PARTS, filled, schemas
 from ap_mcp.cli.options import EXIT_CODES
 from ap_mcp.credentials import find_credentials
-from ap_mcp.guard.consent import MOST_ROUNDS
+from ap_mcp.guard.elsewhere import MOST_ROUNDS
 from ap_mcp.guard.facts import ClusterFacts, Facts
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, QUESTION_LIFETIME, TOKEN_LIFETIME
 from ap_mcp.guard.policy import Policy, Refuse

@@ -16,9 +16,10 @@ from holding import PAGE, HeldDesk, at, link_to
 from ap_mcp.errors import ApprovalRequired, ApprovalsUnusable, ConsentDeclined, ForgedState
 from ap_mcp.guard.approval_requests import Asked
 from ap_mcp.guard.callers import AskBack, FormAnswer
-from ap_mcp.guard.consent import KEPT_CHANGING, MOST_ROUNDS, Consent, Request
+from ap_mcp.guard.elsewhere import KEPT_CHANGING, MOST_ROUNDS
 from ap_mcp.guard.holds import AT_FULL_PACE, Holds
 from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME
+from ap_mcp.guard.requests import Consent, Request
 from ap_mcp.state.local import LocalStore
 
 pytestmark = pytest.mark.anyio

@@ -21,9 +21,11 @@ from hypothesis import strategies as st
 from ap_mcp.errors import ApprovalRequired, ApprovalsUnusable, ConsentDeclined
 from ap_mcp.guard.audit import log_at
 from ap_mcp.guard.callers import Caller, FormAnswer
-from ap_mcp.guard.consent import LOST, MOST_ROUNDS, Consent
+from ap_mcp.guard.consent import LOST
+from ap_mcp.guard.elsewhere import MOST_ROUNDS
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import OPEN_LIMIT
+from ap_mcp.guard.requests import Consent
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.local import LocalStore
 

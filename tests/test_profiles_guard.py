@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from ap_mcp.guard.approval_requests import Asked, Place
 from ap_mcp.guard.approvals import standing
 from ap_mcp.guard.audit import AuditLog, Entry
-from ap_mcp.guard.callers import Caller
-from ap_mcp.guard.consent import AskBack, Consent, Request
+from ap_mcp.guard.callers import AskBack, Caller
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, Rule, decide, explain
 from ap_mcp.guard.policy_file import load_policy, parse_rules
+from ap_mcp.guard.requests import Consent, Request
 from ap_mcp.guard.subject import Subject
 from ap_mcp.guard.where import Where
 from ap_mcp.settings import Settings

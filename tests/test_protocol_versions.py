@@ -10,7 +10,7 @@ from mcp_types.version import KNOWN_PROTOCOL_VERSIONS
 from simulation import simulate
 
 from ap_mcp import __version__
-from ap_mcp.guard.consent import FIELD
+from ap_mcp.guard.form_answers import FIELD
 from ap_mcp.server import Autopilot
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.constants import LEGACY_IMPORT, TEAM_SANDBOX

@@ -25,10 +25,11 @@ from supplying import ATTACK, TREES
 
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.callers import Caller
-from ap_mcp.guard.consent import Consent, message
+from ap_mcp.guard.form_answers import message
 from ap_mcp.guard.forms import SEEN_AT_ONCE, Forms, known_clients, rows_of, why_no_form
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.impacts.layout import NOTHING_ELSE, NOTHING_GOES, NOTHING_MORE, WIDTH, laid_out
+from ap_mcp.guard.requests import Consent
 from ap_mcp.guard.where import ANYWHERE, Where
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.masking.supplied import Unshown, as_supplied

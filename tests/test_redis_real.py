@@ -22,11 +22,11 @@ from redis_server import KEPT, RedisServer, free_port, wait_for
 from ap_mcp.errors import ApprovalRefused, ApprovalRequired, ApprovalsUnusable, TooOften
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.audit import log_at
-from ap_mcp.guard.consent import Request
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import OPEN_LIMIT
 from ap_mcp.guard.limits import LocalLimits, Rate
 from ap_mcp.guard.policy import Ask
+from ap_mcp.guard.requests import Request
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.redis import RedisStore
 from ap_mcp.state.redis_limits import RedisLimits

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from supplying import ATTACK, TREES
 
-from ap_mcp.guard.consent import message
+from ap_mcp.guard.form_answers import message
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.where import ANYWHERE, Where
 from ap_mcp.masking import mask

@@ -185,7 +185,8 @@ async def _consented(
     What changes while they read is shown again; a caller that cannot be asked gets how it is approved elsewhere.
     """
     from ap_mcp.errors import ApprovalRequired
-    from ap_mcp.guard.consent import CHANGED, MOST_ROUNDS
+    from ap_mcp.guard.consent import CHANGED
+    from ap_mcp.guard.elsewhere import MOST_ROUNDS
 
     more: dict[str, Any] = {"report": report} if report else {}
     for asked in range(MOST_ROUNDS if asking else 0):
@@ -199,7 +200,7 @@ async def _consented(
 
 
 def _finished(result: "Result | AskBack") -> "Result":
-    from ap_mcp.guard.consent import AskBack
+    from ap_mcp.guard.callers import AskBack
 
     if isinstance(result, AskBack):
         raise TypeError("a caller that cannot return was asked to")

@@ -15,20 +15,21 @@ if TYPE_CHECKING:
     from ap_mcp.guard.audit import Outcome as Outcome
     from ap_mcp.guard.audit import audit_from as audit_from
     from ap_mcp.guard.consent import Confirmer as Confirmer
-    from ap_mcp.guard.consent import Consent as Consent
-    from ap_mcp.guard.consent import ReadAgain as ReadAgain
-    from ap_mcp.guard.consent import Request as Request
-    from ap_mcp.guard.consent import digest_of as digest_of
     from ap_mcp.guard.impacts import build_impact as build_impact
     from ap_mcp.guard.impacts.base import Case as Case
+    from ap_mcp.guard.requests import Consent as Consent
+    from ap_mcp.guard.requests import ReadAgain as ReadAgain
+    from ap_mcp.guard.requests import Request as Request
+    from ap_mcp.guard.requests import digest_of as digest_of
     from ap_mcp.guard.seal import sealer_from as sealer_from
 
 _PLACES = {
     "approvers": ("ApproversFile", "load_approvers"),
     "audit": ("AuditLog", "Entry", "Outcome", "audit_from"),
-    "consent": ("Confirmer", "Consent", "ReadAgain", "Request", "digest_of"),
+    "consent": ("Confirmer",),
     "impacts": ("build_impact",),
     "impacts.base": ("Case",),
+    "requests": ("Consent", "ReadAgain", "Request", "digest_of"),
     "seal": ("sealer_from",),
 }
 

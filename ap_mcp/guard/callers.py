@@ -6,6 +6,8 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
+from ap_mcp.wording import NAME_LIMIT, clean
+
 Waiting: TypeAlias = Callable[[float, float, str], Awaitable[None]]
 """Is told how many seconds a person has been waited for, of how many, and in words."""
 
@@ -95,6 +97,11 @@ class AskBack:
     schema: dict[str, Any]
     state: str
     link: str = ""
+
+
+def client_of(caller: Caller) -> str:
+    """Return the program that asks, as a question keeps it: one clean line."""
+    return clean(caller.client, NAME_LIMIT)
 
 
 def local_user() -> str:

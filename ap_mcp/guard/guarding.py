@@ -31,7 +31,8 @@ from ap_mcp.watching import ConsentSought, NotRecorded, happened
 
 if TYPE_CHECKING:
     from ap_mcp.guard.audit import AuditLog, Ending, Outcome
-    from ap_mcp.guard.consent import Confirmer, Consent, Mode, ReadAgain, Request
+    from ap_mcp.guard.consent import Confirmer, Mode
+    from ap_mcp.guard.requests import Consent, ReadAgain, Request
 
 DENY = "deny"
 UNASKED = "no consent was asked for"

@@ -13,10 +13,12 @@ from ap_mcp.errors import ApprovalRequired, ConsentDeclined
 from ap_mcp.guard.approval_requests import Place
 from ap_mcp.guard.approvals import Approvers
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer
-from ap_mcp.guard.consent import FIELD, Confirmer, Consent, Mode, Request, digest_of
+from ap_mcp.guard.consent import Confirmer, Mode
+from ap_mcp.guard.form_answers import FIELD
 from ap_mcp.guard.forms import Forms
 from ap_mcp.guard.impacts.base import Impact
 from ap_mcp.guard.keys import Approver, sign
+from ap_mcp.guard.requests import Consent, Request, digest_of
 from ap_mcp.guard.seal import Sealer
 from ap_mcp.guard.stores import ApprovalStore
 from ap_mcp.state.local import LocalStore

@@ -22,7 +22,7 @@ from mcp_types import INVALID_PARAMS, CallToolResult, ElicitRequestFormParams, E
 from simulation import simulate
 
 from ap_mcp.guard.approval_requests import Question
-from ap_mcp.guard.consent import FIELD
+from ap_mcp.guard.form_answers import FIELD
 from ap_mcp.guard.keys import APPROVERS_FILE, Approver, sign
 from ap_mcp.protocol import QUESTION
 from ap_mcp.simulator.addons import addons_of

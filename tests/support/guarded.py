@@ -12,7 +12,7 @@ from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
 from simulation import Caller, simulate
 
-from ap_mcp.guard.consent import FIELD
+from ap_mcp.guard.form_answers import FIELD
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.archives import build_chart

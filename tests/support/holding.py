@@ -10,10 +10,11 @@ from approving import ALICE
 from confirming import DELETE, Desk
 
 from ap_mcp.guard.approval_requests import Question
-from ap_mcp.guard.callers import Caller
-from ap_mcp.guard.consent import AskBack, Confirmer, Consent, Request
+from ap_mcp.guard.callers import AskBack, Caller
+from ap_mcp.guard.consent import Confirmer
 from ap_mcp.guard.holds import Holds
 from ap_mcp.guard.keys import Approver, sign
+from ap_mcp.guard.requests import Consent, Request
 
 PAGE = "https://ap.example/approvals/"
 

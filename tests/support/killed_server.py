@@ -18,9 +18,10 @@ from confirming import DELETE
 from ap_mcp.errors import ApprovalRequired, ConsentDeclined
 from ap_mcp.guard.audit import log_at
 from ap_mcp.guard.callers import AskBack, Caller
-from ap_mcp.guard.consent import Confirmer, Request, digest_of
+from ap_mcp.guard.consent import Confirmer
 from ap_mcp.guard.guarding import Guard, cleared_by
 from ap_mcp.guard.policy import Ask, Policy
+from ap_mcp.guard.requests import Request, digest_of
 from ap_mcp.guard.seal import Sealer
 from ap_mcp.state.redis import RedisStore
 from ap_mcp.state.redis_link import RedisLink

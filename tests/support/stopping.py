@@ -15,10 +15,11 @@ from redis_fake import FakeRedis
 from ap_mcp.errors import ApMcpError, ApprovalRequired
 from ap_mcp.guard.audit import AuditLog, Entry, Outcome, log_at
 from ap_mcp.guard.callers import AskBack, Caller
-from ap_mcp.guard.consent import Confirmer, Mode, Request
+from ap_mcp.guard.consent import Confirmer, Mode
 from ap_mcp.guard.guarding import Guard, cleared_by
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.policy import Ask, Policy
+from ap_mcp.guard.requests import Request
 from ap_mcp.guard.seal import Sealer
 from ap_mcp.guard.stores import ApprovalStore
 from ap_mcp.state.local import LocalStore
