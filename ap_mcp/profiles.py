@@ -12,10 +12,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ap_mcp.credentials import FILE_SECTION, USUAL_PLACES, Credentials, Places, find_credentials
 from ap_mcp.errors import SettingsError
+from ap_mcp.setting_values import ExistingFile
 from ap_mcp.settings import (
     ENDPOINTS,
     CceEndpoint,
-    ExistingFile,
     IamEndpoint,
     KubernetesAccess,
     Region,

@@ -1,6 +1,5 @@
 """What the operator decides: one frozen `Settings`, read from AP_MCP_* variables and ap-mcp.toml."""
 
-import ipaddress
 import json
 import logging
 import os
@@ -11,7 +10,7 @@ from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -27,13 +26,34 @@ from pydantic_settings import (
     BaseSettings,
     EnvSettingsSource,
     InitSettingsSource,
-    NoDecode,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
 )
 
 from ap_mcp.errors import SettingsError
 from ap_mcp.private_files import read_own_text
+from ap_mcp.setting_values import (
+    AbsolutePath,
+    Authorities,
+    ExistingFile,
+    Folders,
+    HeaderWord,
+    HeaderWords,
+    HostNames,
+    Issuer,
+    Listener,
+    OneLine,
+    Origins,
+    PublicUrl,
+    SafeUrl,
+    Tables,
+    Words,
+    check_redis,
+    endpoint,
+    keys_in,
+    lower,
+    proxy_url,
+)
 from ap_mcp.specs import SUBJECTS, specs_folder
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
@@ -47,8 +67,6 @@ TOOLSETS = ("all", "essential", *SUBJECTS, "kubernetes")
 STATE_KEY_LENGTH = 32
 _UNKNOWN_REGION = "unknown_region"
 _SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"
-LOOPBACK = "127.0.0.1"
-MOST_PORT = 65535
 ENDPOINTS = "AP_MCP_ENDPOINT and AP_MCP_IAM_ENDPOINT"
 GLOBAL_IAM = "https://iam.myhuaweicloud.com"
 TABLES = frozenset({"profiles"})
@@ -58,12 +76,7 @@ _NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR
 # What other programs of the same user already set, in the order they are read.
 _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
 
-_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.IGNORECASE)
-_PORT = re.compile(r"[0-9]{1,5}")
-_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 _PLACEHOLDER = re.compile(r"\s*\$\{[^{}]*\}\s*")
-# What ends the host of a web address, or cannot stand in one: in a password it must be percent-encoded.
-_NOT_IN_PASSWORD = re.compile(r"[/?#\\\[\]\s\x00-\x1f\x7f]")
 
 logger = logging.getLogger(__name__)
 
@@ -109,80 +122,6 @@ def warn_of_placeholders(names: Iterable[str], environ: Mapping[str, str] | None
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Say whether `host` is this very machine, so that plain http stays on it."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _endpoint(value: str) -> str:
-    text = value.strip()
-    scheme, separator, rest = text.partition("://")
-    scheme, rest = (scheme.lower(), rest) if separator else ("https", text)
-    host, port = _host_and_port(rest.rstrip("/"))
-    if not host:
-        raise ValueError("must be https://host or https://host:port, without a path")
-    if scheme != "https" and not (scheme == "http" and is_loopback(host.strip("[]"))):
-        raise ValueError("must start with https:// (http:// is for this machine only, as 127.0.0.1 or localhost)")
-    return f"{scheme}://{host}{port}"
-
-
-def _host_and_port(text: str) -> tuple[str, str]:
-    """Return a host in lower case and `:port`, which may be empty; two empty texts if it is anything else."""
-    found = _HOST.match(text)
-    if found is None:
-        return "", ""
-    host, rest = found.group().lower(), text[found.end() :]
-    if host.startswith("["):
-        try:
-            ipaddress.IPv6Address(host[1:-1])
-        except ValueError:
-            return "", ""
-    port = rest.removeprefix(":")
-    is_port = rest.startswith(":") and _PORT.fullmatch(port) is not None and 0 < int(port) <= MOST_PORT
-    return (host, rest) if not rest or is_port else ("", "")
-
-
-def _listener(value: str) -> str:
-    """Return where to listen as `host:port`; a port alone is one of this machine's own address."""
-    text = value.strip()
-    host, port = text.rpartition(":")[::2]
-    found, _ = _host_and_port(host or LOOPBACK)
-    if not found or _PORT.fullmatch(port) is None or int(port) > MOST_PORT or (not host and ":" in text):
-        raise ValueError("must be HOST:PORT, such as 127.0.0.1:8000 or [::1]:8000; port 0 is any free one")
-    return f"{found}:{int(port)}"
-
-
-def _public_url(value: str) -> str:
-    """Return the address that people and clients use, in its normal form: an origin, and a base path if any."""
-    scheme, separator, rest = value.strip().partition("://")
-    place, slash, path = rest.partition("/")
-    path = (slash + path).rstrip("/")
-    if not separator or (path and _BASE_PATH.fullmatch(path) is None):
-        raise ValueError("must be https://host, with a port or a plain path behind it where there is one")
-    return _origin(_endpoint(f"{scheme}://{place}")) + path
-
-
-def _origin(value: str) -> str:
-    """Return the origin of a web page in its normal form."""
-    scheme, separator, rest = value.strip().lower().partition("://")
-    host, port = _host_and_port(rest)
-    if scheme not in {"http", "https"} or not separator or not host:
-        raise ValueError("each must be http://host or https://host, with a port where there is one, without a path")
-    usual = {"http": ":80", "https": ":443"}[scheme]
-    return f"{scheme}://{host}{'' if port == usual else port}"
-
-
-def _host_name(value: str) -> str:
-    """Return a host in lower case, with or without a port."""
-    host, port = _host_and_port(value)
-    if not host:
-        raise ValueError("each must be a host, with or without a port, such as mcp.example.com")
-    return host + port
-
-
 def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
     region = info.data.get("region")
     if value is None and region:
@@ -193,7 +132,7 @@ def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
             f"there is no region {{region}}; {{hint}} For another one set {ENDPOINTS}",
             {"region": in_quotes(region, NAME_LIMIT), "hint": hint},
         )
-    return None if value is None else _endpoint(value)
+    return None if value is None else endpoint(value)
 
 
 def check_iam_endpoint(value: str) -> str:
@@ -202,103 +141,7 @@ def check_iam_endpoint(value: str) -> str:
     Raises:
         ValueError: it is no https address of a host.
     """
-    return _endpoint(value.strip().rstrip("/").removesuffix("/v3"))
-
-
-def _words(value: Any) -> Any:
-    return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
-
-
-def _lines(value: Any) -> Any:
-    """Return several texts, which a file gives as a list, as the one text that a variable holds."""
-    return " ".join(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else value
-
-
-def _roots(value: Any) -> Any:
-    return tuple(root for root in value.split(os.pathsep) if root.strip()) if isinstance(value, str) else value
-
-
-def _absolute(path: Path) -> Path:
-    return path.expanduser().absolute()
-
-
-def _existing_file(path: Path) -> Path:
-    path = _absolute(path)
-    try:
-        found = path.is_file()
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    if not found:
-        raise ValueError(f"there is no file {path}")
-    return path
-
-
-def _authorities(path: Path) -> Path:
-    """Return the path of a file with certificates, which are read once now: a start is better than a call to fail."""
-    path = _existing_file(path)
-    import ssl  # noqa: PLC0415 - few servers name such a file
-
-    try:
-        ssl.create_default_context(cafile=str(path))
-    except ssl.SSLError:
-        raise ValueError(f"{path} holds no certificates in PEM form") from None
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    return path
-
-
-def _keys_in(setting: SecretStr) -> list[str]:
-    return [key.strip() for key in setting.get_secret_value().split(",")]
-
-
-def _existing_folder(path: Path) -> Path:
-    path = _absolute(path)
-    if not path.is_dir():
-        raise ValueError(f"there is no folder {path}")
-    return path.resolve()
-
-
-def _issuer(value: str) -> str:
-    """Return the address of an issuer of tokens to the letter, for its tokens repeat it so."""
-    text = _safe_url(value)
-    if "?" in text:
-        raise ValueError("must be an address without ? and #")
-    return text
-
-
-def _safe_url(value: str) -> str:
-    """Return an address whose answers nobody on the way can change."""
-    text = value.strip()
-    place = text.partition("://")[2].partition("/")[0]
-    try:
-        _endpoint(text.partition("://")[0] + "://" + place)
-    except ValueError:
-        place = ""
-    if not place or "#" in text or not text.isascii() or not text.isprintable() or " " in text:
-        raise ValueError("must be an address that starts with https:// (http:// is for this machine only)")
-    return text
-
-
-def _token_text(value: str) -> str:
-    """Return a text that can stand in a header: RFC 6749 lets scopes be so."""
-    text = value.strip()
-    if not text or not text.isascii() or not text.isprintable() or any(char in text for char in ' "\\'):
-        raise ValueError('must be printable ASCII without spaces, " and \\')
-    return text
-
-
-def _tables(value: Any) -> Any:
-    """Return rules, which a variable holds as JSON."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except ValueError:
-        raise ValueError("must be a list of objects in JSON; it reads better in ap-mcp.toml") from None
-
-
-def _lower(value: Any) -> Any:
-    return value.strip().lower() if isinstance(value, str) else value
+    return endpoint(value.strip().rstrip("/").removesuffix("/v3"))
 
 
 def _user_folder(variable: str, default: str) -> Path:
@@ -327,11 +170,10 @@ def region_iam_endpoint(data: dict[str, Any]) -> str | None:
     return known["iam"] or GLOBAL_IAM if known else None
 
 
-Region: TypeAlias = Annotated[str, BeforeValidator(_lower)]
+Region: TypeAlias = Annotated[str, BeforeValidator(lower)]
 CceEndpoint: TypeAlias = Annotated[str | None, AfterValidator(_cce_endpoint)]
 IamEndpoint: TypeAlias = Annotated[str, AfterValidator(check_iam_endpoint)]
-ExistingFile: TypeAlias = Annotated[Path, AfterValidator(_existing_file)]
-KubernetesAccess: TypeAlias = Annotated[Access, BeforeValidator(_lower)]
+KubernetesAccess: TypeAlias = Annotated[Access, BeforeValidator(lower)]
 
 
 class Settings(BaseSettings):
@@ -341,39 +183,31 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    profile: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ()
+    profile: Words = ()
     profiles: dict[str, Any] = Field(default_factory=dict, repr=False)
     region: Region | None = None
     endpoint: CceEndpoint = Field(default_factory=region_endpoint, validate_default=True)
     iam_endpoint: IamEndpoint | None = Field(default_factory=region_iam_endpoint, validate_default=True)
-    toolsets: Annotated[tuple[str, ...], NoDecode, BeforeValidator(_words)] = ("all",)
+    toolsets: Words = ("all",)
     read_only: bool = False
-    confirm: Annotated[Confirm, BeforeValidator(_lower)] = "human"
-    http: Annotated[str, AfterValidator(_listener)] | None = None
-    public_url: Annotated[str, AfterValidator(_public_url)] | None = None
-    http_hosts: Annotated[
-        tuple[Annotated[str, AfterValidator(_host_name)], ...], NoDecode, BeforeValidator(_words)
-    ] = ()
-    http_origins: Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], NoDecode, BeforeValidator(_words)] = ()
-    forms: Annotated[Forms, BeforeValidator(_lower)] = "auto"
+    confirm: Annotated[Confirm, BeforeValidator(lower)] = "human"
+    http: Listener | None = None
+    public_url: PublicUrl | None = None
+    http_hosts: HostNames = ()
+    http_origins: Origins = ()
+    forms: Annotated[Forms, BeforeValidator(lower)] = "auto"
     policy_file: ExistingFile | None = None
-    audit_log: Annotated[Path, AfterValidator(_absolute)] = Field(
+    audit_log: AbsolutePath = Field(
         default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "audit.jsonl"
     )
     audit_stderr: bool = False
-    approvals_db: Annotated[Path, AfterValidator(_absolute)] = Field(
+    approvals_db: AbsolutePath = Field(
         default_factory=lambda: _user_folder("XDG_STATE_HOME", ".local/state") / "approvals.db"
     )
-    approver_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
-        default_factory=lambda: _user_folder("XDG_CONFIG_HOME", ".config")
-    )
-    tokens_file: Annotated[Path, AfterValidator(_absolute)] | None = None
-    files_dir: Annotated[Path, AfterValidator(_absolute)] = Field(
-        default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share") / "files"
-    )
-    chart_roots: Annotated[
-        tuple[Annotated[Path, AfterValidator(_existing_folder)], ...], NoDecode, BeforeValidator(_roots)
-    ] = Field(default_factory=_working_folder)
+    approver_dir: AbsolutePath = Field(default_factory=lambda: _user_folder("XDG_CONFIG_HOME", ".config"))
+    tokens_file: AbsolutePath | None = None
+    files_dir: AbsolutePath = Field(default_factory=lambda: _user_folder("XDG_DATA_HOME", ".local/share") / "files")
+    chart_roots: Folders = Field(default_factory=_working_folder)
     state_key: SecretStr | None = None
     redis_url: SecretStr | None = None
     redis_replicas: Annotated[int, Field(ge=0, le=16)] = 0
@@ -383,21 +217,19 @@ class Settings(BaseSettings):
     rate: Annotated[float, Field(ge=0, le=10_000)] = 20.0
     burst: Annotated[int, Field(ge=1, le=10_000)] = 60
     approval_wait: Annotated[float, Field(ge=0, le=50)] = 0.0
-    approval_webhook: Annotated[SecretStr, BeforeValidator(_lines)] | None = None
-    approval_webhook_secret: Annotated[SecretStr, BeforeValidator(_lines)] | None = None
+    approval_webhook: OneLine | None = None
+    approval_webhook_secret: OneLine | None = None
     max_kubeconfig_days: Annotated[int, Field(ge=1, le=1827)] = 1
     proxy: SecretStr | None = None
-    ca_file: Annotated[Path, AfterValidator(_authorities)] | None = None
-    log_level: Annotated[LogLevel, BeforeValidator(_lower)] = "warning"
-    log_format: Annotated[LogFormat, BeforeValidator(_lower)] = "text"
-    metrics: Annotated[str, AfterValidator(_listener)] | None = None
-    oauth_issuer: Annotated[str, AfterValidator(_issuer)] | None = None
-    oauth_audience: Annotated[str, AfterValidator(_token_text)] | None = None
-    oauth_jwks_url: Annotated[str, AfterValidator(_safe_url)] | None = None
-    oauth_scopes: Annotated[
-        tuple[Annotated[str, AfterValidator(_token_text)], ...], NoDecode, BeforeValidator(_words)
-    ] = ()
-    oauth_rules: Annotated[tuple[dict[str, Any], ...], NoDecode, BeforeValidator(_tables)] = ()
+    ca_file: Authorities | None = None
+    log_level: Annotated[LogLevel, BeforeValidator(lower)] = "warning"
+    log_format: Annotated[LogFormat, BeforeValidator(lower)] = "text"
+    metrics: Listener | None = None
+    oauth_issuer: Issuer | None = None
+    oauth_audience: HeaderWord | None = None
+    oauth_jwks_url: SafeUrl | None = None
+    oauth_scopes: HeaderWords = ()
+    oauth_rules: Tables = ()
 
     @field_validator("toolsets")
     @classmethod
@@ -411,7 +243,7 @@ class Settings(BaseSettings):
     @field_validator("state_key")
     @classmethod
     def _long_enough(cls, key: SecretStr | None) -> SecretStr | None:
-        if key is not None and any(len(each) < STATE_KEY_LENGTH for each in _keys_in(key)):
+        if key is not None and any(len(each) < STATE_KEY_LENGTH for each in keys_in(key)):
             each = "each of several keys, with commas between, " if "," in key.get_secret_value() else ""
             least = f"must have at least {STATE_KEY_LENGTH} characters"
             raise ValueError(f"{each}{least}; `openssl rand -hex 32` makes one")
@@ -421,18 +253,18 @@ class Settings(BaseSettings):
     @classmethod
     def _redis_address(cls, url: SecretStr | None) -> SecretStr | None:
         if url is not None:
-            _check_redis(url.get_secret_value())
+            check_redis(url.get_secret_value())
         return url
 
     @field_validator("proxy")
     @classmethod
     def _proxy_scheme(cls, url: SecretStr | None) -> SecretStr | None:
-        return url if url is None else SecretStr(_proxy(url.get_secret_value()))
+        return url if url is None else SecretStr(proxy_url(url.get_secret_value()))
 
     @property
     def state_keys(self) -> tuple[SecretStr, ...]:
         """The keys that seal and open what travels through clients; the first one seals."""
-        return tuple(map(SecretStr, _keys_in(self.state_key))) if self.state_key else ()
+        return tuple(map(SecretStr, keys_in(self.state_key))) if self.state_key else ()
 
     @field_validator("approval_webhook", "approval_webhook_secret")
     @classmethod
@@ -526,53 +358,6 @@ def _variables() -> set[str]:
     """Return the variables that hold settings, ours and those of other programs, as they are spelt here."""
     others = {name for names in _BORROWED.values() for name in names}
     return {name for name in os.environ if name.upper().startswith((PREFIX, _SDK_ENDPOINT)) or name in others}
-
-
-def _proxy(url: str) -> str:
-    """Check the address of a proxy; no part of it is repeated, as it may hold a password."""
-    scheme, separator, rest = url.strip().partition("://")
-    if not separator or scheme.lower() not in {"http", "https"}:
-        raise ValueError("must be a URL that starts with http:// or https://")
-    user, at, place = rest.rpartition("@")
-    if at and _NOT_IN_PASSWORD.search(user):
-        raise ValueError(
-            "the user or the password holds a character that ends an address: percent-encode it "
-            "(/ is %2F, # is %23, ? is %3F, @ is %40, a space is %20)"
-        )
-    host, port = _host_and_port(place.removesuffix("/"))
-    if not host:
-        raise ValueError(
-            "must be http://host:port or http://user:password@host:port, without a path; "
-            "percent-encode what is special in the password (/ is %2F, # is %23, ? is %3F, @ is %40)"
-        )
-    return f"{scheme.lower()}://{user}{at}{host}{port}"
-
-
-def _check_redis(url: str) -> None:
-    """Check the address of a Redis server; no part of it is repeated, as it may hold a password.
-
-    Raises:
-        ValueError: it leads nowhere, or asks for what is not offered, such as certificates that are not checked.
-    """
-    parts = urlsplit(url)
-    may_have = {"redis": set[str](), "rediss": {"ssl_ca_certs", "ssl_certfile", "ssl_keyfile"}, "unix": {"db"}}
-    if parts.scheme not in may_have:
-        raise ValueError("must be a URL that starts with redis://, rediss:// or unix://")
-    if parts.scheme == "unix":
-        is_place = parts.path.startswith("/") and not parts.hostname
-    else:
-        host, _ = _host_and_port(parts.netloc.rpartition("@")[2])
-        is_place = bool(host) and (parts.path.removeprefix("/").isdecimal() or parts.path in {"", "/"})
-    if not is_place or parts.fragment:
-        raise ValueError(
-            "must be redis://user:password@host:port/number, rediss:// likewise, or unix:///path/of/the/socket; "
-            "percent-encode what is special in the password (/ is %2F, # is %23, ? is %3F, @ is %40)"
-        )
-    known = may_have[parts.scheme]
-    if unknown := {name for name, _ in parse_qsl(parts.query, keep_blank_values=True)} - known:
-        takes = " and ".join(sorted(known)) or "nothing"
-        asked = in_quotes(", ".join(sorted(unknown)), NAME_LIMIT)
-        raise ValueError(f"{parts.scheme}:// takes {takes} behind its ?, not {asked}")
 
 
 def _read_webhooks(addresses: SecretStr, secrets: SecretStr | None) -> "tuple[Address, ...]":

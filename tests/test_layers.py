@@ -22,15 +22,16 @@ arguments: errors schemas specs wording
 patterns:
 lint: errors patterns schemas specs
 webhook_addresses:
-settings: errors private_files specs webhook_addresses wording
+setting_values: wording
+settings: errors private_files setting_values specs webhook_addresses wording
 credentials: errors private_files settings
-profiles: credentials errors settings wording
+profiles: credentials errors setting_values settings wording
 files: errors private_files wording
 binding: errors specs
 cluster_requests: binding errors specs
 permits: binding errors
-cloud: __init__ binding cluster_requests credentials errors fairness permits service_texts settings specs watching
-    wording
+cloud: __init__ binding cluster_requests credentials errors fairness permits service_texts setting_values settings
+    specs watching wording
 parallel_reads: errors
 calling:
 watching:
@@ -81,12 +82,12 @@ stdio:
 completion: errors reads rules specs vendor wording
 protocol: __init__ addressing assessment completion errors guard problems prompts rendering response_store server
     stdio summaries wait wording
-web: cloud errors gateway guard principals private_files protocol server settings specs toolbox vendor watching
-    wording
+web: cloud errors gateway guard principals private_files protocol server setting_values settings specs toolbox vendor
+    watching wording
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments calling cloud clouds credentials errors guard kubernetes lint masking output_schemas plans
-    private_files profiles protocol read_calls rendering rules server settings simulator specs state summaries toolbox
-    vendor wait watching web webhook_addresses webhooks wording
+    private_files profiles protocol read_calls rendering rules server setting_values settings simulator specs state
+    summaries toolbox vendor wait watching web webhook_addresses webhooks wording
 __main__: cli
 __init__:
 """

@@ -11,7 +11,8 @@ from certificates import Authority
 from pydantic import ValidationError
 
 from ap_mcp.errors import SettingsError
-from ap_mcp.settings import TABLES, Settings, is_loopback, load_settings, regions
+from ap_mcp.setting_values import is_loopback
+from ap_mcp.settings import TABLES, Settings, load_settings, regions
 
 KEY = "0123456789abcdef0123456789abcdef"
 

@@ -47,7 +47,7 @@ async def redis(chosen: "Settings") -> AsyncIterator[Finding]:
 
 def _way(url: str) -> Iterator[Finding]:
     """Look at how Redis is reached, and as whom."""
-    from ap_mcp.settings import is_loopback
+    from ap_mcp.setting_values import is_loopback
 
     parts = urlsplit(url)
     if parts.scheme == "redis" and not is_loopback(parts.hostname or ""):

@@ -53,7 +53,8 @@ from ap_mcp.errors import (
 )
 from ap_mcp.fairness import FairShare
 from ap_mcp.permits import MayRepeat, Permit, always
-from ap_mcp.settings import Settings, is_loopback
+from ap_mcp.setting_values import is_loopback
+from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE
 from ap_mcp.wording import in_quotes
 

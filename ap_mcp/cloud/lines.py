@@ -12,7 +12,8 @@ from ap_mcp.cloud import http
 from ap_mcp.cloud.unreachable import CONNECT_SECONDS
 from ap_mcp.credentials import METADATA_ENDPOINT
 from ap_mcp.errors import SettingsError
-from ap_mcp.settings import Settings, is_loopback
+from ap_mcp.setting_values import is_loopback
+from ap_mcp.settings import Settings
 
 POOL_SECONDS = 10.0
 """How long a request waits for a connection while all are in use."""

@@ -11,7 +11,8 @@ from urllib.parse import urlsplit
 from ap_mcp.binding import HttpCall
 from ap_mcp.cloud import http
 from ap_mcp.errors import CloudUnreachable
-from ap_mcp.settings import Settings, is_loopback
+from ap_mcp.setting_values import is_loopback
+from ap_mcp.settings import Settings
 from ap_mcp.wording import clean, in_quotes
 
 CONNECT_SECONDS = 5.0

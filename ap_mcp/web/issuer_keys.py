@@ -15,7 +15,7 @@ from jwt.exceptions import PyJWTError
 
 from ap_mcp.cloud import http
 from ap_mcp.cloud.lines import Lines
-from ap_mcp.settings import is_loopback
+from ap_mcp.setting_values import is_loopback
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 FRESH, LAST = 600.0, 3600.0
