@@ -67,8 +67,8 @@ def refusal(request: Request, answer: FormAnswer | None) -> ConsentDeclined | No
 
 def seconds(took: timedelta) -> str:
     """Return how long an answer took: `0.03 s`, for what is short matters."""
-    seconds = max(took.totalseconds(), 0)
-    return f"{seconds:.2f} s" if seconds < 10 else span(seconds)
+    passed = max(took.total_seconds(), 0)
+    return f"{passed:.2f} s" if passed < 10 else span(passed)
 
 
 def _bytes(text: str) -> bytes:
