@@ -114,8 +114,8 @@ BEFORE_THE_FIRST_ANSWER = """
     masking.in_templates masking.in_text masking.named masking.names masking.patterns masking.placeholders
     masking.token_forms masking.values operation_tools output_schemas permits plans principals private_files
     problems protocol read_tools response_store rules rules.clusters rules.phases rules.wait_hints schemas server
-    service_texts settings specs specs.waits stdio summaries summaries.base toolbox vendor wait wait.clocks
-    wait.recent_changes watching wording
+    service_texts setting_values settings specs specs.waits stdio summaries summaries.base toolbox vendor wait
+    wait.clocks wait.recent_changes watching wording
 """
 """Our modules that are imported before the tools are listed; a host waits for each. The rest comes with the first call.
 What is added here makes every start slower, and can mostly be imported where it is used."""

@@ -15,7 +15,7 @@ from approving import BOUND, LATE, MINUTE, SECOND, SOON, edit, question
 from soft_authenticator import ORIGIN, PRESENT, SoftPasskey
 
 from ap_mcp.errors import ApprovalsUnusable
-from ap_mcp.guard.approval_requests import Asked, Question
+from ap_mcp.guard.approval_requests import Asked, Question, SignedAnswer
 from ap_mcp.guard.approvals import approval_in, standing
 from ap_mcp.guard.approvers import KnownApprover
 from ap_mcp.guard.seal import Sealer, canonical, ticks
@@ -499,6 +499,19 @@ async def test_an_answer_that_the_store_loses_is_reported(desk: Desk, monkeypatc
         409,
         "The answer was kept but does not count: pending.",
     )
+
+
+async def test_an_approval_that_a_waiting_call_uses_at_once_counts(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = await desk.asked(question())
+    body, decide = await desk.signed(asked), desk.store.decide
+
+    async def decided_and_used(code: str, given: SignedAnswer) -> None:
+        await decide(code, given)
+        assert await desk.store.take(asked.consent.id, asked.consent.digest, desk.now)
+
+    monkeypatch.setattr(desk.store, "decide", decided_and_used)
+    response = await desk.post(desk.path(asked), body)
+    assert (response.status_code, response.json()) == (200, {"done": "approve", "by": "alice"})
 
 
 # The list

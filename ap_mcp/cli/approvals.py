@@ -284,7 +284,7 @@ def _waiting(settings: "Settings", code: str) -> "Question":
 def _answer(settings: "Settings", question: "Question", *, approved: bool) -> str:
     """Sign an answer, keep it, and make sure that it counts."""
     from ap_mcp.errors import ApprovalRefused
-    from ap_mcp.guard.approvals import standing
+    from ap_mcp.guard.approvals import why_not_counted
     from ap_mcp.guard.keys import sign, unlock
 
     click.echo(WHY_YOUR_KEY)
@@ -292,10 +292,10 @@ def _answer(settings: "Settings", question: "Question", *, approved: bool) -> st
         settings.approver_dir, click.prompt("Passphrase", hide_input=True, default="", show_default=False)
     )
     store = store_of(settings)
-    run(store.decide, question.code, sign(approver, question, approved, time_of(store)))
-    found = standing(_found(store, question.code), _approvers(settings), time_of(store))
-    if found.state != ("approved" if approved else "declined"):
-        raise ApprovalRefused(f"The answer was kept but does not count: {found.why or found.state}.")
+    given = sign(approver, question, approved, time_of(store))
+    run(store.decide, question.code, given)
+    if why := why_not_counted(_found(store, question.code), given, _approvers(settings), time_of(store)):
+        raise ApprovalRefused(f"The answer was kept but does not count: {why}.")
     return approver.name
 
 

@@ -65,6 +65,27 @@ def standing(asked: Asked, approvers: Approvers, now: datetime) -> Standing:
     return Standing("approved" if decision.approved else "declined", decision.approver)
 
 
+def why_not_counted(asked: Asked | None, given: SignedAnswer, approvers: Approvers, now: datetime) -> str:
+    """Return why an answer that somebody has just given does not count; empty if it does, or was used meanwhile.
+
+    A call that waits for an approval uses it as soon as it is there, before whoever gave it has read it back.
+
+    Args:
+        asked: the question as it was found in the store afterwards; None if it is not there.
+        given: the answer.
+        approvers: whose signatures count.
+        now: the time.
+    """
+    if asked is None:
+        return "the store has lost it"
+    found = standing(asked, approvers, now)
+    if asked.decision != given:
+        return found.why or found.state
+    if found.state == "spent" and given.approved:
+        return _flaw(asked.question, given, approvers, now) or ""
+    return "" if found.state in ("approved", "declined") else found.why or found.state
+
+
 def approval_in(
     found: Iterable[Asked], approvers: Approvers, now: datetime, *, other_approver: bool = False
 ) -> Approval | None:

@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
 from ap_mcp.guard.approval_requests import Asked, Question, SignedAnswer, passkey_digest, withdrawal_digest
-from ap_mcp.guard.approvals import Approvers, standing
+from ap_mcp.guard.approvals import Approvers, standing, why_not_counted
 from ap_mcp.guard.approvers import why_same_person
 from ap_mcp.guard.links import Links
 from ap_mcp.guard.passkeys import packed
@@ -206,9 +206,7 @@ class ApprovalPages:
 
     async def _check_that_it_counts(self, question: Question, given: SignedAnswer) -> None:
         asked = await self._store.find(question.code)
-        found = standing(asked, self._approvers, self._now()) if asked else None
-        if found is None or asked is None or asked.decision != given or found.state not in ("approved", "declined"):
-            why = (found.why or found.state) if found else "the store has lost it"
+        if why := why_not_counted(asked, given, self._approvers, self._now()):
             raise Refusal(409, f"The answer was kept but does not count: {why}.", over=True)
 
     async def _decidable(self, request: Request, body: Mapping[str, Any]) -> tuple[str, Question]:
