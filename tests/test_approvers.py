@@ -140,6 +140,16 @@ def test_a_new_approver_counts_without_a_restart_and_one_that_is_taken_out_no_lo
     assert list(approvers) == []
 
 
+@pytest.mark.parametrize("view", ["items", "values", "keys", "__iter__"])
+def test_who_goes_through_the_approvers_sees_one_state_of_the_file(view: str, path: Path) -> None:
+    approvers = ApproversFile(written(path, {"alice": ALICE.public_text, "bob": {"passkeys": [ENTRY]}}))
+    seen = iter(getattr(approvers, view)())
+    next(seen)
+    written(path, {})
+    assert len([*seen]) == 1
+    assert [*getattr(approvers, view)()] == []
+
+
 @pytest.mark.parametrize("content", ["", "[]", '{"alice": 7}', '{"alice'])
 def test_while_the_file_is_broken_nobody_counts_and_the_log_says_why_once(
     content: str, path: Path, caplog: pytest.LogCaptureFixture

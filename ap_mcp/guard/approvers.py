@@ -6,7 +6,7 @@ import json
 import logging
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, ValuesView
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -156,9 +156,9 @@ class ApproversFile(Mapping[str, KnownApprover]):
     def __init__(self, path: Path) -> None:
         self.path = path
         self.trouble = ""
-        self._state: tuple[int, ...] = ()
+        # Before it is read: what changes meanwhile is read again.
+        self._state = stamp_of(path)
         self._known: Mapping[str, KnownApprover] = load_approvers(path)
-        self._state = stamp_of(self.path)
 
     def __getitem__(self, name: str) -> KnownApprover:
         return self._current()[name]
@@ -168,6 +168,20 @@ class ApproversFile(Mapping[str, KnownApprover]):
 
     def __len__(self) -> int:
         return len(self._current())
+
+    # Those of `Mapping` go through the names, and look each up in a file that may be another one by then.
+
+    def keys(self) -> KeysView[str]:
+        """Return the names, as the file says at this moment."""
+        return self._current().keys()
+
+    def items(self) -> ItemsView[str, KnownApprover]:
+        """Return the names with their people, as the file says at this moment."""
+        return self._current().items()
+
+    def values(self) -> ValuesView[KnownApprover]:
+        """Return the people, as the file says at this moment."""
+        return self._current().values()
 
     def _current(self) -> Mapping[str, KnownApprover]:
         state = stamp_of(self.path)
