@@ -20,8 +20,8 @@ pytestmark = pytest.mark.anyio
 
 ERAS = ("2026-07-28", "2025-11-25")
 PUBLIC = HttpOptions(
-    hosts=OWN_NAMES | {"mcp.example.com", "10.1.2.3:9000"},
-    origins=frozenset({"https://mcp.example.com"}),
+    hosts=OWN_NAMES | {"mcp.example.com", "10.1.2.3:9000", "web.example.com:443"},
+    origins=frozenset({"https://mcp.example.com", "https://[::1]:8000"}),
     base_path="/team/cce",
     body_limit=2000,
     body_seconds=0.05,
@@ -70,7 +70,12 @@ async def test_only_post_is_taken_where_the_protocol_is(frame: Served, method: s
 
 @pytest.mark.parametrize("path", ["/mcp", "/own", "/nothing"])
 @pytest.mark.parametrize(
-    "host", ["evil.example", "mcp.example.com.evil.example", "10.1.2.3", "10.1.2.3:9001", "", "evil.example:8000"]
+    "host",
+    [
+        *("evil.example", "mcp.example.com.evil.example", "mcp.example.com..", "evil.example:8000", "", ":", ":8000"),
+        *("10.1.2.3", "10.1.2.3:9001", "10.1.2.3:", "web.example.com:80", "web.example.com:8443"),
+        *("localhost::", "localhost:x", "localhost:1:2", "[::2]", "[::1", "::1", "[localhost]"),
+    ],
 )
 async def test_a_request_for_another_host_is_refused_on_every_route(frame: Served, path: str, host: str) -> None:
     async with frame.by_hand() as http:
@@ -80,7 +85,13 @@ async def test_a_request_for_another_host_is_refused_on_every_route(frame: Serve
 
 
 @pytest.mark.parametrize(
-    "host", ["mcp.example.com", "MCP.example.com:443", "mcp.example.com.", "10.1.2.3:9000", "localhost:1", "[::1]:8000"]
+    "host",
+    [
+        *("mcp.example.com", "MCP.example.com:443", "mcp.example.com.", "Mcp.Example.Com.:8443", "10.1.2.3:9000"),
+        *("localhost", "localhost:", "localhost:1", "LOCALHOST.:1", "localhost.:", "127.0.0.1:"),
+        *("[::1]", "[::1]:", "[::1]:8000", "[0:0:0:0:0:0:0:1]:8000", "[0000::0001]"),
+        *("web.example.com", "web.example.com:", "web.example.com:443", "WEB.example.com."),
+    ],
 )
 async def test_a_request_for_one_of_its_names_is_served(frame: Served, host: str) -> None:
     async with frame.by_hand() as http:
@@ -95,7 +106,12 @@ async def test_a_request_with_two_hosts_is_refused(frame: Served) -> None:
 
 @pytest.mark.parametrize("path", ["/mcp", "/own", "/nothing"])
 @pytest.mark.parametrize(
-    "origin", ["null", "https://evil.example", "http://mcp.example.com", "https://mcp.example.com:8443", ORIGIN]
+    "origin",
+    [
+        *("null", "", "https://evil.example", "https://mcp.example.com.evil.example", ORIGIN),
+        *("http://mcp.example.com", "http://mcp.example.com:443", "https://mcp.example.com:8443"),
+        *("https://mcp.example.com:80", "https://mcp.example.com/", "mcp.example.com", "https://[::1]:8001"),
+    ],
 )
 async def test_a_request_of_a_foreign_page_is_refused_on_every_route(frame: Served, path: str, origin: str) -> None:
     async with frame.by_hand() as http:
@@ -104,10 +120,17 @@ async def test_a_request_of_a_foreign_page_is_refused_on_every_route(frame: Serv
         assert "access-control-allow-origin" not in answer.headers
 
 
-async def test_a_request_of_its_own_page_is_served(frame: Served) -> None:
+@pytest.mark.parametrize(
+    "origin",
+    [
+        *("https://mcp.example.com", "HTTPS://MCP.example.com", "https://mcp.example.com:443"),
+        *("https://mcp.example.com:", "https://mcp.example.com.", "https://[::1]:8000", "https://[0:0::0:1]:8000"),
+    ],
+)
+async def test_a_request_of_its_own_page_is_served(frame: Served, origin: str) -> None:
     async with frame.by_hand() as http:
         asked = request("tools/list")
-        asked["headers"]["origin"] = "https://mcp.example.com"
+        asked["headers"]["origin"] = origin
         assert (await http.post("/mcp", **asked)).status_code == 200
 
 

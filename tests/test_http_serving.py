@@ -1,12 +1,13 @@
 """Listening and ending: where the server is, and what becomes of calls when it is asked to end."""
 
 import json
+import logging
 import os
 import signal
 import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
@@ -68,12 +69,11 @@ async def serving(
     autopilot: Autopilot, options: HttpOptions | None = None, routes: Sequence[Route] = ()
 ) -> AsyncIterator[str]:
     """Serve on a free port; ends when the process is asked to, or the block is left."""
-    sockets = listen("127.0.0.1:0")
+    sockets, chosen = listen("127.0.0.1:0"), options or HttpOptions()
     up = anyio.Event()
     async with anyio.create_task_group() as group:
-        group.start_soon(
-            serve_http, autopilot, http_app(autopilot, options or HttpOptions(), routes=routes), sockets, up.set
-        )
+        app = http_app(autopilot, chosen, routes=routes)
+        group.start_soon(serve_http, autopilot, app, sockets, up.set, chosen.connections)
         await up.wait()
         place = url_of(sockets[0])
         yield place
@@ -267,6 +267,66 @@ async def test_a_body_that_is_not_taken_ends_the_connection(
             assert (await stream.receive()).split()[1] == status
             with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
                 await stream.receive()
+
+
+GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+
+
+async def test_connections_on_which_nothing_runs_make_room_for_others(tmp_path: Path) -> None:
+    autopilot = autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)
+    with anyio.fail_after(10):
+        async with AsyncExitStack() as stack, serving(autopilot, HttpOptions(connections=10)) as place:
+            port = int(place.rpartition(":")[2])
+            opened = []
+            for begun in (b"", GET, b"POST /mcp HTTP/1.1\r\nHost: local") * 10:
+                opened.append(await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port)))
+                await opened[-1].send(begun or b"G")
+            async with httpx.AsyncClient() as http:
+                assert (await http.get(f"{place}/healthz")).status_code == 200
+                assert (await http.post(f"{place}{PATH}", **request("tools/list"))).status_code == 200
+            for each in opened[:18:3]:  # those that never said what they want, the oldest
+                with pytest.raises((anyio.EndOfStream, anyio.BrokenResourceError)):
+                    await each.receive()
+            await opened[-2].receive()
+            await opened[-2].send(GET)
+            assert (await opened[-2].receive()).startswith(b"HTTP/1.1 200")
+
+
+async def test_while_as_much_runs_as_can_who_watches_is_answered_and_others_come_later(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    go_on, running = anyio.Event(), []
+
+    async def slow(asked: Request) -> Response:
+        running.append(asked)
+        await go_on.wait()
+        return Response(b"done")
+
+    autopilot = autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)
+    options = HttpOptions(connections=10)
+    with anyio.fail_after(10), caplog.at_level(logging.WARNING):
+        async with (
+            AsyncExitStack() as stack,
+            serving(autopilot, options, [Route("/slow", slow)]) as place,
+            httpx.AsyncClient(limits=httpx.Limits(max_keepalive_connections=0)) as http,
+        ):
+            async with anyio.create_task_group() as group:
+                for _ in range(options.requests):
+                    group.start_soon(http.get, f"{place}/slow")
+                while len(running) < options.requests:  # noqa: ASYNC110 - nothing that is waited for
+                    await anyio.sleep(0.01)
+                for _ in range(20):
+                    port = int(place.rpartition(":")[2])
+                    await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+                for _ in range(2):
+                    refused = await http.post(f"{place}{PATH}", **request("tools/list"))
+                    assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+                    assert (await http.get(f"{place}/healthz")).status_code == 200
+                go_on.set()
+            assert (await http.post(f"{place}{PATH}", **request("tools/list"))).status_code == 200
+    assert [each.getMessage() for each in caplog.records if "are under way" in each.getMessage()] == [
+        "9 requests are under way, the most that are served at once: others get 503."
+    ]
 
 
 async def test_a_call_whose_client_closes_the_connection_is_given_up(scene: Scene) -> None:

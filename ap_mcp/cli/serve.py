@@ -4,7 +4,7 @@ import gc
 import logging
 import signal
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,8 +17,6 @@ from ap_mcp.cli.options import exits, log_to_stderr, settings_options
 
 if TYPE_CHECKING:
     from socket import socket
-
-    from starlette.types import ASGIApp
 
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
@@ -117,7 +115,7 @@ class _Front:
         from ap_mcp.web.approvals_page import pages_of
         from ap_mcp.web.callers import sign_in_from
         from ap_mcp.web.options import PATH, options_from
-        from ap_mcp.web.serving import url_of
+        from ap_mcp.web.serving import room_for_connections, serve_http, url_of
 
         pages = pages_of(autopilot)
         routes = pages.routes() if pages else []
@@ -125,20 +123,21 @@ class _Front:
         place = f"{url_of(self.sockets[0])}{PATH}"
         try:
             metrics = self._metrics(autopilot)
-            options = options_from(autopilot.settings, self._port)
+            options = options_from(autopilot.settings, self._port, room_for_connections())
             app = http_app(autopilot, options, sign_in, routes=routes, counting=metrics)
             logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
-            anyio.run(partial(self._serve, autopilot, app, metrics, lambda: click.echo(place)))
+            serve = partial(serve_http, autopilot, app, self.sockets, lambda: click.echo(place), options.connections)
+            anyio.run(partial(self._serve, serve, autopilot, metrics))
         finally:
             self.close()
 
     async def _serve(
-        self, autopilot: "Autopilot", app: "ASGIApp", metrics: "Metrics | None", ready: Callable[[], None]
+        self, serve: Callable[[], Awaitable[None]], autopilot: "Autopilot", metrics: "Metrics | None"
     ) -> None:
         from contextlib import AsyncExitStack
 
         from ap_mcp.watching import watched_by
-        from ap_mcp.web.serving import beside, serve_http, url_of
+        from ap_mcp.web.serving import beside, url_of
 
         async with AsyncExitStack() as stack:
             if metrics is not None:
@@ -148,7 +147,7 @@ class _Front:
                 stack.enter_context(watched_by(metrics.note))
                 await stack.enter_async_context(beside(metrics_app(metrics.text, names), self.watched))
                 logger.info("metrics are read at %s/metrics", url_of(self.watched[0]))
-            await serve_http(autopilot, app, self.sockets, ready)
+            await serve()
 
     def _metrics(self, autopilot: "Autopilot") -> "Metrics | None":
         if not self.watched:

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from ap_mcp.protocol import build_server
 from ap_mcp.server import Autopilot
-from ap_mcp.web.gate import Gate, PostOnly, WholeBodies
+from ap_mcp.web.gate import Gate, NotTooMany, PostOnly, WholeBodies
 from ap_mcp.web.health import Check, health_routes, usual_checks
 from ap_mcp.web.options import PATH, HttpOptions
 from ap_mcp.web.sign_in import SignIn
@@ -77,4 +77,5 @@ def framed(
     app.router.redirect_slashes = False
     inner: ASGIApp = WholeBodies(PostOnly(app, PATH), options.body_limit, options.body_seconds)
     # Before any byte of the body is read: nobody else has this server work for them.
-    return Gate(inner if sign_in is None else sign_in.guarded(inner), options)
+    signed_in = inner if sign_in is None else sign_in.guarded(inner)
+    return Gate(NotTooMany(signed_in, options.requests), options)

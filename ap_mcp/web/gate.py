@@ -9,6 +9,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ap_mcp.web.names import origin_of, place_of
 from ap_mcp.web.options import HttpOptions
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
@@ -17,6 +18,7 @@ OPEN = frozenset({"/healthz", "/readyz"})
 MOST_REPORTED = 20
 """How many different refused names are written to the log; anybody can make up more."""
 
+CROWDED = "Too many requests are under way here. Try again in a moment."
 HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 logger = logging.getLogger(__name__)
@@ -35,7 +37,9 @@ class Gate:
 
     def __init__(self, app: ASGIApp, options: HttpOptions) -> None:
         self._app = app
-        self._options = options
+        self._base = options.base_path
+        self._hosts = [place_of(each) for each in options.hosts]
+        self._origins = {origin_of(each) for each in options.origins}
         self._reported: set[str] = set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,21 +51,20 @@ class Gate:
             # Routes match up to a line break at the end of a path: what compares the whole of it would not see them.
             await PlainTextResponse("There is no such address.", 404, HEADERS)(scope, receive, send)
             return
-        base = self._options.base_path
-        if base and scope["path"].startswith(f"{base}/"):
+        if self._base and scope["path"].startswith(f"{self._base}/"):
             # A proxy may pass the base path on, or take it off.
-            scope = {**scope, "root_path": scope.get("root_path", "") + base}
+            scope = {**scope, "root_path": scope.get("root_path", "") + self._base}
         refusal = None if path_of(scope) in OPEN else self._refusal(HTTPConnection(scope))
         await (refusal or self._app)(scope, receive, send)
 
     def _refusal(self, request: HTTPConnection) -> Response | None:
         hosts = request.headers.getlist("host")
-        if len(hosts) != 1 or not _fits(hosts[0], self._options.hosts):
+        if len(hosts) != 1 or not place_of(hosts[0]).is_one_of(self._hosts):
             named = in_quotes(", ".join(hosts), NAME_LIMIT)
             said = f"This server is not called {named}: AP_MCP_PUBLIC_URL and AP_MCP_HTTP_HOSTS say what it is called."
             return self._refused(421, said)
         origins = request.headers.getlist("origin")
-        if any(origin.lower() not in self._options.origins for origin in origins):
+        if any(origin_of(origin) not in self._origins for origin in origins):
             named = in_quotes(", ".join(origins), NAME_LIMIT)
             return self._refused(403, f"Pages of {named} may not call this server: AP_MCP_HTTP_ORIGINS says which may.")
         return None
@@ -71,6 +74,43 @@ class Gate:
             self._reported.add(said)
             logger.warning("Refused with %d: %s", status, said)
         return PlainTextResponse(said, status, HEADERS)
+
+
+class NotTooMany:
+    """Answers requests beyond a number that are under way with 503, but those of whatever watches the process.
+
+    Args:
+        app: what is behind it.
+        most: how many may be under way at once.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+        self._under_way = 0
+        self._is_full = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        if scope["type"] != "http" or path_of(scope) in OPEN:
+            await self._app(scope, receive, send)
+            return
+        if self._under_way >= self._most:
+            self._report()
+            await PlainTextResponse(CROWDED, 503, HEADERS | {"retry-after": "1"})(scope, receive, send)
+            return
+        self._under_way += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way -= 1
+            self._is_full = self._is_full and self._under_way > self._most // 2
+
+    def _report(self) -> None:
+        """Write to the log that there are too many; again only once there were far fewer."""
+        if not self._is_full:
+            self._is_full = True
+            logger.warning("%d requests are under way, the most that are served at once: others get 503.", self._most)
 
 
 class WholeBodies:
@@ -154,14 +194,6 @@ def path_of(scope: Scope) -> str:
     path: str = scope["path"]
     base: str = scope.get("root_path", "")
     return path.removeprefix(base) if path.startswith(f"{base}/") else path
-
-
-def _fits(host: str, allowed: frozenset[str]) -> bool:
-    """Say whether a Host header names one of some hosts; a name without a port fits every port."""
-    named = host.lower()
-    bare, separator, port = named.rpartition(":")
-    name = bare if separator and port.isdecimal() else named
-    return named in allowed or name.removesuffix(".") in allowed
 
 
 def _replayed(messages: Sequence[Message], receive: Receive) -> Receive:

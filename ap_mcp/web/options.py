@@ -16,6 +16,7 @@ BODY_LIMIT = 1024 * 1024
 """The most bytes that a request may bring."""
 BODY_SECONDS = 30.0
 """How long the body of a request may take to come in."""
+MOST_CONNECTIONS = 1000
 OWN_NAMES = frozenset({"localhost", "127.0.0.1", "[::1]"})
 """What this machine is called from itself, whatever else it is called."""
 APPROVAL_WAIT = 50.0
@@ -29,11 +30,12 @@ class HttpOptions:
     """What the frame goes by.
 
     Attributes:
-        hosts: the names that requests may be for, in lower case; one without a port fits every port.
+        hosts: the names that requests may be for; one without a port fits every port.
         origins: the origins of web pages that may send requests.
         base_path: what the addresses of this server begin with behind its proxy; empty if nothing.
         body_limit: the most bytes that a request may bring.
         body_seconds: how long they may take.
+        connections: how many clients may be connected at once.
     """
 
     hosts: frozenset[str] = OWN_NAMES
@@ -41,14 +43,21 @@ class HttpOptions:
     base_path: str = ""
     body_limit: int = BODY_LIMIT
     body_seconds: float = BODY_SECONDS
+    connections: int = MOST_CONNECTIONS
+
+    @property
+    def requests(self) -> int:
+        """How many may be under way at once: fewer, or nobody could ask meanwhile whether the server lives."""
+        return max(self.connections * 9 // 10, 1)
 
 
-def options_from(settings: Settings, port: int) -> HttpOptions:
+def options_from(settings: Settings, port: int, connections: int = MOST_CONNECTIONS) -> HttpOptions:
     """Return what the frame goes by.
 
     Args:
         settings: what the operator chose.
         port: where the server listens.
+        connections: how many clients may be connected at once.
     """
     bound = host_of(settings)
     public = urlsplit(settings.public_url or "")
@@ -61,7 +70,7 @@ def options_from(settings: Settings, port: int) -> HttpOptions:
     origins = {f"http://{name}:{port}" for name in OWN_NAMES} | set(settings.http_origins)
     if public.netloc:
         origins.add(f"{public.scheme}://{public.netloc}")
-    return HttpOptions(frozenset(hosts), frozenset(origins), public.path)
+    return HttpOptions(frozenset(hosts), frozenset(origins), public.path, connections=connections)
 
 
 def over_http(settings: Settings, port: int, flags: Mapping[str, Any]) -> Settings:

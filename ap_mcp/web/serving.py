@@ -3,11 +3,14 @@
 import errno
 import signal
 import socket
+import sys
 import threading
 from asyncio import TimerHandle, Transport
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from operator import attrgetter
 from types import FrameType
+from typing import Any
 
 import h11
 import uvicorn
@@ -18,13 +21,17 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ap_mcp.errors import SettingsError
 from ap_mcp.server import Autopilot
-from ap_mcp.web.options import is_wildcard
+from ap_mcp.web.options import MOST_CONNECTIONS, is_wildcard
 
 GRACE_SECONDS = 65
 """How long running calls may take to their end: longer than any call waits."""
 KEEP_ALIVE_SECONDS = 75
 """How long an idle connection stays: longer than proxies keep theirs, or they would send into one that is closing."""
-MOST_CONNECTIONS = 1000
+OTHER_FILES = 400
+"""Open files that are not connections of clients: to the cloud and Redis, databases, logs."""
+WANTED_FILES = 4096
+MOST_WATCHING = 50
+"""Connections to what is served beside."""
 LARGEST_HEAD = 64 * 1024
 BACKLOG = 2048
 HEAD_SECONDS = 15.0
@@ -62,8 +69,26 @@ def url_of(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def room_for_connections() -> int:
+    """Return how many clients may be connected at once, after this process was let open as many files as it may."""
+    if sys.platform == "win32":
+        return MOST_CONNECTIONS
+    import resource  # noqa: PLC0415 - not on Windows
+
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if files != resource.RLIM_INFINITY and files < WANTED_FILES:
+        files = WANTED_FILES if most == resource.RLIM_INFINITY else min(WANTED_FILES, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    room = MOST_CONNECTIONS if files == resource.RLIM_INFINITY else files - OTHER_FILES
+    return max(min(room, MOST_CONNECTIONS), MOST_CONNECTIONS // 10)
+
+
 async def serve_http(
-    autopilot: Autopilot, app: ASGIApp, sockets: Sequence[socket.socket], ready: Callable[[], None] = lambda: None
+    autopilot: Autopilot,
+    app: ASGIApp,
+    sockets: Sequence[socket.socket],
+    ready: Callable[[], None] = lambda: None,
+    connections: int = MOST_CONNECTIONS,
 ) -> None:
     """Serve an application until the process is asked to end, and running calls have ended.
 
@@ -72,6 +97,7 @@ async def serve_http(
         app: the application.
         sockets: where it listens.
         ready: called once requests are answered.
+        connections: how many clients may be connected at once.
 
     Raises:
         SettingsError: what several servers need to share Redis is missing.
@@ -79,7 +105,7 @@ async def serve_http(
     """
     async with autopilot:
         await autopilot.check_shared_state()
-        await Draining(autopilot, app, ready).serve(list(sockets))
+        await Draining(autopilot, app, ready, connections).serve(list(sockets))
 
 
 @asynccontextmanager
@@ -92,7 +118,14 @@ async def beside(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterato
     """
     server = _Watched(
         uvicorn.Config(
-            app, http="h11", ws="none", lifespan="off", log_config=None, access_log=False, server_header=False
+            app,
+            http=Prompt,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            limit_concurrency=MOST_WATCHING,
         )
     )
     async with create_task_group() as group:
@@ -118,9 +151,16 @@ class Draining(uvicorn.Server):
         autopilot: is informed that it ends.
         app: the application.
         ready: called once requests are answered.
+        connections: how many clients may be connected at once.
     """
 
-    def __init__(self, autopilot: Autopilot, app: ASGIApp, ready: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        autopilot: Autopilot,
+        app: ASGIApp,
+        ready: Callable[[], None] = lambda: None,
+        connections: int = MOST_CONNECTIONS,
+    ) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
@@ -131,7 +171,7 @@ class Draining(uvicorn.Server):
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=MOST_CONNECTIONS,
+                limit_concurrency=connections,
                 h11_max_incomplete_event_size=LARGEST_HEAD,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -169,7 +209,9 @@ class Draining(uvicorn.Server):
 class Prompt(H11Protocol):
     """A connection that is closed if its client is slow: to say what it wants, to end what is answered, or to listen.
 
-    uvicorn would wait for ever, so that a few clients could take all connections there are.
+    uvicorn would wait for ever, so that a few clients could take all connections there are. It would also refuse every
+    request while there are too many connections, what watches the process included; here those on which nothing runs
+    make room.
 
     Attributes:
         head_seconds: how long the head of a request may take, and the rest of one that is answered already.
@@ -180,11 +222,19 @@ class Prompt(H11Protocol):
     stalled_seconds = STALLED_SECONDS
     _head: TimerHandle | None = None
     _stalled: TimerHandle | None = None
+    _idle_since = 0.0
+
+    def __init__(self, config: uvicorn.Config, *others: Any, **more: Any) -> None:
+        super().__init__(config, *others, **more)
+        self._most, self.limit_concurrency = config.limit_concurrency or MOST_CONNECTIONS, None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Wait for the first request."""
+        """Wait for the first request; if there are too many connections, the one that was idle longest makes room."""
         super().connection_made(transport)
+        self._idle_since = self.loop.time()
         self._wait()
+        if len(self.connections) > self._most:
+            self._make_room()
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and wait on if a request has only begun."""
@@ -199,6 +249,7 @@ class Prompt(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of this one, which nobody reads: it may have been refused."""
         super().on_response_complete()
+        self._idle_since = self.loop.time()
         if self._is_answered_early() and self._head is None and not self.transport.is_closing():
             self._wait()
 
@@ -217,6 +268,17 @@ class Prompt(H11Protocol):
         self._stop_waiting()
         self._stop_stalling()
         super().connection_lost(exc)
+
+    def _make_room(self) -> None:
+        there = [each for each in self.connections if isinstance(each, Prompt) and not each.transport.is_closing()]
+        if len(there) > self._most:
+            idle = (each for each in there if each.is_idle and each is not self)
+            min(idle, key=attrgetter("_idle_since"), default=self).transport.abort()
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is being answered on it."""
+        return self.cycle is None or bool(self.cycle.response_complete)
 
     def _is_answered_early(self) -> bool:
         is_answered = self.cycle is not None and self.cycle.response_complete
