@@ -2,13 +2,14 @@
 
 import json
 import logging
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from opentelemetry.sdk.trace import TracerProvider
 
 from ap_mcp.calling import Calling, working_on
-from ap_mcp.cli.logs import FORMS, INDENT
+from ap_mcp.cli.logs import FORMS, INDENT, LONGEST, Seldom
 from ap_mcp.masking import PLACEHOLDER
 
 FORGED = 'sent\nERROR ap_mcp.guard: forged\r\n\x1b[2Jcleared\u2028{"level": "error"}\x00\u202eend'
@@ -73,3 +74,51 @@ def test_no_line_of_text_can_be_forged(record: Any) -> None:
     assert more
     assert all(line.startswith(INDENT[1:]) for line in more)
     assert not set("\x1b\x00\r\u2028\u202e") & set(shown)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_no_entry_is_longer_than_a_bound_and_hides_its_secrets_first(record: Any, form: str) -> None:
+    made = record("%s %s", "x" * (LONGEST // 2 - 30) + " password=hunter22-and-more-of-it", "y" * LONGEST)
+    shown = FORMS[form]().format(made)
+    assert len(shown) < LONGEST + 500
+    assert "hunter" not in shown
+
+
+@dataclass
+class Library:
+    """Code of others that writes to the log, and what is written of it."""
+
+    minute: float = 0.0
+    written: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.seldom = Seldom(lambda: self.minute * 60)
+
+    def says(self, text: str, line: int = 1, *, name: str = "uvicorn.error", error: Exception | None = None) -> None:
+        info = None if error is None else (type(error), error, None)
+        made = logging.LogRecord(name, logging.WARNING, "there.py", line, "%s", (text,), info)
+        if self.seldom.filter(made):
+            self.written.append(made.getMessage())
+
+
+def test_what_a_library_says_again_and_again_is_written_once_a_minute_and_counted() -> None:
+    library = Library()
+    for number in range(100):
+        library.says(f"invalid {number}")
+    library.says("something else", 2)
+    library.says("invalid", error=ValueError())
+    library.minute = 2
+    library.says("invalid 100")
+    library.minute = 4
+    library.says("invalid 101")
+    assert library.written == [
+        *("invalid 0", "something else", "invalid"),
+        *("invalid 100 (left out within 2 min: 99 more like it)", "invalid 101"),
+    ]
+
+
+def test_what_we_say_ourselves_is_never_left_out() -> None:
+    library = Library()
+    for _ in range(3):
+        library.says("refused", name="ap_mcp.guard")
+    assert library.written == ["refused"] * 3

@@ -3,16 +3,24 @@
 import json
 import logging
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from time import monotonic
+from typing import Any, TypeAlias
 
 from ap_mcp.calling import calling
 from ap_mcp.masking import mask_text
-from ap_mcp.wording import visible
+from ap_mcp.wording import ends, span, visible
 
 INDENT = "\n    "
 """What continues an entry: a line that begins without it is an entry of its own."""
 NO_TRACE = 0
+LONGEST = 20_000
+"""Characters of an entry: whoever sends a request may have a part of it quoted."""
+MINUTE = 60.0
+
+_Place: TypeAlias = tuple[str, int, type[BaseException] | None]
 
 
 class Lines(logging.Formatter):
@@ -23,7 +31,7 @@ class Lines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the entry; what it quotes can neither begin another one nor move the cursor."""
-        return INDENT.join(visible(mask_text(super().format(record))).splitlines())
+        return INDENT.join(visible(_text(super().format(record))).splitlines())
 
 
 class Objects(logging.Formatter):
@@ -36,7 +44,7 @@ class Objects(logging.Formatter):
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": mask_text(super().format(record)),
+            "message": _text(super().format(record)),
             "principal": call.principal,
             "tool": mask_text(call.tool),
             "trace_id": _trace(),
@@ -44,7 +52,50 @@ class Objects(logging.Formatter):
         return json.dumps({key: value for key, value in found.items() if value})
 
 
+@dataclass(slots=True)
+class _Said:
+    """When something was last written, and how often it was left out since."""
+
+    at: float
+    left_out: int = 0
+
+
+class Seldom(logging.Filter):
+    """Lets what one place in a library says through once a minute: whoever reaches the server may have it said.
+
+    The next entry of that place says how many were left out. Our own code looks after itself.
+
+    Args:
+        now: a clock, in seconds.
+    """
+
+    def __init__(self, now: Callable[[], float] = monotonic) -> None:
+        super().__init__()
+        self._now = now
+        self._said: dict[_Place, _Said] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Say whether an entry is written."""
+        if record.name.partition(".")[0] == "ap_mcp":
+            return True
+        place = (record.pathname, record.lineno, record.exc_info[0] if record.exc_info else None)
+        now, said = self._now(), self._said.get(place)
+        if said is not None and now - said.at < MINUTE:
+            said.left_out += 1
+            return False
+        self._said[place] = _Said(now)
+        if said is not None and said.left_out:
+            more = f"{record.getMessage()} (left out within {span(now - said.at)}: {said.left_out} more like it)"
+            record.msg, record.args = more, None
+        return True
+
+
 FORMS: dict[str, type[logging.Formatter]] = {"text": Lines, "json": Objects}
+
+
+def _text(entry: str) -> str:
+    # Cut last: what is left of a secret that is cut would not be known as one.
+    return ends(mask_text(entry), LONGEST)
 
 
 def _trace() -> str:

@@ -111,7 +111,7 @@ def exit_code_of(kind: "type[ApMcpError]") -> int:
 
 
 def log_to_stderr(level: str, form: str = "text") -> None:
-    """Send our log to stderr; libraries only speak up from warnings on (httpx would print whole URLs).
+    """Send our log to stderr; libraries only speak up from warnings on (httpx would print whole URLs), and seldom.
 
     Args:
         level: from which one on.
@@ -119,9 +119,10 @@ def log_to_stderr(level: str, form: str = "text") -> None:
     """
     import logging
 
-    from ap_mcp.cli.logs import FORMS
+    from ap_mcp.cli.logs import FORMS, Seldom
 
     handler = logging.StreamHandler()
+    handler.addFilter(Seldom())
     handler.setFormatter(FORMS[form]())
     logging.basicConfig(handlers=[handler], level=logging.WARNING)
     logging.getLogger("ap_mcp").setLevel(level.upper())
