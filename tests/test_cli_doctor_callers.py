@@ -13,6 +13,7 @@ from simulation import simulate
 
 from ap_mcp.cli.checkup import Finding
 from ap_mcp.cli.checkup_callers import callers
+from ap_mcp.principals import Everybody
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.tokens import Token, add_token, digest_of, withdraw_token
 
@@ -73,6 +74,41 @@ async def test_a_file_that_lets_nobody_in_is_noticed(tmp_path: Path) -> None:
     path.write_text("broken")
     ((state, found),) = await told(tokens_file=path)
     assert (state, f"Wrong tokens file {path}" in found) == ("problem", True)
+
+
+TABLES = {each: {"region": "ap-southeast-1"} for each in ("north", "south")}
+
+
+async def test_profiles_that_there_are_not_and_toolsets_that_give_no_tool_are_named(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "tokens.toml"
+    give(path, "misspelt", grant=Grant(profiles=("noth", "south")))
+    give(path, "elsewhere", grant=Grant(profiles=("south",)))
+    give(path, "right", grant=Grant(profiles=("north", "south"), toolsets=("clusters", "charts")))
+    give(path, "empty", grant=Grant(toolsets=("charts",)))
+    give(path, "gone", grant=Grant(profiles=("noth",)))
+    withdraw_token(path, "gone", NOW)
+    issuer = Issuer("ed")
+    monkeypatch.setattr("ap_mcp.web.callers.outward_lines", lambda _: issuer.connect())
+    given: dict[str, Any] = {
+        "tokens_file": path,
+        "oauth_issuer": ISSUER,
+        "public_url": PUBLIC,
+        "toolsets": ("clusters",),
+    }
+    made = autopilot_on(simulate(), **given, profiles=TABLES, oauth_rules=({"groups": ["a"], "toolsets": ["charts"]},))
+    made.principals = Everybody(replace(made.rights_of("anybody"), profiles=("north",)))
+    found = [(each.state, each.found) async for each in callers(made)]
+    assert [each for each in found if each[0] != "ok"] == [
+        ("problem", 'the token misspelt names profiles that ap-mcp.toml does not have: "noth"'),
+        ("warning", "the token elsewhere may use only profiles that are not served here: south"),
+        ("warning", "the token empty is offered no tool: it may use the toolsets charts, and the server has clusters"),
+        (
+            "warning",
+            "rule 1 of oauth_rules is offered no tool: it may use the toolsets charts, and the server has clusters",
+        ),
+    ]
 
 
 async def test_the_issuer_is_asked_for_its_keys(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

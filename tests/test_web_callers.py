@@ -74,8 +74,9 @@ def test_settings_of_an_issuer_go_with_an_issuer_and_a_public_address() -> None:
     assert 'rule 1: "group" is unknown' in refusal(
         oauth_issuer=ISSUER, public_url=PUBLIC, oauth_rules=({"group": ["sre"]},)
     )
-    assert "none of the profiles north is served here" in refusal(
-        oauth_issuer=ISSUER, public_url=PUBLIC, oauth_rules=({"profiles": ["north"]},)
+    north = {"profiles": ["north"]}
+    assert "profiles north: none of them is served" in refusal(
+        oauth_issuer=ISSUER, public_url=PUBLIC, oauth_rules=(north,)
     )
     assert "The policy /nowhere.toml" in refusal(
         oauth_issuer=ISSUER, public_url=PUBLIC, oauth_rules=({"policy_file": "/nowhere.toml"},)

@@ -210,6 +210,18 @@ def test_a_caller_has_those_of_their_profiles_that_are_served(
     assert (None if found is None else found.profiles) == used
 
 
+@pytest.mark.parametrize(
+    ("granted", "used"),
+    [(("south",), ("south",)), (("west", "south"), ("south",)), (("soth", "north"), None), (("north", "soth"), None)],
+)
+def test_a_profile_that_there_is_not_makes_no_other_one_the_default(
+    granted: tuple[str, ...], used: tuple[str, ...] | None
+) -> None:
+    server, tables = replace(SERVER, profiles=("north", "south")), {"north", "south", "west"}
+    found = rights_within(server, Grant(profiles=granted), {}, tables)
+    assert (None if found is None else found.profiles) == used
+
+
 async def test_a_token_for_profiles_of_another_server_counts_there_alone(file: File) -> None:
     elsewhere = new_secret()
     file.add("elsewhere", elsewhere, grant=Grant(profiles=("north",)))

@@ -11,7 +11,9 @@ from ap_mcp.cli.checkup import Finding
 if TYPE_CHECKING:
     from ap_mcp.server import Autopilot
     from ap_mcp.settings import Settings
+    from ap_mcp.web.grants import Grant
     from ap_mcp.web.oauth import OAuth
+    from ap_mcp.web.sign_in import SignIn
     from ap_mcp.web.token_file import FileTokens
 
 CHECK = "sign-in"
@@ -42,9 +44,8 @@ async def callers(autopilot: "Autopilot") -> AsyncIterator[Finding]:
     if sign_in is None:
         yield Finding(CHECK, "ok", "nobody has to: it listens on this machine only, and every caller is this user")
         return
-    if sign_in.tokens is not None:
-        for finding in _tokens(sign_in.tokens, chosen, alone=sign_in.oauth is None):
-            yield finding
+    for finding in _known(sign_in, chosen):
+        yield finding
     if sign_in.oauth is not None:
         async for finding in _issuer(sign_in.oauth, chosen):
             yield finding
@@ -96,6 +97,37 @@ def _tokens(tokens: "FileTokens", chosen: "Settings", *, alone: bool) -> Iterato
         elif token.expires is not None and token.expires - now < SOON:
             advice = "Give its holder another one, under another name: ap-mcp token new"
             yield Finding(CHECK, "warning", f"the token {token.name} ends in {span(token.expires - now)}", advice)
+
+
+def _known(sign_in: "SignIn", chosen: "Settings") -> Iterator[Finding]:
+    """Look at the tokens, and at what they and the rules about people give."""
+    from ap_mcp.web.signed_in import offers_tools
+
+    now, tokens, oauth = datetime.now(UTC), sign_in.tokens, sign_in.oauth
+    if tokens is not None:
+        yield from _tokens(tokens, chosen, alone=oauth is None)
+    for token, rights in tokens.granted if tokens else ():
+        if token.state(now) == "active":
+            yield from _given(f"the token {token.name}", token.grant, chosen, offers_tools(rights))
+    for number, (rule, given) in enumerate(oauth.people if oauth else (), 1):
+        yield from _given(f"rule {number} of oauth_rules", rule.grant, chosen, offers_tools(given))
+
+
+def _given(who: str, grant: "Grant", chosen: "Settings", has_tools: bool | None) -> Iterator[Finding]:
+    """Look at what a token or a rule gives: profiles that there are, and tools; None if nothing here at all."""
+    from ap_mcp.wording import NAME_LIMIT, few, in_quotes
+
+    if unknown := [in_quotes(each, NAME_LIMIT) for each in grant.profiles if each not in chosen.profiles]:
+        there = f"There are: {', '.join(chosen.profiles)}." if chosen.profiles else "There are none."
+        found = f"{who} names profiles that ap-mcp.toml does not have: {few(unknown)}"
+        yield Finding(CHECK, "problem", found, f"{there} Until it is corrected, such callers are refused.")
+    elif has_tools is None:
+        found = f"{who} may use only profiles that are not served here: {few(grant.profiles)}"
+        yield Finding(CHECK, "warning", found, "Such callers are refused here.")
+    elif not has_tools:
+        given, here = few(grant.toolsets), few(chosen.toolsets)
+        found = f"{who} is offered no tool: it may use the toolsets {given}, and the server has {here}"
+        yield Finding(CHECK, "warning", found, "Give it a toolset that the server has.")
 
 
 async def _issuer(oauth: "OAuth", chosen: "Settings") -> AsyncIterator[Finding]:

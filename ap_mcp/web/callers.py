@@ -39,7 +39,7 @@ def sign_in_from(settings: Settings, server: Rights) -> SignIn | None:
     if not has_sign_in(settings):
         check_oauth(settings)
         return None
-    grantable = partial(rights_within, server, known=known_to_rules(load_catalog()))
+    grantable = partial(rights_within, server, known=known_to_rules(load_catalog()), tables=settings.profiles)
     path = tokens_file(settings)
     tokens = None if path is None else FileTokens(path, grantable)
     if tokens is not None and tokens.trouble:
@@ -61,9 +61,9 @@ def sign_in_from(settings: Settings, server: Rights) -> SignIn | None:
 def _granted(rule: PeopleRule, grantable: Callable[[Grant], Rights | None]) -> Rights:
     rights = grantable(rule.grant)
     if rights is None:
-        raise SettingsError(
-            f"Wrong rules in oauth_rules: none of the profiles {few(rule.grant.profiles)} is served here."
-        )
+        named = few(rule.grant.profiles)
+        why = "none of them is served here, or ap-mcp.toml does not have one of them"
+        raise SettingsError(f"Wrong rules in oauth_rules: profiles {named}: {why}.")
     return rights
 
 

@@ -88,6 +88,9 @@ def read_rules(tables: Sequence[Any], place: str) -> tuple[PeopleRule, ...]:
 class OAuth:
     """An issuer, and what whoever it vouches for may use.
 
+    Attributes:
+        people: rules, the first that fits decides, each with the rights that it gives.
+
     Args:
         issuer: its address, to the letter.
         audience: what its tokens for this server are for.
@@ -111,7 +114,7 @@ class OAuth:
         self.audience = audience
         self.keys = keys
         self.scopes = tuple(scopes)
-        self._people = tuple(people)
+        self.people = tuple(people)
         self._now = now
 
     async def signed_in(self, token: str) -> SignedIn:
@@ -125,7 +128,7 @@ class OAuth:
         missing = [scope for scope in self.scopes if scope not in scopes_in(claims)]
         if missing:
             raise NotSignedIn(f"The token lacks the scope {missing[0]}.", 403, "insufficient_scope")
-        rights = next((rights for rule, rights in self._people if rule.fits(claims)), None)
+        rights = next((rights for rule, rights in self.people if rule.fits(claims)), None)
         if rights is None:
             raise NotSignedIn("No rule of the operator of this server is about you.", 403, "")
         principal = f"{self.issuer}|{claims['sub']}"

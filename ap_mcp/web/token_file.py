@@ -72,7 +72,12 @@ class FileTokens:
     @property
     def tokens(self) -> tuple[Token, ...]:
         """The tokens that the file holds."""
-        return tuple(token for token, _ in self._read.by_digest.values())
+        return tuple(token for token, _ in self.granted)
+
+    @property
+    def granted(self) -> tuple[tuple[Token, Rights | None], ...]:
+        """The tokens that the file holds, each with what it gives here."""
+        return tuple(self._read.by_digest.values())
 
     async def signed_in(self, secret: str) -> SignedIn:
         """Return whose token it is.
