@@ -241,6 +241,7 @@ def test_without_a_secret_nothing_is_signed(form: Form) -> None:
 
 HOSTILE = (
     "<!channel> @all <@U1> <at id=all></at> [x](http://evil.example) **b** `c` &lt; https://evil.example ![i](//e)"
+    " www.evil.example evil.example/approve a@evil.example evil\u3002example"
 )
 
 
@@ -248,8 +249,7 @@ HOSTILE = (
 @pytest.mark.parametrize("part", ["name", "client", "principal", "region", "project", "tool"])
 def test_no_text_of_others_makes_a_mention_a_link_or_markup(form: Form, part: str) -> None:
     text = json.dumps(made(form, asked(**{part: HOSTILE})), ensure_ascii=False)
-    assert "http://evil" not in text
-    assert "https://evil" not in text
+    assert not re.search(r"evil\W?[.\u3002]|www\.|//evil", text.replace("\uff1a//evil", ""))
     if form == "slack":
         assert not re.search(r"<(?!https://ap\.example/)", text)
         assert "&lt;!channel&gt;" in text

@@ -3,6 +3,7 @@
 import base64
 import hmac
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +21,9 @@ WECOM_BYTES = 2048
 _SLACK = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _WIDE = str.maketrans({each: chr(ord(each) + 0xFEE0) for each in "[]<>*~`|\\#@"})
 """What makes markup or a mention, as the wide letter of the same shape, which makes neither."""
+DOT = "\u2024"
+"""Looks like a full stop, and ends no label of a host."""
+_HOST_DOT = re.compile(r"(?<=\w)[.\u3002\uff0e\uff61](?=[^\W\d])")
 _AT = str.maketrans({"@": "\uff20", "<": "\uff1c"})
 
 
@@ -202,8 +206,8 @@ def _mac(key: bytes, text: bytes) -> str:
 
 
 def _unlinked(text: str) -> str:
-    """Return a text in which no chat makes a link of an address: the only one to follow is our own."""
-    return text.replace("://", "\uff1a//")
+    """Return a text in which no chat makes a link of an address or of a host: the only one to follow is our own."""
+    return _HOST_DOT.sub(DOT, text.replace("://", "\uff1a//"))
 
 
 def _escaped(text: str, limit: int) -> str:
