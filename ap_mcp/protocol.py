@@ -11,12 +11,13 @@ from typing import Any
 import mcp_types as types
 from mcp.server import CacheHint, Server, ServerRequestContext
 from mcp.server.caching import CacheableMethod
+from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 
 from ap_mcp import __version__
 from ap_mcp.assessment import ASSESS_UPGRADE
-from ap_mcp.errors import ApMcpError, CallRefused, ForgedState
+from ap_mcp.errors import SAID_LIMIT, ApMcpError, CallRefused, ForgedState
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.limits import MOST_BESIDE
 from ap_mcp.problems import LIST_PROBLEMS
@@ -24,7 +25,7 @@ from ap_mcp.server import LOCAL, Autopilot
 from ap_mcp.stdio import serve
 from ap_mcp.summaries import Result
 from ap_mcp.wait import WAIT_FOR
-from ap_mcp.wording import NAME_LIMIT, clean
+from ap_mcp.wording import NAME_LIMIT, clean, ends
 
 FRESH_MS = 3_600_000
 QUESTION = "consent"
@@ -92,6 +93,7 @@ class McpServer(Server[Any]):
             cache_hints=CACHE_HINTS,
             get_tool_input_schema=self._schema_of,
         )
+        self.middleware.append(_cut_errors)
 
     @property
     def instructions(self) -> str | None:
@@ -270,6 +272,22 @@ def _as_protocol_error() -> Iterator[None]:
         yield
     except CallRefused as refused:
         raise MCPError(code=types.INVALID_REQUEST, message=str(refused)) from None
+
+
+async def _cut_errors(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+    """Cut what an error repeats of its request: the name of a method or an address may be as long as a message."""
+    try:
+        return await call_next(ctx)
+    except MCPError as error:
+        found = error.error
+        data = _cut(found.data)
+        raise MCPError(code=found.code, message=ends(found.message, SAID_LIMIT), data=data) from error.__cause__
+
+
+def _cut(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _cut(each) for key, each in value.items()}
+    return ends(value, NAME_LIMIT) if isinstance(value, str) else value
 
 
 def _contents(uri: str, kept: str) -> types.TextResourceContents | types.BlobResourceContents:

@@ -1,5 +1,6 @@
 """Whatever a call holds: every mistake is reported, nothing is sent, no path changes, and the server goes on."""
 
+import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -9,14 +10,18 @@ from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from agent import unharmed
+from agent import autopilot_on, unharmed
+from frames import session
+from simulation import simulate
 
+from ap_mcp.errors import SAID_LIMIT
 from ap_mcp.operation_calls import CHART_LIMIT
 from ap_mcp.schemas import input_schema
 from ap_mcp.simulator.archives import build_chart
 from ap_mcp.simulator.chart_seed import REDIS
 from ap_mcp.simulator.constants import PAYMENTS_PROD, TEAM_SANDBOX
 from ap_mcp.specs import Catalog, Operation, load_catalog
+from ap_mcp.wording import NAME_LIMIT
 
 pytestmark = pytest.mark.anyio
 
@@ -280,3 +285,37 @@ async def test_a_broken_chart_is_refused_by_the_service_and_nothing_is_stored(tm
             assert "Request id: " in said
         assert agent.changed == ["upload_chart"] * 3
         assert agent.world.to_json()["tables"] == before
+
+
+LONG = "x" * 50_000
+MANY = {f"{number}{'y' * 100}": "1" for number in range(2000)}
+ECHOES: tuple[tuple[str, dict[str, Any]], ...] = (
+    (f"made/{LONG}", {}),
+    (f"notifications/{LONG}", {}),
+    ("tools/call", {"name": LONG}),
+    ("tools/call", {"name": "get_cluster", "arguments": {LONG: 1}}),
+    ("tools/call", {"name": "get_cluster", "arguments": MANY}),
+    ("tools/call", {"name": "get_cluster", "arguments": {"cluster_id": LONG}}),
+    ("tools/call", {"name": "create_cluster", "arguments": {"name": LONG, "addons": [MANY] * 50}}),
+    ("tools/call", {"name": "wait_for", "arguments": {"kind": LONG, "id": LONG}}),
+    ("resources/read", {"uri": LONG}),
+    ("resources/read", {"uri": f"autopilot://responses/{LONG}"}),
+    ("resources/list", {"cursor": LONG}),
+    ("prompts/get", {"name": LONG}),
+    ("prompts/get", {"name": "upgrade-cluster", "arguments": {"cluster": LONG, **MANY}}),
+    ("completion/complete", {"ref": {"type": "ref/prompt", "name": LONG}, "argument": {"name": LONG, "value": LONG}}),
+    ("completion/complete", {"ref": {"type": "ref/resource", "uri": LONG}, "argument": {"name": "id", "value": LONG}}),
+    ("logging/setLevel", {"level": LONG}),
+    ("resources/subscribe", {"uri": LONG}),
+)
+
+
+@pytest.mark.parametrize("version", ["2025-11-25", "2026-07-28"])
+async def test_no_refusal_repeats_more_of_a_request_than_names_it(version: str, tmp_path: Path) -> None:
+    async with session(autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl"), version) as client:
+        await client.open()
+        lengths = {method[:40]: len(json.dumps(await client.answer(method, params))) for method, params in ECHOES}
+        refused = await client.refused(f"made/{LONG}")
+    assert {method: length for method, length in lengths.items() if length > 2 * SAID_LIMIT} == {}
+    assert refused["data"].startswith("made/xxx")
+    assert len(refused["data"]) <= NAME_LIMIT
