@@ -262,6 +262,7 @@ async def serve_stdio(autopilot: Autopilot) -> None:
     """Serve one client on standard input and output until it leaves."""
     async with autopilot:
         await autopilot.check_shared_state()
+        autopilot.watch_questions()
         await serve(build_server(autopilot), autopilot.settings.calls_at_once + MOST_BESIDE + SPARE)
 
 

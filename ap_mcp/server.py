@@ -141,6 +141,11 @@ class Autopilot:
         if self.shared is not None:
             await self.shared.check()
 
+    def watch_questions(self) -> None:
+        """Have people informed of the end of questions too whose server has ended meanwhile."""
+        if self.settings.webhooks:
+            self.confirmer.notices.watch()
+
     @property
     def cloud(self) -> Cloud:
         """The account of the default profile, or the only one."""

@@ -52,7 +52,20 @@ class NotRecorded:
     """A line of the audit could not be written."""
 
 
-Happening: TypeAlias = Requested | ConsentSought | NotRecorded
+@dataclass(frozen=True, slots=True)
+class NoticePosted:
+    """A message about a question went to a webhook, or did not.
+
+    Attributes:
+        form: what the receiver takes, as its address says.
+        outcome: `posted`, `failed`, or `dropped` as too many waited.
+    """
+
+    form: str
+    outcome: str
+
+
+Happening: TypeAlias = Requested | ConsentSought | NotRecorded | NoticePosted
 
 
 class Watcher(Protocol):

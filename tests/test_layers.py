@@ -53,7 +53,7 @@ filling: arguments errors masking parallel_reads rules specs vendor wording
 guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor watching
     wording
 state: errors guard private_files response_store vendor wording
-webhooks: cloud errors guard vendor webhook_addresses wording
+webhooks: cloud errors guard vendor watching webhook_addresses wording
 gateway: binding cloud cluster_requests errors masking permits specs
 naming: errors masking rules specs vendor wording
 reads: binding cloud errors gateway guard masking naming permits specs summaries vendor

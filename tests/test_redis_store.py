@@ -303,6 +303,31 @@ async def test_an_approval_lets_one_call_through_and_is_kept_for_people_to_see(s
     assert standing(found, APPROVERS, USED).state == "spent"
 
 
+async def test_that_an_end_is_to_be_announced_is_taken_away_by_one_of_all_servers(shared: Shared) -> None:
+    stores, asked = [shared.store() for _ in range(4)], question()
+    await stores[0].ask(asked)
+    assert not await stores[1].settle(asked.code, "chat")
+    await stores[0].announce(asked.code, "chat")
+    assert await stores[1].announced("chat") == [asked.code]
+    assert await stores[1].announced("elsewhere") == []
+    assert not await stores[1].settle(asked.code, "elsewhere")
+    settled: list[bool] = []
+
+    async def settle(store: RedisStore) -> None:
+        settled.append(await store.settle(asked.code, "chat"))
+
+    async with anyio.create_task_group() as group:
+        for store in stores:
+            group.start_soon(settle, store)
+    assert sorted(settled) == [False, False, False, True]
+    assert await stores[1].announced("chat") == []
+    await stores[0].announce("OLD2-OLD2", "chat")
+    shared.time = NOW + 3 * KEPT
+    await stores[0].time()
+    await stores[0].announce(asked.code, "chat")
+    assert await stores[1].announced("chat") == [asked.code]
+
+
 async def test_the_first_answer_stands_whoever_answers_at_once(shared: Shared) -> None:
     asked = question()
     stores = [shared.store() for _ in range(8)]

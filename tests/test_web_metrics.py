@@ -4,6 +4,8 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +14,20 @@ import pytest
 from anyio.lowlevel import checkpoint
 from over_http import Served, request, served
 from prometheus_client.parser import text_string_to_metric_families
+from receiving import answer, receiver
 from simulation import simulate
 
+from ap_mcp.cloud.lines import outward_lines
 from ap_mcp.errors import ApprovalsUnusable, SettingsError
 from ap_mcp.server import Autopilot
+from ap_mcp.settings import Settings
 from ap_mcp.simulator.constants import TEAM_SANDBOX
 from ap_mcp.watching import NotRecorded, Requested, happened, watched_by
 from ap_mcp.web.metrics import CODES, OTHER, Metrics, metrics_app
 from ap_mcp.web.serving import beside, listen, url_of
+from ap_mcp.webhook_addresses import Address
+from ap_mcp.webhooks.notice import trial
+from ap_mcp.webhooks.posting import Posting
 
 pytestmark = pytest.mark.anyio
 
@@ -153,6 +161,18 @@ async def test_audit_lines_that_were_not_written_are_counted(tmp_path: Path) -> 
     assert (await read(metrics))[named("ap_mcp_audit_failures_total")] == 1
 
 
+async def test_messages_to_webhooks_are_counted_by_form_and_outcome_and_name_no_address(tmp_path: Path) -> None:
+    async with counted(tmp_path) as (_, metrics), receiver(None, answer("", "500 Error")) as posted_to:
+        posting = Posting([Address("slack", posted_to.url("/services/S3CRET"))], partial(outward_lines, Settings()))
+        for _ in range(2):
+            posting.put(trial(datetime.now(UTC)))
+        await posting.close()
+        samples = await read(metrics)
+        for outcome in ("failed", "posted"):
+            assert samples[named("ap_mcp_webhook_messages_total", form="slack", outcome=outcome)] == 1
+        assert "S3CRET" not in (await metrics.text()).decode()
+
+
 async def test_a_state_that_does_not_answer_is_seen_and_the_rest_is_still_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -195,7 +215,12 @@ async def text() -> bytes:
         ("[::1]:9464", 200),
         ("localhost:9464", 200),
         ("METRICS.example", 200),
+        ("metrics.example.:", 200),
+        ("localhost:", 200),
+        ("10.1.2.3", 200),
         ("evil.example", 421),
+        ("[::1", 421),
+        ("", 421),
         ("metrics.example.evil.example", 421),
     ],
 )

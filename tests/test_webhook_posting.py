@@ -214,8 +214,12 @@ class Desk:
         self.time = NOW
         self.found = found
         self.store = LocalStore(folder / "approvals.db")
-        self.posting = Posting([Address("generic", found.url())], lines, pause=at_once)
-        self.webhooks = Webhooks(self.posting, self.store, lambda: APPROVERS, now=lambda: self.time, look=0.01)
+        self.webhooks = self.server()
+
+    def server(self, path: str = "/", look: float = 0.01) -> Webhooks:
+        """What follows the questions of one server, which posts to the receiver."""
+        posting = Posting([Address("generic", self.found.url(path))], lines, pause=at_once)
+        return Webhooks(posting, self.store, lambda: APPROVERS, now=lambda: self.time, look=look, look_elsewhere=0.01)
 
     async def ask(self, **changes: Any) -> Question:
         asked = question(**changes)
@@ -303,6 +307,56 @@ async def test_what_another_server_has_used_is_left_to_that_one(desk: Desk) -> N
     desk.webhooks.used(asked.code, "failed")  # as that server posts it, which was not the one that asked
     await desk.found.has(2)
     assert desk.found.kinds == ["asked", "failed"]
+
+
+async def test_how_the_questions_of_a_server_that_is_gone_ended_is_posted_once_by_another(desk: Desk) -> None:
+    no, late, used = await desk.ask(), await desk.ask(), await desk.ask()
+    await desk.found.has(3)
+    await desk.webhooks.close()
+    await desk.decide(no, approved=False)
+    await desk.decide(used)
+    assert await desk.store.take(used.consent.id, used.consent.digest, desk.time)
+    others = [desk.server() for _ in range(3)]
+    elsewhere = desk.server("/another-channel")
+    for each in (*others, elsewhere):
+        each.watch()
+    await desk.found.has(4)
+    desk.time += APPROVAL_LIFETIME
+    await desk.found.has(5)
+    await anyio.sleep(0.05)
+    for each in (*others, elsewhere):
+        await each.close()
+    ends = [(each["type"], each["data"]["code"]) for each in desk.found.posted[3:]]
+    assert ends == [("approval.declined", no.code), ("approval.expired", late.code)]
+    assert await desk.store.announced(desk.webhooks.posting.place) == []
+
+
+async def test_a_server_that_only_looks_leaves_what_waits_to_the_one_that_asked(desk: Desk) -> None:
+    other = desk.server()
+    other.watch()
+    asked = await desk.ask()
+    await desk.decide(asked)
+    await desk.found.has(2)
+    await anyio.sleep(0.05)
+    await other.close()
+    assert desk.found.kinds == ["asked", "approved"]
+
+
+async def test_what_hinders_a_server_again_and_again_is_logged_once(
+    desk: Desk, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried = []
+
+    async def announced(place: str) -> list[str]:
+        tried.append(place)
+        raise ApprovalsUnusable("no store")
+
+    monkeypatch.setattr(desk.store, "announced", announced)
+    desk.webhooks.watch()
+    with anyio.fail_after(5):
+        while len(tried) < 3:  # noqa: ASYNC110 - there is no event for it
+            await anyio.sleep(0.01)
+    assert caplog.text.count("no store") == 1
 
 
 async def test_a_signature_that_does_not_count_is_not_posted_as_an_answer(desk: Desk) -> None:

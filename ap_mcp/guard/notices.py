@@ -28,6 +28,9 @@ class Notices(Protocol):
             outcome: succeeded, failed or unknown, as the audit has it.
         """
 
+    def watch(self) -> None:
+        """Inform people from now on also of the end of questions that other servers asked, or this one before."""
+
     async def close(self) -> None:
         """End, after what was taken is on its way, or a few seconds."""
 
@@ -43,6 +46,9 @@ class Silent:
 
     def used(self, code: str, outcome: str) -> None:
         """Take how a call ended."""
+
+    def watch(self) -> None:
+        """Inform people of other questions too."""
 
     async def close(self) -> None:
         """End."""

@@ -115,6 +115,20 @@ class ApprovalStore(ConsentStore, Protocol):
         At most `MOST_OF_HISTORY` are returned, and none is kept longer than a day after it has expired.
         """
 
+    async def announce(self, code: str, place: str) -> None:
+        """Record that people were informed of a question at some place, and are to be informed there of its end.
+
+        Args:
+            code: of the question.
+            place: stands for where they read; of no use to anybody who sees it in the store.
+        """
+
+    async def announced(self, place: str) -> "Sequence[str]":
+        """Return the codes of questions whose end people are still to be informed of at a place."""
+
+    async def settle(self, code: str, place: str) -> bool:
+        """Take that record away: True for exactly one of all who try, who then informs people of the end."""
+
 
 class ResponseStore(Protocol):
     """The latest whole answers of the cloud, masked, for the principal that made the call."""

@@ -162,6 +162,23 @@ class ConsentFile:
             found = self._select(db, _ENDED, moment, moment, MOST_OF_HISTORY)
         return sorted(found, key=lambda asked: asked.ended, reverse=True)
 
+    def announce(self, code: str, place: str) -> None:
+        """Record that people were informed of a question, and are to be informed of its end."""
+        with self.database.transaction() as db:
+            db.execute("UPDATE questions SET announced = ? WHERE code = ?", (place, code))
+
+    def announced(self, place: str) -> list[str]:
+        """Return the codes of questions whose end people are still to be informed of."""
+        with self.database.transaction() as db:
+            rows = db.execute("SELECT code FROM questions WHERE announced = ? ORDER BY rowid", (place,)).fetchall()
+        return [row[0] for row in rows]
+
+    def settle(self, code: str, place: str) -> bool:
+        """Take that record away; see `ApprovalStore.settle`."""
+        with self.database.transaction() as db:
+            done = "UPDATE questions SET announced = NULL WHERE code = ? AND announced = ?"
+            return db.execute(done, (code, place)).rowcount == 1
+
     def _find(self, db: sqlite3.Connection, code: str) -> Asked | None:
         return next(iter(self._select(db, "code = ?", read_code(code) or "")), None)
 

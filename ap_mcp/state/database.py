@@ -22,7 +22,7 @@ BUSY_SECONDS = 5.0
 """How long a call waits for another program to release the file."""
 
 _APPLICATION_ID = 0x61706D63
-_VERSION = 6
+_VERSION = 7
 _CLOCK = "CREATE TABLE clock (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), seen INTEGER NOT NULL)"
 _GENERATION = "CREATE TABLE generation (only_row INTEGER PRIMARY KEY CHECK (only_row = 1), value TEXT NOT NULL)"
 _OPEN = (
@@ -36,7 +36,7 @@ _QUESTIONS = (
     " fingerprint TEXT NOT NULL, created INTEGER NOT NULL, expires INTEGER NOT NULL,"
     " other_approver INTEGER NOT NULL, simulated INTEGER NOT NULL, profile TEXT NOT NULL, approver TEXT,"
     " approved INTEGER, decided INTEGER, signature BLOB, client_data BLOB, authenticator_data BLOB, withdrawn_by TEXT,"
-    " withdrawn INTEGER)"
+    " withdrawn INTEGER, announced TEXT)"
 )
 _SCHEMA = (_CLOCK, _GENERATION, _OPEN, _QUESTIONS)
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)

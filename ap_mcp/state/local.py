@@ -79,5 +79,17 @@ class LocalStore:
         """Return the questions that came to an end of late, the last first."""
         return await self._in_thread(partial(self._file.history, now))
 
+    async def announce(self, code: str, place: str) -> None:
+        """Record that people were informed of a question, and are to be informed of its end."""
+        await self._in_thread(partial(self._file.announce, code, place))
+
+    async def announced(self, place: str) -> list[str]:
+        """Return the codes of questions whose end people are still to be informed of."""
+        return await self._in_thread(partial(self._file.announced, place))
+
+    async def settle(self, code: str, place: str) -> bool:
+        """Take that record away: True once."""
+        return await self._in_thread(partial(self._file.settle, code, place))
+
     async def _in_thread(self, call: Callable[[], T]) -> T:
         return await to_thread.run_sync(call, limiter=self._limiter)

@@ -6,8 +6,8 @@ worthless, for what was taken meanwhile may be back. Lost data, an old copy and 
 asked again; none lets a consent be used twice. Redis's own clock counts.
 
 Keys: `q:`, `a:` and `w:` with a code hold a question, its answer, its withdrawal; `open:` an open consent. Sorted sets
-say when questions end (`ends`), which are about a call (`call:`), and how much of a principal waits (`waiting:`,
-`forms:`).
+say when questions end (`ends`), which are about a call (`call:`), how much of a principal waits (`waiting:`,
+`forms:`), and of which questions people are still to be informed how they ended (`announced:`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -182,6 +182,25 @@ class RedisStore:
         [codes] = await self._link.run(("ZREVRANGEBYSCORE", ENDS, ticks(now), since, "LIMIT", 0, MOST_OF_HISTORY))
         found = [asked for asked in await self._seen(codes) if asked.question.created <= now and asked.ended <= now]
         return sorted(found, key=lambda asked: asked.ended, reverse=True)
+
+    async def announce(self, code: str, place: str) -> None:
+        """Record that people were informed of a question, and are to be informed of its end."""
+        key, now = _key("announced", place), self.now()
+        await self._link.run(
+            ("ZREMRANGEBYSCORE", key, "-inf", ticks(now - KEPT - LONGEST_LIFETIME)),
+            ("ZADD", key, "NX", ticks(now), code),
+            ("PEXPIRE", key, _milliseconds(KEPT + LONGEST_LIFETIME)),
+        )
+
+    async def announced(self, place: str) -> list[str]:
+        """Return the codes of questions whose end people are still to be informed of."""
+        [codes] = await self._link.run(("ZRANGE", _key("announced", place), 0, -1))
+        return [code.decode("ascii", "replace") for code in codes]
+
+    async def settle(self, code: str, place: str) -> bool:
+        """Take that record away; see `ApprovalStore.settle`."""
+        [gone] = await self._link.run(("ZREM", _key("announced", place), code))
+        return bool(gone == 1)
 
     async def _seen(self, codes: Iterable[str | bytes]) -> list[Asked]:
         """Return what is kept about some questions, in their order; what cannot be read is passed over."""

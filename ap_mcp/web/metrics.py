@@ -22,7 +22,8 @@ from starlette.routing import Route
 from ap_mcp.errors import ApMcpError, SettingsError
 from ap_mcp.server import Autopilot
 from ap_mcp.toolbox import known_to_rules
-from ap_mcp.watching import ConsentSought, Happening, Requested
+from ap_mcp.watching import ConsentSought, Happening, NoticePosted, NotRecorded, Requested
+from ap_mcp.web.names import Place, place_of
 
 MISSING = (
     "AP_MCP_METRICS: this needs prometheus-client, which is not installed: pip install 'ap-mcp[prometheus]'. Nothing "
@@ -91,6 +92,12 @@ class Metrics:
             ["gen_ai_tool_name", "channel", "outcome"],
             registry=own,
         )
+        self._notices = Counter(
+            "ap_mcp_webhook_messages",
+            "Messages about questions, by what became of them",
+            ["form", "outcome"],
+            registry=own,
+        )
         self._unrecorded = Counter("ap_mcp_audit_failures", "Lines of the audit that were not written", registry=own)
         self._calls = Gauge("ap_mcp_calls", "Calls that are under way", ["state"], registry=own)
         self._open = Gauge("ap_mcp_open_questions", "Questions that wait for a person", registry=own)
@@ -126,7 +133,9 @@ class Metrics:
                     self._errors.labels(operation, answered, self._bounded(code), error).inc()
             case ConsentSought(tool, channel, outcome):
                 self._consents.labels(tool, channel, outcome).inc()
-            case _:
+            case NoticePosted(form, outcome):
+                self._notices.labels(form, outcome).inc()
+            case NotRecorded():
                 self._unrecorded.inc()
 
     async def text(self) -> bytes:
@@ -174,21 +183,22 @@ def metrics_app(read: Callable[[], Awaitable[bytes]], names: Collection[str] = (
         names: hosts, with or without a port, that it may be asked by, besides addresses; a web page could let any
             other name point here.
     """
-    allowed = {"localhost", *(name.lower().partition(":")[0] for name in names)}
+    allowed = [Place("localhost"), *(Place(place_of(each).name) for each in names)]
 
     async def metrics(request: Request) -> Response:
-        if not _is_named(request.url.hostname or "", allowed):
+        hosts = request.headers.getlist("host")
+        if len(hosts) != 1 or not _is_named(place_of(hosts[0]), allowed):
             return PlainTextResponse("This server is asked for by its address.", 421)
         return Response(await read(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return Starlette(routes=[Route("/metrics", metrics, methods=["GET"])])
 
 
-def _is_named(host: str, allowed: Collection[str]) -> bool:
+def _is_named(place: Place, allowed: Collection[Place]) -> bool:
     try:
-        ip_address(host)
+        ip_address(place.name.removeprefix("[").removesuffix("]"))
     except ValueError:
-        return host.lower() in allowed
+        return place.is_one_of(allowed)
     return True
 
 

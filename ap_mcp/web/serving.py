@@ -105,6 +105,7 @@ async def serve_http(
     """
     async with autopilot:
         await autopilot.check_shared_state()
+        autopilot.watch_questions()
         await Draining(autopilot, app, ready, connections).serve(list(sockets))
 
 

@@ -1,8 +1,12 @@
-"""Follows the questions of one server from asking to their end, whoever decides them where, and has both posted."""
+"""Follows questions from asking to their end, whoever decides them where, and has both posted, by one server each.
+
+The server that asks posts the question, and leaves a record in the store that its end is to be posted. Whichever server
+finds the end takes the record away and posts it: mostly the one that asked, which looks more often.
+"""
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
@@ -17,7 +21,9 @@ from ap_mcp.webhooks.posting import Posting
 
 LAST_WORDS = 1.0
 LOOK = 3.0
-"""Seconds between two looks into the store for the questions that are followed."""
+"""Seconds between two looks into the store for the questions that this server asked."""
+LOOK_ELSEWHERE = 30.0
+"""Seconds between two looks for those of others: of servers that have ended meanwhile."""
 A_DAY = timedelta(days=1)
 MOST_EVENTS = 1000
 
@@ -28,11 +34,10 @@ logger = logging.getLogger(__name__)
 
 @dataclass(slots=True)
 class Followed:
-    """A question whose end is not posted yet; `approved`: that it was approved is."""
+    """A question of this server whose end is not posted yet."""
 
     question: Question
     link: str
-    approved: bool = False
 
 
 class Webhooks:
@@ -44,6 +49,7 @@ class Webhooks:
         approvers: returns whose signatures count.
         now: the clock of questions.
         look: seconds between two looks into the store.
+        look_elsewhere: seconds between two looks for questions of other servers.
     """
 
     def __init__(
@@ -54,15 +60,20 @@ class Webhooks:
         *,
         now: Callable[[], datetime] = wall_clock,
         look: float = LOOK,
+        look_elsewhere: float = LOOK_ELSEWHERE,
     ) -> None:
         self.posting = posting
+        self._place = posting.place
         self._store = store
         self._approvers = approvers
         self._now = now
         self._look_s = look
+        self._look_elsewhere_s = look_elsewhere
+        self._trouble = ""
         self._events: asyncio.Queue[_Event] = asyncio.Queue(MOST_EVENTS)
         self._followed: dict[str, Followed] = {}
         self._task: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def asked(self, question: Question, link: str) -> None:
         """Take that a question waits."""
@@ -76,8 +87,16 @@ class Webhooks:
         """Take how a call ended that was made with an approval."""
         self._take(("used", code, outcome))
 
+    def watch(self) -> None:
+        """Follow also what other servers asked, or this one before it was started anew."""
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._watch())
+
     async def close(self) -> None:
         """Post what waits, as far as that goes in a moment, and end."""
+        if self._watching is not None:
+            self._watching.cancel()
+            self._watching = None
         if self._task is not None:
             try:
                 await asyncio.wait_for(self._events.join(), LAST_WORDS)
@@ -105,24 +124,34 @@ class Webhooks:
             except TimeoutError:
                 event = None
             if event is not None:
-                await self._safely(event)
+                await self._safely(self._handle(*event))
                 self._events.task_done()
             if asyncio.get_running_loop().time() >= looked + self._look_s:
                 for code in [*self._followed]:
-                    await self._safely(("look", code, ""))
+                    await self._safely(self._look(code))
                 looked = asyncio.get_running_loop().time()
 
-    async def _safely(self, event: _Event) -> None:
-        """Handle an event; whatever fails, the next one is handled too."""
+    async def _watch(self) -> None:
+        while True:
+            await self._safely(self._look_elsewhere())
+            await asyncio.sleep(self._look_elsewhere_s)
+
+    async def _safely(self, work: Awaitable[None]) -> None:
+        """Do something; whatever fails, what follows is done too. That it fails is logged once for each reason."""
+        trouble = ""
         try:
-            await self._handle(*event)
+            await work
         except ApMcpError as error:
-            logger.warning("What happened to a question is not posted: %s", error.render())
+            trouble = error.render()
         except Exception as error:  # noqa: BLE001 - likewise
-            logger.error("What happened to a question is not posted: %s", type(error).__name__)  # noqa: TRY400
+            trouble = type(error).__name__
+        if trouble and trouble != self._trouble:
+            logger.warning("What happened to a question is not posted: %s", trouble)
+        self._trouble = trouble
 
     async def _handle(self, what: str, about: Any, more: Any) -> None:
         if what == "asked":
+            await self._store.announce(about.code, self._place)
             self._followed[about.code] = Followed(about, more)
             self._post("asked", about, link=more, today=await self._asked_today(about))
         elif what == "left" and about.code in self._followed:
@@ -130,27 +159,29 @@ class Webhooks:
             if found is not None and self._standing(found).state == "pending":
                 self._post("left", about, link=self._followed[about.code].link)
         elif what == "used":
+            # Whoever has used it posts what became of it, so that it was approved is no news.
             self._followed.pop(about, None)
+            await self._store.settle(about, self._place)
             found = await self._store.find(about)
             if found is not None:
                 self._post(more, found.question, by=found.decision.approver if found.decision else "")
-        elif what == "look":
-            await self._look(self._followed[about])
 
-    async def _look(self, followed: Followed) -> None:
-        """Post how a question has ended, once it has."""
-        question = followed.question
-        found = self._standing(await self._store.find(question.code) or Asked(question, is_open=False))
-        if found.state == "approved":
-            if not followed.approved:
-                self._post("approved", question, by=found.approver)
-            followed.approved = True
+    async def _look_elsewhere(self) -> None:
+        for code in await self._store.announced(self._place):
+            if code not in self._followed:
+                await self._look(code)
+
+    async def _look(self, code: str) -> None:
+        """Post how a question has ended, once it has, unless another server does."""
+        found = await self._store.find(code)
+        ended = Standing("spent") if found is None else self._standing(found)
+        if ended.state in ("pending", "worthless"):
             return
-        # Of an approval that is used the server posts more that has used it; one that nobody used has been posted.
-        if found.state in ("declined", "withdrawn") or (found.state == "expired" and not followed.approved):
-            self._post(found.state, question, by=found.approver)
-        if found.state not in ("pending", "worthless"):
-            self._followed.pop(question.code, None)
+        self._followed.pop(code, None)
+        is_ours = await self._store.settle(code, self._place)
+        # Of an approval that was used, the server that used it posts more.
+        if is_ours and found is not None and ended.state in ("approved", "declined", "expired", "withdrawn"):
+            self._post(ended.state, found.question, by=ended.approver)
 
     def _standing(self, found: Asked) -> Standing:
         return standing(found, self._approvers(), self._now())

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from hashlib import sha256
 from typing import Literal, TypeAlias
 
 from anyio import fail_after
@@ -13,6 +14,7 @@ from anyio import fail_after
 from ap_mcp.cloud import http
 from ap_mcp.cloud.lines import Lines
 from ap_mcp.guard.lifetimes import wall_clock
+from ap_mcp.watching import NoticePosted, happened
 from ap_mcp.webhook_addresses import Address
 from ap_mcp.webhooks.forms import Message, message, refusal
 from ap_mcp.webhooks.notice import Notice
@@ -54,6 +56,11 @@ class Receiver:
     failing: bool = False
     task: "asyncio.Task[None] | None" = None
 
+    def count(self, outcome: Outcome) -> None:
+        """Count what became of a notice."""
+        self.counts[outcome] += 1
+        happened(NoticePosted(self.address.form, outcome))
+
 
 class Posting:
     """Posts to each of some webhooks what is put in here.
@@ -82,13 +89,19 @@ class Posting:
         self._pause = pause
         self._time_out = time_out
 
+    @property
+    def place(self) -> str:
+        """What stands for all the receivers where others see it: servers with the same ones post for each other."""
+        addresses = "\n".join(sorted(each.address.url for each in self.receivers))
+        return sha256(addresses.encode()).hexdigest()[:16]
+
     def put(self, notice: Notice) -> None:
         """Post a notice to every receiver, soon; returns at once and never fails."""
         for each in self.receivers:
             try:
                 each.waiting.put_nowait(notice)
             except asyncio.QueueFull:
-                each.counts["dropped"] += 1
+                each.count("dropped")
                 continue
             if each.task is None:
                 each.task = asyncio.create_task(self._work(each))
@@ -131,7 +144,7 @@ class Posting:
                 receiver.waiting.task_done()
 
     def _count(self, receiver: Receiver, why: str) -> None:
-        receiver.counts["failed" if why else "posted"] += 1
+        receiver.count("failed" if why else "posted")
         if why and not receiver.failing:
             logger.warning(FAILING, receiver.address, why)
         elif receiver.failing and not why:

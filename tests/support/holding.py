@@ -44,6 +44,9 @@ class Noted:
     def used(self, code: str, outcome: str) -> None:
         self.said.append((outcome, code))
 
+    def watch(self) -> None:
+        self.said.append(("watching", ""))
+
     async def close(self) -> None:
         self.said.append(("closed", ""))
 
