@@ -8,9 +8,8 @@ import threading
 from asyncio import TimerHandle, Transport
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from operator import attrgetter
 from types import FrameType
-from typing import Any
+from typing import ClassVar
 
 import h11
 import uvicorn
@@ -120,13 +119,12 @@ async def beside(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterato
     server = _Watched(
         uvicorn.Config(
             app,
-            http=Prompt,
+            http=of_one_server(MOST_WATCHING),
             ws="none",
             lifespan="off",
             log_config=None,
             access_log=False,
             server_header=False,
-            limit_concurrency=MOST_WATCHING,
         )
     )
     async with create_task_group() as group:
@@ -165,14 +163,13 @@ class Draining(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
-                http=Prompt,
+                http=of_one_server(connections),
                 ws="none",
                 lifespan="on",
                 log_config=None,
                 access_log=False,
                 server_header=False,
                 proxy_headers=False,
-                limit_concurrency=connections,
                 h11_max_incomplete_event_size=LARGEST_HEAD,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,
                 timeout_graceful_shutdown=GRACE_SECONDS,
@@ -210,36 +207,39 @@ class Draining(uvicorn.Server):
 class Prompt(H11Protocol):
     """A connection that is closed if its client is slow: to say what it wants, to end what is answered, or to listen.
 
-    uvicorn would wait for ever, so that a few clients could take all connections there are. It would also refuse every
-    request while there are too many connections, what watches the process included; here those on which nothing runs
-    make room.
+    uvicorn would wait for ever, so that a few clients could take all connections there are; and beyond a number of them
+    it refuses every request, of whatever watches the process too. Here the one on which nothing has run for longest
+    makes room.
 
     Attributes:
         head_seconds: how long the head of a request may take, and the rest of one that is answered already.
         stalled_seconds: how long nothing of an answer may be taken.
+        most: how many there may be.
+        idle: those of the same server on which nothing runs, in the order in which they came to rest.
     """
 
     head_seconds = HEAD_SECONDS
     stalled_seconds = STALLED_SECONDS
     _head: TimerHandle | None = None
     _stalled: TimerHandle | None = None
-    _idle_since = 0.0
-
-    def __init__(self, config: uvicorn.Config, *others: Any, **more: Any) -> None:
-        super().__init__(config, *others, **more)
-        self._most, self.limit_concurrency = config.limit_concurrency or MOST_CONNECTIONS, None
+    most: ClassVar[int]
+    idle: "ClassVar[dict[Prompt, None]]"
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        """Wait for the first request; if there are too many connections, the one that was idle longest makes room."""
+        """Wait for the first request; if there are too many connections, another one makes room."""
         super().connection_made(transport)
-        self._idle_since = self.loop.time()
         self._wait()
-        if len(self.connections) > self._most:
-            self._make_room()
+        self.idle[self] = None
+        if len(self.connections) > self.most:
+            oldest = next(iter(self.idle))
+            del self.idle[oldest]
+            oldest.transport.abort()
 
     def data_received(self, data: bytes) -> None:
         """Take what came, and wait on if a request has only begun."""
         super().data_received(data)
+        if self.cycle is not None and not self.cycle.response_complete:
+            self.idle.pop(self, None)
         if self._is_answered_early():
             return  # what drips in gives it no more time
         if self.conn.their_state is not h11.IDLE:
@@ -250,7 +250,8 @@ class Prompt(H11Protocol):
     def on_response_complete(self) -> None:
         """Wait for the next request, or for the rest of this one, which nobody reads: it may have been refused."""
         super().on_response_complete()
-        self._idle_since = self.loop.time()
+        if self.cycle.response_complete and not self.transport.is_closing():  # else another request came right behind
+            self.idle[self] = None
         if self._is_answered_early() and self._head is None and not self.transport.is_closing():
             self._wait()
 
@@ -266,20 +267,10 @@ class Prompt(H11Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
+        self.idle.pop(self, None)
         self._stop_waiting()
         self._stop_stalling()
         super().connection_lost(exc)
-
-    def _make_room(self) -> None:
-        there = [each for each in self.connections if isinstance(each, Prompt) and not each.transport.is_closing()]
-        if len(there) > self._most:
-            idle = (each for each in there if each.is_idle and each is not self)
-            min(idle, key=attrgetter("_idle_since"), default=self).transport.abort()
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether no request is being answered on it."""
-        return self.cycle is None or bool(self.cycle.response_complete)
 
     def _is_answered_early(self) -> bool:
         is_answered = self.cycle is not None and self.cycle.response_complete
@@ -297,6 +288,16 @@ class Prompt(H11Protocol):
         if self._stalled is not None:
             self._stalled.cancel()
             self._stalled = None
+
+
+def of_one_server(connections: int) -> type[Prompt]:
+    """Return what the connections of one server are, of which there are so many at most."""
+
+    class Connection(Prompt):
+        most = connections
+        idle: ClassVar[dict[Prompt, None]] = {}
+
+    return Connection
 
 
 def _listening(host: str, port: int) -> list[socket.socket]:

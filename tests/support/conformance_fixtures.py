@@ -28,7 +28,7 @@ from ap_mcp.guard.seal import KEY_LENGTH, Forged, Sealer
 from ap_mcp.protocol import CACHE_HINTS, RESOURCE_NOT_FOUND
 from ap_mcp.web.app import framed
 from ap_mcp.web.options import PATH, HttpOptions
-from ap_mcp.web.serving import KEEP_ALIVE_SECONDS, Prompt, listen, url_of
+from ap_mcp.web.serving import KEEP_ALIVE_SECONDS, listen, of_one_server, url_of
 
 Context: TypeAlias = ServerRequestContext[Any]
 Call: TypeAlias = types.CallToolRequestParams
@@ -366,9 +366,10 @@ if __name__ == "__main__":
     sockets = listen("127.0.0.1:0")
     origin = url_of(sockets[0])
     print(origin + PATH, flush=True)  # noqa: T201 - whoever started it reads where it is
-    app = framed(Fixtures(), HttpOptions(origins=frozenset({origin})))
+    options = HttpOptions(origins=frozenset({origin}))
+    app, connections = framed(Fixtures(), options), of_one_server(options.connections)
     # On a busy machine a shorter time would close a connection in which the suite's next request is on its way.
     kept = KEEP_ALIVE_SECONDS
-    uvicorn.Server(uvicorn.Config(app, http=Prompt, lifespan="on", log_level="error", timeout_keep_alive=kept)).run(
-        sockets
-    )
+    uvicorn.Server(
+        uvicorn.Config(app, http=connections, lifespan="on", log_level="error", timeout_keep_alive=kept)
+    ).run(sockets)
