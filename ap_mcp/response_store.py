@@ -4,7 +4,7 @@ import json
 import secrets
 import unicodedata
 from base64 import b64encode
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,7 +27,7 @@ class KeptResponse:
 
 
 class LocalResponseStore:
-    """Implements `guard.stores.ResponseStore` in memory: the oldest answers go first, of any principal.
+    """Implements `guard.stores.ResponseStore` in memory: of whoever has most, the oldest answer goes first.
 
     Args:
         limit_count: how many answers are kept at most.
@@ -49,12 +49,19 @@ class LocalResponseStore:
         if size > self._limit_bytes or self._limit_count < 1:
             return None
         uri = PREFIX + secrets.token_urlsafe(18)
+        while self._kept and (self._bytes + size > self._limit_bytes or len(self._kept) >= self._limit_count):
+            self._bytes -= self._kept.pop(self._next_to_go()).size
         self._kept[uri] = KeptResponse(principal, text, size)
         self._bytes += size
-        while self._bytes > self._limit_bytes or len(self._kept) > self._limit_count:
-            _, oldest = self._kept.popitem(last=False)
-            self._bytes -= oldest.size
         return uri
+
+    def _next_to_go(self) -> str:
+        """Return the oldest answer of whoever takes most of the room, so that nobody takes that of the others."""
+        taken: Counter[str] = Counter()
+        for kept in self._kept.values():
+            taken[kept.principal] += kept.size * self._limit_count + self._limit_bytes
+        [(most, _)] = taken.most_common(1)
+        return next(uri for uri, kept in self._kept.items() if kept.principal == most)
 
     async def read(self, principal: str, uri: str) -> str | None:
         """Return a kept answer; None if it is gone, never was, or belongs to another principal."""

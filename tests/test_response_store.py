@@ -75,6 +75,18 @@ async def test_the_oldest_answers_go_first_when_they_are_too_large_together() ->
     assert await store.read("ann", second) is not None
 
 
+@pytest.mark.parametrize("limits", [{"limit_count": 4}, {"limit_bytes": 100}])
+async def test_who_keeps_much_takes_no_room_of_others(limits: dict[str, int]) -> None:
+    store = LocalResponseStore(**limits)
+    bobs = await store.keep("bob", "b" * 20)
+    anns = [await store.keep("ann", "a" * 20) for _ in range(50)]
+    assert bobs is not None
+    assert await store.read("bob", bobs) == "b" * 20
+    there = [uri for uri in anns if uri is not None and await store.read("ann", uri) is not None]
+    assert there == anns[-len(there) :]
+    assert len(there) >= 3
+
+
 def test_an_answer_that_is_too_long_is_cut_and_says_so_in_json() -> None:
     cut = json.loads(kept_text(answered({"items": ["x" * 100]}), limit=50) or "")
     assert (len(cut["start"]), len(cut["end"])) == (25, 25)
