@@ -17,14 +17,14 @@ from confirming import ARGUMENTS, CALL, DELETE, IVAN, NAMED, PLACE, READS, SHOP,
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from ap_mcp.errors import ApprovalRequired, ForgedState
+from ap_mcp.errors import ApprovalRefused, ApprovalRequired, ForgedState
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
 from ap_mcp.guard.consent import CHANGED, Mode
 from ap_mcp.guard.elsewhere import MOST_ROUNDS, NOBODY_YET, read_moment
 from ap_mcp.guard.form_answers import FIELD, form, message
 from ap_mcp.guard.impacts.layout import WIDTH
 from ap_mcp.guard.keys import sign
-from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, PULSE, QUESTION_LIFETIME, TOKEN_LIFETIME
+from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, LARGEST_QUESTION, PULSE, QUESTION_LIFETIME, TOKEN_LIFETIME
 from ap_mcp.guard.requests import Consent, Request, digest_of
 from ap_mcp.guard.seal import Sealer
 from ap_mcp.guard.where import ANYWHERE, Where
@@ -566,3 +566,12 @@ def test_the_user_is_who_the_process_runs_as_whatever_the_environment_says(monke
     for name in ("USER", "LOGNAME", "USERNAME", "LNAME"):
         monkeypatch.setenv(name, "mallory")
     assert local_user() == pwd.getpwuid(os.getuid()).pw_name
+
+
+async def test_what_is_too_long_for_a_person_to_read_waits_for_nobody(desk: Desk) -> None:
+    given = {**ARGUMENTS, "note": "x" * LARGEST_QUESTION}
+    with pytest.raises(ApprovalRefused, match=r"read 200,\d+ characters, and at most 200,000 .* Nothing was sent"):
+        await desk.ask(replace(DELETE, arguments=given, digest=digest_of(given, {})))
+    assert await desk.confirmer.store.pending(desk.time) == []
+    given["note"] = "x" * (LARGEST_QUESTION - 5000)
+    await desk.code(replace(DELETE, arguments=given, digest=digest_of(given, {})))

@@ -11,13 +11,13 @@ from typing import Any
 
 from anyio import get_cancelled_exc_class
 
-from ap_mcp.errors import ApprovalRequired, ConsentDeclined
+from ap_mcp.errors import ApprovalRefused, ApprovalRequired, ConsentDeclined
 from ap_mcp.guard.approval_requests import Asked, Question, call_digest, new_code
 from ap_mcp.guard.approvals import Approvers, approval_in, declined, standing, unknown_signers_in, waiting_in
 from ap_mcp.guard.approvers import ApproversFile
 from ap_mcp.guard.callers import AskBack, Caller, client_of
 from ap_mcp.guard.holds import Holds
-from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME
+from ap_mcp.guard.lifetimes import APPROVAL_LIFETIME, LARGEST_QUESTION
 from ap_mcp.guard.notices import Notices
 from ap_mcp.guard.records import USED, Records, is_about
 from ap_mcp.guard.requests import Consent, ReadAgain, Request
@@ -125,6 +125,7 @@ class Elsewhere:
         question = None if caller.own_question else waiting_in(about)
         if question is None or not await self._is_ours(question, caller, read_again):
             question = self._asked(request, caller, now)
+            _check_size(question)
             await self.records.store.ask(question)
             self.notices.asked(question, self.link(question.code))
         return question, self._hints(about)
@@ -278,6 +279,15 @@ class Elsewhere:
             other_approver=request.other_approver,
             simulated=request.place.simulated,
             profile=request.place.profile,
+        )
+
+
+def _check_size(question: Question) -> None:
+    size = len(question.arguments) + len(question.impact_text)
+    if size > LARGEST_QUESTION:
+        raise ApprovalRefused(
+            f"Refused: a person would have to read {size:,} characters, and at most {LARGEST_QUESTION:,} are asked "
+            "about at once. Nothing was sent. Make the change in smaller parts."
         )
 
 
