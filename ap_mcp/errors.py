@@ -243,15 +243,17 @@ class OnlyLocal(CallRefused):
     """A call that works with files of the machine of the server, made over HTTP.
 
     Args:
-        name: of the tool, or of what it was to do.
-        why: what about files it is, in a few words.
-        advice: what to do instead.
+        tool: that was called.
+        use: what the call does to the machine, as a predicate: `leaves credentials on`.
     """
 
     verdict = "only local"
 
-    def __init__(self, name: str, why: str, advice: str) -> None:
-        super().__init__(f"Refused: {name} {why}, which is not done over HTTP. Nothing was sent. {advice}")
+    def __init__(self, tool: str, use: str) -> None:
+        super().__init__(
+            f"Refused: {tool} {use} the machine that it runs on, which is not done over HTTP. Nothing was sent. "
+            f"Somebody who may do it can run `ap-mcp call {tool}` on the machine where that is wanted."
+        )
 
 
 class ReadOnly(CallRefused):
@@ -383,8 +385,8 @@ class ForgedState(CallRefused):
         self.operation = operation
         how = f"that {SEALED_ELSEWHERE}" if elsewhere else "that this server did not make, or that was changed."
         super().__init__(
-            f"Refused: {operation} came with a requestState {how} "
-            "Nothing was sent. Call again without requestState to have a person asked."
+            f"Refused: {operation} came back with the state of a question {how} "
+            "Nothing was sent. Call the tool anew, from the start, to have a person asked."
         )
 
 

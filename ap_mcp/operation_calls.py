@@ -63,6 +63,7 @@ async def planned(
         dry_run=dry_run,
         takes_token=operation.guarded,
         token=token,
+        local_use=operation.local_use,
     )
 
 

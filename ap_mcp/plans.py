@@ -86,6 +86,7 @@ class Plan:
         dry_run: show what would happen and send nothing.
         takes_token: the tool has an argument for the consent that the model itself carries.
         token: the consent that the model itself carries.
+        local_use: what it does to the machine it runs on, so that it is for callers there only; else empty.
     """
 
     subject: Subject
@@ -101,6 +102,7 @@ class Plan:
     dry_run: bool = False
     takes_token: bool = False
     token: str | None = field(default=None, repr=False)
+    local_use: str = ""
 
     def __post_init__(self) -> None:
         if (self.draft is None) != (self.finish is None):

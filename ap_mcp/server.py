@@ -18,6 +18,7 @@ from ap_mcp.errors import (
     CallRefused,
     ConfirmationRequired,
     Conflict,
+    OnlyLocal,
     PartlyDone,
     RightsChanged,
     on_the_way_to,
@@ -346,6 +347,8 @@ class Autopilot:
             reads = self.reads(view, view.guard.cluster_asked_about(caller, name), caller)
             rehearse = partial(self._rehearsed, view, reads)
             plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, rehearse, report, turn.rest))
+            if plan.local_use and view.rights.remote:
+                raise OnlyLocal(name, plan.local_use)
             if decision is None or plan.subject != subject:
                 decision = await reads.decided(plan.subject, partial(plan.cluster_named, reads))
             if plan.answer is not None and isinstance(decision, Allow):

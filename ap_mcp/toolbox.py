@@ -94,10 +94,8 @@ class Toolbox:
         changes = name in WRITES or (name in self.catalog and self.catalog[name].worst_effect != "read")
         if self.read_only and changes:
             raise ReadOnly(name)
-        if self.remote and name in self.catalog and self.catalog[name].is_local:
-            does = "leaves credentials on" if self.catalog[name].answers_with_file else "sends a file of"
-            advice = f"Somebody who may do it can run `ap-mcp call {name}` on the machine whose file it is."
-            raise OnlyLocal(name, f"{does} the machine that it runs on", advice)
+        if self.remote and name in self.catalog and (use := self.catalog[name].local_use):
+            raise OnlyLocal(name, use)
         raise UnknownTool(name, get_close_matches(name, self.tools, n=3), left_out=name in {*self.catalog, *WRITES})
 
 
@@ -129,7 +127,7 @@ def toolbox(
     operations = {
         operation.id: operation
         for operation in chosen
-        if _holds(operation, bounds) and not (remote and operation.is_local)
+        if _holds(operation, bounds) and not (remote and operation.local_use)
     }
     tools: list[Tool] = [OperationTool(operation, confirm) for operation in operations.values()]
     clocks = clocks or Clocks.stopped(catalog)

@@ -137,7 +137,7 @@ def test_a_session_of_the_official_typescript_sdk(tmp_path: Path, node: str, way
 def assert_offered(tools: set[str], way: Way) -> None:
     """Everything is offered, but over HTTP nothing that sends or writes files of the server."""
     catalog = load_catalog()
-    local = {name for name, operation in catalog.items() if operation.is_local}
+    local = {name for name, operation in catalog.items() if operation.local_use}
     assert local
     assert tools & set(catalog) == set(catalog) - (local if way.over_http else set())
 

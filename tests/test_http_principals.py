@@ -179,7 +179,7 @@ async def test_a_token_of_a_service_account_is_not_made_for_somebody_elsewhere(t
     }
     async with team.client("auto", signed("owner")) as agent:
         said = await agent.fail("k8s_apply", cluster_id="shop-prod", manifest=document, mode="create", namespace="shop")
-        assert "leaves a token on the machine" in said
+        assert "leaves credentials on the machine" in said
         assert agent.changed == []
 
 

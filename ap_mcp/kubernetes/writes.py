@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.errors import CallRefused, NotFound, OnlyLocal
+from ap_mcp.errors import CallRefused, NotFound
 from ap_mcp.guard.policy import Allow
 from ap_mcp.guard.subject import Subject
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api
@@ -22,7 +22,7 @@ from ap_mcp.kubernetes.steps import Step
 from ap_mcp.kubernetes.write_tool import CONTENTS, DRY_RUN, TOKEN, WriteTool
 from ap_mcp.lost_answers import Look, Sent
 from ap_mcp.plans import Draft, Plan, ToolContext
-from ap_mcp.specs import CLUSTER, EFFECTS, GUARDED, Effect
+from ap_mcp.specs import CLUSTER, EFFECTS, GUARDED, LEAVES_CREDENTIALS, Effect
 from ap_mcp.vendor import get, items, text
 from ap_mcp.wording import plural
 
@@ -114,7 +114,6 @@ class _Call:
         if not outlook.acting:
             return Plan(subject, arguments, answer=partial(self._nothing, outlook))
         self._refuse_default_namespace(outlook)
-        self._refuse_token(outlook)
         contents = {name: str(self.arguments[name]).encode() for name in CONTENTS if name in self.arguments}
         return Plan(
             subject=subject,
@@ -127,6 +126,7 @@ class _Call:
             dry_run=self.tool.is_dry_run(self.arguments),
             takes_token=True,
             token=self.arguments.get(TOKEN),
+            local_use=LEAVES_CREDENTIALS if any(each.makes_token for each in outlook.acting) else "",
         )
 
     async def _looked(self, reads: "Reads") -> Outlook:
@@ -174,13 +174,6 @@ class _Call:
                 f"Refused: {found.said} needs a person's consent, and the call names no namespace. Nothing was sent. "
                 'Call again with namespace; if it is meant, with namespace "default".'
             )
-
-    def _refuse_token(self, outlook: Outlook) -> None:
-        """Refuse to make a token for somebody on another machine: it would be left in a file of this one."""
-        found = next((each for each in outlook.acting if each.makes_token), None)
-        if self.context.finishing.remote and found is not None:
-            advice = f"Somebody who may do it can run `ap-mcp call {self.tool.name}` where the token is needed."
-            raise OnlyLocal(found.said, "leaves a token on the machine that it runs on", advice)
 
     async def _draft(self, reads: "Reads", effect: Effect | None, at: datetime | None = None) -> Draft:
         outlook = await self._looked(reads)

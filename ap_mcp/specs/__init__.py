@@ -31,6 +31,7 @@ CLUSTER = "cluster_id"
 FILE = "application/octet-stream"
 JSON = "application/json"
 MULTIPART = "multipart/form-data"
+SENDS_FILE, LEAVES_CREDENTIALS = "sends a file of", "leaves credentials on"
 
 
 class Names(NamedTuple):
@@ -449,9 +450,11 @@ class Operation:
         return bool(self.file_name)
 
     @property
-    def is_local(self) -> bool:
-        """Whether it is for callers on the same machine only: it sends a file of it, or leaves credentials on it."""
-        return self.content_type == MULTIPART or (self.answers_with_file and self.worst_effect == "secret")
+    def local_use(self) -> str:
+        """What it does to the machine it runs on, so that it is for callers there only, as a predicate; else empty."""
+        if self.content_type == MULTIPART:
+            return SENDS_FILE
+        return LEAVES_CREDENTIALS if self.answers_with_file and self.worst_effect == "secret" else ""
 
     @property
     def on_cluster(self) -> bool:
