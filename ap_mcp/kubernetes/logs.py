@@ -175,7 +175,7 @@ def _containers(pod: Any, named: str) -> list[Container]:
             there = few([word(each.name) + (" (init)" if each.init else "") for each in every], NAMED)
             raise CallRefused(f"Pod {word(_name(pod))} has no container {quoted(named)}. There are: {there}.")
         return found
-    return [each for each in every if not each.init or each.sidecar or not each.is_well]
+    return [each for each in every if not each.is_init or not each.is_healthy]
 
 
 def _added(pod: Any) -> Iterable[dict[str, Any]]:

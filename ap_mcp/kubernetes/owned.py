@@ -8,6 +8,7 @@ from typing import Any
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.api import ClusterApi
+from ap_mcp.kubernetes.owners import owner_uids
 from ap_mcp.kubernetes.pods import is_healthy
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.kubernetes.states import label_selector
@@ -80,10 +81,10 @@ async def owned_by(api: ClusterApi, resource: Resource, body: Any, *, healthy: b
         return await wanted[what]()
 
     found, errors = await read_together(read, {each: (each, {}) for each in wanted})
-    uid = get(body, "/metadata/uid")
+    uid = text(get(body, "/metadata/uid"))
     revisions = sorted(_of(uid, items(found.get("revisions"), "/items")), key=_revision, reverse=True)
-    uids = {uid, *(get(each, "/metadata/uid") for each in revisions)}
-    pods = [each for each in items(found.get("pods"), "/items") if not _owners(each) or _owners(each) & uids]
+    uids = {uid, *(text(get(each, "/metadata/uid")) for each in revisions)}
+    pods = [each for each in items(found.get("pods"), "/items") if not owner_uids(each) or owner_uids(each) & uids]
     return Owned(
         revisions=[{**each, "kind": "ReplicaSet"} if versions == "replicasets" else each for each in revisions],
         pods=[{**each, "kind": "Pod"} for each in worst_first(pods)],
@@ -117,12 +118,8 @@ def newest_first(found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(found, key=lambda each: moment(get(each, "/metadata/creationTimestamp")) or _LONG_AGO, reverse=True)
 
 
-def _of(uid: Any, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [each for each in found if uid in _owners(each)]
-
-
-def _owners(body: Any) -> set[Any]:
-    return {get(each, "/uid") for each in items(body, "/metadata/ownerReferences")}
+def _of(uid: str, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    return [each for each in found if uid in owner_uids(each)]
 
 
 def _revision(body: Any) -> float:

@@ -1,14 +1,15 @@
 """Reads what a pod says of itself: how its containers are, how they ended, and what they wait for; pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any
 
-from ap_mcp.vendor import get, items, moment, number, text
+from ap_mcp.vendor import get, items, moment, number, text, word
 
 READY, COMPLETED = "Ready", "Completed"
 CRASH_LOOP = "CrashLoopBackOff"
+_MOST_SAID = 2000
 _STATES = ("running", "terminated", "waiting")
 _LISTS = (("initContainerStatuses", "initContainers"), ("containerStatuses", "containers"))
 _ENDED = ("Succeeded", "Failed")
@@ -38,6 +39,10 @@ class End:
         return self.code != 0
 
 
+NOT_REPORTED = End(None, "", "", None, None)
+"""How a run ended of which nothing is reported."""
+
+
 @dataclass(frozen=True, slots=True)
 class Container:
     """A container of a pod as it is now.
@@ -51,6 +56,9 @@ class Container:
         since: when this run began.
         end: how this run ended, if it did.
         last: how the run before it ended, if there was one.
+        started: its startup probe has succeeded; None if that is not reported.
+        spec: what the pod asks for.
+        pod: that it is a container of.
     """
 
     name: str
@@ -65,6 +73,29 @@ class Container:
     since: datetime | None = None
     end: End | None = None
     last: End | None = None
+    started: bool | None = None
+    spec: Any = field(default=None, repr=False)
+    pod: Any = field(default=None, repr=False)
+
+    @property
+    def said(self) -> str:
+        """The container in a sentence."""
+        return f"{'init container' if self.is_init else 'container'} {word(self.name)}"
+
+    @property
+    def is_init(self) -> bool:
+        """Whether the others wait for its end; a sidecar among those that start first has none."""
+        return self.init and not self.sidecar
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it runs."""
+        return self.state == "running"
+
+    @property
+    def ended(self) -> End | None:
+        """How it ended, now or the last time; None if it never did."""
+        return self.end or self.last
 
     @property
     def never_ran(self) -> bool:
@@ -77,53 +108,47 @@ class Container:
         return self.last is not None or self.reason == CRASH_LOOP
 
     @property
-    def is_well(self) -> bool:
+    def is_healthy(self) -> bool:
         """Whether it does what it should at this time."""
         if self.end is not None:
             return not self.end.failed
-        return self.ready if not self.init or self.sidecar else self.state == "running"
-
-
-class Listed(NamedTuple):
-    """A container as a pod has it: what is asked for, and what is reported of it; None if nothing is yet."""
-
-    spec: Any
-    status: Any
-    init: bool
-    sidecar: bool
+        return self.is_running if self.is_init else self.ready
 
 
 def containers_of(pod: Any) -> list[Container]:
-    """Return the containers of a pod in the order of their start, those that nothing is reported of too."""
-    return [_container(*each) for each in listed(pod)]
+    """Return the containers of a pod in the order of their start, those that nothing is reported of too.
+
+    Those that only debug it are left out.
+    """
+    return list(_containers(pod))
 
 
-def listed(pod: Any) -> Iterator[Listed]:
-    """Yield what a pod asks for and reports of each container, in the order of their start."""
+def _containers(pod: Any) -> Iterator[Container]:
     for statuses, specs in _LISTS:
         reported = {text(get(each, "/name")): each for each in items(pod, f"/status/{statuses}")}
         for spec in items(pod, f"/spec/{specs}") or [{"name": name} for name in reported]:
-            init = specs == "initContainers"
-            sidecar = init and get(spec, "/restartPolicy") == "Always"
-            yield Listed(spec, reported.get(text(get(spec, "/name"))), init, sidecar)
+            yield _container(pod, spec, reported.get(text(get(spec, "/name"))), init=specs == "initContainers")
 
 
-def _container(spec: Any, status: Any, init: bool, sidecar: bool) -> Container:
+def _container(pod: Any, spec: Any, status: Any, *, init: bool) -> Container:
     state = next((each for each in _STATES if get(status, f"/state/{each}") is not None), "")
     now = get(status, f"/state/{state}")
     return Container(
         name=text(get(spec, "/name")),
-        image=text(get(spec, "/image")),
+        image=text(get(spec, "/image") or get(status, "/image"), 500),
         state=state,
-        reason=text(get(now, "/reason")),
-        message=text(get(now, "/message"), 600),
+        reason=text(get(now, "/reason")) if state == "waiting" else "",
+        message=text(get(now, "/message"), _MOST_SAID),
         ready=get(status, "/ready") is True,
         restarts=int(number(get(status, "/restartCount")) or 0),
         init=init,
-        sidecar=sidecar,
+        sidecar=init and get(spec, "/restartPolicy") == "Always",
         since=moment(get(now, "/startedAt")),
         end=_end(now) if state == "terminated" else None,
         last=_end(last) if (last := get(status, "/lastState/terminated")) is not None else None,
+        started=started if isinstance(started := get(status, "/started"), bool) else None,
+        spec=spec,
+        pod=pod,
     )
 
 
@@ -133,9 +158,9 @@ def _end(terminated: Any) -> End:
     return End(
         code=None if code is None else int(code),
         reason=text(get(terminated, "/reason")),
-        message=text(get(terminated, "/message"), 600),
+        message=text(get(terminated, "/message"), _MOST_SAID),
         at=at,
-        lasted=(at - began).total_seconds() if at and began else None,
+        lasted=(at - began).total_seconds() if at and began and at >= began else None,
     )
 
 
@@ -152,7 +177,7 @@ def status_of(pod: Any) -> str:
         return f"Init:{why or f'{at}/{len(first)}'}"
     phase = text(get(pod, "/status/reason")) or text(get(pod, "/status/phase")) or "Unknown"
     main = [each for each in every if not each.init]
-    words = [word for each in reversed(main) if (word := _word(each))]
+    words = [shown for each in reversed(main) if (shown := _word(each))]
     if not words:
         return phase
     running = any(each.state == "running" and each.ready for each in main)
@@ -163,13 +188,23 @@ def _word(container: Container) -> str:
     """Return why a container does not run; empty if it does, or if that is not reported."""
     if container.end is not None:
         return container.end.reason or f"ExitCode:{container.end.code}"
-    return container.reason if container.state == "waiting" else ""
+    return container.reason
 
 
 def is_ready(pod: Any) -> bool:
     """Say whether a pod is ready to be used."""
     found = next((each for each in items(pod, "/status/conditions") if get(each, "/type") == READY), None)
     return bool(get(found, "/status") == "True")
+
+
+def is_terminating(pod: Any) -> bool:
+    """Say whether a pod is being deleted."""
+    return moment(get(pod, "/metadata/deletionTimestamp")) is not None
+
+
+def serves(pod: Any) -> bool:
+    """Say whether a pod is ready to be used, and stays."""
+    return is_ready(pod) and not is_terminating(pod)
 
 
 def has_ended(pod: Any) -> bool:

@@ -12,6 +12,7 @@ from ap_mcp.kubernetes.api import ClusterApi, cluster_api, is_no_path
 from ap_mcp.kubernetes.discovery import KnownKinds
 from ap_mcp.kubernetes.events import EventLine, event_line, newest
 from ap_mcp.kubernetes.owned import Owned, owned_by
+from ap_mcp.kubernetes.owners import owners_of
 from ap_mcp.kubernetes.pods import Container, End, containers_of, is_healthy, status_of
 from ap_mcp.kubernetes.sealed import Key, Sealed, seal
 from ap_mcp.kubernetes.spec import Resource
@@ -216,7 +217,7 @@ async def _slices(api: ClusterApi, service: Any) -> list[dict[str, Any]]:
 
 
 def _owner(body: Any) -> str | None:
-    every = items(body, "/metadata/ownerReferences")
+    every = owners_of(body)
     return ", ".join(f"{text(get(each, '/kind'))}/{text(get(each, '/name'))}" for each in every) or None
 
 
@@ -263,9 +264,9 @@ def container_shown(container: Container, now: datetime) -> ContainerShown:
     return ContainerShown(
         name=container.name,
         image=container.image,
-        state=text(f"init, {state}" if container.init and not container.sidecar else state),
+        state=text(f"init, {state}" if container.is_init else state),
         message=text(container.message, MESSAGE) or None,
-        ready=container.ready if not container.init or container.sidecar else None,
+        ready=None if container.is_init else container.ready,
         restarts=container.restarts or None,
         last=f"ended {ended(container.last, now)}" if container.last else None,
     )
@@ -295,7 +296,7 @@ def _revision(body: Any, now: datetime) -> Revision:
 def pod_shown(pod: Any) -> PodShown:
     """Return a pod in a line: how it is, and what its first container in trouble says."""
     every = containers_of(pod)
-    lasting = [each for each in every if each.sidecar or not each.init]
+    lasting = [each for each in every if not each.is_init]
     said = next((each.message for each in every if each.message), "") or text(get(pod, "/status/message"))
     status, ready = status_of(pod), f"{sum(each.ready for each in lasting)}/{len(lasting)} ready" if lasting else ""
     return PodShown(

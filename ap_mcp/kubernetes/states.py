@@ -79,7 +79,7 @@ def _replica_set(body: Any, _: datetime) -> State:
 
 
 def _pod(body: Any, _: datetime) -> State:
-    every = [each for each in containers_of(body) if not each.init or each.sidecar]
+    every = [each for each in containers_of(body) if not each.is_init]
     sentence = f"{status_of(body)}, {sum(each.ready for each in every)} of {plural(len(every), 'container')} ready"
     if why := not_scheduled(body):
         sentence += f"; no place for it: {quoted(why, 400)}"

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from ap_mcp.errors import ApMcpError, CallRefused, NotFound, Problem
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api
 from ap_mcp.kubernetes.diagnose.answer import diagnosed, sentence
-from ap_mcp.kubernetes.diagnose.containers import is_ready
 from ap_mcp.kubernetes.diagnose.model import Thing, is_set
 from ap_mcp.kubernetes.diagnose.reading import named_object, resource_of
 from ap_mcp.kubernetes.kinds import chosen
+from ap_mcp.kubernetes.pods import serves
 from ap_mcp.kubernetes.results import WAITED
 from ap_mcp.kubernetes.rollouts import KINDS, rollout_of
 from ap_mcp.kubernetes.spec import Resource, known_kinds
@@ -206,7 +206,7 @@ def _of_job(name: str, body: Any) -> Step:
 
 def _of_pods(name: str, pods: Sequence[Any]) -> Step:
     alive = [each for each in pods if text(get(each, "/status/phase")) not in ("Succeeded", "Failed")]
-    ready = sum(is_ready(each) for each in alive)
+    ready = sum(serves(each) for each in alive)
     verdict: WaitVerdict = "succeeded" if alive and ready == len(alive) else RUNNING
     if not alive:
         return Step(f"{name}: there is none that has not ended", RUNNING)

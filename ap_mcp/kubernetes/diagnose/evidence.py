@@ -9,6 +9,7 @@ from typing import Any
 
 from ap_mcp.kubernetes.diagnose.model import Gravity, LogKey, Thing, labels_of, thing_of
 from ap_mcp.kubernetes.events import event_count, event_text, event_time, subject_of
+from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, number, quoted, text, word
 from ap_mcp.wording import age
@@ -81,7 +82,7 @@ class Evidence:
             about = subject_of(each)
             found[Thing(*(text(get(about, f"/{key}")) for key in ("kind", "namespace", "name")))].append(each)
         for every in found.values():
-            every.sort(key=lambda each: (event_time(each) or _NEVER, event_text(each)), reverse=True)
+            every.sort(key=lambda each: (event_time(each) or NEVER, event_text(each)), reverse=True)
         return found
 
     def events_of(self, item: Any, kind: str, *reasons: str) -> list[Any]:
@@ -158,8 +159,7 @@ class Evidence:
                 return
 
     def _controller(self, item: Any) -> Thing | None:
-        refs = items(item, "/metadata/ownerReferences")
-        ref = next((each for each in refs if get(each, "/controller") is True), None)
+        ref = controller_of(item)
         if ref is None:
             return None
         namespace = text(get(item, "/metadata/namespace"))
@@ -260,7 +260,7 @@ def claims_of(pod: Any) -> list[str]:
 
 
 _RELEASE = ("meta.helm.sh~1release-name", "meta.helm.sh~1release-namespace")
-_NEVER = moment("1970-01-02T00:00:00Z")
+NEVER = moment("1970-01-02T00:00:00Z")
 _READY: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(
         ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController"),

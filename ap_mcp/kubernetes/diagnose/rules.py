@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import is_ready, is_terminating
 from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing
 from ap_mcp.kubernetes.diagnose.rules_admission import refused_pods
@@ -18,6 +17,7 @@ from ap_mcp.kubernetes.diagnose.rules_scaling import blind_autoscalers, blocking
 from ap_mcp.kubernetes.diagnose.rules_scheduling import without_place
 from ap_mcp.kubernetes.diagnose.rules_services import services_without_pods
 from ap_mcp.kubernetes.diagnose.rules_storage import claims_without_volume, volumes_not_mounted
+from ap_mcp.kubernetes.pods import is_terminating, serves
 from ap_mcp.vendor import get, text
 
 OF_A_POD: tuple[Callable[[Evidence, Any], Iterator[Finding]], ...] = (
@@ -61,7 +61,7 @@ def starting_pods(evidence: Evidence, findings: list[Finding]) -> dict[Thing, in
     for pod in evidence.of("Pod"):
         where = tuple(text(get(pod, f"/metadata/{key}")) for key in ("namespace", "name"))
         under_way = text(get(pod, "/status/phase")) in ("Pending", "Running", "") and not is_terminating(pod)
-        if under_way and not is_ready(pod) and where not in troubled and is_starting(evidence, pod):
+        if under_way and not serves(pod) and where not in troubled and is_starting(evidence, pod):
             about = evidence.workload_of(pod)
             counts[about] = counts.get(about, 0) + 1
     return counts

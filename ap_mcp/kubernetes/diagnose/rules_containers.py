@@ -5,14 +5,16 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_terminating, ran
+from ap_mcp.kubernetes.diagnose.containers import events_about, log_call, log_of
 from ap_mcp.kubernetes.diagnose.evidence import LASTS, Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
 from ap_mcp.kubernetes.diagnose.rules_probes import repairs, wrong_port
 from ap_mcp.kubernetes.events import event_text
+from ap_mcp.kubernetes.owners import controller_of
+from ap_mcp.kubernetes.pods import COMPLETED, CRASH_LOOP, NOT_REPORTED, Container, containers_of, is_terminating
 from ap_mcp.summaries.base import NextCall
-from ap_mcp.vendor import get, moment, number, quoted, text, word
+from ap_mcp.vendor import get, moment, quoted, text, word
 from ap_mcp.wording import few, plural, span
 
 DNS = Thing("Deployment", "kube-system", "coredns")
@@ -40,7 +42,7 @@ _CODES = {
 }
 """What exit codes mean by convention."""
 QUICK = timedelta(minutes=10)
-AT_ONCE = timedelta(seconds=2)
+AT_ONCE = 2.0
 OFTEN = 3
 """Restarts from which on a container that runs again is worth a word."""
 SIZES = "Autopilot rounds a pod up to a size that it bills: 0.25 vCPU goes with 0.5, 1 or 2 GiB"
@@ -52,10 +54,10 @@ def containers_that_end(evidence: Evidence, pod: Any) -> Iterator[Finding]:
     if is_terminating(pod) or phase == "Succeeded" or (phase == "Failed" and ended_from_outside):
         return
     for container in containers_of(pod):
-        if container.waits in CONFIG:
+        if container.reason in CONFIG:
             yield _misconfigured(evidence, container)
-        elif container.waits in NOT_MADE or container.waits.startswith("PostStartHookError"):
-            yield _not_made(evidence, container, container.message or container.waits)
+        elif container.reason in NOT_MADE or container.reason.startswith("PostStartHookError"):
+            yield _not_made(evidence, container, container.message or container.reason)
         elif _ends(evidence, container):
             yield _ended(evidence, container)
 
@@ -63,30 +65,29 @@ def containers_that_end(evidence: Evidence, pod: Any) -> Iterator[Finding]:
 def _ends(evidence: Evidence, container: Container) -> bool:
     """Say whether a container ends although it should run: it waits for another start, has failed, or did lately."""
     ended = container.ended
-    if container.waits == "CrashLoopBackOff":
+    if container.reason == CRASH_LOOP:
         return True
     if ended is None or (
-        text(get(container.pod, "/metadata/ownerReferences/0/kind")) == "Job"
+        get(controller_of(container.pod), "/kind") == "Job"
         and not container.is_init
-        and not container.waits
+        and not container.reason
         and not container.is_running
     ):
         return False
-    code = number(get(ended, "/exitCode"))
-    if get(container.status, "/state/terminated") is not None:
-        if get(ended, "/reason") == "Completed" or code == 0:
+    code = ended.code
+    if container.end is not None:
+        if ended.reason == COMPLETED or code == 0:
             return False
-        return not (container.is_init and container.is_ready)
-    over = moment(get(ended, "/finishedAt"))
-    lately = over is not None and evidence.at - over <= LASTS
-    if container.is_running and container.is_ready:
-        killed = get(ended, "/reason") == OOM or _killing(evidence, container) is not None
+        return not (container.is_init and container.ready)
+    lately = ended.at is not None and evidence.at - ended.at <= LASTS
+    if container.is_running and container.ready:
+        killed = ended.reason == OOM or _killing(evidence, container) is not None
         return lately and container.restarts > 0 and (killed or (container.restarts >= OFTEN and code != 0))
     return lately and container.restarts > 0 and (code != 0 or _killing(evidence, container) is not None)
 
 
 def _misconfigured(evidence: Evidence, container: Container) -> Finding:
-    message = container.message or next(map(event_text, container.events(evidence, "Failed")), "")
+    message = container.message or next(map(event_text, events_about(evidence, container, "Failed")), "")
     namespace, calls = thing_of(container.pod).namespace, list[NextCall]()
     fault = "config_missing"
     if match := _MISSING.search(message):
@@ -113,11 +114,11 @@ def _misconfigured(evidence: Evidence, container: Container) -> Finding:
 
 
 def _not_made(evidence: Evidence, container: Container, message: str) -> Finding:
-    ended_with = text(get(container.ended, "/message"), 2000)
-    events = container.events(evidence, *HOOKS) if "Hook" in container.waits else []
+    ended_with = (container.ended or NOT_REPORTED).message
+    events = events_about(evidence, container, *HOOKS) if "Hook" in container.reason else []
     told = next(map(event_text, events), "") or message
     said = ended_with if len(told) < len("failed to start") and ended_with else told
-    fault, what = _not_started(said, container.waits)
+    fault, what = _not_started(said, container.reason)
     facts = (_waiting(container, message), *(evidence.event(each) for each in events[:1]))
     return _finding(evidence, container, fault, what, facts)
 
@@ -140,8 +141,8 @@ def _not_started(said: str, reason: str) -> tuple[str, str]:
 
 
 def _ended(evidence: Evidence, container: Container) -> Finding:
-    ended = container.ended
-    reason, code = text(get(ended, "/reason"), 60), number(get(ended, "/exitCode"))
+    ended = container.ended or NOT_REPORTED
+    reason, code = ended.reason, ended.code
     killing = _killing(evidence, container)
     last = f"exitCode={'not reported' if code is None else code}, reason={word(reason or 'not reported')}"
     facts = [f"pod {named_in(container.pod)}: {container.said} restartCount={container.restarts}, last end: {last}"]
@@ -167,7 +168,7 @@ def _ended(evidence: Evidence, container: Container) -> Finding:
         return _finding(evidence, container, "memory", what, facts, *calls)
     if killing is not None:
         kind = "startup" if "tartup" in event_text(killing) else "liveness"
-        probes = [each for each in container.events(evidence, "Unhealthy") if kind in event_text(each).lower()]
+        probes = [each for each in events_about(evidence, container, "Unhealthy") if kind in event_text(each).lower()]
         why = f": {quoted(event_text(probes[0]))}" if probes else ""
         facts += [evidence.event(killing), *(evidence.event(each) for each in probes[:1])][
             : 2 if killing not in probes else 1
@@ -181,11 +182,11 @@ def _ended(evidence: Evidence, container: Container) -> Finding:
             evidence.show(about, f"shows the {kind} probe: its port, path, delays and timeout"),
         ]
         return _finding(evidence, container, f"{kind}_probe", what, facts, *calls, log=True)
-    for event in container.events(evidence, *HOOKS)[:1]:
+    for event in events_about(evidence, container, *HOOKS)[:1]:
         facts.append(evidence.event(event))
         what = f"is ended again, {times}: its postStart hook fails: {quoted(event_text(event))}"
         return _finding(evidence, container, "hook", what, facts)
-    message = text(get(ended, "/message"), 2000)
+    message = ended.message
     if reason in CANNOT_RUN:
         facts += [f"lastState.terminated.message: {quoted(message)}"] if message else []
         fault, what = _not_started(message, reason)
@@ -194,9 +195,9 @@ def _ended(evidence: Evidence, container: Container) -> Finding:
 
 
 def _crashed(evidence: Evidence, container: Container, facts: list[str], times: str, message: str) -> Finding:
-    ended = container.ended
-    code, lasted = number(get(ended, "/exitCode")), ran(ended)
-    log = evidence.logs.get(container.log)
+    ended = container.ended or NOT_REPORTED
+    code, lasted = ended.code, ended.lasted
+    log = evidence.logs.get(log_of(container))
     line = telling_line(log or "")
     after = "" if lasted is None else " at once" if lasted < AT_ONCE else f", {span(lasted)} after its start"
     if code is None:
@@ -205,20 +206,20 @@ def _crashed(evidence: Evidence, container: Container, facts: list[str], times: 
         keeps = f"without an error (code 0), though a {evidence.workload_of(container.pod).kind} must keep running"
         how = f"ends{after} and is started again" if container.is_init else f"ends by itself{after} {keeps}"
     else:
-        meaning = f" ({_CODES[int(code)]})" if int(code) in _CODES else ""
+        meaning = f" ({_CODES[code]})" if code in _CODES else ""
         how = f"ends with code {code}{meaning}{after}"
     said = said_in_log(log) or (f": {quoted(message)}" if message else "")
     if line:
-        run = ", previous run" if container.log.previous else ""
-        facts.append(f"log of pod {word(container.log.pod)}, container {word(container.name)}{run}")
+        run = ", previous run" if log_of(container).previous else ""
+        facts.append(f"log of pod {word(log_of(container).pod)}, container {word(container.name)}{run}")
     fault = (
         "image_platform"
         if _FORMAT.search(line or message)
-        else {126: "command_refused", 127: "command_missing"}.get(int(code or 0), "crash")
+        else {126: "command_refused", 127: "command_missing"}.get(code or 0, "crash")
     )
     unresolved = frozenset({DNS}) if meaning_of(line) == UNRESOLVED else frozenset[Thing]()
     about = evidence.workload_of(container.pod)
-    calls = [container.show_log(evidence, "shows what it wrote"), *evidence.undo(about)]
+    calls = [log_call(evidence, log_of(container), "shows what it wrote"), *evidence.undo(about)]
     return _finding(evidence, container, fault, f"{how}, {times}{said}", facts, *calls, log=True, after=unresolved)
 
 
@@ -226,12 +227,12 @@ def _killing(evidence: Evidence, container: Container) -> Any:
     """Return the event that a container was killed by a probe of its own; None if there is none."""
     if container.restarts == 0:
         return None
-    for each in container.events(evidence, "Killing", "Unhealthy"):
+    for each in events_about(evidence, container, "Killing", "Unhealthy"):
         said = event_text(each)
         if text(get(each, "/reason")) == "Killing":
             if _BY_PROBE.search(said) and (f" {container.name} " in f"{said} "):
                 return each
-        elif said.startswith(("Liveness", "Startup")) and number(get(container.ended, "/exitCode")) in (137, 143):
+        elif said.startswith(("Liveness", "Startup")) and (container.ended or NOT_REPORTED).code in (137, 143):
             return each
     return None
 
@@ -259,14 +260,14 @@ def _finding(
         (thing_of(pod).name,),
         calls or (evidence.show(about, "shows the pod template"),),
         after=after,
-        log=container.log if log else None,
+        log=log_of(container) if log else None,
         part=container.name,
     )
 
 
 def _waiting(container: Container, message: str) -> str:
     said = f": {quoted(message)}" if message else ""
-    return f"pod {named_in(container.pod)}: {container.said} state.waiting.reason={word(container.waits)}{said}"
+    return f"pod {named_in(container.pod)}: {container.said} state.waiting.reason={word(container.reason)}{said}"
 
 
 def _end(said: str) -> str:

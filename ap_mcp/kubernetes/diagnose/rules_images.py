@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_terminating
+from ap_mcp.kubernetes.diagnose.containers import events_about
 from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.model import Finding, any_of, thing_of
 from ap_mcp.kubernetes.events import event_text
+from ap_mcp.kubernetes.pods import Container, containers_of, is_terminating
 from ap_mcp.vendor import get, items, moment, quoted, text, word
 from ap_mcp.wording import few
 
@@ -61,7 +62,7 @@ def images_not_obtained(evidence: Evidence, pod: Any) -> Iterator[Finding]:
     if is_terminating(pod):
         return
     for container in containers_of(pod):
-        if container.waits in WAITING:
+        if container.reason in WAITING:
             yield _finding(evidence, container)
 
 
@@ -77,10 +78,10 @@ def cause_of(message: str) -> str:
 
 
 def _finding(evidence: Evidence, container: Container) -> Finding:
-    pod, image = container.pod, text(get(container.spec, "/image") or get(container.status, "/image"), 500)
+    pod, image = container.pod, container.image
     about, said, proof = evidence.workload_of(pod), *_why(evidence, container)
-    facts = [f"pod {word(thing_of(pod).name)}: {container.said} state.waiting.reason={word(container.waits)}", *proof]
-    fault = _by_reason(container.waits) or cause_of(said.replace(image, "") if image else said)
+    facts = [f"pod {word(thing_of(pod).name)}: {container.said} state.waiting.reason={word(container.reason)}", *proof]
+    fault = _by_reason(container.reason) or cause_of(said.replace(image, "") if image else said)
     lead = "imagePullSecrets" if fault == "image_refused" else "another image"
     shared = {"image_out_of_reach": parts_of(image)[0], "image_tag": image}
     stays = fault in ("image_out_of_reach", "image_limited", "image_refused")
@@ -115,7 +116,7 @@ def _why(evidence: Evidence, container: Container) -> tuple[str, list[str]]:
     image = text(get(container.spec, "/image"), 500)
     told = [
         each
-        for each in container.events(evidence, *_FAILED)
+        for each in events_about(evidence, container, *_FAILED)
         if not _EMPTY.match(event_text(each)) and (image in event_text(each) or "mage" in event_text(each))
     ]
     pulls = [each for each in told if "pull secret" not in event_text(each)]
@@ -155,7 +156,7 @@ def _judged(evidence: Evidence, fault: str, container: Container, image: str, sa
         return f"registry {word(host)} cannot be reached from the pods{how}{outside}"
     if fault in _SENTENCES:
         return _SENTENCES[fault].format(image=word(image), host=word(host), quoted=quoted(image))
-    because = f": {quoted(_last(said))}" if said else f" ({word(container.waits)})"
+    because = f": {quoted(_last(said))}" if said else f" ({word(container.reason)})"
     return f"image {word(image)} could not be pulled{because}"
 
 
@@ -181,7 +182,7 @@ def _refused(evidence: Evidence, container: Container, image: str, said: str) ->
 
 def _not_retrieved(evidence: Evidence, container: Container) -> str:
     """Return the pull secrets that the kubelet did not find; empty if it says nothing."""
-    for event in container.events(evidence, "FailedToRetrieveImagePullSecret"):
+    for event in events_about(evidence, container, "FailedToRetrieveImagePullSecret"):
         if match := re.search(r"secrets \((?P<names>[^)]*)\)", event_text(event)):
             return word(match["names"])
     return ""

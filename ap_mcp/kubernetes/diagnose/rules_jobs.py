@@ -4,14 +4,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, ran
-from ap_mcp.kubernetes.diagnose.evidence import Evidence
+from ap_mcp.kubernetes.diagnose.containers import log_call, log_of
+from ap_mcp.kubernetes.diagnose.evidence import NEVER, Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Gravity, LogKey, Thing, is_set, thing_of
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS, OOM
 from ap_mcp.kubernetes.events import event_text, event_time
+from ap_mcp.kubernetes.pods import NOT_REPORTED, Container, containers_of
 from ap_mcp.kubernetes.rollouts import condition
-from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import flag, get, items, moment, number, quoted, text, word
 from ap_mcp.wording import age, plural, span
 
@@ -64,7 +64,7 @@ def _failed(evidence: Evidence, job: Any, owner: Thing, before: int) -> Finding:
         why, key, after = _why(evidence, last, facts)
     elif not pods:
         why = "; its pods are gone, and their logs with them"
-    calls = [_log_call(evidence, key)] if key else [evidence.show(thing, "shows it")]
+    calls = [log_call(evidence, key, "shows what it wrote")] if key else [evidence.show(thing, "shows it")]
     if owner.kind == "CronJob":
         calls.append(evidence.show(owner, "shows the CronJob; with the cause corrected, its next run makes a new Job"))
     names = tuple(thing_of(pod).name for pod in pods)
@@ -85,24 +85,22 @@ def _failed(evidence: Evidence, job: Any, owner: Thing, before: int) -> Finding:
 
 def _why(evidence: Evidence, last: Container, facts: list[str]) -> tuple[str, LogKey, frozenset[Thing]]:
     """Return how the last try of a Job ended, the log that says why, and what may be behind it."""
-    ended = last.ended
-    code, log = number(get(ended, "/exitCode")), evidence.logs.get(last.log)
-    facts.append(f"pod {word(last.log.pod)}: {last.said} exitCode={code}, reason={word(get(ended, '/reason'))}")
-    if get(ended, "/reason") == OOM:
+    ended, key = last.ended or NOT_REPORTED, log_of(last)
+    code, log = ended.code, evidence.logs.get(key)
+    facts.append(f"pod {word(key.pod)}: {last.said} exitCode={code}, reason={word(ended.reason)}")
+    if ended.reason == OOM:
         limit = text(get(last.spec, "/resources/limits/memory"))
         return (
             f": {last.said} was killed for memory{f', its limit is {word(limit)}' if limit else ''}",
-            last.log,
+            key,
             frozenset(),
         )
-    message = text(get(ended, "/message"), 2000)
-    said = said_in_log(log) or (f": {quoted(message)}" if message else "")
-    lasted = ran(ended)
-    took = f", {span(lasted)} after its start" if lasted is not None else ""
+    said = said_in_log(log) or (f": {quoted(ended.message)}" if ended.message else "")
+    took = f", {span(ended.lasted)} after its start" if ended.lasted is not None else ""
     unresolved = meaning_of(telling_line(log or "")) == UNRESOLVED
     return (
         f"; the last time {last.said} ended with code {code}{took}{said}",
-        last.log,
+        key,
         frozenset({DNS}) if unresolved else frozenset(),
     )
 
@@ -110,10 +108,10 @@ def _why(evidence: Evidence, last: Container, facts: list[str]) -> tuple[str, Lo
 def _last_end(pods: Sequence[Any]) -> Container | None:
     """Return the container that failed last, in any pod."""
     failed = [
-        (text(get(container.ended, "/finishedAt")), thing_of(pod).name, at, container)
+        (ended.at or NEVER, thing_of(pod).name, at, container)
         for pod in pods
         for at, container in enumerate(containers_of(pod))
-        if container.ended is not None and number(get(container.ended, "/exitCode")) != 0
+        if (ended := container.ended) is not None and ended.failed
     ]
     return max(failed, key=lambda each: each[:3])[3] if failed else None
 
@@ -132,7 +130,7 @@ def _unfinished(evidence: Evidence, job: Any) -> Iterator[Finding]:
         last = _last_end(evidence.pods_by_owner.get(thing, []))
         why, key, after = _why(evidence, last, facts) if last is not None else ("", None, frozenset[Thing]())
         what = f"failed {plural(tries, 'time')} so far and tries again (backoffLimit {limit}){why}"
-        calls = (_log_call(evidence, key),) if key else (evidence.show(thing, "shows it"),)
+        calls = (log_call(evidence, key, "shows what it wrote"),) if key else (evidence.show(thing, "shows it"),)
         yield Finding(
             "job_failing",
             thing,
@@ -145,19 +143,6 @@ def _unfinished(evidence: Evidence, job: Any) -> Iterator[Finding]:
             after=after | {thing},
             log=key,
         )
-
-
-def _log_call(evidence: Evidence, key: LogKey) -> NextCall:
-    previous = {"previous": True} if key.previous else {}
-    return evidence.call(
-        "k8s_logs",
-        "shows what it wrote",
-        kind="pod",
-        name=key.pod,
-        namespace=key.namespace,
-        container=key.container,
-        **previous,
-    )
 
 
 def idle_cronjobs(evidence: Evidence) -> Iterator[Finding]:

@@ -6,11 +6,12 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_ready, is_terminating
+from ap_mcp.kubernetes.diagnose.containers import events_about, log_call, log_of
 from ap_mcp.kubernetes.diagnose.evidence import REVISED, SYSTEM, Evidence
 from ap_mcp.kubernetes.diagnose.logs import looks_like_error, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
 from ap_mcp.kubernetes.events import event_text
+from ap_mcp.kubernetes.pods import Container, containers_of, is_terminating, serves
 from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, number, quoted, strings, text, word
@@ -24,11 +25,11 @@ _STATUS = re.compile(r"statuscode: (?P<code>\d+)", re.IGNORECASE)
 
 def not_ready(evidence: Evidence, pod: Any) -> Iterator[Finding]:
     """Find containers of a pod that run and are not ready."""
-    if is_terminating(pod) or text(get(pod, "/status/phase")) != "Running" or is_ready(pod):
+    if is_terminating(pod) or text(get(pod, "/status/phase")) != "Running" or serves(pod):
         return
     found = False
     for container in containers_of(pod):
-        if not container.is_running or container.is_ready or container.is_init:
+        if not container.is_running or container.ready or container.is_init:
             continue
         found = True
         if not _starts(evidence, container):
@@ -54,26 +55,22 @@ def patience(container: Container) -> timedelta:
 
 def _starts(evidence: Evidence, container: Container) -> bool:
     """Say whether a container that is not ready was started so lately that this is no fault yet."""
-    since = container.runs_since
+    since = container.since
     return since is not None and evidence.at - since < patience(container)
 
 
 def _unready(evidence: Evidence, container: Container) -> Finding:
     pod = container.pod
     about = evidence.workload_of(pod)
-    kind = (
-        "startup"
-        if get(container.status, "/started") is False and get(container.spec, "/startupProbe")
-        else "readiness"
-    )
+    kind = "startup" if container.started is False and get(container.spec, "/startupProbe") else "readiness"
     probe = get(container.spec, f"/{kind}Probe")
-    events = container.events(evidence, "Unhealthy")
+    events = events_about(evidence, container, "Unhealthy")
     events = [each for each in events if kind in event_text(each).lower()]
     said = next(map(event_text, events), "")
     started = ", started=false" if kind == "startup" else ""
     facts = [f"pod {named_in(pod)}: {container.said} runs, ready=false{started}"]
     facts += [evidence.event(each) for each in events[:1]]
-    line = telling_line(evidence.logs.get(container.log, ""))
+    line = telling_line(evidence.logs.get(log_of(container), ""))
     in_log = f"; its log says{said_in_log(line)[1:]}" if looks_like_error(line) else ""
     fault, what = _judged(kind, container, probe, said)
     return Finding(
@@ -82,14 +79,14 @@ def _unready(evidence: Evidence, container: Container) -> Finding:
         f"{container.said} {what}{in_log}",
         tuple(facts),
         evidence.gravity_of(about),
-        container.runs_since,
+        container.since,
         (thing_of(pod).name,),
         (
             *(repairs(evidence, about, container, kind) if fault == "probe_port" else ()),
             evidence.show(about, f"shows the {kind} probe to correct with k8s_patch"),
-            container.show_log(evidence, "shows what it does instead"),
+            log_call(evidence, log_of(container), "shows what it does instead"),
         ),
-        log=container.log,
+        log=log_of(container),
         part=container.name,
     )
 

@@ -4,13 +4,14 @@ from collections.abc import Collection, Iterator
 from datetime import timedelta
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import Container, containers_of, is_ready, is_terminating
+from ap_mcp.kubernetes.diagnose.containers import log_call, log_of
 from ap_mcp.kubernetes.diagnose.evidence import SYSTEM, YOUNG, Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, thing_of
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS
 from ap_mcp.kubernetes.diagnose.rules_probes import patience
 from ap_mcp.kubernetes.events import event_text
+from ap_mcp.kubernetes.pods import Container, containers_of, is_terminating, serves
 from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
 from ap_mcp.wording import plural, span
@@ -95,9 +96,7 @@ def _waiting_in_line(evidence: Evidence, stateful: Any) -> Iterator[Finding]:
     )
     if text(get(stateful, "/spec/podManagementPolicy")) == "Parallel" or made >= wanted or made == 0:
         return
-    first = next(
-        (pod for pod in sorted(evidence.pods_by_owner.get(thing, []), key=_ordinal) if not is_ready(pod)), None
-    )
+    first = next((pod for pod in sorted(evidence.pods_by_owner.get(thing, []), key=_ordinal) if not serves(pod)), None)
     if first is None:
         return
     name = word(thing_of(first).name)
@@ -151,14 +150,16 @@ def without_pods(evidence: Evidence, told: Collection[Thing]) -> Iterator[Findin
 def silent_pods(evidence: Evidence, pod: Any) -> Iterator[Finding]:
     """Find pods that do not get ready although nothing that is known is wrong with them."""
     phase = text(get(pod, "/status/phase"))
-    if is_terminating(pod) or phase not in ("Pending", "Running") or is_ready(pod) or is_starting(evidence, pod):
+    if is_terminating(pod) or phase not in ("Pending", "Running") or serves(pod) or is_starting(evidence, pod):
         return
     about, ready = evidence.workload_of(pod), condition(pod, "Ready")
     every, name = list(containers_of(pod)), thing_of(pod).name
     if (first := next((each for each in every if each.is_init and each.is_running), None)) is not None:
         yield _long_init(evidence, first, about)
         return
-    waiting = [f"{each.said} is {word(each.waits)}" for each in every if each.waits and each.waits != "PodInitializing"]
+    waiting = [
+        f"{each.said} is {word(each.reason)}" for each in every if each.reason and each.reason != "PodInitializing"
+    ]
     state = "; ".join(waiting) or quoted(get(ready, "/message") or "no reason given")
     facts = [f"pod {word(name)}: phase={word(phase)}, Ready=False: {quoted(get(ready, '/message'))}"]
     warned = [each for each in evidence.events_of(pod, "Pod") if text(get(each, "/type")) == "Warning"]
@@ -173,11 +174,11 @@ def silent_pods(evidence: Evidence, pod: Any) -> Iterator[Finding]:
 
 def _long_init(evidence: Evidence, container: Container, about: Thing) -> Finding:
     """Say that an init container does not end, which mostly waits for something else to be there."""
-    log, since = evidence.logs.get(container.log), container.runs_since
+    log, since = evidence.logs.get(log_of(container)), container.since
     took = f" since {span(evidence.at - since)}" if since else ""
     what = f"{container.said} runs{took} and must end before the others start{said_in_log(log)}"
     unresolved = meaning_of(telling_line(log or "")) == UNRESOLVED
-    name = container.log.pod
+    name = log_of(container).pod
     return Finding(
         "init_runs",
         about,
@@ -186,9 +187,9 @@ def _long_init(evidence: Evidence, container: Container, about: Thing) -> Findin
         evidence.gravity_of(about),
         since,
         (name,),
-        (container.show_log(evidence, "shows what it waits for"),),
+        (log_call(evidence, log_of(container), "shows what it waits for"),),
         after=frozenset({DNS}) if unresolved else frozenset(),
-        log=container.log,
+        log=log_of(container),
         part=container.name,
     )
 
@@ -202,7 +203,7 @@ def is_starting(evidence: Evidence, pod: Any) -> bool:
         return True
     waited = False
     for each in containers_of(pod):
-        if each.is_running and not each.is_ready and (began := each.runs_since):
+        if each.is_running and not each.ready and (began := each.since):
             if evidence.at - began >= (SLOW_INIT if each.is_init else patience(each)):
                 return False
             waited = True

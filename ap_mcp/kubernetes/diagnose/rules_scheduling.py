@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import containers_of, is_terminating
 from ap_mcp.kubernetes.diagnose.evidence import SCHEDULING, YOUNG, Evidence, claims_of
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, labels_of, thing_of
 from ap_mcp.kubernetes.events import event_text, event_time
+from ap_mcp.kubernetes.pods import containers_of, is_terminating
 from ap_mcp.kubernetes.rollouts import condition
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, quoted, text, word

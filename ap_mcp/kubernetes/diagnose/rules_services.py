@@ -5,11 +5,11 @@ from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import is_ready, is_terminating
 from ap_mcp.kubernetes.diagnose.evidence import WORKLOADS, Evidence
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, labels_of, thing_of
 from ap_mcp.kubernetes.diagnose.rules_probes import port_of, ports_of
 from ap_mcp.kubernetes.events import event_text, event_time
+from ap_mcp.kubernetes.pods import is_terminating, serves
 from ap_mcp.vendor import flag, get, items, moment, number, quoted, text, word
 from ap_mcp.wording import few, plural
 
@@ -28,7 +28,7 @@ def services_without_pods(evidence: Evidence) -> Iterator[Finding]:
             continue
         ready, known = addresses.get(thing, (0, False))
         matching = evidence.selected(thing.namespace, selector)
-        if ready or any(is_ready(pod) for pod in matching):
+        if ready or any(serves(pod) for pod in matching):
             yield from _wrong_port(evidence, service, thing, matching)
         elif matching:
             yield from _none_ready(evidence, service, thing, matching)
@@ -140,7 +140,7 @@ def _wrong_port(evidence: Evidence, service: Any, thing: Thing, matching: Sequen
                 proven = proven or any(
                     port_of(get(container, f"/{kind}"), container) == target
                     for kind in ("readinessProbe", "livenessProbe")
-                    if is_ready(pod)
+                    if serves(pod)
                 )
         if not alive or str(target) in have or proven or (not have and not _is_name(target)):
             continue

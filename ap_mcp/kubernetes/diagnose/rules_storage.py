@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
-from ap_mcp.kubernetes.diagnose.containers import containers_of, is_terminating
 from ap_mcp.kubernetes.diagnose.evidence import YOUNG, Evidence, claims_of
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, is_set, named_in, thing_of
 from ap_mcp.kubernetes.events import event_text, event_time
+from ap_mcp.kubernetes.pods import containers_of, is_terminating
 from ap_mcp.vendor import get, moment, quoted, strings, text, word
 from ap_mcp.wording import few
 
