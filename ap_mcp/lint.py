@@ -436,8 +436,8 @@ def _consequence_problems(operation: Operation) -> Iterator[str]:
         named = _named_in(each.condition or {})
         if strange := sorted(named - operation.arguments.keys()):
             yield f"consequences: {', '.join(strange)} is no argument of {operation.id}"
-    if operation.consequences and not operation.target:
-        yield "consequences: without a target the question cannot say what the call acts on"
+    if operation.consequences and not operation.target and "name" not in operation.arguments:
+        yield "consequences: without a target or a name the question cannot say what the call acts on"
 
 
 def _source_problems(operation: Operation) -> Iterator[str]:

@@ -169,7 +169,15 @@ def test_a_cluster_in_which_something_is_under_way_leads_to_its_end(
 def test_locked_and_frozen_clusters_are_pointed_out(catalog: Catalog) -> None:
     warnings = shape(catalog, "get_cluster", cluster(phase="Frozen", isLocked=True, lockScene="ARREAR")).warnings
     assert any("ARREAR" in each for each in warnings)
-    assert any("nothing runs" in each for each in warnings)
+    assert "The cluster is frozen (phase Frozen): nothing runs in it." in warnings
+
+
+@pytest.mark.parametrize("phase", ["Hibernating", "Hibernation", "Awaking", "Freezing", "Frozen", "UnFreezing"])
+def test_a_cluster_that_rests_is_said_in_words_beside_its_phase(catalog: Catalog, phase: str) -> None:
+    result = shape(catalog, "get_cluster", cluster(phase=phase))
+    assert f"(phase {phase})" in result.summary
+    assert f"is {phase}" not in result.summary
+    assert result.phase == phase
 
 
 def test_an_update_names_what_it_changed(catalog: Catalog) -> None:

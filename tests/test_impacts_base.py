@@ -397,6 +397,26 @@ async def test_the_generic_impact_of_something_new_is_called_by_the_name_it_will
     assert impact.sentence == "Create a cluster: changes things or starts to cost money."
 
 
+@pytest.mark.parametrize(
+    ("given", "said", "unknown"),
+    [
+        ({"enable_snat": True, "enable_swr_access": False}, ["no NAT gateway, one is created"], ["its EIP"]),
+        ({"enable_snat": False, "enable_swr_access": True}, ["no endpoints of SWR and OBS"], ["such endpoints go"]),
+        ({"enable_snat": True}, ["no NAT gateway, one is created"], ["its EIP", "leaves it out"]),
+        ({"enable_snat": False, "enable_swr_access": False}, [], ["nothing more is known"]),
+    ],
+)
+async def test_what_a_new_cluster_adds_to_its_vpc_is_in_the_question(
+    given: dict[str, bool], said: list[str], unknown: list[str]
+) -> None:
+    case = Case(load_catalog()["create_cluster"], {"name": "shop-2", **given}, "write", reader(), lambda: NOW)
+    impact = await build_impact(case)
+    assert [each for each in said if each not in impact.sentence] == []
+    assert impact.sentence.count("created") == len(said)
+    assert [any(each in line for line in impact.unknown) for each in unknown] == [True] * len(unknown)
+    assert len(impact.unknown) == len(unknown)
+
+
 async def test_a_target_that_is_not_there_ends_the_call_with_what_the_service_says() -> None:
     async with judge() as cloud:
         gone = CHECKOUT_STAGING[:-1] + "f"

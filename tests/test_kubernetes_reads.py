@@ -93,5 +93,5 @@ async def test_a_cluster_by_another_name_or_in_another_state_is_explained(agent:
     cluster = agent.world.table("clusters")[TEAM_SANDBOX]
     cluster["status"]["phase"] = "Hibernation"
     said = await agent.fail("k8s_list", cluster_id="team-sandbox", kind="pods")
-    assert "Hibernation, not Available" in said
+    assert "is hibernated (phase Hibernation), not Available" in said
     assert CORE not in said

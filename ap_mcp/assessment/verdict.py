@@ -7,7 +7,7 @@ from typing import Any
 from ap_mcp.assessment.addons import LIST as ADDONS
 from ap_mcp.assessment.addons import Fitness, about_addons, fitness_of
 from ap_mcp.assessment.model import DETAILED, Assessment, AssessmentDraft, UpgradeReads, id_of
-from ap_mcp.rules.clusters import phase_of
+from ap_mcp.rules.clusters import phase_of, standing
 from ap_mcp.rules.findings import Failure, Findings, count_of, findings_of, not_known, skippable
 from ap_mcp.rules.phases import BACKUP, CLUSTER, broken, succeeded, verdict
 from ap_mcp.rules.upgrades import (
@@ -175,7 +175,7 @@ def _about_cluster(draft: AssessmentDraft) -> bool:
         service = f": {quoted(why, 2 * SAID_LIMIT)}" if why else ""
         failed = latest if verdicts[:1] == [FAILED] else ""
         opening = "The last upgrade failed, and the cluster" if failed else "The cluster"
-        draft.blockers.append(f"{opening} is {word(phase) if phase else 'in a phase that is not reported'}{service}.")
+        draft.blockers.append(f"{opening} {standing(phase)}{service}.")
         _follow(draft, phase, failed)
         return True
     if id_of(cluster).lower() != reads.cluster_id.lower() or not text(get(cluster, "/metadata/name")):

@@ -23,6 +23,7 @@ from ap_mcp.problems.model import (
 )
 from ap_mcp.rules import phases
 from ap_mcp.rules.addons import addon_name_of, needs_reinstall, runs_in_part, state_of
+from ap_mcp.rules.clusters import standing
 from ap_mcp.rules.findings import Failure, Findings, findings_of, not_known
 from ap_mcp.rules.sayings import RELEASE_SAYS, addon_says, release_says, task_says
 from ap_mcp.rules.upgrade_plans import is_overdue, plan_state
@@ -125,20 +126,21 @@ LOOKS: Sequence[Look] = (
 def _about_cluster(place: Place) -> Iterator[Trouble]:
     phase, problem = place.phase, said(get(place.body, "/status"))
     verdict = phases.verdict(phases.CLUSTER, phase)
-    now = word(phase) if phase else "in a phase that is not reported"
+    what = f"Cluster {place.name} {standing(phase)}"
     if flag(get(place.body, "/status/isLocked")):
         scene = text(get(place.body, "/status/lockScene"))
-        what = f"Cluster {place.name} is locked by billing"
-        yield Trouble("critical", CLUSTER, place.name, what, place.call("get_cluster", "shows why"), scene)
+        locked = f"Cluster {place.name} is locked by billing"
+        yield Trouble("critical", CLUSTER, place.name, locked, place.call("get_cluster", "shows why"), scene)
     if phases.succeeded(phases.CLUSTER, phase):
         return
     if phases.broken(phases.CLUSTER, phase) or verdict is None:
-        yield Trouble("critical", CLUSTER, place.name, f"Cluster {place.name} is {now}", _follow(place), problem)
+        yield Trouble("critical", CLUSTER, place.name, what, _follow(place), problem)
     elif verdict == IDLE:
-        what = f"Cluster {place.name} is {now}: nothing runs in it"
-        yield Trouble("notice", CLUSTER, place.name, what, place.call("get_cluster", "shows it"), problem)
+        yield Trouble(
+            "notice", CLUSTER, place.name, f"{what}: nothing runs in it", place.call("get_cluster", "shows it"), problem
+        )
     elif problem:
-        yield Trouble("warning", CLUSTER, place.name, f"Cluster {place.name} is {now}", _follow(place), problem)
+        yield Trouble("warning", CLUSTER, place.name, what, _follow(place), problem)
 
 
 def _follow(place: Place) -> NextCall:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ap_mcp.rules.phases import CLUSTER, succeeded
+from ap_mcp.rules.phases import CLUSTER, described, succeeded
 from ap_mcp.vendor import get, items, text, word
 
 TAGS = "/spec/clusterTags"
@@ -20,7 +20,14 @@ def not_available(cluster: Any) -> str:
     phase = phase_of(cluster)
     if succeeded(CLUSTER, phase):
         return ""
-    return f"The cluster is {word(phase) if phase else 'in a phase that is not reported'}, not Available."
+    return f"The cluster {standing(phase)}, not Available."
+
+
+def standing(phase: str) -> str:
+    """Return how a cluster is, to be said after its name: `is Error`, `is hibernated (phase Hibernation)`."""
+    if said := described(CLUSTER, phase):
+        return f"{said} (phase {word(phase)})"
+    return f"is {word(phase) if phase else 'in a phase that is not reported'}"
 
 
 def tags_of(cluster: Any) -> dict[str, str]:

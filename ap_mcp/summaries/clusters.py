@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from ap_mcp.rules.clusters import TAGS, phase_of, tags_of
+from ap_mcp.rules.clusters import TAGS, phase_of, standing, tags_of
 from ap_mcp.rules.deletion import CONFIRMED, Chosen, answered, left_out
 from ap_mcp.rules.phases import ADDON, CLUSTER, broken, described, phases_of, succeeded, verdict
 from ap_mcp.specs.waits import IDLE
@@ -156,10 +156,10 @@ def cluster(answer: Observation) -> ClusterState:
     """Show one cluster."""
     state = _state(answer.body, answer.now)
     more = ", ".join(filter(None, (state.version and word(state.version), state.age and f"{state.age} old")))
-    stands = word(state.phase) if state.phase else "in a phase that is not reported"
+    stands = f"{word(state.name)} {standing(state.phase)}"
     return state.model_copy(
         update={
-            "summary": f"{word(state.name)} is {stands}{': ' + more if more else ''}.{because(state.problem)}",
+            "summary": f"{stands}{': ' + more if more else ''}.{because(state.problem)}",
             "warnings": list(_doubts(answer.body, state)),
             "next": [
                 *_follow(state),
@@ -218,7 +218,7 @@ def _list_doubts(
     troubled: list[ClusterLine], ill: list[tuple[ClusterLine, list[str]]], later: list[ClusterLine]
 ) -> Iterator[str]:
     for line in troubled[:WARNED]:
-        yield f"{word(line.name)} is {word(line.phase)}{'' if line.problem else ': no reason given'}."
+        yield f"{word(line.name)} {standing(line.phase)}{'' if line.problem else ': no reason given'}."
     if len(troubled) > WARNED:
         yield f"{len(troubled) - WARNED} more are in trouble; they stand first in the list."
     for line, failed in ill[:WARNED]:
@@ -301,7 +301,7 @@ def _doubts(body: Any, state: ClusterState) -> Iterator[str]:
         scene = _said(body, "/status/lockScene")
         yield f"Billing has locked the cluster{': ' + quoted(scene) if scene else ''}."
     if verdict(CLUSTER, state.phase) == IDLE:
-        yield f"The cluster is {state.phase}: nothing runs in it."
+        yield f"The cluster {standing(state.phase)}: nothing runs in it."
     if failed := _failed_addons(body):
         yield f"{few(failed)}."
     if any(each.startswith("External ") for each in state.endpoints or ()):

@@ -23,7 +23,7 @@ from ap_mcp.guard.impacts.skipped import skipped_in
 from ap_mcp.guard.impacts.upgrade_addons import about_addons
 from ap_mcp.masking import mask
 from ap_mcp.masking.supplied import as_supplied
-from ap_mcp.rules.clusters import phase_of
+from ap_mcp.rules.clusters import phase_of, standing
 from ap_mcp.rules.findings import findings_of, not_known
 from ap_mcp.rules.phases import BACKUP, CLUSTER, UPGRADE, WORKFLOW, phases_of, succeeded
 from ap_mcp.rules.sayings import task_says
@@ -128,7 +128,7 @@ async def retry_upgrade(case: Case) -> Impact:
     _about_failure(draft, task, cluster)
     _must_not_be_given_up(draft, answers, task)
     if succeeded(CLUSTER, phase):
-        draft.warnings.append(f"The cluster is {word(phase)}: the failed upgrade may have been given up already.")
+        draft.warnings.append(f"The cluster {standing(phase)}: the failed upgrade may have been given up already.")
     _about_backups(draft, answers)
     draft.goes.append("the cluster is Upgrading again until that is reached, or fails again")
     draft.unknown.append("whether the cause has been fixed, and whether what runs in the cluster notices")
@@ -204,9 +204,9 @@ def _must_be_idle(case: Case, cluster: Any, tasks: list[dict[str, Any]], info: A
         raise refused(f"an upgrade of cluster {name} {spoken(busy)}", wait or "list_upgrade_tasks shows how far it is.")
     if not succeeded(CLUSTER, phase):
         after = "Its last upgrade failed: retry_upgrade runs it again." if FAILED in states[:1] else ""
-        state = word(phase) if phase else "in a phase that is not reported"
         raise refused(
-            f"cluster {name} is {state}; only an Available cluster can be upgraded", after or _follow(case, cluster)
+            f"cluster {name} {standing(phase)}; only an Available cluster can be upgraded",
+            after or _follow(case, cluster),
         )
 
 
