@@ -1,6 +1,6 @@
 """Reads the Kubernetes API of one cluster for one call: each request passes the operator's rules, none is made twice.
 
-What goes wrong is explained by how the cluster is: still being created, hibernating, without that kind of object.
+What goes wrong is explained by how the cluster is: still being created, hibernated, without that kind of object.
 """
 
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from ap_mcp.rules.clusters import not_available, phase_of
 from ap_mcp.rules.phases import CLUSTER as CLUSTER_PHASES
 from ap_mcp.rules.phases import broken
 from ap_mcp.specs import CLUSTER
-from ap_mcp.vendor import get, text, word
+from ap_mcp.vendor import get, items, text, word
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -28,6 +28,8 @@ JSON = "application/json"
 TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"
 NAMES_ONLY = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io,application/json"
 DEFAULT = "default"
+MOST_PAGES = 20
+LONGEST_CURSOR = 8000
 _NOT_FOUND = 404
 REVIEW_GROUP = "authorization.k8s.io"
 DISCOVERY = "discovery"
@@ -186,6 +188,25 @@ class ClusterApi:
         elif isinstance(error, NotFound):
             error.hint = "k8s_list shows what there is; without a namespace it shows all of them."
         return error
+
+
+async def every_object(
+    api: ClusterApi, resource: Resource, namespace: str = "", query: Mapping[str, str] | None = None
+) -> list[dict[str, Any]]:
+    """Return all objects of a list, also where the cluster sends it in pages though it was not asked to.
+
+    Raises:
+        CallRefused: the list has no end.
+        ApMcpError: a rule forbids it, or the cluster said no.
+    """
+    found, more = list[dict[str, Any]](), ""
+    for _ in range(MOST_PAGES):
+        body = await api.list(resource, namespace, query={**(query or {}), "continue": more})
+        found += items(body, "/items")
+        more = text(get(body, "/metadata/continue"), LONGEST_CURSOR)
+        if not more:
+            return found
+    raise CallRefused(f"The cluster sent {MOST_PAGES} pages of {resource.plural} and still has more.")
 
 
 async def cluster_api(tool: str, cluster: Any, reads: "Reads", kinds: KnownKinds) -> ClusterApi:

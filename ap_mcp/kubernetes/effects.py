@@ -3,21 +3,40 @@
 The table stands in `tool_specs/kubernetes.json`. A kind that nobody here knows is taken for the gravest.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import paths_changed
+from ap_mcp.kubernetes.owners import controller_of, owner_uids
 from ap_mcp.kubernetes.secrets_read import claims_of, filled_by_server, newly_read, other_programs, pod_spec
 from ap_mcp.kubernetes.spec import Resource, effect_table
 from ap_mcp.rules.settings_diff import same
 from ap_mcp.specs import EFFECTS, Effect
-from ap_mcp.vendor import get, items, mapping, number, text
+from ap_mcp.vendor import get, mapping, number
 
 Verb: TypeAlias = Literal["create", "change", "delete"]
 
 LABELS, ANNOTATIONS, FINALIZERS = ("metadata", "labels"), ("metadata", "annotations"), ("metadata", "finalizers")
 REPLICAS, PAUSED, SUSPEND = ("spec", "replicas"), ("spec", "paused"), ("spec", "suspend")
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a change does to other objects of the cluster, in words, as far as they were read.
+
+    Attributes:
+        gains: what selects the object, or its pods, only afterwards.
+        loses: what selects them now, and not afterwards.
+        taken: traffic that others get now, and that the object takes from them.
+        unread: what of this is not known, each with why.
+    """
+
+    gains: tuple[str, ...] = ()
+    loses: tuple[str, ...] = ()
+    taken: tuple[str, ...] = ()
+    unread: Mapping[str, ApMcpError] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +53,7 @@ class Change:
         subresource: that is changed; empty if the object itself is.
         made: Secrets that the same call creates.
         claims: volume claims that it creates.
+        around: what it does to other objects; None if they were not read.
     """
 
     verb: Verb
@@ -45,6 +65,7 @@ class Change:
     subresource: str = ""
     made: frozenset[str] = frozenset()
     claims: frozenset[str] = frozenset()
+    around: Around | None = None
 
 
 def effects_of(change: Change) -> dict[Effect, str]:
@@ -100,13 +121,17 @@ def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
         yield "disrupt", "it isolates the pods that it selects"
     if kind == "Service" and get(after, "/spec/externalIPs"):
         yield "disrupt", "it takes the traffic to addresses that are not its own"
+    if change.around and change.around.taken:
+        yield "disrupt", "it takes traffic from others"
+    elif change.around and change.around.unread:
+        yield "disrupt", "whether it takes traffic from others is not known"
     if claims := claims_of(pod_spec(after)) - change.claims:
         yield "disrupt", f"its pods can change what is on volume claim {' and '.join(sorted(claims))}"
 
 
 def _raised_change(change: Change) -> Iterator[tuple[Effect, str]]:
     kind, before, after = change.resource.full, change.before, change.after
-    if _owners(after) - _owners(before):
+    if owner_uids(after) - owner_uids(before):
         yield "destroy", "it is deleted with an owner that it does not have now"
     if change.subresource == "finalize" or _lost(before, after, "/metadata/finalizers"):
         yield "destroy", "cleaning up is skipped"
@@ -125,7 +150,7 @@ def _lowered(change: Change) -> str:
         return ""
     paths, kind, table = paths_changed(change.before, change.after), change.resource.kind, effect_table()
     if table.class_of(change.resource) in ("workload", "data", "config", "traffic") and paths:
-        quiet = {*([] if kind in table.labels_select else [LABELS])}
+        quiet = {*([] if kind in table.labels_select and change.around != Around() else [LABELS])}
         quiet |= {*([] if kind in table.annotations_act else [ANNOTATIONS])}
         if paths <= quiet and all(_is_note(name) for name in _named(change)):
             return "only labels and annotations that nothing goes by"
@@ -150,15 +175,6 @@ def _is_note(name: str) -> bool:
 
 
 _SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
-
-
-def controller_of(body: Any) -> dict[str, Any] | None:
-    """Return the reference to the controller of an object; None if it has none."""
-    return next((each for each in items(body, "/metadata/ownerReferences") if each.get("controller") is True), None)
-
-
-def _owners(body: Any) -> set[str]:
-    return {text(get(each, "/uid")) for each in items(body, "/metadata/ownerReferences")}
 
 
 def _fewer(change: Change) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.api import ClusterApi
 from ap_mcp.kubernetes.changes import REVISION
-from ap_mcp.kubernetes.effects import controller_of
+from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.kubernetes.patch import needed, patched, place_of
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.kubernetes.steps import PATCHES, Checks, Step, change_request

@@ -127,6 +127,7 @@ class EffectTable:
         verbs: by create, change and delete, the effect on each class.
         own_namespaces: Kubernetes' own, in which every change is at least `disrupt`.
         labels_select: kinds whose labels other objects select by.
+        selected_by: of those, the ones whose selecting kinds are known, with these.
         annotations_act: kinds whose annotations controllers act upon.
         notes: names of labels and annotations that no program acts upon although they have a prefix.
         posted: documents that are requests about an object.
@@ -136,6 +137,7 @@ class EffectTable:
     verbs: Mapping[str, Mapping[str, Effect]]
     own_namespaces: frozenset[str]
     labels_select: frozenset[str]
+    selected_by: Mapping[str, tuple[str, ...]]
     annotations_act: frozenset[str]
     notes: frozenset[str]
     posted: tuple[Posted, ...]
@@ -156,6 +158,7 @@ def effect_table() -> EffectTable:
             verbs=raw["verbs"],
             own_namespaces=frozenset(raw["own_namespaces"]),
             labels_select=frozenset(raw["labels_select"]),
+            selected_by={kind: tuple(kinds) for kind, kinds in raw["selected_by"].items()},
             annotations_act=frozenset(raw["annotations_act"]),
             notes=frozenset(raw["notes"]),
             posted=tuple(Posted(kind=kind, **each) for kind, each in raw["posted"].items()),

@@ -16,6 +16,7 @@ from ap_mcp.errors import CallRefused, NotFound
 from ap_mcp.guard.policy import Allow
 from ap_mcp.guard.subject import Subject
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api
+from ap_mcp.kubernetes.around import with_around
 from ap_mcp.kubernetes.changes import unchanged
 from ap_mcp.kubernetes.effects import gravest
 from ap_mcp.kubernetes.steps import Step
@@ -135,7 +136,7 @@ class _Call:
             if seen is reads:
                 return outlook
         api = await cluster_api(self.tool.name, self.arguments[CLUSTER], reads, self.tool.kinds())
-        steps = await self.tool.steps(self.arguments, api, self.context.rehearse)
+        steps = await with_around(await self.tool.steps(self.arguments, api, self.context.rehearse), api)
         collection = self.tool.module == "delete" and "name" not in self.arguments
         outlook = Outlook(api, steps, collection)
         self._seen.append((reads, outlook))
@@ -200,8 +201,8 @@ class _Call:
         step = outlook.requests[number][0]
         if step.shared:
             return None
-        reads = outlook.api.reads.anew()
-        fresh = await step.again(replace(outlook.api, reads=reads))
+        api = replace(outlook.api, reads=outlook.api.reads.anew())
+        fresh, *_ = await with_around([await step.again(api)], api)
         if fresh.call is None or fresh.facts() != step.facts():
             return None
         outlook.steps[outlook.steps.index(step)] = fresh

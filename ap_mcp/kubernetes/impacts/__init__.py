@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 from ap_mcp.guard.impacts.base import Impact, pair, production_sign
 from ap_mcp.kubernetes.changes import paths_changed
-from ap_mcp.kubernetes.effects import REPLICAS, controller_of
+from ap_mcp.kubernetes.effects import REPLICAS
 from ap_mcp.kubernetes.impacts import data, objects, rights, secrets, traffic, workloads
 from ap_mcp.kubernetes.impacts.notes import Notes
+from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.kubernetes.pods import is_ready
 from ap_mcp.kubernetes.secrets_read import pod_spec
 from ap_mcp.kubernetes.steps import Step
@@ -65,6 +66,7 @@ async def noted(step: Step, outlook: "Outlook", now: datetime) -> Notes:
     objects.about_checks(notes)
     if not step.posts:
         objects.about_changes(notes)
+        traffic.about_others(notes)
         objects.about_finalizers(notes)
         await objects.about_unknown_kind(notes)
     for builder in _builders(step):

@@ -7,7 +7,7 @@ from typing import Any
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.guard.impacts.base import not_read
-from ap_mcp.kubernetes.api import ClusterApi
+from ap_mcp.kubernetes.api import ClusterApi, every_object
 from ap_mcp.kubernetes.effects import Change
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.kubernetes.steps import Step
@@ -66,7 +66,7 @@ class Notes:
         """
         place = self.change.namespace if namespace is None else namespace
         try:
-            return items(await self.api.list(kind_of(kind), place, query=query), "/items")
+            return await every_object(self.api, kind_of(kind), place, query)
         except ApMcpError as error:
             self.unread(what, error)
             return None
@@ -101,33 +101,6 @@ def names_of(found: list[dict[str, Any]]) -> list[str]:
 def name_of(body: Any) -> str:
     """Return an object's name."""
     return text(get(body, "/metadata/name"))
-
-
-def selects(selector: Any, labels: Mapping[str, str]) -> bool:
-    """Say whether a label selector of Kubernetes matches labels; one that is missing or empty matches none here."""
-    wanted = mapping(selector, "/matchLabels")
-    expressions = items(selector, "/matchExpressions")
-    if not wanted and not expressions:
-        return False
-    return all(labels.get(key) == value for key, value in wanted.items()) and all(
-        _expressed(each, labels) for each in expressions
-    )
-
-
-def _expressed(expression: Any, labels: Mapping[str, str]) -> bool:
-    key, values = text(get(expression, "/key")), [text(each) for each in get(expression, "/values", []) or []]
-    operator = get(expression, "/operator")
-    return {
-        "In": labels.get(key) in values,
-        "NotIn": labels.get(key) not in values,
-        "Exists": key in labels,
-        "DoesNotExist": key not in labels,
-    }.get(operator if isinstance(operator, str) else "", False)
-
-
-def selected_by_map(selector: Mapping[str, str], labels: Mapping[str, str]) -> bool:
-    """Say whether the plain selector of a Service matches labels; an empty one matches none."""
-    return bool(selector) and all(labels.get(key) == value for key, value in selector.items())
 
 
 def is_ending(pod: Any) -> bool:

@@ -4,9 +4,10 @@ from typing import Any
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import changed, facts_of
-from ap_mcp.kubernetes.effects import controller_of, gravest
+from ap_mcp.kubernetes.effects import gravest
 from ap_mcp.kubernetes.finalizers import held_by, in_words
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
+from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
 from ap_mcp.rules.settings_diff import SettingChange
 from ap_mcp.specs import GUARDED

@@ -2,12 +2,30 @@
 
 from typing import Any
 
-from ap_mcp.kubernetes.impacts.notes import Notes, labels_of, name_of, selected_by_map, walk
+from ap_mcp.kubernetes.impacts.notes import Notes, labels_of, name_of, walk
 from ap_mcp.kubernetes.pods import is_ready
+from ap_mcp.kubernetes.selectors import selects
 from ap_mcp.vendor import get, items, mapping, word
 from ap_mcp.wording import few, plural
 
 BALANCED = "LoadBalancer"
+NAMED = 5
+
+
+def about_others(notes: Notes) -> None:
+    """Note which selectors match differently, and from whom traffic is taken; what was not read is unknown."""
+    around = notes.change.around
+    if around is None:
+        return
+    notes.goes += around.taken
+    whose = "it" if notes.change.resource.kind == "Pod" else "its pods"
+    if around.loses:
+        notes.goes.append(f"what {few(around.loses, NAMED)} do for {whose}: the labels no longer match")
+    if around.gains:
+        notes.warnings.append(f"The new labels of {whose} match what they did not: {few(around.gains, NAMED)}.")
+    for what, error in around.unread.items():
+        notes.unread(what, error)
+    notes.stable["around"] = [around.gains, around.loses, around.taken]
 
 
 async def about_service(notes: Notes) -> None:
@@ -35,7 +53,7 @@ async def _about_endpoints(notes: Notes, selector: dict[str, str]) -> None:
     pods = await notes.listed("Pod", "which pods it reaches")
     if pods is None:
         return
-    found = [each for each in pods if selected_by_map(selector, labels_of(each))]
+    found = [each for each in pods if selects(selector, labels_of(each))]
     notes.fact("reaches", f"{plural(len(found), 'pod')} ({sum(map(is_ready, found))} ready)")
     if not found:
         notes.warnings.append("Its selector matches no pod: nothing answers at it.")

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from ap_mcp.kubernetes.changes import REVISION
-from ap_mcp.kubernetes.effects import controller_of
 from ap_mcp.kubernetes.impacts.notes import (
     Notes,
     is_ending,
@@ -13,12 +12,12 @@ from ap_mcp.kubernetes.impacts.notes import (
     names_of,
     ordinal_of,
     replicas_of,
-    selected_by_map,
-    selects,
 )
+from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.kubernetes.pods import is_ready
 from ap_mcp.kubernetes.secrets_read import containers, pod_spec
-from ap_mcp.vendor import get, items, mapping, number, text, word
+from ap_mcp.kubernetes.selectors import selects
+from ap_mcp.vendor import get, items, number, text, word
 from ap_mcp.wording import few, plural
 
 SCALED = frozenset(
@@ -157,18 +156,16 @@ async def _about_services(notes: Notes, pods: Sequence[Any]) -> None:
     labels = [labels_of(each) for each in pods] or [labels_of(notes.live, "/spec/template/metadata/labels")]
     services = await notes.listed("Service", "which Services lose their endpoints")
     concerned = [
-        each
-        for each in services or []
-        if any(selected_by_map(mapping(each, "/spec/selector"), own) for own in labels if own)
+        each for each in services or [] if any(selects(get(each, "/spec/selector"), own) for own in labels if own)
     ]
     if not concerned:
         return
     every = await notes.listed("Pod", "which other pods serve the same Services")
     lost = []
     for service in concerned:
-        selector = mapping(service, "/spec/selector")
+        selector = get(service, "/spec/selector")
         rest = [each for each in every or [] if name_of(each) not in going and is_ready(each) and not is_ending(each)]
-        if every is not None and not any(selected_by_map(selector, labels_of(each)) for each in rest):
+        if every is not None and not any(selects(selector, labels_of(each)) for each in rest):
             lost.append(name_of(service))
     if lost:
         names = few([word(each) for each in lost], 5)
@@ -207,8 +204,6 @@ async def _pods_of(notes: Notes) -> list[dict[str, Any]] | None:
         return None
     selector = get(notes.live, "/spec/selector")
     alive = [each for each in pods if not is_ending(each)]
-    if notes.change.resource.full == "ReplicationController":
-        return [each for each in alive if selected_by_map(mapping(selector), labels_of(each))]
     if selector is None:
         uid = get(notes.live, "/metadata/uid")
         return [each for each in alive if (controller_of(each) or {}).get("uid") == uid]

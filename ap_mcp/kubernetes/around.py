@@ -1,0 +1,208 @@
+"""Reads what a change does to other objects: which selectors match differently, and from whom it takes traffic."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from anyio import create_task_group
+
+from ap_mcp.errors import ApMcpError
+from ap_mcp.kubernetes.api import ClusterApi, every_object
+from ap_mcp.kubernetes.effects import Around, Change
+from ap_mcp.kubernetes.pods import is_ready
+from ap_mcp.kubernetes.secrets_read import TEMPLATES
+from ap_mcp.kubernetes.selectors import selects
+from ap_mcp.kubernetes.spec import UNKNOWN, effect_table, known_kinds
+from ap_mcp.kubernetes.steps import Step
+from ap_mcp.vendor import get, items, mapping, strings, text, word
+
+INGRESS = "Ingress.networking.k8s.io"
+POLICY = "NetworkPolicy"
+_CLASS = "/metadata/annotations/kubernetes.io~1ingress.class"
+
+
+async def with_around(steps: Sequence[Step], api: ClusterApi) -> list[Step]:
+    """Return steps that know what they do to other objects; nothing is read for those that can do nothing to any."""
+    lists = _Lists(api)
+    return [replace(each, change=replace(each.change, around=await _around(each, lists))) for each in steps]
+
+
+async def _around(step: Step, lists: "_Lists") -> Around | None:
+    change = step.change
+    if step.call is None or change.after is None or change.subresource:
+        return None
+    if change.resource.full == INGRESS:
+        return await _hosts_taken(change, lists)
+    if change.verb == "create":
+        return await _traffic_joined(change, lists)
+    return await _selected_otherwise(change, lists)
+
+
+@dataclass
+class _Lists:
+    """Lists of one cluster, each read once; what cannot be read is noted."""
+
+    api: ClusterApi
+    _known: dict[tuple[str, str], list[dict[str, Any]] | ApMcpError] = field(default_factory=dict)
+
+    async def read(self, kind: str, namespace: str) -> list[dict[str, Any]] | ApMcpError:
+        """Return the objects of a well-known kind in a namespace, or in all of them, or why they were not read."""
+        if (kind, namespace) not in self._known:
+            resource = next(each for each in known_kinds() if each.kind == kind)
+            try:
+                self._known[kind, namespace] = await every_object(self.api, resource, namespace)
+            except ApMcpError as error:
+                self._known[kind, namespace] = error
+        return self._known[kind, namespace]
+
+    async def of(self, kind: str, namespace: str, unread: dict[str, ApMcpError]) -> list[dict[str, Any]]:
+        """Return the objects of a well-known kind; none, and so noted, if they were not read."""
+        found = await self.read(kind, namespace)
+        if isinstance(found, ApMcpError):
+            unread[f"which {kind} it concerns"] = found
+            return []
+        return found
+
+
+# Selectors
+
+
+async def _selected_otherwise(change: Change, lists: _Lists) -> Around | None:
+    """Return what selects an object, or the pods that it makes, differently once their labels change."""
+    compared = [
+        (kind, before, after)
+        for place, kinds in _labelled(change)
+        if (before := mapping(change.before, place)) != (after := mapping(change.after, place))
+        for kind in kinds
+    ]
+    if not compared:
+        return None
+    places = {kind: "" if kind == POLICY else change.namespace for kind, *_ in compared}
+    async with create_task_group() as group:
+        for each in places.items():
+            group.start_soon(lists.read, *each)
+    gains, loses, unread = list[str](), list[str](), dict[str, ApMcpError]()
+    for kind, before, after in compared:
+        for body in await lists.of(kind, places[kind], unread):
+            now, then = (_is_selected(kind, body, change.namespace, labels) for labels in (before, after))
+            gains += [_named(kind, body, change.namespace)] if then - now else []
+            loses += [_named(kind, body, change.namespace)] if now - then else []
+    return Around(tuple(gains), tuple(loses), (), unread)
+
+
+def _labelled(change: Change) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield where an object has labels that others select by, its own and those of its pods, and the kinds of these."""
+    table = effect_table()
+    if table.class_of(change.resource) == UNKNOWN:
+        return
+    yield "/metadata/labels", table.selected_by.get(change.resource.kind, ())
+    if place := _template(change.after):
+        # A controller selects no pods of another one.
+        yield place, tuple(each for each in table.selected_by["Pod"] if table.classes[each] != "workload")
+
+
+def _template(body: Any) -> str:
+    """Return where the labels of the pods stand that an object makes; empty if it makes none."""
+    places = (each.removesuffix("/spec") for each in TEMPLATES)
+    return next((f"{each}/metadata/labels" for each in places if get(body, each) is not None), "")
+
+
+def _is_selected(kind: str, body: Any, namespace: str, labels: Mapping[str, str]) -> set[int]:
+    """Return which of an object's selectors match labels, by their number."""
+    return {number for number, each in enumerate(_selectors(kind, body, namespace)) if selects(each, labels)}
+
+
+def _selectors(kind: str, body: Any, namespace: str) -> Iterator[Any]:
+    """Yield the selectors of an object that may match pods of a namespace."""
+    if kind != POLICY:
+        yield get(body, "/spec/selector")
+        return
+    own = get(body, "/metadata/namespace", namespace) == namespace
+    if own:
+        yield get(body, "/spec/podSelector")
+    for way, side in (("ingress", "from"), ("egress", "to")):
+        for rule in items(body, f"/spec/{way}"):
+            # Which namespaces a peer means is not asked: it may be this one.
+            yield from (
+                get(peer, "/podSelector") for peer in items(rule, f"/{side}") if own or "namespaceSelector" in peer
+            )
+
+
+def _named(kind: str, body: Any, namespace: str) -> str:
+    place = text(get(body, "/metadata/namespace", namespace))
+    return f"{kind} {'' if place == namespace else f'{word(place)}/'}{word(get(body, '/metadata/name'))}"
+
+
+# Traffic
+
+
+async def _traffic_joined(change: Change, lists: _Lists) -> Around | None:
+    """Return the Services that other pods serve now, and that the pods of a new object serve as well."""
+    if effect_table().class_of(change.resource) != "workload":
+        return None
+    labels = mapping(change.after, "/metadata/labels" if change.resource.kind == "Pod" else _template(change.after))
+    if not labels:
+        return None
+    unread, taken = dict[str, ApMcpError](), list[str]()
+    for service in await lists.of("Service", change.namespace, unread):
+        selector = get(service, "/spec/selector")
+        if not selects(selector, labels):
+            continue
+        pods = await lists.of("Pod", change.namespace, unread)
+        if any(is_ready(each) and selects(selector, mapping(each, "/metadata/labels")) for each in pods):
+            name = word(get(service, "/metadata/name"))
+            taken.append(f"a share of the traffic of Service {name}, which other pods serve now")
+    return Around(taken=tuple(taken), unread=unread)
+
+
+async def _hosts_taken(change: Change, lists: _Lists) -> Around | None:
+    """Return the hosts of an Ingress that others serve now, and those whose certificate becomes another one."""
+    before, after = change.before, change.after
+    hosts, certified = _hosts(after) - _hosts(before), _certified(after).items() - _certified(before).items()
+    if not hosts and not certified:
+        return None
+    unread, taken = dict[str, ApMcpError](), list[str]()
+    for other in await lists.of("Ingress", "", unread):
+        if _is_same(other, change) or _apart(other, after):
+            continue
+        name = _named("Ingress", other, change.namespace)
+        covered = sorted(each for each in hosts if any(_covers(own, each) for own in _hosts(other)))
+        taken += [f"the traffic of {_host(each)}, which {name} serves now" for each in covered]
+        theirs = _certified(other)
+        taken += [
+            f"the certificate of {_host(host)}, which {name} has from Secret {word(theirs[host])}"
+            for host, secret in sorted(certified)
+            if theirs.get(host, secret) != secret
+        ]
+    return Around(taken=tuple(taken), unread=unread)
+
+
+def _hosts(ingress: Any) -> set[str]:
+    """Return the hosts that an Ingress serves; the empty one stands for all that no other serves."""
+    found = {text(get(each, "/host")).lower() for each in items(ingress, "/spec/rules")}
+    return found | ({""} if get(ingress, "/spec/defaultBackend") is not None else set())
+
+
+def _certified(ingress: Any) -> dict[str, str]:
+    """Return the Secret that each host of an Ingress has its certificate from."""
+    every: Iterable[Any] = items(ingress, "/spec/tls")
+    return {host.lower(): text(get(each, "/secretName")) for each in every for host in strings(each, "/hosts")}
+
+
+def _covers(own: str, other: str) -> bool:
+    """Say whether requests to a host go to an Ingress that serves another one, which may be a wildcard or none."""
+    return own in ("", other) or (own.startswith("*.") and other.partition(".")[2] == own[2:])
+
+
+def _apart(one: Any, other: Any) -> bool:
+    """Say whether two Ingresses name different classes, and so are served by different controllers."""
+    classes = [text(get(each, "/spec/ingressClassName") or get(each, _CLASS)) for each in (one, other)]
+    return all(classes) and classes[0] != classes[1]
+
+
+def _is_same(other: Any, change: Change) -> bool:
+    return (get(other, "/metadata/namespace"), get(other, "/metadata/name")) == (change.namespace, change.name)
+
+
+def _host(host: str) -> str:
+    return f"host {word(host)}" if host else "every host that no other Ingress serves"
