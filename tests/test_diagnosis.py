@@ -104,6 +104,13 @@ async def test_a_name_alone_is_found_among_the_usual_kinds_in_any_namespace(tmp_
         assert "not found" in said_so
 
 
+async def test_lists_without_an_end_are_not_followed_for_ever_and_said_to_go_on(tmp_path: Path) -> None:
+    async with seeing(tmp_path, BROKEN, page=0) as (agent, cluster):
+        found = await diagnosis(agent, namespace=SPACE)
+        assert len(cluster.asked) < 100
+        assert "only 0 objects were read, there are more" in str(found)
+
+
 async def test_a_name_in_several_namespaces_asks_for_one(tmp_path: Path) -> None:
     twin = deployment("cart")[0]
     twin = {**twin, "metadata": {**twin["metadata"], "namespace": "other"}}

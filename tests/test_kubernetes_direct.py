@@ -20,7 +20,7 @@ from pydantic import SecretStr
 from ap_mcp.cloud.client import CloudClient
 from ap_mcp.cloud.direct import route_of, tls_of
 from ap_mcp.credentials import AccessKey, Credentials
-from ap_mcp.errors import AuthenticationFailed, CallRefused, CloudUnreachable
+from ap_mcp.errors import AuthenticationFailed, CallRefused, CloudUnreachable, ServiceError
 from ap_mcp.kubernetes.api import cluster_api
 from ap_mcp.server import Autopilot
 from ap_mcp.settings import Settings
@@ -53,6 +53,7 @@ def kubeconfig(servers: Mapping[str, str | None], authority: str = "CA", chain: 
         ({"https://192.168.0.4:5443": "ca", "https://110.0.3.4:5443": "ca"}, "https://110.0.3.4:5443"),
         ({"https://110.0.3.4:5443": None, "https://192.168.0.4:5443": "ca"}, "https://192.168.0.4:5443"),
         ({"https://10.1.1.1:5443": "ca", "https://api.example.com:5443/": "ca"}, "https://api.example.com:5443"),
+        ({"https://u:p@110.0.3.4:5443": "ca", "https://10.1.1.1:5443": "ca"}, "https://10.1.1.1:5443"),
     ],
 )
 def test_the_address_from_outside_is_used_if_tls_can_be_verified_for_it(servers: Any, chosen: str) -> None:
@@ -64,6 +65,12 @@ def test_the_address_from_outside_is_used_if_tls_can_be_verified_for_it(servers:
     [
         kubeconfig({"https://110.0.3.4:5443": None}),
         kubeconfig({"http://110.0.3.4:5443": "ca"}),
+        kubeconfig({"https://110.0.3.4:5443/api/v1/namespaces": "ca"}),
+        kubeconfig({"https://110.0.3.4:5443?watch=1": "ca"}),
+        kubeconfig({"https://110.0.3.4:5443#x": "ca"}),
+        kubeconfig({"https://:5443": "ca"}),
+        kubeconfig({"https://[::1": "ca"}),
+        kubeconfig({"https://110.0.3.4:port": "ca"}),
         kubeconfig({"https://110.0.3.4:5443": "ca"}, chain=""),
         {"clusters": [None, {"name": 1}], "users": {}, "contexts": [{"name": "x", "context": "y"}]},
         [],
@@ -86,6 +93,7 @@ class Api:
         self.authority.server_context("client")
         self.client = (folder / "client.pem").read_text()
         self.status = 200
+        self.headers = ""
         self.seen: list[str] = []
         self.port = 0
 
@@ -104,7 +112,7 @@ class Api:
                 self.seen.append(head.decode())
                 body = json.dumps(VERSION if self.status == 200 else {"kind": "Status", "status": "Failure"}).encode()
                 start = f"HTTP/1.1 {self.status} X\r\nContent-Type: application/json\r\nConnection: close\r\n"
-                await stream.send(f"{start}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+                await stream.send(f"{start}{self.headers}Content-Length: {len(body)}\r\n\r\n".encode() + body)
         except (anyio.EndOfStream, anyio.BrokenResourceError, ssl.SSLError, OSError):
             pass
 
@@ -264,6 +272,16 @@ async def test_a_server_that_another_authority_vouches_for_is_not_spoken_to(tmp_
         with pytest.raises(CloudUnreachable, match="certificate"):
             await version(autopilot)
         assert cloud.api.seen == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_a_redirect_is_not_followed_to_the_service_nor_to_another_path(tmp_path: Path, status: int) -> None:
+    async with direct(tmp_path) as (autopilot, cloud, _):
+        for place in (f"https://localhost:{cloud.api.port}/elsewhere", "https://example.com/version", "//example.com"):
+            cloud.api.status, cloud.api.headers, cloud.api.seen = status, f"Location: {place}\r\n", []
+            with pytest.raises(ServiceError, match="redirect, which is never followed"):
+                await version(autopilot)
+            assert [each.partition("\r\n")[0] for each in cloud.api.seen] == ["GET /version HTTP/1.1"]
 
 
 async def test_a_certificate_that_is_no_longer_accepted_is_replaced_by_the_next_call(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ap_mcp.errors import CallRefused
-from ap_mcp.kubernetes.discovery import KEPT_SECONDS, KnownKinds
+from ap_mcp.kubernetes.discovery import KEPT_SECONDS, MOST_VERSIONS, KnownKinds, served_by
 from ap_mcp.kubernetes.kinds import chosen, fitting
 from ap_mcp.kubernetes.spec import known_kinds
 
@@ -18,7 +18,7 @@ WIDGETS = {
     "verbs": ["get", "list"],
     "subresources": [{"subresource": "status", "verbs": ["get"]}],
 }
-AGGREGATED = {
+AGGREGATED: dict[str, Any] = {
     "api": {"kind": "APIGroupDiscoveryList", "items": []},
     "apis": {
         "kind": "APIGroupDiscoveryList",
@@ -109,6 +109,46 @@ async def test_a_custom_kind_is_found_in_its_preferred_version(answers: dict[str
         assert found.namespaced
         assert found.subresources == {"status"}
     assert cluster.asked == 1
+
+
+LYING: list[tuple[str, dict[str, Any]]] = [
+    ("", {"resource": "secrets", "responseKind": {"kind": "Widget"}}),
+    ("", {"resource": "pods", "responseKind": {"kind": "ConfigMap"}}),
+    ("example.com", {"resource": "../../api/v1/secrets", "responseKind": {"kind": "Widget"}}),
+    ("example.com", {"resource": "widgets/status", "responseKind": {"kind": "Widget"}}),
+    ("example.com", {"resource": "widgets", "responseKind": {"kind": "../Widget"}}),
+    ("example.com", {"resource": "widgets", "responseKind": {"kind": ""}}),
+    ("example.com", {"resource": "", "responseKind": {"kind": "Widget"}}),
+    ("https://elsewhere.example", {"resource": "widgets", "responseKind": {"kind": "Widget"}}),
+    ("example.com/../apps", {"resource": "widgets", "responseKind": {"kind": "Widget"}}),
+]
+"""Kinds that a cluster may claim to serve: by these the rules would see one thing, and requests reach another."""
+
+
+@pytest.mark.parametrize(("group", "resource"), LYING)
+@pytest.mark.anyio
+async def test_a_kind_whose_names_lead_elsewhere_is_not_served(group: str, resource: dict[str, Any]) -> None:
+    found = [{"metadata": {"name": group}, "versions": [{"version": "v1", "resources": [resource]}]}]
+    bad = {"kind": "APIGroupDiscoveryList", "items": found}
+    good = AGGREGATED["apis"]
+    both = {**good, "items": [*good["items"], *found]}
+    for answers in ({"api": bad, "apis": good}, {"api": AGGREGATED["api"], "apis": both}):
+        cluster = Cluster(answers)
+        assert await served_by(cluster.read) == await served_by(Cluster(AGGREGATED).read)
+
+
+@pytest.mark.anyio
+async def test_groups_without_an_end_are_not_all_asked_for() -> None:
+    versions = [{"version": f"v{at}"} for at in range(3 * MOST_VERSIONS)]
+    groups = [{"name": "example.com", "preferredVersion": {"version": "v1"}, "versions": versions}]
+    asked = []
+
+    async def read(parts: tuple[str, ...], _accept: str) -> Any:
+        asked.append(parts)
+        return {"kind": "APIGroupList", "groups": groups} if parts == ("apis",) else {}
+
+    assert await served_by(read) == ()
+    assert len(asked) == 2 + MOST_VERSIONS
 
 
 @pytest.mark.anyio

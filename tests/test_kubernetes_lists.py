@@ -11,6 +11,7 @@ from fake_cluster import FakeCluster, ago, ask, event, made, pod, pods, status
 from ap_mcp.errors import CallRefused, NotFound, PermissionDenied, ServiceError
 from ap_mcp.guard.policy import Policy, Rule
 from ap_mcp.rendering import render
+from ap_mcp.rules.clusters import standing
 
 pytestmark = pytest.mark.anyio
 
@@ -136,6 +137,38 @@ async def test_each_kind_is_judged_by_its_own_columns(kind: str, columns: list[s
         }
         found = await ask(FakeCluster(first=partial(_answering, table)), "k8s_list", kind=kind)
         assert len(found.next) == count
+
+
+async def test_a_server_that_heeds_no_limit_is_shown_up_to_the_limit_with_what_to_do() -> None:
+    cluster = shop(9)
+
+    def unbounded(request: httpx.Request) -> httpx.Response | None:
+        if request.url.params.get("limit"):
+            request.url = request.url.copy_remove_param("limit")
+        return None
+
+    cluster.first = unbounded
+    found = await ask(cluster, "k8s_list", kind="pods", namespace="shop", limit=4)
+    assert (found.shown, len(found.rows), found.remaining, found.cursor) == (4, 4, 5, None)
+    (warning,) = found.warnings
+    assert "5 more are left out. Raise limit" in warning
+
+
+async def test_an_empty_page_of_a_list_that_goes_on_is_not_said_to_be_all() -> None:
+    body = {"kind": "Table", "metadata": {"continue": "more"}, "columnDefinitions": [], "rows": []}
+    cluster = shop(first=lambda request: httpx.Response(200, json=body) if "pods" in request.url.path else None)
+    found = await ask(cluster, "k8s_list", kind="pods", namespace="shop")
+    assert found.summary == "No pods in shop of shop-prod on this page; there are more pages."
+    assert found.cursor == "more"
+    assert found.next[-1].arguments["cursor"] == "more"
+
+
+async def test_events_without_an_end_are_not_followed_for_ever() -> None:
+    body = {"kind": "List", "metadata": {"continue": "more"}, "items": []}
+    cluster = shop(first=lambda _: httpx.Response(200, json=body))
+    found = await ask(cluster, "k8s_list", kind="events")
+    assert len(cluster.seen) < 10
+    assert "more events than the 0 that were read" in found.warnings[0]
 
 
 async def test_a_server_without_tables_is_read_as_a_list() -> None:
@@ -278,7 +311,7 @@ async def test_a_cluster_that_does_not_answer_says_how_it_is(phase: str) -> None
     cluster = FakeCluster(first=lambda _: status(400, "BadRequest", "the cluster has no endpoint"), phase=phase)
     with pytest.raises(ServiceError) as error:
         await ask(cluster, "k8s_list", kind="pods")
-    assert f"The cluster is {phase}, not Available" in error.value.render()
+    assert f"The cluster {standing(phase)}, not Available" in error.value.render()
 
 
 async def test_an_unknown_kind_names_close_ones() -> None:

@@ -1,13 +1,14 @@
 """k8s_logs: the newest lines of the right runs, and what containers write that is no good text."""
 
 import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 from fake_cluster import FakeCluster, ago, ask, made, owned, pod, pods, status
 
-from ap_mcp.errors import CallRefused, NotFound, ServiceError
+from ap_mcp.errors import CallRefused, NotFound, ServiceError, TooLarge
 from ap_mcp.kubernetes.log_lines import LINE_LIMIT, tail_of
 from ap_mcp.kubernetes.logs import BYTES, ROOM
 from ap_mcp.rendering import render
@@ -230,6 +231,25 @@ async def test_lines_that_are_no_text_are_shown_as_their_size() -> None:
 async def test_a_log_that_looks_like_an_error_of_the_service_is_a_log(line: str) -> None:
     found = await logs(FakeCluster([pod("web")], logs={"web/app": f"{line}\n"}), "web")
     assert len(found.logs[0].lines) == 1
+
+
+async def test_a_log_without_an_end_is_given_up_and_said_so() -> None:
+    sent = 0
+
+    class Endless(httpx.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            nonlocal sent
+            while True:
+                sent += 1
+                yield b"again and again\n" * 65536
+
+    def first(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(200, stream=Endless()) if request.url.path.endswith("/log") else None
+
+    cluster = FakeCluster([pod("cart-1")], first=first)
+    with pytest.raises(TooLarge, match="was not read to its end"):
+        await ask(cluster, "k8s_logs", name="cart-1", namespace="shop")
+    assert sent <= 20
 
 
 async def test_a_log_of_nothing_says_so() -> None:

@@ -73,7 +73,7 @@ def _routes(kubeconfig: Any) -> Iterator[Route]:
             _decoded(user, "client-certificate-data"),
             _decoded(user, "client-key-data"),
         ]
-        if server.startswith("https://") and all(found) and cluster.get("insecure-skip-tls-verify") is not True:
+        if _is_address(server) and all(found) and cluster.get("insecure-skip-tls-verify") is not True:
             yield Route(server.rstrip("/"), found[0].decode(errors="replace"), found[1], found[2])
 
 
@@ -93,6 +93,21 @@ def _decoded(entry: Mapping[str, Any], name: str) -> bytes:
         return base64.b64decode(_text(entry, name), validate=True)
     except (binascii.Error, ValueError):
         return b""
+
+
+def _is_address(server: str) -> bool:
+    """Say whether a text names a host to be reached over TLS, and nothing else: no user, path or query."""
+    try:
+        parts = urlsplit(server)
+        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        return False
+    return (
+        named
+        and parts.scheme == "https"
+        and "@" not in parts.netloc
+        and server.rstrip("/") == f"https://{parts.netloc}"
+    )
 
 
 def _is_private(server: str) -> bool:

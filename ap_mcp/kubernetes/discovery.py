@@ -1,7 +1,9 @@
 """Reads which kinds a cluster serves: from its aggregated discovery, or group by group where it has none."""
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, TypeAlias
 
 from anyio import Lock
@@ -16,6 +18,8 @@ AGGREGATED = ",".join(
 )
 ACCEPT = f"{AGGREGATED},application/json"
 KEPT_SECONDS = 600.0
+MOST_VERSIONS = 500
+"""Versions of groups that are asked for, each by a request: no cluster has more."""
 
 Read: TypeAlias = Callable[[tuple[str, ...], str], Awaitable[Any]]
 """Reads a path, given as its parts, with an Accept header."""
@@ -89,8 +93,23 @@ async def served_by(read: Read) -> tuple[Resource, ...]:
     """
     core, groups = await read(("api",), ACCEPT), await read(("apis",), ACCEPT)
     if get(core, "/kind") == "APIGroupDiscoveryList" and get(groups, "/kind") == "APIGroupDiscoveryList":
-        return tuple(each for body in (core, groups) for each in _aggregated(body))
-    return await _one_by_one(read, core, groups)
+        found = [each for body in (core, groups) for each in _aggregated(body)]
+    else:
+        found = await _one_by_one(read, core, groups)
+    return tuple(filter(_is_sound, found))
+
+
+_KIND, _NAME = re.compile(r"[A-Za-z][A-Za-z0-9]*"), re.compile(r"[a-z0-9]([a-z0-9.-]*[a-z0-9])?")
+
+
+def _is_sound(resource: Resource) -> bool:
+    """Say whether a kind can be one: its names fit into a path, and it is called as Kubernetes calls what is there.
+
+    Rules go by the kind and requests by the plural: what calls Secrets something else would lead round the rules.
+    """
+    names = (resource.plural, resource.version, *([resource.group] if resource.group else []))
+    own = next((each.kind for each in known_kinds() if each.parts()[1:] == resource.parts()[1:]), resource.kind)
+    return own == resource.kind and bool(_KIND.fullmatch(resource.kind)) and all(map(_NAME.fullmatch, names))
 
 
 def _aggregated(body: Any) -> Iterator[Resource]:
@@ -116,7 +135,7 @@ def _aggregated(body: Any) -> Iterator[Resource]:
             )
 
 
-async def _one_by_one(read: Read, core: Any, groups: Any) -> tuple[Resource, ...]:
+async def _one_by_one(read: Read, core: Any, groups: Any) -> list[Resource]:
     """Ask for each group and version by itself, as clusters older than aggregated discovery want it."""
     wanted: dict[tuple[str, ...], tuple[str, str]] = {("api", "v1"): ("", "v1")} if core else {}
     for group in items(groups, "/groups"):
@@ -129,12 +148,13 @@ async def _one_by_one(read: Read, core: Any, groups: Any) -> tuple[Resource, ...
     async def one(parts: str) -> Any:
         return await read(tuple(parts.split("/")), "application/json")
 
+    wanted = dict(islice(wanted.items(), MOST_VERSIONS))
     found, _ = await read_together(one, {"/".join(parts): ("/".join(parts), {}) for parts in wanted})
     kinds: dict[tuple[str, str], Resource] = {}
     for parts, (group_name, version) in wanted.items():
         for each in kinds_of(found.get("/".join(parts)), group_name, version):
             kinds.setdefault((group_name, each.plural), each)
-    return tuple(kinds.values())
+    return list(kinds.values())
 
 
 def path_of(group: str, version: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 from ap_mcp.aside import aside
 from ap_mcp.errors import CallRefused
-from ap_mcp.kubernetes.api import TABLE, ClusterApi, cluster_api
+from ap_mcp.kubernetes.api import LONGEST_CURSOR, TABLE, ClusterApi, cluster_api
 from ap_mcp.kubernetes.discovery import KnownKinds
 from ap_mcp.kubernetes.events import KEPT, EventLine, event_line, newest
 from ap_mcp.kubernetes.spec import Resource
@@ -84,9 +84,14 @@ async def _table(
     count = len(items(body, "/rows") or items(body, "/items"))
     table: Table = await aside(partial(table_of, body, now, everywhere=everywhere), count * _ROW_BYTES)
     remaining = number(get(body, "/metadata/remainingItemCount"))
-    cursor = text(get(body, "/metadata/continue"), _CURSOR) or None
-    trouble = trouble_in(resource.full, table)
+    cursor = text(get(body, "/metadata/continue"), LONGEST_CURSOR) or None
     onward = [_next_page(arguments, cursor, remaining)] if cursor else []
+    warnings, left = list[str](), len(table.rows) - int(query["limit"])
+    if left > 0:
+        # Some servers heed no limit, such as those of metrics.
+        table, cursor, remaining, onward = table.first(int(query["limit"])), None, left, []
+        warnings = [_NO_PAGES.format(left)]
+    trouble = trouble_in(resource.full, table)
     return ObjectTable(
         summary=_sentence(_kinds(resource, namespace, api), query, len(table.rows), onward, len(trouble)),
         columns=table.columns,
@@ -94,12 +99,13 @@ async def _table(
         shown=len(table.rows),
         remaining=None if remaining is None else int(remaining),
         cursor=cursor,
+        warnings=warnings,
         next=[*_diagnoses(arguments, resource, namespace, table, trouble), *onward],
     )
 
 
 _ROW_BYTES = 150
-_CURSOR = 8000
+_NO_PAGES = "The cluster sent all at once: {} more are left out. Raise limit, name a namespace, or use selectors."
 _THERE_ARE_MORE = (
     "The cluster has more events than the {} that were read, and it does not order them by time: newer ones may be "
     "among the rest. Name a namespace, or select by field_selector, such as type=Warning."
@@ -113,7 +119,10 @@ async def _events(
     for _ in range(EVENT_PAGES):
         body = await api.list(resource, namespace, query={**query, "limit": str(EVENTS_READ), "continue": cursor})
         found += items(body, "/items")
-        cursor, remaining = text(get(body, "/metadata/continue"), _CURSOR), get(body, "/metadata/remainingItemCount")
+        cursor, remaining = (
+            text(get(body, "/metadata/continue"), LONGEST_CURSOR),
+            get(body, "/metadata/remainingItemCount"),
+        )
         if not cursor:
             break
     now = api.reads.now()
@@ -153,7 +162,7 @@ def _selected(query: Mapping[str, str]) -> str:
 
 def _sentence(what: str, query: Mapping[str, str], shown: int, onward: Sequence[NextCall], bad: int) -> str:
     if not shown:
-        return f"No {what}{_selected(query)}."
+        return f"No {what}{_selected(query)}{' on this page; there are more pages' if onward else ''}."
     begins = "The next " if query["continue"] else ""
     left = f", {onward[0].why.removeprefix('shows ')} follow" if onward else ""
     unwell = f"; {bad} of these not healthy" if bad else ""

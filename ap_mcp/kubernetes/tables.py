@@ -33,6 +33,10 @@ class Table:
     names: list[str]
     places: list[str]
 
+    def first(self, count: int) -> "Table":
+        """Return the first rows alone."""
+        return Table(self.columns, self.rows[:count], self.names[:count], self.places[:count])
+
 
 def table_of(body: Any, now: datetime, *, everywhere: bool) -> Table:
     """Return what a cluster answered to a list as rows.
