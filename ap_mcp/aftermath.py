@@ -29,7 +29,7 @@ MOST_NAMED = 10
 CLOCKS_DIFFER = timedelta(seconds=2)
 """How much older than the request a thing may seem that the request created: times come in whole seconds."""
 TIME_UNKNOWN = timedelta(seconds=60)
-"""The same where the service had not said its time before the request was sent."""
+"""The same where the service did not report its time before the request was sent."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Aftermath:
         return unread
 
     async def _listed(self, made: Reconcile, sent: Sent) -> Look:
-        """Look for what was perhaps created: by its name, or if it has none, for the newest that fits."""
+        """Search for what was perhaps created: by its name, or if it has none, for the newest that fits."""
         read = self.reads.catalog[made.operation]
         given = {name: self.arguments[name] for name in read.arguments if name in self.arguments}
         given = {name: value for name, value in given.items() if name not in made.match}
@@ -102,7 +102,7 @@ class Aftermath:
         return created is not None and created >= since
 
     async def _acted_on(self, where: str, sent: Sent) -> Look:
-        """Look at the thing that the call acts on."""
+        """Read the thing that the call acts on."""
         read = self.reads.catalog[where]
         given = {name: value for name, value in self.arguments.items() if name in read.arguments}
         try:

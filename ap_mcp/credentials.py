@@ -58,7 +58,7 @@ Identity: TypeAlias = AccessKey | Password | GivenToken | Agency
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where credentials are looked for: in all the usual places, unless one is named, which then is the only one.
+    """Where credentials are searched: in all the usual places, unless one is named, which then is the only one.
 
     Attributes:
         prefix: what stands before the name of each variable.
@@ -154,7 +154,7 @@ def find_credentials(environ: Mapping[str, str] | None = None, places: Places = 
 
     Args:
         environ: the variables; those of this process if not given.
-        places: where to look.
+        places: where to search.
 
     Raises:
         SettingsError: a place holds one half of a pair, or the credentials file cannot be read.

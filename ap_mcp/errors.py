@@ -20,9 +20,9 @@ ApMcpError
 │   ├── ReadOnly                    this server only reads
 │   ├── DeniedByPolicy              a rule of the operator forbids it, or could not be checked
 │   ├── ConfirmationRequired        a person must agree first
-│   │   ├── ConsentOff              the operator takes nobody's consent
+│   │   ├── ConsentOff              the operator accepts no consent
 │   │   └── ApprovalRequired        a person cannot be asked here; says how one approves elsewhere
-│   ├── ForgedState                 a requestState that was not made here: an answer of nobody
+│   ├── ForgedState                 the state of a question that was not made here: an answer that no person gave
 │   ├── ConsentDeclined             a person was asked and did not agree, or a consent does not count
 │   ├── ApprovalRefused             a person's decision that is not taken: passphrase, name, or too late
 │   ├── AmbiguousName               a name that fits several things
@@ -76,7 +76,7 @@ class ApMcpError(Exception):
 
     Attributes:
         before: what was wanted, if this is the error of something on the way to it.
-        found: what a look showed since, where the request may have taken effect.
+        found: what was found since, where the request may have taken effect.
         after_lost: an earlier attempt at the request may have taken effect, for its answer was lost.
         unclear: a request that is more than a read may have taken effect.
         settled: what became of the request was looked for: it is not sent again.
@@ -99,7 +99,7 @@ class ApMcpError(Exception):
         return f"{self.before} {self}\n{self.found}".strip()
 
     def report(self) -> str:
-        """Return that text, who had agreed to the call, and where it went."""
+        """Return that text, who agreed to the call, and where it went."""
         agreed = f"Consent: {self.consent}" if self.consent else ""
         return "\n".join(line for line in (self.render(), agreed, self.profile) if line)
 
@@ -302,7 +302,7 @@ class ConfirmationRequired(CallRefused):
 
 
 class ConsentOff(ConfirmationRequired):
-    """A guarded call on a server whose operator takes nobody's consent."""
+    """A guarded call on a server whose operator accepts no consent."""
 
 
 class ApprovalRequired(ConfirmationRequired):
@@ -372,7 +372,7 @@ class ApprovalRequired(ConfirmationRequired):
 
 
 class ForgedState(CallRefused):
-    """A requestState that this server did not make, or that was changed: refused, and nobody is asked again for it.
+    """The state of a question that this server did not make, or that was changed: it is refused, and not asked again.
 
     Args:
         operation: what was called.

@@ -29,7 +29,7 @@ class Sent:
 
     Attributes:
         call: the request.
-        at: the time just before it went out: the service's, or this machine's if no answer had told that yet.
+        at: the time just before it went out: the service's, or this machine's if no answer has reported that yet.
         service_time: `at` is the service's.
         effect: how grave it is.
         impact: the fingerprint of what a person was shown, or would have been; empty if nothing was described.
@@ -44,7 +44,7 @@ class Sent:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """What a look showed after an answer was lost.
+    """What was found after an answer was lost.
 
     Attributes:
         verdict: `done`: what was wanted is so now; `as before`: nothing has changed since the request was agreed to.
@@ -65,7 +65,7 @@ async def look_nowhere(_: Sent) -> Look:
 async def deliver(
     gateway: Gateway, sent: Sent, sending: "Sending", look: Callable[[Sent], Awaitable[Look]]
 ) -> "CloudResponse":
-    """Send a request and return its answer; or what a look shows, if the answer was lost and it was carried out.
+    """Send a request and return its answer; or what is found, if the answer was lost and it was carried out.
 
     Args:
         gateway: sends it.

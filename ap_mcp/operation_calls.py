@@ -135,7 +135,7 @@ class _Call:
             error.hint = f"{error.hint} {await self.context.reads.quotas()}".strip()
 
     async def look(self, sent: Sent) -> Look:
-        """Look for what became of the request, by what the spec says of that."""
+        """Find out what became of the request, by what the spec says of that."""
         from ap_mcp.aftermath import Aftermath  # noqa: PLC0415 - hardly any answer is lost
 
         return await Aftermath(self.operation, self.sent, self.context.reads.anew(), self._contents()).look(sent)

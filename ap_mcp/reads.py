@@ -129,7 +129,7 @@ class Reads:
         return (await self.response(self.catalog[tool], arguments)).body
 
     async def tell(self, tool: str, /, **arguments: Any) -> Any:
-        """Return what a reading operation answers, to be told to who did not call it, as an impact tells it.
+        """Return what a reading operation answers, to be shown to somebody who did not call it, as an impact shows it.
 
         A rule that closes a cluster to get_cluster closes what is in it as well: nobody asked about that cluster.
 
@@ -319,9 +319,9 @@ class Reads:
                 raise
             if closed := next((each for each, row in self._closed.items() if name in called(row, names)), None):
                 return closed
-            told = NameNotFound(f"{error} {left_out(len(self._closed))}")
-            told.alike = error.alike
-            raise told from None
+            shown = NameNotFound(f"{error} {left_out(len(self._closed))}")
+            shown.alike = error.alike
+            raise shown from None
 
     async def _whole(self, short: str, name: str, offered: Offered, given: Mapping[str, Any]) -> str:
         """Return the whole version that a short one means, if that can be known."""
@@ -348,7 +348,7 @@ class Reads:
         """Read what the effect of a call depends on, by the name of each fact.
 
         Raises:
-            CallRefused: it cannot be told from what was read, or the policy does not let it be read.
+            CallRefused: it cannot be decided from what was read, or the policy does not let it be read.
         """
         found = {}
         for fact in operation.facts:

@@ -232,7 +232,7 @@ class Autopilot:
         for view in self._views:
             if view.cloud is cloud and view.rights == rights:
                 return view
-        # Rights change while a server runs: what nobody has any more is forgotten.
+        # Rights change while a server runs: what no principal has any more is forgotten.
         del self._views[: 1 - MOST_VIEWS]
         self._views.append(self._view(rights, cloud))
         return self._views[-1]

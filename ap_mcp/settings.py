@@ -286,7 +286,7 @@ class Settings(BaseSettings):
 
     @property
     def place(self) -> str:
-        """The region as a person is told of it; with the host where that is not the region's own, or none is set."""
+        """The region as a person is shown it; with the host where that is not the region's own, or none is set."""
         endpoint = self.endpoint or ""
         known = regions().get(self.region or "", {}).get("cce")
         host = urlsplit(endpoint if "//" in endpoint else f"//{endpoint}").netloc

@@ -1,6 +1,6 @@
 """Shapes answers: masked, then summarised for an agent, and as the text that is kept of them.
 
-Masking looks at every character, in seconds where there are megabytes: what is large is shaped beside the event loop.
+Masking reads every character, in seconds where there are megabytes: what is large is shaped beside the event loop.
 """
 
 from collections.abc import Mapping

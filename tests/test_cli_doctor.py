@@ -85,7 +85,7 @@ def test_it_works_with_broken_settings(environment: dict[str, str], said: str) -
     for more in ([], ["--simulate"]):
         checks = examined(*more, healthy=False, **environment)
         assert said in of(checks, "settings", "problem")
-        assert "were not looked at" in of(checks, "settings", "warning")
+        assert "were not checked" in of(checks, "settings", "warning")
     assert "none was found" in of(examined(healthy=False, **environment), "credentials")
 
 

@@ -31,18 +31,18 @@ async def findings(**settings: Any) -> list[Finding]:
     return [each async for each in callers(autopilot_on(simulate(), **settings))]
 
 
-async def told(**settings: Any) -> list[tuple[str, str]]:
+async def reports(**settings: Any) -> list[tuple[str, str]]:
     return [(each.state, each.found) for each in await findings(**settings)]
 
 
 async def test_where_nobody_calls_over_http_nothing_is_said() -> None:
-    assert await told() == []
+    assert await reports() == []
 
 
 async def test_on_this_machine_nobody_has_to_sign_in_and_elsewhere_nothing_would_start() -> None:
-    ((state, found),) = await told(http="127.0.0.1:8000")
+    ((state, found),) = await reports(http="127.0.0.1:8000")
     assert (state, "nobody has to" in found) == ("ok", True)
-    ((state, found),) = await told(http="0.0.0.0:8000")
+    ((state, found),) = await reports(http="0.0.0.0:8000")
     assert (state, "nobody has to sign in. Nothing was started" in found) == ("problem", True)
 
 
@@ -55,24 +55,25 @@ async def test_tokens_that_need_care_are_named(tmp_path: Path) -> None:
     give(usual, "old", expires=NOW - timedelta(days=1))
     give(usual, "gone")
     withdraw_token(usual, "gone", NOW)
-    said = await told()
+    said = await reports()
     assert said == [
         ("ok", f"4 tokens of {usual} count; for-ever, good, soon, writes-for-ever; 1 expired; 1 withdrawn"),
         ("warning", "the token writes-for-ever may change things, and never ends"),
         ("warning", "the token soon ends in 3 d"),
     ]
     usual.chmod(0o644)
-    assert ("warning", f"other users may read or change {usual}; close it with: chmod go-rwx {usual}") in await told()
+    warning = f"other users may read or change {usual}; close it with: chmod go-rwx {usual}"
+    assert ("warning", warning) in await reports()
 
 
 async def test_a_file_that_lets_nobody_in_is_noticed(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
     give(path, "gone")
     withdraw_token(path, "gone", NOW)
-    ((state, found),) = await told(tokens_file=path)
+    ((state, found),) = await reports(tokens_file=path)
     assert (state, found) == ("warning", f"0 tokens of {path} count; 1 withdrawn: nobody gets in")
     path.write_text("broken")
-    ((state, found),) = await told(tokens_file=path)
+    ((state, found),) = await reports(tokens_file=path)
     assert (state, f"Wrong tokens file {path}" in found) == ("problem", True)
 
 
@@ -115,18 +116,18 @@ async def test_the_issuer_is_asked_for_its_keys(monkeypatch: pytest.MonkeyPatch,
     issuer = Issuer("ed", "ed-2")
     monkeypatch.setattr("ap_mcp.web.callers.outward_lines", lambda _: issuer.connect())
     given = {"oauth_issuer": ISSUER, "public_url": PUBLIC}
-    assert await told(**given) == [("ok", f"issuer {ISSUER}: 2 keys (ed, ed-2)")]
-    assert (await told(**given, oauth_audience="api://ap"))[1] == (
+    assert await reports(**given) == [("ok", f"issuer {ISSUER}: 2 keys (ed, ed-2)")]
+    assert (await reports(**given, oauth_audience="api://ap"))[1] == (
         "warning",
         "tokens must be for api://ap, but clients ask for https://ap.example/mcp",
     )
     issuer.down = True
-    ((state, found),) = await told(**given)
+    ((state, found),) = await reports(**given)
     assert state == "problem"
     assert "was not reached (ConnectError)" in found
-    ((state, found),) = await told(oauth_issuer=ISSUER)
+    ((state, found),) = await reports(oauth_issuer=ISSUER)
     assert (state, "Set AP_MCP_PUBLIC_URL" in found) == ("problem", True)
-    ((state, found),) = await told(oauth_scopes=("a",))
+    ((state, found),) = await reports(oauth_scopes=("a",))
     assert (state, "without AP_MCP_OAUTH_ISSUER" in found) == ("problem", True)
 
 

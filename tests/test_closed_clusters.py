@@ -53,8 +53,8 @@ async def test_no_list_problem_suggestion_job_or_completion_names_it(tmp_path: P
         ):
             texts[json.dumps([tool, arguments])] = await leaving(agent, await agent.run(tool, arguments))
         assert {key: found for key, text in texts.items() if (found := named(text))} == {}
-        told = [text for key, text in texts.items() if "list_jobs" not in key]
-        assert all(LINE in text for text in told)
+        said = [text for key, text in texts.items() if "list_jobs" not in key]
+        assert all(LINE in text for text in said)
         assert (await agent.call("list_clusters"))["total"] == 5
         offered, count = await completed(agent.autopilot.reads(agent.autopilot.view()), "cluster", "", {})
         assert (named(" ".join(offered)), count > 0) == ([], True)

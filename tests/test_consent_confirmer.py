@@ -355,12 +355,12 @@ async def test_a_question_that_comes_back_without_an_answer_each_time_was_not_sh
 
 
 async def test_while_a_person_is_waited_for_the_client_is_told_again_and_again(desk: Desk) -> None:
-    told: list[tuple[float, float, str]] = []
+    said: list[tuple[float, float, str]] = []
     enough = anyio.Event()
 
     async def waiting(passed: float, total: float, what: str) -> None:
-        told.append((passed, total, what))
-        if len(told) == 3:
+        said.append((passed, total, what))
+        if len(said) == 3:
             enough.set()
 
     async def push(text: str, schema: dict[str, Any]) -> FormAnswer:
@@ -370,8 +370,8 @@ async def test_while_a_person_is_waited_for_the_client_is_told_again_and_again(d
     desk.pulse = 0.001
     with anyio.fail_after(20):
         assert isinstance(await desk.ask(caller=Caller("ivan", push=push, waiting=waiting)), Consent)
-    assert [passed for passed, _, __ in told] == sorted({passed for passed, _, __ in told})
-    assert all(passed < total and "waiting for a person" in what for passed, total, what in told)
+    assert [passed for passed, _, __ in said] == sorted({passed for passed, _, __ in said})
+    assert all(passed < total and "waiting for a person" in what for passed, total, what in said)
     assert PULSE < 60
 
 

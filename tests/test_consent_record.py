@@ -218,12 +218,12 @@ async def test_while_a_form_is_open_the_client_reads_that_a_person_is_waited_for
 ) -> None:
     del prepared
     scene = scene_for(DELETE, "legacy")
-    told: list[str] = []
+    said: list[str] = []
     person = Person()
 
     async def progress(progress: float, total: float | None, message: str | None) -> None:
         del progress, total
-        told.append(message or "")
+        said.append(message or "")
 
     async def reads(context: ClientRequestContext, params: ElicitRequestParams) -> ElicitResult:
         assert params.requested_schema["required"] == [FIELD]  # type: ignore[union-attr]
@@ -233,4 +233,4 @@ async def test_while_a_form_is_open_the_client_reads_that_a_person_is_waited_for
         result = await agent.client.call_tool(DELETE, scene.arguments, progress_callback=progress)
         assert not result.is_error
     scene.sent.append(DELETE)
-    assert told == ["waiting for a person to answer the form"]
+    assert said == ["waiting for a person to answer the form"]

@@ -102,7 +102,7 @@ async def test_an_answer_about_the_account_says_that_workloads_were_not_read(tmp
 async def test_an_account_without_problems_says_so_and_what_was_looked_at() -> None:
     account = Account()
     found = await account.find()
-    assert found.summary.startswith("Nothing needs attention. Looked at 3 clusters, ")
+    assert found.summary.startswith("Nothing needs attention. Checked 3 clusters, ")
     assert (found.problems, found.unread, found.next) == ([], [], [])
     seen = ("clusters", "add-ons", "releases", "upgrades", "pre-upgrade checks", "backups", "planned upgrades")
     assert set(found.looked_at) == {*seen, "jobs", "quotas"}
@@ -383,7 +383,7 @@ async def test_what_cannot_be_read_is_reported_with_the_reason_and_not_counted()
     account = Account()
     account.failing = {"list_addons": failure(403), "list_backups": failure(0), "get_quotas": failure(500)}
     found = await account.find()
-    assert found.summary.startswith("Nothing needs attention, but not all could be read. Looked at 3 clusters")
+    assert found.summary.startswith("Nothing needs attention, but not all could be read. Checked 3 clusters")
     assert "add-ons" not in found.looked_at
     of = "checkout-staging, payments-prod, team-sandbox"
     assert sorted(each.split(" could not")[0] for each in found.unread) == [

@@ -109,12 +109,12 @@ def test_no_failed_step_of_a_job_is_lost_and_no_reason_that_differs(body: dict[s
     assert all(any(path == way and why[:20] in reason for way, why in failed) for path, reason in shown)
     assert len(shown) == min(len(failed), 20)
     assert all(summary.says(path) and summary.says(reason) for path, reason in shown)
-    told = " ".join(each["reason"] for each in (*summary.structured["failed"], *summary.structured["above"])).lower()
+    reasons = " ".join(each["reason"] for each in (*summary.structured["failed"], *summary.structured["above"])).lower()
     reasons_of_failures = [
         said(step["status"], 900) for path, step in steps(summary.body) if step["status"]["phase"] == "Failed"
     ]
     if len(failed) <= 6:
-        assert [each for each in reasons_of_failures if each[:20].lower() not in told] == []
+        assert [each for each in reasons_of_failures if each[:20].lower() not in reasons] == []
     if len(failed) > len(shown):
         assert any(f"{len(failed)} steps failed" in warning for warning in summary.result.warnings)
     assert summary.raw == summary.body

@@ -1,4 +1,4 @@
-"""What `ap-mcp doctor` looks at: each part of the way to the cloud, and to a person, on its own."""
+"""What `ap-mcp doctor` checks: each part of the way to the cloud, and to a person, on its own."""
 
 import os
 import sys
@@ -31,7 +31,7 @@ NOBODY = "Make a key with `ap-mcp approvals init`, then restart running servers.
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One line of the report: what was looked at, how it is, what was found, and what to do about it."""
+    """One line of the report: what was checked, how it is, what was found, and what to do about it."""
 
     check: str
     state: State
@@ -40,7 +40,7 @@ class Finding:
 
 
 def program() -> Iterator[Finding]:
-    """Look at the program itself: whether Python finds it compiled, which a quick start takes."""
+    """Check the program itself: whether Python finds it compiled, which a quick start takes."""
     from importlib.util import cache_from_source
 
     from ap_mcp import __version__
@@ -99,7 +99,7 @@ def settings(chosen: "Settings", flags: Mapping[str, Any], *, simulated: bool) -
 
 
 def profiles(chosen: "Sequence[Profile]", *, simulated: bool) -> Iterator[Finding]:
-    """Look at each profile that is served: where its calls go, and its credentials."""
+    """Check each profile that is served: where its calls go, and its credentials."""
     for number, each in enumerate(chosen):
         own = each.settings
         facts = [f"region {own.place}", f"project {each.project}" if each.project else ""]
@@ -110,7 +110,7 @@ def profiles(chosen: "Sequence[Profile]", *, simulated: bool) -> Iterator[Findin
 
 
 def credentials(profile: "Profile | None" = None) -> Iterator[Finding]:
-    """Look for credentials where the server does, for a profile if one is given; no value is shown."""
+    """Search for credentials where the server does, for a profile if one is given; no value is shown."""
     from ap_mcp.credentials import AccessKey, Agency, GivenToken, find_credentials, mixed_up
     from ap_mcp.errors import CredentialsMissing, SettingsError
 
@@ -142,7 +142,7 @@ def credentials(profile: "Profile | None" = None) -> Iterator[Finding]:
 
 
 def network(chosen: "Settings") -> Iterator[Finding]:
-    """Look at what stands between this machine and the cloud."""
+    """Check what stands between this machine and the cloud."""
     from urllib.parse import urlsplit
 
     if chosen.proxy is not None:
@@ -155,7 +155,7 @@ def network(chosen: "Settings") -> Iterator[Finding]:
 
 
 def approvers(chosen: "Settings") -> Iterator[Finding]:
-    """Look at who can agree to guarded calls."""
+    """Check who can agree to guarded calls."""
     from ap_mcp.errors import ApMcpError
     from ap_mcp.guard.approvers import load_approvers
     from ap_mcp.guard.keys import APPROVERS_FILE, has_key
@@ -195,7 +195,7 @@ def _on_the_page(public_url: str, known: "Approvers") -> Finding:
 
 
 async def webhooks(chosen: "Settings") -> AsyncIterator[Finding]:
-    """Look at where questions are posted: whether a connection comes about; nothing is posted."""
+    """Check where questions are posted: whether a connection comes about; nothing is posted."""
     from ap_mcp.webhook_addresses import SIGNED
     from ap_mcp.webhooks.reaching import unreached
 
@@ -214,7 +214,7 @@ async def webhooks(chosen: "Settings") -> AsyncIterator[Finding]:
 
 
 def policy(autopilot: "Autopilot") -> Iterator[Finding]:
-    """Look at the operator's rules."""
+    """Check the operator's rules."""
     from ap_mcp.guard.policy_file import doubts
     from ap_mcp.kubernetes.kinds import other_names
     from ap_mcp.kubernetes.spec import known_kinds
@@ -240,7 +240,7 @@ def policy(autopilot: "Autopilot") -> Iterator[Finding]:
 
 
 def folders(chosen: "Settings") -> Iterator[Finding]:
-    """Look at the places that are written to; nothing is made."""
+    """Check the places that are written to; nothing is made."""
     from ap_mcp.private_files import check_private_folder
 
     places = {
@@ -266,7 +266,7 @@ def folders(chosen: "Settings") -> Iterator[Finding]:
 
 
 async def clouds(autopilot: "Autopilot") -> AsyncIterator[Finding]:
-    """Go to each cloud, and look whether two profiles lead to the same account and region."""
+    """Go to each cloud, and check whether two profiles lead to the same account and region."""
     from ap_mcp.errors import ApMcpError
 
     reached: dict[tuple[str | None, str], str] = {}

@@ -1,4 +1,4 @@
-"""What `ap-mcp doctor` looks at of a server over HTTP: who may call it, and whether they can prove who they are."""
+"""What `ap-mcp doctor` checks of a server over HTTP: who may call it, and whether they can prove who they are."""
 
 import os
 from collections.abc import AsyncIterator, Iterator
@@ -22,7 +22,7 @@ SOON = timedelta(days=14)
 
 
 async def callers(autopilot: "Autopilot") -> AsyncIterator[Finding]:
-    """Look at who may call over HTTP; nothing, where nobody does."""
+    """Check who may call over HTTP; nothing, where none do."""
     chosen = autopilot.settings
     if not _is_for_http(chosen):
         return
@@ -67,7 +67,7 @@ def _is_for_http(chosen: "Settings") -> bool:
 
 
 def _tokens(tokens: "FileTokens", chosen: "Settings", *, alone: bool) -> Iterator[Finding]:
-    """Look at the file of tokens, and at those that need somebody's care."""
+    """Check the file of tokens, and those that need somebody's care."""
     from ap_mcp.private_files import check_private_file
     from ap_mcp.wording import few, plural, span
 
@@ -131,7 +131,7 @@ def _given(who: str, grant: "Grant", chosen: "Settings", has_tools: bool | None)
 
 
 async def _issuer(oauth: "OAuth", chosen: "Settings") -> AsyncIterator[Finding]:
-    """Look at the issuer: whether it can be reached, and gives keys that can be used."""
+    """Check the issuer: whether it can be reached, and gives keys that can be used."""
     from ap_mcp.web.options import PATH
     from ap_mcp.wording import few, plural
 

@@ -1,4 +1,4 @@
-"""What `ap-mcp doctor` looks at where the server is to be reached over HTTP."""
+"""What `ap-mcp doctor` checks where the server is to be reached over HTTP."""
 
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
@@ -12,7 +12,7 @@ OURS = ("public_url", "http_hosts", "http_origins", "metrics")
 
 
 def http(chosen: "Settings", flags: Mapping[str, Any]) -> Iterator[Finding]:
-    """Look at where the server listens, and what it is called from outside."""
+    """Check where the server listens, and what it is called from outside."""
     from ap_mcp.errors import SettingsError
     from ap_mcp.web.options import host_of, is_here, options_from, over_http
     from ap_mcp.web.serving import listen
@@ -46,7 +46,7 @@ def http(chosen: "Settings", flags: Mapping[str, Any]) -> Iterator[Finding]:
 
 
 def _metrics(chosen: "Settings") -> Iterator[Finding]:
-    """Look at where metrics are read."""
+    """Check where metrics are read."""
     from importlib.util import find_spec
 
     from ap_mcp.errors import SettingsError

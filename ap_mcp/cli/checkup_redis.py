@@ -17,7 +17,7 @@ LATER = "Until then no server that shares it starts, and guarded calls are refus
 
 
 async def redis(chosen: "Settings") -> AsyncIterator[Finding]:
-    """Look at Redis as the servers use it; what is written to try that is removed at once."""
+    """Check Redis as the servers use it; what is written to try that is removed at once."""
     from ap_mcp.errors import ApMcpError
     from ap_mcp.state.shared import NO_KEY, link_to
 
@@ -46,7 +46,7 @@ async def redis(chosen: "Settings") -> AsyncIterator[Finding]:
 
 
 def _way(url: str) -> Iterator[Finding]:
-    """Look at how Redis is reached, and as whom."""
+    """Check how Redis is reached, and as whom."""
     from ap_mcp.setting_values import is_loopback
 
     parts = urlsplit(url)
@@ -59,7 +59,7 @@ def _way(url: str) -> Iterator[Finding]:
 
 
 def _role(chosen: "Settings", server: dict[str, Any], replication: dict[str, Any]) -> Iterator[Finding]:
-    """Look at what stands beside it."""
+    """Check what stands beside it."""
     if server.get("redis_mode", "standalone") != "standalone":
         found = f"it runs in the mode {server['redis_mode']}, which ap-mcp does not support"
         yield Finding(CHECK, "problem", found, "Use one server, with replicas if need be.")
@@ -73,7 +73,7 @@ def _role(chosen: "Settings", server: dict[str, Any], replication: dict[str, Any
 
 
 def _keeping(persistence: dict[str, Any], memory: dict[str, Any]) -> Iterator[Finding]:
-    """Look at what it loses; nothing of that lets a consent be used twice."""
+    """Check what it loses; nothing of that lets a consent be used twice."""
     if not int(persistence.get("aof_enabled", 0)):
         found = "what was decided, and how long the audit logs are, is forgotten when it restarts (appendonly no)"
         yield Finding(CHECK, "warning", found, "Set appendonly yes.")

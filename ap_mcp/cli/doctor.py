@@ -23,7 +23,7 @@ ENDS = "Exit codes: 0 no problem was found, though perhaps warnings; 1 there is 
     show_default=True,
     help="Lines to read, or one JSON object.",
 )
-@click.option("--simulate", is_flag=True, help="Look at the simulator in place of the cloud.")
+@click.option("--simulate", is_flag=True, help="Check the simulator in place of the cloud.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
 @settings_options("http", "profile", "toolsets", "read_only", "confirm", "files_dir")
 @exits
@@ -69,7 +69,7 @@ def _say(finding: "Finding") -> None:
 
 
 async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any]) -> "list[Finding]":
-    """Look at everything that can be looked at; wrong settings leave out only what needs them."""
+    """Check everything that can be checked; wrong settings leave out only what needs them."""
     from ap_mcp.cli import checkup, checkup_callers, checkup_http, checkup_redis
     from ap_mcp.cli.call import chosen_autopilot
     from ap_mcp.cli.options import log_to_stderr
@@ -85,7 +85,7 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
 
             keys = [*checkup.profiles(profiles_of(chosen), simulated=simulate)]
     except ApMcpError as error:
-        skipped = "network, approvers, policy, folders and the cloud were not looked at: the settings are wrong"
+        skipped = "network, approvers, policy, folders and the cloud were not checked: the settings are wrong"
         last = checkup.Finding("settings", "warning", skipped, "Correct them first.")
         return [*checkup.program(), *checkup.wrong_settings(error), *keys, last]
     findings = [*checkup.program(), *checkup.settings(chosen, flags, simulated=simulate), *keys]

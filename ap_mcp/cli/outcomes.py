@@ -17,7 +17,7 @@ WANTS_JSON = "ap_mcp.json"
 INTERRUPTED = 130
 """The exit code of shells for a program that Ctrl-C ended."""
 BROKEN_OFF = (
-    "Interrupted. What had been sent by then may have been carried out: "
+    "Interrupted. What was sent by then may have been carried out: "
     "`ap-mcp audit show` lists each call that is not a read, and what became of it."
 )
 CLOUD_SAID_NO, WAITED_TOO_LONG = 5, 7
@@ -160,7 +160,7 @@ ENDED_WELL = ("succeeded", "ready")
 
 
 def unfinished(result: "Waited") -> dict[str, Any] | None:
-    """Return what a wait that did not end well is for scripts; None if it did."""
+    """Return what a wait that did not end with success is for scripts; None if it did."""
     if result.verdict in ENDED_WELL:
         return None
     kinds = {"blocked": "blocked", "ready_with_risks": "risks_only"}

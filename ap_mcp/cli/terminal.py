@@ -29,7 +29,7 @@ WORDS = {
     "yellow": frozenset(["ready_with_risks", "running", "expired", "warning", "idle"]),
     "bold red": frozenset(["blocked", "failed", "error", "critical"]),
 }
-"""What such words mean: green is good, red has failed, yellow goes on or wants a look."""
+"""What such words mean: green is good, red has failed, yellow goes on or needs attention."""
 _PHASES = {SUCCESS: "green", TRANSITIONAL: "yellow", DELETING: "yellow", FAILURE: "bold red"}
 NOTHING = "-"
 """Stands in the first column of a row that has nothing there, so that it is seen to be a row."""

@@ -20,7 +20,7 @@ APIS = {
     "openai-responses": "OpenAI Responses",
     "anthropic": "Anthropic Messages",
 }
-"""The forms in which tools can be had, and the interface that takes each."""
+"""The forms in which tools are given, and the interface that takes each."""
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""Reads the defaults of two versions, so that what nobody changed follows from the one to the other."""
+"""Reads the defaults of two versions, so that what was not changed follows from the one to the other."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field

@@ -43,7 +43,7 @@ def lost_lines(heads: Iterable[AuditHead], host: str, path: str, extent: Extent 
     Args:
         heads: what is noted, of all logs.
         host: this machine.
-        path: of the log that is looked at.
+        path: of the log that is checked.
         extent: of that log; None if there is none.
     """
     found = []

@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 from ap_mcp.wording import NAME_LIMIT, clean
 
 Waiting: TypeAlias = Callable[[float, float, str], Awaitable[None]]
-"""Is told how many seconds a person has been waited for, of how many, and in words."""
+"""Takes how many seconds a person has been waited for, of how many, and in words."""
 
 
 class FormFailed(Exception):
@@ -48,7 +48,7 @@ class Caller:
         can_return: the call may be answered with a question and come back with `returned` and `state`.
         can_open: that question may be a link, which the client has its user open in a browser.
         why_no_form: why neither of both is possible.
-        waiting: is told now and then that a person is waited for.
+        waiting: is informed now and then that a person is waited for.
         may_ask: a person may be asked about its calls, here or elsewhere; else only a rule lets a guarded one through.
         own_question: a question that waits already is left to the call that asked it, whatever it is about.
         may_hold: the call may stay open for a while until a person elsewhere has decided.

@@ -189,7 +189,7 @@ class Confirmer:
         raise ConsentDeclined(request.tool, why, "kept changing")
 
     async def _shown(self, caller: Caller, since: float, answer: Awaitable[FormAnswer]) -> FormAnswer:
-        """Return what comes back from a form; the client is told that a person is waited for as long as it is open."""
+        """Return what comes back from a form; the client gets progress as long as it is open."""
         result: FormAnswer | FormFailed
         async with create_task_group() as group:
             group.start_soon(self._still_waiting, caller, since)

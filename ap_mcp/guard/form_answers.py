@@ -1,4 +1,4 @@
-"""What stands in a form, and what its answer is worth: programs answer forms too, and theirs is nobody's word."""
+"""What stands in a form, and what its answer is worth: programs answer forms too, and theirs counts for nothing."""
 
 import hmac
 from datetime import timedelta
@@ -39,7 +39,7 @@ def form(impact: Impact) -> dict[str, Any]:
 def not_shown(answer: FormAnswer | None, took: timedelta) -> str:
     """Return what shows that no person has read a form and answered it; empty if one may have.
 
-    Programs announce forms and answer them themselves, or never draw them: what they answer is nobody's word.
+    Programs announce forms and answer them themselves, or never draw them: what they answer counts for nothing.
 
     Args:
         answer: what came back; None if nothing did in time.

@@ -14,9 +14,9 @@ Say: TypeAlias = Callable[[float, float], Awaitable[None]]
 """Is called with the seconds that a call has been held for, and of how many at most."""
 
 POLL = 1.0
-"""Seconds between two looks into the store for one call."""
+"""Seconds between two reads of the store for one call."""
 AT_FULL_PACE = 50
-"""Calls that are held at once before each looks less often: the store is there for other calls too."""
+"""Calls that are held at once before each reads less often: the store is there for other calls too."""
 WORD = 5.0
 """Seconds between two words to a client whose call is held; some give a call up after 10 without one."""
 
@@ -27,7 +27,7 @@ class Holds:
 
     Attributes:
         seconds: how long a call is held at most; 0 holds none.
-        sleep: lets time pass between two looks.
+        sleep: lets time pass between two reads.
         now: the clock that goes by it, in seconds.
         is_over: the server is about to end, so that held calls answer and no others are held.
     """
@@ -69,7 +69,7 @@ class Holds:
         """Return what is found, as soon as something is; None if nothing was when the time was up.
 
         Args:
-            find: looks for it.
+            find: searches for it.
             code: of the question that the call waits for.
             ends: when the time is up, on the clock of these calls.
             say: keeps the client informed.

@@ -36,7 +36,7 @@ class Notices(Protocol):
 
 
 class Silent:
-    """Informs nobody: where no webhook is set."""
+    """Informs no one: where no webhook is set."""
 
     def asked(self, question: "Question", link: str) -> None:
         """Take that a question waits."""

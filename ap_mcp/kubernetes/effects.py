@@ -1,6 +1,6 @@
 """Says how grave a change of an object is: by verb and class of kind, then by what really changes; pure.
 
-The table stands in `tool_specs/kubernetes.json`. A kind that nobody here knows is taken for the gravest.
+The table stands in `tool_specs/kubernetes.json`. A kind that is not known here is taken for the gravest.
 """
 
 from collections.abc import Iterator, Mapping
@@ -49,7 +49,7 @@ class Change:
         namespace: that it is in; empty if in none.
         name: of it.
         before: the object as it is; None if there is none.
-        after: as it becomes; None if it goes, or if nobody could say.
+        after: as it becomes; None if it goes, or if that is not known.
         subresource: that is changed; empty if the object itself is.
         made: Secrets that the same call creates.
         claims: volume claims that it creates.

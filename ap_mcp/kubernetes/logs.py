@@ -163,7 +163,7 @@ async def _pods_of(api: ClusterApi, resource: Resource, body: Any, namespace: st
 
 
 def _containers(pod: Any, named: str) -> list[Container]:
-    """Return the containers of a pod whose logs are wanted: of those before the others only what did not end well.
+    """Return the containers of a pod whose logs are wanted: of those before the others only what failed.
 
     Raises:
         CallRefused: none is called so; those that there are are named.
@@ -179,7 +179,7 @@ def _containers(pod: Any, named: str) -> list[Container]:
 
 
 def _added(pod: Any) -> Iterable[dict[str, Any]]:
-    """Return the containers that were added to a running pod to look into it."""
+    """Return the containers that were added to a running pod to debug it."""
     return items(pod, "/spec/ephemeralContainers")
 
 

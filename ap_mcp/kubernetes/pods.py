@@ -24,7 +24,7 @@ class End:
         reason: `Error`, `OOMKilled`, `Completed`.
         message: what it left behind.
         at: when it ended.
-        lasted: for how many seconds it had run.
+        lasted: for how many seconds it ran.
     """
 
     code: int | None

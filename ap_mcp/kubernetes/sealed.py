@@ -57,7 +57,7 @@ def seal(body: Mapping[str, Any], kind: str) -> Sealed:
     if kind == SECRET:
         shown["kind"] = SECRET
     if isinstance(shown.get(BINARY), Mapping):
-        # Nobody can read it, and what it holds is known to nobody here.
+        # It cannot be read, and what it holds is not known here.
         shown[BINARY] = dict.fromkeys(shown[BINARY], PLACEHOLDER)
     masked = mask(shown)
     keys = list(_entries(body, masked, kind)) if kind in (SECRET, CONFIG_MAP) else None

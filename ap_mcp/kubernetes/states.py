@@ -292,12 +292,12 @@ def _any(body: Any, _: datetime) -> State:
     """Read a kind that nothing is known about by what most of them have: a phase, or conditions."""
     phase = next((found for each in ("phase", "state", "status") if (found := _word(body, each))), "")
     ready = next((each for kind in ("Ready", "Available", "Healthy", "Synced") if (each := condition(body, kind))), {})
-    well = get(ready, "/status", "True") == "True"
-    said = f" ({text(get(ready, '/reason'))})" if get(ready, "/reason") and not well else ""
+    healthy = get(ready, "/status", "True") == "True"
+    said = f" ({text(get(ready, '/reason'))})" if get(ready, "/reason") and not healthy else ""
     shown = f"{text(get(ready, '/type'))}={text(get(ready, '/status'))}{said}" if ready else ""
     facts = dict(list(_scalars(get(body, "/spec"))) + list(_scalars(get(body, "/status"), "status.")))
     sentence = "; ".join(quoted(each) for each in (phase, shown) if each) or "reports no state"
-    return State(sentence, well, dict(list(facts.items())[:FACTS]))
+    return State(sentence, healthy, dict(list(facts.items())[:FACTS]))
 
 
 def _word(body: Any, name: str) -> str:

@@ -75,7 +75,7 @@ class Step:
         change: what it does.
         call: the request; None if the object is as it should be.
         compared: the same without the version of the object, which moves with its status.
-        again: looks at the object anew, and returns the step as it is then.
+        again: reads the object anew, and returns the step as it is then.
         given: what the caller supplied, for changes to be shown as they were supplied.
         warnings: what the server warned of when it checked the request.
         unchecked: why the server did not check it beforehand; empty if it did.

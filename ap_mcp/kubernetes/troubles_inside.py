@@ -1,4 +1,4 @@
-"""What of the workloads of a cluster needs attention, as one of the looks of `list_problems`."""
+"""What of the workloads of a cluster needs attention, as one of the searches of `list_problems`."""
 
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,7 @@ KINDS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 
 
 def look_at_workloads(reads: "Reads", kinds: "KnownKinds") -> Look:
-    """Return the look into a cluster for workloads that do not work.
+    """Return the search in a cluster for workloads that do not work.
 
     Args:
         reads: one set of reads, under the policy of the caller.

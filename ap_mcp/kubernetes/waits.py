@@ -227,7 +227,7 @@ async def wait_inside(
     resource = resource_of("Pod") if target.selector else await api.resource(target.thing.kind)
 
     async def poll(_: Inside) -> Seen:
-        # What is read within one call is read once: each look is a set of reads of its own.
+        # What is read within one call is read once: each poll is a set of reads of its own.
         return Seen(await _looked(replace(api, reads=api.reads.anew()), target, resource))
 
     async def describe(_: Inside, seen: Seen) -> Shown:

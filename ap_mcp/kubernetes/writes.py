@@ -106,7 +106,7 @@ class _Call:
     _decided: frozenset[Effect] = frozenset()
 
     async def plan(self) -> Plan:
-        """Look at what the call comes to, and return it as a plan."""
+        """Read what the call comes to, and return it as a plan."""
         outlook = await self._looked(self.context.reads)
         cluster = outlook.api.cluster
         arguments = self._recorded(outlook)
@@ -131,7 +131,7 @@ class _Call:
         )
 
     async def _looked(self, reads: "Reads") -> Outlook:
-        """Return what the call comes to by a set of reads; none is looked at twice."""
+        """Return what the call comes to by a set of reads; none is used twice."""
         for seen, outlook in self._seen:
             if seen is reads:
                 return outlook

@@ -19,7 +19,7 @@ _HINTS = _words(
 )
 _SHORT = ("ak", "sk")
 """Names that are sought as whole words only."""
-# Of a word that has other letters too, what is not ASCII is enough to look closer.
+# Of a word that has other letters too, what is not ASCII is enough to read on.
 _FOREIGN = tuple(
     written
     for hint in _words(

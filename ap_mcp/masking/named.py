@@ -148,7 +148,7 @@ class Named:
         return self._edited()
 
     def _holds_secrets(self) -> bool:
-        """Say whether a line says that an object is a Secret; each line is looked at once, however often it does."""
+        """Say whether a line says that an object is a Secret; each line is read once, however often it does."""
         end = -1
         for at in occurrences(self.text, ("Secret",)):
             if at > end:

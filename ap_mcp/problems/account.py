@@ -24,7 +24,7 @@ def about_jobs(body: Any, clusters: Collection[str], at: datetime, named: Collec
 
     Args:
         body: what list_jobs answered, secrets masked.
-        clusters: ids of the clusters that are looked at; a job of any other one is left out.
+        clusters: ids of the clusters that are checked; a job of any other one is left out.
         at: the service's time.
         named: ids of jobs that are shown with their clusters already.
 

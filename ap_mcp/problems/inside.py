@@ -105,7 +105,7 @@ async def look_at_plans(place: Place) -> Found:
 
 
 async def _upgrades(place: Place) -> list[Any]:
-    """Return the upgrades of a cluster, the oldest first; none if they cannot be read, which another look reports."""
+    """Return the upgrades of a cluster, the oldest first; none if they cannot be read, which another search reports."""
     with suppress(ApMcpError):
         return tasks_of(await place.read(TASKS)) or []
     return []
@@ -120,7 +120,7 @@ LOOKS: Sequence[Look] = (
     look_at_backups,
     look_at_plans,
 )
-"""All looks into one cluster. Another kind of thing is another function here."""
+"""All searches in one cluster. Another kind of thing is another function here."""
 
 
 def _about_cluster(place: Place) -> Iterator[Trouble]:
@@ -270,7 +270,7 @@ def _about_plan(place: Place, row: Any) -> Trouble | None:
 
 
 def _gravity_of(kind: str, phase: str, row: Any, at: datetime) -> Gravity | None:
-    """Return how grave the phase of a thing is; None if it is well, or under way and moving."""
+    """Return how grave the phase of a thing is; None if it is healthy, or under way and moving."""
     verdict = phases.verdict(kind, phase)
     if phases.broken(kind, phase):
         return "critical"

@@ -1,4 +1,4 @@
-"""What a search for problems is made of: what was found, and what it looked at."""
+"""What a search for problems is made of: what was found, and what it checked."""
 
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -64,7 +64,7 @@ class Trouble:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """What a look found, how many things of which kind it saw, and why it could not read something, by what it is."""
+    """What a search found, how many things of which kind it saw, and why it could not read something, by what it is."""
 
     troubles: Sequence[Trouble] = ()
     seen: Mapping[str, int] = field(default_factory=dict)
@@ -73,14 +73,14 @@ class Found:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A cluster that is looked into.
+    """A cluster that is checked.
 
     Attributes:
         body: what list_clusters or get_cluster say of it, secrets masked.
         at: the service's time.
-        read_as_is: reads like `read`, but leaves it to the look to mask what it shows.
+        read_as_is: reads like `read`, but leaves it to the search to mask what it shows.
 
-    What cannot be read is reported, and ends the look.
+    What cannot be read is reported, and ends the search.
     """
 
     body: Any

@@ -1,4 +1,4 @@
-"""Reads whatever may need attention, some at once, and hands it to the looks; `problems.report` puts it together."""
+"""Reads whatever may need attention, some at once, and hands it to the searches; `problems.report` puts it together."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
@@ -25,10 +25,10 @@ JOBS, QUOTAS = "list_jobs", ("get_quotas", "get_chart_quota")
 AT_ONCE = 8
 """Reads under way at a time."""
 MOST = 40
-"""Clusters that are looked into in one call."""
+"""Clusters that are checked in one call."""
 
 Report = Callable[[float, float, str], Awaitable[None]]
-"""Is given how many clusters were looked into, of how many, and which was the last."""
+"""Is given how many clusters were checked, of how many, and which was the last."""
 
 
 async def list_problems(
@@ -38,14 +38,14 @@ async def list_problems(
     progress: Report,
     looks: Sequence[Look] = LOOKS,
 ) -> ProblemList:
-    """Look for problems in one cluster, or in the whole account.
+    """Search for problems in one cluster, or in the whole account.
 
     Args:
         cluster_id: the cluster; None for all of them.
         read: reads from the cloud, if the policy allows that.
         now: the service's time.
         progress: takes how far it is.
-        looks: into each cluster.
+        looks: the searches in each cluster.
 
     Raises:
         ApMcpError: the cluster, or the list of clusters, cannot be read.
@@ -71,7 +71,7 @@ class _Search:
         self._done = 0
 
     def place(self, body: Any) -> Place:
-        """Return a cluster to look into."""
+        """Return a cluster to check."""
         uid = text(get(body, "/metadata/uid"))
 
         async def inside(operation: str) -> Any:
@@ -81,7 +81,7 @@ class _Search:
         return place
 
     async def into(self, bodies: Sequence[Any], of_account: Sequence[str]) -> list[tuple[str, Trouble]]:
-        """Look into clusters, and at the account; return what was found, each with the name of its cluster."""
+        """Check clusters and the account; return what was found, each with the name of its cluster."""
         places = [self.place(body) for body in bodies]
         inside: list[list[Trouble]] = [[] for _ in places]
         answers: dict[str, Any] = {}
@@ -109,7 +109,7 @@ class _Search:
         ]
 
     async def _look_into(self, place: Place) -> list[Trouble]:
-        """Look into a cluster; one that is being deleted needs no more than its own state."""
+        """Check a cluster; one that is being deleted needs no more than its own state."""
         looks = self._looks if verdict(PHASES, place.phase) != DELETING else self._looks[:1]
         found: list[Found] = [Found()] * len(looks)
 
@@ -153,5 +153,5 @@ class _Search:
 
 
 def _need(body: Any) -> tuple[bool, str]:
-    """Order clusters so that those which do not work are looked into first."""
+    """Order clusters so that those which do not work are checked first."""
     return succeeded(PHASES, phase_of(body)), text(get(body, "/metadata/name"))

@@ -68,12 +68,12 @@ def _urgency(found: tuple[str, Trouble]) -> tuple[int, int, str, str]:
 def _summary(
     found: Sequence[tuple[str, Trouble]], counts: Sequence[str], tally: Tally, where: str, *, unread: bool
 ) -> str:
-    """Say how many problems there are and which is the gravest; without any, what was looked at."""
+    """Say how many problems there are and which is the gravest; without any, what was checked."""
     inside = f" in {where}" if where else ""
-    looked = few([plural(count, kind, _plural(kind)) for kind, count in tally.seen.items()]) or "nothing"
+    checked = few([plural(count, kind, _plural(kind)) for kind, count in tally.seen.items()]) or "nothing"
     but = ", but not all could be read" if unread else ""
     if not found:
-        return f"Nothing{inside} needs attention{but}. Looked at {looked}."
+        return f"Nothing{inside} needs attention{but}. Checked {checked}."
     return f"{plural(len(found), 'problem')}{inside}{but}: {', '.join(counts)}. {found[0][1].what}."
 
 

@@ -78,7 +78,7 @@ class Findings:
         every: the failed items, folded, the gravest first.
         passed: how many items passed; None if the check reports no item.
         unknown: items of which it is not known whether they passed, with their phases.
-        reported: the check says what it looked at; else that nothing was found says nothing.
+        reported: the check says what it checked; else that nothing was found says nothing.
     """
 
     every: tuple[Failure, ...]
@@ -102,8 +102,8 @@ def findings_of(check: Any) -> Findings:
     status = get(check, "/status", {})
     phases = [get(item, "/phase") for item, _ in checked_items(status)]
     passed = sum(succeeded(PRECHECK, each) for each in phases) if phases else None
-    looked = any(get(status, place) is not None for place in _PLACES)
-    return Findings(tuple(failures(status)), passed, tuple(unknown_phases(status)), looked)
+    reported = any(get(status, place) is not None for place in _PLACES)
+    return Findings(tuple(failures(status)), passed, tuple(unknown_phases(status)), reported)
 
 
 def count_of(found: Iterable[Failure]) -> int:

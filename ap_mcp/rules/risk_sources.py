@@ -15,7 +15,7 @@ NODE: Final = "node"
 SETTING: Final = "setting"
 OTHER: Final = "other"
 DATA_LIMIT = 160
-"""Characters of what nobody documented."""
+"""Characters of what is not documented."""
 _LISTS: Mapping[str, Kind] = {
     "addonrisks": ADDON,
     "deprecatedapirisks": API,
@@ -38,7 +38,7 @@ class Source:
 
     Attributes:
         kind: what it is.
-        name: what it is called; what nobody documented stands for itself.
+        name: what it is called; what is not documented stands for itself.
         of: the client that uses an API, or the node that has a setting.
         more: what else is said of it.
     """

@@ -40,7 +40,7 @@ def meant_by(wanted: str, versions: Sequence[str], *, itself: bool = False) -> l
     Args:
         wanted: the short one, or a whole one.
         versions: those there are.
-        itself: look for nothing below it.
+        itself: nothing below it is searched.
     """
     bare = _bare(wanted)
     same = [each for each in versions if bare and _bare(each) == bare]

@@ -320,7 +320,7 @@ class Precondition(NamedTuple):
 
     Attributes:
         needs: says it, in one or two sentences.
-        named_by: a word by which a refusal that comes from it can be told; empty if there is none.
+        named_by: a word by which a refusal that comes from it is recognised; empty if there is none.
     """
 
     needs: str

@@ -141,7 +141,7 @@ def postcheck(answer: Observation) -> Postcheck:
     problem = "" if state == "passed" else said(get(answer.body, "/status"))
     silent = "" if problem else " The service names no item that failed: list_problems shows what is wrong now."
     sentences = {
-        "passed": "The cluster passed the post-upgrade check. What that looked at is not reported.",
+        "passed": "The cluster passed the post-upgrade check. What it checked is not reported.",
         "failed": f"The cluster did not pass the post-upgrade check.{silent}",
         "error": "The post-upgrade check could not be carried out.",
         UNKNOWN: "The service answered, but not how the post-upgrade check ended.",

@@ -154,11 +154,11 @@ def _failures(nodes: list[Node]) -> tuple[list[FailedStep], list[FailedStep]]:
     ends = [node for node in failed if node not in explained]
     room = min(max(_ROOM // max(len(ends), 1), TEXT_LIMIT), SAID_LIMIT)
     steps = [FailedStep(path=_way(node), reason=_reason(node, room)) for node in ends]
-    told = "\n".join(each.reason for each in steps).lower()
+    shown = "\n".join(each.reason for each in steps).lower()
     above = [
         FailedStep(path=_way(node), reason=reason)
         for node in reversed(nodes)
-        if node in explained and (reason := _says(node, room)) and reason.lower() not in told
+        if node in explained and (reason := _says(node, room)) and reason.lower() not in shown
     ]
     return steps, above
 

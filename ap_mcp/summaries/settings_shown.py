@@ -83,9 +83,11 @@ def _shown(answer: Observation, section: _Section, begins: str) -> ShownSettings
     if isinstance(section.node, Mapping):
         kept, left, count = _fitting(section)
         values = {key: _shortened(each, _below(path, key), cut) for key, each in kept.items()}
-        had = len(section.node)
+        holds = len(section.node)
         said = (
-            f"{_named(path)} has {plural(had, 'setting')}" if path else f"{begins} {plural(had, 'top-level setting')}"
+            f"{_named(path)} has {plural(holds, 'setting')}"
+            if path
+            else f"{begins} {plural(holds, 'top-level setting')}"
         )
         said += f": {len(kept)} shown" if count or section.start else ""
         said += f", {count} {'too large to show here' if count <= NAMES_SHOWN else 'more'}" if count else ""

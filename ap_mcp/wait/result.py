@@ -57,8 +57,8 @@ def waited(order: TargetT, ending: Ending[TargetT, Any], result: Result | None) 
 
 def _verdict(ending: Ending[TargetT, Any], result: Result, order: TargetT) -> str:
     own = getattr(result, "verdict", None)
-    told = ending.order is order and not order.until_deleted and ending.verdict != RUNNING
-    return str(own) if own and told else ending.verdict
+    is_own = ending.order is order and not order.until_deleted and ending.verdict != RUNNING
+    return str(own) if own and is_own else ending.verdict
 
 
 def _opening(ending: Ending[TargetT, Any], took: str) -> str:

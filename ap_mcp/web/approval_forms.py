@@ -156,7 +156,7 @@ def signer(signed: Signed, challenge: bytes, approvers: Approvers, origin: str) 
 
     Args:
         signed: what came back.
-        challenge: what had to be signed.
+        challenge: what must be signed.
         approvers: whose signatures count.
         origin: of this page.
 

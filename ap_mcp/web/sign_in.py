@@ -121,7 +121,7 @@ class SignIn:
         return [Route(place, describe, methods=["GET"]) for place in places]
 
     def guarded(self, app: ASGIApp) -> ASGIApp:
-        """Return an application whose protocol is for those who have signed in; the rest of it looks after itself."""
+        """Return an application whose protocol is for those who have signed in; the rest of it needs none."""
         inner = AuthContextMiddleware(app)
 
         async def guard(scope: Scope, receive: Receive, send: Send) -> None:

@@ -17,7 +17,7 @@ from ap_mcp.web.signed_in import NO_PROFILE, NotSignedIn, SignedIn, access_of
 from ap_mcp.web.tokens import Token, digest_of, read_tokens
 
 LOOK_EVERY = 1.0
-"""Seconds after which the file is looked at again."""
+"""Seconds after which the file is checked again."""
 NOT_KNOWN = "This token is not known here, or was withdrawn."
 OUT_OF_ORDER = "Nobody can sign in with a token now: the log of the server says why."
 

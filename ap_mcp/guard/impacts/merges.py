@@ -53,7 +53,7 @@ def about_merge(draft: ImpactDraft, merge: Merge, others: str, *, wanted: Mappin
 
 
 def _warn_of_stale(draft: ImpactDraft, merge: Merge, others: str, wanted: Mapping[str, Any]) -> None:
-    """Warn of each setting that is sent as it is although nobody may have chosen it, for defaults are not known."""
+    """Warn of each setting that is sent as it is although it may not have been chosen, for defaults are not known."""
     kept = [way for way in ways(merge.current or {}) if same(at(merge.sent, way), at(merge.current or {}, way))]
     stale = [way for way in kept if not settings_diff.names(merge.given, way)]
     if wanted:

@@ -18,7 +18,7 @@ YOUNG = timedelta(minutes=1)
 """A pod that is younger may still be starting."""
 SCHEDULING = timedelta(seconds=30)
 LASTS = timedelta(hours=1)
-"""How long a cluster keeps events unless it is told otherwise; what happened longer ago is over if all works now."""
+"""How long a cluster keeps events by default; what happened longer ago is over if all works now."""
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "ReplicaSet", "ReplicationController")
 REVISED = ("Deployment", "StatefulSet", "DaemonSet")
 HASH = "pod-template-hash"

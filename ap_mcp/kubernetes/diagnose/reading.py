@@ -227,7 +227,7 @@ class Reading:
             every.append(found)
 
     def _names(self, kind: str, namespace: str, under: str, selector: str) -> Callable[[], Awaitable[None]]:
-        """Read names alone: what a Secret holds is nobody's business here."""
+        """Read names alone: what a Secret holds is not read here."""
 
         async def read() -> None:
             query = {"fieldSelector": selector, "limit": str(PAGE)}

@@ -1,4 +1,4 @@
-"""Pods that cannot even be made: a quota, a limit, a policy or a webhook says no, and there is no pod to look at."""
+"""Pods that cannot even be made: a quota, a limit, a policy or a webhook says no, and there is no pod to read."""
 
 import re
 from collections.abc import Iterator
@@ -42,7 +42,7 @@ MOST_PAIRS = 4
 
 def refused_pods(evidence: Evidence) -> Iterator[Finding]:
     """Find workloads whose pods the API server does not let be made."""
-    told: set[Thing] = set()
+    reported: set[Thing] = set()
     for kind in MAKERS:
         for item in evidence.of(kind):
             refusal = _refusal(evidence, item, kind)
@@ -50,9 +50,9 @@ def refused_pods(evidence: Evidence) -> Iterator[Finding]:
                 continue
             message, proof, since = refusal
             about = _top(evidence, item, kind)
-            if about in told:
+            if about in reported:
                 continue
-            told.add(about)
+            reported.add(about)
             owner = evidence.find(about) or item
             template = get(owner, _TEMPLATES.get(about.kind, "/spec/template/spec"))
             found = _judged(evidence, message, about, template or get(item, "/spec/template/spec"))

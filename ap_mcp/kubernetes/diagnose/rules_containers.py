@@ -116,8 +116,8 @@ def _misconfigured(evidence: Evidence, container: Container) -> Finding:
 def _not_made(evidence: Evidence, container: Container, message: str) -> Finding:
     ended_with = (container.ended or NOT_REPORTED).message
     events = events_about(evidence, container, *HOOKS) if "Hook" in container.reason else []
-    told = next(map(event_text, events), "") or message
-    said = ended_with if len(told) < len("failed to start") and ended_with else told
+    message_given = next(map(event_text, events), "") or message
+    said = ended_with if len(message_given) < len("failed to start") and ended_with else message_given
     fault, what = _not_started(said, container.reason)
     facts = (_waiting(container, message), *(evidence.event(each) for each in events[:1]))
     return _finding(evidence, container, fault, what, facts)

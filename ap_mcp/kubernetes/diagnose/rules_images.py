@@ -114,17 +114,17 @@ def _by_reason(waits: str) -> str:
 def _why(evidence: Evidence, container: Container) -> tuple[str, list[str]]:
     """Return what the kubelet says about the pull: where the status has only the back-off, an event has the why."""
     image = text(get(container.spec, "/image"), 500)
-    told = [
+    failed = [
         each
         for each in events_about(evidence, container, *_FAILED)
         if not _EMPTY.match(event_text(each)) and (image in event_text(each) or "mage" in event_text(each))
     ]
-    pulls = [each for each in told if "pull secret" not in event_text(each)]
+    pulls = [each for each in failed if "pull secret" not in event_text(each)]
     message = container.message
     if _EMPTY.match(message) and ":" not in _EMPTY.sub("", message).replace(image, ""):
         message = ""
     said = next((event_text(each) for each in pulls), "")
-    proof = [evidence.event(each) for each in told[:2]]
+    proof = [evidence.event(each) for each in failed[:2]]
     if not pulls and message:
         proof.append(f"state.waiting.message: {quoted(message)}")
     if not pulls and not message and evidence.events is not None:

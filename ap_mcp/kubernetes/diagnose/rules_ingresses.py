@@ -94,7 +94,7 @@ def _unserved(evidence: Evidence, ingress: Any, thing: Thing) -> Iterator[Findin
     known = f"; there {'is' if len(there) == 1 else 'are'} {few(there)}" if there else "; there is none"
     lister = evidence.call("k8s_list", "shows the classes there are", kind="ingressclass")
     if wanted and wanted != OF_CCE and evidence.lacks(Thing("IngressClass", "", wanted)):
-        what = f"is served by nobody: its class {word(wanted)} does not exist{known}"
+        what = f"is not served: its class {word(wanted)} does not exist{known}"
         yield Finding("ingress_class", thing, what, (f"spec.ingressClassName={word(wanted)}",), next=(lister,))
     elif events:
         what = f"has no address: {quoted(event_text(events[0]))}"
@@ -114,7 +114,7 @@ def _unserved(evidence: Evidence, ingress: Any, thing: Thing) -> Iterator[Findin
         and evidence.is_whole("IngressClass")
         and not any(text(get(each, DEFAULT)) == "true" for each in evidence.of("IngressClass"))
     ):
-        what = f"is served by nobody: it names no class, and none is the default{known}"
+        what = f"is not served: it names no class, and none is the default{known}"
         yield Finding("ingress_class", thing, what, ("spec.ingressClassName: not set",), next=(lister,))
     elif evidence.age_of(ingress) >= SLOW:
         what = "has no address yet, and no event says why: perhaps no controller serves its class"

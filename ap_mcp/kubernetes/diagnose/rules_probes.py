@@ -192,7 +192,7 @@ def _listed(ports: dict[str, int]) -> str:
 
 
 def _gated(evidence: Evidence, pod: Any, ready: Any) -> Iterator[Finding]:
-    """Find readiness gates that nobody has opened, such as one that waits for a load balancer."""
+    """Find readiness gates that are not open, such as one that waits for a load balancer."""
     since = moment(get(ready, "/lastTransitionTime"))
     if since is not None and evidence.at - since < 2 * SPARE:
         return

@@ -122,12 +122,12 @@ def _ordinal(pod: Any) -> int:
     return int(ending) if ending.isdecimal() and ending.isascii() else 0
 
 
-def without_pods(evidence: Evidence, told: Collection[Thing]) -> Iterator[Finding]:
+def without_pods(evidence: Evidence, reported: Collection[Thing]) -> Iterator[Finding]:
     """Find workloads that have no pod at all, which nothing explains.
 
     Args:
         evidence: what was read.
-        told: what findings are about already.
+        reported: what findings are about already.
     """
     if "Pod" not in evidence.lists:
         return
@@ -136,7 +136,7 @@ def without_pods(evidence: Evidence, told: Collection[Thing]) -> Iterator[Findin
             thing = thing_of(item, kind)
             place = "/status/desiredNumberScheduled" if kind == "DaemonSet" else "/spec/replicas"
             wanted = int(number(get(item, place, 0 if kind == "DaemonSet" else 1)) or 0)
-            if thing in told or evidence.pods_by_owner.get(thing) or evidence.age_of(item) < YOUNG:
+            if thing in reported or evidence.pods_by_owner.get(thing) or evidence.age_of(item) < YOUNG:
                 continue
             calls = (evidence.show(thing, "shows its conditions and events"),)
             if kind == "DaemonSet" and not wanted and thing.namespace != SYSTEM:

@@ -1,4 +1,4 @@
-"""Services that lead nowhere: no pod selected, none ready, a port that nobody has, no address from outside."""
+"""Services that lead nowhere: no pod selected, none ready, a port that no pod has, no address from outside."""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence

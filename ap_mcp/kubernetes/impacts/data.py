@@ -28,7 +28,7 @@ NO_CONTENT = frozenset(
         *("Lease.coordination.k8s.io", "ReplicaSet.apps", "ControllerRevision.apps"),
     }
 )
-"""What others make anew or nobody misses: it is not worth a line."""
+"""What others make anew, or what is not missed: it is not worth a line."""
 HELM_LABELS = "owner=helm"
 
 

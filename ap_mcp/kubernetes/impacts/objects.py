@@ -120,11 +120,11 @@ def about_finalizers(notes: Notes) -> None:
 
 
 async def about_unknown_kind(notes: Notes) -> None:
-    """Note that nobody here knows what a kind does; and of a definition, how many objects go with it."""
+    """Note that it is not known here what a kind does; and of a definition, how many objects go with it."""
     change = notes.change
     kind = change.resource.full
     if effect_table().class_of(change.resource) == UNKNOWN:
-        notes.unknown.append(f"what a {word(kind)} does: nobody here knows this kind")
+        notes.unknown.append(f"what a {word(kind)} does: this kind is not known here")
     if kind.startswith(("ValidatingWebhook", "MutatingWebhook")):
         _about_webhooks(notes)
     if kind == "APIService.apiregistration.k8s.io":
