@@ -9,10 +9,11 @@ from anyio import create_task_group
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.api import ClusterApi, every_object
 from ap_mcp.kubernetes.effects import Around, Change
-from ap_mcp.kubernetes.pods import is_ready
+from ap_mcp.kubernetes.pods import serves
 from ap_mcp.kubernetes.secrets_read import TEMPLATES
 from ap_mcp.kubernetes.selectors import selects
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table, known_kinds
+from ap_mcp.kubernetes.states import label_selector
 from ap_mcp.kubernetes.steps import Step
 from ap_mcp.vendor import get, items, mapping, strings, text, word
 
@@ -43,21 +44,24 @@ class _Lists:
     """Lists of one cluster, each read once; what cannot be read is noted."""
 
     api: ClusterApi
-    _known: dict[tuple[str, str], list[dict[str, Any]] | ApMcpError] = field(default_factory=dict)
+    _known: dict[tuple[str, ...], list[dict[str, Any]] | ApMcpError] = field(default_factory=dict)
 
-    async def read(self, kind: str, namespace: str) -> list[dict[str, Any]] | ApMcpError:
+    async def read(self, kind: str, namespace: str, labels: str = "") -> list[dict[str, Any]] | ApMcpError:
         """Return the objects of a well-known kind in a namespace, or in all of them, or why they were not read."""
-        if (kind, namespace) not in self._known:
+        key = (kind, namespace, labels)
+        if key not in self._known:
             resource = next(each for each in known_kinds() if each.kind == kind)
             try:
-                self._known[kind, namespace] = await every_object(self.api, resource, namespace)
+                self._known[key] = await every_object(self.api, resource, namespace, {"labelSelector": labels})
             except ApMcpError as error:
-                self._known[kind, namespace] = error
-        return self._known[kind, namespace]
+                self._known[key] = error
+        return self._known[key]
 
-    async def of(self, kind: str, namespace: str, unread: dict[str, ApMcpError]) -> list[dict[str, Any]]:
+    async def of(
+        self, kind: str, namespace: str, unread: dict[str, ApMcpError], labels: str = ""
+    ) -> list[dict[str, Any]]:
         """Return the objects of a well-known kind; none, and so noted, if they were not read."""
-        found = await self.read(kind, namespace)
+        found = await self.read(kind, namespace, labels)
         if isinstance(found, ApMcpError):
             unread[f"which {kind} it concerns"] = found
             return []
@@ -148,8 +152,7 @@ async def _traffic_joined(change: Change, lists: _Lists) -> Around | None:
         selector = get(service, "/spec/selector")
         if not selects(selector, labels):
             continue
-        pods = await lists.of("Pod", change.namespace, unread)
-        if any(is_ready(each) and selects(selector, mapping(each, "/metadata/labels")) for each in pods):
+        if any(map(serves, await lists.of("Pod", change.namespace, unread, label_selector(selector)))):
             name = word(get(service, "/metadata/name"))
             taken.append(f"a share of the traffic of Service {name}, which other pods serve now")
     return Around(taken=tuple(taken), unread=unread)

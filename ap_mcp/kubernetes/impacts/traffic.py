@@ -5,6 +5,7 @@ from typing import Any
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of, name_of, walk
 from ap_mcp.kubernetes.pods import is_ready
 from ap_mcp.kubernetes.selectors import selects
+from ap_mcp.kubernetes.spec import effect_table
 from ap_mcp.vendor import get, items, mapping, word
 from ap_mcp.wording import few, plural
 
@@ -18,11 +19,11 @@ def about_others(notes: Notes) -> None:
     if around is None:
         return
     notes.goes += around.taken
-    whose = "it" if notes.change.resource.kind == "Pod" else "its pods"
+    whose = "it" if notes.change.resource.kind in effect_table().selected_by else "its pods"
     if around.loses:
-        notes.goes.append(f"what {few(around.loses, NAMED)} do for {whose}: the labels no longer match")
+        notes.goes.append(f"selection of {whose} by {few(around.loses, NAMED)}")
     if around.gains:
-        notes.warnings.append(f"The new labels of {whose} match what they did not: {few(around.gains, NAMED)}.")
+        notes.warnings.append(f"By the new labels {whose} will be selected by {few(around.gains, NAMED)}.")
     for what, error in around.unread.items():
         notes.unread(what, error)
     notes.stable["around"] = [around.gains, around.loses, around.taken]
