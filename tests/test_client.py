@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -413,6 +413,27 @@ async def test_an_answer_that_trickles_forever_is_given_up(monkeypatch: pytest.M
         with pytest.raises(CloudUnreachable, match="no complete answer in time") as raised:
             await client.send(CREATE)
     assert raised.value.may_have_arrived
+
+
+async def test_a_read_whose_answer_trickles_forever_is_not_made_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client_module, "WHOLE_ATTEMPT", 0.05)
+    sent = []
+
+    class Trickle(http.AsyncByteStream):
+        async def __aiter__(self) -> AsyncIterator[bytes]:
+            while True:
+                yield b" "
+                await anyio.sleep(0.001)
+
+    async def answer(request: http.Request) -> http.Response:
+        sent.append(request.method)
+        return http.Response(200, stream=Trickle())
+
+    credentials = Credentials(KEY, "a test", project_id="p1")
+    async with CloudClient(settings(timeout=1), credentials, http.MockTransport(answer)) as client:
+        with pytest.raises(CloudUnreachable, match="no complete answer in time"):
+            await client.send(GET)
+    assert sent == ["GET"]
 
 
 # Project

@@ -138,7 +138,8 @@ def _at_endpoint(error: Exception, attempt: Attempt) -> _Cause:
     advice = f"Check the network, the region and {attempt.setting}, then try again."
     if isinstance(error, _NO_CONNECTION) and (name := unused_proxy(attempt.endpoint, attempt.settings)):
         advice += f" {name} is set, but it is not used here: {PROXY} must name the proxy if this machine needs one."
-    return _Cause(_reason(error, attempt.settings.timeout), advice)
+    # An answer that goes on and on would do so again.
+    return _Cause(_reason(error, attempt.settings.timeout), advice, may_pass=not isinstance(error, TimeoutError))
 
 
 def _at_proxy(error: Exception, attempt: Attempt) -> _Cause:
