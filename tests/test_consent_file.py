@@ -13,7 +13,7 @@ from pathlib import Path
 from threading import Barrier
 
 import pytest
-from approving import BOUND, LATE, MINUTE, NOW, USED, approved, consent, granted, mode_of, question, take
+from approving import BOUND, LATE, MINUTE, NOW, SOON, USED, approved, consent, granted, mode_of, question, take
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
 from ap_mcp.guard.approval_requests import Asked
@@ -44,6 +44,14 @@ def test_a_consent_is_taken_once_and_only_if_it_was_opened(store: ConsentFile) -
     store.open(consent(2))
     assert take(ConsentFile(store.path), consent(2))
     assert not take(store, consent(2))
+
+
+def test_what_is_used_once_is_used_up_in_every_process_and_is_no_consent(store: ConsentFile) -> None:
+    assert store.use_once("sign-in:a", NOW, LATE)
+    assert store.use_once("sign-in:b", NOW, LATE)
+    for each in (store, ConsentFile(store.path)):
+        assert not each.use_once("sign-in:a", SOON, LATE)
+    assert not store.take("used:sign-in:a", "d" * 64, SOON)
 
 
 def test_a_consent_bound_to_another_call_is_not_taken_and_gone(store: ConsentFile) -> None:

@@ -87,6 +87,16 @@ async def test_a_consent_is_taken_once_by_whichever_server(shared: Shared) -> No
     assert await take(one, consent(2))
 
 
+async def test_what_is_used_once_is_used_up_on_every_server_until_it_is_worthless(shared: Shared) -> None:
+    one, other = shared.store(), shared.store()
+    assert await one.use_once("sign-in:a", NOW, SOON)
+    assert await other.use_once("sign-in:b", NOW, SOON)
+    for store in (one, other, shared.store()):
+        assert not await store.use_once("sign-in:a", NOW, SOON)
+    shared.time = SOON
+    assert await other.use_once("sign-in:a", NOW, SOON)
+
+
 async def test_of_many_that_race_for_one_consent_one_gets_it(shared: Shared) -> None:
     stores = [shared.store() for _ in range(4)]
     await stores[0].open(consent())

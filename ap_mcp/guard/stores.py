@@ -53,6 +53,17 @@ class ConsentStore(Protocol):
             now: the time; what has expired is not taken.
         """
 
+    async def use_once(self, name: str, now: datetime, until: datetime) -> bool:
+        """Remember that something was used: True for the first of all who say so, in whatever process.
+
+        It is no consent: once the store has lost its data, it may be used again.
+
+        Args:
+            name: of what was used.
+            now: the time.
+            until: from then on it is worthless by itself, and may be forgotten.
+        """
+
 
 class ApprovalStore(ConsentStore, Protocol):
     """Questions that people answer elsewhere. The store is not trusted: `standing` judges what is found in it."""

@@ -86,6 +86,13 @@ class ConsentFile:
             self._taken.add(consent_id)
             return first
 
+    def use_once(self, name: str, now: datetime, until: datetime) -> bool:
+        """Remember that something was used; see `ConsentStore.use_once`."""
+        row = (f"used:{name}", "", "", True, ticks(until))  # no digest is empty, so that nothing takes it
+        with self.database.transaction() as db:
+            _forget(db, self._mark(db, now))
+            return db.execute("INSERT OR IGNORE INTO open VALUES (?, ?, ?, ?, ?)", row).rowcount == 1
+
     def ask(self, question: Question) -> None:
         """Put a question where a person finds it, and open its consent; see `ApprovalStore.ask`."""
         with self.database.transaction() as db:

@@ -51,6 +51,10 @@ class LocalStore:
         """Take the record of a consent away: True once."""
         return await self._in_thread(partial(self._file.take, consent_id, digest, now))
 
+    async def use_once(self, name: str, now: datetime, until: datetime) -> bool:
+        """Remember that something was used: True the first time."""
+        return await self._in_thread(partial(self._file.use_once, name, now, until))
+
     async def ask(self, question: Question) -> None:
         """Put a question where a person finds it, and open its consent."""
         await self._in_thread(partial(self._file.ask, question))

@@ -5,9 +5,10 @@ server that it was written to: after a restart, or once another server took over
 worthless, for what was taken meanwhile may be back. Lost data, an old copy and a replica that is behind have people
 asked again; none lets a consent be used twice. Redis's own clock counts.
 
-Keys: `q:`, `a:` and `w:` with a code hold a question, its answer, its withdrawal; `open:` an open consent. Sorted sets
-say when questions end (`ends`), which are about a call (`call:`), how much of a principal waits (`waiting:`,
-`forms:`), and of which questions people are still to be informed how they ended (`announced:`).
+Keys: `q:`, `a:` and `w:` with a code hold a question, its answer, its withdrawal; `open:` an open consent; `used:`
+stands for what must not be used again. Sorted sets say when questions end (`ends`), which are about a call (`call:`),
+how much of a principal waits (`waiting:`, `forms:`), and of which questions people are still to be informed how they
+ended (`announced:`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -90,6 +91,11 @@ class RedisStore:
             sets = [_key(kind, name_of(record.principal)) for kind in ("forms", "waiting", "simulated")]
             await self._link.run(*(("ZREM", each, consent_id, record.code) for each in sets))
         return record.digest == digest and record.life == life and now < record.expires
+
+    async def use_once(self, name: str, now: datetime, until: datetime) -> bool:
+        """Remember that something was used; see `ConsentStore.use_once`."""
+        [is_first] = await self._link.run(_set(_key("used", name), "1", until - now))
+        return bool(is_first)
 
     async def ask(self, question: Question) -> None:
         """Put a question where a person finds it, and open its consent; see `ApprovalStore.ask`."""

@@ -1,7 +1,6 @@
 """Serves the approval page: GET shows and never decides, POST takes what the passkey of a known approver has signed."""
 
 import logging
-from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -39,41 +38,14 @@ from ap_mcp.web.approval_forms import (
 from ap_mcp.web.approver_sessions import Sessions
 from ap_mcp.web.enrolment import enrolled
 
-TRIES = 3
 APPROVE, DECLINE, WITHDRAW = "approve", "decline", "withdraw"
 NOT_HERE = "There is no such question, or the link is not whole. What waits is listed at {all}."
-TOO_MANY = (
-    "{code} was answered wrongly {tries} times here, so it is decided in a terminal: ap-mcp approvals show {code}"
-)
 _DAY = timedelta(days=1)
 _STATIC = {"approvals.css": "text/css", "approvals.js": "text/javascript"}
-_MOST_COUNTED = 4096
 
 logger = logging.getLogger(__name__)
 
 Handler = Callable[[Request], Awaitable[Response]]
-
-
-class Tries:
-    """How often a question was answered wrongly on this page; it is forgotten with the question."""
-
-    def __init__(self) -> None:
-        self._wrong: OrderedDict[str, int] = OrderedDict()
-
-    def check(self, code: str) -> None:
-        """Refuse a question that was answered wrongly too often.
-
-        Raises:
-            Refusal: no more is taken.
-        """
-        if self._wrong.get(code, 0) >= TRIES:
-            raise Refusal(429, TOO_MANY.format(tries=TRIES, code=code))
-
-    def count(self, code: str) -> None:
-        """Remember that a question was answered wrongly."""
-        self._wrong[code] = self._wrong.pop(code, 0) + 1
-        while len(self._wrong) > _MOST_COUNTED:
-            self._wrong.popitem(last=False)
 
 
 class ApprovalPages:
@@ -98,8 +70,8 @@ class ApprovalPages:
         parts = urlsplit(links.public_url)
         self.places = views.Places(f"{parts.scheme}://{parts.netloc}", parts.path.rstrip("/"))
         self._store, self._approvers, self._links, self._now = store, approvers, links, now or store.now
-        self._sessions = Sessions(links.sealer, self.places.origin, self._now)
-        self._tries, self._waits = Tries(), waits
+        self._sessions = Sessions(links.sealer, store, self.places.origin, self._now)
+        self._waits = waits
 
     def routes(self) -> list[Route]:
         """Return the routes, below the path that the server stands under."""
@@ -188,11 +160,7 @@ class ApprovalPages:
         wanted, question = await self._decidable(request, body)
         now, signed = self._now(), read_signed(body)
         at = read_time(body, now)
-        try:
-            who, _ = signer(signed, _challenge_of(question, wanted, at), self._approvers, self.places.origin)
-        except Refusal:
-            self._tries.count(question.code)
-            raise
+        who, _ = signer(signed, _challenge_of(question, wanted, at), self._approvers, self.places.origin)
         if wanted == WITHDRAW:
             await self._store.withdraw(question.code, who, now)
         else:
@@ -223,9 +191,8 @@ class ApprovalPages:
             raise Refusal(400, f"answer must be {APPROVE}, {DECLINE} or {WITHDRAW}.")
         question = asked.question
         self._check_standing(asked, wanted)
-        self._tries.check(question.code)
+        # However often: there is nothing to guess, and who only has the link must not close the question to others.
         if wanted == APPROVE and read_text(body, "name") != question.name:
-            self._tries.count(question.code)
             why = "What you typed is not the name of what this call acts on"
             raise Refusal(403, f"Not approved: {why}. Nothing was decided; {question.code} still waits.")
         return wanted, question
@@ -248,7 +215,7 @@ class ApprovalPages:
     async def _sign_in(self, request: Request) -> Response:
         body = await read_body(request, self.places.origin)
         response = answer({"done": "sign-in"})
-        name = self._sessions.sign_in(read_text(body, "state"), read_signed(body), self._approvers, response)
+        name = await self._sessions.sign_in(read_text(body, "state"), read_signed(body), self._approvers, response)
         logger.info("%s signed in to the approval page", name)
         return response
 

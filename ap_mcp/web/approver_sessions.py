@@ -1,7 +1,6 @@
 """Lets an approver who has signed in by passkey read what waits, for ten minutes; to decide takes it each time."""
 
 import secrets
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -12,12 +11,13 @@ from starlette.responses import Response
 from ap_mcp.guard.approvals import Approvers
 from ap_mcp.guard.passkeys import packed
 from ap_mcp.guard.seal import Forged, Sealer
+from ap_mcp.guard.stores import ConsentStore
 from ap_mcp.web.approval_forms import Refusal, Signed, signer
 
 LIFETIME = timedelta(minutes=10)
 CHALLENGE_LIFETIME = timedelta(minutes=2)
+AGAIN = "Signing in took too long, or was done already. Try again."
 _CHALLENGE, _SESSION = "approver sign-in", "approver session"
-_MOST_USED = 4096
 
 
 class Sessions:
@@ -25,13 +25,13 @@ class Sessions:
 
     Args:
         sealer: of all servers that serve the page.
+        store: theirs too, for a challenge that one of them took counts at none again.
         origin: of the page.
         now: the clock.
     """
 
-    def __init__(self, sealer: Sealer, origin: str, now: Callable[[], datetime]) -> None:
-        self._sealer, self._origin, self._now = sealer, origin, now
-        self._used: OrderedDict[str, None] = OrderedDict()
+    def __init__(self, sealer: Sealer, store: ConsentStore, origin: str, now: Callable[[], datetime]) -> None:
+        self._sealer, self._store, self._origin, self._now = sealer, store, origin, now
 
     @property
     def cookie(self) -> str:
@@ -43,22 +43,24 @@ class Sessions:
         state = self._sealer.seal(_CHALLENGE, {"nonce": secrets.token_urlsafe(16)}, self._now() + CHALLENGE_LIFETIME)
         return {"challenge": packed(_digest(state)), "state": state}
 
-    def sign_in(self, state: str, signed: Signed, approvers: Approvers, response: Response) -> str:
+    async def sign_in(self, state: str, signed: Signed, approvers: Approvers, response: Response) -> str:
         """Set the cookie of an approver who has signed a challenge of `challenge`, and return their name.
 
         Raises:
             Refusal: it is no challenge of ours, too old, used before, or nobody known here has signed it.
+            ApprovalsUnusable: it cannot be known whether it was used.
         """
         try:
             opened = self._sealer.open(_CHALLENGE, state, self._now())
         except Forged:
             opened = None
-        if opened is None or state in self._used:
-            raise Refusal(403, "Signing in took too long, or was done already. Try again.")
-        name, passkey = signer(signed, _digest(state), approvers, self._origin)
-        self._used[state] = None
-        while len(self._used) > _MOST_USED:
-            self._used.popitem(last=False)
+        if opened is None:
+            raise Refusal(403, AGAIN)
+        challenge, now = _digest(state), self._now()
+        # First: strangers write nothing into the store.
+        name, passkey = signer(signed, challenge, approvers, self._origin)
+        if not await self._store.use_once(f"sign-in:{challenge.hex()}", now, now + CHALLENGE_LIFETIME):
+            raise Refusal(403, AGAIN)
         who = {"approver": name, "passkey": packed(passkey.id)}
         sealed = self._sealer.seal(_SESSION, who, self._now() + LIFETIME)
         response.set_cookie(
