@@ -96,6 +96,7 @@ async def test_a_server_starts_only_if_redis_can_be_used(url: str, redis: FakeRe
 def test_serving_ends_at_once_without_redis(
     arguments: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("AP_MCP_METRICS", "127.0.0.1:0")
     monkeypatch.setenv("AP_MCP_REDIS_URL", f"unix://{tmp_path}/none.sock")
     done = CliRunner().invoke(main, arguments, input="")
     assert (done.exit_code, "without AP_MCP_STATE_KEY" in done.output) == (2, True)

@@ -18,7 +18,7 @@ from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from ap_mcp.errors import SettingsError
+from ap_mcp.errors import ApMcpError, SettingsError
 from ap_mcp.server import Autopilot
 from ap_mcp.web.options import MOST_CONNECTIONS, is_wildcard
 
@@ -127,12 +127,17 @@ async def beside(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterato
             server_header=False,
         )
     )
+    failed: ApMcpError | None = None
     async with create_task_group() as group:
         group.start_soon(server.serve, list(sockets))
         try:
             yield
+        except ApMcpError as error:  # else the group would hide it in another one
+            failed = error
         finally:
             server.should_exit = server.force_exit = True
+    if failed is not None:
+        raise failed
 
 
 class _Watched(uvicorn.Server):
