@@ -261,7 +261,7 @@ def instructions(autopilot: Autopilot, principal: str = LOCAL.principal) -> str:
 async def serve_stdio(autopilot: Autopilot) -> None:
     """Serve one client on standard input and output until it leaves."""
     async with autopilot:
-        await autopilot.check_shared_state()
+        await autopilot.join_others()
         autopilot.watch_questions()
         await serve(build_server(autopilot), autopilot.settings.calls_at_once + MOST_BESIDE + SPARE)
 

@@ -132,15 +132,15 @@ class Autopilot:
         for cloud in self.clouds.values():
             await cloud.gateway.close()
 
-    async def check_shared_state(self) -> None:
-        """Make sure, before anything is served, that what servers share can be used, if they share anything.
+    async def join_others(self) -> None:
+        """Count as one of the servers that share anything, if this one does, before anything is served.
 
         Raises:
-            SettingsError: what they need for it is missing.
-            ApprovalsUnusable: it cannot be used.
+            SettingsError: what they need for it is missing, or differs.
+            ApprovalsUnusable: what they share cannot be used.
         """
         if self.shared is not None:
-            await self.shared.check()
+            await self.shared.join()
 
     def watch_questions(self) -> None:
         """Have people informed of the end of questions too whose server has ended meanwhile."""

@@ -10,7 +10,9 @@ from redis_fake import FakeRedis, real_time
 
 from ap_mcp.cli.checkup import Finding
 from ap_mcp.cli.checkup_redis import redis as examined
+from ap_mcp.guard.seal import Sealer
 from ap_mcp.settings import Settings
+from ap_mcp.state.redis_servers import SERVERS
 
 pytestmark = pytest.mark.anyio
 
@@ -47,6 +49,17 @@ async def test_a_redis_that_can_be_used_is_said_to_be_and_nothing_stays_in_it(ur
     assert said(findings, "ok").startswith("Redis 7.0.15 at ")
     assert "ACL SETUSER" in said(findings, "warning")
     assert fake.keys() == []
+
+
+@pytest.mark.parametrize(("key", "why"), [(KEY, ""), ("another key than that of this server", "with another key")])
+async def test_a_server_that_runs_with_another_state_key_is_reported(
+    key: str, why: str, url: str, fake: FakeRedis
+) -> None:
+    [name] = Sealer(key.encode()).names
+    fake.do_zadd(SERVERS.encode(), b"%d" % (real_time() * 1_000_000), f"a {name}".encode())
+    found = said(await found_at(url), "problem")
+    assert why in found
+    assert bool(found) == bool(why)
 
 
 @pytest.mark.parametrize(

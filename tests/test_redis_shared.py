@@ -71,7 +71,7 @@ def test_without_the_package_the_message_says_how_to_install_it(monkeypatch: pyt
 async def checked(url: str, key: str | None = KEY) -> None:
     shared = SharedState(settings(url, state_key=SecretStr(key) if key else None))
     try:
-        await shared.check()
+        await shared.join()
     finally:
         await shared.close()
 

@@ -7,17 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from approval_desk import ALICES, Desk, opened
+from approval_desk import ALICES, BOBS, Desk, made, opened
 from approving import question
-from soft_authenticator import ORIGIN, PRESENT, VERIFIED, SoftPasskey
+from soft_authenticator import ORIGIN, PRESENT
 
 from ap_mcp.errors import CallRefused
 from ap_mcp.guard.approvers import KnownApprover, load_approvers
 from ap_mcp.guard.passkeys import packed
 from ap_mcp.private_files import APPROVERS_FILE
 from ap_mcp.web.enrolment import LIFETIME, Invitation, NewPasskey, read_line
-
-BOBS = SoftPasskey(id=b"bob's laptop")
 
 
 @pytest.fixture
@@ -30,19 +28,6 @@ async def invited(desk: Desk, name: str = "bob") -> Invitation:
     invitation = Invitation(name)
     await desk.store.open(invitation.record(desk.now))
     return invitation
-
-
-def made(invitation: Invitation, passkey: SoftPasskey = BOBS, flags: int = PRESENT | VERIFIED, **said: Any) -> Any:
-    """What the page's script posts once the browser has made a passkey."""
-    words = {"kind": "webauthn.create", **said}
-    return {
-        "name": invitation.name,
-        "secret": invitation.secret,
-        "credential": packed(passkey.id),
-        "key": packed(passkey.spki),
-        "client_data": packed(passkey.client_data(invitation.challenge, **words)),
-        "authenticator_data": packed(passkey.authenticator_data(flags)),
-    }
 
 
 @pytest.mark.anyio

@@ -19,7 +19,7 @@ LATER = "Until then no server that shares it starts, and guarded calls are refus
 async def redis(chosen: "Settings") -> AsyncIterator[Finding]:
     """Check Redis as the servers use it; what is written to try that is removed at once."""
     from ap_mcp.errors import ApMcpError
-    from ap_mcp.state.shared import NO_KEY, link_to
+    from ap_mcp.state.shared import NO_KEY, link_to, trouble_of_keys
 
     if chosen.redis_url is None:
         return
@@ -35,12 +35,15 @@ async def redis(chosen: "Settings") -> AsyncIterator[Finding]:
             *_, server, replication, persistence, memory = await link.run(
                 *tried, *(("INFO", section) for section in ("server", "replication", "persistence", "memory"))
             )
+            other_keys = await trouble_of_keys(chosen, link)
         finally:
             await link.close()
     except ApMcpError as error:
         yield Finding(CHECK, "problem", error.render(), LATER)
         return
     yield Finding(CHECK, "ok", f"Redis {server.get('redis_version', '')} at {link.place} can be used")
+    if other_keys:
+        yield Finding(CHECK, "problem", *other_keys)
     for finding in (*_role(chosen, server, replication), *_keeping(persistence, memory), *_clock(link.clock.skew)):
         yield finding
 

@@ -66,6 +66,11 @@ class Sealer:
     def __reduce__(self) -> str:
         raise TypeError("a sealer holds a key and is not copied out of its process")
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its keys, from which nothing can be learnt about these."""
+        return tuple(self._keys)
+
     def seal(self, kind: str, payload: Mapping[str, Any], expires: datetime) -> str:
         """Return a payload as a sealed text of one kind.
 

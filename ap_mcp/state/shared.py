@@ -81,6 +81,19 @@ def link_to(settings: HasState, *, keeps: bool = True) -> "RedisLink":
     return RedisLink(settings.redis_url.get_secret_value(), replicas=settings.redis_replicas, keeps=keeps)
 
 
+async def trouble_of_keys(settings: HasSharedState, link: "RedisLink") -> tuple[str, str] | None:
+    """Return what keeps a server with these settings from starting beside those that run, and what to do; or None.
+
+    Raises:
+        ApprovalsUnusable: Redis cannot be used.
+    """
+    from ap_mcp.guard.seal import sealer_from  # noqa: PLC0415 - few servers share anything
+    from ap_mcp.state.redis_servers import SAME_KEY, Servers  # noqa: PLC0415 - likewise
+
+    found = await Servers(link, sealer_from(settings).names).trouble() if settings.state_keys else ""
+    return (found, SAME_KEY) if found else None
+
+
 class SharedState:
     """What a server shares with others in Redis.
 
@@ -98,10 +111,13 @@ class SharedState:
         from ap_mcp.state.redis import RedisStore  # noqa: PLC0415 - likewise
         from ap_mcp.state.redis_heads import AuditHeads  # noqa: PLC0415 - likewise
         from ap_mcp.state.redis_responses import RedisResponses  # noqa: PLC0415 - likewise
+        from ap_mcp.state.redis_servers import Servers  # noqa: PLC0415 - likewise
 
+        sealer = sealer_from(settings)
         self.store: ApprovalStore = RedisStore(self._link)
         self.heads = AuditHeads(self._link)
-        self.kept: ResponseStore = RedisResponses(self._link, sealer_from(settings))
+        self.kept: ResponseStore = RedisResponses(self._link, sealer)
+        self.servers = Servers(self._link, sealer.names)
 
     def limits(self, here: Limits, rate: Rate) -> Limits:
         """Return limits that count over all servers how often a principal calls.
@@ -114,17 +130,18 @@ class SharedState:
 
         return RedisLimits(self._link, here, rate)
 
-    async def check(self) -> None:
-        """Make sure, before anything is served, that this server can work together with the others.
+    async def join(self) -> None:
+        """Count as one of the servers, before anything is served; it must be able to work together with the others.
 
         Raises:
-            SettingsError: the key that they share is missing.
+            SettingsError: the key that they share is missing, or another one.
             ApprovalsUnusable: Redis cannot be used.
         """
         if not self._has_key:
             raise SettingsError(NO_KEY)
-        await self._link.with_life(("PING",))
+        await self.servers.join()
 
     async def close(self) -> None:
-        """End all connections."""
+        """Count as one of them no more, and end all connections."""
+        await self.servers.leave()
         await self._link.close()

@@ -99,11 +99,11 @@ async def serve_http(
         connections: how many clients may be connected at once.
 
     Raises:
-        SettingsError: what several servers need to share Redis is missing.
+        SettingsError: what several servers need to share Redis is missing, or differs.
         ApprovalsUnusable: Redis cannot be used.
     """
     async with autopilot:
-        await autopilot.check_shared_state()
+        await autopilot.join_others()
         autopilot.watch_questions()
         await Draining(autopilot, app, ready, connections).serve(list(sockets))
 

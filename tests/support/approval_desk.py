@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 from approving import SOON
-from soft_authenticator import ORIGIN, SoftPasskey
+from soft_authenticator import ORIGIN, PRESENT, VERIFIED, SoftPasskey
 from starlette.applications import Starlette
 
 from ap_mcp.guard.approval_requests import Assertion, Question
@@ -20,8 +20,10 @@ from ap_mcp.guard.passkeys import packed, unpacked
 from ap_mcp.guard.seal import Sealer
 from ap_mcp.state.local import LocalStore
 from ap_mcp.web.approvals_page import ApprovalPages
+from ap_mcp.web.enrolment import Invitation
 
 ALICES = SoftPasskey(id=b"alice's phone")
+BOBS = SoftPasskey(id=b"bob's laptop")
 KNOWN: Approvers = {"alice": KnownApprover(passkeys=(ALICES.pinned,), principals=frozenset({"token:alice"}))}
 
 
@@ -82,6 +84,19 @@ def posted(passkey: SoftPasskey, assertion: Assertion, signature: bytes) -> dict
         "client_data": packed(assertion.client_data),
         "authenticator_data": packed(assertion.authenticator_data),
         "signature": packed(signature),
+    }
+
+
+def made(invitation: Invitation, passkey: SoftPasskey = BOBS, flags: int = PRESENT | VERIFIED, **said: Any) -> Any:
+    """What the page's script posts once the browser has made a passkey."""
+    words = {"kind": "webauthn.create", **said}
+    return {
+        "name": invitation.name,
+        "secret": invitation.secret,
+        "credential": packed(passkey.id),
+        "key": packed(passkey.spki),
+        "client_data": packed(passkey.client_data(invitation.challenge, **words)),
+        "authenticator_data": packed(passkey.authenticator_data(flags)),
     }
 
 

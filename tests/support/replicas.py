@@ -82,15 +82,24 @@ class Team:
         """End a server at once."""
         self._end(number, signal.SIGKILL)
 
+    @contextmanager
+    def hanging(self, number: int) -> Iterator[None]:
+        """Have a server do nothing meanwhile."""
+        process = self._running[number]
+        process.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.send_signal(signal.SIGCONT)
+
     def stop(self, number: int) -> int:
         """Ask a server to end; returns its exit code."""
         return self._end(number, signal.SIGTERM)
 
-    def run(self, number: int, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Run one of our commands beside one of the servers."""
-        return subprocess.run(
-            [*PROGRAM, *arguments], env=self._own(number), check=False, capture_output=True, text=True
-        )
+    def run(self, number: int, *arguments: str, typed: str = "", **settings: str) -> "subprocess.CompletedProcess[str]":
+        """Run one of our commands beside one of the servers, with settings of its own."""
+        how: dict[str, Any] = {"env": {**self._own(number), **settings}, "input": typed, "timeout": PATIENCE}
+        return subprocess.run([*PROGRAM, *arguments], check=False, capture_output=True, text=True, **how)
 
     def log(self, number: int) -> AuditLog:
         """What one server has recorded."""
