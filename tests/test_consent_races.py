@@ -203,7 +203,7 @@ def test_a_server_that_is_killed_in_the_middle_leaves_a_line_that_says_so_and_th
             return
         await simulator(scope, receive, send)
 
-    with running(swallows) as base_url:  # type: ignore[arg-type]
+    with running(swallows) as base_url:
         with server(scene, base_url) as process:
             call(process, 2, scene)
             said = answered(process, 2)

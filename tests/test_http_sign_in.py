@@ -172,6 +172,16 @@ async def test_the_server_describes_itself_to_those_who_want_to_sign_in(site: Gu
             assert (await http.get(path)).status_code == 404
 
 
+async def test_what_its_tokens_are_for_is_another_matter_than_its_address(tmp_path: Path) -> None:
+    """Clients refuse a description of another address than the one that they call."""
+    async with guarded(tmp_path, Door(tmp_path, audience="api://autopilot")) as site:
+        async with site.served.by_hand() as http:
+            found = (await http.get("/.well-known/oauth-protected-resource/mcp")).json()
+        assert found["resource"] == AUDIENCE
+        assert (await asked(site, bearing(site.door.issuer.token()))).status_code == 401
+        assert (await asked(site, bearing(site.door.issuer.token(aud="api://autopilot")))).status_code == 200
+
+
 async def test_behind_a_base_path_it_describes_itself_in_both_places_where_clients_seek_it(tmp_path: Path) -> None:
     door = Door(tmp_path, public_url="https://ap.example/team/cce", scopes=("autopilot",))
     async with guarded(tmp_path, door) as site, site.served.by_hand({"host": "ap.example"}) as http:

@@ -5,6 +5,8 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 
+from starlette.types import ASGIApp
+
 from ap_mcp.simulator.access import SIMULATED_CREDENTIALS, SimulatedCredentials
 from ap_mcp.simulator.app import Simulator, build_app
 from ap_mcp.simulator.cluster_listeners import ClusterListeners
@@ -54,7 +56,7 @@ def listening(app: Simulator) -> Iterator[ClusterListeners]:
 
 
 @contextlib.contextmanager
-def running(app: Simulator, port: int = 0) -> Iterator[str]:
+def running(app: ASGIApp, port: int = 0) -> Iterator[str]:
     """Serve an application in a thread for the length of the block; gives its base URL."""
     started = threading.Event()
     server = LocalServer(app, port, started.set)

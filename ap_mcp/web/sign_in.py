@@ -104,7 +104,8 @@ class SignIn:
         if not self._public_url:
             return []
         document: dict[str, Any] = {
-            "resource": self.oauth.audience if self.oauth else self._public_url + self._path,
+            # Whatever its tokens are for: clients refuse a description of another address than the one they call.
+            "resource": self._public_url + self._path,
             "resource_name": "CCE Autopilot",
             "bearer_methods_supported": ["header"],
         }

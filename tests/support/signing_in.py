@@ -40,6 +40,7 @@ class Door:
         people: rules about whom the issuer vouches for.
         scopes: what tokens of the issuer must have.
         public_url: of the server.
+        audience: what tokens of the issuer are for, if not that.
         server: the rights that nobody goes beyond.
         kinds: of tokens that are taken.
     """
@@ -48,6 +49,7 @@ class Door:
     people: Sequence[PeopleRule] = EVERYBODY_READS
     scopes: tuple[str, ...] = ()
     public_url: str = PUBLIC_URL
+    audience: str = ""
     server: Rights = SERVER
     kinds: tuple[str, ...] = ("tokens", "oauth")
     issuer: Issuer = field(default_factory=Issuer)
@@ -80,7 +82,7 @@ class Door:
     def _oauth(self) -> OAuth:
         people = [(rule, self._grantable(rule.grant)) for rule in self.people]
         made = self.issuer.oauth(*people, scopes=self.scopes)
-        made.audience = self.public_url + PATH
+        made.audience = self.audience or self.public_url + PATH
         return made
 
     @property
