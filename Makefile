@@ -19,7 +19,7 @@ demo: $(PLAIN) ## watch an agent build, repair, upgrade and remove clusters on t
 
 test: $(STAMP) ## run all tests: first those that measure time or drive programs of others, one marker after another, then the rest on every core
 	@tools/programs.sh $(PROGRAMS)
-	@$(BIN)/python -m pip install -q --disable-pip-version-check --group browser
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --group browser --group balancer
 	@set -e; for each in $(ALONE); do echo "pytest -m $$each"; $(BIN)/pytest -m $$each; done
 	$(BIN)/pytest -n auto --dist loadfile
 

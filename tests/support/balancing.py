@@ -1,10 +1,11 @@
-"""haproxy and nginx in front of servers of ours, as docs/operating.md has operators set them up."""
+"""haproxy, nginx and Caddy in front of servers of ours, as docs/operating.md and deploy/ have operators set them up."""
 
 import os
 import re
 import shutil
 import ssl
 import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
@@ -20,8 +21,9 @@ from mcp.client.streamable_http import streamable_http_client
 from redis_server import wait_for
 from soft_authenticator import SoftPasskey
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "operating.md"
-BALANCERS = ("haproxy", "nginx")
+ROOT = Path(__file__).parents[2]
+DOCUMENT, CADDYFILE = ROOT / "docs" / "operating.md", ROOT / "deploy" / "Caddyfile"
+BALANCERS = ("haproxy", "nginx", "caddy")
 SERVED_BY = "x-served-by"
 PATIENCE = 20.0
 
@@ -30,10 +32,18 @@ FRAMES = {
     "nginx": "master_process off;\npid {folder}/pid;\nerror_log {folder}/log;\nevents {{}}\nhttp {{\naccess_log off;\n"
     "client_body_temp_path {folder}/body;\nproxy_temp_path {folder}/proxy;\nfastcgi_temp_path {folder}/fastcgi;\n"
     "uwsgi_temp_path {folder}/uwsgi;\nscgi_temp_path {folder}/scgi;\n{}\n}}\n",
+    "caddy": "{{\nadmin off\nauto_https disable_redirects\ndefault_bind 127.0.0.1\n"
+    "servers {{\nprotocols h1 h2\n}}\n}}\n{}",
+}
+FLAGS = {
+    "haproxy": ("-db", "-f", "{path}"),
+    "nginx": ("-p", "{folder}", "-c", "{path}", "-g", "daemon off;"),
+    "caddy": ("run", "--adapter", "caddyfile", "--config", "{path}"),
 }
 NAMES_THE_SERVER = {
     "haproxy": ("    balance roundrobin\n", f"    http-response set-header {SERVED_BY} %si:%sp\n"),
     "nginx": ("    location / {\n", f"    add_header {SERVED_BY} $upstream_addr always;\n"),
+    "caddy": ("lb_policy round_robin\n", f"header_down {SERVED_BY} {{http.reverse_proxy.upstream.hostport}}\n"),
 }
 
 
@@ -134,8 +144,8 @@ class Front:
 @contextmanager
 def balancing(program: str, folder: Path, front: Front, certificate: Path) -> Iterator[None]:
     """Run a balancer with the configuration that the documents show, at the ports and files of a test."""
-    found = shutil.which(program, path=f"{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
-    assert found, f"{program} is missing: run `tools/programs.sh {program}`, or install it by other means"
+    found = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
+    assert found, f"{program} is missing: `make test` installs it, or install it by other means"
     ours = {
         "bind :443": f"bind 127.0.0.1:{front.port}",
         "listen 443": f"listen 127.0.0.1:{front.port}",
@@ -143,6 +153,9 @@ def balancing(program: str, folder: Path, front: Front, certificate: Path) -> It
         "/etc/nginx/mcp.example.com.pem": str(certificate),
         "a:8000": front.servers[0],
         "b:8000": front.servers[1],
+        "mcp.example.com {": f"localhost:{front.port} {{\n\ttls {certificate} {certificate}",
+        "a:8080": front.servers[0],
+        "b:8080": front.servers[1],
     }
     text = documented(program)
     for theirs, here in ours.items():
@@ -151,11 +164,10 @@ def balancing(program: str, folder: Path, front: Front, certificate: Path) -> It
     assert line in text
     path = folder / f"{program}.cfg"
     path.write_text(FRAMES[program].format(text.replace(line, line + more), folder=folder))
-    flags = (
-        ["-db", "-f", str(path)] if program == "haproxy" else ["-p", str(folder), "-c", str(path), "-g", "daemon off;"]
-    )
+    flags = [each.format(folder=folder, path=path) for each in FLAGS[program]]
+    own = {**os.environ, "HOME": str(folder), "XDG_DATA_HOME": str(folder), "XDG_CONFIG_HOME": str(folder)}
     with (folder / f"{program}.log").open("w") as log:
-        process = subprocess.Popen([found, *flags], stdout=log, stderr=log)
+        process = subprocess.Popen([found, *flags], stdout=log, stderr=log, env=own)
         try:
             wait_for(lambda: process.poll() is not None or _answers(front))
             assert process.poll() is None, (folder / f"{program}.log").read_text()
@@ -166,7 +178,9 @@ def balancing(program: str, folder: Path, front: Front, certificate: Path) -> It
 
 
 def documented(program: str) -> str:
-    """The configuration that the documents show."""
+    """The configuration that operators are given."""
+    if program == "caddy":
+        return CADDYFILE.read_text()
     [text] = re.findall(rf"^```{program}\n(.*?)^```$", DOCUMENT.read_text(), re.MULTILINE | re.DOTALL)
     return str(text)
 
