@@ -25,7 +25,7 @@ from ap_mcp.state.local import LocalStore
 from ap_mcp.webhook_addresses import Address, Form
 from ap_mcp.webhooks.following import Webhooks
 from ap_mcp.webhooks.notice import notice, trial
-from ap_mcp.webhooks.posting import MOST_WAITING, Posting
+from ap_mcp.webhooks.posting import MOST_OF_ONE, MOST_WAITING, Posting
 
 pytestmark = pytest.mark.anyio
 
@@ -171,12 +171,25 @@ async def test_a_failure_is_logged_once_with_what_to_do_and_that_it_works_again(
 
 async def test_what_is_too_much_for_a_receiver_is_dropped_and_counted() -> None:
     async with receiver(None, None) as hangs, posting(Address("slack", hangs.url()), time_out=0.5) as made:
-        for _ in range(MOST_WAITING + 5):
-            made.put(ASKED)
+        for number in range(MOST_WAITING + 5):
+            made.put(notice("asked", question(principal=f"somebody {number % 10}"), NOW))
         assert made.receivers[0].counts["dropped"] == 5
         while not made.receivers[0].waiting.empty():
             made.receivers[0].waiting.get_nowait()
             made.receivers[0].waiting.task_done()
+
+
+async def test_who_asks_much_leaves_room_for_the_questions_of_others() -> None:
+    async with receiver() as found, posting(Address("generic", found.url())) as made:
+        for _ in range(MOST_WAITING):
+            made.put(ASKED)
+        made.put(notice("asked", question(principal="judy"), NOW))
+        await made.close()
+        assert [each["data"]["principal"] for each in found.posted] == ["ivan"] * MOST_OF_ONE + ["judy"]
+        assert made.receivers[0].counts == {"posted": MOST_OF_ONE + 1, "failed": 0, "dropped": 75}
+        for _ in range(MOST_OF_ONE):
+            made.put(ASKED)
+        assert made.receivers[0].counts["dropped"] == 75
 
 
 async def test_an_error_of_our_own_ends_nothing(caplog: pytest.LogCaptureFixture) -> None:

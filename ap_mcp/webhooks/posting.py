@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import secrets
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -28,6 +29,8 @@ PAUSE = 1.0
 """Seconds before the second attempt, which is the last."""
 MOST_WAITING = 100
 """Notices that wait for one receiver; further ones are dropped, for a person reads no more of them either."""
+MOST_OF_ONE = 25
+"""Of these, how many are about questions of one principal, so that those of others are not dropped for them."""
 MOST_READ = 10_000
 LAST_WORDS = 5.0
 """Seconds that a server which ends still gives to what waits."""
@@ -46,15 +49,33 @@ class Receiver:
     Attributes:
         address: where it is.
         waiting: what is posted next.
+        shares: how much of it is about whose questions.
         counts: how many notices were posted, failed or were dropped.
         failing: the last one failed, which was logged.
     """
 
     address: Address
     waiting: "asyncio.Queue[Notice]" = field(default_factory=lambda: asyncio.Queue(MOST_WAITING))
+    shares: Counter[str] = field(default_factory=Counter)
     counts: dict[Outcome, int] = field(default_factory=lambda: {"posted": 0, "failed": 0, "dropped": 0})
     failing: bool = False
     task: "asyncio.Task[None] | None" = None
+
+    def take(self, notice: Notice) -> bool:
+        """Say whether there is room for a notice, which then waits."""
+        if self.waiting.full() or self.shares[_whose(notice)] >= MOST_OF_ONE:
+            return False
+        self.shares[_whose(notice)] += 1
+        self.waiting.put_nowait(notice)
+        return True
+
+    async def next(self) -> Notice:
+        """Return what is posted next, once there is something."""
+        notice = await self.waiting.get()
+        self.shares[_whose(notice)] -= 1
+        if not self.shares[_whose(notice)]:
+            del self.shares[_whose(notice)]
+        return notice
 
     def count(self, outcome: Outcome) -> None:
         """Count what became of a notice."""
@@ -98,12 +119,9 @@ class Posting:
     def put(self, notice: Notice) -> None:
         """Post a notice to every receiver, soon; returns at once and never fails."""
         for each in self.receivers:
-            try:
-                each.waiting.put_nowait(notice)
-            except asyncio.QueueFull:
+            if not each.take(notice):
                 each.count("dropped")
-                continue
-            if each.task is None:
+            elif each.task is None:
                 each.task = asyncio.create_task(self._work(each))
 
     async def post(self, address: Address, notice: Notice) -> str:
@@ -134,7 +152,7 @@ class Posting:
 
     async def _work(self, receiver: Receiver) -> None:
         while True:
-            notice = await receiver.waiting.get()
+            notice = await receiver.next()
             try:
                 why = await self.post(receiver.address, notice)
                 self._count(receiver, why)
@@ -175,6 +193,10 @@ class Posting:
             return f"no answer: {clean(str(error)) or type(error).__name__}", knows_ids
         why = refusal(address.form, answer.status_code, body)
         return why, answer.status_code == 429 or (knows_ids and answer.status_code >= 500)
+
+
+def _whose(notice: Notice) -> str:
+    return str(notice.data.get("principal", ""))
 
 
 async def _beginning(answer: http.Response) -> str:
