@@ -116,6 +116,21 @@ def test_an_agent_cannot_bury_a_person_in_questions(store: ConsentFile) -> None:
     store.ask(question(created=LATE, expires=LATE + MINUTE))
 
 
+def test_an_agent_cannot_fill_the_store_with_questions_either(
+    store: ConsentFile, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("consent_file", "refusals"):
+        monkeypatch.setattr(f"ap_mcp.state.{module}.DAY_LIMIT", 3)
+    for _ in range(3):
+        declined(store)
+    with pytest.raises(ApprovalRefused, match='3 questions of "ivan" were asked within a day'):
+        store.ask(question())
+    store.ask(question(principal="judy"))
+    store.ask(question(simulated=True))
+    later = LATE + KEPT
+    store.ask(question(created=later, expires=later + MINUTE))
+
+
 def test_a_code_that_is_taken_is_not_asked_again(store: ConsentFile) -> None:
     asked = approved(store)
     with pytest.raises(ApprovalsUnusable):

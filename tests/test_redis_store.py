@@ -313,6 +313,23 @@ async def test_an_approval_lets_one_call_through_and_is_kept_for_people_to_see(s
     assert standing(found, APPROVERS, USED).state == "spent"
 
 
+async def test_a_principal_cannot_fill_redis_with_questions(shared: Shared, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("redis", "refusals"):
+        monkeypatch.setattr(f"ap_mcp.state.{module}.DAY_LIMIT", 3)
+    store, other = shared.store(), shared.store()
+    for _ in range(3):
+        await approved(store)
+    for _ in range(2):
+        with pytest.raises(ApprovalRefused, match='3 questions of "ivan" were asked within a day'):
+            await other.ask(question())
+    assert len(await store.about(BOUND, SOON)) == 3
+    await other.ask(question(principal="judy"))
+    await other.ask(question(simulated=True))
+    shared.time = later = NOW + KEPT
+    await store.time()
+    await store.ask(question(created=later, expires=later + MINUTE))
+
+
 async def test_that_an_end_is_to_be_announced_is_taken_away_by_one_of_all_servers(shared: Shared) -> None:
     stores, asked = [shared.store() for _ in range(4)], question()
     await stores[0].ask(asked)

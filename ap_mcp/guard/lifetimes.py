@@ -29,6 +29,8 @@ CLOCK_SLACK = timedelta(minutes=2)
 """How far the clock may have gone back, as clocks do that are set right."""
 OPEN_LIMIT = 100
 """How many questions of one principal may wait elsewhere at once, and how many forms and tokens may be open."""
+DAY_LIMIT = 1000
+"""How many questions of one principal may be asked elsewhere within a day: a store keeps each for so long."""
 LARGEST_QUESTION = 200_000
 """Characters of a question that waits elsewhere, arguments and impact: nobody reads more, and the store keeps each."""
 

@@ -81,7 +81,7 @@ class ApprovalStore(ConsentStore, Protocol):
         """Put a question where a person finds it, and open `question.consent` in the same step.
 
         Raises:
-            ApprovalRefused: too many of this principal wait already.
+            ApprovalRefused: too many of this principal wait already, or were asked within a day.
         """
 
     async def find(self, code: str) -> "Asked | None":

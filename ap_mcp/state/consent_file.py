@@ -25,10 +25,11 @@ from ap_mcp.guard.approval_requests import (
     read_code,
     why_not_withdrawn,
 )
-from ap_mcp.guard.lifetimes import CLOCK_SLACK, KEPT, MOST_OF_HISTORY, OPEN_LIMIT
+from ap_mcp.guard.lifetimes import CLOCK_SLACK, DAY_LIMIT, KEPT, MOST_OF_HISTORY, OPEN_LIMIT
 from ap_mcp.guard.seal import moment_at, ticks
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.database import Database
+from ap_mcp.state.refusals import asked_too_often, too_many_wait
 from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
@@ -98,10 +99,12 @@ class ConsentFile:
         with self.database.transaction() as db:
             moment = self._mark(db, question.created)
             _forget(db, moment)
-            alike = "principal = ? AND simulated = ? AND decided IS NULL AND withdrawn IS NULL AND expires > ?"
-            waiting = f"SELECT count(*) FROM questions WHERE {alike}"  # noqa: S608 - our own words
-            found = db.execute(waiting, (question.principal, question.simulated, moment)).fetchone()
-            _check_limit(found[0], question.principal)
+            waits = "sum(decided IS NULL AND withdrawn IS NULL AND expires > ?)"
+            counts = f"SELECT coalesce({waits}, 0), count(*) FROM questions WHERE principal = ? AND simulated = ?"  # noqa: S608 - our own words
+            waiting, kept = db.execute(counts, (moment, question.principal, question.simulated)).fetchone()
+            _check_limit(waiting, question.principal)
+            if kept >= DAY_LIMIT:
+                raise asked_too_often(question.principal)
             values = question.as_json()
             statement = f"INSERT INTO questions ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"  # noqa: S608
             db.execute(statement, tuple(values.values()))
@@ -220,8 +223,7 @@ class ConsentFile:
 
 def _check_limit(waiting: int, principal: str) -> None:
     if waiting >= OPEN_LIMIT:
-        why = f"{OPEN_LIMIT} questions of {in_quotes(principal, SHOWN)} wait for a person already"
-        raise ApprovalRefused(f"Refused: {why}. Nothing was sent. Decide some, or let them expire.")
+        raise too_many_wait(principal)
 
 
 def _insert(db: sqlite3.Connection, consent: OpenConsent, *, elsewhere: bool) -> None:

@@ -7,8 +7,8 @@ asked again; none lets a consent be used twice. Redis's own clock counts.
 
 Keys: `q:`, `a:` and `w:` with a code hold a question, its answer, its withdrawal; `open:` an open consent; `used:`
 stands for what must not be used again. Sorted sets say when questions end (`ends`), which are about a call (`call:`),
-how much of a principal waits (`waiting:`, `forms:`), and of which questions people are still to be informed how they
-ended (`announced:`).
+how much of a principal waits (`waiting:`, `forms:`) or was asked within a day (`day:`), and of which questions people
+are still to be informed how they ended (`announced:`).
 """
 
 from collections.abc import Iterable, Mapping
@@ -25,11 +25,12 @@ from ap_mcp.guard.approval_requests import (
     read_code,
     why_not_withdrawn,
 )
-from ap_mcp.guard.lifetimes import KEPT, LONGEST_LIFETIME, MOST_OF_HISTORY, OPEN_LIMIT
+from ap_mcp.guard.lifetimes import DAY_LIMIT, KEPT, LONGEST_LIFETIME, MOST_OF_HISTORY, OPEN_LIMIT
 from ap_mcp.guard.seal import ticks
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.redis_link import PREFIX, Command, RedisLink, name_of
 from ap_mcp.state.redis_records import WRONG, OpenRecord, answer_text, asked_of, question_text, withdrawal_text
+from ap_mcp.state.refusals import asked_too_often, too_many_wait
 from ap_mcp.wording import in_quotes
 
 ENDS = f"{PREFIX}ends"
@@ -75,7 +76,7 @@ class RedisStore:
             await self._ours(opened, record.text(), "This consent is open already.")
         if count > OPEN_LIMIT:
             await self._link.run(("DEL", opened), ("ZREM", waiting, consent.id), atomic=True)
-            raise _too_many(consent.principal)
+            raise too_many_wait(consent.principal)
 
     async def take(self, consent_id: str, digest: str, now: datetime) -> bool:
         """Take the record of a consent away; see `ConsentStore.take`."""
@@ -103,6 +104,7 @@ class RedisStore:
         code, consent, now, ends = question.code, question.consent, question.created, question.expires
         kept, lives = _key("q", code), ends - now
         waiting, about = _waiting(question), _key("call", consent.digest)
+        today = waiting.replace(PREFIX, f"{PREFIX}day:", 1)
         written, *answers = await self._link.run(
             _set(kept, question_text(question), lives + KEPT),
             _set(_key("open", consent.id), OpenRecord.of(consent, life, code).text(), lives),
@@ -110,16 +112,18 @@ class RedisStore:
             ("ZADD", ENDS, "NX", ticks(ends), code),
             ("ZADD", about, "NX", ticks(now), code),
             ("PEXPIRE", about, _milliseconds(LONGEST_LIFETIME)),
+            *_counted(today, code, now, now + KEPT),
             *_counted(waiting, code, now, ends),
             atomic=True,
         )
         if not written:
             await self._ours(kept, question_text(question), f"{code} names another question.")
-        if answers[-1] > OPEN_LIMIT:
+        *_, asked, _, _, _, waits = answers
+        if waits > OPEN_LIMIT or asked > DAY_LIMIT:
             gone = [kept, _key("open", consent.id)]
-            forgotten: list[Command] = [("ZREM", each, code) for each in (ENDS, about, waiting)]
+            forgotten: list[Command] = [("ZREM", each, code) for each in (ENDS, about, today, waiting)]
             await self._link.run(("DEL", *gone), *forgotten, atomic=True)
-            raise _too_many(question.principal)
+            raise (too_many_wait if waits > OPEN_LIMIT else asked_too_often)(question.principal)
 
     async def find(self, code: str) -> Asked | None:
         """Return the question of a code, however it was typed."""
@@ -273,8 +277,3 @@ def _milliseconds(lives: timedelta) -> int:
 def _answered(asked: Asked) -> tuple[int, int]:
     """Return by what questions are ordered: the last answered one is the highest, then the newest."""
     return ticks(asked.decision.at) if asked.decision else -1, ticks(asked.question.created)
-
-
-def _too_many(principal: str) -> ApprovalRefused:
-    why = f"{OPEN_LIMIT} questions of {in_quotes(principal, SHOWN)} wait for a person already"
-    return ApprovalRefused(f"Refused: {why}. Nothing was sent. Decide some, or let them expire.")
