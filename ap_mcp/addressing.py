@@ -4,14 +4,13 @@ Imported only then: who has one profile sees nothing of this.
 """
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from mcp_types import Tool as McpTool
 
 from ap_mcp.errors import InvalidArguments, Problem
 from ap_mcp.summaries.base import NextCall, Part, Result
-from ap_mcp.wording import NAME_LIMIT, in_quotes
+from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 
 PROFILE = "profile"
 DESCRIPTION = "Account and region"
@@ -63,7 +62,7 @@ def addressed(arguments: Mapping[str, Any], profiles: tuple[str, ...]) -> tuple[
     if wanted in profiles:
         return wanted, rest
     said = in_quotes(wanted, NAME_LIMIT) if isinstance(wanted, str) else "what is no text"
-    near = get_close_matches(wanted, profiles, n=1) if isinstance(wanted, str) else []
+    near = closest(wanted, profiles, most=1) if isinstance(wanted, str) else []
     hint = f"Did you mean {near[0]}? " if near else ""
     raise InvalidArguments([Problem(PROFILE, f"must be one of {', '.join(profiles)}, not {said}. {hint}".rstrip())])
 

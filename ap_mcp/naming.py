@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.errors import AmbiguousName, InvalidArguments, NameNotFound, Problem
@@ -10,7 +9,7 @@ from ap_mcp.masking import mask_text
 from ap_mcp.rules.versions import meant_by
 from ap_mcp.specs import Names, Offered, Operation, tokens
 from ap_mcp.vendor import get, items, quoted, text, word
-from ap_mcp.wording import few
+from ap_mcp.wording import closest, few
 
 UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 MOST_NAMED = 10
@@ -135,7 +134,7 @@ def _named_like(wanted: str, names: Names, called: Sequence[str]) -> str:
     if not known:
         return f"There are no {names.thing}s."
     folded = wanted.strip().casefold()
-    close = get_close_matches(folded, [each.casefold() for each in known], n=3)
+    close = closest(folded, [each.casefold() for each in known])
     near = [each for each in known if each.casefold() in close or (folded and folded in each.casefold())]
     if near:
         return f"{ALIKE} {' or '.join(map(word, near[:MOST_NAMED]))}?"

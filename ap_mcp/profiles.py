@@ -4,7 +4,6 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +24,7 @@ from ap_mcp.settings import (
     region_iam_endpoint,
     where_from,
 )
-from ap_mcp.wording import NAME_LIMIT, in_quotes
+from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 
 PLACE = ("region", "endpoint", "iam_endpoint")
 """The settings that say where calls go: of each profile its own."""
@@ -196,7 +195,7 @@ def _table(values: Any) -> tuple[Table | None, list[str]]:
 def _problem(detail: Any) -> str:
     key, message = str(detail["loc"][0]), detail["msg"].removeprefix("Value error, ")
     if detail["type"] == "extra_forbidden":
-        near = get_close_matches(key, Table.model_fields, n=1)
+        near = closest(key, Table.model_fields, most=1)
         message = f"no such key; did you mean {near[0]}?" if near else "no such key"
         message = _NO_KEYS if _SECRET.search(key) else message
     elif key == "endpoint" and ENDPOINTS in message:
@@ -217,7 +216,7 @@ def _settings_of(settings: Settings, table: Table) -> Settings:
 
 
 def _unknown(name: str, known: Mapping[str, Profile]) -> str:
-    near = get_close_matches(name.casefold(), {each.casefold(): each for each in known}, n=1)
+    near = closest(name.casefold(), {each.casefold(): each for each in known}, most=1)
     meant = next((each for each in known if near and each.casefold() == near[0]), "")
     hint = f" Did you mean {meant}?" if meant else ""
     return f"There is no profile {_shown(name)}.{hint} There are: {', '.join(known)}."

@@ -6,7 +6,6 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
@@ -55,7 +54,7 @@ from ap_mcp.setting_values import (
     proxy_url,
 )
 from ap_mcp.specs import SUBJECTS, specs_folder
-from ap_mcp.wording import NAME_LIMIT, in_quotes
+from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 
 if TYPE_CHECKING:
     from ap_mcp.webhook_addresses import Address
@@ -125,7 +124,7 @@ def warn_of_placeholders(names: Iterable[str], environ: Mapping[str, str] | None
 def _cce_endpoint(value: str | None, info: ValidationInfo) -> str | None:
     region = info.data.get("region")
     if value is None and region:
-        near = get_close_matches(region, regions(), n=3, cutoff=0.5)
+        near = closest(region, regions(), likeness=0.5)
         hint = f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(sorted(regions()))}."
         raise PydanticCustomError(
             _UNKNOWN_REGION,
@@ -420,7 +419,7 @@ def _refuse_unknown_variables() -> None:
     problems = []
     for name in sorted(os.environ):
         if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = get_close_matches(name.upper(), known, n=1)
+            near = closest(name.upper(), known, most=1)
             problems.append(f"- {name} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
     if problems:
         raise SettingsError("\n".join(["Unknown settings:", *problems, f"Known: {', '.join(sorted(known))}"]))
@@ -431,7 +430,7 @@ def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
     message = message[:1].lower() + message[1:] if message.startswith("Input") else message
     name = "region" if detail["type"] == _UNKNOWN_REGION else str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
-        near = get_close_matches(name, Settings.model_fields, n=1)
+        near = closest(name, Settings.model_fields, most=1)
         message = "no such setting" + (f"; did you mean {near[0]}?" if near else "")
     return f"{where_from(name, flags)}: {message}"
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -20,6 +19,7 @@ from ap_mcp.read_tools import offered
 from ap_mcp.specs import Catalog, Operation
 from ap_mcp.wait import LONGEST, USUAL, WAIT_FOR
 from ap_mcp.wait.clocks import Clocks
+from ap_mcp.wording import closest
 
 ALL = "all"
 PRESET = "essential"
@@ -96,7 +96,7 @@ class Toolbox:
             raise ReadOnly(name)
         if self.remote and name in self.catalog and (use := self.catalog[name].local_use):
             raise OnlyLocal(name, use)
-        raise UnknownTool(name, get_close_matches(name, self.tools, n=3), left_out=name in {*self.catalog, *WRITES})
+        raise UnknownTool(name, closest(name, self.tools), left_out=name in {*self.catalog, *WRITES})
 
 
 def toolbox(

@@ -304,3 +304,17 @@ def _utf16(char: str) -> list[int]:
 _ESCAPES = {'"': "\\u0022", "\\": "\\\\", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Printable by their category, and empty to the eye."""
+
+
+def closest(word: str, known: Iterable[str], *, most: int = 3, likeness: float = 0.6) -> list[str]:
+    """Return the known words that a mistyped one may stand for, the likeliest first.
+
+    Args:
+        word: as it was typed.
+        known: what it may be.
+        most: how many are returned.
+        likeness: how alike they must be, from 0 to 1.
+    """
+    from difflib import get_close_matches  # noqa: PLC0415 - most words are typed right
+
+    return get_close_matches(word, known, most, likeness)

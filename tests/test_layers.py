@@ -70,7 +70,7 @@ read_calls: arguments assessment cloud errors kubernetes plans problems shaping 
 read_tools: assessment kubernetes plans problems read_calls specs summaries wait
 kubernetes: arguments aside binding cloud cluster_requests errors files guard lost_answers masking parallel_reads
     permits plans problems reads rules specs summaries vendor wait wording
-toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools specs wait
+toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools specs wait wording
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: addressing clouds errors finishing guard settings specs summaries toolbox

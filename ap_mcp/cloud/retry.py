@@ -5,11 +5,13 @@ Tests switch it off with `stamina.set_testing(True, attempts=…, cap=True)`.
 
 from collections.abc import AsyncIterator
 from functools import partial
-
-import stamina
+from typing import TYPE_CHECKING
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import CloudUnreachable, ServiceError, Throttled, Unavailable
+
+if TYPE_CHECKING:
+    import stamina
 
 ATTEMPTS = 4
 TOTAL_SECONDS = 30.0
@@ -32,8 +34,10 @@ def send_again(error: Exception, call: HttpCall) -> bool | float:
     return False
 
 
-def attempts(call: HttpCall) -> AsyncIterator[stamina.Attempt]:
+def attempts(call: HttpCall) -> "AsyncIterator[stamina.Attempt]":
     """Return the attempts at `call`; each one is entered as a context manager around the sending."""
+    import stamina  # noqa: PLC0415 - most requests are answered at the first attempt
+
     context = stamina.retry_context(
         on=partial(send_again, call=call),
         attempts=ATTEMPTS,

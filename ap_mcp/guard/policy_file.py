@@ -3,7 +3,6 @@
 import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -15,7 +14,7 @@ from ap_mcp.guard.policy import ApproverRule, Choice, Policy, Rule
 from ap_mcp.guard.subject import ToolScope, scope_of
 from ap_mcp.private_files import read_own_text
 from ap_mcp.specs import EFFECTS, GUARDED, load_catalog
-from ap_mcp.wording import NAME_LIMIT, in_quotes
+from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 
 RULES, TOOLS = "rules", "tools"
 REASON_LIMIT = 300
@@ -250,7 +249,7 @@ def _one_of(value: Any, allowed: tuple[str, ...]) -> str:
 
 
 def _meant(name: str, known: Mapping[str, Any]) -> str:
-    near = get_close_matches(name, known, n=1)
+    near = closest(name, known, most=1)
     return (
         f"did you mean {near[0]}?"
         if near

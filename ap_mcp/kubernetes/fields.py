@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.errors import CallRefused
@@ -10,7 +9,7 @@ from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.masking import mask, mask_text
 from ap_mcp.summaries.base import Part
 from ap_mcp.vendor import TEXT_LIMIT, get, items, quoted, text
-from ap_mcp.wording import ends, few
+from ap_mcp.wording import closest, ends, few
 
 ABOUT_ONE, ABOUT_EACH = 400, 90
 DEPTH = 8
@@ -130,7 +129,7 @@ def _below(schema: Mapping[str, Any], step: str, schemas: Any, way: str) -> dict
     there = get(inner, "/properties", {})
     if step in there:
         return followed(there[step], schemas)
-    if near := get_close_matches(step, there, n=3):
+    if near := closest(step, there):
         raise CallRefused(f"{text(way)} has no field {quoted(step)}. Did you mean {few(near, 3)}?")
     has = f"There are: {few(sorted(there), NAMED)}." if there else f"It is a {_type(schema, schemas)}, without fields."
     raise CallRefused(f"{text(way)} has no field {quoted(step)}. {has}")

@@ -1,12 +1,11 @@
 """Finds the kind of object that a caller means, as kubectl does: by kind, plural, singular or short name, `.group`."""
 
 from collections.abc import Iterable, Sequence
-from difflib import get_close_matches
 
 from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.vendor import quoted
-from ap_mcp.wording import few
+from ap_mcp.wording import closest, few
 
 CORE = ("", "core", "v1")
 
@@ -33,7 +32,7 @@ def chosen(said: str, kinds: Sequence[Resource]) -> Resource:
     if found := fitting(said, kinds):
         return found[0]
     names = {name: each for each in kinds for name in _names(each)}
-    near = dict.fromkeys(names[name].plural for name in get_close_matches(said.strip().lower(), names, n=5))
+    near = dict.fromkeys(names[name].plural for name in closest(said.strip().lower(), names, most=5))
     maybe = f" Did you mean {few(list(near), 3)}?" if near else ""
     raise CallRefused(
         f"The cluster serves no kind {quoted(said)}.{maybe} Nothing was sent; k8s_discover lists what it serves."

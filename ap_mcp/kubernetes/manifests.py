@@ -9,7 +9,6 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from functools import partial
 from typing import Any
 
@@ -19,6 +18,7 @@ from ap_mcp.errors import InvalidArguments, Problem
 from ap_mcp.kubernetes.spec import known_kinds
 from ap_mcp.masking import contains_placeholder
 from ap_mcp.vendor import quoted
+from ap_mcp.wording import closest
 
 MOST_DOCUMENTS = 50
 MOST_STARTS = 1000
@@ -204,7 +204,7 @@ def _meant(kind: str, api_version: Any) -> str:
 def nearest(kind: str, names: Sequence[str]) -> str:
     """Return the kinds that a misspelt one may mean, as a question; empty if none is near."""
     lower = {each.lower(): each for each in names}
-    near = [lower[each] for each in get_close_matches(kind.lower(), lower, n=2)]
+    near = [lower[each] for each in closest(kind.lower(), lower, most=2)]
     return f" Did you mean {' or '.join(near)}?" if near else ""
 
 

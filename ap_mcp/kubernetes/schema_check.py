@@ -5,13 +5,12 @@ server goes by is not known here.
 """
 
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.kubernetes.fields import followed, schema_of, shown
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.vendor import get, items, strings, word
-from ap_mcp.wording import few
+from ap_mcp.wording import closest, few
 
 MOST = 10
 """Problems of an object that are reported at once."""
@@ -89,7 +88,7 @@ def _misfits_of_object(node: Mapping[str, Any], schemas: Any, value: Mapping[str
         if isinstance(inner, Mapping):
             yield from _misfits(inner, schemas, each, _below(way, name))
         elif fields and not inner and not node.get(_OPEN) and not _is_embedded(node, name):
-            near = get_close_matches(name, fields, n=1)
+            near = closest(name, fields, most=1)
             yield f"{_place(_below(way, name))} is no field" + (f". Did you mean {word(near[0])}?" if near else "")
 
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import get_close_matches
 from typing import Annotated, Any
 
 from ap_mcp.errors import CallRefused, ServiceError
@@ -14,7 +13,7 @@ from ap_mcp.kubernetes.spec import Resource, successors
 from ap_mcp.plans import ToolContext
 from ap_mcp.summaries.base import BRIEF, NextCall, Part, Result
 from ap_mcp.vendor import quoted, word
-from ap_mcp.wording import few, plural
+from ap_mcp.wording import closest, few, plural
 
 DISCOVER = "k8s_discover"
 NAMED = 12
@@ -131,7 +130,7 @@ async def _group(api: ClusterApi, only: str) -> Served:
     instead = [each for each in every if each.rpartition("/")[0] == group and group]
     instead = instead or [each for each in successors().get(group, ()) if each in every]
     if not instead or not _VERSION.fullmatch(version):
-        near = get_close_matches(only, every, n=3) or every
+        near = closest(only, every) or every
         raise CallRefused(f"{api.name} serves no group {quoted(only)}. There are: {few(near, NAMED)}.")
     found = []
     for each in instead:

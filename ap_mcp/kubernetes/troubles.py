@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
-from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.errors import ApMcpError, NotFound, PermissionDenied, ServiceError
@@ -10,7 +9,7 @@ from ap_mcp.kubernetes.api import DEFAULT, NAMES_ONLY, ClusterApi, is_no_path
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.parallel_reads import read_together
 from ap_mcp.vendor import get, items, text, word
-from ap_mcp.wording import few
+from ap_mcp.wording import closest, few
 
 SEEN = 500
 """Names that are compared with one that was not found."""
@@ -104,7 +103,7 @@ async def _instead_of(api: ClusterApi, resource: Resource, namespace: str, name:
 
 def _nearest(name: str, there: list[str], plural: str) -> str:
     """Return a sentence, after a blank, that names what is close to a name, or a few of what there is."""
-    near = get_close_matches(name.lower(), there, n=3, cutoff=0.6)
+    near = closest(name.lower(), there)
     # A pod has the name of its workload and more.
     near += [each for each in there if each not in near and (each.startswith(name) or name.startswith(each))][:3]
     if near:

@@ -110,23 +110,28 @@ def summarise(answer: Observation) -> Result:
 
 def _shaped(answer: Observation) -> Result:
     """Shape an answer; one that its summariser cannot read is shown as it came, never lost."""
-    from ap_mcp.summaries import plain  # noqa: PLC0415 - not needed before the first answer
-    from ap_mcp.summaries.pages import whole  # noqa: PLC0415 - likewise
+    from ap_mcp.summaries.pages import whole  # noqa: PLC0415 - not needed before the first answer
 
     summariser = summariser_of(answer.operation.summary)
     if summariser is None:
-        return plain.unread(answer, "nothing here knows how to shape it")
+        return _unread(answer, "nothing here knows how to shape it")
     if answer.file is None and not isinstance(answer.body, summariser.accepts):
-        return plain.unread(answer, f"with {_form(answer.body)} where something else was expected")
+        return _unread(answer, f"with {_form(answer.body)} where something else was expected")
     if answer.file is None and _is_foreign(answer):
-        return plain.unread(answer, "with nothing in it that such an answer holds")
+        return _unread(answer, "with nothing in it that such an answer holds")
     if isinstance(answer.body, dict) and summariser.section and summariser.section not in answer.body:
-        return plain.unread(answer, f"without {summariser.section}, so that nothing is known of them")
+        return _unread(answer, f"without {summariser.section}, so that nothing is known of them")
     try:
         return whole(answer, summariser(answer))
     except Exception as error:  # noqa: BLE001 - whatever fails on an unexpected answer, the answer itself must arrive
         logger.warning("Summary %s failed on %s: %s", summariser.kind, answer.operation.id, _where(error))
-        return plain.unread(answer, "in a form this tool does not know")
+        return _unread(answer, "in a form this tool does not know")
+
+
+def _unread(answer: Observation, why: str) -> Result:
+    from ap_mcp.summaries import plain  # noqa: PLC0415 - hardly any answer is shown as it came
+
+    return plain.unread(answer, why)
 
 
 def _is_foreign(answer: Observation) -> bool:

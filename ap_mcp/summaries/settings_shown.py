@@ -4,13 +4,12 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Any
 
 from ap_mcp.rules.settings import settings
 from ap_mcp.summaries.base import SECTION, NextCall, Observation
 from ap_mcp.vendor import get, quoted, text, word
-from ap_mcp.wording import few, plural, step, steps
+from ap_mcp.wording import closest, few, plural, step, steps
 from ap_mcp.wording import path as path_of
 
 VALUES_LIMIT = 16_000
@@ -70,7 +69,7 @@ def shown_settings(answer: Observation, begins: str) -> ShownSettings:
     wanted = text(answer.own.get(SECTION)).strip()
     section = _find(found, steps(wanted)) if wanted else _Section("", found)
     if section is None:
-        near = get_close_matches(wanted, [path_of(way) for way in _ways(found, 3)], n=3) or [*map(step, found)]
+        near = closest(wanted, [path_of(way) for way in _ways(found, 3)]) or [*map(step, found)]
         known = few([_named(each) for each in near], NAMES_SHOWN)
         return ShownSettings(warnings=[f"There is no section {word(wanted)} in the settings. There are: {known}."])
     return _shown(answer, section, begins)

@@ -2,12 +2,11 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from ap_mcp.settings import TOOLSETS
-from ap_mcp.wording import NAME_LIMIT, in_quotes
+from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +49,7 @@ def read_grant(
     for key, value in table.items():
         reader = readers.get(key)
         if reader is None:
-            near = get_close_matches(key, readers, n=1)
+            near = closest(key, readers, most=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(readers)}"
             problems.append(f"{in_quotes(key, NAME_LIMIT)} is unknown; {hint}")
             continue

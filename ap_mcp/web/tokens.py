@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time
-from difflib import get_close_matches
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from ap_mcp.errors import CallRefused, SettingsError
 from ap_mcp.guard.file_lock import lock
 from ap_mcp.private_files import make_private_file, make_private_folder, read_own_text, write_private_file
 from ap_mcp.web.grants import Grant, read_grant
-from ap_mcp.wording import NAME_LIMIT, in_quotes
+from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 
 TABLE = "tokens"
 PREFIX = "apm_"
@@ -175,7 +174,7 @@ def withdraw_token(path: Path, name: str, now: datetime) -> Token:
     def withdraw(text: str, known: tuple[Token, ...]) -> str:
         token = next((each for each in known if each.name == name), None)
         if token is None:
-            near = get_close_matches(name, [each.name for each in known], n=1)
+            near = closest(name, [each.name for each in known], most=1)
             hint = f"Did you mean {near[0]}?" if near else "`ap-mcp token list` shows all."
             raise CallRefused(f"There is no token {in_quotes(name, NAME_LIMIT)} in {path}. {hint}")
         found.append(token)
