@@ -4,15 +4,14 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from difflib import get_close_matches
-from functools import cache, lru_cache
+from functools import cache, lru_cache, partial
 from itertools import islice
 from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
 from ap_mcp.schemas import checked_schema
 from ap_mcp.specs import Operation, Schema
-from ap_mcp.wording import NAME_LIMIT, clean
+from ap_mcp.wording import NAME_LIMIT, clean, closest
 
 MOST_PROBLEMS = 20
 DEEPEST = 90
@@ -27,6 +26,8 @@ COUNTS = {
     "minProperties": "at least {} entries",
     "maxProperties": "at most {} entries",
 }
+RIGHT_WHEN_EMPTY = frozenset({"type", "properties", "additionalProperties"})
+"""What an object without properties meets, whatever it says."""
 RULES = {
     "const": "must be {}",
     "pattern": "must match {}",
@@ -84,15 +85,15 @@ def check_against(
     Raises:
         InvalidArguments: with every problem found.
     """
-    return _checked(name, schema, _checker(schema), arguments, in_path, misfits)
+    return _checked(name, schema, partial(_checker, schema), arguments, in_path, misfits)
 
 
 @lru_cache(maxsize=512)
-def _of_operation(operation: Operation, own: str) -> tuple[dict[str, Any], Any]:
+def _of_operation(operation: Operation, own: str) -> tuple[dict[str, Any], Callable[[], Any]]:
     """Return what the arguments of an operation are checked against, with others of ours, as JSON: made once."""
     schema = checked_schema(operation)
     schema["properties"] |= json.loads(own)
-    return schema, _checker(schema)
+    return schema, cache(partial(_checker, schema))
 
 
 def _checker(schema: Schema) -> Any:
@@ -103,7 +104,7 @@ def _checker(schema: Schema) -> Any:
 def _checked(  # noqa: PLR0917 - as those of `check_against`
     name: str,
     schema: Schema,
-    checker: Any,
+    checker: Callable[[], Any],
     arguments: Mapping[str, Any],
     in_path: Sequence[str],
     misfits: Callable[[Mapping[str, Any]], Iterable[Problem]] = lambda _: (),
@@ -115,7 +116,9 @@ def _checked(  # noqa: PLR0917 - as those of `check_against`
         Problem(_named(each), f"is no argument of {name}; {_known(each, schema)}")
         for each in islice(unknown, MOST_PROBLEMS)
     ]
-    problems += [problem for error in checker.iter_errors(arguments) for problem in _problems(error)]
+    # Where nothing is given, and nothing has to be, nothing is wrong: a first call need not wait for what checks.
+    if arguments or not schema.keys() <= RIGHT_WHEN_EMPTY:
+        problems += [problem for error in checker().iter_errors(arguments) for problem in _problems(error)]
     problems += _unsendable(arguments, "")
     problems += [
         Problem(each, "must not be empty, '.' or '..'")
@@ -234,7 +237,7 @@ def _named(argument: str) -> str:
 
 def _known(name: str, schema: Mapping[str, Any]) -> str:
     known = list(schema["properties"])
-    if close := get_close_matches(name, known, n=1):
+    if close := closest(name, known, most=1):
         return f"did you mean {close[0]}?"
     return f"it takes {', '.join(known)}" if known else "it takes none"
 

@@ -15,13 +15,19 @@ from typing import Any
 from calls import simulator
 from measures import Section, multiple
 
+from ap_mcp.simulator.constants import PAYMENTS_PROD
+
 RUNS = 21
 LONGEST = 60
 TIME, MEMORY = 1.10, 1.25
 OURS = (str(Path(sys.executable).with_name("ap-mcp")), "serve")
 BARE = (sys.executable, str(Path(__file__).with_name("bare.py")))
-CALLS = {OURS: {"name": "list_clusters", "arguments": {}}, BARE: {"name": "echo", "arguments": {"text": "x"}}}
-"""What is called first."""
+CLUSTER, ECHO = {"cluster_id": PAYMENTS_PROD}, {"name": "echo", "arguments": {"text": "x"}}
+CALLS: Mapping[tuple[str, ...], list[Mapping[str, Any]]] = {
+    OURS: [{"name": "list_clusters", "arguments": {}}, {"name": "get_cluster", "arguments": CLUSTER}],
+    BARE: [ECHO, ECHO],
+}
+"""What is called: first something without arguments, which need not be checked, then with some."""
 MODERN = "2026-07-28"
 META = {
     "io.modelcontextprotocol/protocolVersion": MODERN,
@@ -55,7 +61,9 @@ class Start:
     busy: float
     """Seconds of processor time, until it has ended."""
     kilobytes: float
-    """Resident after that; not a number where the system does not report it."""
+    """Resident after the first call; not a number where the system does not report it."""
+    kilobytes_later: float
+    """Likewise after the second."""
 
 
 def section() -> Section:
@@ -72,12 +80,14 @@ def section() -> Section:
                 [f"spawn to the first call's answer, {era}", multiple(ratios["until_answer"]), ""],
                 [f"processor time until it leaves, {era}", multiple(ratios["busy"]), ""],
                 [f"memory after the first call, {era}", multiple(ratios["kilobytes"]), multiple(MEMORY)],
+                [f"memory after one with arguments, {era}", multiple(ratios["kilobytes_later"]), ""],
             ]
             broken += [f"start-up, {era}: {multiple(ratios['seconds'])}"] if ratios["seconds"] > TIME else []
             broken += [f"memory, {era}: {multiple(ratios['kilobytes'])}"] if ratios["kilobytes"] > MEMORY else []
     about = (
         f"`ap-mcp serve` against bare.py, the SDK's low-level server with one tool: {RUNS} starts of each, in turn; "
-        "medians of the ratios, pair by pair. Ours then lists the clusters of the simulator, bare.py says x back."
+        "medians of the ratios, pair by pair. Ours then lists the clusters of the simulator, which takes no arguments, "
+        "and reads one of them, whose arguments are checked; bare.py says x back, twice."
     )
     return Section("Start-up and memory", about, ["what", "ours", "at most"], rows, broken)
 
@@ -90,7 +100,10 @@ def _ratios(pairs: list[tuple["Start", "Start"]]) -> dict[str, list[float]]:
 
 def _start(command: tuple[str, ...], era: str, environment: Mapping[str, str]) -> Start:
     """Start a server, have it list its tools and answer a call, and stop it."""
-    params = {**CALLS[command], **({"_meta": META} if era == MODERN else {})}
+    more = {"_meta": META} if era == MODERN else {}
+    calls = [
+        {"id": at, "method": "tools/call", "params": {**call, **more}} for at, call in enumerate(CALLS[command], 2)
+    ]
     before, began = _busy(), time.perf_counter()
     with subprocess.Popen(command, env=environment, **PIPES) as process:
         try:
@@ -98,16 +111,20 @@ def _start(command: tuple[str, ...], era: str, environment: Mapping[str, str]) -
             seconds = time.perf_counter() - began
             if not listed["result"]["tools"]:
                 raise RuntimeError(f"{command[0]} lists no tools")
-            called = _ask(process, [{"id": 2, "method": "tools/call", "params": params}])
-            until_answer = time.perf_counter() - began
-            if called["result"].get("isError"):
-                raise RuntimeError(f"{command[0]} answers no call")
-            kilobytes = _resident(process.pid)
+            _call(process, calls[0])
+            until_answer, kilobytes = time.perf_counter() - began, _resident(process.pid)
+            _call(process, calls[1])
+            later = _resident(process.pid)
         finally:
             if process.stdin is not None:
                 process.stdin.close()
             process.wait(LONGEST)
-    return Start(seconds, until_answer, _busy() - before, kilobytes)
+    return Start(seconds, until_answer, _busy() - before, kilobytes, later)
+
+
+def _call(process: "subprocess.Popen[str]", call: dict[str, Any]) -> None:
+    if _ask(process, [call])["result"].get("isError"):
+        raise RuntimeError(f"{process.args} answers no call")
 
 
 def _ask(process: "subprocess.Popen[str]", messages: list[dict[str, Any]]) -> Any:

@@ -65,7 +65,7 @@ def test_of_many_unknown_arguments_no_more_are_looked_at_than_are_shown(
         asked.append(name)
         return []
 
-    monkeypatch.setattr("ap_mcp.arguments.get_close_matches", seek)
+    monkeypatch.setattr("ap_mcp.arguments.closest", seek)
     found = problems(catalog, "get_job", {"job_id": "1", **{f"{'z' * 500}{each}": 1 for each in range(1000)}})
     assert len(asked) == len(found) == MOST_PROBLEMS
     assert max(map(len, found)) <= NAME_LIMIT
@@ -73,6 +73,15 @@ def test_of_many_unknown_arguments_no_more_are_looked_at_than_are_shown(
 
 def test_a_tool_without_arguments_says_so(catalog: Catalog) -> None:
     assert problems(catalog, "get_quotas", {"zzz": 1}) == {"zzz": "is no argument of get_quotas; it takes none"}
+
+
+def test_a_call_without_arguments_is_checked_where_a_schema_wants_some() -> None:
+    for rule, said in (({"required": ["a"]}, {"a": "is required"}), ({"minProperties": 1}, None)):
+        with pytest.raises(InvalidArguments) as caught:
+            check_against("tool", {"type": "object", "properties": {"a": {}}, **rule}, {})
+        found = {problem.argument: problem.message for problem in caught.value.problems}
+        assert found == (said or {"arguments": "must have at least 1 entries, not 0"})
+    assert check_against("tool", {"type": "object", "properties": {"a": {}}, "additionalProperties": False}, {}) == {}
 
 
 def test_unknown_fields_inside_a_list_are_refused(catalog: Catalog) -> None:
