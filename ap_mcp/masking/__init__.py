@@ -29,7 +29,7 @@ _HARMLESS: dict[str, None] = {}
 _QUIET = later(r"[\w./+-]{0,12}|(?!sk-|gl|xo|xai|pk-|hv|dp|pul|pplx|nv|tvly|key|fc-|[A-Z]{4}|AIza|SG)[A-Za-z./-]{0,39}")
 _FLAG = later(r"--?([\w.-]{1,128})")
 _HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
-_LOGIN_LENGTHS = frozenset(map(len, [*_HEADERS, "auth"]))
+_LOGINS = _HEADERS | {"auth"}
 _PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
 _OWNERS = ("username", "user", "email", "login", "userID")
 _SHORT_KEY = 11
@@ -104,7 +104,7 @@ def _masked_under(name: str, sense: Sense, value: Any, depth: int) -> Any:
     """Mask what stands under a name of which it is known what it announces."""
     if sense is not Sense.PLAIN:
         return _judged(value, name, sense, depth)
-    if isinstance(value, str) and len(name) in _LOGIN_LENGTHS and _is_login(name, value):
+    if isinstance(value, str) and name.lower() in _LOGINS and _is_login(name, value):
         return PLACEHOLDER
     if isinstance(value, Mapping) and depth < DEPTH_LIMIT:
         return _masked_object(value, depth + 1, above=name)
@@ -128,7 +128,7 @@ def _sense_here(name: str, shown_name: str, above: str, found: Mapping[Any, Any]
 @lru_cache(maxsize=8192)
 def _is_plain(name: str) -> bool:
     """Say whether a name announces nothing, whatever stands beside it."""
-    special = name in GENERIC or name in ("data", "stringData", "items", "Value") or len(name) in _LOGIN_LENGTHS
+    special = name in GENERIC or name in ("data", "stringData", "items", "Value") or name.lower() in _LOGINS
     return not special and sense_of(name) is Sense.PLAIN and _shown_name(name, 0) == name
 
 
