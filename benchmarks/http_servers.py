@@ -13,11 +13,15 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
+import anyio
 import httpx
+import mcp_types as types
 import uvicorn
-from bare import SCHEMA, call_tool, list_tools
-from mcp.server import Server
+from http_calls import EVERY, SLOW, SLOW_SECONDS
+from mcp import Client
+from mcp.server import Server, ServerRequestContext
 from mcp.server.auth.provider import AccessToken
 from mcp.server.auth.settings import AuthSettings
 from simulation import simulate
@@ -29,6 +33,7 @@ from starlette.types import ASGIApp
 from ap_mcp.cloud.client import CloudClient
 from ap_mcp.credentials import find_credentials
 from ap_mcp.principals import Rights
+from ap_mcp.protocol import build_server
 from ap_mcp.server import LOCAL, Autopilot
 from ap_mcp.settings import Settings
 from ap_mcp.simulator.serving import exports
@@ -39,7 +44,6 @@ from ap_mcp.web.signed_in import SignedIn
 
 ISSUER = "https://issuer.example"
 ENDPOINT = "http://127.0.0.1:1"
-SLOW_SECONDS = 1.0
 SLOW_PATH = "/charts/quotas"
 """What is answered late: get_chart_quota."""
 
@@ -82,10 +86,28 @@ class Recorded(httpx.AsyncBaseTransport):
         return httpx.Response(status, headers=headers, content=content)
 
 
-def bare_app(routes: list[Route]) -> ASGIApp:
+async def answers(folder: Path) -> dict[str, types.CallToolResult]:
+    """Return what ours answers to each call."""
+    async with Client(build_server(our_autopilot(folder))) as client:
+        return {call.tool: await client.call_tool(call.tool, dict(call.arguments)) for call in EVERY}
+
+
+def bare_app(routes: list[Route], folder: Path) -> ASGIApp:
+    """Serve what ours answers, without any of the work for it."""
+    known = {tool: answer.model_dump() for tool, answer in anyio.run(answers, folder).items()}
+    schema = {"type": "object"}
+
+    async def list_tools(_: ServerRequestContext[Any], __: Any) -> types.ListToolsResult:
+        return types.ListToolsResult(tools=[types.Tool(name=name, input_schema=schema) for name in known])
+
+    async def call_tool(_: ServerRequestContext[Any], params: types.CallToolRequestParams) -> types.CallToolResult:
+        if params.name == SLOW.tool:
+            await asyncio.sleep(SLOW_SECONDS)
+        return types.CallToolResult(**known[params.name])
+
     tools = {"on_list_tools": list_tools, "on_call_tool": call_tool}
     # Without the last, the SDK would list the tools at every call.
-    server = Server("bare", version="1", **tools, get_tool_input_schema={"echo": SCHEMA}.get)
+    server = Server("bare", version="1", **tools, get_tool_input_schema=dict.fromkeys(known, schema).get)
     anybody = Anybody()
     return server.streamable_http_app(
         stateless_http=True, auth=anybody.auth, token_verifier=anybody, custom_starlette_routes=routes
@@ -93,6 +115,11 @@ def bare_app(routes: list[Route]) -> ASGIApp:
 
 
 def our_app(routes: list[Route], folder: Path) -> ASGIApp:
+    autopilot = our_autopilot(folder)
+    return http_app(autopilot, HttpOptions(), OurAnybody(autopilot.rights_of(LOCAL.principal)), routes=routes)
+
+
+def our_autopilot(folder: Path) -> Autopilot:
     places = {"audit_log": folder / "audit.jsonl", "approvals_db": folder / "approvals.db", "files_dir": folder}
     found, stub = exports(ENDPOINT), Recorded()
     settings = Settings(
@@ -108,8 +135,7 @@ def our_app(routes: list[Route], folder: Path) -> ASGIApp:
     async def connect() -> CloudClient:
         return CloudClient(settings, find_credentials(found), stub)
 
-    autopilot = Autopilot(settings, connect, simulated=True, remote=True)
-    return http_app(autopilot, HttpOptions(), OurAnybody(autopilot.rights_of(LOCAL.principal)), routes=routes)
+    return Autopilot(settings, connect, simulated=True, remote=True)
 
 
 async def busy(_: Request) -> JSONResponse:
@@ -121,7 +147,7 @@ def main() -> None:
     logging.disable(logging.WARNING)
     with TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
         routes = [Route("/busy", busy)]
-        app = bare_app(routes) if sys.argv[1] == "bare" else our_app(routes, Path(folder))
+        app = {"bare": bare_app, "ours": our_app}[sys.argv[1]](routes, Path(folder))
         # Connections wait in the socket until they are taken.
         print(listening.getsockname()[1], flush=True)
         gc.collect()
