@@ -3,23 +3,31 @@
 import re
 import ssl
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import anyio
+import httpx
+import httpx2
 import pytest
 from approving import ALICE
-from balancing import BALANCERS, Front, balancing
+from balancing import BALANCERS, DOCUMENT, Front, balancing, documented
 from certificates import Authority
 from consenting import ERAS
-from mcp import MCPError
+from mcp import Client, MCPError
 from mcp.client import ClientRequestContext
+from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, ElicitRequestParams, ElicitRequestURLParams, ElicitResult
 from over_http import request
 from redis_server import free_port
 from replicas import REPLICAS, Team, said, team_in
+from serving_alone import serving_alone
 from soft_authenticator import SoftPasskey
 
 from ap_mcp.guard.approvers import passkey_entry
+from ap_mcp.web.grants import Grant
+from ap_mcp.web.tokens import Token, add_token, digest_of, new_secret
 
 pytestmark = [pytest.mark.balancer, pytest.mark.anyio]
 
@@ -256,6 +264,34 @@ async def test_a_server_that_ends_while_others_call_loses_no_call(team: Team, fr
             await served_by(front, 1)
             over.set()
     assert set(answers) == {(200, True)}
+
+
+async def test_caddy_leads_to_a_base_path_and_to_where_clients_learn_there_to_sign_in(
+    certificates: Authority, tmp_path: Path
+) -> None:
+    matcher = "@ours path /cce/* /.well-known/oauth-protected-resource/cce/*"
+    assert f"`{matcher}`" in DOCUMENT.read_text()
+    text = documented("caddy").replace("reverse_proxy ", f"{matcher}\n\treverse_proxy @ours ")
+    port, secret = free_port(), new_secret()
+    add_token(tmp_path / "tokens.toml", Token("bot", digest_of(secret), Grant()))
+    origin, base = f"https://localhost:{port}", f"https://localhost:{port}/cce"
+    trust = ssl.create_default_context(cafile=certificates.file)
+    settings = {"AP_MCP_TOKENS_FILE": str(tmp_path / "tokens.toml"), "AP_MCP_PUBLIC_URL": base}
+    with serving_alone(tmp_path, **settings) as served:
+        front = Front(port, trust, [urlsplit(served).netloc] * 2, SoftPasskey())
+        with balancing("caddy", tmp_path, front, certificates.folder / "localhost.pem", text):
+            async with httpx.AsyncClient(verify=trust, timeout=SECONDS) as http:
+                refused = await http.post(f"{base}/mcp", **request("tools/list"))
+                assert refused.status_code == 401
+                named = refused.headers["www-authenticate"].partition('resource_metadata="')[2].rstrip('"')
+                for place in (named, f"{origin}/.well-known/oauth-protected-resource/cce/mcp"):
+                    assert (await http.get(place)).json()["resource"] == f"{base}/mcp"
+                assert "jsonrpc" not in (await http.post(f"{origin}/mcp", **request("tools/list"))).text
+            async with (
+                httpx2.AsyncClient(verify=trust, headers={"Authorization": f"Bearer {secret}"}) as sends,
+                Client(streamable_http_client(f"{base}/mcp", http_client=sends)) as client,
+            ):
+                assert "shop-prod" in said(await client.call_tool("list_clusters", {}))
 
 
 async def served_by(front: Front, number: int) -> None:

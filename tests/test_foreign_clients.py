@@ -9,7 +9,6 @@ here.
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from from_npm import FOREIGN
 from mcp import Client
 from mcp.client.stdio import get_default_environment
 from mcp.client.streamable_http import streamable_http_client
+from serving_alone import PROGRAM, serving_alone
 
 from ap_mcp.settings import Settings
 from ap_mcp.specs import load_catalog
@@ -30,7 +30,6 @@ from ap_mcp.specs import load_catalog
 pytestmark = pytest.mark.foreign
 
 SECONDS = 120
-PROGRAM = [sys.executable, "-m", "ap_mcp"]
 SERVER = [*PROGRAM, "serve", "--simulate"]
 NEWEST = "@modelcontextprotocol/client"
 FORMS = {"AP_MCP_FORMS": "always"} if "forms" in Settings.model_fields else {}
@@ -73,20 +72,11 @@ class Way:
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Way]:
     """Serve the simulator on a free port, to whoever has the token that is made for it."""
     home = tmp_path_factory.mktemp("served")
-    environment = get_default_environment() | {"HOME": str(home), "AP_MCP_APPROVAL_WAIT": "1"}
+    environment = get_default_environment() | {"HOME": str(home)}
     make = [*PROGRAM, "token", "new", "foreign", "--read-write", "--output", "json"]
     made = subprocess.run(make, env=environment, capture_output=True, text=True, timeout=SECONDS, check=True)
-    command = [*SERVER, "--http", "127.0.0.1:0"]
-    with (
-        (home / "stderr.txt").open("w") as log,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-    ):
-        assert process.stdout
-        try:
-            yield Way((process.stdout.readline().strip(),), json.loads(made.stdout)["token"])
-        finally:
-            process.terminate()
-    assert "Traceback" not in (home / "stderr.txt").read_text()
+    with serving_alone(home, AP_MCP_APPROVAL_WAIT="1") as address:
+        yield Way((address,), json.loads(made.stdout)["token"])
 
 
 @pytest.fixture(params=["stdio", "http"])

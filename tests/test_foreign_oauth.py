@@ -6,7 +6,6 @@ whose tokens are for something else than its address.
 
 import json
 import subprocess
-import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -23,11 +22,11 @@ from authorization_server import AuthorizationServer, authorizing
 from from_npm import FOREIGN
 from mcp import Client, MCPError
 from mcp.client.auth import OAuthClientProvider
-from mcp.client.stdio import get_default_environment
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.auth import AuthorizationCodeResult, OAuthClientInformationFull, OAuthClientMetadata, OAuthToken
 from over_http import request
 from pydantic import AnyUrl
+from serving_alone import serving_alone
 
 from ap_mcp.web.oauth import LEEWAY
 
@@ -61,19 +60,8 @@ class Site:
 @contextmanager
 def serving(folder: Path, login: AuthorizationServer, **settings: str) -> Iterator[Site]:
     """Serve the simulator to whom the authorization server vouches for."""
-    environment = get_default_environment() | {"HOME": str(folder), "AP_MCP_OAUTH_ISSUER": login.issuer} | settings
-    command = [sys.executable, "-m", "ap_mcp", "serve", "--simulate", "--http", "localhost:0"]
-    with (
-        (folder / "stderr.txt").open("w") as log,
-        subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=log, text=True) as process,
-    ):
-        assert process.stdout
-        try:
-            port = urlsplit(process.stdout.readline().strip()).port
-            yield Site(f"http://localhost:{port}/mcp", login)
-        finally:
-            process.terminate()
-    assert "Traceback" not in (folder / "stderr.txt").read_text()
+    with serving_alone(folder, "localhost", AP_MCP_OAUTH_ISSUER=login.issuer, **settings) as address:
+        yield Site(f"http://localhost:{urlsplit(address).port}/mcp", login)
 
 
 @pytest.fixture(scope="module")

@@ -142,8 +142,8 @@ class Front:
 
 
 @contextmanager
-def balancing(program: str, folder: Path, front: Front, certificate: Path) -> Iterator[None]:
-    """Run a balancer with the configuration that the documents show, at the ports and files of a test."""
+def balancing(program: str, folder: Path, front: Front, certificate: Path, text: str = "") -> Iterator[None]:
+    """Run a balancer with the configuration that the documents show, or another, at the ports and files of a test."""
     found = shutil.which(program, path=f"{Path(sys.executable).parent}:{os.environ['PATH']}:/usr/local/sbin:/usr/sbin")
     assert found, f"{program} is missing: `make test` installs it, or install it by other means"
     ours = {
@@ -157,7 +157,7 @@ def balancing(program: str, folder: Path, front: Front, certificate: Path) -> It
         "a:8080": front.servers[0],
         "b:8080": front.servers[1],
     }
-    text = documented(program)
+    text = text or documented(program)
     for theirs, here in ours.items():
         text = re.sub(rf"(?<![\w.]){re.escape(theirs)}", here, text)
     line, more = NAMES_THE_SERVER[program]
