@@ -95,7 +95,7 @@ def test_clusters_in_trouble_lead_on_to_what_explains_it_and_healthy_ones_to_not
 
     note = json.dumps([{"addonTemplateName": "coredns", "version": "1", "status": "installFailed"}])
     ill = row("ill", "Available", annotations={"installedAddonInstances": note})
-    result = shape(catalog, "list_clusters", {"items": [row("well", "Available"), row("bad", "Error"), ill]})
+    result = shape(catalog, "list_clusters", {"items": [row("healthy", "Available"), row("bad", "Error"), ill]})
     assert [(each.tool, each.arguments) for each in result.next] == [
         ("get_job", {"job_id": "job"}),
         ("list_addons", {"cluster_id": "id-ill"}),
@@ -105,7 +105,7 @@ def test_clusters_in_trouble_lead_on_to_what_explains_it_and_healthy_ones_to_not
     one = shape(catalog, "get_cluster", ill)
     assert [each.tool for each in one.next] == ["list_addons"]
     assert any(each.startswith("add-on coredns ") for each in one.warnings)
-    assert shape(catalog, "list_clusters", {"items": [row("well", "Available")]}).next == []
+    assert shape(catalog, "list_clusters", {"items": [row("healthy", "Available")]}).next == []
 
 
 def test_an_empty_project_is_reported_as_such(catalog: Catalog) -> None:

@@ -300,12 +300,12 @@ def test_what_several_workloads_lack_is_one_finding_that_names_them_all() -> Non
         pod(waits("ContainerCreating"), of="a", phase="Pending"),
         pod(waits("ContainerCreating"), of="b", phase="Pending"),
     ]
-    told = [
+    reported = [
         event(each, "FailedCreatePodSandBox", "subnet s-1 has no free IP address")
         for each in both
         if each["kind"] == "Pod"
     ]
-    (only,) = Seen(both, told).causes()
+    (only,) = Seen(both, reported).causes()
     assert (only.finding.about.name, [each.name for each in only.also]) == ("a", ["b"])
 
 

@@ -118,7 +118,7 @@ def _answering(body: Any, _: httpx.Request) -> httpx.Response:
 
 
 @pytest.mark.parametrize(
-    ("kind", "columns", "bad", "well"),
+    ("kind", "columns", "bad", "healthy"),
     [
         ("deployments", ["Name", "Ready"], ["1/2"], ["2/2"]),
         ("deployments", ["Name", "Ready"], ["0/1"], ["0/0"]),
@@ -128,8 +128,8 @@ def _answering(body: Any, _: httpx.Request) -> httpx.Response:
         ("nodes", ["Name", "Status"], ["NotReady,SchedulingDisabled"], ["Ready"]),
     ],
 )
-async def test_each_kind_is_judged_by_its_own_columns(kind: str, columns: list[str], bad: Any, well: Any) -> None:
-    for cells, count in ((bad, 1), (well, 0)):
+async def test_each_kind_is_judged_by_its_own_columns(kind: str, columns: list[str], bad: Any, healthy: Any) -> None:
+    for cells, count in ((bad, 1), (healthy, 0)):
         table = {
             "kind": "Table",
             "columnDefinitions": [{"name": name, "priority": 0} for name in columns],

@@ -120,10 +120,10 @@ async def test_a_container_of_another_name_is_refused_with_those_that_there_are(
 
 
 async def test_all_pods_of_a_workload_are_read_those_in_trouble_first_and_the_rest_is_named() -> None:
-    well = pods([f"pay-{at:02}" for at in range(20)], labels=LABELS)
-    said: dict[str, Any] = {f"{each['metadata']['name']}/app": "fine\n" for each in well} | {"pay-b/app": "bad\n"}
+    healthy = pods([f"pay-{at:02}" for at in range(20)], labels=LABELS)
+    said: dict[str, Any] = {f"{each['metadata']['name']}/app": "fine\n" for each in healthy} | {"pay-b/app": "bad\n"}
     stranger = pod("other", labels={"app": "other"})
-    cluster = FakeCluster([PAY, stranger, *well, crashed()], logs=said)
+    cluster = FakeCluster([PAY, stranger, *healthy, crashed()], logs=said)
     found = await logs(cluster, "pay", kind="deploy", lines=20)
     assert (found.logs[0].pod, len(found.logs)) == ("pay-b", 10)
     assert "11 other pods were not read" in found.summary
@@ -193,9 +193,9 @@ async def test_a_log_of_megabyte_long_lines_shows_its_newest_ones_cut_in_their_m
 
 
 async def test_an_answer_stays_in_its_bounds_whatever_is_written() -> None:
-    well = pods([f"pay-{at}" for at in range(9)], labels=LABELS)
-    said: dict[str, Any] = {f"{each['metadata']['name']}/app": ("word " * 150 + "\n") * 50 for each in well}
-    found = await logs(FakeCluster([PAY, *well], logs=said), "pay", kind="deploy", lines=50)
+    healthy = pods([f"pay-{at}" for at in range(9)], labels=LABELS)
+    said: dict[str, Any] = {f"{each['metadata']['name']}/app": ("word " * 150 + "\n") * 50 for each in healthy}
+    found = await logs(FakeCluster([PAY, *healthy], logs=said), "pay", kind="deploy", lines=50)
     assert sum(len(line) for each in found.logs for line in each.lines) <= ROOM + 10 * LINE_LIMIT
     assert all("older lines left out for their length" in each.note for each in found.logs)
 

@@ -71,14 +71,14 @@ def broken() -> FakeCluster:
     """A Deployment of which one pod crashes."""
     thing = deployment(1)
     newest, older = replica_set(thing, 3, 1, "swr/shop/pay:2.4.0"), replica_set(thing, 2, 0, "swr/shop/pay:2.3.0")
-    well, bad = pod("pay-3-a", labels=LABELS, metadata=owned(newest)), crashing("pay-3-b", newest)
+    healthy, bad = pod("pay-3-a", labels=LABELS, metadata=owned(newest)), crashing("pay-3-b", newest)
     said = [
         event(thing, "ScalingReplicaSet", "Scaled up replica set pay-3", lastTimestamp=ago(minutes=50)),
         event(newest, "SuccessfulCreate", "Created pod: pay-3-b", lastTimestamp=ago(minutes=45)),
         event(bad, "BackOff", "Back-off restarting failed container", type="Warning", count=66),
-        event(well, "Pulled", "Container image already present"),
+        event(healthy, "Pulled", "Container image already present"),
     ]
-    return FakeCluster([made("Namespace", "shop"), thing, older, newest, well, bad, *said])
+    return FakeCluster([made("Namespace", "shop"), thing, older, newest, healthy, bad, *said])
 
 
 async def test_a_healthy_deployment_is_shown_in_five_hundred_tokens_and_few_requests() -> None:

@@ -16,8 +16,8 @@ from ap_mcp.kubernetes.states import label_selector, matters, state_of
 def deployment(**more: Any) -> dict[str, Any]:
     spec = {"replicas": 3, **more.pop("spec", {})}
     metadata = {"generation": 2, **more.pop("metadata", {})}
-    well = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3}
-    return made("Deployment", "cart", "shop", metadata=metadata, spec=spec, status={**well, **more})
+    healthy = {"observedGeneration": 2, "replicas": 3, "updatedReplicas": 3, "readyReplicas": 3, "availableReplicas": 3}
+    return made("Deployment", "cart", "shop", metadata=metadata, spec=spec, status={**healthy, **more})
 
 
 def progressing(reason: str, status: str = "True") -> list[dict[str, str]]:

@@ -49,7 +49,7 @@ async def test_a_principal_over_its_limit_is_refused_and_nothing_is_sent(tmp_pat
 
 
 class Work:
-    """Calls that work, or rest, until they are told to end."""
+    """Calls that work, or rest, until they are to end."""
 
     def __init__(self, limits: LocalLimits) -> None:
         self.limits = limits

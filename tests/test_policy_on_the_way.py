@@ -1,4 +1,4 @@
-"""The operator's rules hold for every read on the way to another answer: what they close is neither read nor told."""
+"""The operator's rules hold for every read on the way to another answer: what they close is neither read nor shown."""
 
 import json
 from collections.abc import Collection
@@ -108,8 +108,8 @@ async def test_what_is_in_a_cluster_that_is_closed_is_not_told_by_tools_on_no_cl
         assert not refused
         assert f"not read: {FORBIDDEN}" in said
         assert "a cluster closed to reading" in said
-        for told in ("payments-prod", "payments/payments-api", "sessions-redis", CANARY, CANARY.lower()):
-            assert told not in said, f"{tool}: {said}"
+        for name in ("payments-prod", "payments/payments-api", "sessions-redis", CANARY, CANARY.lower()):
+            assert name not in said, f"{tool}: {said}"
         assert "in payments-prod: chart" in whole
 
 

@@ -60,10 +60,10 @@ async def test_typical_calls_make_no_request_more_than_they_need(prepared: tuple
     ]
     assert await sent(prepared, "update_addon", mode=mode) == [*ADDON, *ADDON, "update_addon"]
     # The minor version is replaced by the offered patch first; what that takes is read once in each look.
-    told = ["get_upgrade_info", *(each for each in UPGRADE if each != "get_upgrade_info")]
+    reads = ["get_upgrade_info", *(each for each in UPGRADE if each != "get_upgrade_info")]
     assert await sent(prepared, "upgrade_cluster", mode=mode) == [
-        *told,
-        *(told if mode == "auto" else UPGRADE),
+        *reads,
+        *(reads if mode == "auto" else UPGRADE),
         "upgrade_cluster",
     ]
     assert await sent(prepared, "assess_upgrade", {"cluster_id": "checkout-staging"}, mode=mode) == [

@@ -48,13 +48,14 @@ def in_pod(
 ) -> Case:
     """Return a case of one container in one pod of a Deployment."""
     one = pod(container, **more)
-    told = [event(one, reason, text, field_path="spec.containers{app}") for reason, text in events or []]
+    reported = [event(one, reason, text, field_path="spec.containers{app}") for reason, text in events or []]
     logs = {**log_of(log), **log_of(log, previous=False)} if log else {}
-    return Case(name, fault, says, Seen([*deployment(), one], told, logs))
+    return Case(name, fault, says, Seen([*deployment(), one], reported, logs))
 
 
-def image(name: str, fault: str, reason: str, told: str, *says: str, message: str = "", **more: Any) -> Case:
-    events = [("Failed", f'Failed to pull image "{IMAGE}": {told}'), ("Failed", "Error: ErrImagePull")] if told else []
+def image(name: str, fault: str, reason: str, kubelet: str, *says: str, message: str = "", **more: Any) -> Case:
+    pull = f'Failed to pull image "{IMAGE}": {kubelet}'
+    events = [("Failed", pull), ("Failed", "Error: ErrImagePull")] if kubelet else []
     return in_pod(
         name,
         fault,
@@ -70,8 +71,8 @@ def refused(name: str, fault: str, message: str, *says: str, template: Json | No
     failure = said("ReplicaFailure", "True", "FailedCreate", message)
     top, below = deployment(conditions=[failure], status={"replicas": 0}, template=template)
     below["status"] = {"replicas": 0, "conditions": [failure]}
-    told = event(below, "FailedCreate", f"Error creating: {message}")
-    return Case(name, fault, says, Seen([top, below], [told]))
+    reported = event(below, "FailedCreate", f"Error creating: {message}")
+    return Case(name, fault, says, Seen([top, below], [reported]))
 
 
 def unscheduled(name: str, fault: str, message: str, *says: str) -> Case:
@@ -80,8 +81,8 @@ def unscheduled(name: str, fault: str, message: str, *says: str) -> Case:
 
 def mounting(name: str, fault: str, *texts: str, says: tuple[str, ...], reason: str = "FailedMount") -> Case:
     one = pod(waits("ContainerCreating"), phase="Pending")
-    told = [event(one, reason, text, minutes=at + 1) for at, text in enumerate(texts)]
-    return Case(name, fault, says, Seen([*deployment(), one], told))
+    reported = [event(one, reason, text, minutes=at + 1) for at, text in enumerate(texts)]
+    return Case(name, fault, says, Seen([*deployment(), one], reported))
 
 
 def network(name: str, fault: str, message: str, *says: str) -> Case:
@@ -120,9 +121,9 @@ def alone(
     **event_more: Any,
 ) -> Case:
     """Return a case of one object that is no workload."""
-    told = [event(item, reason, text, **event_more) for reason, text in events or []]
+    reported = [event(item, reason, text, **event_more) for reason, text in events or []]
     about = Thing(item["kind"], item["metadata"].get("namespace", ""), item["metadata"]["name"])
-    return Case(name, fault, says, Seen([item, *(beside or [])], told), about)
+    return Case(name, fault, says, Seen([item, *(beside or [])], reported), about)
 
 
 def failed_job(

@@ -18,7 +18,13 @@ CASES = [
     in_pod("no such command", "command_missing", crashing(127), "there is no such command"),
     in_pod("not executable", "command_refused", crashing(126), "cannot be executed"),
     in_pod("native crash", "crash", crashing(139), "SIGSEGV"),
-    in_pod("ends well, and should not end", "crash", crashing(0, "Completed"), "without an error", "must keep running"),
+    in_pod(
+        "ends with success, and should not end",
+        "crash",
+        crashing(0, "Completed"),
+        "without an error",
+        "must keep running",
+    ),
     in_pod(
         "start error 128",
         "command_missing",

@@ -233,11 +233,11 @@ def pods(names: Iterable[str], namespace: str = "shop", **parts: Any) -> list[di
 def pod(name: str, namespace: str = "shop", *, labels: Mapping[str, str] | None = None, **parts: Any) -> dict[str, Any]:
     """A pod of one container that runs and is ready, unless `status` or `spec` say otherwise."""
     running = {"running": {"startedAt": ago(minutes=50)}}
-    well = {"name": "app", "ready": True, "restartCount": 0, "state": running}
+    healthy = {"name": "app", "ready": True, "restartCount": 0, "state": running}
     found = {
         "phase": "Running",
         "conditions": [{"type": "Ready", "status": "True"}],
-        "containerStatuses": [well],
+        "containerStatuses": [healthy],
     }
     spec = {"containers": [{"name": "app", "image": "shop/app:1"}]}
     metadata = {"labels": dict(labels or {}), **parts.pop("metadata", {})}

@@ -47,8 +47,8 @@ class Sample:
 
 
 def _seen(**status: Any) -> dict[str, Any]:
-    told = {"type": "Reviewed", "status": "True", "reason": "Asked", "message": "by a person"}
-    return {"status": status or {"conditions": [told]}}
+    reported = {"type": "Reviewed", "status": "True", "reason": "Asked", "message": "by a person"}
+    return {"status": status or {"conditions": [reported]}}
 
 
 _STORED = {"resources": {"requests": {"storage": "10Gi"}}}
