@@ -47,6 +47,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if item not in alone]
 
 
+def pytest_sessionfinish() -> None:
+    """End the process that others were forked from, if there was one."""
+    if forking := sys.modules.get("forking"):
+        forking.end()
+
+
 def pytest_collection_finish() -> None:
     """Search for garbage less often, and not in what importing and collecting made: all of it stays to the end."""
     gc.collect()

@@ -6,7 +6,6 @@ import os
 import signal
 import stat
 import subprocess
-import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
@@ -18,6 +17,7 @@ from random import Random
 from types import SimpleNamespace
 
 import pytest
+from forking import python
 
 from ap_mcp.errors import AuditFailed, SettingsError
 from ap_mcp.guard import audit
@@ -103,7 +103,7 @@ def refusal(deed: Callable[[], object]) -> str:
 
 def run_child(script: str, log: AuditLog, status: int = -signal.SIGKILL) -> None:
     done = subprocess.run(
-        [sys.executable, "-c", script, str(log.path)], capture_output=True, check=False, timeout=30, text=True
+        [python(), "-c", script, str(log.path)], capture_output=True, check=False, timeout=30, text=True
     )
     assert done.returncode == status, done.stderr
 
@@ -201,7 +201,7 @@ def test_the_settings_say_where_it_is(tmp_path: Path) -> None:
 
 
 def test_processes_write_in_turn(log: AuditLog) -> None:
-    command = [sys.executable, "-c", MANY, str(log.path)]
+    command = [python(), "-c", MANY, str(log.path)]
     children = [subprocess.Popen(command, stderr=subprocess.PIPE) for _ in range(3)]
     said = [child.communicate(timeout=30)[1] for child in children]
     assert said == [b""] * 3

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import sys
 import traceback
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
@@ -34,6 +33,7 @@ from canaries import (
 from click.testing import CliRunner
 from connecting import GET, KEY, settings
 from consenting import ERAS, TOOLS, Prepared, prepare, scene_of
+from forking import python
 from guarded import Person, unchecked
 from mcp import Client
 from mcp.client.stdio import StdioServerParameters, stdio_client
@@ -386,7 +386,7 @@ async def test_no_secret_leaves_a_server_process_that_logs_all_it_can(
             "HOME": str(tmp_path),
             "AP_MCP_PROXY": f"http://u:{MARK}@127.0.0.1:1",
         }
-        server = StdioServerParameters(command=sys.executable, args=["-m", "ap_mcp", "serve"], env=environment)
+        server = StdioServerParameters(command=python(), args=["-m", "ap_mcp", "serve"], env=environment)
         async with Client(stdio_client(server, log)) as client:
             for tool, arguments in (
                 ("get_cluster", {"cluster_id": SHOP_PROD}),

@@ -18,6 +18,7 @@ import pytest
 import stamina
 from approving import PASSPHRASE
 from click.testing import CliRunner, Result
+from forking import python
 
 from ap_mcp import __version__
 from ap_mcp.cli import main
@@ -84,7 +85,7 @@ def refused(result: Result, code: int, *said: str) -> None:
 @contextmanager
 def simulator() -> Iterator[dict[str, str]]:
     """Run `ap-mcp simulate` and read what it prints for other programs."""
-    command = [sys.executable, "-m", "ap_mcp", "simulate", "--speed", "60"]
+    command = [python(), "-m", "ap_mcp", "simulate", "--speed", "60"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         assert process.stdout
         watchdog = threading.Timer(SECONDS, process.kill)

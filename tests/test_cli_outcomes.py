@@ -13,6 +13,7 @@ from typing import Any
 
 import click
 import pytest
+from forking import python
 from test_cli import DELETE, NOWHERE, alone, call, run
 
 from ap_mcp.cli.outcomes import described, unfinished, wants_json, write_anything
@@ -200,9 +201,9 @@ def test_a_command_line_that_cannot_be_read_still_says_what_it_wants(words: list
     assert wants_json(words) == wanted
 
 
-def ours(*arguments: str, **more: str) -> "subprocess.Popen[bytes]":
+def ours(*arguments: str, by: str | None = None, **more: str) -> "subprocess.Popen[bytes]":
     """Start `ap-mcp` as a program of its own, with this test's home."""
-    command = [sys.executable, "-m", "ap_mcp", *arguments]
+    command = [by or python(), "-m", "ap_mcp", *arguments]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=dict(os.environ) | more)
 
 
@@ -234,7 +235,7 @@ def test_ctrl_c_ends_in_130_and_one_object() -> None:
 def test_a_stream_that_is_not_utf_8_takes_every_answer(output: str) -> None:
     name = "Bücher → 出版"
     words = ("call", "--simulate", "update_cluster", "cluster_id=search-dev", f"description={name}", "dry_run=true")
-    with ours(*words, "--output", output, PYTHONIOENCODING="cp1252") as process:
+    with ours(*words, "--output", output, by=sys.executable, PYTHONIOENCODING="cp1252") as process:
         stdout, stderr = process.communicate(timeout=LONG)
     assert process.returncode == 0, stderr
     assert b"Traceback" not in stderr

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import select
-import signal
 import subprocess
 import sys
 import termios
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 from approving import PASSPHRASE
+from forking import python
 
 from ap_mcp.errors import ApprovalRequired
 from ap_mcp.guard.callers import Caller, local_user
@@ -33,14 +33,13 @@ OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 """Makes the terminal on standard input the one that `/dev/tty` means, and becomes the program."""
-FORKING = Path(__file__).parent / "support" / "forking.py"
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
 class Terminal:
     """A program at a terminal, the person there, and what was shown so far."""
 
-    def __init__(self, process: "subprocess.Popen[bytes] | Forked", screen: int) -> None:
+    def __init__(self, process: subprocess.Popen[bytes], screen: int) -> None:
         self.process = process
         self.screen = screen
         self.shown = ""
@@ -95,66 +94,31 @@ def environment(home: Path) -> dict[str, str]:
     return kept | {"HOME": str(home), "TERM": "dumb"}
 
 
-class Forked:
-    """A process that `forking.py` becomes, with what a test wants of one."""
-
-    def __init__(self, program: subprocess.Popen[str], **request: object) -> None:
-        assert program.stdin
-        assert program.stdout
-        print(json.dumps(request), file=program.stdin, flush=True)
-        self.answers = program.stdout
-        self.process = int(self.answers.readline())
-        self.code: int | None = None
-
-    def kill(self) -> None:
-        if self.code is None:
-            os.kill(self.process, signal.SIGKILL)
-
-    def wait(self, _: float = SECONDS) -> int:
-        if self.code is None:
-            self.code = int(self.answers.readline())
-        return self.code
-
-
-@pytest.fixture(scope="module")
-def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[subprocess.Popen[str]]:
-    """A program that has imported `ap-mcp`, and becomes it for each test."""
-    command, env = [sys.executable, str(FORKING)], environment(tmp_path_factory.mktemp("forking"))
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env) as started:
-        yield started
-        assert started.stdin
-        started.stdin.close()
-
-
 @contextmanager
 def calling(
     home: Path,
     *arguments: str,
-    program: subprocess.Popen[str] | None = None,
+    afresh: bool = False,
     to_file: Path | None = None,
     command: str = "call",
     **more: str,
 ) -> Iterator[Terminal]:
-    """Start `ap-mcp call --simulate` at a terminal of its own, from `program` or afresh; results may go to a file."""
+    """Start `ap-mcp call --simulate` at a terminal of its own, forked or afresh; results may go to a file."""
     screen, theirs = os.openpty()
-    words, env = [command, "--simulate", *arguments], environment(home) | more
-    process: subprocess.Popen[bytes] | Forked
+    words = ["-m", "ap_mcp", command, "--simulate", *arguments]
+    started = [sys.executable, "-c", OWN_TERMINAL, sys.executable, *words] if afresh else [python(), *words]
+    streams: dict[str, Any] = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
     try:
-        if program:
-            results = str(to_file) if to_file else None
-            request = {"terminal": os.ttyname(theirs), "folder": str(home), "environment": env}
-            process = Forked(program, **request, arguments=words, results=results)
-        else:
-            afresh = [sys.executable, "-c", OWN_TERMINAL, sys.executable, "-m", "ap_mcp", *words]
+        with to_file.open("wb") if to_file else nullcontext(theirs) as streams["stdout"]:
             process = subprocess.Popen(
-                afresh, stdin=theirs, stdout=theirs, stderr=theirs, env=env, cwd=home, start_new_session=True
+                started, **streams, env=environment(home) | more, cwd=home, start_new_session=True
             )
         os.close(theirs)
-        try:
-            yield Terminal(process, screen)
-        finally:
-            process.kill()
-            process.wait()
+        with process:
+            try:
+                yield Terminal(process, screen)
+            finally:
+                process.kill()
     finally:
         os.close(screen)
 
@@ -179,7 +143,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_whoever_reads_types_the_name_and_knows_the_passphrase_gets_the_call_through(home: Path) -> None:
-    with calling(home, *DELETE) as terminal:
+    with calling(home, *DELETE, afresh=True) as terminal:
         for text in ("SIMULATED", "Tool: delete_cluster (effect: destroy)", "cluster_id: ", "Deletes cluster team-"):
             terminal.see(text)
         terminal.see(NAME)
@@ -195,9 +159,9 @@ def test_whoever_reads_types_the_name_and_knows_the_passphrase_gets_the_call_thr
     assert (decided["channel"], decided["approver"], finished["result"]) == ("approval", "alice", "succeeded")
 
 
-def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path, program: subprocess.Popen[str]) -> None:
+def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path) -> None:
     results = home / "results.json"
-    with calling(home, *DELETE, "--output", "json", program=program, to_file=results) as terminal:
+    with calling(home, *DELETE, "--output", "json", to_file=results) as terminal:
         terminal.see("Deletes cluster team-sandbox")
         terminal.see(NAME)
         terminal.type("team-sandbox")
@@ -222,10 +186,8 @@ def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path, 
         (["team-sandbox", CTRL_D], "delete_cluster was not run: It was broken off. Nothing was sent."),
     ],
 )
-def test_whoever_does_not_gets_nothing_sent(
-    home: Path, program: subprocess.Popen[str], typed: list[str], said: str
-) -> None:
-    with calling(home, *DELETE, program=program) as terminal:
+def test_whoever_does_not_gets_nothing_sent(home: Path, typed: list[str], said: str) -> None:
+    with calling(home, *DELETE) as terminal:
         for prompt, text in zip((NAME, SECRET), typed, strict=False):
             terminal.see(prompt)
             terminal.type(text)
@@ -236,8 +198,8 @@ def test_whoever_does_not_gets_nothing_sent(
     assert list(audited(home)) == []
 
 
-def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path, program: subprocess.Popen[str]) -> None:
-    with calling(tmp_path, *DELETE, program=program) as terminal:
+def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path) -> None:
+    with calling(tmp_path, *DELETE) as terminal:
         terminal.see("Nobody was asked: no approver's key is here.")
         terminal.see("Deletes cluster team-sandbox")
         terminal.see("ap-mcp approvals init")
@@ -246,32 +208,30 @@ def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path, progra
 
 
 @pytest.mark.parametrize(("flags", "code"), [(["--yes"], 3), (["--confirm", "deny"], 4), (["--read-only"], 4)])
-def test_a_person_who_could_not_say_yes_is_not_asked(
-    home: Path, program: subprocess.Popen[str], flags: list[str], code: int
-) -> None:
-    with calling(home, *DELETE, *flags, program=program) as terminal:
+def test_a_person_who_could_not_say_yes_is_not_asked(home: Path, flags: list[str], code: int) -> None:
+    with calling(home, *DELETE, *flags) as terminal:
         assert terminal.end() == code
     assert NAME not in terminal.shown
     assert phase(home) == "Available"
 
 
-def test_what_a_rule_lets_go_is_not_asked_about(home: Path, program: subprocess.Popen[str]) -> None:
+def test_what_a_rule_lets_go_is_not_asked_about(home: Path) -> None:
     rules = home / "policy.toml"
     rules.write_text('rules = [{ decision = "allow", clusters = ["team-*"], effects = ["destroy"] }]')
-    with calling(home, *DELETE, "--yes", program=program, AP_MCP_POLICY_FILE=str(rules)) as terminal:
+    with calling(home, *DELETE, "--yes", AP_MCP_POLICY_FILE=str(rules)) as terminal:
         terminal.see("team-sandbox is being deleted.")
         assert terminal.end() == 0
     assert phase(home) == "Deleting"
 
 
 def test_what_another_must_approve_cannot_be_approved_by_the_requester(
-    tmp_path: Path, program: subprocess.Popen[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("ap_mcp.guard.keys.SCRYPT_COST", 2**10)
     init_key(tmp_path / ".config" / "ap-mcp", local_user(), PASSPHRASE)
     rules = tmp_path / "policy.toml"
     rules.write_text('rules = [{ decision = "ask", effects = ["destroy"], approver = "other" }]')
-    with calling(tmp_path, *DELETE, program=program, AP_MCP_POLICY_FILE=str(rules)) as terminal:
+    with calling(tmp_path, *DELETE, AP_MCP_POLICY_FILE=str(rules)) as terminal:
         terminal.see("(another person must decide)")
         terminal.see(NAME)
         terminal.type("team-sandbox")
@@ -312,9 +272,7 @@ async def test_what_has_changed_while_somebody_read_is_shown_again_twice_at_most
     assert capsys.readouterr().err.count("has changed since you were asked") == max(asked - 1, 0)
 
 
-def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(
-    home: Path, program: subprocess.Popen[str]
-) -> None:
+def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(home: Path) -> None:
     made = home / "made.json"
     with calling(
         home,
@@ -326,18 +284,17 @@ def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(
         "enable_snat=true",
         "--output",
         "json",
-        program=program,
         to_file=made,
     ) as terminal:
         assert terminal.end() == 0
     job = json.loads(made.read_text())["job_id"]
-    with calling(home, "wait_for", "kind=job", f"id={job}", program=program, TERM="xterm") as terminal:
+    with calling(home, "wait_for", "kind=job", f"id={job}", TERM="xterm") as terminal:
         terminal.see("0%")
         terminal.see("CreateCluster is running: ")
         assert terminal.end() == 0
     assert "ended: true" in re.sub(r"\x1b\[[0-9;]*m", "", terminal.shown)
     # What has ended by then is waited for with a line as well, so that a person sees that the call began.
-    with calling(home, "wait_for", "kind=job", f"id={job}", program=program, TERM="xterm") as terminal:
+    with calling(home, "wait_for", "kind=job", f"id={job}", TERM="xterm") as terminal:
         terminal.see(" 0%")
         assert terminal.end() == 0
 
@@ -345,8 +302,8 @@ def test_a_wait_on_a_terminal_goes_on_to_the_end_and_shows_how_far_it_is(
 TAG = ("add_cluster_tags", "cluster_id=shop-prod", 'tags={"a":"b"}')
 
 
-def test_a_list_on_a_terminal_is_in_columns_with_states_in_colour(home: Path, program: subprocess.Popen[str]) -> None:
-    with calling(home, "list_clusters", program=program, TERM="xterm") as terminal:
+def test_a_list_on_a_terminal_is_in_columns_with_states_in_colour(home: Path) -> None:
+    with calling(home, "list_clusters", TERM="xterm") as terminal:
         terminal.see("name              phase")
         terminal.see("legacy-import")
         terminal.see("\x1b[1;31mError")
@@ -355,22 +312,20 @@ def test_a_list_on_a_terminal_is_in_columns_with_states_in_colour(home: Path, pr
 
 
 @pytest.mark.parametrize(("term", "no_color"), [("dumb", ""), ("xterm", "1")])
-def test_a_terminal_without_colours_shows_what_agents_read(
-    home: Path, program: subprocess.Popen[str], term: str, no_color: str
-) -> None:
-    with calling(home, *TAG, program=program, TERM=term, NO_COLOR=no_color) as terminal:
+def test_a_terminal_without_colours_shows_what_agents_read(home: Path, term: str, no_color: str) -> None:
+    with calling(home, *TAG, TERM=term, NO_COLOR=no_color) as terminal:
         assert terminal.end() == 0
     assert "cluster_id: " in terminal.shown
     assert "\x1b[1m" not in terminal.shown
     assert "PRODUCTION" not in terminal.shown
 
 
-def test_results_that_go_elsewhere_are_as_agents_read_them(home: Path, program: subprocess.Popen[str]) -> None:
+def test_results_that_go_elsewhere_are_as_agents_read_them(home: Path) -> None:
     results = home / "results.txt"
-    with calling(home, "list_charts", program=program, to_file=results, TERM="xterm") as terminal:
+    with calling(home, "list_charts", to_file=results, TERM="xterm") as terminal:
         assert terminal.end() == 0
     assert "- 2b6f0d18-7a31-11ef-9b40-0255ac100c01  name=payments-api version=1.8.2 " in results.read_text()
-    with calling(home, *TAG, "--output", "json", program=program, TERM="xterm") as terminal:
+    with calling(home, *TAG, "--output", "json", TERM="xterm") as terminal:
         assert terminal.end() == 0
     assert "PRODUCTION" not in terminal.shown
     assert json.loads(terminal.shown[terminal.shown.index("{") :])["set"] == {"a": "b"}
@@ -387,9 +342,9 @@ def test_results_that_go_elsewhere_are_as_agents_read_them(home: Path, program: 
     ],
 )
 def test_a_call_that_changes_production_says_so_before_anything_else(
-    home: Path, program: subprocess.Popen[str], arguments: tuple[str, ...], warns: bool
+    home: Path, arguments: tuple[str, ...], warns: bool
 ) -> None:
-    with calling(home, *arguments, program=program, TERM="xterm") as terminal:
+    with calling(home, *arguments, TERM="xterm") as terminal:
         terminal.end()
     assert ("PRODUCTION: cluster shop-prod, tag env=prod" in terminal.shown) == warns
     if warns:
@@ -398,10 +353,8 @@ def test_a_call_that_changes_production_says_so_before_anything_else(
         )
 
 
-def test_whoever_starts_the_server_by_hand_is_told_that_it_waits_for_a_client(
-    home: Path, program: subprocess.Popen[str]
-) -> None:
-    with calling(home, program=program, command="serve") as terminal:
+def test_whoever_starts_the_server_by_hand_is_told_that_it_waits_for_a_client(home: Path) -> None:
+    with calling(home, command="serve") as terminal:
         terminal.see("ap-mcp waits for an MCP client on standard input")
         terminal.see("To call a tool from here: ap-mcp call.")
         terminal.type(CTRL_D)

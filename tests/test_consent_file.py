@@ -5,7 +5,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -14,6 +13,7 @@ from threading import Barrier
 
 import pytest
 from approving import BOUND, LATE, MINUTE, NOW, SOON, USED, approved, consent, granted, mode_of, question, take
+from forking import python
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
 from ap_mcp.guard.approval_requests import Asked
@@ -128,7 +128,7 @@ if then == "die":
 
 
 def racer(path: Path, then: str = "end") -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", RACER, str(path), consent().digest, USED.isoformat(), then]
+    command = [python(), "-c", RACER, str(path), consent().digest, USED.isoformat(), then]
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 

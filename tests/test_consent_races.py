@@ -5,7 +5,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ import httpx
 import pytest
 from approving import ALICE
 from consenting import STATE_KEY, Prepared, Scene, Scenes, answer_to, leg, question_of, token_in
+from forking import python
 from guarded import Person
 from mcp.client.stdio import get_default_environment
 from starlette.types import Receive, Scope, Send
@@ -147,7 +147,7 @@ def server(scene: Scene, base_url: str) -> Iterator[subprocess.Popen[str]]:
         "HOME": str(scene.folder),
     }
     environment = {**get_default_environment(), **exports(base_url), **variables}
-    command = [sys.executable, "-m", "ap_mcp", "serve"]
+    command = [python(), "-m", "ap_mcp", "serve"]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, env=environment, cwd=scene.folder, text=True) as process:
         try:

@@ -4,7 +4,6 @@ import io
 import os
 import re
 import subprocess
-import sys
 from importlib import import_module
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import anyio
 import click
 import pytest
 from agent import connected
+from forking import python
 from rich.console import Console
 from simulation import simulate
 
@@ -26,7 +26,7 @@ def run(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run Python for a user who has nothing, in an environment without settings of ours."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("AP_MCP_", "XDG_"))}
     return subprocess.run(
-        [sys.executable, *arguments],
+        [python(), *arguments],
         cwd=home,
         env=environment | {"HOME": str(home)},
         capture_output=True,

@@ -21,6 +21,7 @@ import pytest
 import yaml
 from agent import connected
 from deciding import decide
+from forking import python
 from test_layers import MAY_IMPORT
 
 from ap_mcp import __version__, output_schemas, read_tools
@@ -343,7 +344,7 @@ def installed(folder: Path) -> str:
     """Make `ap-mcp` a command, as an installation does; return a search path that finds it."""
     program = folder / "bin" / "ap-mcp"
     program.parent.mkdir()
-    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m ap_mcp "$@"\n')
+    program.write_text(f'#!/bin/sh\nexec "{python()}" -m ap_mcp "$@"\n')
     program.chmod(0o700)
     return f"{program.parent}{os.pathsep}{os.environ['PATH']}"
 
@@ -351,7 +352,7 @@ def installed(folder: Path) -> str:
 @contextmanager
 def simulator(folder: Path) -> Iterator[dict[str, str]]:
     """Serve the simulator so slowly that no check expires meanwhile, on a machine with much else to do."""
-    command = [sys.executable, "-m", "ap_mcp", "simulate", "--speed", "20"]
+    command = [python(), "-m", "ap_mcp", "simulate", "--speed", "20"]
     with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as served:
         assert served.stdout
         try:

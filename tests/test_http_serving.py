@@ -5,7 +5,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -19,6 +18,7 @@ import pytest
 from agent import Agent, autopilot_on
 from click.testing import CliRunner
 from consenting import ERAS, STATE_KEY, Prepared, Scene, scene_of
+from forking import python
 from mcp import Client
 from over_http import request
 from simulation import simulate
@@ -391,7 +391,7 @@ def test_an_address_that_is_not_of_this_machine_is_named_with_why(address: str, 
 async def started(home: Path, *flags: str, **more: str) -> Any:
     """Start the program; returns its process."""
     environment = {"HOME": str(home), "PATH": os.environ["PATH"], **more}
-    command = [sys.executable, "-m", "ap_mcp", "serve", *flags]
+    command = [python(), "-m", "ap_mcp", "serve", *flags]
     return await anyio.open_process(command, stdin=DEVNULL, stdout=PIPE, stderr=PIPE, env=environment)
 
 

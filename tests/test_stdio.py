@@ -15,6 +15,7 @@ from agent import text_of
 from anyio.abc import Process
 from anyio.streams.text import TextReceiveStream
 from click.testing import CliRunner
+from forking import python
 from guarded import Action, Person
 from mcp import Client
 from mcp.client import ClientRequestContext
@@ -45,7 +46,7 @@ HELLO = {
 async def client(tmp_path: Path, mode: str, *flags: str, person: ElicitationFnT | None = None) -> AsyncIterator[Client]:
     """Start a server and connect to it; what it says on standard error goes to `stderr.txt`."""
     environment = {"HOME": str(tmp_path), "AP_MCP_FORMS": "always"}
-    server = StdioServerParameters(command=sys.executable, args=[*SIMULATED, *flags], env=environment)
+    server = StdioServerParameters(command=python(), args=[*SIMULATED, *flags], env=environment)
     with (tmp_path / "stderr.txt").open("w") as log, anyio.fail_after(SECONDS):
         async with Client(stdio_client(server, log), mode=mode, elicitation_callback=person) as connected:
             yield connected
@@ -83,9 +84,9 @@ class Pipe:
 
 
 @asynccontextmanager
-async def process(tmp_path: Path, *arguments: str) -> AsyncIterator[Process]:
+async def process(tmp_path: Path, *arguments: str, by: str | None = None) -> AsyncIterator[Process]:
     environment = get_default_environment() | {"HOME": str(tmp_path)}
-    command = [sys.executable, *arguments]
+    command = [by or python(), *arguments]
     with anyio.fail_after(SECONDS):
         async with await anyio.open_process(command, stdin=PIPE, stdout=PIPE, stderr=PIPE, env=environment) as started:
             try:
@@ -172,7 +173,7 @@ async def a_person_says_no(connected: Client, person: Person) -> None:
 
 
 async def test_standard_output_carries_the_protocol_only_and_the_server_leaves_with_its_client(tmp_path: Path) -> None:
-    async with process(tmp_path, *SIMULATED, "--toolsets", "clusters,charts") as started:
+    async with process(tmp_path, *SIMULATED, "--toolsets", "clusters,charts", by=sys.executable) as started:
         pipe = Pipe(started)
         assert (await pipe.ask(1, "initialize", HELLO))["result"]["serverInfo"]["name"] == "ap-mcp"
         await pipe.say('{"jsonrpc":"2.0","method":"notifications/initialized"}')

@@ -12,6 +12,7 @@ from time import monotonic, sleep
 from typing import Any
 
 import pytest
+from forking import python
 from mcp.client.stdio import get_default_environment
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory and pipes are measured as Linux has them")
@@ -64,8 +65,8 @@ class Server:
 
 
 @contextmanager
-def started(tmp_path: Path) -> Iterator[Server]:
-    command = [sys.executable, "-m", "ap_mcp", "serve", "--simulate"]
+def started(tmp_path: Path, by: str | None = None) -> Iterator[Server]:
+    command = [by or python(), "-m", "ap_mcp", "serve", "--simulate"]
     environment = get_default_environment() | {"HOME": str(tmp_path)}
     with Popen(command, stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env=environment) as process:
         try:
@@ -84,7 +85,7 @@ def started(tmp_path: Path) -> Iterator[Server]:
 def test_a_client_that_does_not_read_cannot_make_the_server_grow_or_stay(
     tmp_path: Path, method: str, params: dict[str, Any]
 ) -> None:
-    with started(tmp_path) as server:
+    with started(tmp_path, by=sys.executable) as server:
         server.send({"id": "first", "method": method, "params": params})
         assert "result" in server.read()
         before = server.mib()

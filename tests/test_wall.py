@@ -296,9 +296,6 @@ GUARDED = sorted(each.id for each in load_catalog().values() if each.guarded)
 CASES = getattr(settings.default, "max_examples", 100) // 3
 """Sequences that are drawn: each is a session of its own."""
 fewer = settings(deadline=None, max_examples=CASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
-CASES = getattr(settings.default, "max_examples", 100) // 3
-"""Sequences that are drawn: each is a session of its own."""
-fewer = settings(deadline=None, max_examples=CASES, suppress_health_check=[HealthCheck.function_scoped_fixture])
 steps = st.builds(
     Step,
     st.sampled_from([*PLAIN, *GUARDED]),

@@ -1,13 +1,13 @@
 """The tokens file holds hashes only, keeps what the operator wrote into it, and lets nobody in once it is wrong."""
 
 import subprocess
-import sys
 import tomllib
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from forking import python
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -219,7 +219,7 @@ def test_tokens_that_are_made_at_the_same_time_are_all_entered(tmp_path: Path) -
         "for name in sys.argv[2:]: add_token(Path(sys.argv[1]), Token(name, digest_of(name)))"
     )
     names = [[f"t{process}-{number}" for number in range(8)] for process in range(3)]
-    running = [subprocess.Popen([sys.executable, "-c", program, str(path), *each]) for each in names]
+    running = [subprocess.Popen([python(), "-c", program, str(path), *each]) for each in names]
     assert [each.wait(60) for each in running] == [0, 0, 0]
     assert {each.name for each in read_tokens(path)} == {name for each in names for name in each}
     assert sorted(each.name for each in tmp_path.iterdir()) == [".tokens.toml.lock", "tokens.toml"]

@@ -1,63 +1,183 @@
-"""Becomes `ap-mcp` at a terminal, in a process of its own, as often as asked; only the imports are shared.
+"""Python for tests that start `ap-mcp` as a process of its own, again and again: only the imports are shared.
 
-It reads one line of JSON for each: `terminal` by name, `folder`, `environment`, `arguments`, and `results`, a file in
-place of standard output, or null. It says the id of the process, and its exit code once that has ended.
+`python()` starts a process that imports everything once. Whatever runs the program it returns has a process forked from
+that one, with its own streams, folder, variables, signals and exit code; see `forked.py`. What a start itself is like
+(imports, warnings, encodings) is tested with `sys.executable`.
 """
 
 import fcntl
 import gc
 import importlib
-import json
+import marshal
 import os
 import pkgutil
+import selectors
+import shlex
 import signal
+import socket
 import sys
 import termios
-from collections.abc import Mapping
-from typing import Any
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from subprocess import PIPE, Popen
+from tempfile import TemporaryDirectory
 
-import ap_mcp
-from ap_mcp.cli import main
-
-LONGEST = 120
+FORKED = Path(__file__).with_name("forked.py")
+LONGEST = 300
 """Seconds until a process that has not ended is ended."""
 
 
-def become(request: Mapping[str, Any], terminal: int) -> None:
-    """Be `ap-mcp` as if it were started just now."""
+class Forking:
+    """The process that has imported everything, and the folder of the program that stands for what it becomes."""
+
+    def __init__(self) -> None:
+        self.folder = TemporaryDirectory(prefix="forking-")
+        place = f"{self.folder.name}/socket"
+        self.process = Popen([sys.executable, __file__, place], stdin=PIPE, stdout=PIPE)
+        assert self.process.stdout
+        assert self.process.stdout.readline() == b"ready\n"
+        self.python = Path(self.folder.name, "python")
+        words = (sys.executable, "-I", "-S", str(FORKED), place)
+        self.python.write_text(f'#!/bin/sh\nexec {shlex.join(words)} "$@"\n')
+        self.python.chmod(0o700)
+
+    def end(self) -> None:
+        self.process.communicate()
+        self.folder.cleanup()
+
+
+@cache
+def _started() -> Forking:
+    return Forking()
+
+
+def python() -> str:
+    """Return a program that does what Python does with `-m ap_mcp …` and `-c …`, without importing anything anew."""
+    return str(_started().python)
+
+
+def end() -> None:
+    """End what `python` has started, if anything."""
+    if _started.cache_info().currsize:
+        _started().end()
+        _started.cache_clear()
+
+
+class Server:
+    """Becomes what it is asked to be, in processes of their own, until its standard input ends."""
+
+    def __init__(self, place: str) -> None:
+        self.listening = socket.socket(socket.AF_UNIX)
+        self.listening.bind(place)
+        self.listening.listen()
+        self.ended, self.wakes = socket.socketpair()
+        self.wakes.setblocking(False)
+        signal.set_wakeup_fd(self.wakes.fileno())
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        self.waiting = selectors.DefaultSelector()
+        for each in (self.listening, self.ended, sys.stdin):
+            self.waiting.register(each, selectors.EVENT_READ)
+        self.clients: dict[int, socket.socket] = {}
+
+    def serve(self) -> None:
+        """Follow who asks, who leaves, and what has ended."""
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while True:
+            for key, _ in self.waiting.select():
+                if key.fileobj is self.listening:
+                    self.start()
+                elif key.fileobj is self.ended:
+                    self.reap()
+                elif key.fileobj is sys.stdin:
+                    return
+                else:
+                    # Whoever stands for a process was killed: so is that.
+                    os.kill(next(pid for pid, client in self.clients.items() if client is key.fileobj), signal.SIGKILL)
+                    self.waiting.unregister(key.fileobj)
+
+    def start(self) -> None:
+        """Become what the next client asks for."""
+        client, _ = self.listening.accept()
+        length, streams, _, _ = socket.recv_fds(client, 4, 3)
+        request = client.recv(int.from_bytes(length, "big"), socket.MSG_WAITALL)
+        process = os.fork()
+        if not process:
+            signal.set_wakeup_fd(-1)
+            self.waiting.close()
+            for each in (self.listening, self.ended, self.wakes, client, *self.clients.values()):
+                each.close()
+            arguments, folder, environment = marshal.loads(request)  # noqa: S302 - of the tests' own
+            become(arguments, folder, environment, streams)
+        for stream in streams:
+            os.close(stream)
+        self.clients[process] = client
+        self.waiting.register(client, selectors.EVENT_READ)
+        say(client, process)
+
+    def reap(self) -> None:
+        """Say how processes have ended to those that stand for them."""
+        self.ended.recv(4096)
+        while self.clients:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
+                return
+            client = self.clients.pop(process)
+            if client in self.waiting.get_map():
+                self.waiting.unregister(client)
+            say(client, os.waitstatus_to_exitcode(status))
+            client.close()
+
+
+def say(client: socket.socket, number: int) -> None:
+    """Send a number to what stands for a process, unless it was killed just now."""
+    with suppress(BrokenPipeError):
+        client.sendall(number.to_bytes(4, "big", signed=True))
+
+
+def become(arguments: list[str], folder: str, environment: dict[str, str], streams: list[int]) -> None:
+    """Be a program as if it were started just now; this process ends with it."""
     signal.alarm(LONGEST)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     os.setsid()
-    fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)
-    results = os.open(request["results"], os.O_WRONLY | os.O_CREAT, 0o600) if request["results"] else terminal
-    for stream, opened in enumerate((terminal, results, terminal)):
+    if os.isatty(streams[0]):
+        fcntl.ioctl(streams[0], termios.TIOCSCTTY, 0)
+    for stream, opened in enumerate(streams):
         os.dup2(opened, stream)
-    os.close(terminal)
+        os.close(opened)
     sys.stdin, sys.stdout, sys.stderr = (os.fdopen(stream, mode, closefd=False) for stream, mode in enumerate("rww"))
-    os.chdir(request["folder"])
+    os.chdir(folder)
     os.environ.clear()
-    os.environ.update(request["environment"])
-    main(request["arguments"], prog_name="ap-mcp")
+    os.environ.update(environment)
+    run(*arguments)
+    sys.exit()
 
 
-def serve() -> None:
-    """Import all there is, and then follow what is read."""
+def run(how: str, what: str, *arguments: str) -> None:
+    """Do what Python does with such words."""
+    sys.argv = [how, *arguments]
+    if how == "-c":
+        exec(what, {"__name__": "__main__"})  # noqa: S102 - of the tests' own
+        return
+    from ap_mcp.cli import main
+
+    main(arguments, prog_name="ap-mcp")
+
+
+def import_everything() -> None:
+    """Import what any start of `ap-mcp` could, and read the specs."""
+    import ap_mcp
+    from ap_mcp.specs import load_catalog
+
     for module in pkgutil.walk_packages(ap_mcp.__path__, "ap_mcp."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    load_catalog()
     gc.freeze()
-    for line in sys.stdin:
-        request = json.loads(line)
-        terminal = os.open(request["terminal"], os.O_RDWR | os.O_NOCTTY)
-        process = os.fork()
-        if not process:
-            become(request, terminal)
-        os.close(terminal)
-        sys.stdout.write(f"{process}\n")
-        sys.stdout.flush()
-        _, status = os.waitpid(process, 0)
-        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
-        sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    serve()
+    import_everything()
+    Server(sys.argv[1]).serve()
