@@ -83,7 +83,10 @@ def tool_table() -> str:
     for name, tool in toolbox(catalog).tools.items():
         if name not in catalog:
             toolsets = ", ".join(sorted(tool.toolsets, reverse=True))
-            rows.append(f"| `{name}` | {tool.title} | {tool.effect} | {toolsets} | those of what it reads |")
+            inside = name.startswith("k8s_")
+            effect = f"by what it changes, at most {tool.effect}" if inside and tool.effect != "read" else tool.effect
+            action = "`cce:cluster:get`, and Kubernetes RBAC" if inside else "those of what it reads"
+            rows.append(f"| `{name}` | {tool.title} | {effect} | {toolsets} | {action} |")
     return "\n".join([*rows, "", "The account must be prepared for some of them:", "", *_preconditions()])
 
 
