@@ -4,8 +4,8 @@ import json
 import secrets
 import unicodedata
 from base64 import b64encode
-from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import Any
 
 from ap_mcp.summaries.base import Observation, sendable
@@ -17,13 +17,12 @@ LIMIT_COUNT = 200
 LIMIT_BYTES = 20_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class KeptResponse:
-    """One masked answer, as text, who may read it, and its size in bytes."""
+@dataclass(slots=True)
+class _Shelf:
+    """The answers of one principal by their URI, the oldest first, and how many bytes they have together."""
 
-    principal: str
-    text: str
-    size: int
+    texts: dict[str, str] = field(default_factory=dict)
+    size: int = 0
 
 
 class LocalResponseStore:
@@ -37,36 +36,43 @@ class LocalResponseStore:
     def __init__(self, limit_count: int = LIMIT_COUNT, limit_bytes: int = LIMIT_BYTES) -> None:
         self._limit_count = limit_count
         self._limit_bytes = limit_bytes
-        self._kept: OrderedDict[str, KeptResponse] = OrderedDict()
-        self._bytes = 0
+        self._shelves: defaultdict[str, _Shelf] = defaultdict(_Shelf)
+        self._count = self._bytes = 0
 
     def __len__(self) -> int:
-        return len(self._kept)
+        return self._count
 
     async def keep(self, principal: str, text: str) -> str | None:
         """Keep an answer and return its URI; None if it is larger than the whole store."""
-        size = len(text.encode("utf-8"))
+        size = _size(text)
         if size > self._limit_bytes or self._limit_count < 1:
             return None
-        uri = PREFIX + secrets.token_urlsafe(18)
-        while self._kept and (self._bytes + size > self._limit_bytes or len(self._kept) >= self._limit_count):
-            self._bytes -= self._kept.pop(self._next_to_go()).size
-        self._kept[uri] = KeptResponse(principal, text, size)
-        self._bytes += size
+        while self._count and (self._bytes + size > self._limit_bytes or self._count >= self._limit_count):
+            self._drop_one()
+        uri, shelf = PREFIX + secrets.token_urlsafe(18), self._shelves[principal]
+        shelf.texts[uri] = text
+        self._grow(shelf, 1, size)
         return uri
 
-    def _next_to_go(self) -> str:
-        """Return the oldest answer of whoever takes most of the room, so that nobody takes that of the others."""
-        taken: Counter[str] = Counter()
-        for kept in self._kept.values():
-            taken[kept.principal] += kept.size * self._limit_count + self._limit_bytes
-        [(most, _)] = taken.most_common(1)
-        return next(uri for uri, kept in self._kept.items() if kept.principal == most)
+    def _drop_one(self) -> None:
+        """Drop the oldest answer of whoever takes most of the room, so that nobody takes that of the others."""
+        principal, shelf = max(self._shelves.items(), key=lambda each: self._room(each[1]))
+        self._grow(shelf, -1, -_size(shelf.texts.pop(next(iter(shelf.texts)))))
+        if not shelf.texts:
+            del self._shelves[principal]
+
+    def _room(self, shelf: _Shelf) -> int:
+        return shelf.size * self._limit_count + len(shelf.texts) * self._limit_bytes
+
+    def _grow(self, shelf: _Shelf, count: int, size: int) -> None:
+        shelf.size += size
+        self._bytes += size
+        self._count += count
 
     async def read(self, principal: str, uri: str) -> str | None:
         """Return a kept answer; None if it is gone, never was, or belongs to another principal."""
-        kept = self._kept.get(uri)
-        return kept.text if kept is not None and kept.principal == principal else None
+        shelf = self._shelves.get(principal)
+        return shelf.texts.get(uri) if shelf else None
 
 
 def as_data(content: bytes, media_type: str = "application/gzip") -> str:
@@ -98,6 +104,10 @@ def kept_text(answer: Observation, limit: int = TEXT_LIMIT) -> str | None:
     half = limit // 2
     note = f"Cut: {half} characters of the start and of the end follow, as text, of {len(text)}. Narrow the call down."
     return _json({"note": note, "start": text[:half], "end": text[-half:]})
+
+
+def _size(text: str) -> int:
+    return len(text.encode())
 
 
 def _json(value: Any) -> str:
