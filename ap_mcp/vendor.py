@@ -99,6 +99,8 @@ def flattened(value: Any, name: str = "", depth: int = 0) -> dict[str, str | int
 
 def text(value: Any, limit: int = TEXT_LIMIT) -> str:
     """Return any value of the cloud as one harmless line of at most `limit` characters; null is empty."""
+    if type(value) is str and len(value) <= limit and " " not in value and value.isprintable():
+        return value  # as most are
     if value is None:
         return ""
     if isinstance(value, bool | dict | list):
