@@ -5,7 +5,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache, lru_cache, partial
-from itertools import islice
+from itertools import chain
 from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
@@ -58,7 +58,7 @@ def check_arguments(
     schema, checker = _of_operation(operation, json.dumps(own) if own else "{}")
     wanted = _checked(operation.id, schema, checker, arguments, in_path)
     if operation.constraints:
-        _refuse(list(_broken_constraints(operation, wanted)))
+        _refuse(_broken_constraints(operation, wanted))
     return wanted
 
 
@@ -110,29 +110,32 @@ def _checked(  # noqa: PLR0917 - as those of `check_against`
     misfits: Callable[[Mapping[str, Any]], Iterable[Problem]] = lambda _: (),
 ) -> dict[str, Any]:
     arguments = meant(schema, {name: _cut(value) for name, value in arguments.items()})
-    unknown = (each for each in arguments if each not in schema["properties"])
-    # More are not shown, and seeking what each may mean takes its time.
-    problems = [
+    unknown = (
         Problem(_named(each), f"is no argument of {name}; {_known(each, schema)}")
-        for each in islice(unknown, MOST_PROBLEMS)
-    ]
+        for each in arguments
+        if each not in schema["properties"]
+    )
     # Where nothing is given, and nothing has to be, nothing is wrong: a first call need not wait for what checks.
-    if arguments or not schema.keys() <= RIGHT_WHEN_EMPTY:
-        problems += [problem for error in checker().iter_errors(arguments) for problem in _problems(error)]
-    problems += _unsendable(arguments, "")
-    problems += [
+    errors = checker().iter_errors(arguments) if arguments or not schema.keys() <= RIGHT_WHEN_EMPTY else ()
+    wrong = (problem for error in errors for problem in _problems(error))
+    no_step = (
         Problem(each, "must not be empty, '.' or '..'")
         for each in in_path
         if str(arguments.get(each, "-")) in {"", ".", ".."}
-    ]
-    _refuse([*problems, *misfits(arguments)])
+    )
+    _refuse(chain(unknown, wrong, _unsendable(arguments, ""), no_step, misfits(arguments)))
     return arguments
 
 
-def _refuse(problems: Sequence[Problem]) -> None:
-    if problems:
-        unique = list(dict.fromkeys(problems))
-        raise InvalidArguments(unique[:MOST_PROBLEMS])
+def _refuse(problems: Iterable[Problem]) -> None:
+    """Refuse a call if there are problems; of thousands no more are sought than are shown."""
+    found: dict[Problem, None] = {}
+    for each in problems:
+        found[each] = None
+        if len(found) == MOST_PROBLEMS:
+            break
+    if found:
+        raise InvalidArguments(list(found))
 
 
 def meant(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
@@ -248,7 +251,7 @@ def _problems(error: Any) -> Iterator[Problem]:
         missing = [key for key in error.validator_value if key not in error.instance]
         yield from (Problem(f"{name}.{key}".lstrip("."), "is required") for key in missing)
     elif error.validator == "additionalProperties":
-        unknown = [key for key in error.instance if key not in error.schema.get("properties", {})]
+        unknown = (key for key in error.instance if key not in error.schema.get("properties", {}))
         known = ", ".join(error.schema.get("properties", {}))
         yield from (Problem(f"{name}.{key}".lstrip("."), f"is unknown here; allowed: {known}") for key in unknown)
     elif "propertyNames" in error.absolute_schema_path:

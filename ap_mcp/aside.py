@@ -1,13 +1,16 @@
 """Works on what is large beside the event loop, so that the server goes on meanwhile.
 
 In seconds where there are megabytes: in a thread, and what is larger, whose single steps would keep the other threads
-waiting, in a process.
+waiting, in a process. What also awaits something has its own steps done in a thread, and the rest on the event loop.
 """
 
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
-from typing import TypeVar
+from dataclasses import dataclass
+from functools import partial, wraps
+from typing import Any, Generic, ParamSpec, TypeVar
 
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
 
@@ -15,11 +18,38 @@ from ap_mcp.fairness import FairShare
 
 IN_A_THREAD, IN_A_PROCESS = 32 * 1024, 256 * 1024
 """Bytes of data from which on it is worked on there."""
+A_VALUE = 32
+"""Bytes that a value counts for, beside the characters of a text: each takes its time, however short it is."""
+_THREADS = FairShare(4)
 _PROCESSES = FairShare(max(2, os.cpu_count() or 2))
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
+class _Here(threading.local):
+    """Where this thread is."""
+
+    is_aside = False
+    """It makes steps of a coroutine beside the event loop."""
+
+
+_here = _Here()
+
+
+def on_the_loop(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
+    """Have what an async function does done on the event loop, whoever awaits it."""
+
+    @wraps(function)
+    async def there(*args: P.args, **kwargs: P.kwargs) -> T:
+        if not _here.is_aside:
+            return await function(*args, **kwargs)
+        return await _Wish(partial(function, *args, **kwargs))
+
+    return there
+
+
+@on_the_loop
 async def aside(work: Callable[[], T], size: int) -> T:
     """Return what some work comes to, without keeping the event loop from other work.
 
@@ -35,3 +65,78 @@ async def aside(work: Callable[[], T], size: int) -> T:
             async with _PROCESSES.turn():
                 return await to_process.run_sync(work, cancellable=True, limiter=CapacityLimiter(1))
     return await to_thread.run_sync(work)
+
+
+async def in_a_thread(work: Callable[[], T], size: int = IN_A_THREAD) -> T:
+    """Return what some work comes to that cannot be sent to another process, as `aside` does."""
+    if size < IN_A_THREAD or _here.is_aside:
+        return work()
+    async with _THREADS.turn():
+        return await to_thread.run_sync(work)
+
+
+async def steps_aside(work: Coroutine[Any, Any, T]) -> T:
+    """Return what a coroutine comes to; its own steps are done in a thread.
+
+    All that it awaits must be `on_the_loop`: in the thread there is none, so anything else fails.
+    """
+    if _here.is_aside:
+        return await work
+    step: Callable[[], Any] = partial(work.send, None)
+    try:
+        while True:
+            found = await in_a_thread(partial(_made, step))
+            if isinstance(found, _End):
+                return found.value  # type: ignore[no-any-return]
+            try:
+                answer = await found.make()
+            except Exception as error:  # noqa: BLE001 - the coroutine is who awaits it
+                step = partial(work.throw, error)
+            else:
+                step = partial(work.send, answer)
+    finally:
+        work.close()
+
+
+def size_of(value: Any) -> int:
+    """Return about how many bytes of JSON some data is, or the data of an object; of what is large only that it is."""
+    size, left = 0, [value]
+    while left and size < IN_A_PROCESS:
+        each = left.pop()
+        size += A_VALUE
+        if isinstance(each, str):
+            size += len(each)
+        elif isinstance(each, Mapping):
+            size += sum(map(len, each))
+            left += each.values()
+        elif isinstance(each, list | tuple):
+            left += each
+        else:
+            left += getattr(each, "__dict__", {}).values()
+    return size
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    value: Any
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish(Generic[T]):
+    """What a coroutine wants to be awaited on the event loop."""
+
+    make: Callable[[], Awaitable[T]]
+
+    def __await__(self) -> Generator["_Wish[T]", T, T]:
+        return (yield self)
+
+
+def _made(step: Callable[[], Any]) -> Any:
+    """Make a step of a coroutine; return what it awaits next, or its end."""
+    _here.is_aside = True
+    try:
+        return step()
+    except StopIteration as end:
+        return _End(end.value)
+    finally:
+        _here.is_aside = False

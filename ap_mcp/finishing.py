@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 
+from ap_mcp.aside import in_a_thread, size_of
 from ap_mcp.errors import CallRefused, FileRefused
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.guarding import DENY
@@ -93,8 +94,9 @@ class Finishing:
         owner = owner_of(principal, self.profile)
         body = None if operation.response_type == FILE else response.body
         answered = Answered(operation, arguments, body, self.gateway.now(), own, beside)
+        size = len(response.content) + size_of(arguments)
         if operation.effect != "read":
-            self.recent.note(answered.observed())
+            self.recent.note(await in_a_thread(answered.observed, size))
         if operation.answers_with_file:
             name = _file_name(operation, mask(dict(arguments)), response)
             name = f"{self.profile}-{name}" if self.profile else name
@@ -103,7 +105,7 @@ class Finishing:
             else:
                 file = await to_thread.run_sync(partial(save_result, self.settings.files_dir, name, response.content))
             answered = replace(answered, file=file, beside={**beside, **({SIMULATED: True} if self.simulated else {})})
-        shaped = await shaped_aside(answered, len(response.content))
+        shaped = await shaped_aside(answered, size)
         raw = None if shaped.whole is None else await self.kept.keep(owner, shaped.whole)
         if isinstance(file, KeptFile):
             raw = file.uri

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import Lock
 
+from ap_mcp.aside import on_the_loop
 from ap_mcp.binding import FilePart, HttpCall, bind
 from ap_mcp.cluster_requests import is_cluster_read
 from ap_mcp.errors import BadAnswer, NotPermitted, ReadOnly, ServiceError, TooLarge
@@ -66,6 +67,7 @@ class Gateway:
         """
         await self._client()
 
+    @on_the_loop
     async def project_id(self) -> str:
         """Return the id of the project that everything here belongs to."""
         cloud = await self._client()
@@ -93,6 +95,7 @@ class Gateway:
         """
         return await self.send(await self.bound(operation, arguments))
 
+    @on_the_loop
     async def send(
         self, call: HttpCall, permit: Permit | None = None, may_repeat: MayRepeat | None = None
     ) -> "CloudResponse":

@@ -7,9 +7,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from anyio import move_on_after, to_thread
+from anyio import move_on_after
 
 from ap_mcp import guard
+from ap_mcp.aside import in_a_thread
 from ap_mcp.binding import FilePart
 from ap_mcp.errors import ApMcpError, QuotaExceeded
 from ap_mcp.files import read_upload
@@ -74,7 +75,7 @@ async def _files(operation: Operation, arguments: Mapping[str, Any], context: To
         node = nodes_at(operation, argument.places[0])[-1] if name in arguments and argument.places else {}
         if node.get("contentMediaType") == FILE:
             read = partial(read_upload, arguments[name], context.finishing.settings.chart_roots, CHART_LIMIT)
-            upload = await to_thread.run_sync(read)
+            upload = await in_a_thread(read)
             parts[name] = FilePart(upload.filename, upload.content)
     return parts
 

@@ -5,12 +5,14 @@ from typing import Any, TypeAlias
 
 import anyio
 
+from ap_mcp.aside import on_the_loop
 from ap_mcp.errors import ApMcpError, CallRefused, ServiceError
 
 Reader: TypeAlias = Callable[..., Awaitable[Any]]
 """`await read("get_cluster", cluster_id=…)`: the vendor's JSON as it came; raises what the cloud client raises."""
 
 
+@on_the_loop
 async def read_together(
     read: Reader, reads: Mapping[str, tuple[str, Mapping[str, Any]]]
 ) -> tuple[dict[str, Any], dict[str, ApMcpError]]:

@@ -1,6 +1,6 @@
 """The one form of tool: what a client is shown of it, and what a call of it will do."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -96,7 +96,7 @@ class Plan:
     finish: "Callable[[Sequence[CloudResponse]], Awaitable[Result]] | None" = None
     explain: Callable[[ApMcpError], Awaitable[None]] = _nothing_to_add
     look: Callable[[Sent], Awaitable[Look]] = look_nowhere
-    renew: Callable[[int], Awaitable[HttpCall | None]] | None = None
+    renew: Callable[[int], Coroutine[Any, Any, HttpCall | None]] | None = None
     cluster: "Callable[[Reads], Awaitable[Any]] | None" = None
     files: Mapping[str, bytes] = field(default_factory=dict, repr=False)
     dry_run: bool = False

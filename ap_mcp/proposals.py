@@ -9,6 +9,7 @@ from functools import partial
 from ap_mcp import guard
 from ap_mcp.errors import CallRefused, ConfirmationRequired
 from ap_mcp.guard.approval_requests import Place
+from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.policy import Ask, Decision
 from ap_mcp.masking.supplied import as_supplied
 from ap_mcp.plans import Drafter, Plan
@@ -49,6 +50,14 @@ class Proposal:
                 refusal.verdict = refusal.verdict or "refused"
             raise
 
+    async def asked(self, caller: Caller, at: datetime | None = None) -> "guard.Request":
+        """Return what consent is asked for, made ready to be put to a person for who calls; `at` is as for `request`.
+
+        Raises:
+            CallRefused: the call would fail, or breaks a rule.
+        """
+        return (await self.request(at)).made_ready(caller)
+
     async def request(self, at: datetime | None = None) -> "guard.Request":
         """Return what consent is asked for, by what these reads show.
 
@@ -77,7 +86,7 @@ class Proposal:
             token=self.plan.token,
         )
 
-    async def read_again(self, at: datetime | None) -> "guard.Request":
+    async def read_again(self, caller: Caller, at: datetime | None) -> "guard.Request":
         """Return it once more: read and decided anew; or, with a time, the same reads as they were described then.
 
         Raises:
@@ -86,4 +95,4 @@ class Proposal:
         if at is None:
             self.reads = self.reads.anew()
             self.decision = await self.reads.decided(self.plan.subject, partial(self.plan.cluster_named, self.reads))
-        return await self.request(at)
+        return await self.asked(caller, at)

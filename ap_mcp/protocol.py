@@ -16,6 +16,7 @@ from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
 
 from ap_mcp import __version__
+from ap_mcp.aside import in_a_thread, size_of
 from ap_mcp.assessment import ASSESS_UPGRADE
 from ap_mcp.errors import SAID_LIMIT, ApMcpError, CallRefused, ForgedState
 from ap_mcp.guard.callers import AskBack, Caller, FormAnswer, FormFailed, local_user
@@ -144,7 +145,9 @@ class McpServer(Server[Any]):
             return _failed(
                 f"{params.name}: an error in ap-mcp itself; its log says more. Read what exists before you repeat it."
             )
-        return _question(result) if isinstance(result, AskBack) else _succeeded(result, ctx.protocol_version)
+        if isinstance(result, AskBack):
+            return _question(result)
+        return await in_a_thread(partial(_succeeded, result, ctx.protocol_version), size_of(result))
 
     async def _list_resources(self, _: ServerRequestContext[Any], params: Any) -> types.ListResourcesResult:
         _only_page(params)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from anyio import Lock, move_on_after
 
+from ap_mcp.aside import on_the_loop
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import (
     ApMcpError,
@@ -177,6 +178,7 @@ class Reads:
         given = repr(sorted(arguments.items()))
         return await self._once(operation.id, given, partial(self._read, operation, arguments), fresh=fresh)
 
+    @on_the_loop
     async def _once(
         self, what: str, given: str, make: "Callable[[], Awaitable[CloudResponse]]", *, fresh: bool = False
     ) -> "CloudResponse":
@@ -248,6 +250,7 @@ class Reads:
         lister, _ = self.catalog.named[CLUSTER]
         return [left_out(len(self._closed))] if operation == lister.id and self._closed else []
 
+    @on_the_loop
     async def introduce(self, cluster: str) -> None:
         """Make sure that requests to a cluster's Kubernetes API can be sent, whatever they do.
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
+from ap_mcp.aside import in_a_thread, size_of, steps_aside
 from ap_mcp.calling import Calling, working_on
 from ap_mcp.clouds import Account, Cloud, Connect
 from ap_mcp.errors import (
@@ -52,8 +53,10 @@ if TYPE_CHECKING:
     from ap_mcp.guard.holds import Holds
     from ap_mcp.guard.notices import Notices
     from ap_mcp.guard.subject import Subject
+    from ap_mcp.plans import Drafter
     from ap_mcp.proposals import Proposal
     from ap_mcp.reads import Reads
+    from ap_mcp.specs import Effect
     from ap_mcp.state.shared import SharedState
 
 logger = logging.getLogger(__name__)
@@ -319,7 +322,8 @@ class Autopilot:
             logger.debug("%r ended as %s", name, type(error).__name__)
             error.profile = view.note
             if isinstance(error, CallRefused) and error.verdict:
-                await view.guard.refused(error, name, arguments, view.effect_of(name, arguments), caller)
+                effect = await in_a_thread(partial(view.effect_of, name, arguments), size_of(arguments))
+                await view.guard.refused(error, name, arguments, effect, caller)
             raise
         logger.debug("%r ended as %s", name, type(outcome).__name__)
         return outcome if isinstance(outcome, AskBack) else view.leading_back(outcome)
@@ -341,12 +345,14 @@ class Autopilot:
         """Run one tool: the whole sequence."""
         tool = view.toolbox.find(name)
         with on_the_way_to(name, sends=tool.effect != "read", composed=name not in self.catalog):
-            arguments = tool.checked(arguments)
-            subject = tool.subject(arguments)
+            arguments = await in_a_thread(partial(tool.checked, arguments), size := size_of(arguments))
+            subject = await in_a_thread(partial(tool.subject, arguments), size)
             decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
             reads = self.reads(view, view.guard.cluster_asked_about(caller, name), caller)
             rehearse = partial(self._rehearsed, view, reads)
-            plan = await tool.plan(arguments, ToolContext(reads, view.finishing, caller, rehearse, report, turn.rest))
+            context = ToolContext(reads, view.finishing, caller, rehearse, report, turn.rest)
+            planning = tool.plan(arguments, context)
+            plan = await (planning if tool.effect == "read" else steps_aside(planning))
             if plan.local_use and view.rights.remote:
                 raise OnlyLocal(name, plan.local_use)
             if decision is None or plan.subject != subject:
@@ -374,18 +380,14 @@ class Autopilot:
             raise ConfirmationRequired(plan.subject.tool, effect, NOT_ASKED_ABOUT)
         effect = effect_of(plan.subject, view.policy)
         if isinstance(decision, Allow) and effect not in GUARDED and not plan.dry_run:
-            draft = await plan.draft(reads, None)
-            return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, draft.calls, draft.steps)
+            return await steps_aside(_unasked(plan, plan.draft, reads, effect))
         from ap_mcp.proposals import Proposal  # noqa: PLC0415 - few calls need consent, or only ask
 
         proposal = Proposal(plan, plan.draft, effect, decision, reads, view.cloud.place(simulated=self.simulated))
         if plan.dry_run:
-            from ap_mcp.dry_runs import dry_run as shown_only  # noqa: PLC0415 - likewise
-
-            request = await proposal.request()
-            return shown_only(request.impact.structured(), request.calls)
+            return await steps_aside(_only_shown(proposal))
         with proposal.refusals_on_record():
-            request = await proposal.request()
+            request = await steps_aside(proposal.asked(caller))
             read_again = partial(self._read_again, view, caller, proposal)
             consent = await view.guard.consent(decision, request, caller, read_again)
         return consent if isinstance(consent, AskBack) else cleared_by(consent)
@@ -396,7 +398,7 @@ class Autopilot:
         """Read once more what a person was asked about; they may have taken long, and the caller lost their rights."""
         if self.rights_of(caller.principal) != view.rights:
             raise RightsChanged
-        return await proposal.read_again(at)
+        return await steps_aside(proposal.read_again(caller, at))
 
     async def _sent(self, view: View, plan: Plan, cleared: Cleared, caller: Caller) -> Result:
         """Send requests in order, each with a permit and between two lines of the audit; stop at the first failure."""
@@ -430,7 +432,7 @@ class Autopilot:
                 async with view.guard.sending(cleared, call, caller) as sending:
                     return await deliver(gateway, sent, sending, plan.look), sending
             except Conflict as error:
-                renewed = await plan.renew(number) if plan.renew is not None and attempts_left else None
+                renewed = await steps_aside(plan.renew(number)) if plan.renew is not None and attempts_left else None
                 if renewed is None:
                     error.found = CHANGED_MEANWHILE if plan.renew is not None else error.found
                     raise
@@ -479,6 +481,20 @@ class Autopilot:
             self._note_head,
         )
         return View(rights, cloud, tools, guarding, finishing)
+
+
+async def _unasked(plan: Plan, draft: "Drafter", reads: "Reads", effect: "Effect") -> Cleared:
+    """Return the requests of a call that needs no consent."""
+    drafted = await draft(reads, None)
+    return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, drafted.calls, drafted.steps)
+
+
+async def _only_shown(proposal: "Proposal") -> Result:
+    """Return what a call would do that only asks."""
+    from ap_mcp.dry_runs import dry_run  # noqa: PLC0415 - few calls only ask
+
+    request = await proposal.request()
+    return dry_run(request.impact.structured(), request.calls)
 
 
 def _shared_by(settings: Settings) -> "SharedState | None":

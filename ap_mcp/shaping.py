@@ -71,6 +71,6 @@ async def shaped_aside(answered: Answered, size: int) -> Shaped:
 
     Args:
         answered: the answer.
-        size: how many bytes it has.
+        size: how many bytes it has, and the arguments of its call.
     """
     return await aside(partial(shape, answered), size)

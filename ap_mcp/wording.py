@@ -9,6 +9,7 @@ from typing import Any
 
 MESSAGE_LIMIT = 600
 NAME_LIMIT = 120
+LONGEST_WORD = 1000
 NAMED = 12
 """Things of a kind that are named before the rest is counted."""
 _SHORT, _ENOUGH = 80, 10
@@ -184,7 +185,7 @@ _VISIBLE = _Visible()
 
 def width(text: str) -> int:
     """Return how many columns a line takes on a terminal."""
-    return sum(_columns(char) for char in text)
+    return len(text) if text.isascii() else sum(map(_columns, text))
 
 
 def rows_of_line(line: str, columns: int) -> int:
@@ -307,7 +308,7 @@ _FILLERS = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 
 
 def closest(word: str, known: Iterable[str], *, most: int = 3, likeness: float = 0.6) -> list[str]:
-    """Return the known words that a mistyped one may stand for, the likeliest first.
+    """Return the known words that a mistyped one may stand for, the likeliest first; none for a text too long for one.
 
     Args:
         word: as it was typed.
@@ -315,6 +316,8 @@ def closest(word: str, known: Iterable[str], *, most: int = 3, likeness: float =
         most: how many are returned.
         likeness: how alike they must be, from 0 to 1.
     """
+    if len(word) > LONGEST_WORD:  # comparing it would take long
+        return []
     from difflib import get_close_matches  # noqa: PLC0415 - most words are typed right
 
     return get_close_matches(word, known, most, likeness)

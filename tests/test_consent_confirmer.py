@@ -102,13 +102,13 @@ def test_a_digest_separates_what_python_takes_for_equal_and_covers_the_content_o
 
 
 def test_a_fingerprint_covers_all_that_is_shown_and_all_that_is_sent() -> None:
-    prints = [each.fingerprint() for each in (DELETE, *other_requests())]
+    prints = [each.fingerprint for each in (DELETE, *other_requests())]
     assert len(set(prints)) == len(prints)
 
 
 def test_a_fingerprint_does_not_depend_on_the_order_in_which_an_agent_names_things() -> None:
     turned = replace(CALL, query=CALL.query[::-1], body=b'{"b": 2, "a": 1}')
-    assert replace(DELETE, calls=(turned,)).fingerprint() == DELETE.fingerprint()
+    assert replace(DELETE, calls=(turned,)).fingerprint == DELETE.fingerprint
 
 
 def test_every_part_of_a_request_is_bound_or_known_not_to_matter() -> None:

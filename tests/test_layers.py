@@ -32,11 +32,11 @@ cluster_requests: binding errors specs
 permits: binding errors
 cloud: __init__ binding cluster_requests credentials errors fairness permits service_texts setting_values settings
     specs watching wording
-parallel_reads: errors
 calling:
 watching:
 fairness: calling
 aside: fairness
+parallel_reads: aside errors
 # What the cloud's answers mean, and how they are reported.
 rules: masking service_texts specs vendor wording
 summaries: files masking rules specs vendor wording
@@ -50,21 +50,21 @@ assessment: errors masking parallel_reads rules schemas specs summaries vendor w
 problems: errors masking parallel_reads rules schemas specs summaries vendor wording
 # What may go out, and the tools.
 filling: arguments errors masking parallel_reads rules specs vendor wording
-guard: arguments binding errors filling masking parallel_reads permits private_files rules specs vendor watching
+guard: arguments aside binding errors filling masking parallel_reads permits private_files rules specs vendor watching
     wording
 state: errors guard private_files response_store vendor wording
 webhooks: cloud errors guard vendor watching webhook_addresses wording
-gateway: binding cloud cluster_requests errors masking permits specs
+gateway: aside binding cloud cluster_requests errors masking permits specs
 naming: errors masking rules specs vendor wording
-reads: binding cloud errors gateway guard masking naming permits specs summaries vendor
+reads: aside binding cloud errors gateway guard masking naming permits specs summaries vendor
 introductions: gateway guard reads specs
 clouds: cloud gateway guard introductions kubernetes settings specs wait
 lost_answers: binding cloud errors gateway guard specs
 aftermath: arguments errors guard lost_answers reads rules specs vendor wording
-finishing: cloud errors files gateway guard masking response_store settings shaping specs summaries wait
+finishing: aside cloud errors files gateway guard masking response_store settings shaping specs summaries wait
 plans: arguments binding cloud errors finishing guard lost_answers masking reads specs summaries
-operation_calls: aftermath binding cloud errors files filling guard kubernetes lost_answers plans reads schemas specs
-    summaries vendor
+operation_calls: aftermath aside binding cloud errors files filling guard kubernetes lost_answers plans reads schemas
+    specs summaries vendor
 operation_tools: arguments guard operation_calls plans schemas specs summaries
 read_calls: arguments assessment cloud errors kubernetes plans problems shaping specs summaries wait
 read_tools: assessment kubernetes plans problems read_calls specs summaries wait
@@ -74,13 +74,13 @@ toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: addressing clouds errors finishing guard settings specs summaries toolbox
-server: addressing binding calling cloud clouds dry_runs errors finishing gateway guard lost_answers masking plans
+server: addressing aside binding calling cloud clouds dry_runs errors finishing gateway guard lost_answers masking plans
     principals private_files proposals reads response_store settings specs state summaries toolbox wait webhooks
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:
 completion: errors reads rules specs vendor wording
-protocol: __init__ addressing assessment completion errors guard problems prompts rendering response_store server
+protocol: __init__ addressing aside assessment completion errors guard problems prompts rendering response_store server
     stdio summaries wait wording
 web: cloud errors gateway guard principals private_files protocol server setting_values settings specs toolbox vendor
     watching wording

@@ -9,11 +9,12 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Literal, TypeAlias
 
 from anyio import CancelScope, create_task_group, current_time, move_on_after, sleep
 
+from ap_mcp.aside import in_a_thread
 from ap_mcp.errors import SEALED_ELSEWHERE, ConsentDeclined
 from ap_mcp.guard.approval_requests import call_digest
 from ap_mcp.guard.approvals import Approvers
@@ -109,7 +110,7 @@ class Confirmer:
         """
         if request.token is not None and self.mode == "token" and not request.other_approver:
             return await self._by_token(request, caller, request.token)
-        if why := self._why_no_form(request, caller):
+        if why := await in_a_thread(partial(self._why_no_form, request, caller)):
             return await self.elsewhere.obtain(request, caller, read_again, why)
         if caller.returned is None and (consent := await self.elsewhere.approved(request, caller, read_again)):
             return consent
@@ -160,10 +161,10 @@ class Confirmer:
         note, lifetime, since = "", timedelta(seconds=self.patience) + READING_TIME, current_time()
         for _ in range(MOST_ROUNDS):
             opened = await self.records.opened(request.binding(caller.principal), lifetime)
+            text = await in_a_thread(partial(message, request.laid_out(caller), request.impact.name, note))
             answer, why, asked = None, "", self.now()
             try:
                 with move_on_after(self.patience):
-                    text = message(request.laid_out(caller), request.impact.name, note)
                     answer = await self._shown(caller, since, push(text, form(request.impact)))
             except FormFailed as failed:
                 why = f"it could not show one, and answered {failed} {in_quotes(failed.said)}".removesuffix(' ""')
@@ -179,9 +180,9 @@ class Confirmer:
             finally:
                 with CancelScope(shield=True):
                     taken = await self.records.taken(opened.id, opened.digest)
-            if why := self._why_no_form(fresh, caller):
+            if why := await in_a_thread(partial(self._why_no_form, fresh, caller)):
                 return await self.elsewhere.obtain(fresh, caller, read_again, why)
-            same = hmac.compare_digest(fresh.fingerprint(), request.fingerprint())
+            same = hmac.compare_digest(fresh.fingerprint, request.fingerprint)
             if same and taken:
                 return self._by_form(fresh, caller, took, opened.id)
             request, note = fresh, LOST if same else CHANGED
@@ -246,7 +247,7 @@ class Confirmer:
         opened = await self.records.opened(bound, QUESTION_LIFETIME)
         about: dict[str, Any] = {"id": opened.id, "round": number, "asked": ticks(opened.created)}
         state = self.records.sealed(request, caller, about, opened.expires)
-        text = message(request.laid_out(caller), request.impact.name, note)
+        text = await in_a_thread(partial(message, request.laid_out(caller), request.impact.name, note))
         return AskBack(text, form(request.impact), state)
 
     async def _token(self, request: Request, caller: Caller) -> str | None:

@@ -273,7 +273,7 @@ class Elsewhere:
             effect=request.impact.effect,
             name=request.impact.name,
             impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.laid_out(caller).text()}",
-            fingerprint=request.fingerprint(),
+            fingerprint=request.fingerprint,
             created=now,
             expires=now + APPROVAL_LIFETIME,
             other_approver=request.other_approver,

@@ -4,6 +4,7 @@ import json
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from hashlib import sha256
 from typing import Any, TypeAlias
 
@@ -17,7 +18,7 @@ from ap_mcp.guard.where import Where
 from ap_mcp.specs import JSON
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Request:
     """What consent is asked for: one call, bound to what a person is shown about it.
 
@@ -45,11 +46,16 @@ class Request:
     takes_token: bool = True
     token: str | None = None
 
+    @cached_property
     def fingerprint(self) -> str:
-        """Return a digest of what is shown and of what would be sent; in which order things are named is no matter."""
+        """A digest of what is shown and of what would be sent; in which order things are named is no matter."""
         where = [self.place.region, self.place.project, self.place.simulated, self.place.profile]
         sent = [where, *(_sent(call) for call in self.compared or self.calls)]
         return sha256(canonical([self.impact.fingerprint(), sent]).encode()).hexdigest()
+
+    @cached_property
+    def _layouts(self) -> dict[Where, Layout]:
+        return {}
 
     def laid_out(self, caller: Caller) -> Layout:
         """Return the question about this call, which says where it goes and for whom it is made."""
@@ -62,11 +68,19 @@ class Request:
             simulated=place.simulated,
             profile=place.profile,
         )
-        return self.impact.laid_out(where)
+        if where not in self._layouts:
+            self._layouts[where] = self.impact.laid_out(where)
+        return self._layouts[where]
+
+    def made_ready(self, caller: Caller) -> "Request":
+        """Return it once all of it is worked out that takes long where there is much of it."""
+        self.laid_out(caller)
+        self.binding(caller.principal)
+        return self
 
     def binding(self, principal: str) -> dict[str, str]:
         """Return what a consent must match to count for this call."""
-        bound = {"tool": self.tool, "digest": self.digest, "fingerprint": self.fingerprint()}
+        bound = {"tool": self.tool, "digest": self.digest, "fingerprint": self.fingerprint}
         return {**bound, "principal": principal}
 
 

@@ -5,8 +5,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from typing import Any
 
-from anyio import to_thread
-
+from ap_mcp.aside import in_a_thread
 from ap_mcp.errors import CallRefused, Conflict, InvalidArguments, PermissionDenied, Problem, ServiceError
 from ap_mcp.guard.subject import Limit
 from ap_mcp.kubernetes import schema_check
@@ -63,7 +62,7 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
     mode = arguments["mode"]
     if arguments.get("subresource") == FINALIZE and mode != "replace":
         raise InvalidArguments([Problem("mode", f"must be replace with subresource {FINALIZE}")])
-    documents = await to_thread.run_sync(lambda: read_manifest(arguments["manifest"], generated=mode == "create"))
+    documents = await in_a_thread(lambda: read_manifest(arguments["manifest"], generated=mode == "create"))
     targets = await _targets(arguments, documents, api)
     below = _read_at(arguments)
     lives = [None if each.posted else await checks.live(*_place(each), below) for each in targets]
@@ -256,7 +255,7 @@ async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, ma
     mode, subresource, force = arguments["mode"], arguments.get("subresource", ""), bool(arguments.get("force"))
     live = await checks.live(*_place(target), _read_at(arguments))
     change = _change(target, live, made, subresource=subresource)
-    body = deepcopy(target.document.body)
+    body = dict(target.document.body)
     if target.resource.namespaced:
         body["metadata"] = {**body["metadata"], "namespace": target.namespace}
     if live is None and (mode == "replace" or subresource):

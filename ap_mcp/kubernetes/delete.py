@@ -9,6 +9,7 @@ from typing import Any
 
 from anyio import create_task_group
 
+from ap_mcp.aside import on_the_loop
 from ap_mcp.errors import CallRefused, Problem
 from ap_mcp.kubernetes.api import ClusterApi
 from ap_mcp.kubernetes.effects import Change
@@ -57,6 +58,12 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
     listed, found = await _matched(arguments, resource, checks)
     if not any(arguments.get(each) for each in SELECTORS):
         return await _all(arguments, resource, listed, found, checks)
+    return await _each(arguments, resource, found, checks)
+
+
+@on_the_loop
+async def _each(arguments: Mapping[str, Any], resource: Resource, found: list[Any], checks: Checks) -> list[Step]:
+    """Return a step for each of some objects, looked at together."""
     made: dict[int, Step] = {}
 
     async def one(number: int, live: Any) -> None:

@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 from anyio import Lock
 
+from ap_mcp.aside import on_the_loop
 from ap_mcp.kubernetes.kinds import chosen, fitting
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.parallel_reads import read_together
@@ -65,6 +66,7 @@ class KnownKinds:
             return found[0]
         return chosen(said, await self.served(cluster, read, fresh=True))
 
+    @on_the_loop
     async def served(self, cluster: str, read: Read, *, fresh: bool = False) -> tuple[Resource, ...]:
         """Return all kinds that a cluster serves.
 

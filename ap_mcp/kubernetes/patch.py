@@ -2,10 +2,10 @@
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
-from anyio import to_thread
-
+from ap_mcp.aside import in_a_thread
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import CallRefused, InvalidArguments, Problem
 from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
@@ -28,7 +28,7 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
         CallRefused: the policy, or the cluster's own check, says no.
     """
     kind = arguments["type"]
-    body = await to_thread.run_sync(read_patch, arguments["patch"])
+    body = await in_a_thread(partial(read_patch, arguments["patch"]))
     if wrong := _misfit(body, kind):
         raise InvalidArguments([Problem("patch", wrong)])
     resource = await api.resource(arguments["kind"])

@@ -5,6 +5,7 @@ server goes by is not known here.
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any
 
 from ap_mcp.kubernetes.fields import followed, schema_of, shown
@@ -39,7 +40,7 @@ def misfits(document: Any, resource: Resource, body: Any) -> list[str] | None:
     """
     schemas = get(document, "/components/schemas", {})
     schema = schema_of(schemas, resource, resource.version)
-    return None if schema is None else list(_misfits(schema, schemas, body, ""))[:MOST]
+    return None if schema is None else list(islice(_misfits(schema, schemas, body, ""), MOST))
 
 
 def misfits_of_custom(definition: Any, version: str, body: Any) -> list[str] | None:
@@ -58,7 +59,7 @@ def misfits_of_custom(definition: Any, version: str, body: Any) -> list[str] | N
         return None
     own = {key: each for key, each in body.items() if key not in OF_ANY_OBJECT}
     needed = [each for each in strings(schema, "/required") if each not in OF_ANY_OBJECT]
-    return list(_misfits({**schema, "required": needed}, {}, own, ""))[:MOST]
+    return list(islice(_misfits({**schema, "required": needed}, {}, own, ""), MOST))
 
 
 def _misfits(schema: Any, schemas: Any, value: Any, way: str) -> Iterator[str]:

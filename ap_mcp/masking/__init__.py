@@ -4,7 +4,7 @@ import base64
 import binascii
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -67,6 +67,7 @@ def _masked(value: Any, depth: int) -> Any:
 def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = False, above: str = "") -> dict[str, Any]:
     is_secret = is_secret or found.get("kind") == "Secret"
     masked: dict[str, Any] = {}
+    numbers: dict[str, int] = {}
     for key, each in found.items():
         if type(key) is str and _is_plain(key):
             if type(each) is str:
@@ -77,7 +78,7 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
                 masked[key] = _masked(each, depth)
             continue
         name = str(key)
-        shown_name = _unused(_shown_name(name, depth), name, found, masked)
+        shown_name = _unused(_shown_name(name, depth), name, (found, masked), numbers)
         if is_secret and name in ("data", "stringData"):
             shown = _sealed(each, depth)
         elif name == "items" and found.get("kind") == "SecretList" and isinstance(each, list):
@@ -90,14 +91,36 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
     return masked
 
 
-def _unused(shown_name: str, name: str, found: Mapping[Any, Any], masked: Mapping[str, Any]) -> str:
-    """Return a name that was masked with a number behind it if another name looks the same then."""
+def _unused(shown_name: str, name: str, used: Sequence[Mapping[Any, Any]], numbers: dict[str, int]) -> str:
+    """Return a name that was masked with a number behind it if another name looks the same then.
+
+    Args:
+        shown_name: what it looks like.
+        name: as it was.
+        used: the names that there are.
+        numbers: for each that looks the same, how many did before: there may be thousands.
+    """
     if shown_name == name:
         return name
-    numbered, number = shown_name, 2
-    while numbered in masked or numbered in found:
-        numbered, number = f"{shown_name} ({number})", number + 1
-    return numbered
+    return numbered(shown_name, lambda each: any(each in names for names in used), numbers)
+
+
+def numbered(name: str, is_used: Callable[[str], bool], numbers: dict[str, int]) -> str:
+    """Return a name with the first number behind it with which it is not used; as it is if it is not used so.
+
+    Args:
+        name: the name.
+        is_used: says of a name whether there is one like it.
+        numbers: the last number for each name; it is kept there, as no number becomes free again.
+    """
+    made, number = name, numbers.get(name, 1)
+    if number > 1:
+        made = f"{name} ({number})"
+    while is_used(made):
+        number += 1
+        made = f"{name} ({number})"
+    numbers[name] = number
+    return made
 
 
 def _masked_under(name: str, sense: Sense, value: Any, depth: int) -> Any:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any, Self, TypeAlias
 
-from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, mask
+from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, mask, numbered
 from ap_mcp.masking.deciding import decides
 from ap_mcp.masking.names import GENERIC, Sense, names_a_secret, sense_of
 
@@ -86,12 +86,9 @@ def in_place(given: Any, shown: Any) -> dict[Any, Any]:
     return dict(zip(given, shown.values(), strict=True))
 
 
-def _unlike(name: str, key: Any, given: Mapping[Any, Any], named: Mapping[str, Any]) -> str:
-    """Return the name that a person sees of a key, with a number if another key looks the same."""
-    shown, number = name, 2
-    while shown in named or (shown != str(key) and shown in given):
-        shown, number = f"{name} ({number})", number + 1
-    return shown
+def _unlike(name: str, key: Any, given: Mapping[Any, Any], named: Mapping[str, Any], numbers: dict[str, int]) -> str:
+    """Return the name that a person sees of a key, with a number if another key looks the same; see `numbered`."""
+    return numbered(name, lambda each: each in named or (each != str(key) and each in given), numbers)
 
 
 def _probed(given: Any, shown: Any) -> Any:
@@ -178,11 +175,12 @@ def _walked_beside(given: Any, probed: Any, shown: Any, depth: int = 0, *, seale
         found = in_place(given, shown)
         alone = {} if sealed is None else in_place(given, mask({key: _leaves(each) for key, each in probed.items()}))
         named: dict[str, Any] = {}
+        numbers: dict[str, int] = {}
         for key, each in given.items():
             own = _own_name(key, given)
             by_itself = key in alone and own not in GENERIC and not (sealed and not decides(own))
             masked = alone[key] if by_itself else found.get(key)
-            name = _unlike(supplied_name(key), key, given, named)
+            name = _unlike(supplied_name(key), key, given, named, numbers)
             below = _sealed_below(key, own, given, sealed=sealed)
             named[name] = _walked_beside(each, probed[key], masked, depth + 1, sealed=below)
         return named

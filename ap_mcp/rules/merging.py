@@ -11,6 +11,8 @@ from ap_mcp.wording import path, step
 
 Way: TypeAlias = tuple[str, ...]
 _CUT = re.compile(r"(.*)… \((\d{1,9}) characters\)", re.DOTALL)
+MOST_COMPARED = 256
+"""Entries of a list up to which a masked one is found wherever it was moved to; in a longer list it must not move."""
 _IDENTITIES = ("name", "key", "id")
 """What tells the objects of a list apart, the first that they have."""
 
@@ -154,6 +156,9 @@ def _counterpart(current: list[Any], shown: list[Any], given: list[Any], at: int
     Entries may have been added, removed or moved, so a place alone says nothing while the lists differ.
     """
     each = given[at]
+    if max(len(given), len(shown)) > MOST_COMPARED:  # each with each takes too long
+        here = len(given) == len(shown) and (same(shown[at], each) or _is_cut(each, shown[at]))
+        return at if here else None
     alike = [place for place, other in enumerate(shown) if same(other, each) or _is_cut(each, other)]
     if each == PLACEHOLDER:  # what stands before it says what it is: --password
         alike = [place for place in alike if same(_before(shown, place), _before(given, at))]

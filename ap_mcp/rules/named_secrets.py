@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from ap_mcp.wording import path
@@ -29,29 +30,39 @@ class Named(NamedTuple):
 
 def secrets_named(values: Any) -> list[Named]:
     """Return what the settings of a chart hand to its pods by name, in the order in which it stands there."""
-    return list(_named(values, ()))
+    return list(_named(values, (), frozenset()))
 
 
-def _named(node: Any, way: tuple[str, ...]) -> Iterator[Named]:
+def _named(node: Any, way: tuple[str, ...], above: frozenset[str]) -> Iterator[Named]:
     if isinstance(node, list):
         for number, each in enumerate(node):
-            yield from _named(each, (*way, str(number)))
+            yield from _named(each, (*way, str(number)), above)
     if not isinstance(node, Mapping):
         return
     for key, value in node.items():
-        here = (*way, str(key))
+        here, words = (*way, str(key)), _words(str(key))
+        every = above.union(words)
         if account := _account(here, value):
             yield Named(f"the token of ServiceAccount {account}", path(here))
-        elif _holds_names(here, value) and (names := _names(value)):
+        elif _holds_names(words, every, value) and (names := _names(value)):
             yield from (Named(f"Secret {name}", path(here)) for name in names)
         else:
-            yield from _named(value, here)
+            yield from _named(value, here, every)
 
 
-def _holds_names(way: tuple[str, ...], value: Any) -> bool:
-    """Say whether names of Secrets that containers read stand at a place."""
-    words = [tuple(each.lower() for each in _WORDS(key)) for key in way]
-    last, every = words[-1], {word for each in words for word in each}
+@lru_cache(maxsize=4096)
+def _words(key: str) -> tuple[str, ...]:
+    return tuple(each.lower() for each in _WORDS(key))
+
+
+def _holds_names(last: tuple[str, ...], every: frozenset[str], value: Any) -> bool:
+    """Say whether names of Secrets that containers read stand at a place.
+
+    Args:
+        last: the words of its key.
+        every: those of the keys above it as well.
+        value: what stands there.
+    """
     if _PULLED_WITH in every or every >= _EDGE:
         return False
     if last == ("secrets",):

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
 from typing import Any, Final
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
@@ -21,7 +22,6 @@ WHOLE_LIST = 160
 """Characters of a list up to which it is compared as a whole; a longer one entry by entry."""
 
 _WORDS = re.compile(r"[A-Z]*[a-z]+|[A-Z]+").findall
-"""The words of a key, as in `sidecarImage`."""
 _STARS = re.compile(r"\*{3,}").fullmatch
 
 
@@ -46,7 +46,7 @@ class SettingChange:
     @property
     def is_image(self) -> bool:
         """Whether it says which image runs: `image.tag`, `sidecarImage`, and not how one is pulled."""
-        words = [set(_WORDS(key.replace("_", " "))) for key in self.keys]
+        words = [_words(key) for key in self.keys]
         return any(each & {"image", "Image", "images", "Images"} for each in words) and not any(
             each & {"pull", "Pull"} for each in words
         )
@@ -76,6 +76,12 @@ class SettingChange:
     @property
     def _texts(self) -> tuple[str, str, str]:
         return self.path, self.before, self.after
+
+
+@lru_cache(maxsize=4096)
+def _words(key: str) -> frozenset[str]:
+    """Return the words of a key, as in `sidecarImage`."""
+    return frozenset(_WORDS(key.replace("_", " ")))
 
 
 def _cut(text: str, limit: int) -> str:
@@ -149,9 +155,9 @@ def at(values: Mapping[str, Any], way: Sequence[str]) -> Any:
     return node
 
 
-def shown_at(values: Mapping[str, Any], way: Sequence[str]) -> str:
-    """Return the value at the end of a way as text, secrets masked; empty if there is none."""
-    return shown(at(mask(values), [masked_name(key) for key in way]))
+def shown_at(masked: Mapping[str, Any], way: Sequence[str]) -> str:
+    """Return the value at the end of a way in settings that were masked, as text; empty if there is none."""
+    return shown(at(masked, [masked_name(key) for key in way]))
 
 
 def shown(value: Any) -> str:
@@ -216,7 +222,7 @@ def path_of(way: Iterable[Any]) -> str:
     return _cut(path(masked_name(each) for each in way), PATH_LIMIT)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class _Node:
     """A place in a tree of settings: what stands there, that masked, and the same of what the caller gave for it.
 
@@ -234,19 +240,27 @@ class _Node:
 
     def below(self, key: Any) -> "_Node":
         """Return the place below this one under a key, or in a list under a number."""
-        if isinstance(self.value, list):
-            inside = isinstance(self.masked, list) and key < len(self.masked)
-            masked = self.masked[key] if inside else PLACEHOLDER
-        else:
-            masked = _aligned(self.value, self.masked, key, PLACEHOLDER)
-        asked = _aligned(self.given, self.asked, key, ABSENT)
         return _Node(
             _at_key(self.value, key),
-            masked,
+            self._in_masked.get(key, PLACEHOLDER),
             _at_key(self.given, key),
-            asked,
-            _aligned(self.given, self.supplied, key, ABSENT),
+            self._in_asked.get(key, ABSENT),
+            self._in_supplied.get(key, ABSENT),
         )
+
+    @cached_property
+    def _in_masked(self) -> Mapping[Any, Any]:
+        if isinstance(self.value, list):
+            return dict(enumerate(self.masked)) if isinstance(self.masked, list) else {}
+        return _aligned(self.value, self.masked)
+
+    @cached_property
+    def _in_asked(self) -> Mapping[Any, Any]:
+        return _aligned(self.given, self.asked)
+
+    @cached_property
+    def _in_supplied(self) -> Mapping[Any, Any]:
+        return _aligned(self.given, self.supplied)
 
     @property
     def is_given(self) -> bool:
@@ -268,17 +282,16 @@ class _Node:
         return exactly(name) if name.isdecimal() else step(name)
 
 
-def _aligned(true: Any, other: Any, key: Any, otherwise: Any) -> Any:
-    """Return what another form of an object or list has where the true one has a key, which may be called otherwise."""
+def _aligned(true: Any, other: Any) -> Mapping[Any, Any]:
+    """Return what another form of an object or list has at each key of the true one; it may be called otherwise there.
+
+    Both stand in the same order. Nothing is known where the other form has more or less.
+    """
     if isinstance(true, list):
-        return other[key] if isinstance(other, list) and len(other) == len(true) and key < len(true) else otherwise
-    if not (isinstance(true, Mapping) and isinstance(other, Mapping)) or key not in true:
-        return otherwise
-    if len(true) != len(other):
-        return otherwise
-    if key in other and masked_name(key) == key == supplied_name(key):
-        return other[key]
-    return next((found for name, found in zip(true, other.values(), strict=True) if name == key), otherwise)
+        return dict(enumerate(other)) if isinstance(other, list) and len(other) == len(true) else {}
+    if not (isinstance(true, Mapping) and isinstance(other, Mapping)) or len(true) != len(other):
+        return {}
+    return dict(zip(true, other.values(), strict=True))
 
 
 def _shown_of(node: _Node) -> Any:

@@ -16,6 +16,7 @@ from ap_mcp.guard.impacts.base import (
     refused,
 )
 from ap_mcp.guard.impacts.merges import about_merge, sorted_out
+from ap_mcp.masking import mask
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.addons import (
     addon_name_of,
@@ -78,7 +79,8 @@ async def update_addon(case: Case) -> Impact:
         draft.warnings.append("Neither its version nor a setting would change.")
     size = text(get(merge.current, "/flavor/name"))
     defaults = defaults_of(entry, size) or {}
-    fallbacks = {each.path: settings_diff.shown_at(defaults, each.keys) or "its default" for each in found}
+    shown = mask(defaults)
+    fallbacks = {each.path: settings_diff.shown_at(shown, each.keys) or "its default" for each in found}
     draft.changes += settings_diff.every_line(named, fallbacks)
     draft.changes += [f"{line} (left out of the call)" for line in settings_diff.every_line(left_out, fallbacks)]
     draft.changes += [

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from hashlib import sha256
 from pathlib import PurePath
 from typing import Any
 
-from anyio import to_thread
-
+from ap_mcp.aside import in_a_thread
 from ap_mcp.guard.impacts.archives import ChartName, NoChart, chart_in
 from ap_mcp.guard.impacts.base import Case, Impact, ImpactDraft, entries, gather, impact_of, not_read, read, refused
 from ap_mcp.vendor import flag, get, moment, number, quoted, text, word
@@ -170,7 +170,7 @@ async def _new_chart(draft: ImpactDraft) -> ChartName | None:
         return None
     draft.stable["file"] = sha256(content).hexdigest()
     try:
-        return await to_thread.run_sync(chart_in, content)
+        return await in_a_thread(partial(chart_in, content))
     except NoChart as error:
         path = quoted(draft.case.arguments.get(FILE))
         raise refused(f"which chart the file {path} holds cannot be known: {error}") from error

@@ -5,6 +5,7 @@ from typing import Any
 
 from ap_mcp.filling import Merge
 from ap_mcp.guard.impacts.base import ImpactDraft
+from ap_mcp.masking import mask
 from ap_mcp.rules import settings_diff
 from ap_mcp.rules.merging import ways
 from ap_mcp.rules.settings_diff import ABSENT, SettingChange, at, digest, path_of, same
@@ -60,9 +61,10 @@ def _warn_of_stale(draft: ImpactDraft, merge: Merge, others: str, wanted: Mappin
         stale = [
             way for way in stale if at(wanted, way) is not ABSENT and not same(at(wanted, way), at(merge.sent, way))
         ]
+    sent, brought = (mask(each) if stale else {} for each in (merge.sent, wanted))
     for way in stale[: settings_diff.LINES]:
-        brings = f", {others} have {settings_diff.shown_at(wanted, way)}" if wanted else ""
-        stays = settings_diff.shown_at(merge.sent, way)
+        brings = f", {others} have {settings_diff.shown_at(brought, way)}" if wanted else ""
+        stays = settings_diff.shown_at(sent, way)
         draft.warnings.append(f"{path_of(way)} stays {stays}{brings}; null in values takes the default.")
     if more := stale[settings_diff.LINES :]:
         draft.warnings.append(

@@ -5,6 +5,7 @@ from typing import Any
 
 from anyio import create_task_group
 
+from ap_mcp.aside import on_the_loop
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.api import NAMES_ONLY
 from ap_mcp.kubernetes.impacts.notes import (
@@ -66,6 +67,7 @@ async def about_namespace(notes: Notes) -> None:
         notes.warnings.append(f"Finalizers that may hang: {few([word(each) for each in others])}.")
 
 
+@on_the_loop
 async def _counts(notes: Notes, namespace: str, kinds: Sequence[Resource]) -> dict[str, int]:
     """Return how many objects of each kind a namespace holds; each is asked for by a request for one of them."""
     counts: dict[str, int] = {}
