@@ -5,9 +5,11 @@ import logging
 import os
 import signal
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from subprocess import DEVNULL, PIPE
 from typing import Any
@@ -164,6 +166,41 @@ async def test_what_only_listens_or_has_not_said_what_it_wants_does_not_keep_a_s
         with suppress(anyio.EndOfStream):
             await each.receive()
         await each.aclose()
+
+
+@pytest.mark.parametrize("asks", [True, False])
+async def test_a_connection_that_waited_while_the_loop_was_busy_does_not_keep_a_server_from_ending(
+    tmp_path: Path, *, asks: bool
+) -> None:
+    autopilot = autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)
+    with anyio.fail_after(5):
+        async with serving(autopilot) as place:
+            waits = socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), timeout=1)
+            waits.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if asks else b"")
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(A_WHILE)  # noqa: ASYNC251 - nothing else goes on: neither is it accepted nor the end begun
+    with waits:
+        answer = b"".join(iter(partial(waits.recv, 1000), b""))
+    assert answer.startswith(b"HTTP/1.1 200" if asks else b"")
+    assert autopilot.draining
+
+
+async def test_a_signal_ends_a_server_whatever_it_interrupts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    autopilot = autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)
+    inside: list[bool] = []
+
+    def leave() -> None:
+        inside.append(is_interrupted)
+        Autopilot.leave(autopilot)
+
+    monkeypatch.setattr(autopilot, "leave", leave)
+    with anyio.fail_after(5):
+        async with serving(autopilot):
+            is_interrupted = True
+            os.kill(os.getpid(), signal.SIGTERM)
+            is_interrupted = False
+    assert inside
+    assert not any(inside)
 
 
 @pytest.mark.parametrize("asked", [(), (b"GET /he",), (b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", b"GET /he", b"a")])

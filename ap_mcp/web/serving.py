@@ -5,15 +5,15 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import TimerHandle, Transport
+from asyncio import AbstractEventLoop, TimerHandle, Transport, get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import h11
 import uvicorn
-from anyio import create_task_group
+from anyio import create_task_group, sleep
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -37,6 +37,8 @@ HEAD_SECONDS = 15.0
 """How long a client may take to say what it wants, and to send the rest of what was answered before it was there."""
 STALLED_SECONDS = 60.0
 """How long a client may take nothing of its answer."""
+LATE_SECONDS = 0.1
+"""How long a connection that was made while the server began to end has to say what it wants."""
 TRIES = 5
 
 
@@ -182,6 +184,7 @@ class Draining(uvicorn.Server):
         )
         self._autopilot = autopilot
         self._ready = ready
+        self._loop: AbstractEventLoop | None = None
         # Answers of 2025 are streams, which that library would cut off the moment a signal comes.
         AppStatus.enable_automatic_graceful_drain = False
 
@@ -192,8 +195,29 @@ class Draining(uvicorn.Server):
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to end."""
-        self._autopilot.leave()
         super().handle_exit(sig, frame)
+        # A signal comes in the middle of anything; what it interrupts may be just what this needs.
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._autopilot.leave)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """End, once running calls have ended."""
+        async with create_task_group() as group:
+            group.start_soon(self._end_latecomers, {*self.server_state.connections})
+            await super().shutdown(sockets)
+            group.cancel_scope.cancel()
+
+    async def _end_latecomers(self, known: set[Any]) -> None:
+        """End connections that are made although nothing listens any more: they waited while the loop was busy.
+
+        Nobody else ends them, and a client may keep one open for longer than running calls are waited for.
+        """
+        while True:
+            await sleep(LATE_SECONDS)
+            for each in self.server_state.connections - known:
+                known.add(each)
+                if not each.transport.is_closing():
+                    each.shutdown()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -201,6 +225,7 @@ class Draining(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
+        self._loop = get_running_loop()
         before = {each: signal.signal(each, self.handle_exit) for each in (signal.SIGINT, signal.SIGTERM)}
         try:
             yield
