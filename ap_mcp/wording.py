@@ -20,6 +20,8 @@ _WORD = 48
 ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
 _CUT = re.compile(r" … \d+ characters … ")
 _PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
+_SEEN = re.compile(r"[ !#-\[\]-~]*")
+"""A text of which every character is seen for what it is, and none is written otherwise."""
 _STEP = re.compile(
     r"(?P<box>\[)?(?:\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>[^']*)'|(?P<bare>[^.\[\]\"']+))(?(box)\])(?=[.\[]|\Z)"
 )
@@ -265,6 +267,8 @@ def exactly(text: str) -> str:
     A quotation mark in it, what is invisible, what could pass for another character, and what would be seen in
     another order is written by its number.
     """
+    if _SEEN.fullmatch(text):
+        return f'"{text}"'
     mixes = any("a" <= char.lower() <= "z" for char in text)
     return '"' + "".join(_exact(char, mixes=mixes) for char in text) + '"'
 

@@ -1,16 +1,18 @@
-"""A large answer of the cloud keeps nobody else waiting, and one beyond all bounds is refused with how to narrow it.
+"""A large answer or call keeps nobody else waiting, and an answer beyond all bounds is refused with how to narrow it.
 
 What measures time runs alone (`make test` starts it after the other tests).
 """
 
 import json
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
 import pytest
-from agent import connected
+from agent import connected, text_of
 from anyio import BrokenWorkerProcess
-from heavy import MIB, Heavy, heavy_answers, longest_ping, releases
+from guarded import account, guarded_account
+from heavy import MIB, Elsewhere, Heavy, heavy_answers, heavy_calls, longest_ping, releases
 from mcp_types import CallToolResult, TextResourceContents
 from simulation import simulate
 
@@ -21,6 +23,7 @@ from ap_mcp.simulator.constants import SEARCH_DEV
 
 pytestmark = pytest.mark.anyio
 
+ARGUMENT_BYTES = 200_000
 PING_SECONDS = 0.15
 """The longest pause that another request may have to bear."""
 LISTED: dict[str, Any] = {"cluster_id": SEARCH_DEV}
@@ -43,6 +46,28 @@ async def test_a_ping_is_answered_while_an_answer_of_eight_megabytes_is_worked_o
         assert not results[0].is_error, results
         assert pause <= PING_SECONDS
         assert "s3cr3t" not in results[0].model_dump_json()
+
+
+GUARDED_TOOLS = defaultdict[str, dict[str, Any]](lambda: {"cluster_id": "", "namespace": ""})
+
+
+@pytest.mark.serial
+@pytest.mark.filterwarnings("ignore::mcp.MCPDeprecationWarning")
+@pytest.mark.parametrize("what", list(heavy_calls(0, GUARDED_TOOLS)))
+async def test_a_ping_is_answered_while_large_arguments_are_worked_on(tmp_path: Path, what: str) -> None:
+    state, good = await guarded_account(tmp_path)
+    tool, arguments, end = heavy_calls(ARGUMENT_BYTES, good)[what]
+    app = account(state)
+    way = {"transport": Elsewhere(app), "unasked": False, "confirm": "approval"}
+    async with connected(tmp_path, app=app, mode="legacy", **way) as agent:
+        results: list[CallToolResult] = []
+
+        async def call() -> None:
+            results.append(await agent.client.call_tool(tool, arguments))
+
+        pause = await longest_ping(agent.client, call)
+        assert end in text_of(results[0])
+        assert pause <= PING_SECONDS
 
 
 async def structured(tmp_path: Path, content: bytes) -> tuple[dict[str, Any], str]:

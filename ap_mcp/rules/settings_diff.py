@@ -354,7 +354,8 @@ def _are_long_lists(old: _Node, new: _Node) -> bool:
     every = [each for each in (old, new) if each.value is not ABSENT]
     if not all(isinstance(each.value, list) for each in every):
         return False
-    return any(len(shown(each.shown)) > WHOLE_LIST for each in every)
+    # Each entry takes a character at least, so the text of a list of many need not be made.
+    return any(len(each.value) > WHOLE_LIST or len(shown(each.shown)) > WHOLE_LIST for each in every)
 
 
 def _object(value: Any) -> Mapping[str, Any]:

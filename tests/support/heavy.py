@@ -1,9 +1,10 @@
-"""Answers of many megabytes, as stored charts and releases have them, and how long a client waits beside them."""
+"""Large answers, as stored charts and releases have them, large calls, and how long a client waits beside them."""
 
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import anyio
@@ -66,6 +67,75 @@ def heavy_answers(size: int) -> dict[str, tuple[str, dict[str, Any], bytes]]:
         "settings of a chart in one text": ("get_chart_values", {"chart_id": REDIS}, {"values": {"a": manifest(size)}}),
     }
     return {name: (tool, given, json.dumps(body).encode()) for name, (tool, given, body) in found.items()}
+
+
+def heavy_calls(size: int, calls: Mapping[str, Any]) -> dict[str, tuple[str, dict[str, Any], str]]:
+    """Return calls whose arguments have about so many bytes: the tool, its arguments, and what it answers.
+
+    Args:
+        size: how many.
+        calls: good arguments of each guarded tool.
+    """
+    some = range(size // 20)
+    settings = {f"setting{number}": number for number in some}
+    keys = {f"key{number}": "value" for number in some}
+    maps = [
+        {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"large-{number}"}, "data": data}
+        for number, data in enumerate([keys, *([dict.fromkeys(list(keys)[: len(keys) // 50], "value")] * 50)])
+    ]
+    asked, only_shown, unknown = "approval_required", "Dry run", "is no argument"
+    values: dict[str, tuple[str, Any, str]] = {
+        "many settings": ("update_release", settings, asked),
+        "deep settings": ("update_release", _deep(settings), only_shown),
+        "settings as JSON in a text": ("update_release", json.dumps({"secrets": settings}), only_shown),
+        "a long list of objects": ("create_release", {"env": [{"name": f"E{at}", "value": at} for at in some]}, asked),
+        "names that are hidden": (
+            "create_release",
+            {f"https://user:Xk29f{at}@host.example": at for at in range(size // 50)},
+            only_shown,
+        ),
+        "one long text": ("update_addon", {"text": manifest(size)}, only_shown),
+    }
+    found = {name: (tool, {**calls[tool], "values": given}, end) for name, (tool, given, end) in values.items()}
+    where = {name: calls["k8s_apply"][name] for name in ("cluster_id",)} | {"namespace": "shop"}
+    found |= {
+        "an object of many keys": ("k8s_apply", {**where, "manifest": json.dumps(maps[0])}, only_shown),
+        "many documents": ("k8s_apply", {**where, "manifest": "\n---\n".join(map(json.dumps, maps[1:]))}, only_shown),
+        "many unknown arguments": ("list_clusters", settings, unknown),
+        "a long list of names": (
+            "delete_cluster_tags",
+            {**calls["delete_cluster_tags"], "keys": [f"key{at}" for at in some]},
+            only_shown,
+        ),
+    }
+    return {
+        name: (tool, {**given, "dry_run": True} if end == only_shown else given, end)
+        for name, (tool, given, end) in found.items()
+    }
+
+
+def _deep(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return settings spread over fifty levels."""
+    found: dict[str, Any] = {}
+    for level in range(50):
+        found = {"below": found, **dict(list(settings.items())[level::50])}
+    return found
+
+
+@dataclass
+class Elsewhere(httpx.AsyncBaseTransport):
+    """Leads into a simulator that works in threads of its own, so that it keeps no event loop busy."""
+
+    app: Simulator
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        content = await request.aread()
+        return await anyio.to_thread.run_sync(partial(anyio.run, self._answered, request, content))
+
+    async def _answered(self, request: httpx.Request, content: bytes) -> httpx.Response:
+        asked = httpx.Request(request.method, request.url, headers=request.headers, content=content)
+        answer = await httpx.ASGITransport(self.app).handle_async_request(asked)
+        return httpx.Response(answer.status_code, headers=answer.headers, content=await answer.aread())
 
 
 @dataclass
