@@ -8,11 +8,10 @@ import os
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial, wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from anyio import BrokenWorkerProcess, CapacityLimiter, to_process, to_thread
+from anyio import BrokenWorkerProcess, CapacityLimiter, to_thread
 
 from ap_mcp.fairness import FairShare
 
@@ -44,7 +43,8 @@ def on_the_loop(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Co
     async def there(*args: P.args, **kwargs: P.kwargs) -> T:
         if not _here.is_aside:
             return await function(*args, **kwargs)
-        return await _Wish(partial(function, *args, **kwargs))
+        wish: _Wish[T] = _Wish(partial(function, *args, **kwargs))
+        return await wish
 
     return there
 
@@ -60,6 +60,8 @@ async def aside(work: Callable[[], T], size: int) -> T:
     if size < IN_A_THREAD:
         return work()
     if size >= IN_A_PROCESS:
+        from anyio import to_process  # noqa: PLC0415 - no start waits for what few answers need
+
         # Where no process can be started, or it was ended, others wait somewhat longer for a thread.
         with suppress(BrokenWorkerProcess, OSError):
             async with _PROCESSES.turn():
@@ -116,16 +118,18 @@ def size_of(value: Any) -> int:
     return size
 
 
-@dataclass(frozen=True, slots=True)
 class _End:
-    value: Any
+    """The end of a coroutine, and what it comes to."""
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
-@dataclass(frozen=True, slots=True)
 class _Wish(Generic[T]):
     """What a coroutine wants to be awaited on the event loop."""
 
-    make: Callable[[], Awaitable[T]]
+    def __init__(self, make: Callable[[], Awaitable[T]]) -> None:
+        self.make = make
 
     def __await__(self) -> Generator["_Wish[T]", T, T]:
         return (yield self)

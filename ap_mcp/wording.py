@@ -3,13 +3,18 @@
 import json
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from functools import lru_cache, wraps
+from typing import Any, TypeVar
+
+T = TypeVar("T")
 
 MESSAGE_LIMIT = 600
 NAME_LIMIT = 120
 LONGEST_WORD = 1000
+LONGEST_KEPT = 200
+"""Characters of a name up to which it is remembered what was found out about it."""
 NAMED = 12
 """Things of a kind that are named before the rest is counted."""
 _SHORT, _ENOUGH = 80, 10
@@ -157,6 +162,16 @@ def few(values: Sequence[str], limit: int = NAMED) -> str:
     """Return texts as an enumeration; what is beyond the limit is counted."""
     left = len(values) - limit
     return ", ".join(values[:limit]) + (f" and {left} more" if left > 0 else "")
+
+
+def remembered(most: int) -> Callable[[Callable[[str], T]], Callable[[str], T]]:
+    """Have what a function returns remembered for so many names; not for long texts, which would fill the memory."""
+
+    def wrap(function: Callable[[str], T]) -> Callable[[str], T]:
+        kept = lru_cache(maxsize=most)(function)
+        return wraps(function)(lambda name: kept(name) if len(name) <= LONGEST_KEPT else function(name))
+
+    return wrap
 
 
 def visible(value: str) -> str:

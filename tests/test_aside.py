@@ -1,11 +1,13 @@
 """Work beside the event loop: a coroutine's own steps are made in a thread, and what it awaits is done on the loop."""
 
+import ast
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,8 @@ import anyio.lowlevel
 import pytest
 from anyio import to_thread
 
-from ap_mcp.aside import A_VALUE, IN_A_PROCESS, in_a_thread, on_the_loop, size_of, steps_aside
+import ap_mcp
+from ap_mcp.aside import A_VALUE, IN_A_PROCESS, aside, in_a_thread, on_the_loop, size_of, steps_aside
 from ap_mcp.calling import Calling, working_on
 
 pytestmark = pytest.mark.anyio
@@ -70,6 +73,19 @@ async def test_what_is_not_done_on_the_loop_fails_at_once() -> None:
 
     with pytest.raises(RuntimeError):
         await steps_aside(work())
+
+
+def test_whatever_makes_several_reads_at_once_for_a_change_does_that_on_the_loop() -> None:
+    package = Path(ap_mcp.__file__).parent
+    places = [*package.glob("kubernetes/*.py"), *package.glob("kubernetes/impacts/*.py")]
+    places += [*package.glob("guard/impacts/*.py"), *package.glob("filling/*.py"), package / "parallel_reads.py"]
+    found = {}
+    for path in places:
+        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(each, ast.AsyncFunctionDef) and "create_task_group" in ast.unparse(each):
+                found[path.name, each.name] = "on_the_loop" in map(ast.unparse, each.decorator_list)
+    assert len(found) > 3
+    assert [each for each, is_there in found.items() if not is_there] == []
 
 
 async def test_a_call_that_is_given_up_makes_no_further_step() -> None:
@@ -136,6 +152,17 @@ def test_what_is_large_counts_as_large_whatever_makes_it_so(large: Any) -> None:
     assert size_of(large) >= IN_A_PROCESS
     assert size_of(deep) >= IN_A_PROCESS
     assert size_of({"name": "web-0", "replicas": 3}) < 200
+
+
+async def test_a_worker_ends_with_the_call_that_is_given_up() -> None:
+    worker = await aside(os.getpid, IN_A_PROCESS)
+    with anyio.fail_after(10):
+        async with anyio.create_task_group() as group:
+            group.start_soon(aside, partial(time.sleep, 60), IN_A_PROCESS)
+            await anyio.sleep(0.1)
+            group.cancel_scope.cancel()
+    assert worker != os.getpid()
+    assert not _lives(worker)
 
 
 WITH_A_WORKER = """

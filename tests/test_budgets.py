@@ -107,8 +107,8 @@ def test_a_history_of_a_hundred_revisions_names_what_each_changed_in_a_tenth_of_
 
 
 BEFORE_THE_FIRST_ANSWER = """
-    arguments assessment binding calling cli cli.connecting cli.logs cli.options cli.outcomes clouds
-    cluster_requests errors files finishing gateway guard guard.callers guard.facts guard.guarding guard.limits
+    arguments aside assessment binding calling cli cli.connecting cli.logs cli.options cli.outcomes clouds
+    cluster_requests errors fairness files finishing gateway guard guard.callers guard.facts guard.guarding guard.limits
     guard.policy guard.policy_file guard.stores guard.subject kubernetes kubernetes.spec kubernetes.tools
     kubernetes.write_tool lost_answers masking masking.forms masking.hints masking.in_json masking.in_lines
     masking.in_templates masking.in_text masking.named masking.names masking.patterns masking.placeholders

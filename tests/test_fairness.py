@@ -212,7 +212,7 @@ async def test_large_answers_of_one_principal_leave_a_process_to_another(
         await end.wait()
         raise OSError
 
-    monkeypatch.setattr("ap_mcp.aside.to_process.run_sync", work)
+    monkeypatch.setattr("anyio.to_process.run_sync", work)
     app = simulate()
     cloud = Heavy(app, json.dumps(releases(64 * 1024, 3)).encode())
     autopilot = autopilot_on(app, transport=cloud, remote=True, approver_dir=tmp_path)

@@ -58,7 +58,7 @@ async def test_a_ping_is_answered_while_large_arguments_are_worked_on(tmp_path: 
     state, good = await guarded_account(tmp_path)
     tool, arguments, end = heavy_calls(ARGUMENT_BYTES, good)[what]
     app = account(state)
-    way = {"transport": Elsewhere(app), "unasked": False, "confirm": "approval"}
+    way: dict[str, Any] = {"transport": Elsewhere(app), "unasked": False, "confirm": "approval"}
     async with connected(tmp_path, app=app, mode="legacy", **way) as agent:
         results: list[CallToolResult] = []
 
@@ -101,7 +101,7 @@ async def test_where_no_process_can_be_started_a_thread_does_it(
         raise BrokenWorkerProcess
 
     monkeypatch.setattr(aside, "IN_A_PROCESS", 1)
-    monkeypatch.setattr("ap_mcp.aside.to_process.run_sync", broken)
+    monkeypatch.setattr("anyio.to_process.run_sync", broken)
     shown, _ = await structured(tmp_path, json.dumps(releases(64 * 1024, 3)).encode())
     assert shown["total"] == 3
 

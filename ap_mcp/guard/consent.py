@@ -244,10 +244,10 @@ class Confirmer:
     async def _question(
         self, request: Request, caller: Caller, bound: Mapping[str, str], number: int, note: str
     ) -> AskBack:
+        text = await in_a_thread(partial(message, request.laid_out(caller), request.impact.name, note))
         opened = await self.records.opened(bound, QUESTION_LIFETIME)
         about: dict[str, Any] = {"id": opened.id, "round": number, "asked": ticks(opened.created)}
         state = self.records.sealed(request, caller, about, opened.expires)
-        text = await in_a_thread(partial(message, request.laid_out(caller), request.impact.name, note))
         return AskBack(text, form(request.impact), state)
 
     async def _token(self, request: Request, caller: Caller) -> str | None:

@@ -119,6 +119,8 @@ def on_one_line(text: str) -> str:
 
 def visible(text: str) -> str:
     """Return a text in which what a terminal or a page would obey or hide is spelt out."""
+    if all(map(str.isprintable, text.split("\n"))):
+        return text
     return "".join(char if _is_plain(char) else f"\\u{ord(char):04x}" for char in text)
 
 

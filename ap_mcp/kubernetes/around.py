@@ -6,6 +6,7 @@ from typing import Any
 
 from anyio import create_task_group
 
+from ap_mcp.aside import on_the_loop
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.api import ClusterApi, every_object
 from ap_mcp.kubernetes.effects import Around, Change
@@ -71,6 +72,7 @@ class _Lists:
 # Selectors
 
 
+@on_the_loop
 async def _selected_otherwise(change: Change, lists: _Lists) -> Around | None:
     """Return what selects an object, or the pods that it makes, differently once their labels change."""
     compared = [

@@ -16,6 +16,7 @@ from ap_mcp.masking.names import GENERIC, Sense, describes_a_secret, names_a_cou
 from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER, contains_placeholder, is_placeholder
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
+from ap_mcp.wording import LONGEST_KEPT
 
 __all__ = ["PLACEHOLDER", "contains_placeholder", "is_placeholder", "mask", "mask_text"]
 
@@ -69,7 +70,7 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
     masked: dict[str, Any] = {}
     numbers: dict[str, int] = {}
     for key, each in found.items():
-        if type(key) is str and _is_plain(key):
+        if type(key) is str and len(key) <= LONGEST_KEPT and _is_plain(key):
             if type(each) is str:
                 masked[key] = each if _QUIET.fullmatch(each) else _masked_text(each, depth)
             elif type(each) is dict and depth < DEPTH_LIMIT:

@@ -6,9 +6,9 @@ is not. The lists hold words, never whole parameters of a chart.
 
 import unicodedata
 from enum import IntEnum
-from functools import lru_cache
 
 from ap_mcp.masking.patterns import later
+from ap_mcp.wording import remembered
 
 
 class Sense(IntEnum):
@@ -135,7 +135,7 @@ def words_of(name: str) -> list[str]:
     return [word.lower() for word in _WORD.findall(_without_accents(name[-200:]))]
 
 
-@lru_cache(maxsize=8192)
+@remembered(8192)
 def sense_of(name: str) -> Sense:
     """Say what a name announces about its value."""
     if name in _FILES or not name.isascii():
@@ -225,13 +225,13 @@ def names_a_secret(name: str) -> bool:
     return sense_of(name) is Sense.SECRET
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def names_a_count(name: str) -> bool:
     """Say whether a bare number under this name only counts: a quota of `secrets`, the `tokens` used."""
     return words_of(name)[-1:] != [] and words_of(name)[-1] in _PLURALS
 
 
-@lru_cache(maxsize=1024)
+@remembered(1024)
 def describes_a_secret(name: str) -> bool:
     """Say whether this name, found below a secret, holds a fact about it rather than a part of it."""
     words = words_of(name)

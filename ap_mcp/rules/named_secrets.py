@@ -2,10 +2,9 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ap_mcp.wording import path
+from ap_mcp.wording import path, remembered
 
 _WORDS = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+").findall
 """The words of a key, as in `existingSecret` and `TLS_SECRET_NAME`."""
@@ -50,7 +49,7 @@ def _named(node: Any, way: tuple[str, ...], above: frozenset[str]) -> Iterator[N
             yield from _named(value, here, every)
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _words(key: str) -> tuple[str, ...]:
     return tuple(each.lower() for each in _WORDS(key))
 

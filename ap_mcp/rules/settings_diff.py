@@ -5,12 +5,12 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, Final
 
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.masking.supplied import Unshown, as_supplied, masked_name, supplied_name
-from ap_mcp.wording import exactly, few, path, step
+from ap_mcp.wording import exactly, few, path, remembered, step
 
 ABSENT: Final = object()
 """What a key has that is not there."""
@@ -78,7 +78,7 @@ class SettingChange:
         return self.path, self.before, self.after
 
 
-@lru_cache(maxsize=4096)
+@remembered(4096)
 def _words(key: str) -> frozenset[str]:
     """Return the words of a key, as in `sidecarImage`."""
     return frozenset(_WORDS(key.replace("_", " ")))

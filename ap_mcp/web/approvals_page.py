@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ap_mcp.aside import in_a_thread
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
 from ap_mcp.guard.approval_requests import Asked, Question, SignedAnswer, passkey_digest, withdrawal_digest
 from ap_mcp.guard.approvals import Approvers, standing, why_not_counted
@@ -122,7 +124,8 @@ class ApprovalPages:
         waiting = sorted(await self._store.pending(now), key=lambda each: each.simulated)
         ended = sorted(await self._store.history(now), key=lambda each: each.question.simulated)
         linked = [(each, self._path(each.code)) for each in waiting]
-        return page(views.list_page(self.places, approver, linked, ended, approvers=self._approvers, now=now))
+        listed = partial(views.list_page, self.places, approver, linked, ended, approvers=self._approvers, now=now)
+        return page(await in_a_thread(listed))
 
     async def _question(self, request: Request) -> Response:
         code, key = request.path_params["code"], request.path_params.get("key", "")
@@ -132,7 +135,8 @@ class ApprovalPages:
         if asked is None:
             return self._nothing()
         now, question = self._now(), asked.question
-        content = views.question_page(
+        content = partial(
+            views.question_page,
             self.places,
             question,
             standing(asked, self._approvers, now),
@@ -142,7 +146,7 @@ class ApprovalPages:
             many=await self._times_asked(question, now),
             waits=self._waits(question.code),
         )
-        return page(content)
+        return page(await in_a_thread(content))
 
     async def _times_asked(self, question: Question, now: datetime) -> int:
         """Return how many questions of a principal there were within a day."""

@@ -83,7 +83,7 @@ def heavy_calls(size: int, calls: Mapping[str, Any]) -> dict[str, tuple[str, dic
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": f"large-{number}"}, "data": data}
         for number, data in enumerate([keys, *([dict.fromkeys(list(keys)[: len(keys) // 50], "value")] * 50)])
     ]
-    asked, only_shown, unknown = "approval_required", "Dry run", "is no argument"
+    asked, only_shown, unknown = "a person would have to read", "Dry run", "is no argument"
     values: dict[str, tuple[str, Any, str]] = {
         "many settings": ("update_release", settings, asked),
         "deep settings": ("update_release", _deep(settings), only_shown),
@@ -157,15 +157,19 @@ class Heavy(httpx.AsyncBaseTransport):
 
 
 async def longest_ping(client: Client, work: Callable[[], Awaitable[object]]) -> float:
-    """Return the longest time in seconds that a ping took while something else was done for the same client."""
+    """Return the longest time in seconds from when a ping was due to its answer, while something else was done.
+
+    One that could not even be sent, for nothing else was done meanwhile, is late as well.
+    """
     longest, is_done = 0.0, False
 
     async def beat() -> None:
         nonlocal longest
+        due = time.perf_counter()
         while not is_done:
-            before = time.perf_counter()
             await client.send_ping()
-            longest = max(longest, time.perf_counter() - before)
+            longest = max(longest, time.perf_counter() - due)
+            due = time.perf_counter() + BETWEEN_PINGS
             await anyio.sleep(BETWEEN_PINGS)
 
     async with anyio.create_task_group() as group:
