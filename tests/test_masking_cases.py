@@ -207,17 +207,18 @@ def test_a_word_for_what_was_hidden_is_no_secret(name: str, text: str) -> None:
 )
 def test_long_hostile_texts_are_masked_in_linear_time(hostile: str) -> None:
     spent = []
-    for size in (LONG // 16, LONG // 4):
+    for size in (LONG // 64, LONG // 16):
         text = hostile * (size // len(hostile))
         started = time.process_time()
         mask_text(text)
         spent.append(time.process_time() - started)
-    assert spent[1] < 6  # seconds for what takes a fifth of that at most; a quadratic one would take minutes
-    assert spent[1] < 12 * spent[0] + 1
+    assert spent[1] < 1.5  # seconds for what takes a fifth of that at most; a quadratic one would take many
+    assert spent[1] < 12 * spent[0] + 0.25
 
 
-@pytest.mark.parametrize("text", ["x" * LONG, "password: x\n" * (LONG // 12), "a b " * (LONG // 4), HEX * (LONG // 32)])
-def test_a_megabyte_is_masked_in_bounded_time(text: str) -> None:
+@pytest.mark.parametrize("again", ["x", "password: x\n", "a b ", HEX])
+def test_a_quarter_of_a_megabyte_is_masked_in_bounded_time(again: str) -> None:
+    text = again * (LONG // 4 // len(again))
     started = time.process_time()
     mask_text(text)
-    assert time.process_time() - started < 10
+    assert time.process_time() - started < 2.5

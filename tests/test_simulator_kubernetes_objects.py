@@ -18,7 +18,7 @@ from kubernetes_calls import (
     STRATEGIC,
     TABLE,
     Cluster,
-    cluster,
+    cluster_with_shop,
     config_map,
     deployment,
 )
@@ -36,9 +36,7 @@ MAPS = f"{SHOP}/configmaps"
 
 @pytest.fixture
 async def shop() -> Cluster:
-    made = cluster()
-    await made.shop()
-    return made
+    return await cluster_with_shop()
 
 
 def state(shop: Cluster) -> str:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from kubernetes_calls import CORE, DEPLOYMENTS, JOBS, SHOP, Cluster, cluster, deployment, job
+from kubernetes_calls import CORE, DEPLOYMENTS, JOBS, SHOP, Cluster, cluster_with_shop, deployment, job
 
 from ap_mcp.simulator.kubernetes.openapi_v2 import PROTOBUF
 from ap_mcp.simulator.kubernetes.protobuf import MAGIC, MEDIA_TYPE
@@ -90,9 +90,7 @@ def enveloped(name: str, api_version: str, kind: str, value: Any) -> bytes:
 
 @pytest.fixture
 async def shop() -> Cluster:
-    made = cluster()
-    await made.shop()
-    return made
+    return await cluster_with_shop()
 
 
 def rich_deployment() -> Any:

@@ -16,7 +16,7 @@ from kubernetes_calls import (
     STRATEGIC,
     TABLE,
     Cluster,
-    cluster,
+    cluster_with_shop,
     config_map,
     deployment,
     job,
@@ -35,9 +35,7 @@ CRON = f"{BATCH}/namespaces/shop/cronjobs"
 
 @pytest.fixture
 async def shop() -> Cluster:
-    made = cluster()
-    await made.shop()
-    return made
+    return await cluster_with_shop()
 
 
 async def status(shop: Cluster, path: str) -> Any:

@@ -29,7 +29,7 @@ from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SEARCH_DEV
 from ap_mcp.simulator.upgrade_state import UPGRADES, WORKFLOWS
-from ap_mcp.simulator.world import World
+from ap_mcp.simulator.world import World, copied
 from ap_mcp.specs import load_catalog
 from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.vendor import get
@@ -103,12 +103,12 @@ class Scene:
 
     def begin(self) -> None:
         """Remember how everything is; what a test changes by itself comes before."""
-        self.before = self.world.to_json()["tables"]
+        self.before = copied(self.world._tables)
 
     def check(self) -> None:
         """Nothing went out but what the test said; without it, nothing in the account is different."""
         assert self.changes == self.sent
-        assert self.sent or as_kept(self.world.to_json()["tables"]) == as_kept(self.before)
+        assert self.sent or as_kept(self.world._tables) == as_kept(self.before)
 
     @asynccontextmanager
     async def connect(

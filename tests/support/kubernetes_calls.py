@@ -17,6 +17,8 @@ JSON_PATCH, APPLY = "application/json-patch+json", "application/apply-patch+yaml
 CORE, APPS, BATCH = "/api/v1", "/apis/apps/v1", "/apis/batch/v1"
 SHOP = f"{CORE}/namespaces/shop"
 DEPLOYMENTS, JOBS = f"{APPS}/namespaces/shop/deployments", f"{BATCH}/namespaces/shop/jobs"
+_kept: list[Mapping[str, Any]] = []
+"""The state of an account with that namespace, once some test has needed it."""
 
 
 @dataclass
@@ -104,3 +106,12 @@ def job(name: str = "once", image: str = "tool:1", **spec: Any) -> dict[str, Any
 def config_map(name: str, **labels: str) -> dict[str, Any]:
     """Make a manifest."""
     return {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "labels": labels}, "data": {"a": "1"}}
+
+
+async def cluster_with_shop() -> Cluster:
+    """Return such a cluster with the namespace that these tests use, which is made once."""
+    if not _kept:
+        made = cluster()
+        await made.shop()
+        _kept.append(made.world.to_json())
+    return Cluster(Caller(simulate(World.from_json(_kept[0]))))

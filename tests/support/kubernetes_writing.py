@@ -1,7 +1,7 @@
 """A cluster for tests of the tools that change something in it: what is sent there, and what happens meanwhile."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ from ap_mcp.kubernetes.manifests import read_manifest
 from ap_mcp.kubernetes.spec import known_kinds
 from ap_mcp.permits import DRY_RUN
 from ap_mcp.simulator.app import Simulator
+from ap_mcp.simulator.world import World
 
 SANDBOX = "team-sandbox"
 SHOP = """
@@ -43,6 +44,8 @@ spec: {selector: {app: cart}, ports: [{port: 80}]}
 DEPLOYMENT = SHOP.split("---")[1]
 LONG_ENOUGH = 120
 CART = "/apis/apps/v1/namespaces/shop/deployments/cart"
+_kept: list[Mapping[str, Any]] = []
+"""The state of an account with a shop, once some test has needed it."""
 
 
 @dataclass
@@ -104,15 +107,23 @@ class Scene:
 @asynccontextmanager
 async def shop(tmp_path: Path, *, person: Any = None, mode: str = "legacy", **settings: Any) -> AsyncIterator[Scene]:
     """Connect an agent to an account whose sandbox has a shop; with a person, guarded calls are asked about."""
-    app = simulate()
+    app = simulate(World.from_json(await _stocked()))
     cluster = Cluster(Caller(app))
-    for text in SHOP.split("---"):
-        await made(cluster, text)
-    cluster.world.advance(LONG_ENOUGH)
     way = Watched(app)
     asked = {"person": person, "unasked": False} if person is not None else {}
     async with connected(tmp_path, app=app, mode=mode, transport=way, **{**asked, **settings}) as agent:
         yield Scene(agent, way, cluster)
+
+
+async def _stocked() -> Mapping[str, Any]:
+    """Return the state of an account whose sandbox has a shop, which is made once."""
+    if not _kept:
+        cluster = Cluster(Caller(simulate()))
+        for text in SHOP.split("---"):
+            await made(cluster, text)
+        cluster.world.advance(LONG_ENOUGH)
+        _kept.append(cluster.world.to_json())
+    return _kept[0]
 
 
 async def made(cluster: Cluster, text: str) -> Any:

@@ -51,9 +51,9 @@ def recorded(schema: Schema, old: Mapping[str, Any], new: Row, manager: Manager)
         manager: who wrote it.
     """
     present = fields_of(schema, new)
-    before = fields_of(schema, old) if old else set()
-    changed = {path for path in present if value_at(old, path) != value_at(new, path)}
-    gone = before - present
+    before = fields_of(schema, old) if old else {}
+    changed = {path for path, value in present.items() if before.get(path) != value}
+    gone = before.keys() - present
     entries: list[Row] = []
     known = False
     for entry in old.get("metadata", {}).get("managedFields") or ():
@@ -82,7 +82,7 @@ def applied(schema: Schema, live: Mapping[str, Any] | None, wanted: Row, manager
     Raises:
         StatusError: 409 with every field that others own and that would be changed.
     """
-    paths = fields_of(schema, wanted)
+    paths = set(fields_of(schema, wanted))
     if live is None:
         made = copied(wanted)
         made["metadata"]["managedFields"] = [manager.entry(paths)]

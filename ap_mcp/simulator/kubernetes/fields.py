@@ -18,31 +18,30 @@ _DEFAULT_KEYS = {"protocol": "TCP"}
 """Keys of list entries that may be left out, and what they are then."""
 
 
-def fields_of(schema: Schema, item: Mapping[str, Any]) -> set[Path]:
-    """Return the leaves of an object, and its list entries, without what nobody owns."""
+def fields_of(schema: Schema, item: Mapping[str, Any]) -> dict[Path, Any]:
+    """Return the leaves of an object, and its list entries, with what they hold, without what nobody owns."""
     shown = {key: value for key, value in item.items() if key not in _NOT_OWNED}
     metadata = {key: value for key, value in (item.get("metadata") or {}).items() if key not in _NOT_OWNED_METADATA}
-    return _fields(schema, {**shown, "metadata": metadata}, ()) - {("f:metadata",)}
+    found: dict[Path, Any] = {}
+    _find_fields(schema, {**shown, "metadata": metadata}, (), found)
+    found.pop(("f:metadata",), None)
+    return found
 
 
-def _fields(schema: Schema, value: Any, path: Path) -> set[Path]:
+def _find_fields(schema: Schema, value: Any, path: Path, found: dict[Path, Any]) -> None:
     traits = resolved(schema)
-    if isinstance(value, dict) and is_structured(schema):
-        if not value:
-            return {path} if path else set()
-        found: set[Path] = set()
+    if value and isinstance(value, dict) and is_structured(traits):
         for key, member in value.items():
-            found |= _fields(property_of(schema, key), member, (*path, f"f:{key}"))
-        return found
-    if isinstance(value, list) and traits.get("x-kubernetes-list-type") == "map":
-        found = set()
+            _find_fields(property_of(traits, key), member, (*path, f"f:{key}"), found)
+    elif value and isinstance(value, list) and traits.get("x-kubernetes-list-type") == "map":
         for entry in value:
             place = (*path, entry_key(traits, entry))
-            found |= {place} | _fields(items_of(schema), entry, place)
-        return found or {path}
-    if isinstance(value, list) and traits.get("x-kubernetes-list-type") == "set":
-        return {(*path, f"v:{json.dumps(each)}") for each in value} or {path}
-    return {path} if path else set()
+            found.setdefault(place, entry)
+            _find_fields(items_of(traits), entry, place, found)
+    elif value and isinstance(value, list) and traits.get("x-kubernetes-list-type") == "set":
+        found.update({(*path, f"v:{json.dumps(each)}"): each for each in value})
+    elif path:
+        found.setdefault(path, value)
 
 
 def entry_key(traits: Mapping[str, Any], entry: Any) -> str:

@@ -172,3 +172,9 @@ class Served:
 
 def _words(text: str) -> tuple[str, ...]:
     return tuple(word for word in text.split(",") if word)
+
+
+@cache
+def served_at_first(*, metrics: bool) -> Served:
+    """Return the kinds of a cluster without custom resource definitions."""
+    return Served((), metrics=metrics)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ap_mcp.simulator.kubernetes.kinds import Kind, Served, known
+from ap_mcp.simulator.kubernetes.kinds import Kind, Served, known, served_at_first
 from ap_mcp.simulator.kubernetes.schemas import Schema, custom_schemas, schema_of
 from ap_mcp.simulator.kubernetes.statuses import expired, not_found
 from ap_mcp.simulator.world import Row, World, copied
@@ -73,7 +73,8 @@ class Store:
             and row["status"]["status"] in ("running", "available")
             for row in addons
         )
-        return Served(self._objects(CRDS).values(), metrics=metrics)
+        definitions = self._objects(CRDS).values()
+        return Served(definitions, metrics=metrics) if definitions else served_at_first(metrics=metrics)
 
     def schema(self, kind: Kind) -> Schema:
         """Return the schema of a kind."""
