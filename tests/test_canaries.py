@@ -32,7 +32,7 @@ from canaries import (
 )
 from click.testing import CliRunner
 from connecting import GET, KEY, settings
-from consenting import ERAS, TOOLS, Prepared, prepare, scene_of
+from consenting import ERAS, KINDS, TOOLS, Prepared, prepare, scene_of
 from forking import python
 from guarded import Person, unchecked
 from mcp import Client
@@ -260,12 +260,12 @@ async def test_no_secret_is_shown_when_our_own_code_fails(
         raise ValueError(f"cannot make sense of {found} and {more}")
 
     calls = everything(prepared, tmp_path)
-    some = [tool for turn, tool in enumerate(calls) if tool in TOOLS or not turn % 4]
+    some = [tool for turn, tool in enumerate(calls) if tool in KINDS or not turn % 4]
     for place, tools in (
         ("gateway.bind", some),
         ("shaping.summarise", some),
-        ("guard.build_impact", TOOLS),
-        ("guard.digest_of", TOOLS),
+        ("guard.build_impact", KINDS),
+        ("guard.digest_of", KINDS),
     ):
         with monkeypatch.context() as patch:
             patch.setattr(f"ap_mcp.{place}", fail)

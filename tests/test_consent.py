@@ -20,7 +20,6 @@ from consenting import (
     as_somebody_else,
     checked_refusal,
     forged,
-    in_2026,
     is_part_of_cluster,
     leg,
     message_of,
@@ -62,7 +61,7 @@ def test_there_is_a_call_for_every_guarded_tool_and_each_needs_consent(prepared:
 # The person cannot be asked
 
 
-@with_every_tool
+@of_each_kind_in_both_eras
 async def test_a_client_without_forms_gets_a_code_and_nothing_is_sent(scene: Scene) -> None:
     for confirm in WITHOUT_FORMS:
         async with scene.connect(confirm=confirm) as agent:
@@ -72,7 +71,7 @@ async def test_a_client_without_forms_gets_a_code_and_nothing_is_sent(scene: Sce
             assert ("confirmation_token=" in agent.said) == (confirm == "token")
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_mode_deny_refuses_whoever_would_agree(scene: Scene) -> None:
     person = Person()
     async with scene.connect(person, confirm="deny") as agent:
@@ -93,7 +92,7 @@ async def test_in_mode_approval_a_form_is_not_even_shown(scene: Scene) -> None:
 # Forms
 
 
-@with_every_tool
+@of_each_kind_in_both_eras
 async def test_a_person_who_does_not_agree_is_obeyed(scene: Scene) -> None:
     person = Person()
     refusals: tuple[tuple[Action, str], ...] = (("decline", "said no"), ("cancel", "it was closed after"))
@@ -103,7 +102,7 @@ async def test_a_person_who_does_not_agree_is_obeyed(scene: Scene) -> None:
     assert len(person.read) == 2
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_any_other_name_than_the_very_one_is_no_consent(scene: Scene) -> None:
     person = Person(typed="yes")
     async with scene.connect(person) as agent:
@@ -113,7 +112,7 @@ async def test_any_other_name_than_the_very_one_is_no_consent(scene: Scene) -> N
             assert f'The name typed was not "{name}"' in await scene.refused(agent)
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_a_form_sent_back_empty_or_filled_in_otherwise_is_no_consent(scene: Scene) -> None:
     contents: list[Any] = [None, {"confirm": True}]
     if scene.mode == "auto":
@@ -160,7 +159,7 @@ async def test_what_changes_while_a_person_reads_is_asked_about_again_and_three_
     assert [CHANGED in each for each in person.read] == [False, True, True]
 
 
-@in_2026
+@of_each_kind_in_2026
 async def test_what_changes_between_two_legs_is_asked_about_again_and_three_times_at_most(scene: Scene) -> None:
     async with scene.connect(Person()) as agent:
         asked = await question_of(agent, scene)
@@ -264,14 +263,14 @@ async def test_with_a_form_filled_in_exactly_one_request_goes_out_and_it_is_on_r
     assert len(person.read) == 1
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_with_an_approval_exactly_one_request_goes_out_and_it_is_on_record(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         scene.decide(await scene.waits(agent))
         await goes_out_once(scene, agent, "approval")
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_with_a_token_exactly_one_request_goes_out_and_it_is_on_record(scene: Scene) -> None:
     async with scene.connect(confirm="token") as agent:
         await goes_out_once(scene, agent, "token", **{TOKEN: await scene.token(agent)})

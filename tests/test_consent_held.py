@@ -14,8 +14,8 @@ from consenting import (
     OTHER,
     Prepared,
     Scene,
+    of_each_kind,
     of_each_kind_in_2026,
-    of_each_kind_in_both_eras,
     policy,
     scene_of,
     scenes,
@@ -66,7 +66,7 @@ async def true(what: Callable[[], bool]) -> None:
             await anyio.sleep(0.01)
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_a_held_call_is_answered_with_its_result_once_somebody_has_approved(scene: Scene) -> None:
     async with held(scene) as agent, anyio.create_task_group() as group:
         group.start_soon(scene.done, agent)

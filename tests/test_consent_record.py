@@ -16,7 +16,7 @@ from consenting import (
     checked_refusal,
     forged,
     leg,
-    of_each_kind_in_both_eras,
+    of_each_kind,
     policy,
     question_of,
     text_in,
@@ -57,7 +57,7 @@ async def one_refusal(agent: Agent, verdict: str, said: str = "") -> None:
 # Refusals
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_whatever_a_person_says_but_yes_is_one_line(scene: Scene) -> None:
     person = Person("decline")
     async with scene.connect(person) as agent:
@@ -139,7 +139,7 @@ async def test_a_refusal_stands_though_it_cannot_be_recorded(
 # Who agreed
 
 
-@of_each_kind_in_both_eras
+@of_each_kind
 async def test_a_result_says_who_agreed_when_and_in_which_form(scene: Scene) -> None:
     async with scene.connect(Person()) as agent:
         result = await scene.done(agent)

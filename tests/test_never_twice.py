@@ -45,7 +45,7 @@ RESTORED: list[Step] = [
     *(("restore", 0), ("restart", 0), ("answer", 0), ("ask", 0)),
 ]
 """A consent is used, and copies in which it is open come back, to servers that know nothing of it."""
-enough = settings(max_examples=60, deadline=None)
+enough = settings(deadline=None)
 
 
 @dataclass

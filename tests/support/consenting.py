@@ -193,7 +193,6 @@ in_one_era = scenes(*zip(TOOLS, itertools.cycle(ERAS), strict=False))
 """For what is no matter of the protocol: half of the tools in the one era, half in the other."""
 with_every_tool = scenes(*sorted({*zip(TOOLS, itertools.cycle(ERAS), strict=False), *itertools.product(KINDS, ERAS)}))
 """Every tool, one of each kind in both eras."""
-in_2026 = scenes(*itertools.product(TOOLS, ["auto"]))
 of_each_kind_in_both_eras = scenes(*itertools.product(KINDS, ERAS))
 of_each_kind_in_2026 = scenes(*itertools.product(KINDS, ["auto"]))
 of_each_kind_in_2025 = scenes(*itertools.product(KINDS, ["legacy"]))
