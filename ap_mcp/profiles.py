@@ -19,6 +19,7 @@ from ap_mcp.settings import (
     KubernetesAccess,
     Region,
     Settings,
+    in_our_words,
     is_given,
     region_endpoint,
     region_iam_endpoint,
@@ -193,7 +194,7 @@ def _table(values: Any) -> tuple[Table | None, list[str]]:
 
 
 def _problem(detail: Any) -> str:
-    key, message = str(detail["loc"][0]), detail["msg"].removeprefix("Value error, ")
+    key, message = str(detail["loc"][0]), in_our_words(detail)
     if detail["type"] == "extra_forbidden":
         near = closest(key, Table.model_fields, most=1)
         message = f"no such key; did you mean {near[0]}?" if near else "no such key"

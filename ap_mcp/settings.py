@@ -387,8 +387,14 @@ def _from_file() -> dict[str, Any]:
     try:
         return tomllib.loads(read_own_text(path))
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no valid TOML"
+        reason = error.strerror if isinstance(error, OSError) else _no_toml(error)
         raise SettingsError(f"{path.absolute()} cannot be used: {reason}") from None
+
+
+def _no_toml(error: ValueError) -> str:
+    """Say where a file is no TOML, and nothing of what stands there: it may be a secret."""
+    place = re.search(r"\((at [^()]*)\)$", str(error))
+    return "it is no valid TOML" + (f" {place[1]}; texts stand in quotation marks" if place else "")
 
 
 def profile_tables() -> Mapping[str, Any]:
@@ -425,12 +431,18 @@ def _refuse_unknown_variables() -> None:
         raise SettingsError("\n".join(["Unknown settings:", *problems, f"Known: {', '.join(sorted(known))}"]))
 
 
-def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
+def in_our_words(detail: ErrorDetails) -> str:
+    """Return what pydantic says of a value, as we say it: "must be …"."""
     message = detail["msg"].removeprefix("Value error, ")
-    message = message[:1].lower() + message[1:] if message.startswith("Input") else message
+    message = re.sub(r"^Input should be (.*?)(, unable to .*)?$", r"must be \1", message)
+    return message.replace("a valid boolean", "true or false")
+
+
+def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:
+    message = in_our_words(detail)
     name = "region" if detail["type"] == _UNKNOWN_REGION else str(detail["loc"][0])
     if detail["type"] == "extra_forbidden":
-        near = closest(name, Settings.model_fields, most=1)
+        near = closest(name.lower().removeprefix(PREFIX.lower()), Settings.model_fields, most=1)
         message = "no such setting" + (f"; did you mean {near[0]}?" if near else "")
     return f"{where_from(name, flags)}: {message}"
 

@@ -124,8 +124,8 @@ def test_profiles_are_no_variable(monkeypatch: pytest.MonkeyPatch) -> None:
         ("region = 'eu-west-101'\nenv_prefix = 'E_'\nagency = true", "profiles.eu: env_prefix and agency: each names"),
         ("region = 'eu-west-101'\ncredentials_section = 'x'", "profiles.eu: credentials_section: goes with"),
         ("region = 'eu-west-101'\npolicy_file = '/no/such'", "profiles.eu: policy_file: there is no file /no/such"),
-        ("region = 'eu-west-101'\nread_only = 3", "profiles.eu: read_only: input should be a valid boolean"),
-        ("region = 'eu-west-101'\nkubernetes = 'x'", "profiles.eu: kubernetes: input should be 'gateway' or 'direct'"),
+        ("region = 'eu-west-101'\nread_only = 3", "profiles.eu: read_only: must be true or false"),
+        ("region = 'eu-west-101'\nkubernetes = 'x'", "profiles.eu: kubernetes: must be 'gateway' or 'direct'"),
         ("region = 'eu-west-101'\nproject = ''", "profiles.eu: project: string should have at least 1 character"),
     ],
 )

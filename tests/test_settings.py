@@ -434,6 +434,27 @@ def test_problems_name_where_the_value_stands(own_file: Path) -> None:
     assert "- --log-level: " in text
 
 
+def test_the_name_of_a_variable_in_the_file_is_answered_with_the_name_there(own_file: Path) -> None:
+    own_file.write_text('AP_MCP_REGION = "ap-southeast-1"\n')
+    assert f"- AP_MCP_REGION in {own_file}: no such setting; did you mean region?" in refusal()
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "must"),
+    [
+        ("AP_MCP_READ_ONLY", "perhaps", "must be true or false"),
+        ("AP_MCP_TIMEOUT", "fast", "must be a valid number"),
+        ("AP_MCP_CALLS_AT_ONCE", "many", "must be a valid integer"),
+        ("AP_MCP_CONFIRM", "humn", "must be 'human', 'approval', 'token' or 'deny'"),
+    ],
+)
+def test_a_wrong_value_is_answered_with_what_it_must_be(
+    variable: str, value: str, must: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert refusal().splitlines()[-1] == f"- {variable}: {must}"
+
+
 def test_a_config_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AP_MCP_CONFIG", "nowhere.toml")
     assert "AP_MCP_CONFIG: there is no file nowhere.toml" in refusal()
@@ -442,7 +463,7 @@ def test_a_config_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch)
 def test_a_config_that_is_no_toml_is_an_error_without_its_content(own_file: Path) -> None:
     own_file.write_text("state_key = hunter2")
     text = refusal()
-    assert "no valid TOML" in text
+    assert "no valid TOML at line 1, column 13; texts stand in quotation marks" in text
     assert "hunter2" not in text
 
 

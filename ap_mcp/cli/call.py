@@ -350,7 +350,7 @@ def _object(document: str | None) -> dict[str, Any]:
     try:
         loaded = json.loads(_text(document), object_pairs_hook=_once)
     except (ValueError, RecursionError) as error:
-        raise click.UsageError(f"--json: {error}") from error
+        raise click.UsageError(f"--json: it is no valid JSON: {error}") from error
     if not isinstance(loaded, dict):
         raise click.UsageError("--json: the arguments must be one JSON object.")
     return loaded
