@@ -25,7 +25,7 @@ from mcp import Client
 from over_http import request
 from simulation import simulate
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from ap_mcp.cli import main
@@ -327,6 +327,40 @@ async def test_connections_on_which_nothing_runs_make_room_for_others(tmp_path: 
             await opened[-2].receive()
             await opened[-2].send(GET)
             assert (await opened[-2].receive()).startswith(b"HTTP/1.1 200")
+
+
+WAITING = {
+    "a probe": b"POST /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n",
+    "a page": b"POST /large HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n",
+    "a call": b"POST /mcp HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n",
+    "an answer": b"GET /large HTTP/1.1\r\nHost: localhost\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("begun", WAITING.values(), ids=WAITING)
+async def test_clients_that_neither_end_their_requests_nor_take_the_answers_keep_nobody_out(
+    tmp_path: Path, begun: bytes
+) -> None:
+    async def pieces() -> AsyncIterator[bytes]:
+        for _ in range(200):
+            yield b"x" * 100_000
+            await anyio.sleep(0)
+
+    async def large(_: Request) -> Response:
+        return StreamingResponse(pieces())
+
+    autopilot = autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)
+    routes = [Route("/large", large, methods=["GET", "POST"])]
+    with anyio.fail_after(10):
+        async with serving(autopilot, HttpOptions(connections=10), routes) as place, AsyncExitStack() as stack:
+            port = int(place.rpartition(":")[2])
+            for _ in range(25):
+                slow = await stack.enter_async_context(await anyio.connect_tcp("127.0.0.1", port))
+                await slow.send(begun)
+                await anyio.sleep(0.01)
+            async with httpx.AsyncClient() as http:
+                assert (await http.get(f"{place}/healthz")).status_code == 200
+                assert (await http.post(f"{place}{PATH}", **request("tools/list"))).status_code == 200
 
 
 async def test_while_as_much_runs_as_can_who_watches_is_answered_and_others_come_later(

@@ -12,6 +12,8 @@ from over_http import request
 from signing_in import Door, Guarded, bearing, guarded
 from simulation import simulate
 
+from ap_mcp.guard.limits import MOST_BESIDE
+from ap_mcp.protocol import SPARE
 from ap_mcp.web.grants import Grant
 from ap_mcp.web.oauth import PeopleRule
 from ap_mcp.web.signed_in import LARGEST_TOKEN
@@ -145,12 +147,39 @@ async def test_the_body_of_somebody_who_has_not_signed_in_is_not_read(site: Guar
     assert read == []
 
 
+async def test_requests_of_one_caller_beyond_their_share_are_refused_and_keep_nobody_else_out(
+    site: Guarded,
+) -> None:
+    door, go_on, refused = site.door, anyio.Event(), list[int]()
+    other = door.give("other")
+
+    async def body() -> AsyncIterator[bytes]:
+        await go_on.wait()
+        yield b"{}"
+
+    async def begun() -> None:
+        async with site.served.by_hand(bearing(door.bot)) as http:
+            refused.append((await http.post("/mcp", content=body())).status_code)
+
+    async with anyio.create_task_group() as group:
+        for _ in range(100):  # of which as many are taken as calls of theirs may be there, and some
+            group.start_soon(begun)
+        while len(refused) < 100 - site.served.autopilot.settings.calls_at_once - MOST_BESIDE - SPARE:  # noqa: ASYNC110
+            await anyio.sleep(0.01)
+        assert set(refused) == {429}
+        assert (await asked(site, bearing(door.bot))).status_code == 429
+        assert (await asked(site, bearing(other))).status_code == 200
+        go_on.set()
+    assert (await asked(site, bearing(door.bot))).status_code == 200
+
+
 async def test_what_is_no_part_of_the_protocol_needs_no_token(site: Guarded) -> None:
     async with site.served.by_hand() as http:
         assert (await http.get("/healthz")).status_code == 200
         assert (await http.get("/nothing")).status_code == 404
         assert (await http.get("/mcp")).status_code == 401
         assert (await http.get("/mcp", headers=bearing(site.door.bot))).status_code == 405
+        assert (await http.post("/nothing", content=b"x" * 65_537)).status_code == 413
 
 
 async def test_a_foreign_page_is_refused_before_its_token_is_judged(site: Guarded) -> None:

@@ -10,9 +10,10 @@ from mcp.server.transport_security import TransportSecuritySettings
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from ap_mcp.protocol import build_server
+from ap_mcp.guard.limits import MOST_BESIDE
+from ap_mcp.protocol import SPARE, build_server
 from ap_mcp.server import Autopilot
-from ap_mcp.web.gate import Gate, NotTooMany, PostOnly, WholeBodies
+from ap_mcp.web.gate import Gate, NotTooMany, PostOnly, Shares, WholeBodies
 from ap_mcp.web.health import Check, health_routes, usual_checks
 from ap_mcp.web.options import PATH, HttpOptions
 from ap_mcp.web.sign_in import SignIn
@@ -51,11 +52,17 @@ def http_app(
         server.middleware.append(counting)
     required, described = ([], []) if sign_in is None else (sign_in.checks(), sign_in.routes())
     own = [*health_routes([*usual_checks(autopilot), *required, *checks]), *described, *routes]
-    return framed(server, options, sign_in, routes=own)
+    most = autopilot.settings.calls_at_once + MOST_BESIDE + SPARE
+    return framed(server, options, sign_in, routes=own, of_one=most)
 
 
 def framed(
-    server: Server[Any], options: HttpOptions, sign_in: SignIn | None = None, *, routes: Sequence[Route] = ()
+    server: Server[Any],
+    options: HttpOptions,
+    sign_in: SignIn | None = None,
+    *,
+    routes: Sequence[Route] = (),
+    of_one: int = MOST_BESIDE,
 ) -> ASGIApp:
     """Return the application that serves a server of the protocol, and other routes beside it.
 
@@ -64,6 +71,7 @@ def framed(
         options: what it is called from outside, and its limits.
         sign_in: who may call; without it anybody who gets here.
         routes: others to serve, behind the same checks of Host and Origin.
+        of_one: how many requests of one caller may be under way at once.
     """
     app = server.streamable_http_app(
         streamable_http_path=PATH,
@@ -75,7 +83,7 @@ def framed(
     )
     # It would lead to a plain http address, for it does not know of the proxy with TLS.
     app.router.redirect_slashes = False
-    inner: ASGIApp = WholeBodies(PostOnly(app, PATH), options.body_limit, options.body_seconds)
+    inner: ASGIApp = WholeBodies(PostOnly(app, PATH), PATH, options.body_limit, options.body_seconds)
     # Before any byte of the body is read: nobody else has this server work for them.
-    signed_in = inner if sign_in is None else sign_in.guarded(inner)
+    signed_in = inner if sign_in is None else sign_in.guarded(Shares(inner, of_one))
     return Gate(NotTooMany(signed_in, options.requests), options)

@@ -1,8 +1,9 @@
 """What every request passes before anything reads it: whom it is for, which page sent it, how large and slow it is."""
 
 import logging
-from collections import deque
-from collections.abc import Sequence
+from collections import Counter, deque
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from anyio import fail_after
 from starlette.requests import HTTPConnection
@@ -18,7 +19,11 @@ OPEN = frozenset({"/healthz", "/readyz"})
 MOST_REPORTED = 20
 """How many different refused names are written to the log; anybody can make up more."""
 
+LIMIT_ELSEWHERE = 64 * 1024
+"""The most bytes of a request to anything but the protocol, which anybody may send."""
+TOO_MANY = "Too many of your requests are under way here. Try again once some have ended."
 CROWDED = "Too many requests are under way here. Try again in a moment."
+ENDING = {"connection": "close"}
 HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 logger = logging.getLogger(__name__)
@@ -79,6 +84,8 @@ class Gate:
 class NotTooMany:
     """Answers requests beyond a number that are under way with 503, but those of whatever watches the process.
 
+    One that only waits for its client does not count: clients that send or take nothing would keep all others out.
+
     Args:
         app: what is behind it.
         most: how many may be under way at once.
@@ -99,12 +106,36 @@ class NotTooMany:
             self._report()
             await PlainTextResponse(CROWDED, 503, HEADERS | {"retry-after": "1"})(scope, receive, send)
             return
+        has_body = False
+
+        async def received() -> Message:
+            nonlocal has_body
+            if has_body:  # what comes now is that the client has left, for which nobody waits alone
+                return await receive()
+            with self._waiting():
+                message = await receive()
+            has_body = not message.get("more_body", False)
+            return message
+
+        async def sent(message: Message) -> None:
+            with self._waiting():
+                await send(message)
+
         self._under_way += 1
         try:
-            await self._app(scope, receive, send)
+            await self._app(scope, received, sent)
         finally:
             self._under_way -= 1
             self._is_full = self._is_full and self._under_way > self._most // 2
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        """Leave a request out of the count while it waits for its client."""
+        self._under_way -= 1
+        try:
+            yield
+        finally:
+            self._under_way += 1
 
     def _report(self) -> None:
         """Write to the log that there are too many; again only once there were far fewer."""
@@ -113,17 +144,50 @@ class NotTooMany:
             logger.warning("%d requests are under way, the most that are served at once: others get 503.", self._most)
 
 
+class Shares:
+    """Answers requests of one caller beyond a number that are under way with 429, whatever they ask for.
+
+    Args:
+        app: what is behind it.
+        most: how many of one caller may be under way at once; those who need not sign in are not counted.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self._app = app
+        self._most = most
+        self._under_way = Counter[str]()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on, or answer it."""
+        if (user := scope.get("user")) is None:
+            await self._app(scope, receive, send)
+            return
+        who = user.access_token.principal
+        if self._under_way[who] >= self._most:
+            await PlainTextResponse(TOO_MANY, 429, HEADERS | ENDING | {"retry-after": "1"})(scope, receive, send)
+            return
+        self._under_way[who] += 1
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way[who] -= 1
+            if not self._under_way[who]:
+                del self._under_way[who]
+
+
 class WholeBodies:
     """Reads the body of a request before anything else does: it may be neither large nor slow.
 
     Args:
         app: what is behind it.
-        limit: the most bytes.
+        path: where large ones are taken.
+        limit: the most bytes there.
         seconds: how long they may take.
     """
 
-    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+    def __init__(self, app: ASGIApp, path: str, limit: int, seconds: float) -> None:
         self._app = app
+        self._path = path
         self._limit = limit
         self._seconds = seconds
 
@@ -132,39 +196,20 @@ class WholeBodies:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
+        limit = self._limit if path_of(scope) == self._path else min(self._limit, LIMIT_ELSEWHERE)
         try:
             with fail_after(self._seconds):
-                body = await self._body(scope, receive)
+                body = await _body(scope, receive, limit)
         except TimeoutError:
             said = f"The body of the request did not come within {self._seconds:g} s."
-            await PlainTextResponse(said, 408, {"connection": "close"})(scope, receive, send)
+            await PlainTextResponse(said, 408, ENDING)(scope, receive, send)
             return
         except ValueError:
-            said = f"The body of the request has more than {self._limit} bytes, the most that are taken."
-            await PlainTextResponse(said, 413, {"connection": "close"})(scope, receive, send)
+            said = f"The body of the request has more than {limit} bytes, the most that are taken."
+            await PlainTextResponse(said, 413, ENDING)(scope, receive, send)
             return
         if body is not None:
             await self._app(scope, _replayed([{"type": "http.request", "body": body}], receive), send)
-
-    async def _body(self, scope: Scope, receive: Receive) -> bytes | None:
-        """Return the whole body; None if the client has left.
-
-        Raises:
-            ValueError: it is too large.
-        """
-        length = HTTPConnection(scope).headers.get("content-length", "")
-        if length.isdecimal() and int(length) > self._limit:
-            raise ValueError
-        body = bytearray()
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            body += message.get("body", b"")
-            if len(body) > self._limit:
-                raise ValueError
-            if not message.get("more_body", False):
-                return bytes(body)
 
 
 class PostOnly:
@@ -194,6 +239,27 @@ def path_of(scope: Scope) -> str:
     path: str = scope["path"]
     base: str = scope.get("root_path", "")
     return path.removeprefix(base) if path.startswith(f"{base}/") else path
+
+
+async def _body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
+    """Return the whole body; None if the client has left.
+
+    Raises:
+        ValueError: it is too large.
+    """
+    length = HTTPConnection(scope).headers.get("content-length", "")
+    if length.isdecimal() and int(length) > limit:
+        raise ValueError
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        body += message.get("body", b"")
+        if len(body) > limit:
+            raise ValueError
+        if not message.get("more_body", False):
+            return bytes(body)
 
 
 def _replayed(messages: Sequence[Message], receive: Receive) -> Receive:

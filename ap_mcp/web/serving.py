@@ -238,14 +238,14 @@ class Prompt(H11Protocol):
     """A connection that is closed if its client is slow: to say what it wants, to end what is answered, or to listen.
 
     uvicorn would wait for ever, so that a few clients could take all connections there are; and beyond a number of them
-    it refuses every request, of whatever watches the process too. Here the one on which nothing has run for longest
-    makes room.
+    it refuses every request, of whatever watches the process too. Here the one that has waited for its client for
+    longest makes room: for a request, for the rest of one, or for it to take an answer.
 
     Attributes:
         head_seconds: how long the head of a request may take, and the rest of one that is answered already.
         stalled_seconds: how long nothing of an answer may be taken.
         most: how many there may be.
-        idle: those of the same server on which nothing runs, in the order in which they came to rest.
+        idle: those of the same server that wait for their clients, in the order in which they began to.
     """
 
     head_seconds = HEAD_SECONDS
@@ -268,7 +268,7 @@ class Prompt(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Take what came, and wait on if a request has only begun."""
         super().data_received(data)
-        if self.cycle is not None and not self.cycle.response_complete:
+        if self._is_running():
             self.idle.pop(self, None)
         if self._is_answered_early():
             return  # what drips in gives it no more time
@@ -288,12 +288,15 @@ class Prompt(H11Protocol):
     def pause_writing(self) -> None:
         """Wait until the client takes more of its answer."""
         super().pause_writing()
+        self.idle[self] = None
         self._stalled = self.loop.call_later(self.stalled_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """Write on."""
         self._stop_stalling()
         super().resume_writing()
+        if self._is_running():
+            self.idle.pop(self, None)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget it."""
@@ -301,6 +304,11 @@ class Prompt(H11Protocol):
         self._stop_waiting()
         self._stop_stalling()
         super().connection_lost(exc)
+
+    def _is_running(self) -> bool:
+        """Say whether there is a whole request that is not answered."""
+        is_asked = self.cycle is not None and not self.cycle.response_complete
+        return is_asked and self.conn.their_state is not h11.SEND_BODY
 
     def _is_answered_early(self) -> bool:
         is_answered = self.cycle is not None and self.cycle.response_complete
