@@ -15,6 +15,7 @@ from subprocess import DEVNULL, PIPE
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 import httpx
 import pytest
 from agent import Agent, autopilot_on
@@ -344,7 +345,7 @@ async def test_clients_that_neither_end_their_requests_nor_take_the_answers_keep
     async def pieces() -> AsyncIterator[bytes]:
         for _ in range(200):
             yield b"x" * 100_000
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
 
     async def large(_: Request) -> Response:
         return StreamingResponse(pieces())

@@ -228,3 +228,48 @@ async def test_new_pods_that_join_a_service_which_others_serve_take_a_share_of_i
         await scene.cluster.ok("DELETE", "/apis/apps/v1/namespaces/shop/deployments/cart")
         scene.cluster.world.advance(LONG_ENOUGH)
         assert lines(await scene.apply(OTHER, dry_run=True))["effect"] == "write"
+
+
+BARE = """
+apiVersion: v1
+kind: Pod
+metadata: {name: batch-7, namespace: shop, labels: {app: batch}}
+spec: {containers: [{name: main, image: "busybox:1.36"}]}
+"""
+TAKES_OVER = """
+apiVersion: %s
+kind: %s
+metadata: {name: taker, namespace: shop}
+spec:
+  replicas: 0
+  selector: %s
+  template:
+    metadata: {labels: {app: %s}}
+    spec: {containers: [{name: main, image: "busybox:1.36"}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("taker", "effect"),
+    [
+        (("apps/v1", "ReplicaSet", "{matchLabels: {app: batch}}", "batch"), "destroy"),
+        (("apps/v1", "ReplicaSet", "{matchExpressions: [{key: app, operator: Exists}]}", "batch"), "destroy"),
+        (("v1", "ReplicationController", "{app: batch}", "batch"), "destroy"),
+        (("apps/v1", "ReplicaSet", "{matchLabels: {app: other}}", "other"), "write"),
+    ],
+)
+async def test_a_new_controller_that_takes_over_pods_without_one_says_which_and_that_it_may_delete_them(
+    tmp_path: Path, taker: tuple[str, ...], effect: str
+) -> None:
+    async with shop(tmp_path) as scene:
+        await made(scene.cluster, BARE)
+        shown = lines(await scene.apply(TAKES_OVER % taker, dry_run=True))
+        assert shown["effect"] == effect
+        assert ("Pod batch-7" in shown["goes"]) == (effect == "destroy")
+
+
+async def test_a_new_controller_takes_over_no_pods_of_another_one(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        await scene.cluster.ok("DELETE", f"{CORE}/namespaces/shop/services/cart")
+        taker = TAKES_OVER % ("apps/v1", "ReplicaSet", "{matchLabels: {app: cart}}", "cart")
+        assert lines(await scene.apply(taker, dry_run=True))["effect"] == "write"

@@ -7,7 +7,7 @@ import pytest
 
 from ap_mcp.kubernetes.changes import changed, facts_of, unchanged
 from ap_mcp.kubernetes.effects import Change, Verb, effects_of, gravest, least
-from ap_mcp.kubernetes.secrets_read import account_of, newly_read, other_programs, secrets_of
+from ap_mcp.kubernetes.secrets_read import account_of, newly_read, other_programs, pod_spec, secrets_of, stores_of
 from ap_mcp.kubernetes.spec import UNKNOWN, Resource, effect_table, known_kinds
 
 KINDS = {each.kind: each for each in known_kinds()}
@@ -208,7 +208,8 @@ def test_a_template_that_hands_a_secret_to_its_pods_is_secret_unless_they_had_it
     body = MAKERS[kind](spec)
     assert secrets_of(spec) == {"s"}
     assert effect("create", kind, None, body) == "secret"
-    assert effect("create", kind, None, body, made=frozenset({"s"})) == "write"
+    known = "disrupt" if stores_of(pod_spec(body)) else "write"
+    assert effect("create", kind, None, body, made=frozenset({"s"})) == known
     assert effect("change", kind, MAKERS[kind]({}), body) == "secret"
     assert effect("change", kind, body, with_(body, spec__x=1)) == "disrupt"
 
@@ -333,3 +334,30 @@ def test_what_the_cloud_says_of_a_secret_is_never_shown_as_a_change() -> None:
     before = {"kind": "Secret", "metadata": {}, "data": {"password": "aHVudGVyMjI="}}
     lines = [each.line() for each in changed(before, with_(before, data={"password": "bmV3ZXI="}))]
     assert lines == ["data.password: changes"]
+
+
+STORES = {"nfs": {"server": "10.0.0.9", "path": "/"}, "csi": {"driver": "everest"}, "madeUpLater": {}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "spec", "expected"),
+    [
+        ("PersistentVolume", {"csi": {"volumeHandle": "d1"}}, "disrupt"),
+        ("PersistentVolumeClaim", {"volumeName": "old"}, "disrupt"),
+        ("PersistentVolumeClaim", {"selector": {"matchLabels": {"app": "db"}}}, "disrupt"),
+        ("PersistentVolumeClaim", {"storageClassName": ""}, "disrupt"),
+        ("PersistentVolumeClaim", {"storageClassName": "csi-disk"}, "write"),
+        *(("Pod", {**SPEC, "volumes": [{"name": "v", name: source}]}, "disrupt") for name, source in STORES.items()),
+        ("Pod", {**SPEC, "volumes": [{"name": "v", "emptyDir": {}}, {"name": "w", "ephemeral": {}}]}, "write"),
+    ],
+)
+def test_what_opens_storage_that_is_there_already_is_asked_about(kind: str, spec: Any, expected: str) -> None:
+    assert effect("create", kind, None, {"kind": kind, "spec": spec}) == expected
+
+
+@pytest.mark.parametrize("spec", [{"replicas": 5}, {"paused": True}, {"suspend": False}])
+@pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "Job"])
+def test_a_custom_kind_that_is_called_as_a_well_known_one_is_never_a_mere_write(kind: str, spec: Any) -> None:
+    custom = Resource(kind, "apps.example.com", "v1", "things", namespaced=True)
+    before = {"spec": {"replicas": 1, "paused": False, "suspend": True}}
+    assert effect("change", custom, before, {"spec": {**before["spec"], **spec}}) == "disrupt"

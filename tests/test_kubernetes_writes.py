@@ -261,6 +261,23 @@ async def test_create_wants_something_new_and_replace_something_that_is_there(tm
         )
 
 
+@pytest.mark.parametrize("version", ["0", "1"])
+async def test_no_version_of_the_caller_s_own_takes_the_place_of_that_which_was_read(
+    tmp_path: Path, version: str
+) -> None:
+    """To a server, 0 means whatever version it has."""
+    async with shop(tmp_path) as scene:
+        await scene.apply(MAP)
+        sent = len(scene.way.changes)
+        stale = MAP.replace("'1'", "'2'").replace("name: flags", f"name: flags, resourceVersion: '{version}'")
+        assert f"has resourceVersion {version}" in await scene.fail("k8s_apply", manifest=stale)
+        for kind in ("merge", "strategic"):
+            patch = json.dumps({"metadata": {"resourceVersion": version}, "data": {"a": "2"}})
+            given = {**IN_SHOP, "kind": "configmap", "name": "flags", "patch": patch, "type": kind}
+            assert f"has resourceVersion {version}" in await scene.fail("k8s_patch", **given)
+        assert len(scene.way.changes) == sent
+
+
 async def test_a_generated_name_is_the_server_s(tmp_path: Path) -> None:
     text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {generateName: run-, namespace: shop}\n"
     async with shop(tmp_path) as scene:

@@ -10,7 +10,8 @@ from ap_mcp.aside import on_the_loop
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.api import ClusterApi, every_object
 from ap_mcp.kubernetes.effects import Around, Change
-from ap_mcp.kubernetes.pods import serves
+from ap_mcp.kubernetes.owners import controller_of
+from ap_mcp.kubernetes.pods import has_ended, serves
 from ap_mcp.kubernetes.secrets_read import TEMPLATES
 from ap_mcp.kubernetes.selectors import selects
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table, known_kinds
@@ -20,6 +21,7 @@ from ap_mcp.vendor import get, items, mapping, strings, text, word
 
 INGRESS = "Ingress.networking.k8s.io"
 POLICY = "NetworkPolicy"
+LABELS_AT = "/metadata/labels"
 _CLASS = "/metadata/annotations/kubernetes.io~1ingress.class"
 
 
@@ -36,7 +38,7 @@ async def _around(step: Step, lists: "_Lists") -> Around | None:
     if change.resource.full == INGRESS:
         return await _hosts_taken(change, lists)
     if change.verb == "create":
-        return await _traffic_joined(change, lists)
+        return await _joined(change, lists)
     return await _selected_otherwise(change, lists)
 
 
@@ -93,7 +95,7 @@ async def _selected_otherwise(change: Change, lists: _Lists) -> Around | None:
             now, then = (_is_selected(kind, body, change.namespace, labels) for labels in (before, after))
             gains += [_named(kind, body, change.namespace)] if then - now else []
             loses += [_named(kind, body, change.namespace)] if now - then else []
-    return Around(tuple(gains), tuple(loses), (), unread)
+    return Around(tuple(gains), tuple(loses), unread=unread)
 
 
 def _labelled(change: Change) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -142,22 +144,40 @@ def _named(kind: str, body: Any, namespace: str) -> str:
 # Traffic
 
 
-async def _traffic_joined(change: Change, lists: _Lists) -> Around | None:
-    """Return the Services that other pods serve now, and that the pods of a new object serve as well."""
+async def _joined(change: Change, lists: _Lists) -> Around | None:
+    """Return what a new workload takes: a share of the traffic of others, and what no controller has."""
     if effect_table().class_of(change.resource) != "workload":
         return None
+    unread = dict[str, ApMcpError]()
+    taken, adopted = await _traffic_joined(change, lists, unread), await _adopted(change, lists, unread)
+    return Around(taken=taken, adopted=adopted, unread=unread)
+
+
+async def _traffic_joined(change: Change, lists: _Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
+    """Return the Services that other pods serve now, and that the pods of a new object serve as well."""
     labels = mapping(change.after, "/metadata/labels" if change.resource.kind == "Pod" else _template(change.after))
-    if not labels:
-        return None
-    unread, taken = dict[str, ApMcpError](), list[str]()
-    for service in await lists.of("Service", change.namespace, unread):
+    taken = list[str]()
+    for service in await lists.of("Service", change.namespace, unread) if labels else ():
         selector = get(service, "/spec/selector")
         if not selects(selector, labels):
             continue
         if any(map(serves, await lists.of("Pod", change.namespace, unread, label_selector(selector)))):
             name = word(get(service, "/metadata/name"))
             taken.append(f"a share of the traffic of Service {name}, which other pods serve now")
-    return Around(taken=tuple(taken), unread=unread)
+    return tuple(taken)
+
+
+async def _adopted(change: Change, lists: _Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
+    """Return what a new controller selects and no other one has: it takes that over, and ends what is too much."""
+    kinds = [kind for kind, by in effect_table().selected_by.items() if change.resource.kind in by]
+    selector, adopted = get(change.after, "/spec/selector"), list[str]()
+    for kind in kinds if selector else ():
+        adopted += [
+            f"{_named(kind, each, change.namespace)}, which no controller has now and this one may delete"
+            for each in await lists.of(kind, change.namespace, unread)
+            if controller_of(each) is None and not has_ended(each) and selects(selector, mapping(each, LABELS_AT))
+        ]
+    return tuple(adopted)
 
 
 async def _hosts_taken(change: Change, lists: _Lists) -> Around | None:

@@ -10,8 +10,16 @@ from typing import Any, Literal, TypeAlias
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import paths_changed
 from ap_mcp.kubernetes.owners import controller_of, owner_uids
-from ap_mcp.kubernetes.secrets_read import claims_of, filled_by_server, newly_read, other_programs, pod_spec
-from ap_mcp.kubernetes.spec import Resource, effect_table
+from ap_mcp.kubernetes.secrets_read import (
+    chooses_volume,
+    claims_of,
+    filled_by_server,
+    newly_read,
+    other_programs,
+    pod_spec,
+    stores_of,
+)
+from ap_mcp.kubernetes.spec import UNKNOWN, Resource, effect_table
 from ap_mcp.rules.settings_diff import same
 from ap_mcp.specs import EFFECTS, Effect
 from ap_mcp.vendor import get, mapping, number
@@ -30,12 +38,14 @@ class Around:
         gains: what selects the object, or its pods, only afterwards.
         loses: what selects them now, and not afterwards.
         taken: traffic that others get now, and that the object takes from them.
+        adopted: what no controller has now, and the object will.
         unread: what of this is not known, each with why.
     """
 
     gains: tuple[str, ...] = ()
     loses: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
+    adopted: tuple[str, ...] = ()
     unread: Mapping[str, ApMcpError] = field(default_factory=dict)
 
 
@@ -121,10 +131,16 @@ def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
         yield "disrupt", "it isolates the pods that it selects"
     if kind == "Service" and get(after, "/spec/externalIPs"):
         yield "disrupt", "it takes the traffic to addresses that are not its own"
+    if change.around and change.around.adopted:
+        yield "destroy", "it takes over what no controller has, and may delete it"
     if change.around and change.around.taken:
         yield "disrupt", "it takes traffic from others"
     elif change.around and change.around.unread:
-        yield "disrupt", "whether it takes traffic from others is not known"
+        yield "disrupt", "whether it takes something from others is not known"
+    if kind == "PersistentVolume" or (kind == "PersistentVolumeClaim" and chooses_volume(after)):
+        yield "disrupt", "it opens a volume that is there already, with what is on it"
+    if stores := stores_of(pod_spec(after)):
+        yield "disrupt", f"its pods can change what is in the store of volume {' and '.join(sorted(stores))}"
     if claims := claims_of(pod_spec(after)) - change.claims:
         yield "disrupt", f"its pods can change what is on volume claim {' and '.join(sorted(claims))}"
 
@@ -149,7 +165,9 @@ def _lowered(change: Change) -> str:
     if change.verb != "change" or change.after is None or change.subresource not in ("", "scale"):
         return ""
     paths, kind, table = paths_changed(change.before, change.after), change.resource.kind, effect_table()
-    if table.class_of(change.resource) in ("workload", "data", "config", "traffic") and paths:
+    if (its_class := table.class_of(change.resource)) == UNKNOWN:
+        return ""
+    if its_class in ("workload", "data", "config", "traffic") and paths:
         quiet = {*([] if kind in table.labels_select and change.around != Around() else [LABELS])}
         quiet |= {*([] if kind in table.annotations_act else [ANNOTATIONS])}
         if paths <= quiet and all(_is_note(name) for name in _named(change)):

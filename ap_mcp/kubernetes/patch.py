@@ -71,6 +71,7 @@ async def patched(
         _refuse_guesses(body, live, resource)
     parts = resource.parts(namespace, name, subresource)
     compared = change_request(checks.api, "PATCH", parts, body, content_type=PATCHES[kind])
+    call = with_version(compared, live)
     checked = await checks.dry_run(compared, change)
     status = subresource == "status"
     before, after = live, checked.after
@@ -87,7 +88,7 @@ async def patched(
 
     return Step(
         change=change,
-        call=None if nothing else with_version(compared, live),
+        call=None if nothing else call,
         compared=None if nothing else timeless or compared,
         again=again,
         given=body if isinstance(body, dict) else supplied_in(after, body, before, resource.full),

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ap_mcp.kubernetes.spec import effect_table
 from ap_mcp.vendor import get, items, text
 
 TEMPLATES = ("/spec/template/spec", "/spec/jobTemplate/spec/template/spec", "/template/spec")
@@ -36,6 +37,18 @@ def claims_of(spec: Any) -> frozenset[str]:
     """Return the volume claims that a pod mounts, except those that are made for it."""
     volumes = items(spec, "/volumes")
     return frozenset(text(get(each, "/persistentVolumeClaim/claimName")) for each in volumes) - {""}
+
+
+def stores_of(spec: Any) -> frozenset[str]:
+    """Return the volumes of a pod that are stores elsewhere, which others may use, without a claim to them."""
+    own = effect_table().own_volumes
+    return frozenset(text(get(each, "/name")) for each in items(spec, "/volumes") if not {*each} - {"name"} <= own)
+
+
+def chooses_volume(claim: Any) -> bool:
+    """Say whether a volume claim is for a volume that is there already, rather than for a new one."""
+    named = get(claim, "/spec/volumeName") or get(claim, "/spec/selector")
+    return bool(named) or get(claim, "/spec/storageClassName") == ""
 
 
 def account_of(spec: Any) -> str:

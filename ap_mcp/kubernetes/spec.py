@@ -129,6 +129,7 @@ class EffectTable:
         labels_select: kinds whose labels other objects select by.
         selected_by: of those, the ones whose selecting kinds are known, with these.
         annotations_act: kinds whose annotations controllers act upon.
+        own_volumes: sources of volumes that hold nothing of others, or whose users are known in another way.
         notes: names of labels and annotations that no program acts upon although they have a prefix.
         posted: documents that are requests about an object.
     """
@@ -139,6 +140,7 @@ class EffectTable:
     labels_select: frozenset[str]
     selected_by: Mapping[str, tuple[str, ...]]
     annotations_act: frozenset[str]
+    own_volumes: frozenset[str]
     notes: frozenset[str]
     posted: tuple[Posted, ...]
 
@@ -160,6 +162,7 @@ def effect_table() -> EffectTable:
             labels_select=frozenset(raw["labels_select"]),
             selected_by={kind: tuple(kinds) for kind, kinds in raw["selected_by"].items()},
             annotations_act=frozenset(raw["annotations_act"]),
+            own_volumes=frozenset(raw["own_volumes"]),
             notes=frozenset(raw["notes"]),
             posted=tuple(Posted(kind=kind, **each) for kind, each in raw["posted"].items()),
         )

@@ -184,17 +184,25 @@ def change_request(
 def with_version(call: HttpCall, live: Any) -> HttpCall:
     """Return a request that the server refuses if the object is not as it was read.
 
-    A version that the caller wrote into it stays.
+    Raises:
+        CallRefused: the caller wrote another version into it; by some, such as 0, it would be bound to none.
     """
     version = text(get(live, "/metadata/resourceVersion"))
     if not version or call.body is None:
         return call
     body = json.loads(call.body)
+    given = get(body, "/metadata/resourceVersion")
+    if given and given != version:
+        raise CallRefused(
+            f"Refused: {text(get(live, '/kind'))} {word(get(live, '/metadata/name'))} has changed: what you gave has "
+            f"resourceVersion {word(given)}, and it is {word(version)} now. Nothing was sent. Leave it out, or read "
+            "the object with k8s_get and change what is there now."
+        )
     if call.method == "DELETE":
         body["preconditions"] = {"uid": text(get(live, "/metadata/uid")), "resourceVersion": version}
     elif isinstance(body, list):
         body.append({"op": "add", "path": "/metadata/resourceVersion", "value": version})
-    elif not get(body, "/metadata/resourceVersion"):
+    elif not given:
         metadata = body.get("metadata") if isinstance(body.get("metadata"), dict) else {}
         body["metadata"] = {**metadata, "resourceVersion": version}
     return replace(call, body=json.dumps(body, ensure_ascii=False).encode(errors="backslashreplace"))

@@ -18,7 +18,7 @@ def about_others(notes: Notes) -> None:
     around = notes.change.around
     if around is None:
         return
-    notes.goes += around.taken
+    notes.goes += [*around.adopted, *around.taken]
     whose = "it" if notes.change.resource.kind in effect_table().selected_by else "its pods"
     if around.loses:
         notes.goes.append(f"selection of {whose} by {few(around.loses, NAMED)}")
@@ -26,7 +26,7 @@ def about_others(notes: Notes) -> None:
         notes.warnings.append(f"By the new labels {whose} will be selected by {few(around.gains, NAMED)}.")
     for what, error in around.unread.items():
         notes.unread(what, error)
-    notes.stable["around"] = [around.gains, around.loses, around.taken]
+    notes.stable["around"] = [around.gains, around.loses, around.taken, around.adopted]
 
 
 async def about_service(notes: Notes) -> None:
