@@ -136,6 +136,8 @@ class World:
     def from_json(cls, state: Mapping[str, Any], clock: Clock | None = None) -> Self:
         """Rebuild a world from its saved state, on a manual clock at the saved moment unless another is given.
 
+        The tables of the state become those of the world: what it changes, it changes in them.
+
         Raises:
             ValueError: if the state was written by another version of the simulator or is damaged.
         """
@@ -152,7 +154,7 @@ class World:
                 (datetime.fromisoformat(at), order, event, payload) for at, order, event, payload in state["events"]
             ]
             heapq.heapify(world._events)
-            world._tables = copied(dict(state["tables"]))
+            world._tables = dict(state["tables"])
         except (KeyError, TypeError, ValueError) as error:
             raise ValueError(f"saved simulator state is damaged: {error!r}") from error
         return world

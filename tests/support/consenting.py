@@ -19,7 +19,7 @@ from guarded import IN_CLUSTERS, OTHERWISE, guarded_account
 from mcp.client.session import ElicitationFnT
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from simulation import simulate
+from simulation import simulate, world_in
 
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.form_answers import FIELD
@@ -255,7 +255,7 @@ def scene_of(prepared: Prepared, tool: str, mode: str, folder: Path) -> Scene:
     config.mkdir(mode=0o700, parents=True)
     (config / APPROVERS_FILE).write_text(json.dumps({ALICE.name: ALICE.public_text}))
     # Whether its answers fit the specs is tested elsewhere, at length.
-    app = simulate(World.from_json(prepared.state), strict_answers=False)
+    app = simulate(world_in(prepared.state), strict_answers=False)
     arguments = copy.deepcopy(prepared.calls[tool])
     return Scene(tool, mode, arguments, app, folder, prepared.folder, before=prepared.state["tables"])
 

@@ -1,6 +1,5 @@
 """A good call of every guarded tool, doing its worst, on a simulated account where each of them would go through."""
 
-import copy
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +9,7 @@ from agent import READS, Agent, connected
 from kubernetes_calls import CORE, Cluster
 from mcp.client import ClientRequestContext
 from mcp_types import ElicitRequestFormParams, ElicitRequestParams, ElicitResult
-from simulation import Caller, simulate
+from simulation import Caller, simulate, world_in
 
 from ap_mcp.guard.form_answers import FIELD
 from ap_mcp.simulator.addons import addons_of
@@ -28,7 +27,7 @@ from ap_mcp.simulator.constants import (
     TEAM_SANDBOX,
 )
 from ap_mcp.simulator.maintenance import PLANS
-from ap_mcp.simulator.world import World
+from ap_mcp.simulator.world import copied
 
 SHOP = """
 apiVersion: apps/v1
@@ -134,7 +133,8 @@ async def guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dic
     (tmp_path / CHART).write_bytes(build_chart("redis", _FILES))
     if not _made:
         _made.append(await _guarded_account(tmp_path))
-    return copy.deepcopy(_made[0])
+    state, calls = _made[0]
+    return copied(state), copied(calls)
 
 
 async def _guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -169,7 +169,7 @@ async def _guarded_account(tmp_path: Path) -> tuple[dict[str, Any], dict[str, di
 
 def account(state: Mapping[str, Any], **settings: Any) -> Simulator:
     """Return a simulator of its own with an account in a given state; settings as for `simulate`."""
-    return simulate(World.from_json(state), **settings)
+    return simulate(world_in(state), **settings)
 
 
 def unchecked(state: Mapping[str, Any], **settings: Any) -> Simulator:

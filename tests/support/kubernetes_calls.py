@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import httpx
-from simulation import HOST, Caller, signed_headers, simulate
+from simulation import HOST, Caller, signed_headers, simulate, world_in
 
 from ap_mcp.simulator.constants import TEAM_SANDBOX
 from ap_mcp.simulator.world import World
@@ -114,4 +114,4 @@ async def cluster_with_shop() -> Cluster:
         made = cluster()
         await made.shop()
         _kept.append(made.world.to_json())
-    return Cluster(Caller(simulate(World.from_json(_kept[0]))))
+    return Cluster(Caller(simulate(world_in(_kept[0]))))

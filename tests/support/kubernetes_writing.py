@@ -10,13 +10,12 @@ from typing import Any
 import httpx
 from agent import Agent, connected
 from kubernetes_calls import Cluster
-from simulation import Caller, simulate
+from simulation import Caller, simulate, world_in
 
 from ap_mcp.kubernetes.manifests import read_manifest
 from ap_mcp.kubernetes.spec import known_kinds
 from ap_mcp.permits import DRY_RUN
 from ap_mcp.simulator.app import Simulator
-from ap_mcp.simulator.world import World
 
 SANDBOX = "team-sandbox"
 SHOP = """
@@ -107,7 +106,7 @@ class Scene:
 @asynccontextmanager
 async def shop(tmp_path: Path, *, person: Any = None, mode: str = "legacy", **settings: Any) -> AsyncIterator[Scene]:
     """Connect an agent to an account whose sandbox has a shop; with a person, guarded calls are asked about."""
-    app = simulate(World.from_json(await _stocked()))
+    app = simulate(world_in(await _stocked()))
     cluster = Cluster(Caller(app))
     way = Watched(app)
     asked = {"person": person, "unasked": False} if person is not None else {}
