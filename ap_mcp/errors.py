@@ -215,7 +215,11 @@ class UnknownTool(CallRefused):
         if left_out:
             super().__init__(f"{name} is not offered here: the chosen toolsets leave it out. Nothing was sent.")
             return
-        nearest = f"Did you mean {' or '.join(self.suggestions)}?" if self.suggestions else "tools/list shows all."
+        nearest = (
+            f"Did you mean {' or '.join(self.suggestions)}?"
+            if self.suggestions
+            else "tools/list (in a terminal: `ap-mcp tools`) shows all."
+        )
         super().__init__(f"There is no tool {in_quotes(name, NAME_LIMIT)} here. {nearest}")
 
 

@@ -119,7 +119,7 @@ def test_the_same_passkey_and_a_name_that_only_looks_new_are_refused(path: Path)
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("line", ["", "nonsense", LINE[:-9], json.dumps({"name": "alice"})])
+@pytest.mark.parametrize("line", ["", "nonsense", LINE[:-9], json.dumps({"name": "alice"})], ids=lambda line: line[:8])
 def test_a_line_that_is_not_whole_is_reported(line: str, path: Path) -> None:
     done = run("accept", line)
     assert (done.exit_code, "is no line" in done.output, path.exists()) == (2, True, False)

@@ -73,7 +73,8 @@ def test_an_unknown_tool_names_close_ones() -> None:
 
 
 def test_an_unknown_tool_without_close_ones_leads_to_the_list() -> None:
-    assert UnknownTool("make\ncoffee").render() == 'There is no tool "make coffee" here. tools/list shows all.'
+    said = 'There is no tool "make coffee" here. tools/list (in a terminal: `ap-mcp tools`) shows all.'
+    assert UnknownTool("make\ncoffee").render() == said
 
 
 def test_a_read_only_server_says_who_can_lift_it() -> None:

@@ -307,6 +307,17 @@ async def test_a_body_that_is_not_taken_ends_the_connection(
                 await stream.receive()
 
 
+async def test_a_client_that_sends_far_too_much_reads_why_it_is_not_taken(tmp_path: Path) -> None:
+    with anyio.fail_after(10):
+        async with (
+            serving(autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)) as place,
+            httpx.AsyncClient(base_url=place, trust_env=False) as http,
+        ):
+            for size in (1_100_000, 8_000_000):
+                answer = await http.post("/mcp", content=b"x" * size)
+                assert (answer.status_code, "more than 1048576 bytes" in answer.text) == (413, True)
+
+
 GET = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
 

@@ -1,5 +1,6 @@
 """`ap-mcp simulate`: the simulator over HTTP, for other programs."""
 
+import logging
 import shlex
 
 import click
@@ -26,6 +27,8 @@ def simulate(port: int, speed: float) -> None:
             click.echo(f"export {name}={shlex.quote(value)}")
         click.echo(f"Simulated account ready; time runs {speed:g} times as fast. Stop with Ctrl-C.", err=True)
 
+    # kubectl exec wants WebSockets, which are refused here: uvicorn would advise to install a library for them.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     try:
         serve(seeded_world(ScaledClock(speed)), port, announce=announce)
     except OSError as error:

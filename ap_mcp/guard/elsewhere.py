@@ -35,8 +35,8 @@ HELD = "waiting for a person to decide {code}{where}, which has to happen within
 WAITED = "Nobody decided it while this call waited, {waited}."
 ANEW = "Call again to have it asked anew."
 NOBODY_YET = (
-    "Nobody can approve yet: a person runs `ap-mcp approvals init` in a terminal, then restarts the server, which "
-    "knows the approvers that it found when it started. Then call again."
+    "Nobody can approve yet: a person runs `ap-mcp approvals init` in a terminal. A server that runs is restarted "
+    "then, for it knows the approvers that it found when it started. Then call again."
 )
 UNKNOWN_KEY = (
     "{code} was approved as {who} by a key this server does not know: restart it after `ap-mcp approvals init`, then "
@@ -84,6 +84,7 @@ class Elsewhere:
             why: why nobody was asked here; of a form that was not shown, what became of it.
             not_shown: a form was sent.
         """
+        _check_size(self._asked(request, caller, self.records.now()))
         request = await read_again(request.shown_at)
         why, began, held = NOT_SHOWN.format(why=why) if not_shown else why, self.holds.now(), None
         for _ in range(MOST_ROUNDS):

@@ -5,7 +5,7 @@ from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from anyio import fail_after
+from anyio import fail_after, move_on_after
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -21,6 +21,8 @@ MOST_REPORTED = 20
 
 LIMIT_ELSEWHERE = 64 * 1024
 """The most bytes of a request to anything but the protocol, which anybody may send."""
+PASSED_OVER, PASSED_OVER_SECONDS = 16 * 1024 * 1024, 10.0
+"""Of a body that is too large, the most bytes that are read and dropped before that is answered, and for how long."""
 TOO_MANY = "Too many of your requests are under way here. Try again once some have ended."
 CROWDED = "Too many requests are under way here. Try again in a moment."
 ENDING = {"connection": "close"}
@@ -205,6 +207,7 @@ class WholeBodies:
             await PlainTextResponse(said, 408, ENDING)(scope, receive, send)
             return
         except ValueError:
+            await _pass_over(receive, min(self._seconds, PASSED_OVER_SECONDS))
             said = f"The body of the request has more than {limit} bytes, the most that are taken."
             await PlainTextResponse(said, 413, ENDING)(scope, receive, send)
             return
@@ -260,6 +263,16 @@ async def _body(scope: Scope, receive: Receive, limit: int) -> bytes | None:
             raise ValueError
         if not message.get("more_body", False):
             return bytes(body)
+
+
+async def _pass_over(receive: Receive, seconds: float) -> None:
+    """Read the rest of a body, within bounds: a client that still sends sees its connection break, and no answer."""
+    left, more = PASSED_OVER, True
+    with move_on_after(seconds):
+        while more and left > 0:
+            message = await receive()
+            left -= len(message.get("body", b""))
+            more = message.get("more_body", False)
 
 
 def _replayed(messages: Sequence[Message], receive: Receive) -> Receive:
