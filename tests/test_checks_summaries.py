@@ -444,7 +444,7 @@ def test_a_post_check_is_reported_at_once(summed: Any, phase: Any, verdict: str,
 @pytest.mark.parametrize(
     ("status", "said"),
     [
-        ({"phase": "Success"}, "passed the post-upgrade check. What that looked at is not reported."),
+        ({"phase": "Success"}, "passed the post-upgrade check. What it checked is not reported."),
         ({"phase": "Failed"}, "names no item that failed: list_problems shows"),
         (
             {"phase": "Failed", "message": "etcd is slow"},

@@ -137,7 +137,8 @@ def parse(words: list[str]) -> None:
         known = {option for each in command.params for option in each.opts} | {""}
         assert set(words) <= known, f"{words} is no command of ap-mcp"
     elif words:
-        command.make_context(command.name, list(words))
+        # A command keeps how help is asked for from where it is first read: below ours.
+        command.make_context(command.name, list(words), parent=click.Context(main, **main.context_settings))
 
 
 def users_commands() -> Iterator[tuple[str, click.Command]]:
