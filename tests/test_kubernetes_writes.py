@@ -661,6 +661,51 @@ async def test_only_a_secret_that_a_manifest_makes_as_a_whole_is_known_to_whoeve
     assert shown["impact"]["effect"] == ("write" if known else "secret")
 
 
+CLAIMS = {
+    "a new volume": "storageClassName: csi-disk",
+    "a volume by its name": "volumeName: old-disk",
+    "a volume by its labels": "selector: {matchLabels: {app: db}}",
+    "a volume made by hand": 'storageClassName: ""',
+}
+VOLUME = """
+---
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: old-disk}
+spec:
+  accessModes: [ReadWriteOnce]
+  capacity: {storage: 10Gi}
+  csi: {driver: disk.csi.everest.io, volumeHandle: x}
+"""
+
+
+@pytest.mark.parametrize(
+    ("claim", "more", "effect"),
+    [(each, "", "write" if "new" in name else "disrupt") for name, each in CLAIMS.items()]
+    + [(CLAIMS["a new volume"], VOLUME, "disrupt")],
+    ids=[*CLAIMS, "a volume of the same manifest"],
+)
+async def test_pods_may_use_without_a_question_only_a_new_volume(
+    tmp_path: Path, claim: str, more: str, effect: str
+) -> None:
+    manifest = f"""
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {{name: disk}}
+spec: {{accessModes: [ReadWriteOnce], resources: {{requests: {{storage: 10Gi}}}}, {claim}}}
+---
+apiVersion: v1
+kind: Pod
+metadata: {{name: reader}}
+spec:
+  containers: [{{name: reader, image: busybox}}]
+  volumes: [{{name: disk, persistentVolumeClaim: {{claimName: disk}}}}]
+"""
+    async with shop(tmp_path) as scene:
+        shown = await scene.call("k8s_apply", manifest=manifest + more, namespace="shop", dry_run=True)
+    assert shown["impact"]["effect"] == effect
+
+
 @pytest.mark.parametrize("given", [{}, {"namespace": "shop"}])
 async def test_one_object_stands_in_a_manifest_once_however_it_is_named(tmp_path: Path, given: dict[str, Any]) -> None:
     place = given.get("namespace", "default")

@@ -13,7 +13,7 @@ from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
 from ap_mcp.kubernetes.changes import unchanged
 from ap_mcp.kubernetes.effects import Change
 from ap_mcp.kubernetes.manifests import Document, nearest, read_manifest
-from ap_mcp.kubernetes.secrets_read import filled_by_server
+from ap_mcp.kubernetes.secrets_read import chooses_volume, filled_by_server
 from ap_mcp.kubernetes.served import schemas_of
 from ap_mcp.kubernetes.spec import Posted, Resource, effect_table, known_kinds
 from ap_mcp.kubernetes.steps import (
@@ -125,13 +125,18 @@ class _Made:
     @classmethod
     def of(cls, new: Sequence[Target], namespace: str) -> "_Made":
         here = [each for each in new if each.namespace == namespace]
+        opens = any(each.resource.full == "PersistentVolume" for each in new)
         return cls(
             secrets=frozenset(
                 each.document.name
                 for each in here
                 if each.resource.full == "Secret" and not filled_by_server(each.document.body)
             ),
-            claims=frozenset(each.document.name for each in here if each.resource.full == "PersistentVolumeClaim"),
+            claims=frozenset(
+                each.document.name
+                for each in here
+                if each.resource.full == "PersistentVolumeClaim" and not (opens or chooses_volume(each.document.body))
+            ),
         )
 
 

@@ -11,7 +11,6 @@ from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import paths_changed
 from ap_mcp.kubernetes.owners import controller_of, owner_uids
 from ap_mcp.kubernetes.secrets_read import (
-    chooses_volume,
     claims_of,
     filled_by_server,
     newly_read,
@@ -62,7 +61,7 @@ class Change:
         after: as it becomes; None if it goes, or if that is not known.
         subresource: that is changed; empty if the object itself is.
         made: Secrets that the same call creates.
-        claims: volume claims that it creates.
+        claims: volume claims that it creates, for new volumes.
         around: what it does to other objects; None if they were not read.
     """
 
@@ -137,8 +136,6 @@ def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
         yield "disrupt", "it takes traffic from others"
     elif change.around and change.around.unread:
         yield "disrupt", "whether it takes something from others is not known"
-    if kind == "PersistentVolume" or (kind == "PersistentVolumeClaim" and chooses_volume(after)):
-        yield "disrupt", "it opens a volume that is there already, with what is on it"
     if stores := stores_of(pod_spec(after)):
         yield "disrupt", f"its pods can change what is in the store of volume {' and '.join(sorted(stores))}"
     if claims := claims_of(pod_spec(after)) - change.claims:
