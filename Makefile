@@ -9,6 +9,9 @@ ALONE := serial foreign kubectl redis browser conformance balancer
 # What some of these drive, from the system's packages.
 PROGRAMS := redis-server chromium haproxy nginx
 
+# Tests as pytest has rewritten them are kept, or each of the runs below would do that again.
+export PYTHONDONTWRITEBYTECODE =
+
 .PHONY: help demo test cover thorough lowest fast check fix snapshots docs bench clean
 
 help: ## show this list
