@@ -36,7 +36,7 @@ class Effort:
     """Seconds of that for each number of principals."""
 
 
-FULL, QUICK = Effort(7, 2.0, 7, 4.0), Effort(3, 1.0, 3, 2.0)
+FULL, QUICK = Effort(5, 1.0, 5, 2.0), Effort(3, 1.0, 3, 2.0)
 
 
 async def section(effort: Effort = FULL) -> Section:
