@@ -57,8 +57,6 @@ async def aside(work: Callable[[], T], size: int) -> T:
         work: to do; it can be sent to another process, as can what it returns.
         size: how many bytes it works on.
     """
-    if size < IN_A_THREAD:
-        return work()
     if size >= IN_A_PROCESS:
         from anyio import to_process  # noqa: PLC0415 - no start waits for what few answers need
 
@@ -66,7 +64,7 @@ async def aside(work: Callable[[], T], size: int) -> T:
         with suppress(BrokenWorkerProcess, OSError):
             async with _PROCESSES.turn():
                 return await to_process.run_sync(work, cancellable=True, limiter=CapacityLimiter(1))
-    return await to_thread.run_sync(work)
+    return await in_a_thread(work, size)
 
 
 async def in_a_thread(work: Callable[[], T], size: int = IN_A_THREAD) -> T:

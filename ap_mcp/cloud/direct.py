@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from ap_mcp.cloud.lines import Lines
 from ap_mcp.errors import CallRefused
+from ap_mcp.setting_values import endpoint
 
 LIFETIME, MARGIN = timedelta(days=1), timedelta(hours=1)
 """How long a certificate lives, and how long before its end another one is fetched."""
@@ -98,16 +99,9 @@ def _decoded(entry: Mapping[str, Any], name: str) -> bytes:
 def _is_address(server: str) -> bool:
     """Say whether a text names a host to be reached over TLS, and nothing else: no user, path or query."""
     try:
-        parts = urlsplit(server)
-        named = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        return server.startswith("https://") and endpoint(server) == server.rstrip("/").lower()
     except ValueError:
         return False
-    return (
-        named
-        and parts.scheme == "https"
-        and "@" not in parts.netloc
-        and server.rstrip("/") == f"https://{parts.netloc}"
-    )
 
 
 def _is_private(server: str) -> bool:

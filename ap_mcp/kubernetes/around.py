@@ -103,7 +103,7 @@ def _labelled(change: Change) -> Iterator[tuple[str, tuple[str, ...]]]:
     table = effect_table()
     if table.class_of(change.resource) == UNKNOWN:
         return
-    yield "/metadata/labels", table.selected_by.get(change.resource.kind, ())
+    yield LABELS_AT, table.selected_by.get(change.resource.kind, ())
     if place := _template(change.after):
         # A controller selects no pods of another one.
         yield place, tuple(each for each in table.selected_by["Pod"] if table.classes[each] != "workload")
@@ -112,7 +112,7 @@ def _labelled(change: Change) -> Iterator[tuple[str, tuple[str, ...]]]:
 def _template(body: Any) -> str:
     """Return where the labels of the pods stand that an object makes; empty if it makes none."""
     places = (each.removesuffix("/spec") for each in TEMPLATES)
-    return next((f"{each}/metadata/labels" for each in places if get(body, each) is not None), "")
+    return next((f"{each}{LABELS_AT}" for each in places if get(body, each) is not None), "")
 
 
 def _is_selected(kind: str, body: Any, namespace: str, labels: Mapping[str, str]) -> set[int]:
@@ -155,7 +155,7 @@ async def _joined(change: Change, lists: _Lists) -> Around | None:
 
 async def _traffic_joined(change: Change, lists: _Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
     """Return the Services that other pods serve now, and that the pods of a new object serve as well."""
-    labels = mapping(change.after, "/metadata/labels" if change.resource.kind == "Pod" else _template(change.after))
+    labels = mapping(change.after, LABELS_AT if change.resource.kind == "Pod" else _template(change.after))
     taken = list[str]()
     for service in await lists.of("Service", change.namespace, unread) if labels else ():
         selector = get(service, "/spec/selector")

@@ -118,17 +118,7 @@ async def beside(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterato
         app: the application.
         sockets: where it listens.
     """
-    server = _Watched(
-        uvicorn.Config(
-            app,
-            http=of_one_server(MOST_WATCHING),
-            ws="none",
-            lifespan="off",
-            log_config=None,
-            access_log=False,
-            server_header=False,
-        )
-    )
+    server = _Watched(_config(app, MOST_WATCHING, lifespan="off"))
     failed: ApMcpError | None = None
     async with create_task_group() as group:
         group.start_soon(server.serve, list(sockets))
@@ -140,6 +130,12 @@ async def beside(app: ASGIApp, sockets: Sequence[socket.socket]) -> AsyncIterato
             server.should_exit = server.force_exit = True
     if failed is not None:
         raise failed
+
+
+def _config(app: ASGIApp, connections: int, **more: Any) -> uvicorn.Config:
+    """Return how uvicorn serves an application of ours to so many connections, and reports nothing by itself."""
+    http = of_one_server(connections)
+    return uvicorn.Config(app, http=http, ws="none", log_config=None, access_log=False, server_header=False, **more)
 
 
 class _Watched(uvicorn.Server):
@@ -168,14 +164,10 @@ class Draining(uvicorn.Server):
         connections: int = MOST_CONNECTIONS,
     ) -> None:
         super().__init__(
-            uvicorn.Config(
+            _config(
                 app,
-                http=of_one_server(connections),
-                ws="none",
+                connections,
                 lifespan="on",
-                log_config=None,
-                access_log=False,
-                server_header=False,
                 proxy_headers=False,
                 h11_max_incomplete_event_size=LARGEST_HEAD,
                 timeout_keep_alive=KEEP_ALIVE_SECONDS,

@@ -13,7 +13,7 @@ from ap_mcp.simulator.world import Row, World, copied
 TABLE = "kubernetes"
 FIRST_VERSION = 1000
 MOST_HISTORY = 256
-"""Changes that are remembered: who asks for what was before them is told that it has expired."""
+"""Changes that are remembered: who asks for what was before them gets the answer that it has expired."""
 
 ADDED, MODIFIED, DELETED = "ADDED", "MODIFIED", "DELETED"
 CRDS = "customresourcedefinitions.apiextensions.k8s.io"
@@ -60,7 +60,7 @@ class Store:
 
     @property
     def oldest_version(self) -> int:
-        """The oldest resourceVersion whose state can still be told."""
+        """The oldest resourceVersion whose state is still known."""
         history = self._row["history"]
         return int(history[0][0]) - 1 if len(history) >= MOST_HISTORY else 0
 
