@@ -13,3 +13,5 @@ MIXED = [*[QUOTAS, CLUSTERS, QUOTAS, CLUSTER, CLUSTERS] * 20, SLOW]
 MIX = "mixed, 1 % slow"
 KINDS = {"get_quotas": [QUOTAS], "list_clusters": [CLUSTERS], "get_cluster": [CLUSTER], MIX: MIXED}
 """What is called, by a name for it: of the mixed calls, one in a hundred is slow."""
+HELD = ("get_quotas", MIX)
+"""Those whose throughput is promised."""
