@@ -7,7 +7,6 @@ time that is measured is spent on the way between the socket and the cloud clien
 import asyncio
 import gc
 import logging
-import socket
 import sys
 import time
 from contextlib import suppress
@@ -39,6 +38,7 @@ from ap_mcp.settings import Settings
 from ap_mcp.simulator.serving import exports
 from ap_mcp.web.app import http_app
 from ap_mcp.web.options import PATH, HttpOptions
+from ap_mcp.web.serving import listen
 from ap_mcp.web.sign_in import SignIn
 from ap_mcp.web.signed_in import SignedIn
 
@@ -145,7 +145,8 @@ async def busy(_: Request) -> JSONResponse:
 
 def main() -> None:
     logging.disable(logging.WARNING)
-    with TemporaryDirectory() as folder, socket.create_server(("127.0.0.1", 0)) as listening:
+    (listening,) = listen("127.0.0.1:0")
+    with TemporaryDirectory() as folder, listening:
         routes = [Route("/busy", busy)]
         app = {"bare": bare_app, "ours": our_app}[sys.argv[1]](routes, Path(folder))
         # Connections wait in the socket until they are taken.

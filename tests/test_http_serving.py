@@ -455,6 +455,17 @@ def test_every_address_of_either_version_is_listened_at_by_one_socket() -> None:
         pass
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "[::1]", "[::]"])
+def test_an_answer_is_not_held_back_until_the_client_has_confirmed_its_head(host: str) -> None:
+    if ":" in host and not socket.has_dualstack_ipv6():
+        pytest.skip("there is no IPv6 here")
+    (found,) = listen(f"{host}:0")
+    with found, socket.create_connection(found.getsockname()[:2], timeout=SECONDS):
+        connection, _ = found.accept()
+        with connection:
+            assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def test_a_port_that_is_taken_is_named_with_what_to_do() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

@@ -342,6 +342,8 @@ def _listening(host: str, port: int) -> list[socket.socket]:
         both = family == socket.AF_INET6 and is_wildcard(host) and socket.has_dualstack_ipv6()
         try:
             found.append(socket.create_server((place, port), family=family, backlog=BACKLOG, dualstack_ipv6=both))
+            # Connections inherit it; else the body of an answer waits 40 ms for the client to confirm its head.
+            found[-1].setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             port = found[-1].getsockname()[1]
         except OSError as error:
             if error.errno in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
