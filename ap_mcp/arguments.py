@@ -9,6 +9,7 @@ from itertools import chain
 from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
+from ap_mcp.late_patterns import later
 from ap_mcp.schemas import checked_schema
 from ap_mcp.specs import Operation, Schema
 from ap_mcp.wording import NAME_LIMIT, clean, closest
@@ -35,7 +36,7 @@ RULES = {
     "maximum": "must be at most {}",
     "uniqueItems": "must not hold the same value twice",
 }
-SURROGATE = re.compile("[\ud800-\udfff]")
+SURROGATE = later("[\ud800-\udfff]")
 
 
 def check_arguments(

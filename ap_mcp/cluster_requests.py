@@ -8,9 +8,10 @@ from urllib.parse import quote
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import InvalidArguments, Problem
+from ap_mcp.late_patterns import later
 from ap_mcp.specs import JSON
 
-CLUSTER_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+CLUSTER_ID = later(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TEXT = "text/plain"
 READ_SUBRESOURCES = ("status", "scale", "log")
 REVIEWS = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews"})
@@ -18,18 +19,18 @@ REVIEWS = frozenset({"selfsubjectaccessreviews", "selfsubjectrulesreviews"})
 
 _SEGMENT = r"[A-Za-z0-9%._~-]+"
 _API = rf"/(?:api|apis/{_SEGMENT})/{_SEGMENT}"
-_OBJECTS = re.compile(
+_OBJECTS = later(
     rf"{_API}(?:/namespaces/{_SEGMENT})?/{_SEGMENT}(?:/{_SEGMENT}(?:/(?:{'|'.join(READ_SUBRESOURCES)}))?)?"
 )
-_DISCOVERY = re.compile(rf"/version|/api|/apis|{_API}|/openapi/v3(?:/{_SEGMENT}){{0,4}}")
-_REVIEW = re.compile(rf"/apis/authorization\.k8s\.io/v1/(?:{'|'.join(sorted(REVIEWS))})")
+_DISCOVERY = later(rf"/version|/api|/apis|{_API}|/openapi/v3(?:/{_SEGMENT}){{0,4}}")
+_REVIEW = later(rf"/apis/authorization\.k8s\.io/v1/(?:{'|'.join(sorted(REVIEWS))})")
 # What turns a read into a stream without an end, or into something else than a read.
 _NOT_FOR_READS = frozenset({"watch", "follow", "dryRun", "fieldManager", "force"})
 _NO_PATH_VALUES = frozenset({"", ".", ".."})
 _NO_PATH_CHARACTERS = frozenset("/%")
 """What no name in a path of Kubernetes may have: its server decodes a path before it takes it apart, so that an encoded
 slash would lead to another object, namespace or subresource than the one that rules saw."""
-_ENCODED = re.compile(r"%2F|%25", re.IGNORECASE)
+_ENCODED = later(r"%2F|%25", re.IGNORECASE)
 
 
 def cluster_request(

@@ -46,7 +46,7 @@ ApMcpError
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ap_mcp.wording import MESSAGE_LIMIT, NAME_LIMIT, clean, in_quotes, is_plain
 
@@ -184,8 +184,7 @@ class TooOften(TooManyCalls):
         )
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """One thing wrong with one argument."""
 
     argument: str

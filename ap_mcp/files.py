@@ -3,24 +3,24 @@
 import errno
 import hashlib
 import os
-import re
 import secrets
 import stat
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from ap_mcp.errors import FileRefused
+from ap_mcp.late_patterns import later
 from ap_mcp.private_files import check_own_folder, make_folders
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 NAME_LENGTH = 100
 TRIES = 1000
 
-_UNPORTABLE = re.compile(r"[^A-Za-z0-9._-]+")
-_RESERVED = re.compile(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
+_UNPORTABLE = later(r"[^A-Za-z0-9._-]+")
+_RESERVED = later(r"(?i)(?:con|prn|aux|nul|com\d|lpt\d)(?:\..*)?")
 _DOUBLE_SUFFIXES = (".tar.gz", ".tar.bz2", ".tar.xz")
 # Names a link cannot be made for: file systems without hard links answer one of these.
 _NO_LINKS = frozenset({errno.EPERM, errno.EACCES, errno.ENOSYS, errno.EMLINK, errno.ENOTSUP, errno.EOPNOTSUPP})
@@ -29,8 +29,7 @@ _NO_WAIT = getattr(os, "O_NONBLOCK", 0)
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
-@dataclass(frozen=True, slots=True)
-class SavedFile:
+class SavedFile(NamedTuple):
     """A result that went to a file instead of the conversation."""
 
     path: Path
@@ -38,8 +37,7 @@ class SavedFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class KeptFile:
+class KeptFile(NamedTuple):
     """A result that is a file, kept for a caller on another machine, to be read as a resource."""
 
     uri: str
@@ -47,8 +45,7 @@ class KeptFile:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True)
-class Upload:
+class Upload(NamedTuple):
     """A local file that may be sent to the cloud."""
 
     filename: str

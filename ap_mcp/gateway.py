@@ -15,6 +15,7 @@ from ap_mcp.aside import on_the_loop
 from ap_mcp.binding import FilePart, HttpCall, bind
 from ap_mcp.cluster_requests import is_cluster_read
 from ap_mcp.errors import BadAnswer, NotPermitted, ReadOnly, ServiceError, TooLarge
+from ap_mcp.late_patterns import later
 from ap_mcp.masking import mask_text
 from ap_mcp.permits import MayRepeat, Permit, never
 from ap_mcp.specs import Catalog, Operation
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient, CloudResponse
 
 # No line breaks, no brackets of data, no word as long as a key.
-_WORDS = re.compile(r"(?!.*[\w+/=-]{40})[^\n\r{}\[\]<>\"]{0,300}")
+_WORDS = later(r"(?!.*[\w+/=-]{40})[^\n\r{}\[\]<>\"]{0,300}")
 
 
 class Gateway:

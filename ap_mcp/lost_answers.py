@@ -9,7 +9,7 @@ called failed, and called done only if that shows.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeAlias
 
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import ApMcpError, may_have_happened
@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 Verdict: TypeAlias = Literal["done", "as before", "unclear"]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """A request on its way.
 
     Attributes:

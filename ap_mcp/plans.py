@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeAlias
 
 from ap_mcp.arguments import check_against
 from ap_mcp.binding import HttpCall
@@ -31,8 +31,7 @@ async def report_nothing(_progress: float, _total: float, _message: str) -> None
     """Report to no one."""
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(NamedTuple):
     """What a call would send, by one set of reads.
 
     Attributes:
@@ -119,8 +118,7 @@ class Plan:
         return await self.finish(responses)
 
 
-@dataclass(frozen=True, slots=True)
-class ToolContext:
+class ToolContext(NamedTuple):
     """What a tool may use for one call.
 
     Attributes:

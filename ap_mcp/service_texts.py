@@ -5,12 +5,11 @@ differ, in objects and lists of errors, and as JSON within a text. Whatever is r
 """
 
 import json
-import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.names import names_a_secret
 
 MOST_TEXTS = 40
@@ -38,7 +37,7 @@ _CODES = {"errorcode": 0, "error_code": 1, "errcode": 2, "err_code": 2, "errorco
 """Names of the vendor's codes, the documented one first."""
 _ERROR_FIELDS = _BY_NAME.keys() | _CODES.keys()
 _NO_CODE = frozenset({"", "0", "200", "success", "ok"})
-_HTTP_STATUS = re.compile(r"[1-5]\d\d")
+_HTTP_STATUS = later(r"[1-5]\d\d")
 _GENERIC_WORDS = frozenset(
     {
         *(each.phrase.lower() for each in HTTPStatus),
@@ -52,8 +51,7 @@ _Found: TypeAlias = tuple[Any, int | None, int, str]
 """A value, how specific it is as a text (None if its name says that it is none), its depth, and its field."""
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
+class Said(NamedTuple):
     """A text of the service; `names_the_cause` unless it only says in other words what a code or a status says."""
 
     text: str

@@ -14,15 +14,16 @@ from urllib.parse import parse_qsl, urlsplit
 from pydantic import AfterValidator, BeforeValidator, SecretStr
 from pydantic_settings import NoDecode
 
+from ap_mcp.late_patterns import later
 from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 LOOPBACK = "127.0.0.1"
 MOST_PORT = 65535
-_HOST = re.compile(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.IGNORECASE)
-_PORT = re.compile(r"[0-9]{1,5}")
-_BASE_PATH = re.compile(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
+_HOST = later(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.IGNORECASE)
+_PORT = later(r"[0-9]{1,5}")
+_BASE_PATH = later(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 # What ends the host of a web address, or cannot stand in one: in a password it must be percent-encoded.
-_NOT_IN_PASSWORD = re.compile(r"[/?#\\\[\]\s\x00-\x1f\x7f]")
+_NOT_IN_PASSWORD = later(r"[/?#\\\[\]\s\x00-\x1f\x7f]")
 
 
 def is_loopback(host: str) -> bool:

@@ -30,6 +30,7 @@ from pydantic_settings import (
 )
 
 from ap_mcp.errors import SettingsError
+from ap_mcp.late_patterns import later
 from ap_mcp.private_files import read_own_text
 from ap_mcp.setting_values import (
     AbsolutePath,
@@ -75,7 +76,7 @@ _NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR
 # What other programs of the same user already set, in the order they are read.
 _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
 
-_PLACEHOLDER = re.compile(r"\s*\$\{[^{}]*\}\s*")
+_PLACEHOLDER = later(r"\s*\$\{[^{}]*\}\s*")
 
 logger = logging.getLogger(__name__)
 

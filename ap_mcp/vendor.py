@@ -2,12 +2,12 @@
 
 import json
 import math
-import re
 from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any, TypeVar
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking import mask
 from ap_mcp.service_texts import texts_and_codes_of
 from ap_mcp.wording import ANSI, NAME_LIMIT, clean, in_quotes, is_plain
@@ -18,12 +18,12 @@ TEXT_LIMIT = 300
 SAID_LIMIT = 1200
 """Characters of all that the service says about one failure."""
 _DEPTH = 6
-_CLOCK = re.compile(
+_CLOCK = later(
     r"(?P<day>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?:[.,](?P<fraction>\d{1,12}))?"
     r" ?(?P<zone>[+-]\d{2}:?\d{2}|[A-Za-z]{1,5})?(?![^\s])",
 )
 _ZONES = {"Z": "+00:00", "UTC": "+00:00", "GMT": "+00:00", "CST": "+08:00"}
-_NUMBER = re.compile(r"-?\d{1,20}(?:\.\d{1,20})?")
+_NUMBER = later(r"-?\d{1,20}(?:\.\d{1,20})?")
 _EPOCH_UNITS = ((1e11, 1), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
 
 

@@ -5,12 +5,10 @@ Nothing of it says what a call was about: names of tools and operations, statuse
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import NamedTuple, Protocol, TypeAlias
 
 
-@dataclass(frozen=True, slots=True)
-class Requested:
+class Requested(NamedTuple):
     """A request went to the cloud, once.
 
     Attributes:
@@ -32,8 +30,7 @@ class Requested:
     code: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class ConsentSought:
+class ConsentSought(NamedTuple):
     """A call needed a person's consent.
 
     Attributes:
@@ -47,13 +44,11 @@ class ConsentSought:
     outcome: str
 
 
-@dataclass(frozen=True, slots=True)
-class NotRecorded:
+class NotRecorded(NamedTuple):
     """A line of the audit could not be written."""
 
 
-@dataclass(frozen=True, slots=True)
-class NoticePosted:
+class NoticePosted(NamedTuple):
     """A message about a question went to a webhook, or did not.
 
     Attributes:

@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from functools import lru_cache, wraps
 from typing import Any, TypeVar
 
+from ap_mcp.late_patterns import later
+
 T = TypeVar("T")
 
 MESSAGE_LIMIT = 600
@@ -22,15 +24,15 @@ _SHORT, _ENOUGH = 80, 10
 looked at."""
 _WORD = 48
 """Most characters of a word, such as an id, that is left out rather than cut into two."""
-ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
-_CUT = re.compile(r" … \d+ characters … ")
-_PLAIN = re.compile(r"[A-Za-z0-9._:/@+=-]{1,200}")
-_SEEN = re.compile(r"[ !#-\[\]-~]*")
+ANSI = later(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
+_CUT = later(r" … \d+ characters … ")
+_PLAIN = later(r"[A-Za-z0-9._:/@+=-]{1,200}")
+_SEEN = later(r"[ !#-\[\]-~]*")
 """A text of which every character is seen for what it is, and none is written otherwise."""
-_STEP = re.compile(
+_STEP = later(
     r"(?P<box>\[)?(?:\"(?P<double>(?:[^\"\\]|\\.)*)\"|'(?P<single>[^']*)'|(?P<bare>[^.\[\]\"']+))(?(box)\])(?=[.\[]|\Z)"
 )
-_OURS = re.compile(r"\W*(?:warnings?|next|consent|request_id|whole|full)\b\W*(?::.*)?", re.IGNORECASE)
+_OURS = later(r"\W*(?:warnings?|next|consent|request_id|whole|full)\b\W*(?::.*)?", re.IGNORECASE)
 
 
 def clean(text: str, limit: int = MESSAGE_LIMIT) -> str:

@@ -108,14 +108,14 @@ def test_a_history_of_a_hundred_revisions_names_what_each_changed_in_a_tenth_of_
 
 BEFORE_THE_FIRST_ANSWER = """
     arguments aside assessment binding calling cli cli.connecting cli.logs cli.options cli.outcomes clouds
-    cluster_requests errors fairness files finishing gateway guard guard.callers guard.facts guard.guarding guard.limits
-    guard.policy guard.policy_file guard.stores guard.subject kubernetes kubernetes.spec kubernetes.tools
-    kubernetes.write_tool lost_answers masking masking.forms masking.hints masking.in_json masking.in_lines
-    masking.in_templates masking.in_text masking.named masking.names masking.patterns masking.placeholders
-    masking.token_forms masking.values operation_tools output_schemas permits plans principals private_files
-    problems protocol read_tools response_store rules rules.clusters rules.phases rules.wait_hints schemas server
-    service_texts setting_values settings specs specs.waits stdio summaries summaries.base toolbox vendor wait
-    wait.clocks wait.recent_changes watching wording
+    cluster_requests errors fairness files finishing gateway guard guard.callers guard.facts guard.guarding
+    guard.limits guard.policy guard.policy_file guard.stores guard.subject kubernetes kubernetes.spec kubernetes.tools
+    kubernetes.write_tool late_patterns lost_answers masking masking.forms masking.hints masking.in_json
+    masking.in_lines masking.in_templates masking.in_text masking.named masking.names masking.placeholders
+    masking.token_forms masking.values operation_tools output_schemas permits plans principals private_files problems
+    protocol read_tools response_store rules rules.clusters rules.phases rules.wait_hints schemas server service_texts
+    setting_values settings specs specs.waits stdio summaries summaries.base toolbox vendor wait wait.clocks
+    wait.recent_changes watching wording
 """
 """Our modules that are imported before the tools are listed; a host waits for each. The rest comes with the first call.
 What is added here makes every start slower, and can mostly be imported where it is used."""

@@ -2,7 +2,6 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -244,7 +243,7 @@ def test_a_kubeconfig_is_shown_by_its_place_and_never_by_its_content(catalog: Ca
         catalog,
         "get_cluster_certificate",
         body | {"current-context": "internal"},
-        replace(KUBECONFIG, path=Path("/my files/k.yaml")),
+        KUBECONFIG._replace(path=Path("/my files/k.yaml")),
         cluster_id=UID,
         duration_days=7,
     )

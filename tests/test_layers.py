@@ -8,25 +8,26 @@ PACKAGE = Path(__file__).parents[1] / "ap_mcp"
 
 LAYERS = """
 # What everything stands on: texts, errors, secrets hidden, the cloud's JSON, the specs.
-wording:
+late_patterns:
+wording: late_patterns
 errors: wording
-masking: wording
-service_texts: masking
-vendor: masking service_texts wording
+masking: late_patterns wording
+service_texts: late_patterns masking
+vendor: late_patterns masking service_texts wording
 private_files:
 specs: errors
 schemas: specs
-arguments: errors schemas specs wording
+arguments: errors late_patterns schemas specs wording
 patterns:
 lint: errors patterns schemas specs
 webhook_addresses:
-setting_values: wording
-settings: errors private_files setting_values specs webhook_addresses wording
+setting_values: late_patterns wording
+settings: errors late_patterns private_files setting_values specs webhook_addresses wording
 credentials: errors private_files settings
 profiles: credentials errors setting_values settings wording
-files: errors private_files wording
+files: errors late_patterns private_files wording
 binding: errors specs
-cluster_requests: binding errors specs
+cluster_requests: binding errors late_patterns specs
 permits: binding errors
 cloud: __init__ binding cluster_requests credentials errors fairness permits service_texts setting_values settings
     specs watching wording
@@ -48,11 +49,11 @@ assessment: errors masking parallel_reads rules schemas specs summaries vendor w
 problems: errors masking parallel_reads rules schemas specs summaries vendor wording
 # What may go out, and the tools.
 filling: arguments errors masking parallel_reads rules specs vendor wording
-guard: arguments aside binding errors filling masking parallel_reads permits private_files rules specs vendor watching
-    wording
+guard: arguments aside binding errors filling late_patterns masking parallel_reads permits private_files rules specs
+    vendor watching wording
 state: errors guard private_files response_store vendor wording
 webhooks: cloud errors guard vendor watching webhook_addresses wording
-gateway: aside binding cloud cluster_requests errors masking permits specs
+gateway: aside binding cloud cluster_requests errors late_patterns masking permits specs
 naming: errors masking rules specs vendor wording
 reads: aside binding cloud errors gateway guard masking naming permits specs summaries vendor
 introductions: gateway guard reads specs
@@ -72,14 +73,14 @@ toolbox: errors guard kubernetes operation_tools output_schemas plans read_tools
 proposals: errors guard masking plans reads specs
 dry_runs: binding masking specs summaries
 principals: addressing clouds errors finishing guard settings specs summaries toolbox
-server: addressing aside binding calling cloud clouds dry_runs errors finishing gateway guard lost_answers masking plans
-    principals private_files proposals reads response_store settings specs state summaries toolbox wait webhooks
+server: addressing aside binding calling cloud clouds dry_runs errors finishing gateway guard lost_answers masking
+    plans principals private_files proposals reads response_store settings specs state summaries toolbox wait webhooks
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
 stdio:
 completion: errors reads rules specs vendor wording
-protocol: __init__ addressing aside assessment completion errors guard problems prompts rendering response_store server
-    stdio summaries wait wording
+protocol: __init__ addressing aside assessment completion errors guard problems prompts rendering response_store
+    server stdio summaries wait wording
 web: aside cloud errors gateway guard principals private_files protocol server setting_values settings specs toolbox
     vendor watching wording
 simulator: cloud errors private_files schemas specs

@@ -78,5 +78,7 @@ if COMPLETION in os.environ:
 
     prepare()
 
+# Pydantic looks through all that is installed for plugins that watch its models, unless it is asked not to.
+os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
 # What is left goes with the process; to search it for garbage first would take a quarter of the time of a call.
 atexit.register(gc.freeze)

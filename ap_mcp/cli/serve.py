@@ -49,16 +49,18 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
             from ap_mcp.protocol import serve_stdio
             from ap_mcp.settings import load_settings
 
-        if simulate:
-            from ap_mcp.simulator.clock import ScaledClock
-            from ap_mcp.simulator.seed import seeded_world
+            if simulate:
+                from ap_mcp.simulator.clock import ScaledClock
+                from ap_mcp.simulator.seed import seeded_world
 
-            fast = speed or SPEED
-            made = simulated_autopilot(lambda _: seeded_world(ScaledClock(fast)), fast, prepare=front.prepare, **flags)
-            autopilot = stack.enter_context(made)
-        else:
-            settings = front.prepare(load_settings(**flags))
-            autopilot = autopilot_for(settings, remote=settings.http is not None)
+                fast = speed or SPEED
+                made = simulated_autopilot(
+                    lambda _: seeded_world(ScaledClock(fast)), fast, prepare=front.prepare, **flags
+                )
+                autopilot = stack.enter_context(made)
+            else:
+                settings = front.prepare(load_settings(**flags))
+                autopilot = autopilot_for(settings, remote=settings.http is not None)
         log_to_stderr(autopilot.settings.log_level, autopilot.settings.log_format)
         if front.sockets:
             front.serve(autopilot)
@@ -169,7 +171,7 @@ class _Front:
 
 @contextmanager
 def _nothing_collected() -> Iterator[None]:
-    """Keep the garbage collector away from imports: they make objects by the 100,000, and garbage hardly ever.
+    """Keep the garbage collector away from a start: it makes objects by the 100,000, and garbage hardly ever.
 
     Checking them again and again takes a seventh of the start, and once more in every later collection.
     """

@@ -4,7 +4,7 @@ import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 from ap_mcp.wording import NAME_LIMIT, clean
 
@@ -82,8 +82,7 @@ class Caller:
         return replace(self, push=push, rest=rest)
 
 
-@dataclass(frozen=True, slots=True)
-class AskBack:
+class AskBack(NamedTuple):
     """A question for the client to put to a person before it sends the call again.
 
     Attributes:

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from ap_mcp.errors import CloudUnreachable, NotFound, ServiceError
 from ap_mcp.rules.clusters import exact_tags
@@ -23,8 +23,7 @@ class ClusterFacts:
         return isinstance(wanted, str) and wanted.casefold() in names
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What was read for one call.
 
     Attributes:

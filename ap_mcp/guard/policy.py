@@ -10,7 +10,7 @@ with letters that only look similar is another name.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
-from typing import Literal, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias
 
 from ap_mcp.errors import CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly
 from ap_mcp.guard.facts import FACTS_READ, ClusterFacts
@@ -139,15 +139,13 @@ class Policy:
 NO_RULES = Policy()
 
 
-@dataclass(frozen=True, slots=True)
-class Allow:
+class Allow(NamedTuple):
     """The call may go out; `rule` released it, if it needed that."""
 
     rule: Rule | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ask:
+class Ask(NamedTuple):
     """A person must agree first; `other_approver`: one who is not the requester."""
 
     effect: Effect
@@ -155,8 +153,7 @@ class Ask:
     other_approver: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(NamedTuple):
     """The call may not go out; no consent allows it."""
 
     error: CallRefused
@@ -166,8 +163,7 @@ class Refuse:
 Decision: TypeAlias = Allow | Ask | Refuse
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """Whether a rule matches a call and why; None: not known without the cluster's facts."""
 
     rule: Rule
@@ -175,8 +171,7 @@ class Verdict:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
-class Explanation:
+class Explanation(NamedTuple):
     """A decision and why, the effect of the call, what raised it if anything did, and what each rule says."""
 
     decision: Decision
@@ -186,8 +181,7 @@ class Explanation:
     verdicts: tuple[Verdict, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(NamedTuple):
     """A subject under a policy; `moves_rules`: it changes tags or an alias that the rules go by."""
 
     subject: Subject

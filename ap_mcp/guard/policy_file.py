@@ -1,6 +1,5 @@
 """Reads the operator's policy file, all of whose mistakes are reported at once; nothing in it is guessed."""
 
-import re
 import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ from typing import Any, Protocol, TypeAlias, cast, get_args
 from ap_mcp.errors import SettingsError
 from ap_mcp.guard.policy import ApproverRule, Choice, Policy, Rule
 from ap_mcp.guard.subject import ToolScope, scope_of
+from ap_mcp.late_patterns import later
 from ap_mcp.private_files import read_own_text
 from ap_mcp.specs import EFFECTS, GUARDED, load_catalog
 from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
@@ -19,8 +19,8 @@ from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 RULES, TOOLS = "rules", "tools"
 REASON_LIMIT = 300
 KUBE_SYSTEM = "kube-system"
-_GLOB = re.compile(r"[*?\[]")
-_UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_GLOB = later(r"[*?\[]")
+_UUID = later(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SETTINGS = frozenset({"read_only", "toolsets", "confirm", "max_kubeconfig_days"})
 
 

@@ -7,16 +7,14 @@ person be asked again; no loss lets a consent be used twice.
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from ap_mcp.guard.approval_requests import Asked, Question, SignedAnswer
 
 
-@dataclass(frozen=True, slots=True)
-class OpenConsent:
+class OpenConsent(NamedTuple):
     """The record of a question that is open: it can be taken away once, by the one that then has the consent.
 
     Attributes:

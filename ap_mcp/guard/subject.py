@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from ap_mcp.arguments import meets
 from ap_mcp.guard.facts import ClusterFacts, Facts
@@ -10,8 +10,7 @@ from ap_mcp.specs import CLUSTER, Effect, Operation
 from ap_mcp.wording import in_quotes
 
 
-@dataclass(frozen=True, slots=True)
-class Limit:
+class Limit(NamedTuple):
     """A value that the operator limits: the argument, what the call gives for it, and the setting with the maximum."""
 
     argument: str
@@ -19,8 +18,7 @@ class Limit:
     setting: str
 
 
-@dataclass(frozen=True, slots=True)
-class Objects:
+class Objects(NamedTuple):
     """One object in a cluster, or all of a kind in one namespace or in all of them, as rules see it.
 
     Attributes:
@@ -115,8 +113,7 @@ def _names_secrets(settings: Any) -> bool:
     return bool(secrets_named(settings))
 
 
-@dataclass(frozen=True, slots=True)
-class ToolScope:
+class ToolScope(NamedTuple):
     """What calls of a tool can be, whatever their arguments are.
 
     Attributes:

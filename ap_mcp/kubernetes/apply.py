@@ -217,7 +217,7 @@ def _served(document: Document, served: Sequence[Resource]) -> Resource | None:
     version = document.api_version.rpartition("/")[2]
     for each in served:
         if each.kind == document.kind and each.group == document.group and version in (each.version, *each.versions):
-            return replace(each, version=version)
+            return each._replace(version=version)
     return None
 
 

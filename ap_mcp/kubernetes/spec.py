@@ -5,9 +5,8 @@ It is no OpenAPI document, for one tool stands for many paths.
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from ap_mcp.errors import SpecError
 from ap_mcp.specs import EFFECTS, Effect, specs_folder
@@ -18,8 +17,7 @@ HIDDEN = ("minLength", "maxLength", "contentMediaType")
 UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True, slots=True)
-class ToolSpec:
+class ToolSpec(NamedTuple):
     """One tool.
 
     Attributes:
@@ -52,8 +50,7 @@ class ToolSpec:
         return max(self.effects, key=EFFECTS.index)
 
 
-@dataclass(frozen=True, slots=True)
-class Resource:
+class Resource(NamedTuple):
     """A kind of object that a cluster serves.
 
     Attributes:
@@ -99,8 +96,7 @@ class Resource:
         return (*root, *inside, self.plural, *((name,) if name else ()), *((subresource,) if subresource else ()))
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     """A document that is no object but a request about one, posted below it, such as an eviction.
 
     Attributes:
@@ -118,8 +114,7 @@ class Posted:
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True)
-class EffectTable:
+class EffectTable(NamedTuple):
     """How grave changes of objects are, before it is known what they change.
 
     Attributes:

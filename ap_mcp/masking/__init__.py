@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.in_json import json_in
 from ap_mcp.masking.in_lines import is_fact
 from ap_mcp.masking.in_templates import hide_in_template, is_template
 from ap_mcp.masking.in_text import hide_in_text, hints_at_secrets, is_dull, is_header_mode
 from ap_mcp.masking.names import GENERIC, Sense, describes_a_secret, names_a_count, names_a_secret, sense_of
-from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER, contains_placeholder, is_placeholder
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
 from ap_mcp.wording import LONGEST_KEPT

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import cache
 from itertools import groupby
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.hints import occurrences, runs
 from ap_mcp.masking.names import Sense, sense_of
-from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 from ap_mcp.masking.token_forms import TOKEN_FORMS
 from ap_mcp.masking.values import is_opaque

@@ -4,7 +4,7 @@ import unicodedata
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator
 
-from ap_mcp.masking.patterns import later
+from ap_mcp.late_patterns import later
 
 
 def _words(line: str) -> tuple[str, ...]:

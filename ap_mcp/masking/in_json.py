@@ -3,10 +3,9 @@
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from ap_mcp.masking.patterns import later
+from ap_mcp.late_patterns import later
 
 _TRIES = 2000
 _OPENING = later(r"\{(?=\s{0,200}(?:[\"}]|\Z))|\[(?=\s{0,200}(?:[\"\d\[{\]tfn-]|\Z))")
@@ -15,8 +14,7 @@ _CLOSING = {"{": "}", "[": "]"}
 _DECODER = json.JSONDecoder()
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A piece of a text, and the object or list in it; one that is cut off could be read only as far as `read_to`."""
 
     start: int

@@ -2,11 +2,11 @@
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.in_templates import hide_in_template, is_template
 from ap_mcp.masking.names import Sense, describes_a_secret, sense_of
-from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
 
@@ -22,8 +22,7 @@ _BLOCK = later(r"(?:[&!][\w.!/:-]{1,64}[ \t]+){0,2}[|>][+\d-]{0,3}(?:[ \t]+#.*)?
 _FACT_KEY = later(r"[\w.-]*[kK](?:ey|EY)[sS]?")
 
 
-@dataclass(frozen=True, slots=True)
-class Edit:
+class Edit(NamedTuple):
     """A piece of a text, and what to show instead."""
 
     start: int
@@ -31,8 +30,7 @@ class Edit:
     shown: str
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of a text."""
 
     source: str

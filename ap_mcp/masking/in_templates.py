@@ -2,7 +2,7 @@
 
 import re
 
-from ap_mcp.masking.patterns import later
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 
 # What follows these is a path, a format or a message.

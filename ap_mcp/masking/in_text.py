@@ -13,10 +13,10 @@ from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable
 from functools import lru_cache
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.forms import has_runs, hide_forms
 from ap_mcp.masking.hints import Hints, occurrences, runs
 from ap_mcp.masking.named import Named
-from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 
 _ROUNDS = 4

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Iterator
 from functools import partial
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.hints import Hints, next_at, occurrences
 from ap_mcp.masking.in_lines import (
     LEAD,
@@ -27,7 +28,6 @@ from ap_mcp.masking.in_lines import (
 )
 from ap_mcp.masking.in_templates import hide_in_template, hide_literals, is_template
 from ap_mcp.masking.names import GENERIC, Sense, sense_of
-from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
 

@@ -7,7 +7,7 @@ is not. The lists hold words, never whole parameters of a chart.
 import unicodedata
 from enum import IntEnum
 
-from ap_mcp.masking.patterns import later
+from ap_mcp.late_patterns import later
 from ap_mcp.wording import remembered
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import unquote
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.names import names_a_secret
-from ap_mcp.masking.patterns import later
 from ap_mcp.wording import step
 
 PLACEHOLDER = "«masked»"

@@ -2,8 +2,8 @@
 
 import re
 
+from ap_mcp.late_patterns import later
 from ap_mcp.masking.names import Sense
-from ap_mcp.masking.patterns import later
 from ap_mcp.masking.placeholders import PLACEHOLDER
 
 _NOTHING = frozenset({"", "true", "false", "null", "none", "~", "nil", "yes", "no", "on", "off"})

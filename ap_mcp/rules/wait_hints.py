@@ -1,8 +1,7 @@
 """Leads from what was started, or is still under way, to the wait for its end, by what the specs say about phases."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from ap_mcp.specs import Operation, load_catalog
 from ap_mcp.specs.waits import DELETING, Wait
@@ -16,8 +15,7 @@ UNDER_WAY = "It is not done yet: says when it has ended, and how"
 BEING_DELETED = "It takes a while: says when it is deleted"
 
 
-@dataclass(frozen=True, slots=True)
-class WaitHint:
+class WaitHint(NamedTuple):
     """The call of wait_for that fits an answer: its arguments, and why it makes sense."""
 
     arguments: Mapping[str, str]

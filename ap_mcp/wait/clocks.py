@@ -1,14 +1,13 @@
 """How time passes for tools that wait."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ap_mcp.specs import Catalog
 from ap_mcp.wait import Now, Sleep
 from ap_mcp.wait.recent_changes import Recent
 
 
-@dataclass(frozen=True)
-class Clocks:
+class Clocks(NamedTuple):
     """How time passes for tools that wait, and what was changed a moment ago; shared by all callers."""
 
     sleep: Sleep

@@ -2,8 +2,7 @@
 
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ap_mcp.rules.wait_hints import wait_hint
 from ap_mcp.specs import Catalog, Operation
@@ -18,8 +17,7 @@ MOMENT = 10.0
 MOST = 200
 
 
-@dataclass(frozen=True, slots=True)
-class RecentChange:
+class RecentChange(NamedTuple):
     """A change: when, of what subject, the read of what was changed, what names that, and the id of what it made."""
 
     at: float
