@@ -7,7 +7,7 @@ from typing import Any
 
 from ap_mcp.rules.phases import PRECHECK, phases_of, succeeded, verdict
 from ap_mcp.rules.risk_sources import ADDON, Source, sources_of
-from ap_mcp.service_texts import codes_of, texts_of
+from ap_mcp.service_texts import Said, texts_and_codes_of, texts_of
 from ap_mcp.specs.waits import FAILURE
 from ap_mcp.vendor import get, items, quoted, strings, text, word
 from ap_mcp.wording import NAMED, few, plural
@@ -134,7 +134,8 @@ def failures(status: Any) -> list[Failure]:
         if not _failed(get(item, "/phase")):
             continue
         name, uid = text(get(node, "/name")), text(get(node, "/uid"))
-        message = _message(item, (name, uid))
+        said, codes = texts_and_codes_of(item, _LONGEST, _SOURCE)
+        message = _message(said, (name, uid))
         title, kind = text(get(item, "/name")), text(get(item, "/kind"))
         fresh = Failure(title, kind, checked)
         failure = folded.setdefault((title or message, fresh.blocks), fresh)
@@ -144,7 +145,7 @@ def failures(status: Any) -> list[Failure]:
         _add(failure.messages, message)
         own = (uid, name)
         failure.sources |= {each: None for each in sources_of(get(item, "/riskSource")) if each.name not in own}
-        failure.codes |= dict.fromkeys(text(each) for each in codes_of(item, _SOURCE))
+        failure.codes |= dict.fromkeys(map(text, codes))
         if uid or name:
             failure.nodes[uid or name] = name or uid
     return sorted(folded.values(), key=lambda each: (not each.blocks, each.gravity, each.name))
@@ -158,14 +159,15 @@ def unknown_phases(status: Any) -> list[str]:
     ended = phases_of(PRECHECK).ends(get(status, "/phase"))
     found: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for item, node in checked_items(status):
-        name, phase = text(get(item, "/name")), text(get(item, "/phase"))
+        phase = text(get(item, "/phase"))
         if not ((phase and _is_unknown(phase)) or (ended and not phases_of(PRECHECK).ends(phase))):
             continue
+        name = text(get(item, "/name"))
         known = f"{word(name) if name else 'an item without a name'} {quoted(phase) if phase else 'in no phase'}"
         nodes, messages = found.setdefault(known, ({}, {}))
         own = (text(get(node, "/name")), text(get(node, "/uid")))
         _add(nodes, own[0] or own[1])
-        _add(messages, _message(item, own))
+        _add(messages, _message(texts_of(item, _LONGEST, _SOURCE), own))
     return [_unknown(known, list(nodes), list(messages)) for known, (nodes, messages) in found.items()]
 
 
@@ -222,10 +224,9 @@ def _skip(wanted: dict[str, set[str] | None], name: str, nodes: set[str]) -> Non
     wanted[name] = together if together and len(together) <= NODE_IDS else None
 
 
-def _message(item: Any, names: Iterable[str]) -> str:
+def _message(said: Iterable[Said], names: Iterable[str]) -> str:
     """Return all that an item says, without the names of its node."""
-    said = "; ".join(text(each.text, _LONGEST) for each in texts_of(item, _LONGEST, _SOURCE))
-    return _without(said, names)
+    return _without("; ".join(text(each.text, _LONGEST) for each in said), names)
 
 
 def _add(known: dict[str, None], value: str) -> None:

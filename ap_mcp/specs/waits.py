@@ -1,6 +1,7 @@
 """What the specs say about how things end: which phase means what, and where it is read."""
 
 from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
@@ -41,8 +42,8 @@ class Resource(NamedTuple):
     deletion_types: tuple[str, ...]
 
 
-class Wait(NamedTuple):
-    """How to know that what an operation started has ended; on a reading operation, that what it reads has.
+class _Stated(NamedTuple):
+    """What the specs state of a wait.
 
     Attributes:
         operation: reads the phase.
@@ -82,10 +83,13 @@ class Wait(NamedTuple):
     kind: str | None = None
     id: str = ENTRY
 
+
+class Wait(_Stated):
+    """How to know that what an operation started has ended; on a reading operation, that what it reads has."""
+
     def verdict(self, phase: Any) -> PhaseVerdict | None:
         """Return what a phase means; None if the specs do not know it."""
-        known = self._spelled(phase)
-        return next((each for each in PHASE_VERDICTS if known in getattr(self, each)), None)
+        return self._verdicts.get(self._spelled(phase) or "")
 
     def ends(self, phase: Any) -> bool:
         """Say whether nothing is under way in a phase; an unknown phase is no end."""
@@ -111,13 +115,21 @@ class Wait(NamedTuple):
         """Return a phase as the specs spell it; letter case and hyphens differ between services, and from Helm."""
         if not isinstance(phase, str):
             return None
-        known: list[str] = [*self.aliases]
-        for name in PHASE_VERDICTS:
-            known += getattr(self, name)
-        if phase not in known:
-            alike = [each for each in known if _bare(each) == _bare(phase)]
-            phase = alike[0] if alike else phase
-        return self.aliases.get(str(phase), str(phase))
+        known = phase if phase in self._known else self._alike.get(_bare(phase), phase)
+        return self.aliases.get(known, known)
+
+    # A check has hundreds of items, each with its phase: what the lists say is turned around once.
+    @cached_property
+    def _verdicts(self) -> Mapping[str, PhaseVerdict]:
+        return {phase: each for each in reversed(PHASE_VERDICTS) for phase in getattr(self, each)}
+
+    @cached_property
+    def _known(self) -> dict[str, None]:
+        return dict.fromkeys((*self.aliases, *(phase for each in PHASE_VERDICTS for phase in getattr(self, each))))
+
+    @cached_property
+    def _alike(self) -> Mapping[str, str]:
+        return {_bare(phase): phase for phase in reversed(self._known)}
 
 
 def _bare(phase: str) -> str:

@@ -157,7 +157,8 @@ def postcheck(answer: Observation) -> Postcheck:
     )
 
 
-def _check_verdict(answer: Observation, body: Any, found: Findings) -> str:
+def _check_verdict(answer: Observation, body: Any, found: Findings | None = None) -> str:
+    """Return how a check ended; what it found is read only where that depends on it, unless it was read already."""
     if state := _VERDICTS.get(state_of_check(body, answer.now)):
         return state
     phase = text(get(body, "/status/phase"))
@@ -165,6 +166,7 @@ def _check_verdict(answer: Observation, body: Any, found: Findings) -> str:
         return phase or UNKNOWN
     if phases_of(PRECHECK).holds("broke_off", phase):
         return ERROR
+    found = found or findings_of(body)
     return RISKY if found.risks and not found.blocking and not found.unknown else BLOCKED
 
 
@@ -263,7 +265,7 @@ def _next(answer: Observation, state: str, found: Findings, skip_items: list[dic
 
 
 def _check_line(answer: Observation, body: Any) -> PrecheckLine:
-    state = _check_verdict(answer, body, findings_of(body))
+    state = _check_verdict(answer, body)
     return PrecheckLine(
         task_id=text(get(body, "/metadata/uid")),
         verdict=state,
