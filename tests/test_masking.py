@@ -8,6 +8,7 @@ import yaml
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from ap_mcp import masking
 from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, contains_placeholder, mask, mask_text
 from ap_mcp.masking.names import names_a_secret
 
@@ -50,6 +51,18 @@ def test_a_name_that_only_describes_secrets_is_left_alone(name: str) -> None:
 )
 def test_a_value_that_reveals_nothing_is_shown(value: object) -> None:
     assert mask({"password": value}) == {"password": value}
+
+
+def test_what_is_remembered_of_texts_stays_bounded_and_changes_no_answer() -> None:
+    answer = {"password": SECRET, "note": "all is well", "line": f"--token={SECRET}", "tokenCount": 3}
+    before = mask(answer)
+    assert before == {"password": PLACEHOLDER, "note": "all is well", "line": f"--token={PLACEHOLDER}", "tokenCount": 3}
+    for kind in ("note", "password: no. ", "x" * 1000):
+        mask({f"{kind}{number}": f"{kind} of its own, {number}" for number in range(9000)})
+    assert mask(answer) == before
+    assert 0 < len(masking._harmless) <= 4096
+    assert 0 < len(masking._plain) <= 8192
+    assert max(map(len, [*masking._harmless, *masking._plain])) < 1000
 
 
 def test_numbers_are_masked_as_passwords_but_shown_as_counts() -> None:

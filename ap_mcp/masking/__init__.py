@@ -5,14 +5,13 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
-from functools import lru_cache
 from typing import Any
 
 from ap_mcp.late_patterns import later
 from ap_mcp.masking.in_json import json_in
 from ap_mcp.masking.in_lines import is_fact
 from ap_mcp.masking.in_templates import hide_in_template, is_template
-from ap_mcp.masking.in_text import hide_in_text, hints_at_secrets, is_dull, is_header_mode
+from ap_mcp.masking.in_text import SHORT_TEXT, hide_in_text, hints_at_secrets, is_dull, is_header_mode
 from ap_mcp.masking.names import GENERIC, Sense, describes_a_secret, names_a_count, names_a_secret, sense_of
 from ap_mcp.masking.placeholders import PLACEHOLDER, contains_placeholder, is_placeholder
 from ap_mcp.masking.values import is_opaque, is_open, looks_secret
@@ -22,10 +21,6 @@ __all__ = ["PLACEHOLDER", "contains_placeholder", "is_placeholder", "mask", "mas
 
 DEPTH_LIMIT = 100
 SHORT_NAME = 20
-_KEPT, _MOST_KEPT = 400, 4096
-_HARMLESS: dict[str, None] = {}
-"""Short texts that were read closely and hold no secret: the same names and messages come again and again."""
-
 # One word too short to be base64 of anything, and too short or too plain for a token.
 _QUIET = later(r"[\w./+-]{0,12}|(?!sk-|gl|xo|xai|pk-|hv|dp|pul|pplx|nv|tvly|key|fc-|[A-Z]{4}|AIza|SG)[A-Za-z./-]{0,39}")
 _FLAG = later(r"--?([\w.-]{1,128})")
@@ -38,6 +33,32 @@ _SHORT_KEY = 11
 _KEPT_IN = ("secretName", "secret_name", "existingSecret", "secretRef", "remoteRef", "envName")
 """Names beside a `secretKey` that is the key of an entry in a Secret."""
 _CERTIFICATES = ("cert", "crt", "certificate", "tls.crt", "chain", "certChain")
+
+
+class _Found(dict[str, bool]):
+    """What was found out about short texts, as the same ones come again and again; asking it takes no call.
+
+    Args:
+        judge: finds it out.
+        longest: characters of a text that is remembered.
+        most: texts that are remembered.
+    """
+
+    def __init__(self, judge: Callable[[str], bool], longest: int, most: int) -> None:
+        super().__init__()
+        self._judge, self._longest, self._most = judge, longest, most
+
+    def __missing__(self, text: str) -> bool:
+        """Find it out."""
+        return self.note(text, is_so=self._judge(text))
+
+    def note(self, text: str, *, is_so: bool) -> bool:
+        """Remember what was found out, if the text is short, and return it."""
+        if len(text) <= self._longest:
+            if len(self) >= self._most:
+                self.clear()
+            self[text] = is_so
+        return is_so
 
 
 def mask(value: Any) -> Any:
@@ -53,16 +74,16 @@ def mask_text(text: str) -> str:
 def _masked(value: Any, depth: int) -> Any:
     kind = type(value)
     if kind is str:
-        return value if _QUIET.fullmatch(value) else _masked_text(value, depth)
+        return _masked_text(value, depth)
     if value is None or kind is bool or kind is int or kind is float:
         return value
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
     if kind is dict or isinstance(value, Mapping):
         return _masked_object(value, depth + 1)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return _masked_list(value, depth + 1)
-    return value if isinstance(value, bool | int | float) else _masked_text(str(value), depth)
+    return value if isinstance(value, (bool, int, float)) else _masked_text(str(value), depth)
 
 
 def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = False, above: str = "") -> dict[str, Any]:
@@ -70,10 +91,11 @@ def _masked_object(found: Mapping[Any, Any], depth: int, *, is_secret: bool = Fa
     masked: dict[str, Any] = {}
     numbers: dict[str, int] = {}
     for key, each in found.items():
-        if type(key) is str and len(key) <= LONGEST_KEPT and _is_plain(key):
-            if type(each) is str:
-                masked[key] = each if _QUIET.fullmatch(each) else _masked_text(each, depth)
-            elif type(each) is dict and depth < DEPTH_LIMIT:
+        if type(key) is str and _plain[key]:
+            kind = type(each)
+            if kind is str:
+                masked[key] = each if _harmless[each] and depth < DEPTH_LIMIT else _masked_text(each, depth)
+            elif kind is dict and depth < DEPTH_LIMIT:
                 masked[key] = _masked_object(each, depth + 1, above=key)
             else:
                 masked[key] = _masked(each, depth)
@@ -149,11 +171,22 @@ def _sense_here(name: str, shown_name: str, above: str, found: Mapping[Any, Any]
     return sense if shown_name == name else max(sense, sense_of(shown_name))
 
 
-@lru_cache(maxsize=8192)
 def _is_plain(name: str) -> bool:
     """Say whether a name announces nothing, whatever stands beside it."""
     special = name in GENERIC or name in ("data", "stringData", "items", "Value") or name.lower() in _LOGINS
-    return not special and sense_of(name) is Sense.PLAIN and _shown_name(name, 0) == name
+    if special or len(name) > LONGEST_KEPT:
+        return False
+    return sense_of(name) is Sense.PLAIN and _shown_name(name, 0) == name
+
+
+def _is_harmless(text: str) -> bool:
+    """Say whether it is seen at once that a text holds no secret."""
+    return _QUIET.fullmatch(text) is not None or is_dull(text)
+
+
+_plain = _Found(_is_plain, LONGEST_KEPT, 8192)
+_harmless = _Found(_is_harmless, SHORT_TEXT, 4096)
+"""Those that were read closely and hold none are noted as well."""
 
 
 def _sense_within(name: str, above: str, found: Mapping[Any, Any]) -> Sense:
@@ -183,7 +216,7 @@ def _judged(value: Any, name: str, sense: Sense, depth: int) -> Any:
         return _shown_secret(value)
     if sense is Sense.DIGITS and type(value) is int:
         return PLACEHOLDER if value > 999 else value
-    if isinstance(value, list | tuple) and depth < DEPTH_LIMIT:
+    if isinstance(value, (list, tuple)) and depth < DEPTH_LIMIT:
         return [_judged(each, name, Sense.PLAIN if mounts else sense, depth + 1) for each in value]
     if isinstance(value, Mapping) and depth < DEPTH_LIMIT:
         return _masked_object(value, depth + 1, above=name)
@@ -214,7 +247,7 @@ def _masked_text(text: str, depth: int) -> str:
     """Mask a text; JSON in it is masked as data, so that what comes out is JSON again."""
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
-    if is_dull(text) or text in _HARMLESS:
+    if _harmless[text]:
         return text
     bare = text.strip()
     if bare[:1] in ("{", "[", '"'):
@@ -227,10 +260,8 @@ def _masked_text(text: str, depth: int) -> str:
         return text if masked == data and not repeats else _compact(masked)
     hidden = _masked_prose(text, depth)
     # What is nested is judged by its depth as well.
-    if hidden == text and len(text) <= _KEPT and "[" not in text and "{" not in text and depth < DEPTH_LIMIT // 2:
-        if len(_HARMLESS) >= _MOST_KEPT:
-            _HARMLESS.clear()
-        _HARMLESS[text] = None
+    if hidden == text and "[" not in text and "{" not in text and depth < DEPTH_LIMIT // 2:
+        _harmless.note(text, is_so=True)
     return hidden
 
 
@@ -264,12 +295,12 @@ def _hidden(value: Any, name: str, depth: int) -> Any:
     """Hide what stands under a secret's name, but for the facts about it."""
     if value is None or isinstance(value, bool):
         return value
-    if isinstance(value, int | float):
+    if isinstance(value, (int, float)):
         return value if names_a_count(name) else PLACEHOLDER
     if isinstance(value, str):
         counts = names_a_count(name) and value.isdigit() and len(value) <= 6
         return value if counts or is_open(value) else _shown_secret(value)
-    if isinstance(value, list | tuple) and depth < DEPTH_LIMIT:
+    if isinstance(value, (list, tuple)) and depth < DEPTH_LIMIT:
         return [_hidden(each, "", depth + 1) for each in value]
     return _hidden_object(value, depth) if isinstance(value, Mapping) and depth < DEPTH_LIMIT else PLACEHOLDER
 

@@ -11,7 +11,6 @@ import json
 import re
 from codecs import getincrementaldecoder
 from collections.abc import Callable, Iterable
-from functools import lru_cache
 
 from ap_mcp.late_patterns import later
 from ap_mcp.masking.forms import has_runs, hide_forms
@@ -27,8 +26,8 @@ _LONG = 40
 _LONG_RUN = b"a" * _LONG
 _BEFORE, _BEHIND = 400, 4400
 """Characters around a sign of a header or a program within which it is read."""
-_KEPT = 400
-"""Length up to which it is remembered that a text holds nothing to hide: most come again and again."""
+SHORT_TEXT = 400
+"""Length up to which it is worth a look at the whole whether a text holds nothing to hide, and to remember that."""
 _FORM_MARKS = (
     "://",
     "$",
@@ -112,11 +111,8 @@ def hide_in_text(text: str, within: Callable[[str], str], hidden: Callable[[obje
 
 def is_dull(text: str) -> bool:
     """Say whether a text is short and holds nothing that any rule begins with, written out or not."""
-    return len(text) <= _KEPT and "\\" not in text and _is_dull(text)
-
-
-@lru_cache(maxsize=4096)
-def _is_dull(text: str) -> bool:
+    if len(text) > SHORT_TEXT or "\\" in text:
+        return False
     hints = Hints(text)
     return not (
         hints.any()

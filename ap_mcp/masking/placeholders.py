@@ -61,7 +61,7 @@ def contains_placeholder(value: Any, path: str = "", name: str = "") -> str | No
         if marked := next((key for key in value if contains_placeholder(key) is not None), None):
             return _below(path, marked)
         steps = [(_below(path, key), str(key), each) for key, each in value.items()]
-    elif isinstance(value, list | tuple):
+    elif isinstance(value, (list, tuple)):
         steps = [(f"{path}[{index}]", name, each) for index, each in enumerate(value)]
     found = (contains_placeholder(each, step, own) for step, own, each in steps)
     return next((each for each in found if each is not None), None)
@@ -72,7 +72,7 @@ def _below(path: str, key: Any) -> str:
 
 
 def _stands_for_a_secret(name: str, text: str) -> bool:
-    return bool(name) and _WORD.fullmatch(_plain(text[:100])) is not None and names_a_secret(name)
+    return bool(name) and names_a_secret(name) and _WORD.fullmatch(_plain(text[:100])) is not None
 
 
 def _plain(text: str) -> str:
