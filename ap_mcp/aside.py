@@ -109,7 +109,7 @@ def size_of(value: Any) -> int:
         elif isinstance(each, Mapping):
             size += sum(map(len, each))
             left += each.values()
-        elif isinstance(each, list | tuple):
+        elif isinstance(each, (list, tuple)):
             left += each
         else:
             left += getattr(each, "__dict__", {}).values()

@@ -79,6 +79,8 @@ def texts_and_codes_of(thing: Any, whole: int, leave_out: Collection[str] = ()) 
     reader = _Reader(frozenset(leave_out))
     found = sorted(reader.read(thing), key=lambda each: each[:2])
     codes = list(dict.fromkeys(code for _, code in sorted(reader.codes, key=lambda each: each[0])))
+    if not found:  # as of most things, which say nothing
+        return [], codes
     kept: dict[str, tuple[str, int]] = {}
     for rank, _, text in found:
         kept.setdefault(_bare(text), (text, rank))
@@ -116,12 +118,13 @@ class _Reader:
             if not waiting:
                 return
             value, rank, depth, about = waiting.pop()
-            if isinstance(value, dict | Mapping):
-                inner = self._fields(value, depth)
-            elif isinstance(value, list):
+            if isinstance(value, list):
                 inner = [(each, rank, depth + 1, about) for each in value]
+            elif not isinstance(value, str) and isinstance(value, (dict, Mapping)):
+                inner = self._fields(value, depth)
             else:
-                yield from self._scalar(value, rank, depth, about)
+                if rank is not None or _is_like_json(value):
+                    yield from self._scalar(value, rank, depth, about)
                 continue
             if rank is not None and depth and not _says(value):
                 yield from self._ranked(_dense(value), rank, depth, about)
@@ -145,11 +148,11 @@ class _Reader:
         return fields
 
     def _scalar(self, value: Any, rank: int | None, depth: int, about: str) -> Iterator[tuple[int, int, str]]:
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            value = str(value) if rank is not None else ""
+        if isinstance(value, (int, float)) and not isinstance(value, bool):
+            value = str(value)
         if not isinstance(value, str) or not value.strip():
             return
-        if value.lstrip()[:1] in ("{", "[") and self._inside < _DEEPEST_JSON:
+        if _is_like_json(value) and self._inside < _DEEPEST_JSON:
             try:
                 document = json.loads(value)
             except (ValueError, RecursionError):
@@ -174,6 +177,11 @@ class _Reader:
         elif about and about not in text:
             text = f"{about}: {text}"
         yield rank, -depth, text
+
+
+def _is_like_json(value: Any) -> bool:
+    """Say whether a value is a text that may be JSON: then it may hold texts whatever its own name is."""
+    return isinstance(value, str) and value.lstrip()[:1] in ("{", "[")
 
 
 def _says(value: Any) -> bool:
@@ -204,7 +212,7 @@ def _inside(value: Any) -> Iterator[Any]:
 
 def _code(name: str, value: Any) -> str:
     key = str(name).lower()
-    if key not in _CODES or isinstance(value, bool) or not isinstance(value, str | int):
+    if key not in _CODES or isinstance(value, bool) or not isinstance(value, (str, int)):
         return ""
     code = str(value).strip()
     if code.lower() in _NO_CODE or names_a_secret(str(name)):

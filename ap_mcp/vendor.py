@@ -31,7 +31,7 @@ def get(body: Any, pointer: str, default: Any = None) -> Any:
     """Return what stands at a JSON pointer; `default` when it is absent, null, or the way there is malformed."""
     node = body
     for key in _keys(pointer):
-        if isinstance(node, dict | Mapping):
+        if type(node) is dict or isinstance(node, Mapping):
             node = node.get(key)
         elif isinstance(node, list) and key.isascii() and key.isdigit() and int(key) < len(node):
             node = node[int(key)]
@@ -68,7 +68,7 @@ def strings(body: Any, pointer: str = "") -> list[str]:
     """Return the scalars of the list at `pointer` as clean texts; a lone scalar counts as a list of one."""
     found = get(body, pointer, [])
     every = found if isinstance(found, list) else [found]
-    return [text(each) for each in every if isinstance(each, str | int | float)]
+    return [text(each) for each in every if isinstance(each, (str, int, float))]
 
 
 def mapping(body: Any, pointer: str = "") -> dict[str, str]:
@@ -86,7 +86,7 @@ def flattened(value: Any, name: str = "", depth: int = 0) -> dict[str, str | int
     """Return the scalars of nested data under dotted names; what lies too deep becomes text."""
     if value is None:
         return {}
-    if isinstance(value, bool | int | float):
+    if isinstance(value, (bool, int, float)):
         return {name: value}
     if isinstance(value, str) or depth == _DEPTH:
         return {name: text(value)}
@@ -103,7 +103,7 @@ def text(value: Any, limit: int = TEXT_LIMIT) -> str:
         return value  # as most are
     if value is None:
         return ""
-    if isinstance(value, bool | dict | list):
+    if isinstance(value, (bool, dict, list)):
         value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
     shown = str(value)
     return clean(shown if shown.isprintable() else ANSI.sub("", shown), limit)
@@ -150,7 +150,7 @@ def number(value: Any) -> int | float | None:
     """Return a number, also one written as text; anything else is None."""
     if isinstance(value, str) and _NUMBER.fullmatch(value.strip()):
         value = float(value) if "." in value else int(value)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
         return None
     return value
 
