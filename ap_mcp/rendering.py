@@ -12,7 +12,7 @@ from functools import cache, lru_cache
 from typing import Annotated, Any, TypeAlias, get_args, get_origin
 
 from ap_mcp.masking import PLACEHOLDER
-from ap_mcp.summaries.base import COMMON_FIELDS, OWN, TELLING, NextCall, Part, Result, sendable
+from ap_mcp.summaries.base import COMMON_FIELDS, OWN, TELLING, NextCall, Part, Result, can_be_sent, sendable
 from ap_mcp.vendor import text
 from ap_mcp.wording import begins_as_ours, clean, is_plain
 
@@ -24,6 +24,7 @@ INDENT = "  "
 Scalar: TypeAlias = str | int | float | bool
 
 _BARE = re.compile(rf"[A-Za-z0-9!#$%&*+\-./:<>?@\\^_|~]+|{re.escape(PLACEHOLDER)}")
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _SPAN = re.compile(r"\d+ (?:s|min|h|d)(?: \d+ (?:s|min|h|d))?")
 
 
@@ -50,12 +51,14 @@ def render(result: Result) -> str:
 def pieces(result: Result) -> Iterator[Piece]:
     """Yield the parts of an answer in the order in which they are read."""
     yield Piece("summary", [one_line(result.summary)])
-    fields = {field.name: field for field in _fields_of(type(result))}
-    facts = {name: value for name, value in _with_ours_marked(result).items() if name not in COMMON_FIELDS}
-    for name, value in sendable(facts).items():
-        empty = value in ([], {}) and fields[name].is_telling
-        shown = _Own("none") if empty else _as_it_is(value) if fields[name].is_free else value
-        yield Piece(name, list(_field(name, shown, "")), shown)
+    for field in _fields_of(type(result)):
+        value = getattr(result, field.name)
+        if field.name in COMMON_FIELDS or value is None or not can_be_sent(value):
+            continue
+        value = _marked(value, ours=field.is_own)
+        empty = value in ([], {}) and field.is_telling
+        shown = _Own("none") if empty else _as_it_is(value) if field.is_free else value
+        yield Piece(field.name, list(_field(field.name, shown, "")), shown)
     if result.full is not None:
         yield Piece("full", list(_field("full", _as_it_is(sendable(result.full)), "")))
     yield from (Piece("warning", [f"warning: {one_line(warning)}"]) for warning in result.warnings)
@@ -84,21 +87,21 @@ class _Own(str):
     __slots__ = ()
 
 
-def _with_ours_marked(value: Any, *, ours: bool = False) -> Any:
-    """Return a result as JSON without what is None, with our own words marked as such."""
-    if isinstance(value, str):
-        return _Own(value) if ours else value
+def _marked(value: Any, *, ours: bool = False) -> Any:
+    """Return a result as JSON that can be sent, without what is None, with our own words marked as such."""
     if isinstance(value, Part):
         return {
-            field.name: _with_ours_marked(each, ours=field.is_own)
+            field.name: _marked(each, ours=field.is_own)
             for field in _fields_of(type(value))
-            if (each := getattr(value, field.name)) is not None
+            if (each := getattr(value, field.name)) is not None and can_be_sent(each)
         }
     if isinstance(value, dict):
-        return {key: _with_ours_marked(each, ours=ours) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_ours_marked(each, ours=ours) for each in value]
-    return value
+        return {sendable(key): _marked(each, ours=ours) for key, each in value.items() if can_be_sent(each)}
+    if isinstance(value, (list, tuple)):
+        return [_marked(each, ours=ours) for each in value if can_be_sent(each)]
+    shown = sendable(value)
+    # What is seen otherwise than it was written is no longer ours.
+    return _Own(shown) if ours and shown is value and isinstance(value, str) else shown
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +151,7 @@ def _is_free(annotation: Any) -> bool:
 
 def _as_it_is(value: Any, *, outermost: bool = True) -> Any:
     """Return data with what is null or empty in it written out."""
-    if value in _NOTHING and not isinstance(value, bool | int | float):
+    if value in _NOTHING and not isinstance(value, (bool, int, float)):
         return value if outermost else _Written(json.dumps(value))
     if isinstance(value, Mapping):
         return {key: _as_it_is(each, outermost=False) for key, each in value.items()}
@@ -218,18 +221,18 @@ def _item(value: Any, indent: str) -> Iterator[str]:
     if not isinstance(value, Mapping):
         yield from _field("-", value, indent) if isinstance(value, list) else [f"{indent}- {_alone(value)}"]
         return
-    inline: dict[str, str] = {}
+    leading: list[str] = []
+    facts: list[str] = []
     blocks: dict[str, Any] = {}
     for key, each in value.items():
         shown = _inline(each)
         if shown is None:
             blocks[key] = each
+        elif shown and not leading and isinstance(each, str):
+            leading = [_alone(each)]
         elif shown:
-            inline[key] = shown
-    lead = next((key for key in inline if isinstance(value[key], str)), None) if inline else None
-    rest = {key: shown for key, shown in inline.items() if key != lead}
-    parts = [_alone(value[lead])] if lead is not None else []
-    parts += [" ".join(f"{_key(key)}={shown}" for key, shown in rest.items())] if rest else []
+            facts.append(f"{_key(key)}={shown}")
+    parts = [*leading, " ".join(facts)] if facts else leading
     yield f"{indent}- {INDENT.join(parts)}".rstrip()
     for key, each in blocks.items():
         yield from _field(_key(key), each, indent + INDENT)
@@ -237,7 +240,9 @@ def _item(value: Any, indent: str) -> Iterator[str]:
 
 def _inline(value: Any) -> str | None:
     """Return a value that fits behind `key=`, empty if there is nothing to say, None if it needs lines."""
-    if value in ("", [], {}):
+    if isinstance(value, str):
+        return _token(value) if value else ""
+    if value in ([], {}):
         return ""
     if isinstance(value, Mapping):
         flat = _flat(value)
@@ -264,7 +269,7 @@ def _pairs(flat: Mapping[str, Scalar]) -> str:
 
 
 def _is_scalar(value: Any) -> bool:
-    return isinstance(value, str | int | float)
+    return isinstance(value, (str, int, float))
 
 
 def _is_short(value: Any) -> bool:
@@ -276,10 +281,13 @@ def _is_short(value: Any) -> bool:
 
 def _alone(value: Any) -> str:
     """Return a scalar that has its line to itself: our own words are bare there."""
-    shown = one_line(value)
-    if isinstance(value, _Own) or _SPAN.fullmatch(shown):
-        return shown
-    return _quoted(shown) if ":" in shown and begins_as_ours(shown) else _token(value)
+    if isinstance(value, _Own):
+        return one_line(value)
+    shown = _token(value)
+    if shown[:1] == '"':
+        line = one_line(value)
+        return line if _SPAN.fullmatch(line) else shown
+    return _quoted(shown) if ":" in shown and begins_as_ours(shown) else shown
 
 
 def _listed(value: Any) -> str:
@@ -315,4 +323,4 @@ def _short_key(key: str) -> str:
 
 def _quoted(shown: str) -> str:
     """Return one line in quotation marks; its line breaks are written out already."""
-    return json.dumps(shown, ensure_ascii=False).replace("\\\\n", "\\n")
+    return _JSON.encode(shown).replace("\\\\n", "\\n")

@@ -83,23 +83,11 @@ class Result(Part):
 
     def structured(self) -> dict[str, Any]:
         """Return the result as JSON for the structured half of an answer, without what was not read."""
-        dumped = sendable(_known(self), LONGEST)
+        dumped = sendable(self, LONGEST)
         return {key: value for key, value in dumped.items() if value or key not in ("warnings", "next")}
 
 
 COMMON_FIELDS = frozenset(Result.model_fields)
-
-
-def _known(value: Any) -> Any:
-    """Return a result as JSON without its fields that hold None or an empty text; data in them stays as it is."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, Part):
-        fields = ((name, getattr(value, name)) for name in _names_of(type(value)))
-        return {name: _known(each) for name, each in fields if each is not None and each != ""}
-    if isinstance(value, list | tuple):
-        return [_known(each) for each in value]
-    return {key: _known(each) for key, each in value.items()} if isinstance(value, dict) else value
 
 
 @cache
@@ -180,6 +168,8 @@ def summarises(
 def sendable(value: Any, longest: int | None = None) -> Any:
     """Return JSON-like data without numbers that JSON does not know, and without unseen characters.
 
+    Of a result, or a piece of one, fields that hold None or an empty text are left out; data in them stays as it is.
+
     Args:
         value: the data.
         longest: how many characters of a text are kept; all of them if None.
@@ -188,11 +178,18 @@ def sendable(value: Any, longest: int | None = None) -> Any:
         shown = visible(value)
         return shown if longest is None else ends(shown, longest)
     if isinstance(value, dict):
-        return {sendable(key, longest): sendable(each, longest) for key, each in value.items() if _can_be_sent(each)}
-    if isinstance(value, list):
-        return [sendable(each, longest) for each in value if _can_be_sent(each)]
+        return {sendable(key, longest): sendable(each, longest) for key, each in value.items() if can_be_sent(each)}
+    if isinstance(value, (list, tuple)):
+        return [sendable(each, longest) for each in value if can_be_sent(each)]
+    if isinstance(value, Part):
+        return {
+            name: sendable(each, longest)
+            for name in _names_of(type(value))
+            if (each := getattr(value, name)) is not None and each != "" and can_be_sent(each)
+        }
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _can_be_sent(value: Any) -> bool:
+def can_be_sent(value: Any) -> bool:
+    """Say whether JSON has a value: it knows no number that is infinite or none."""
     return not (isinstance(value, float) and not math.isfinite(value))
