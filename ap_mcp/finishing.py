@@ -126,8 +126,8 @@ class Finishing:
 
     def advised(self, result: Result) -> Result:
         """Return a result whose next calls are of tools that are offered, and say so if a person is asked first."""
-        offered = [each for each in result.next if self._offers(each.tool, each.arguments.get("kind"))]
-        return result.model_copy(update={"next": [self._asking(each) for each in offered]})
+        offered = [self._asking(each) for each in result.next if self._offers(each.tool, each.arguments.get("kind"))]
+        return result if offered == result.next else result.model_copy(update={"next": offered})
 
     def _offers(self, tool: str, kind: Any) -> bool:
         return kind in self.kinds if tool == WAIT_FOR else tool in self.tools

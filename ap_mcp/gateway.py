@@ -128,7 +128,8 @@ class Gateway:
             self.knows_time = True
         except (KeyError, ValueError):
             self._ahead = timedelta()
-        return replace(response, request_id=mask_text(response.request_id))
+        request_id = mask_text(response.request_id)
+        return response if request_id == response.request_id else replace(response, request_id=request_id)
 
     async def knows_way_to(self, cluster: str) -> bool:
         """Say whether requests can go to a cluster, or take a certificate first."""
