@@ -15,6 +15,8 @@ DATA = "data:"
 TEXT_LIMIT = 1_000_000
 LIMIT_COUNT = 200
 LIMIT_BYTES = 20_000_000
+# What was read from JSON holds no circles that would have to be looked for.
+_DENSE = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, check_circular=False)
 
 
 @dataclass(slots=True)
@@ -112,10 +114,12 @@ def _size(text: str) -> int:
 
 def _json(value: Any) -> str:
     try:
-        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+        text = _DENSE.encode(value)
     except ValueError:
         text = json.dumps(sendable(value), ensure_ascii=False, separators=(",", ":"))
-    return text if text.isprintable() else text.translate(_ESCAPED)
+    # Of ASCII, JSON writes out all that is not seen but one.
+    is_seen = "\x7f" not in text if text.isascii() else text.isprintable()
+    return text if is_seen else text.translate(_ESCAPED)
 
 
 class _Escaped(dict[int, int | str]):

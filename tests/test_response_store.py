@@ -116,3 +116,12 @@ async def test_characters_that_json_cannot_carry_do_not_break_the_store() -> Non
     other = await keep(store, {"a": "\ud800"})
     assert other is not None
     assert json.loads(await store.read("ann", other) or "") == {"a": "?"}
+
+
+@pytest.mark.parametrize("beside", ["", "é", "日本"])
+@pytest.mark.parametrize("unseen", ["\x00", "\x1b", "\x7f", "\x9b", "\u200b", "\u202e", "\ufeff"])
+def test_unseen_characters_are_kept_as_json_spells_them(unseen: str, beside: str) -> None:
+    kept = kept_text(answered({"a": f"{beside}{unseen}b"}))
+    assert kept is not None
+    assert kept.isprintable()
+    assert json.loads(kept) == {"a": f"{beside}{unseen}b"}
