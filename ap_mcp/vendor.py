@@ -197,7 +197,7 @@ def moment(value: Any) -> datetime | None:
 
 def written(at: datetime) -> str:
     """Return a time in the one form of all answers: RFC 3339 in UTC with seconds, `2026-11-29T08:07:00Z`."""
-    return f"{at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
 def dated(value: Any) -> str:
