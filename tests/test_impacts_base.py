@@ -176,6 +176,11 @@ def test_the_structured_form_leaves_out_what_is_empty() -> None:
     assert json.loads(json.dumps(structured)) == structured
 
 
+def test_the_structured_form_has_every_fact_also_of_those_that_are_called_the_same() -> None:
+    structured = an_impact(facts=(("allows", "get: pods"), ("allows", "delete: pods"), ("kind", "Role"))).structured()
+    assert structured["facts"] == {"allows": "get: pods; delete: pods", "kind": "Role"}
+
+
 async def test_reads_run_at_the_same_time() -> None:
     met = anyio.Event()
 

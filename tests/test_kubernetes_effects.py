@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.changes import changed, facts_of, unchanged
-from ap_mcp.kubernetes.effects import Change, Verb, effects_of, gravest, least
-from ap_mcp.kubernetes.secrets_read import account_of, newly_read, other_programs, pod_spec, secrets_of, stores_of
+from ap_mcp.kubernetes.effects import Around, Change, Verb, effects_of, gravest, least
+from ap_mcp.kubernetes.secrets_read import account_of, newly_read, other_programs, pod_spec, secrets_of
 from ap_mcp.kubernetes.spec import UNKNOWN, Resource, effect_table, known_kinds
+from ap_mcp.kubernetes.volume_claims import stores_of
 
 KINDS = {each.kind: each for each in known_kinds()}
 WIDGET = Resource("Widget", "example.com", "v1", "widgets", namespaced=True)
@@ -157,7 +159,17 @@ def test_taking_over_what_is_not_its_own_is_no_mere_creation() -> None:
     spec = {"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}]}
     for kind, maker in MAKERS.items():
         assert effect("create", kind, None, maker(spec)) == "disrupt"
-        assert effect("create", kind, None, maker(spec), claims=frozenset({"data"})) == "write"
+        assert effect("create", kind, None, maker(spec), around=Around()) == "write"
+
+
+def test_storage_that_a_change_opens_or_may_open_is_asked_about() -> None:
+    more = with_(DEPLOYMENT, spec__replicas=3)
+    for around, expected in (
+        (Around(), "write"),
+        (Around(opened=("volume claim old",)), "disrupt"),
+        (Around(unread={"which PersistentVolume it concerns": CallRefused("no")}), "disrupt"),
+    ):
+        assert effect("change", "StatefulSet", DEPLOYMENT, more, around=around) == expected
 
 
 def test_a_volume_that_is_no_longer_kept_or_claimed_is_as_good_as_lost() -> None:
@@ -272,6 +284,30 @@ def test_the_same_program_or_one_that_reads_no_secret_is_not_secret(old: Any, ne
     before, after = MAKERS["Deployment"](PODS), MAKERS["Deployment"](replaced(old, new))
     assert other_programs(before, after) == ()
     assert effect("change", "Deployment", before, after) == "disrupt"
+
+
+BY_ENV = {"name": "web", "image": "web:1", "envFrom": [{"secretRef": {"name": "s"}}]}
+DEBUG = {"name": "debug", "image": "busybox:1.36"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_secret"),
+    [
+        ({}, {"ephemeralContainers": [{**DEBUG, "targetContainerName": "web"}]}, True),
+        ({}, {"ephemeralContainers": [{**DEBUG, "targetContainerName": "log"}]}, False),
+        ({}, {"ephemeralContainers": [DEBUG]}, False),
+        ({"shareProcessNamespace": True}, {"initContainers": [DEBUG]}, True),
+        ({}, {"initContainers": [DEBUG]}, False),
+        ({}, {"shareProcessNamespace": True}, True),
+        ({"shareProcessNamespace": True}, {"activeDeadlineSeconds": 9}, False),
+    ],
+)
+def test_a_container_reads_the_secrets_of_those_whose_processes_it_sees(
+    before: Any, after: Any, is_secret: bool
+) -> None:
+    has = {"containers": [BY_ENV, BESIDE], **before}
+    found = effect("change", "Pod", MAKERS["Pod"](has), MAKERS["Pod"]({**has, **after}))
+    assert found == ("secret" if is_secret else "disrupt")
 
 
 def test_another_program_can_read_the_token_of_the_service_account_too() -> None:

@@ -250,7 +250,7 @@ spec: {defaultBackend: {service: {name: outside, port: {number: 80}}}}
         await scene.cluster.ok("PATCH", f"{CORE}/namespaces/shop/services/outside/status", status, type=MERGE)
         shown = await deleting(scene, "svc", "outside", **IN_SHOP)
         assert "its load balancer (192.0.2.7); the address is lost" in shown["goes"]
-        assert "Ingress front, which then lead nowhere" in shown["stays"]
+        assert "Ingress front, which then leads nowhere" in shown["stays"]
         inside = '{"spec": {"type": "ClusterIP"}}'
         patched = await scene.call("k8s_patch", kind="svc", name="outside", **IN_SHOP, patch=inside, dry_run=True)
         assert "the address is lost" in lines(patched)["goes"]

@@ -10,8 +10,9 @@ from typing import Any
 import httpx
 import pytest
 from guarded import Person
-from kubernetes_calls import MERGE
+from kubernetes_calls import CORE, MERGE
 from kubernetes_writing import CART, DEPLOYMENT, LONG_ENOUGH, Scene, is_check, made, shop
+from test_kubernetes_around import BUDGET
 
 from ap_mcp.guard.impacts.layout import WIDTH
 
@@ -454,6 +455,23 @@ async def test_what_a_person_did_not_see_is_not_changed(tmp_path: Path, times: i
         assert len(scene.way.changes) == 1
 
 
+async def test_what_a_change_does_to_other_objects_is_a_part_of_what_a_person_saw(tmp_path: Path) -> None:
+    async with shop(tmp_path, person=Person()) as scene:
+        await made(scene.cluster, BUDGET % "Exists")
+        name = (await scene.cluster.names(f"{CORE}/namespaces/shop/pods"))[0]
+        at = f"{CORE}/namespaces/shop/pods/{name}"
+
+        async def moves() -> None:
+            await made(scene.cluster, (BUDGET % "Exists").replace("name: keeps", "name: another"))
+            await scene.cluster.ok("PATCH", f"{at}/status", {"status": {"message": "moved"}}, type=MERGE)
+
+        await after_check(scene, 1, moves)
+        patch = {"patch": "metadata: {labels: {tier: web}}", **IN_SHOP}
+        said = await scene.fail("k8s_patch", kind="pod", name=name, **patch)
+        assert "has changed since it was read; call again" in said
+        assert "tier" not in (await scene.cluster.ok("GET", at))["metadata"]["labels"]
+
+
 async def test_an_object_that_changes_while_a_person_reads_is_asked_about_again(tmp_path: Path) -> None:
     class Slow(Person):
         async def __call__(self, context: Any, params: Any) -> Any:
@@ -704,6 +722,24 @@ spec:
     async with shop(tmp_path) as scene:
         shown = await scene.call("k8s_apply", manifest=manifest + more, namespace="shop", dry_run=True)
     assert shown["impact"]["effect"] == effect
+
+
+ANSWERS: list[Any] = [{}, {"kind": "Status", "status": "Success"}, [], {"metadata": {"name": "another"}}]
+
+
+@pytest.mark.parametrize("answer", ANSWERS, ids=str)
+async def test_a_check_that_is_not_answered_with_the_object_hides_nothing(tmp_path: Path, answer: Any) -> None:
+    async def before(request: httpx.Request) -> httpx.Response | None:
+        return httpx.Response(200, json=answer) if is_check(request) else None
+
+    async with shop(tmp_path) as scene:
+        scene.way.before = before
+        shown = await scene.apply(READER.replace("cart", "other"), dry_run=True)
+        assert shown["impact"]["effect"] == "secret"
+        assert "the server did not answer the check of it with the object" in str(shown["warnings"])
+        patch = {"patch": "metadata: {annotations: {note: a}}", **IN_SHOP}
+        shown = await scene.call("k8s_patch", kind="deploy", name="cart", **patch, dry_run=True)
+        assert shown["impact"]["effect"] == "disrupt"
 
 
 @pytest.mark.parametrize("given", [{}, {"namespace": "shop"}])

@@ -11,9 +11,9 @@ from ap_mcp.guard.subject import Limit
 from ap_mcp.kubernetes import schema_check
 from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
 from ap_mcp.kubernetes.changes import unchanged
-from ap_mcp.kubernetes.effects import Change
+from ap_mcp.kubernetes.effects import Change, Verb
 from ap_mcp.kubernetes.manifests import Document, nearest, read_manifest
-from ap_mcp.kubernetes.secrets_read import chooses_volume, filled_by_server
+from ap_mcp.kubernetes.secrets_read import filled_by_others
 from ap_mcp.kubernetes.served import schemas_of
 from ap_mcp.kubernetes.spec import Posted, Resource, effect_table, known_kinds
 from ap_mcp.kubernetes.steps import (
@@ -73,7 +73,7 @@ async def steps(arguments: Mapping[str, Any], api: ClusterApi, checks: Checks) -
     # What is there already can be checked, whether the manifest names it once more or not.
     targets = [replace(each, waits_for=_waits_for(each, names, kinds)) for each in targets]
     targets = await _by_schema(targets, lives, api)
-    return [await _step(arguments, each, checks, _Made.of(new, each.namespace)) for each in targets]
+    return [await _step(arguments, each, checks, _known_secrets(new, each.namespace)) for each in targets]
 
 
 async def _by_schema(targets: Sequence[Target], lives: Sequence[Any], api: ClusterApi) -> list[Target]:
@@ -115,29 +115,13 @@ def _waits_for(target: Target, namespaces: Collection[str], kinds: Collection[tu
     return f"kind {word(document.kind)}" if (document.group, document.kind) in kinds else ""
 
 
-@dataclass(frozen=True)
-class _Made:
-    """What a manifest makes in a namespace as a whole, so that whoever wrote it knows what is in it."""
-
-    secrets: frozenset[str] = frozenset()
-    claims: frozenset[str] = frozenset()
-
-    @classmethod
-    def of(cls, new: Sequence[Target], namespace: str) -> "_Made":
-        here = [each for each in new if each.namespace == namespace]
-        opens = any(each.resource.full == "PersistentVolume" for each in new)
-        return cls(
-            secrets=frozenset(
-                each.document.name
-                for each in here
-                if each.resource.full == "Secret" and not filled_by_server(each.document.body)
-            ),
-            claims=frozenset(
-                each.document.name
-                for each in here
-                if each.resource.full == "PersistentVolumeClaim" and not (opens or chooses_volume(each.document.body))
-            ),
-        )
+def _known_secrets(new: Sequence[Target], namespace: str) -> frozenset[str]:
+    """Return the Secrets that a manifest makes in a namespace as a whole: whoever wrote it knows what is in them."""
+    return frozenset(
+        each.document.name
+        for each in new
+        if each.namespace == namespace and each.resource.full == "Secret" and not filled_by_others(each.document.body)
+    )
 
 
 def _read_at(arguments: Mapping[str, Any]) -> str:
@@ -246,15 +230,16 @@ def _namespace(arguments: Mapping[str, Any], document: Document, resource: Resou
     return own or given or DEFAULT, ""
 
 
-def _change(target: Target, live: Any, made: "_Made | None" = None, after: Any = None, subresource: str = "") -> Change:
-    verb = "create" if live is None else "change"
-    made = made or _Made()
+def _change(
+    target: Target, live: Any, made: frozenset[str] = frozenset(), after: Any = None, subresource: str = ""
+) -> Change:
+    verb: Verb = "create" if live is None else "change"
     if target.posted is not None:
         verb, subresource = "change", target.posted.subresource
-    return Change(verb, *_place(target), live, after, subresource, made.secrets, made.claims)  # type: ignore[arg-type]
+    return Change(verb, *_place(target), live, after, subresource, made)
 
 
-async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, made: _Made) -> Step:
+async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, made: frozenset[str]) -> Step:
     if target.posted is not None:
         return await _posted(arguments, target, target.posted, checks)
     mode, subresource, force = arguments["mode"], arguments.get("subresource", ""), bool(arguments.get("force"))

@@ -1,23 +1,25 @@
 """Reads what a change does to other objects: which selectors match differently, and from whom it takes traffic."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 from anyio import create_task_group
 
 from ap_mcp.aside import on_the_loop
 from ap_mcp.errors import ApMcpError
-from ap_mcp.kubernetes.api import ClusterApi, every_object
+from ap_mcp.kubernetes.api import ClusterApi
+from ap_mcp.kubernetes.around_lists import Lists, made_by
+from ap_mcp.kubernetes.around_storage import storage_opened
 from ap_mcp.kubernetes.effects import Around, Change
 from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.kubernetes.pods import has_ended, serves
-from ap_mcp.kubernetes.secrets_read import TEMPLATES
+from ap_mcp.kubernetes.secrets_read import TEMPLATES, pod_spec
 from ap_mcp.kubernetes.selectors import selects
-from ap_mcp.kubernetes.spec import UNKNOWN, effect_table, known_kinds
+from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
 from ap_mcp.kubernetes.states import label_selector
 from ap_mcp.kubernetes.steps import Step
-from ap_mcp.vendor import get, items, mapping, strings, text, word
+from ap_mcp.vendor import get, items, mapping, number, strings, text, word
 
 INGRESS = "Ingress.networking.k8s.io"
 POLICY = "NetworkPolicy"
@@ -25,57 +27,38 @@ LABELS_AT = "/metadata/labels"
 _CLASS = "/metadata/annotations/kubernetes.io~1ingress.class"
 
 
-async def with_around(steps: Sequence[Step], api: ClusterApi) -> list[Step]:
-    """Return steps that know what they do to other objects; nothing is read for those that can do nothing to any."""
-    lists = _Lists(api)
+async def with_around(steps: Sequence[Step], api: ClusterApi, call: Sequence[Step] = ()) -> list[Step]:
+    """Return steps that know what they do to other objects; nothing is read for those that can do nothing to any.
+
+    Args:
+        steps: to look at.
+        api: the cluster.
+        call: all steps of their call; if left out, there are no others.
+    """
+    lists = Lists(api, made_by(call or steps))
     return [replace(each, change=replace(each.change, around=await _around(each, lists))) for each in steps]
 
 
-async def _around(step: Step, lists: "_Lists") -> Around | None:
+async def _around(step: Step, lists: Lists) -> Around | None:
     change = step.change
-    if step.call is None or change.after is None or change.subresource:
+    if step.call is None or change.after is None or change.subresource not in ("", "scale"):
         return None
     if change.resource.full == INGRESS:
         return await _hosts_taken(change, lists)
     if change.verb == "create":
         return await _joined(change, lists)
-    return await _selected_otherwise(change, lists)
-
-
-@dataclass
-class _Lists:
-    """Lists of one cluster, each read once; what cannot be read is noted."""
-
-    api: ClusterApi
-    _known: dict[tuple[str, ...], list[dict[str, Any]] | ApMcpError] = field(default_factory=dict)
-
-    async def read(self, kind: str, namespace: str, labels: str = "") -> list[dict[str, Any]] | ApMcpError:
-        """Return the objects of a well-known kind in a namespace, or in all of them, or why they were not read."""
-        key = (kind, namespace, labels)
-        if key not in self._known:
-            resource = next(each for each in known_kinds() if each.kind == kind)
-            try:
-                self._known[key] = await every_object(self.api, resource, namespace, {"labelSelector": labels})
-            except ApMcpError as error:
-                self._known[key] = error
-        return self._known[key]
-
-    async def of(
-        self, kind: str, namespace: str, unread: dict[str, ApMcpError], labels: str = ""
-    ) -> list[dict[str, Any]]:
-        """Return the objects of a well-known kind; none, and so noted, if they were not read."""
-        found = await self.read(kind, namespace, labels)
-        if isinstance(found, ApMcpError):
-            unread[f"which {kind} it concerns"] = found
-            return []
-        return found
+    selected, unread = await _selected_otherwise(change, lists), dict[str, ApMcpError]()
+    if not (opened := await storage_opened(change, lists, unread)) and not unread:
+        return selected
+    found = selected or Around()
+    return replace(found, opened=opened, unread={**found.unread, **unread})
 
 
 # Selectors
 
 
 @on_the_loop
-async def _selected_otherwise(change: Change, lists: _Lists) -> Around | None:
+async def _selected_otherwise(change: Change, lists: Lists) -> Around | None:
     """Return what selects an object, or the pods that it makes, differently once their labels change."""
     compared = [
         (kind, before, after)
@@ -95,7 +78,9 @@ async def _selected_otherwise(change: Change, lists: _Lists) -> Around | None:
             now, then = (_is_selected(kind, body, change.namespace, labels) for labels in (before, after))
             gains += [_named(kind, body, change.namespace)] if then - now else []
             loses += [_named(kind, body, change.namespace)] if now - then else []
-    return Around(tuple(gains), tuple(loses), unread=unread)
+    customs = effect_table().custom_selectors if POLICY in places else ()
+    doubtful = await lists.of_custom(customs, change.namespace, unread)
+    return Around(tuple(gains), tuple(loses), tuple(doubtful), unread=unread)
 
 
 def _labelled(change: Change) -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -144,16 +129,17 @@ def _named(kind: str, body: Any, namespace: str) -> str:
 # Traffic
 
 
-async def _joined(change: Change, lists: _Lists) -> Around | None:
-    """Return what a new workload takes: a share of the traffic of others, and what no controller has."""
+async def _joined(change: Change, lists: Lists) -> Around | None:
+    """Return what a new workload takes: a share of the traffic of others, what no controller has, storage."""
     if effect_table().class_of(change.resource) != "workload":
         return None
     unread = dict[str, ApMcpError]()
-    taken, adopted = await _traffic_joined(change, lists, unread), await _adopted(change, lists, unread)
-    return Around(taken=taken, adopted=adopted, unread=unread)
+    taken = (*await _traffic_joined(change, lists, unread), *await _room_taken(change, lists, unread))
+    adopted = await _adopted(change, lists, unread)
+    return Around(taken=taken, adopted=adopted, opened=await storage_opened(change, lists, unread), unread=unread)
 
 
-async def _traffic_joined(change: Change, lists: _Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
+async def _traffic_joined(change: Change, lists: Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
     """Return the Services that other pods serve now, and that the pods of a new object serve as well."""
     labels = mapping(change.after, LABELS_AT if change.resource.kind == "Pod" else _template(change.after))
     taken = list[str]()
@@ -167,7 +153,18 @@ async def _traffic_joined(change: Change, lists: _Lists, unread: dict[str, ApMcp
     return tuple(taken)
 
 
-async def _adopted(change: Change, lists: _Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
+async def _room_taken(change: Change, lists: Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
+    """Return that the pods of a new object may end others, by their priority, where there is no room for all."""
+    name = text(get(pod_spec(change.after), "/priorityClassName"))
+    classes = await lists.of("PriorityClass", "", unread) if name else []
+    found = next((each for each in classes if get(each, "/metadata/name") == name), None)
+    value = number(get(found, "/value")) or 0
+    if value <= 0 or get(found, "/preemptionPolicy") == "Never":
+        return ()
+    return (f"room of pods of lower priority, which may be ended for it: PriorityClass {word(name)} is {value}",)
+
+
+async def _adopted(change: Change, lists: Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
     """Return what a new controller selects and no other one has: it takes that over, and ends what is too much."""
     kinds = [kind for kind, by in effect_table().selected_by.items() if change.resource.kind in by]
     selector, adopted = get(change.after, "/spec/selector"), list[str]()
@@ -180,7 +177,7 @@ async def _adopted(change: Change, lists: _Lists, unread: dict[str, ApMcpError])
     return tuple(adopted)
 
 
-async def _hosts_taken(change: Change, lists: _Lists) -> Around | None:
+async def _hosts_taken(change: Change, lists: Lists) -> Around | None:
     """Return the hosts of an Ingress that others serve now, and those whose certificate becomes another one."""
     before, after = change.before, change.after
     hosts, certified = _hosts(after) - _hosts(before), _certified(after).items() - _certified(before).items()
@@ -205,6 +202,8 @@ async def _hosts_taken(change: Change, lists: _Lists) -> Around | None:
 def _hosts(ingress: Any) -> set[str]:
     """Return the hosts that an Ingress serves; the empty one stands for all that no other serves."""
     found = {text(get(each, "/host")).lower() for each in items(ingress, "/spec/rules")}
+    more = mapping(ingress, "/metadata/annotations").get(effect_table().more_hosts, "")
+    found |= {each.strip().lower() for each in more.split(",")} - {""}
     return found | ({""} if get(ingress, "/spec/defaultBackend") is not None else set())
 
 

@@ -10,15 +10,9 @@ from typing import Any, Literal, TypeAlias
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import paths_changed
 from ap_mcp.kubernetes.owners import controller_of, owner_uids
-from ap_mcp.kubernetes.secrets_read import (
-    claims_of,
-    filled_by_server,
-    newly_read,
-    other_programs,
-    pod_spec,
-    stores_of,
-)
+from ap_mcp.kubernetes.secrets_read import filled_by_server, newly_read, other_programs, pod_spec
 from ap_mcp.kubernetes.spec import UNKNOWN, Resource, effect_table
+from ap_mcp.kubernetes.volume_claims import claims_of, stores_of
 from ap_mcp.rules.settings_diff import same
 from ap_mcp.specs import EFFECTS, Effect
 from ap_mcp.vendor import get, mapping, number
@@ -37,15 +31,24 @@ class Around:
         gains: what selects the object, or its pods, only afterwards.
         loses: what selects them now, and not afterwards.
         taken: traffic that others get now, and that the object takes from them.
+        doubtful: what selects pods by labels in a way that is not known here, if labels of pods change.
         adopted: what no controller has now, and the object will.
+        opened: storage that is there already, and that its pods open.
         unread: what of this is not known, each with why.
     """
 
     gains: tuple[str, ...] = ()
     loses: tuple[str, ...] = ()
+    doubtful: tuple[str, ...] = ()
     taken: tuple[str, ...] = ()
     adopted: tuple[str, ...] = ()
+    opened: tuple[str, ...] = ()
     unread: Mapping[str, ApMcpError] = field(default_factory=dict)
+
+    def facts(self) -> list[list[str]]:
+        """Return what a person is shown of it, in an order that does not depend on that of the lists."""
+        selecting = (self.gains, self.loses, self.doubtful)
+        return [sorted(each) for each in (*selecting, self.taken, self.adopted, self.opened, self.unread)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,6 @@ class Change:
         after: as it becomes; None if it goes, or if that is not known.
         subresource: that is changed; empty if the object itself is.
         made: Secrets that the same call creates.
-        claims: volume claims that it creates, for new volumes.
         around: what it does to other objects; None if they were not read.
     """
 
@@ -73,7 +75,6 @@ class Change:
     after: Any = None
     subresource: str = ""
     made: frozenset[str] = frozenset()
-    claims: frozenset[str] = frozenset()
     around: Around | None = None
 
 
@@ -86,7 +87,7 @@ def effects_of(change: Change) -> dict[Effect, str]:
         found["write" if change.verb == "change" else "disrupt"] = lower
     else:
         found[base] = f"{change.verb} {change.resource.kind}"
-    for effect, why in _raised(change):
+    for effect, why in (*raised(change), *_raised_around(change)):
         found.setdefault(effect, why)
     place = change.name if change.resource.full == "Namespace" else change.namespace
     if place in table.own_namespaces and gravest(found) == "write":
@@ -108,7 +109,8 @@ def gravest(effects: Any) -> Effect:
     return max(effects, key=EFFECTS.index)
 
 
-def _raised(change: Change) -> Iterator[tuple[Effect, str]]:
+def raised(change: Change) -> Iterator[tuple[Effect, str]]:
+    """Yield what makes a change graver than its kind says, by the object itself."""
     kind, before, after = change.resource.full, change.before, change.after
     if change.verb != "delete" and (read := newly_read(before, after, change.made)):
         yield "secret", f"its pods can read {' and '.join(read)}, which logs could show"
@@ -117,10 +119,21 @@ def _raised(change: Change) -> Iterator[tuple[Effect, str]]:
     account = filled_by_server(after) if kind == "Secret" and change.verb != "delete" else ""
     if account and account != filled_by_server(before):
         yield "secret", f"the server puts a token of ServiceAccount {account} into it that does not expire"
+    if settings := _controller_settings(change):
+        yield "secret", f"it configures the ingress controller, which can read Secrets, by {', '.join(settings)}"
     if change.verb == "create":
         yield from _raised_creation(change)
     elif change.verb == "change":
         yield from _raised_change(change)
+
+
+def _controller_settings(change: Change) -> list[str]:
+    """Return the annotations of an Ingress by which it newly configures the program of its controller."""
+    if change.resource.full != "Ingress.networking.k8s.io" or change.verb == "delete":
+        return []
+    old, new = (mapping(each, "/metadata/annotations") for each in (change.before, change.after))
+    known = effect_table().controller_settings
+    return sorted(name for name in new if name.rpartition("/")[2] in known and old.get(name) != new[name])
 
 
 def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
@@ -130,16 +143,27 @@ def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
         yield "disrupt", "it isolates the pods that it selects"
     if kind == "Service" and get(after, "/spec/externalIPs"):
         yield "disrupt", "it takes the traffic to addresses that are not its own"
-    if change.around and change.around.adopted:
-        yield "destroy", "it takes over what no controller has, and may delete it"
-    if change.around and change.around.taken:
-        yield "disrupt", "it takes traffic from others"
-    elif change.around and change.around.unread:
-        yield "disrupt", "whether it takes something from others is not known"
+    if kind == "Secret" and get(after, "/type") in effect_table().records:
+        yield "disrupt", "a program goes by what is in it"
+    if kind == "PersistentVolume":
+        yield "disrupt", "a volume claim may be given it, with what is on it"
     if stores := stores_of(pod_spec(after)):
         yield "disrupt", f"its pods can change what is in the store of volume {' and '.join(sorted(stores))}"
-    if claims := claims_of(pod_spec(after)) - change.claims:
-        yield "disrupt", f"its pods can change what is on volume claim {' and '.join(sorted(claims))}"
+
+
+def _raised_around(change: Change) -> Iterator[tuple[Effect, str]]:
+    """Yield what a change does to other objects, as far as they were read."""
+    if change.verb == "delete":
+        return
+    around = change.around or Around(opened=tuple(claims_of(change.after) - claims_of(change.before)))
+    if around.adopted:
+        yield "destroy", "it takes over what no controller has, and may delete it"
+    if around.taken:
+        yield "disrupt", "it takes something from others"
+    if around.opened:
+        yield "disrupt", "its pods can change what is on storage that is there already"
+    if around.unread:
+        yield "disrupt", "what it does to other objects is not known"
 
 
 def _raised_change(change: Change) -> Iterator[tuple[Effect, str]]:
@@ -167,7 +191,7 @@ def _lowered(change: Change) -> str:
     if its_class in ("workload", "data", "config", "traffic") and paths:
         quiet = {*([] if kind in table.labels_select and change.around != Around() else [LABELS])}
         quiet |= {*([] if kind in table.annotations_act else [ANNOTATIONS])}
-        if paths <= quiet and all(_is_note(name) for name in _named(change)):
+        if paths <= quiet and all(map(table.is_note, _named(change))):
             return "only labels and annotations that nothing goes by"
     known = [
         (paths == {REPLICAS} and not _fewer(change) and kind in _SCALED, "more replicas"),
@@ -182,11 +206,6 @@ def _named(change: Change) -> Iterator[str]:
     for place in ("/metadata/labels", "/metadata/annotations"):
         old, new = (mapping(each, place) for each in (change.before, change.after))
         yield from (name for name in {*old, *new} if old.get(name) != new.get(name))
-
-
-def _is_note(name: str) -> bool:
-    """Say whether no program acts upon a label or annotation: those of programs have a prefix."""
-    return "/" not in name or name in effect_table().notes
 
 
 _SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ap_mcp.kubernetes.spec import effect_table
-from ap_mcp.vendor import get, items, text
+from ap_mcp.vendor import get, items, mapping, text
 
 TEMPLATES = ("/spec/template/spec", "/spec/jobTemplate/spec/template/spec", "/template/spec")
 """Where a pod's specification stands in what makes pods."""
@@ -33,24 +33,6 @@ def secrets_of(spec: Any) -> frozenset[str]:
     return frozenset(name for name in _secrets(spec) if name)
 
 
-def claims_of(spec: Any) -> frozenset[str]:
-    """Return the volume claims that a pod mounts, except those that are made for it."""
-    volumes = items(spec, "/volumes")
-    return frozenset(text(get(each, "/persistentVolumeClaim/claimName")) for each in volumes) - {""}
-
-
-def stores_of(spec: Any) -> frozenset[str]:
-    """Return the volumes of a pod that are stores elsewhere, which others may use, without a claim to them."""
-    own = effect_table().own_volumes
-    return frozenset(text(get(each, "/name")) for each in items(spec, "/volumes") if not {*each} - {"name"} <= own)
-
-
-def chooses_volume(claim: Any) -> bool:
-    """Say whether a volume claim is for a volume that is there already, rather than for a new one."""
-    named = get(claim, "/spec/volumeName") or get(claim, "/spec/selector")
-    return bool(named) or get(claim, "/spec/storageClassName") == ""
-
-
 def account_of(spec: Any) -> str:
     """Return the service account whose token the pod's containers get; empty for the default one, or if none do."""
     if get(spec, "/automountServiceAccountToken") is False and not _projects_token(spec):
@@ -64,6 +46,12 @@ def filled_by_server(body: Any) -> str:
     if get(body, "/type") != ACCOUNT_TOKEN:
         return ""
     return text(get(body, f"/metadata/annotations/{ACCOUNT_NAME.replace('/', '~1')}")) or "(not named)"
+
+
+def filled_by_others(secret: Any) -> bool:
+    """Say whether the server, or a program that acts upon an annotation, may put into a Secret what others know."""
+    annotations = mapping(secret, "/metadata/annotations")
+    return bool(filled_by_server(secret)) or not all(map(effect_table().is_note, annotations))
 
 
 def newly_read(before: Any, after: Any, made: frozenset[str] = frozenset()) -> tuple[str, ...]:
@@ -119,10 +107,25 @@ def _program(container: Any) -> list[Any]:
 
 
 def _read_by(container: Any, spec: Any) -> frozenset[str]:
-    """Return the names of the Secrets that one container of a pod sees."""
+    """Return the names of the Secrets that one container of a pod sees, itself or in the processes of others."""
+    return frozenset(name for each in _seen_by(container, spec) for name in _handed_to(each, spec)) - {""}
+
+
+def _seen_by(container: Any, spec: Any) -> list[Any]:
+    """Return a container with those whose processes it sees: their environment, and the files they have."""
+    every = containers(spec)
+    if get(spec, "/shareProcessNamespace") is True:
+        return every
+    target = get(container, "/targetContainerName")
+    return [container, *(each for each in every if target and get(each, "/name") == target)]
+
+
+def _handed_to(container: Any, spec: Any) -> Iterator[str]:
+    yield from _in_environment(container)
     mounted = {text(get(each, "/name")) for each in items(container, "/volumeMounts")}
-    volumes = [each for each in items(spec, "/volumes") if text(get(each, "/name")) in mounted]
-    return frozenset((*_in_environment(container), *(name for each in volumes for name in _in_volume(each)))) - {""}
+    for each in items(spec, "/volumes"):
+        if text(get(each, "/name")) in mounted:
+            yield from _in_volume(each)
 
 
 def _secrets(spec: Any) -> Iterator[str]:

@@ -123,6 +123,12 @@ class EffectTable(NamedTuple):
         own_namespaces: Kubernetes' own, in which every change is at least `disrupt`.
         labels_select: kinds whose labels other objects select by.
         selected_by: of those, the ones whose selecting kinds are known, with these.
+        custom_selectors: custom kinds that select pods by labels, in ways that are not known here.
+        controller_settings: annotations of an Ingress, without their prefix, that a controller takes into the
+            configuration of its own program, some by a fault: CVE-2021-25742, CVE-2023-5043, CVE-2023-5044,
+            CVE-2025-1097, CVE-2025-1098, CVE-2025-24514.
+        more_hosts: the annotation by which an Ingress serves other hosts as well.
+        records: types of Secrets that a program goes by later.
         annotations_act: kinds whose annotations controllers act upon.
         own_volumes: sources of volumes that hold nothing of others, or whose users are known in another way.
         notes: names of labels and annotations that no program acts upon although they have a prefix.
@@ -134,6 +140,10 @@ class EffectTable(NamedTuple):
     own_namespaces: frozenset[str]
     labels_select: frozenset[str]
     selected_by: Mapping[str, tuple[str, ...]]
+    custom_selectors: frozenset[str]
+    controller_settings: frozenset[str]
+    more_hosts: str
+    records: frozenset[str]
     annotations_act: frozenset[str]
     own_volumes: frozenset[str]
     notes: frozenset[str]
@@ -143,6 +153,10 @@ class EffectTable(NamedTuple):
         """Return the class of a kind; a custom kind that is called as a well-known one is unknown all the same."""
         own = any(each.kind == resource.kind and each.group == resource.group for each in known_kinds())
         return self.classes.get(resource.kind, UNKNOWN) if own else UNKNOWN
+
+    def is_note(self, name: str) -> bool:
+        """Say whether no program acts upon a label or annotation: those of programs have a prefix."""
+        return "/" not in name or name in self.notes
 
 
 @cache
@@ -156,6 +170,10 @@ def effect_table() -> EffectTable:
             own_namespaces=frozenset(raw["own_namespaces"]),
             labels_select=frozenset(raw["labels_select"]),
             selected_by={kind: tuple(kinds) for kind, kinds in raw["selected_by"].items()},
+            custom_selectors=frozenset(raw["custom_selectors"]),
+            controller_settings=frozenset(raw["controller_settings"]),
+            more_hosts=raw["more_hosts"],
+            records=frozenset(raw["records"]),
             annotations_act=frozenset(raw["annotations_act"]),
             own_volumes=frozenset(raw["own_volumes"]),
             notes=frozenset(raw["notes"]),

@@ -146,7 +146,9 @@ class Step:
         call = None if self.compared is None else [self.compared.method, self.compared.path, self.compared.query]
         body = None if self.compared is None else digest((self.compared.body or b"").decode(errors="replace"))
         after = settings_of(change.after, status=status) if isinstance(change.after, Mapping) else None
-        return digest([facts_of(change.before, status=status), after, sorted(self.effects), call, body, self.unchecked])
+        around = change.around.facts() if change.around else None
+        before = facts_of(change.before, status=status)
+        return digest([before, after, sorted(self.effects), around, call, body, self.unchecked])
 
 
 def objects_of(resource: Resource, namespace: str, name: str = "") -> Objects:
@@ -279,6 +281,8 @@ class Checks:
                 f"Refused: {where} would show what is hidden as a secret now. Nothing was sent but a check. "
                 "Leave it where it is, or give a new value."
             )
+        if change.verb != "delete" and not _is_about(response.body, change):
+            return Checked(unchecked="the server did not answer the check of it with the object")
         return Checked(response.body, warnings_in(response.headers))
 
     def subject(self, *changes: Change) -> Subject:
@@ -300,6 +304,14 @@ class Checks:
         """
         if changes:
             await self.api.reads.decided(self.subject(*changes), self.api.cluster)
+
+
+def _is_about(body: Any, change: Change) -> bool:
+    """Say whether an answer is the object that a change is about; a request about an object is answered otherwise."""
+    if change.subresource in {each.subresource for each in effect_table().posted}:
+        return True
+    name = text(get(body, "/metadata/name"))
+    return bool(name) and change.name in ("", name)
 
 
 def warnings_in(headers: Mapping[str, str]) -> tuple[str, ...]:

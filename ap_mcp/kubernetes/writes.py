@@ -202,7 +202,7 @@ class _Call:
         if step.shared:
             return None
         api = replace(outlook.api, reads=outlook.api.reads.anew())
-        fresh, *_ = await with_around([await step.again(api)], api)
+        fresh, *_ = await with_around([await step.again(api)], api, outlook.steps)
         if fresh.call is None or fresh.facts() != step.facts():
             return None
         outlook.steps[outlook.steps.index(step)] = fresh

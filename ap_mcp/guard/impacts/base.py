@@ -17,7 +17,7 @@ A builder is a function from a `Case` to an `Impact`, found by the operation it 
 import hashlib
 import json
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
@@ -152,12 +152,20 @@ class Impact:
             "sentence": self.sentence,
             "warnings": list(self.warnings),
             "changes": list(self.changes),
-            "facts": dict(self.facts),
+            "facts": _by_label(self.facts),
             "goes": list(self.goes),
             "stays": list(self.stays),
             "unknown": list(self.unknown),
         }
         return {key: value for key, value in every.items() if value} | {"fingerprint": self.fingerprint()}
+
+
+def _by_label(facts: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """Return facts by their label; what bears the same one stands together."""
+    found: dict[str, str] = {}
+    for label, value in facts:
+        found[label] = f"{found[label]}; {value}" if label in found else value
+    return found
 
 
 @dataclass

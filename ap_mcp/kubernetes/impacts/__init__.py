@@ -31,6 +31,8 @@ ON_ANY_CHANGE: Mapping[str, Callable[[Notes], Awaitable[None]]] = {
     "PersistentVolume": data.about_volume,
     "Node": workloads.about_node,
     "Service": traffic.about_service,
+    "NetworkPolicy.networking.k8s.io": traffic.about_policy,
+    "PodDisruptionBudget.policy": traffic.about_budget,
     "Secret": secrets.about_secret,
     "ConfigMap": secrets.about_users,
 }

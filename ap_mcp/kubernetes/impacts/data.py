@@ -10,17 +10,16 @@ from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.api import NAMES_ONLY
 from ap_mcp.kubernetes.impacts.notes import (
     Notes,
-    has_ended,
     kind_of,
     labels_of,
     name_of,
     names_of,
-    ordinal_of,
-    replicas_of,
 )
 from ap_mcp.kubernetes.impacts.objects import count_of
+from ap_mcp.kubernetes.pods import has_ended
 from ap_mcp.kubernetes.spec import Resource
-from ap_mcp.vendor import get, items, number, strings, text, word
+from ap_mcp.kubernetes.volume_claims import ordinal_of, ordinals_of
+from ap_mcp.vendor import get, items, strings, text, word
 from ap_mcp.wording import few, plural
 
 NO_CONTENT = frozenset(
@@ -154,8 +153,7 @@ async def about_claim(notes: Notes) -> None:
     sets = await notes.listed("StatefulSet", "whether a StatefulSet makes an empty one")
     for each in sets or []:
         ordinal = ordinal_of(each, notes.change.name)
-        first = int(number(get(each, "/spec/ordinals/start")) or 0)
-        if ordinal is not None and first <= ordinal < first + replicas_of(each):
+        if ordinal in ordinals_of(each):
             pod = f"{word(name_of(each))}-{ordinal}"
             notes.warnings.append(f"StatefulSet {word(name_of(each))} makes an empty one when pod {pod} is made again.")
 

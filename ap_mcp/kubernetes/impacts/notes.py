@@ -9,9 +9,10 @@ from ap_mcp.errors import ApMcpError
 from ap_mcp.guard.impacts.base import not_read
 from ap_mcp.kubernetes.api import ClusterApi, every_object
 from ap_mcp.kubernetes.effects import Change
+from ap_mcp.kubernetes.pods import has_ended
 from ap_mcp.kubernetes.spec import Resource, known_kinds
 from ap_mcp.kubernetes.steps import Step
-from ap_mcp.vendor import get, items, mapping, number, text, word
+from ap_mcp.vendor import get, mapping, text, word
 
 
 @dataclass
@@ -106,26 +107,6 @@ def name_of(body: Any) -> str:
 def is_ending(pod: Any) -> bool:
     """Say whether a pod is being deleted, or has ended by itself."""
     return has_ended(pod) or get(pod, "/metadata/deletionTimestamp") is not None
-
-
-def has_ended(pod: Any) -> bool:
-    """Say whether all containers of a pod have ended for good, so that it holds no volume any more."""
-    return get(pod, "/status/phase") in ("Succeeded", "Failed")
-
-
-def ordinal_of(stateful_set: Any, claim: str) -> int | None:
-    """Return the number of the pod that a StatefulSet made a volume claim for; None if the claim is none of its."""
-    for each in items(stateful_set, "/spec/volumeClaimTemplates"):
-        number_said = claim.removeprefix(f"{name_of(each)}-{name_of(stateful_set)}-")
-        if number_said != claim and number_said.isdecimal():
-            return int(number_said)
-    return None
-
-
-def replicas_of(body: Any) -> int:
-    """Return how many replicas an object is to have; one if it does not say."""
-    found = number(get(body, "/spec/replicas"))
-    return 1 if found is None else int(found)
 
 
 def labels_of(body: Any, pointer: str = "/metadata/labels") -> dict[str, str]:

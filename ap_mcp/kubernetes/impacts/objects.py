@@ -4,7 +4,7 @@ from typing import Any
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import changed, facts_of
-from ap_mcp.kubernetes.effects import gravest
+from ap_mcp.kubernetes.effects import gravest, raised
 from ap_mcp.kubernetes.finalizers import held_by, in_words
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
 from ap_mcp.kubernetes.owners import controller_of
@@ -65,9 +65,8 @@ def about_checks(notes: Notes) -> None:
         notes.unknown.append("whether the cluster takes it, and what it makes of it")
     if step.taken:
         notes.warnings.append(f"Takes fields from other managers: {step.taken}")
-    for effect, why in step.effects.items():
-        if effect == "secret" and not step.posts:
-            notes.warnings.append(f"Secrets: {why}.")
+    for effect, why in raised(step.change) if not step.posts else ():
+        notes.warnings.append(f"Secrets: {why}." if effect == "secret" else f"{why[:1].upper()}{why[1:]}.")
 
 
 def about_changes(notes: Notes) -> list[SettingChange]:

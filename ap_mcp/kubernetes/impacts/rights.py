@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ap_mcp.kubernetes.impacts.notes import Notes, name_of
-from ap_mcp.vendor import get, items, strings, text, word
+from ap_mcp.vendor import get, items, mapping, strings, text, word
 from ap_mcp.wording import few
 
 EVERYBODY = frozenset({"system:authenticated", "system:unauthenticated", "system:anonymous", "system:serviceaccounts"})
@@ -13,6 +13,8 @@ _GRAVE_VERBS = frozenset({"escalate", "bind", "impersonate"})
 _GRAVE_RESOURCES = frozenset({"secrets", "pods/exec", "pods/attach", "pods/ephemeralcontainers", "nodes/proxy"})
 _GRAVE_TO_CREATE = frozenset({"pods", "serviceaccounts/token"})
 MOST = 12
+LABELS, AGGREGATED = "/metadata/labels", "rbac.authorization.k8s.io/aggregate-to-"
+"""Where labels stand, and how those begin that make the rules of one role a part of another."""
 
 
 async def about_rights(notes: Notes) -> None:
@@ -20,6 +22,7 @@ async def about_rights(notes: Notes) -> None:
     kind, body = notes.change.resource.kind, notes.change.after or notes.change.before
     if kind in ("Role", "ClusterRole"):
         _about_rules(notes, body, "allows")
+        _about_aggregation(notes)
     elif kind in ("RoleBinding", "ClusterRoleBinding"):
         await _about_binding(notes, body)
     if notes.change.verb != "delete":
@@ -87,6 +90,18 @@ def _about_rules(notes: Notes, role: Any, label: str) -> None:
         notes.fact(label, f"and {len(rules) - MOST} more rules")
     for why in dict.fromkeys(why for rule in rules for why in grave(rule)):
         notes.warnings.append(f"{word(name_of(role))}: {why}.")
+
+
+def _about_aggregation(notes: Notes) -> None:
+    """Note which roles get the rules of a role by its labels, and that a role gets those of others."""
+    change = notes.change
+    bodies = [each for each in (change.before, change.after) if each is not None]
+    labels = {key for each in bodies for key, value in mapping(each, LABELS).items() if value == "true"}
+    if into := sorted(each.removeprefix(AGGREGATED) for each in labels if each.startswith(AGGREGATED)):
+        names = few([word(each) for each in into])
+        notes.warnings.append(f"By its labels, its rules are part of ClusterRole {names}: all who have that have them.")
+    if any(get(each, "/aggregationRule") for each in bodies):
+        notes.warnings.append("What it allows is what the roles allow that its aggregationRule selects, now and later.")
 
 
 def _in_words(rule: Any) -> str:

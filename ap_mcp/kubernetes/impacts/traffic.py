@@ -24,9 +24,48 @@ def about_others(notes: Notes) -> None:
         notes.goes.append(f"selection of {whose} by {few(around.loses, NAMED)}")
     if around.gains:
         notes.warnings.append(f"By the new labels {whose} will be selected by {few(around.gains, NAMED)}.")
+    if around.doubtful:
+        notes.warnings.append(
+            f"Whether these select {whose} by the new labels is not known: {few(around.doubtful, NAMED)}."
+        )
+    for each in around.opened:
+        notes.warnings.append(f"Its pods open what is there already, and can change it: {each}.")
     for what, error in around.unread.items():
         notes.unread(what, error)
-    notes.stable["around"] = [around.gains, around.loses, around.taken, around.adopted]
+
+
+async def about_policy(notes: Notes) -> None:
+    """Note which pods a NetworkPolicy isolates."""
+    await _about_selected(notes, "/spec/podSelector", "isolation")
+
+
+async def about_budget(notes: Notes) -> None:
+    """Note which pods a disruption budget protects."""
+    await _about_selected(notes, "/spec/selector", "protection")
+
+
+async def _about_selected(notes: Notes, place: str, what: str) -> None:
+    """Note the pods that an object selects, those that it does not any more, and those that it does only now."""
+    pods = await notes.listed("Pod", f"which pods its {what} is for")
+    if pods is None:
+        return
+    selectors = [get(body, place) for body in (notes.change.before, notes.change.after)]
+    now, then = ({word(name_of(pod)) for pod in pods if _selects(each, labels_of(pod))} for each in selectors)
+    notes.stable["selected"] = [sorted(now), sorted(then)]
+    notes.fact(f"{what} of", _counted(then) if notes.change.verb != "delete" else None)
+    if now - then:
+        notes.goes.append(f"the {what} of {_counted(now - then)}")
+    if then - now:
+        notes.warnings.append(f"New is the {what} of {_counted(then - now)}.")
+
+
+def _selects(selector: Any, labels: dict[str, str]) -> bool:
+    """Say whether a selector matches labels; an empty one matches all here, and a missing one none."""
+    return selects(selector, labels) or (isinstance(selector, dict) and not any(selector.values()))
+
+
+def _counted(names: set[str]) -> str:
+    return f"{plural(len(names), 'pod')}: {few(sorted(names), NAMED)}" if names else "no pod"
 
 
 async def about_service(notes: Notes) -> None:
@@ -69,6 +108,6 @@ async def _about_ingresses(notes: Notes) -> None:
         if any(get(one, "/service/name") == notes.change.name for one in walk(get(each, "/spec")))
     )
     if leading:
-        count = "Ingress" if len(leading) == 1 else "Ingresses"
-        notes.stays.append(f"{count} {few([word(each) for each in leading], 5)}, which then lead nowhere")
+        count, then = ("Ingress", "leads") if len(leading) == 1 else ("Ingresses", "lead")
+        notes.stays.append(f"{count} {few([word(each) for each in leading], 5)}, which then {then} nowhere")
     notes.stable["ingresses"] = leading

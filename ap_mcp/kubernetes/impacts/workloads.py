@@ -10,13 +10,12 @@ from ap_mcp.kubernetes.impacts.notes import (
     labels_of,
     name_of,
     names_of,
-    ordinal_of,
-    replicas_of,
 )
 from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.kubernetes.pods import is_ready
 from ap_mcp.kubernetes.secrets_read import containers, pod_spec
 from ap_mcp.kubernetes.selectors import selects
+from ap_mcp.kubernetes.volume_claims import ordinal_of, replicas_of
 from ap_mcp.vendor import get, items, number, text, word
 from ap_mcp.wording import few, plural
 
