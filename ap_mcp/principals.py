@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ap_mcp.clouds import Cloud
 from ap_mcp.errors import CallRefused
@@ -16,8 +16,7 @@ from ap_mcp.summaries import Result
 from ap_mcp.toolbox import Toolbox, known_to_rules
 
 
-@dataclass(frozen=True)
-class Rights:
+class Rights(NamedTuple):
     """What some principals may use; those with equal rights share one view.
 
     Attributes:
@@ -55,8 +54,7 @@ class Principals(Protocol):
         """
 
 
-@dataclass(frozen=True)
-class Everybody:
+class Everybody(NamedTuple):
     """Implements `Principals` for a server whose callers all have the same rights."""
 
     rights: Rights

@@ -3,7 +3,6 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from functools import partial
 from traceback import format_tb
 from typing import Any
@@ -228,14 +227,14 @@ def caller_of(ctx: ServerRequestContext[Any], params: types.CallToolRequestParam
     if is_modern:
         found = (params.input_responses or {}).get(QUESTION)
         returned = FormAnswer(found.action, found.content or {}) if isinstance(found, types.ElicitResult) else None
-        caller = replace(caller, can_open=_opens_links(ctx), returned=returned)
+        caller = caller._replace(can_open=_opens_links(ctx), returned=returned)
     if not _shows_forms(ctx):
         return caller
     if is_modern:
-        return replace(caller, can_return=True)
+        return caller._replace(can_return=True)
     if not ctx.session.can_send_request:
-        return replace(caller, why_no_form="this session cannot carry a form to the client and back")
-    return replace(caller, push=partial(_push, ctx))
+        return caller._replace(why_no_form="this session cannot carry a form to the client and back")
+    return caller._replace(push=partial(_push, ctx))
 
 
 def instructions(autopilot: Autopilot, principal: str = LOCAL.principal) -> str:

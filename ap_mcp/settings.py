@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
@@ -385,6 +384,8 @@ def _from_file() -> dict[str, Any]:
     path = _config_path()
     if path is None:
         return {}
+    import tomllib  # noqa: PLC0415 - most servers have no such file
+
     try:
         return tomllib.loads(read_own_text(path))
     except (OSError, ValueError) as error:

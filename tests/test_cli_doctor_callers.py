@@ -99,7 +99,7 @@ async def test_profiles_that_there_are_not_and_toolsets_that_give_no_tool_are_na
         "toolsets": ("clusters",),
     }
     made = autopilot_on(simulate(), **given, profiles=TABLES, oauth_rules=({"groups": ["a"], "toolsets": ["charts"]},))
-    made.principals = Everybody(replace(made.rights_of("anybody"), profiles=("north",)))
+    made.principals = Everybody(made.rights_of("anybody")._replace(profiles=("north",)))
     found = [(each.state, each.found) async for each in callers(made)]
     assert [each for each in found if each[0] != "ok"] == [
         ("problem", 'the token misspelt names profiles that ap-mcp.toml does not have: "noth"'),

@@ -536,7 +536,7 @@ async def test_what_is_asked_in_one_place_is_neither_taken_over_nor_approved_in_
 
 async def test_a_question_of_its_own_takes_over_none_that_waits(desk: Desk) -> None:
     code = await desk.code()
-    at_terminal = replace(IVAN, own_question=True)
+    at_terminal = IVAN._replace(own_question=True)
     mine = await desk.code(caller=at_terminal)
     assert mine != code
     await desk.approve(mine)

@@ -122,7 +122,7 @@ async def test_a_call_is_not_held_where_that_would_be_of_no_use(tmp_path: Path, 
     desk = HeldDesk(tmp_path, mode="approval", seconds=0 if why == "no time" else 50)
     if why == "nobody can approve":
         desk.approvers = {}
-    caller = replace(desk.caller(), may_hold=why != "not by this caller")
+    caller = desk.caller()._replace(may_hold=why != "not by this caller")
     began = desk.time
     waits = await required(desk.ask(caller=caller))
     assert desk.time == began
@@ -368,7 +368,7 @@ async def test_the_state_of_a_link_to_another_call_opens_nothing_here(paged: Hel
     if part == "tool":
         request = replace(DELETE, tool="delete_addon")
     elif part == "principal":
-        caller = replace(caller, principal="mallory")
+        caller = caller._replace(principal="mallory")
     else:
         request = replace(DELETE, digest="0" * 64)
     again = await paged.ask(request, caller)

@@ -52,7 +52,7 @@ class Names(SignIn):
         if name not in PRINCIPALS or name in self.withdrawn:
             raise UnknownPrincipal(principal)
         policy = replace(self.rights.policy, read_only=name == "reader")
-        return replace(self.rights, policy=policy, toolsets=PRINCIPALS[name])
+        return self.rights._replace(policy=policy, toolsets=PRINCIPALS[name])
 
 
 def signed(name: str) -> dict[str, str]:

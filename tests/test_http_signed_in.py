@@ -63,7 +63,7 @@ async def test_each_is_offered_what_their_own_token_gives(tmp_path: Path) -> Non
 
 
 async def test_nothing_is_offered_beyond_what_the_server_offers(tmp_path: Path) -> None:
-    door = Door(tmp_path, server=replace(SERVER, toolsets=("essential",)))
+    door = Door(tmp_path, server=SERVER._replace(toolsets=("essential",)))
     async with guarded(tmp_path, door) as site:
         upgrades = door.give("upgrades", toolsets=("upgrades", "kubernetes"), read_only=False)
         async with site.agent(upgrades) as agent:

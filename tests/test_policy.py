@@ -160,26 +160,26 @@ def test_deny_and_ask_go_by_name_or_alias_in_upper_or_lower_case(pattern: str) -
 
 
 def test_an_alias_never_opens_a_cluster_and_closes_one_that_takes_the_name_of_another() -> None:
-    disguised = replace(PROD, alias="search-dev")
+    disguised = PROD._replace(alias="search-dev")
     assert decided("delete_cluster", ALLOW_DEV, on=disguised) == Ask("destroy")
-    namesake = replace(DEV, alias="shop-prod")
+    namesake = DEV._replace(alias="shop-prod")
     assert word(decided("delete_cluster", DENY_PROD, ALLOW_DEV, on=namesake)) == "refuse"
 
 
 def test_letters_that_look_similar_are_other_letters() -> None:
-    cyrillic = replace(DEV, name="search-d\u0435v")
+    cyrillic = DEV._replace(name="search-d\u0435v")
     assert word(decided("delete_cluster", ALLOW_DEV, on=cyrillic)) == "ask"
 
 
 @pytest.mark.parametrize("tags", [{"ENV": "prod"}, {"env": "PROD"}, {"Env": "Prod", "env": "dev"}])
 def test_a_denying_rule_takes_tags_in_any_case(tags: Mapping[str, str]) -> None:
-    assert word(decided("backup_cluster", DENY_TAGGED, on=replace(BARE, tags=tags))) == "refuse"
+    assert word(decided("backup_cluster", DENY_TAGGED, on=BARE._replace(tags=tags))) == "refuse"
 
 
 @pytest.mark.parametrize("tags", [{"ENV": "dev"}, {"env": "DEV"}, {"ENV": "dev", "env": "prod"}, {}])
 def test_an_allowing_rule_takes_tags_to_the_letter(tags: Mapping[str, str]) -> None:
     rule = Rule("allow", tags={"env": "dev"}, effects=("destroy",))
-    assert decided("delete_cluster", rule, on=replace(BARE, tags=tags)) == Ask("destroy")
+    assert decided("delete_cluster", rule, on=BARE._replace(tags=tags)) == Ask("destroy")
     assert decided("delete_cluster", rule, on=DEV) == Allow(rule)
 
 

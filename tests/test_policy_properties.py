@@ -187,7 +187,7 @@ def test_unreadable_facts_never_allow_what_readable_ones_could_refuse(
     call: Call, policy: Policy, cluster: ClusterFacts
 ) -> None:
     readable = replace(call, facts=Facts(cluster))
-    for facts in (Facts(), Facts(problem="HTTP 503"), Facts(replace(cluster, id="another", name="x", alias="x"))):
+    for facts in (Facts(), Facts(problem="HTTP 503"), Facts(cluster._replace(id="another", name="x", alias="x"))):
         assert replace(call, facts=facts).strictness(policy) >= readable.strictness(policy)
 
 
@@ -202,8 +202,8 @@ def test_facts_matter_only_where_they_are_said_to_be_needed(call: Call, policy: 
 @given(calls(), POLICIES, st.sampled_from(NAMES))
 def test_an_alias_releases_nothing(call: Call, policy: Policy, alias: str) -> None:
     if call.facts.cluster is not None:
-        named = replace(call, facts=Facts(replace(call.facts.cluster, alias=alias)))
-        unnamed = replace(call, facts=Facts(replace(call.facts.cluster, alias="")))
+        named = replace(call, facts=Facts(call.facts.cluster._replace(alias=alias)))
+        unnamed = replace(call, facts=Facts(call.facts.cluster._replace(alias="")))
         assert named.strictness(policy) >= unnamed.strictness(policy)
 
 

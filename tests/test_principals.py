@@ -40,11 +40,11 @@ class Four:
         if principal not in {"reader", "tagger", "owner", "twin"}:
             raise UnknownPrincipal(principal)
         if principal == "reader":
-            return replace(rights, policy=replace(rights.policy, read_only=True))
+            return rights._replace(policy=replace(rights.policy, read_only=True))
         if principal == "tagger":
-            return replace(rights, toolsets=("tags",))
+            return rights._replace(toolsets=("tags",))
         rules = (Rule("deny", tools=("add_cluster_tags",), source="the rule of owners"),)
-        return replace(rights, policy=replace(rights.policy, rules=rules))
+        return rights._replace(policy=replace(rights.policy, rules=rules))
 
 
 def shared(app: Simulator, folder: Path) -> Autopilot:
@@ -87,7 +87,7 @@ async def test_whoever_has_equal_rights_shares_a_view_and_all_share_the_rest(tmp
 async def test_rights_that_nobody_has_any_more_are_forgotten(tmp_path: Path) -> None:
     class Changing(Four):
         def rights_of(self, principal: str) -> Rights:
-            return replace(self.rights, toolsets=(f"toolset {principal}",))
+            return self.rights._replace(toolsets=(f"toolset {principal}",))
 
     async with shared(simulate(), tmp_path) as server:
         server.principals = Changing(server.rights_of("owner"))
@@ -124,7 +124,7 @@ async def test_next_calls_are_of_tools_that_the_principal_has(tmp_path: Path) ->
 async def test_consent_is_obtained_in_the_way_of_the_principal(tmp_path: Path) -> None:
     class Off(Four):
         def rights_of(self, principal: str) -> Rights:
-            return replace(self.rights, confirm="deny" if principal == "reader" else "token")
+            return self.rights._replace(confirm="deny" if principal == "reader" else "token")
 
     app = simulate()
     async with autopilot_on(

@@ -1,7 +1,6 @@
 """Several profiles behind one server: each call goes to the one that it names, and nothing of one reaches another."""
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ class Some:
         self._profiles = profiles
 
     def rights_of(self, principal: str) -> Rights:
-        return replace(self._every, profiles=self._profiles[principal])
+        return self._every._replace(profiles=self._profiles[principal])
 
 
 async def test_every_tool_takes_one_more_argument_that_names_the_profiles_and_nothing_else_changes(

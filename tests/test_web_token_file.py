@@ -158,7 +158,7 @@ async def test_a_token_has_rules_of_its_own_beside_those_of_the_server(tmp_path:
     file, ruled = File(tmp_path), new_secret()
     file.add("ruled", ruled, grant=Grant(policy_file=policy))
     own = Rule("deny", tools=("*",), source="the server's")
-    server = replace(SERVER, policy=replace(SERVER.policy, rules=(own,)))
+    server = SERVER._replace(policy=replace(SERVER.policy, rules=(own,)))
     known = known_to_rules(load_catalog())
     tokens = FileTokens(
         file.path,
@@ -183,11 +183,11 @@ async def test_a_token_has_rules_of_its_own_beside_those_of_the_server(tmp_path:
 
 
 def test_nothing_that_is_granted_goes_beyond_what_the_server_offers() -> None:
-    reading = replace(SERVER, policy=replace(SERVER.policy, read_only=True))
+    reading = SERVER._replace(policy=replace(SERVER.policy, read_only=True))
     found = rights_within(reading, Grant(read_only=False), {})
     assert found is not None
     assert found.read_only
-    narrow = rights_within(replace(SERVER, toolsets=("tags",)), Grant(toolsets=("all",)), {})
+    narrow = rights_within(SERVER._replace(toolsets=("tags",)), Grant(toolsets=("all",)), {})
     assert narrow is not None
     assert (narrow.toolsets, narrow.within) == (("all",), ("tags",))
 
@@ -206,7 +206,7 @@ def test_nothing_that_is_granted_goes_beyond_what_the_server_offers() -> None:
 def test_a_caller_has_those_of_their_profiles_that_are_served(
     granted: tuple[str, ...], served: tuple[str, ...], used: tuple[str, ...] | None
 ) -> None:
-    found = rights_within(replace(SERVER, profiles=served), Grant(profiles=granted), {})
+    found = rights_within(SERVER._replace(profiles=served), Grant(profiles=granted), {})
     assert (None if found is None else found.profiles) == used
 
 
@@ -217,7 +217,7 @@ def test_a_caller_has_those_of_their_profiles_that_are_served(
 def test_a_profile_that_there_is_not_makes_no_other_one_the_default(
     granted: tuple[str, ...], used: tuple[str, ...] | None
 ) -> None:
-    server, tables = replace(SERVER, profiles=("north", "south")), {"north", "south", "west"}
+    server, tables = SERVER._replace(profiles=("north", "south")), {"north", "south", "west"}
     found = rights_within(server, Grant(profiles=granted), {}, tables)
     assert (None if found is None else found.profiles) == used
 

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
-from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any, NamedTuple, TypeAlias
 
 from ap_mcp.wording import NAME_LIMIT, clean
@@ -25,20 +25,18 @@ class FormFailed(Exception):
         self.said = said
 
 
-@dataclass(frozen=True, slots=True)
-class FormAnswer:
+class FormAnswer(NamedTuple):
     """What came back from a form: accept, decline or cancel, and what was typed."""
 
     action: str
-    content: Mapping[str, Any] = field(default_factory=dict)
+    content: Mapping[str, Any] = MappingProxyType({})
 
 
 async def tell_nobody(_passed: float, _total: float, _message: str) -> None:
     """Tell no one that a person is waited for."""
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who calls, and how a person behind the client can be asked.
 
     Attributes:
@@ -73,13 +71,13 @@ class Caller:
         """Return a caller whose call is inside of `rest()` while a person is asked."""
         show = self.push
         if show is None:
-            return replace(self, rest=rest)
+            return self._replace(rest=rest)
 
         async def push(message: str, schema: dict[str, Any]) -> FormAnswer:
             async with rest():
                 return await show(message, schema)
 
-        return replace(self, push=push, rest=rest)
+        return self._replace(push=push, rest=rest)
 
 
 class AskBack(NamedTuple):

@@ -1,21 +1,20 @@
 """What a policy needs to know about the cluster of a call, as the cloud reported it just now."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from ap_mcp.errors import CloudUnreachable, NotFound, ServiceError
 from ap_mcp.rules.clusters import exact_tags
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterFacts:
+class ClusterFacts(NamedTuple):
     """What rules go by; who may change the cluster can change its alias and tags, not its name and id."""
 
     id: str
     name: str
     alias: str = ""
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = MappingProxyType({})
 
     def is_called(self, wanted: object) -> bool:
         """Say whether a call that names `wanted` names this cluster."""

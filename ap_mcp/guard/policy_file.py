@@ -1,6 +1,5 @@
 """Reads the operator's policy file, all of whose mistakes are reported at once; nothing in it is guessed."""
 
-import tomllib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import partial
@@ -70,6 +69,8 @@ def parse_rules(text: str, name: str, known: Known | None = None) -> tuple[Rule,
     Raises:
         SettingsError: names every mistake.
     """
+    import tomllib  # noqa: PLC0415 - no start waits for it without such a file
+
     try:
         document = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

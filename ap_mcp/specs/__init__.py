@@ -577,7 +577,8 @@ def pointed(documents: Mapping[str, Schema], reference: str) -> Schema:
 
 def tokens(pointer: str) -> list[str]:
     """Split an RFC 6901 pointer into its unescaped tokens; the empty pointer has none."""
-    return [token.replace("~1", "/").replace("~0", "~") for token in pointer.split("/")[1:]]
+    split = pointer.split("/")[1:]
+    return [token.replace("~1", "/").replace("~0", "~") for token in split] if "~" in pointer else split
 
 
 def _value_at(body: Any, pointer: str) -> Any:

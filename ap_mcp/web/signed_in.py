@@ -1,7 +1,6 @@
 """Who has signed in, and why others have not; shared by the ways to sign in."""
 
 from collections.abc import Callable, Collection
-from dataclasses import replace
 from typing import Any
 
 from mcp.server.auth.provider import AccessToken
@@ -77,7 +76,7 @@ def rights_within(server: Rights, grant: Grant, known: Known, tables: Collection
     read_only = server.read_only or grant.read_only
     rules = load_policy(grant.policy_file, server.policy, known).every_rule
     policy = server.policy.with_rules(rules, read_only=read_only)
-    return replace(server, policy=policy, toolsets=grant.toolsets, within=server.toolsets, profiles=profiles)
+    return server._replace(policy=policy, toolsets=grant.toolsets, within=server.toolsets, profiles=profiles)
 
 
 def offers_tools(rights: Rights | None) -> bool | None:
