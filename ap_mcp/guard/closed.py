@@ -25,7 +25,7 @@ class Opened:
 
 def closes_clusters(read: Operation, policy: Policy) -> bool:
     """Say whether the policy may close some clusters to a read of one."""
-    return needs_cluster(subject_of(read, {CLUSTER: ""}), policy)
+    return bool(policy.rules) and needs_cluster(subject_of(read, {CLUSTER: ""}), policy)
 
 
 def opened(rows: Collection[Any], read: Operation, policy: Policy) -> Opened:
