@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import diagnosing_containers
+import diagnosing_more
 import diagnosing_others
 import diagnosing_places
 import diagnosing_traffic
@@ -48,7 +49,13 @@ CASES = [
     *diagnosing_places.CASES,
     *diagnosing_traffic.CASES,
     *diagnosing_others.CASES,
+    *diagnosing_more.CASES,
 ]
+
+
+@pytest.mark.parametrize("name", diagnosing_more.HEALTHY)
+def test_what_waits_its_time_is_no_fault(name: str) -> None:
+    assert Seen(diagnosing_more.HEALTHY[name]).causes() == []
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda each: each.name)

@@ -17,6 +17,8 @@ _RANKS = (
     ),
     re.compile(r"\bwarn(?:ing)?\b|^W\d{4}\b", re.IGNORECASE),
 )
+_ERROR = 3
+"""The rank of a line that says to be an error."""
 _HARMLESS = re.compile(
     r"\b(?:no|0|zero|without) (?:errors?|failures?)\b|\b(?:errors?|failures?|failed)[=:] ?0\b|"
     r"\b(?:level|lvl|severity)\W{1,4}(?:info|debug|trace)\b|^\W*(?:info|debug|trace)\b|^I\d{4}\b",
@@ -28,10 +30,21 @@ _EMPTY = re.compile(
     r"make(?:\[\d+\])?: \*\*\* .*)",
     re.IGNORECASE,
 )
+UNRESOLVED = "a name does not resolve"
+NO_LIBRARY = "the image lacks a library that its program needs"
+NO_INTERPRETER = "its command, or the interpreter that the first line of it names, is not in the image"
 MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     (any_of("exec format error"), "the image is built for another processor"),
+    (
+        any_of("error while loading shared libraries", r"version `?GLIBC", "Error relocating", "Error loading shared"),
+        NO_LIBRARY,
+    ),
+    (
+        any_of(r"\bexec(?: user process caused| \S+)?: (?:\S+: )?no such file or directory"),
+        NO_INTERPRETER,
+    ),
     (any_of("no space left on device"), "a disk, or the ephemeral storage of the pod, is full"),
-    (any_of("address already in use", "EADDRINUSE"), "two processes of the pod want one port"),
+    (any_of(r"(?:address|port \d+ (?:is|was)) already in use", "EADDRINUSE"), "two processes of the pod want one port"),
     (
         any_of(
             r"forbidden: User \W*system:serviceaccount",
@@ -41,25 +54,54 @@ MEANINGS: tuple[tuple[re.Pattern[str], str], ...] = (
     ),
     (
         any_of(
-            *("no such host", "name or service not known", "temporary failure in name resolution", "ENOTFOUND"),
-            *("EAI_AGAIN", "could not resolve host", "server misbehaving", "nodename nor servname"),
-            *("UnknownHostException", "could not translate host name"),
+            *("no such host", "name or service not known", "temporary failure in name resolution", r"\bENOTFOUND\b"),
+            *(r"\bEAI_AGAIN\b", "could not resolve host", "server misbehaving", "nodename nor servname"),
+            *("UnknownHostException", "could not translate host name", "name does not resolve", "bad address '"),
+            *("host not found", r"unknown \w+ server host", "failed to lookup address", r"gaierror\b"),
+            r"\blookup \S+ on \S+: .*i/o timeout",
         ),
-        "a name does not resolve",
+        UNRESOLVED,
     ),
     (
-        any_of("certificate has expired", "x509: certificate", "certificate verify failed"),
+        any_of(
+            *(
+                "certificate has expired",
+                "x509: certificate",
+                "certificate verify failed",
+                "PKIX path",
+                "CERT_HAS_EXPIRED",
+            ),
+            *(r"self[- ]signed certificate", "unable to (?:verify the first|get local issuer) certificate"),
+        ),
         "a certificate is not accepted",
     ),
     (
-        any_of("OutOfMemoryError", "cannot allocate memory", "heap out of memory", "MemoryError"),
+        any_of(
+            *("password authentication failed", r"access denied for user", r"\bNOAUTH\b", r"\bWRONGPASS\b"),
+            *("authentication failed", "invalid (?:username|password|credentials)", "login failed"),
+        ),
+        "what it depends on does not accept its credentials",
+    ),
+    (
+        any_of(
+            *("OutOfMemoryError", "cannot allocate memory", "heap out of memory", r"\bMemoryError", r"\bout of memory"),
+            *("could not reserve enough space", "insufficient memory for"),
+        ),
         "it needs more memory",
     ),
-    (any_of("read-only file system", "EROFS"), "it writes where it must not"),
+    (any_of("read-only file system", r"\bEROFS\b"), "it writes where it must not"),
+    (
+        any_of(r"\bpermission denied", r"\bEACCES\b", r"\bEPERM\b", "operation not permitted"),
+        "the user that it runs as may not do that",
+    ),
+    (any_of("too many (?:clients|connections)"), "what it depends on takes no more connections"),
     (any_of("connection refused", "ECONNREFUSED"), "what it depends on does not answer"),
+    (
+        any_of(r"\bETIMEDOUT\b", "connect(?:ion)? timed out", "i/o timeout", "no route to host", r"\bEHOSTUNREACH\b"),
+        "what it depends on cannot be reached",
+    ),
 )
-"""What lines mean that every program writes alike."""
-UNRESOLVED = "a name does not resolve"
+"""What lines mean that every program writes alike; what tells more comes first."""
 
 
 def telling_line(log: str) -> str:
@@ -92,4 +134,8 @@ def _rank(line: str) -> int:
     if _HARMLESS.search(line):
         return 0
     of = next((len(_RANKS) - at for at, pattern in enumerate(_RANKS) if pattern.search(line)), 0)
+    if _RANKS[-1].search(line):
+        return of * 2
+    # A line that means something says more than one that announces an error.
+    of = max(of, _ERROR) if meaning_of(line) else min(of, _ERROR - 1) if line.endswith(":") else of
     return of * 2 + (1 if of > 2 and _RANKS[3].search(line) else 0)

@@ -35,6 +35,7 @@ ORDER = (
         "no_pods",
         "waiting_in_line",
         "pod_terminating",
+        "terminating",
     ),
     *("job_failed", "job_failing", "cron_schedule", "cron_missed", "cron_blocked"),
     *("selector", "target_port", "no_endpoints", "no_ready_endpoint", "load_balancer"),

@@ -6,7 +6,7 @@ from typing import Any
 from ap_mcp.kubernetes.diagnose.evidence import Evidence
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing
 from ap_mcp.kubernetes.diagnose.rules_admission import refused_pods
-from ap_mcp.kubernetes.diagnose.rules_cluster import name_resolution, namespaces_going, unhealthy_nodes
+from ap_mcp.kubernetes.diagnose.rules_cluster import name_resolution, namespaces_going, objects_going, unhealthy_nodes
 from ap_mcp.kubernetes.diagnose.rules_containers import containers_that_end, failed_pods, stuck_pods
 from ap_mcp.kubernetes.diagnose.rules_images import images_not_obtained
 from ap_mcp.kubernetes.diagnose.rules_ingresses import dead_ingresses
@@ -42,6 +42,7 @@ OF_ALL: tuple[Callable[[Evidence], Iterator[Finding]], ...] = (
     name_resolution,
     unhealthy_nodes,
     namespaces_going,
+    objects_going,
 )
 
 

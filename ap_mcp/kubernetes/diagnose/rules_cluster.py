@@ -4,10 +4,11 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from ap_mcp.kubernetes.diagnose.evidence import Evidence
-from ap_mcp.kubernetes.diagnose.model import Finding, Gravity, thing_of
+from ap_mcp.kubernetes.diagnose.model import Finding, Gravity, Thing, thing_of
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS
+from ap_mcp.kubernetes.finalizers import in_words
 from ap_mcp.vendor import get, items, moment, quoted, strings, text, word
-from ap_mcp.wording import few
+from ap_mcp.wording import few, span
 
 PRESSURES = ("MemoryPressure", "DiskPressure", "PIDPressure", "NetworkUnavailable")
 REMAINS = (
@@ -17,6 +18,8 @@ REMAINS = (
     "NamespaceDeletionDiscoveryFailure",
     "NamespaceDeletionGroupVersionParsingFailure",
 )
+OTHERWISE = ("Pod", "Namespace", "PersistentVolumeClaim")
+FOREGROUND = "foregroundDeletion"
 LONG = timedelta(minutes=1)
 
 
@@ -87,6 +90,22 @@ def unhealthy_nodes(evidence: Evidence) -> Iterator[Finding]:
             (),
             (evidence.show(thing, "shows it"),),
         )
+
+
+def objects_going(evidence: Evidence) -> Iterator[Finding]:
+    """Find objects that are being deleted and stay, of kinds that have no rule of their own for that."""
+    for kind, every in evidence.lists.items():
+        for item in every if kind not in OTHERWISE else ():
+            since, held = moment(get(item, "/metadata/deletionTimestamp")), strings(item, "/metadata/finalizers")
+            if since is None or evidence.at - since < LONG or not held:
+                continue
+            thing = thing_of(item, kind)
+            # What owns others waits for these to be gone.
+            after = frozenset({thing}) if FOREGROUND in held else frozenset[Thing]()
+            what = f"is being deleted and stays, until its finalizers are done: {in_words(held)}"
+            facts = (f"metadata.deletionTimestamp passed {span(evidence.at - since)} ago",)
+            calls = (evidence.show(thing, "shows its finalizers, and its events who tries"),)
+            yield Finding("terminating", thing, what, facts, "warning", since, (), calls, after=after)
 
 
 def namespaces_going(evidence: Evidence) -> Iterator[Finding]:

@@ -7,14 +7,21 @@ from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import events_about, log_call, log_of
 from ap_mcp.kubernetes.diagnose.evidence import LASTS, Evidence
-from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
+from ap_mcp.kubernetes.diagnose.logs import (
+    NO_INTERPRETER,
+    NO_LIBRARY,
+    UNRESOLVED,
+    meaning_of,
+    said_in_log,
+    telling_line,
+)
 from ap_mcp.kubernetes.diagnose.model import Finding, Thing, named_in, thing_of
 from ap_mcp.kubernetes.diagnose.rules_probes import repairs, wrong_port
 from ap_mcp.kubernetes.events import event_text
 from ap_mcp.kubernetes.owners import controller_of
-from ap_mcp.kubernetes.pods import COMPLETED, CRASH_LOOP, NOT_REPORTED, Container, containers_of, is_terminating
+from ap_mcp.kubernetes.pods import COMPLETED, CRASH_LOOP, NOT_REPORTED, Container, End, containers_of, is_terminating
 from ap_mcp.summaries.base import NextCall
-from ap_mcp.vendor import get, moment, quoted, text, word
+from ap_mcp.vendor import get, moment, number, quoted, text, word
 from ap_mcp.wording import few, plural, span
 
 DNS = Thing("Deployment", "kube-system", "coredns")
@@ -43,6 +50,8 @@ _CODES = {
 """What exit codes mean by convention."""
 QUICK = timedelta(minutes=10)
 AT_ONCE = 2.0
+_GRACE = 30
+"""Seconds that a container which is killed has to end."""
 OFTEN = 3
 """Restarts from which on a container that runs again is worth a word."""
 SIZES = "Autopilot rounds a pod up to a size that it bills: 0.25 vCPU goes with 0.5, 1 or 2 GiB"
@@ -175,7 +184,8 @@ def _ended(evidence: Evidence, container: Container) -> Finding:
         ]
         probe = get(container.spec, f"/{kind}Probe")
         asks = wrong_port(container, probe, event_text(probes[0]) if probes else "")
-        what = f"is killed by its own {kind} probe, {times}{f': it asks {asks}' if asks else why}"
+        slow = "" if asks else _begins_slowly(ended, probe, why)
+        what = f"is killed by its own {kind} probe, {times}{f': it asks {asks}' if asks else why}{slow}"
         about = evidence.workload_of(container.pod)
         calls = [
             *(repairs(evidence, about, container, kind) if asks else ()),
@@ -194,6 +204,18 @@ def _ended(evidence: Evidence, container: Container) -> Finding:
     return _crashed(evidence, container, facts, times, message)
 
 
+def _begins_slowly(ended: End, probe: Any, said: str) -> str:
+    """Return that a probe kills a container before it has begun to listen; empty if it ran for longer."""
+    delay, period, times = (
+        number(get(probe, f"/{key}", usual)) or usual
+        for key, usual in (("initialDelaySeconds", 0), ("periodSeconds", 10), ("failureThreshold", 3))
+    )
+    allowed = delay + period * times
+    if "connection refused" not in said or ended.lasted is None or ended.lasted > allowed + period + _GRACE:
+        return ""
+    return f"; it is killed before it listens, and has {span(allowed)} for that: a startupProbe gives it more"
+
+
 def _crashed(evidence: Evidence, container: Container, facts: list[str], times: str, message: str) -> Finding:
     ended = container.ended or NOT_REPORTED
     code, lasted = ended.code, ended.lasted
@@ -206,21 +228,27 @@ def _crashed(evidence: Evidence, container: Container, facts: list[str], times: 
         keeps = f"without an error (code 0), though a {evidence.workload_of(container.pod).kind} must keep running"
         how = f"ends{after} and is started again" if container.is_init else f"ends by itself{after} {keeps}"
     else:
-        meaning = f" ({_CODES[code]})" if code in _CODES else ""
+        # A shell, or a loader, ends with the same codes for other reasons, and says so.
+        told = code in (126, 127) and meaning_of(line)
+        meaning = f" ({_CODES[code]})" if code in _CODES and not told else ""
         how = f"ends with code {code}{meaning}{after}"
     said = said_in_log(log) or (f": {quoted(message)}" if message else "")
     if line:
         run = ", previous run" if log_of(container).previous else ""
         facts.append(f"log of pod {word(log_of(container).pod)}, container {word(container.name)}{run}")
-    fault = (
-        "image_platform"
-        if _FORMAT.search(line or message)
-        else {126: "command_refused", 127: "command_missing"}.get(code or 0, "crash")
-    )
+    fault = _fault_of(code, line or message)
     unresolved = frozenset({DNS}) if meaning_of(line) == UNRESOLVED else frozenset[Thing]()
     about = evidence.workload_of(container.pod)
     calls = [log_call(evidence, log_of(container), "shows what it wrote"), *evidence.undo(about)]
     return _finding(evidence, container, fault, f"{how}, {times}{said}", facts, *calls, log=True, after=unresolved)
+
+
+def _fault_of(code: int | None, line: str) -> str:
+    """Return the fault that a crash is, by what its log says, or else by the code that it ends with."""
+    if _FORMAT.search(line):
+        return "image_platform"
+    told = {NO_LIBRARY: "crash", NO_INTERPRETER: "command_missing"}.get(meaning_of(line))
+    return told or {126: "command_refused", 127: "command_missing"}.get(code or 0, "crash")
 
 
 def _killing(evidence: Evidence, container: Container) -> Any:

@@ -32,6 +32,7 @@ _NETWORK = any_of(
     *("network is unreachable", "server misbehaving", "name resolution", "TLS handshake", "x509", r"\bEOF\b"),
     *(r"\b50[0234]\b", "unavailable", "http: server gave HTTP response"),
 )
+_CERTIFICATE = any_of("x509", "certificate")
 _NONE = any_of(
     *("manifest unknown", "manifest for .* not found", "name unknown", "not ?found", r"\b404\b"),
     "does not exist(?! or may require)",
@@ -151,6 +152,8 @@ def _judged(evidence: Evidence, fault: str, container: Container, image: str, sa
         return _refused(evidence, container, image, said)
     if fault == "image_out_of_reach":
         how = f": {quoted(_last(said))}" if said else ""
+        if _CERTIFICATE.search(said):
+            return f"registry {word(host)} has a certificate that is not accepted{how}"
         ours = OWN_REGISTRY in host
         outside = "" if ours else "; one outside the cloud needs a way out (SNAT) from the pods' subnet"
         return f"registry {word(host)} cannot be reached from the pods{how}{outside}"

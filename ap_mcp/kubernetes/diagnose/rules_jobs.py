@@ -2,12 +2,14 @@
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 from ap_mcp.kubernetes.diagnose.containers import log_call, log_of
 from ap_mcp.kubernetes.diagnose.evidence import NEVER, Evidence
 from ap_mcp.kubernetes.diagnose.logs import UNRESOLVED, meaning_of, said_in_log, telling_line
 from ap_mcp.kubernetes.diagnose.model import Finding, Gravity, LogKey, Thing, is_set, thing_of
+from ap_mcp.kubernetes.diagnose.rules_admission import FAILED
 from ap_mcp.kubernetes.diagnose.rules_containers import DNS, OOM
 from ap_mcp.kubernetes.events import event_text, event_time
 from ap_mcp.kubernetes.pods import NOT_REPORTED, Container, containers_of
@@ -17,6 +19,10 @@ from ap_mcp.wording import age, plural, span
 
 MISSED = ("TooManyMissedTimes", "FailedNeedsStart", "MissSchedule", "MissedSchedule")
 UNREADABLE = ("UnparseableSchedule", "InvalidSchedule", "UnknownTimeZone", "UnparsableSchedule")
+PAUSES = (timedelta(hours=1), timedelta(days=1), timedelta(days=31), None, timedelta(days=7))
+"""How long a run can be waited for at most where a field of a schedule is set: minute, hour, day, month (not known,
+for it can be years), weekday."""
+SHORT = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@midnight": "0 0 * * *", "@weekly": "0 0 * * 0"}
 TROUBLES: tuple[tuple[tuple[str, ...], str, str, Gravity], ...] = (
     (UNREADABLE, "cron_schedule", "starts no Job: its schedule cannot be read", "critical"),
     (MISSED, "cron_missed", "missed its time", "warning"),
@@ -155,6 +161,7 @@ def idle_cronjobs(evidence: Evidence) -> Iterator[Finding]:
             what = f"is suspended (spec.suspend), so it starts no Job{f'; the last one {last} ago' if last else ''}"
             yield Finding("cron_suspended", thing, what, ("spec.suspend=true",), "notice", next=calls)
             continue
+        yield from _long_idle(evidence, cron, thing)
         for reasons, fault, how, gravity in TROUBLES:
             for event in evidence.events_of(cron, "CronJob", *reasons)[:1]:
                 started, seen = moment(get(cron, "/status/lastScheduleTime")), event_time(event)
@@ -163,6 +170,34 @@ def idle_cronjobs(evidence: Evidence) -> Iterator[Finding]:
                 what = f"{how}: {quoted(event_text(event))}" if how else _blocked(evidence, cron)
                 began = moment(get(event, "/firstTimestamp")) or seen
                 yield Finding(fault, thing, what, (evidence.event(event),), gravity, began, (), calls)
+
+
+def _long_idle(evidence: Evidence, cron: Any, thing: Thing) -> Iterator[Finding]:
+    """Find that a CronJob has started nothing for longer than its schedule can ever mean, also without an event."""
+    longest = _longest_pause(text(get(cron, "/spec/schedule")))
+    last = moment(get(cron, "/status/lastScheduleTime")) or moment(get(cron, "/metadata/creationTimestamp"))
+    told = [each for reasons, *_ in TROUBLES for each in reasons]
+    if longest is None or last is None or evidence.at - last <= 2 * longest or items(cron, "/status/active"):
+        return
+    if evidence.events_of(cron, "CronJob", *told, *FAILED):
+        return
+    late = number(get(cron, "/spec/startingDeadlineSeconds"))
+    why = f"; startingDeadlineSeconds is {late}: below 10 a run may be missed" if late is not None and late < 10 else ""
+    never = get(cron, "/status/lastScheduleTime") is None
+    since = "since it was made" if never else f"for {age(last, evidence.at)}"
+    what = f"has started no Job {since}, though its schedule is {quoted(get(cron, '/spec/schedule'))}{why}"
+    fact = f"status.lastScheduleTime={'none' if never else word(get(cron, '/status/lastScheduleTime'))}"
+    calls = (evidence.show(thing, "shows its schedule, time zone and last runs"),)
+    yield Finding("cron_missed", thing, what, (fact,), "warning", last, (), calls)
+
+
+def _longest_pause(schedule: str) -> timedelta | None:
+    """Return how much time can be between two runs of a schedule at most; None if it is not a usual one."""
+    fields = SHORT.get(schedule, schedule).split()
+    if len(fields) != len(PAUSES):
+        return None
+    pauses = [pause for field, pause in zip(fields, PAUSES, strict=True) if field not in ("*", "?")]
+    return None if None in pauses else max(filter(None, pauses), default=timedelta(minutes=1))
 
 
 def _blocked(evidence: Evidence, cron: Any) -> str:

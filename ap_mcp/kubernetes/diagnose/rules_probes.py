@@ -25,11 +25,15 @@ _STATUS = re.compile(r"statuscode: (?P<code>\d+)", re.IGNORECASE)
 
 def not_ready(evidence: Evidence, pod: Any) -> Iterator[Finding]:
     """Find containers of a pod that run and are not ready."""
-    if is_terminating(pod) or text(get(pod, "/status/phase")) != "Running" or serves(pod):
+    phase = text(get(pod, "/status/phase"))
+    if is_terminating(pod) or phase not in ("Running", "Pending") or serves(pod):
         return
     found = False
     for container in containers_of(pod):
         if not container.is_running or container.ready or container.is_init:
+            continue
+        # A sidecar that does not start holds back the others, and the pod stays Pending.
+        if phase == "Pending" and not container.sidecar:
             continue
         found = True
         if not _starts(evidence, container):
