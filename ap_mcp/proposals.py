@@ -1,16 +1,19 @@
 """What a person is asked to agree to: the requests of a plan and their impact, by one set of reads."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
+from functools import cached_property, partial
+from typing import Any
 
 from ap_mcp import guard
 from ap_mcp.errors import CallRefused, ConfirmationRequired
 from ap_mcp.guard.approval_requests import Place
 from ap_mcp.guard.callers import Caller
+from ap_mcp.guard.elsewhere import refuse_too_large
 from ap_mcp.guard.policy import Ask, Decision
+from ap_mcp.guard.seal import canonical
 from ap_mcp.masking.supplied import as_supplied
 from ap_mcp.plans import Drafter, Plan
 from ap_mcp.reads import Reads
@@ -50,12 +53,26 @@ class Proposal:
                 refusal.verdict = refusal.verdict or "refused"
             raise
 
-    async def asked(self, caller: Caller, at: datetime | None = None) -> "guard.Request":
-        """Return what consent is asked for, made ready to be put to a person for who calls; `at` is as for `request`.
+    @cached_property
+    def supplied(self) -> Mapping[str, Any]:
+        """The arguments as a person sees them."""
+        found: Mapping[str, Any] = as_supplied(dict(self.plan.arguments))
+        return found
+
+    async def asked(self, caller: Caller, at: datetime | None = None, *, elsewhere: bool = False) -> "guard.Request":
+        """Return what consent is asked for, made ready to be put to a person for who calls.
+
+        Args:
+            caller: who calls.
+            at: as for `request`.
+            elsewhere: that person is elsewhere, whatever is asked.
 
         Raises:
-            CallRefused: the call would fail, or breaks a rule.
+            CallRefused: the call would fail, breaks a rule, or is too large for anybody to read.
         """
+        if elsewhere:
+            # Before the impact is read and laid out, which takes many times as long where there is so much of it.
+            refuse_too_large(canonical(dict(self.supplied)))
         return (await self.request(at)).made_ready(caller)
 
     async def request(self, at: datetime | None = None) -> "guard.Request":
@@ -73,7 +90,7 @@ class Proposal:
         self.name = draft.impact.name
         return guard.Request(
             tool=self.plan.subject.tool,
-            arguments=as_supplied(dict(self.plan.arguments)),
+            arguments=self.supplied,
             digest=guard.digest_of(self.plan.arguments, self.plan.files),
             impact=draft.impact,
             calls=draft.calls,

@@ -387,7 +387,8 @@ class Autopilot:
         if plan.dry_run:
             return await steps_aside(_only_shown(proposal))
         with proposal.refusals_on_record():
-            request = await steps_aside(proposal.asked(caller))
+            elsewhere = view.guard.asks_elsewhere(decision, caller, plan.token)
+            request = await steps_aside(proposal.asked(caller, elsewhere=elsewhere))
             read_again = partial(self._read_again, view, caller, proposal)
             consent = await view.guard.consent(decision, request, caller, read_again)
         return consent if isinstance(consent, AskBack) else cleared_by(consent)

@@ -18,6 +18,8 @@ from simulation import simulate
 
 from ap_mcp import aside
 from ap_mcp.cloud import client as client_module
+from ap_mcp.guard.callers import Caller
+from ap_mcp.guard.policy import Allow, Ask
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.simulator.constants import SEARCH_DEV
 
@@ -68,6 +70,38 @@ async def test_a_ping_is_answered_while_large_arguments_are_worked_on(tmp_path: 
         pause = await longest_ping(agent.client, call)
         assert end in text_of(results[0])
         assert pause <= PING_SECONDS
+
+
+async def test_what_nobody_elsewhere_would_read_is_refused_before_its_impact_is_read(tmp_path: Path) -> None:
+    state, good = await guarded_account(tmp_path)
+    tool, arguments, end = heavy_calls(2 * ARGUMENT_BYTES, good)["many settings"]
+    read: dict[str, list[str]] = {}
+    for size, given in (("small", good[tool]), ("large", arguments)):
+        async with connected(tmp_path, app=account(state), unasked=False, confirm="approval") as agent:
+            said = await agent.fail(tool, **given)
+            read[size] = agent.sent
+        assert (end in said) == (size == "large")
+    assert set(read["large"]) < set(read["small"])
+
+
+@pytest.mark.parametrize(
+    ("mode", "decision", "caller", "elsewhere"),
+    [
+        ("approval", Ask("disrupt"), Caller("me", can_return=True), True),
+        ("human", Ask("disrupt"), Caller("me"), True),
+        ("human", Ask("disrupt", other_approver=True), Caller("me", can_return=True), True),
+        ("human", Ask("disrupt"), Caller("me", can_return=True), False),
+        ("approval", Ask("disrupt"), Caller("me", may_ask=False), False),
+        ("approval", Allow(), Caller("me"), False),
+    ],
+)
+async def test_a_large_call_is_refused_early_only_where_no_form_can_be_shown_for_it(
+    tmp_path: Path, mode: str, decision: Allow | Ask, caller: Caller, elsewhere: bool
+) -> None:
+    async with connected(tmp_path, unasked=False, confirm=mode) as agent:
+        guard = agent.autopilot.view().guard
+        assert guard.asks_elsewhere(decision, caller, None) == elsewhere
+        assert not guard.asks_elsewhere(decision, caller, "a token")
 
 
 async def structured(tmp_path: Path, content: bytes) -> tuple[dict[str, Any], str]:

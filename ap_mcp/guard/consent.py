@@ -120,17 +120,23 @@ class Confirmer:
 
     def _why_no_form(self, request: Request, caller: Caller) -> str:
         """Return why no form is shown for a call, as a sentence; empty if one is."""
-        if request.other_approver:
-            return ANOTHER_PERSON
-        if self.mode not in ("human", "token"):
-            return NO_FORMS_COUNT.format(mode=self.mode)
-        if not caller.can_return and caller.push is None:
-            return NO_FORMS.format(why=caller.why_no_form)
+        if why := self.why_never_a_form(caller, other_approver=request.other_approver):
+            return why
         asked = request.laid_out(caller)
         # With a note, which a form that is shown again has: it must fit then too.
         text = message(asked, request.impact.name, max(CHANGED, LOST, key=len))
         why = why_no_form(self.forms, caller.client, asked, text, destroys=request.impact.destroys)
         return NO_FORMS.format(why=why) if why else ""
+
+    def why_never_a_form(self, caller: Caller, *, other_approver: bool) -> str:
+        """Return why no form is shown whatever is asked, as a sentence; empty if one may be."""
+        if other_approver:
+            return ANOTHER_PERSON
+        if self.mode not in ("human", "token"):
+            return NO_FORMS_COUNT.format(mode=self.mode)
+        if not caller.can_return and caller.push is None:
+            return NO_FORMS.format(why=caller.why_no_form)
+        return ""
 
     def cluster_asked_about(self, caller: Caller, tool: str, profile: str = "") -> str | None:
         """Return the id of the cluster that a question was about which comes back with its answer; None if none does.

@@ -84,7 +84,7 @@ class Elsewhere:
             why: why nobody was asked here; of a form that was not shown, what became of it.
             not_shown: a form was sent.
         """
-        _check_size(self._asked(request, caller, self.records.now()))
+        refuse_too_large(canonical(dict(request.arguments)), request.laid_out(caller).text())
         request = await read_again(request.shown_at)
         why, began, held = NOT_SHOWN.format(why=why) if not_shown else why, self.holds.now(), None
         for _ in range(MOST_ROUNDS):
@@ -126,7 +126,7 @@ class Elsewhere:
         question = None if caller.own_question else waiting_in(about)
         if question is None or not await self._is_ours(question, caller, read_again):
             question = self._asked(request, caller, now)
-            _check_size(question)
+            refuse_too_large(question.arguments, question.impact_text)
             await self.records.store.ask(question)
             self.notices.asked(question, self.link(question.code))
         return question, self._hints(about)
@@ -283,9 +283,13 @@ class Elsewhere:
         )
 
 
-def _check_size(question: Question) -> None:
-    size = len(question.arguments) + len(question.impact_text)
-    if size > LARGEST_QUESTION:
+def refuse_too_large(arguments: str, impact_text: str = "") -> None:
+    """Refuse what nobody would read; before the impact is known, what its arguments alone make too large.
+
+    Raises:
+        ApprovalRefused: they do.
+    """
+    if (size := len(arguments) + len(impact_text)) > LARGEST_QUESTION:
         raise ApprovalRefused(
             f"Refused: a person would have to read {size:,} characters, and at most {LARGEST_QUESTION:,} are asked "
             "about at once. Nothing was sent. Make the change in smaller parts."

@@ -141,6 +141,13 @@ class Guard:
             return None
         return self.confirmer().cluster_asked_about(caller, tool, self.profile)
 
+    def asks_elsewhere(self, decision: Decision, caller: Caller, token: str | None) -> bool:
+        """Say whether nobody but a person elsewhere can agree to a call, whatever it would do."""
+        if not isinstance(decision, Ask) or not caller.may_ask or token is not None:
+            return False
+        confirmer = replace(self.confirmer(), mode=self.mode)
+        return bool(confirmer.why_never_a_form(caller, other_approver=decision.other_approver))
+
     async def consent(
         self, decision: Decision, request: "Request", caller: Caller, read_again: "ReadAgain"
     ) -> "Consent | AskBack":
