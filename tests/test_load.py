@@ -3,6 +3,7 @@
 What measures time runs alone (`make test` starts it after the other tests).
 """
 
+import gc
 import json
 from collections import defaultdict
 from pathlib import Path
@@ -17,6 +18,7 @@ from mcp_types import CallToolResult, TextResourceContents
 from simulation import simulate
 
 from ap_mcp import aside
+from ap_mcp.cli.serve import nothing_collected
 from ap_mcp.cloud import client as client_module
 from ap_mcp.guard.callers import Caller
 from ap_mcp.guard.policy import Allow, Ask
@@ -102,6 +104,25 @@ async def test_a_large_call_is_refused_early_only_where_no_form_can_be_shown_for
         guard = agent.autopilot.view().guard
         assert guard.asks_elsewhere(decision, caller, None) == elsewhere
         assert not guard.asks_elsewhere(decision, caller, "a token")
+
+
+def test_the_objects_of_a_large_call_are_not_all_gone_through_for_garbage_while_it_runs() -> None:
+    usual, searched = gc.get_threshold(), list[int]()
+
+    def note(phase: str, about: dict[str, int]) -> None:
+        if phase == "stop":
+            searched.append(about["generation"])
+
+    try:
+        with nothing_collected():
+            pass
+        gc.callbacks.append(note)
+        kept = [[number] for number in range(1_000_000)]
+    finally:
+        gc.callbacks.remove(note)
+        gc.set_threshold(*usual)
+    assert len(kept) == 1_000_000
+    assert set(searched) == {0, 1}
 
 
 async def structured(tmp_path: Path, content: bytes) -> tuple[dict[str, Any], str]:

@@ -26,6 +26,12 @@ WAITING = (
     "ap-mcp waits for an MCP client on standard input: a client starts it by itself, see README. "
     "To call a tool from here: ap-mcp call. Stop with Ctrl-C."
 )
+SEARCHED = 5_000, 10, 100
+"""How many objects, and searches among the youngest, come before the next search for garbage (`gc.set_threshold`).
+
+A large call makes a million objects that all stay to its end. By default all of them are gone through every few
+thousand, and each time everybody waits for a third of a second.
+"""
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +48,7 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
     front = _Front(flags)
     with ExitStack() as stack:
         stack.callback(front.close)
-        with _nothing_collected():
+        with nothing_collected():
             import anyio
 
             from ap_mcp.cli.connecting import SPEED, autopilot_for, simulated_autopilot
@@ -171,7 +177,7 @@ class _Front:
 
 
 @contextmanager
-def _nothing_collected() -> Iterator[None]:
+def nothing_collected() -> Iterator[None]:
     """Keep the garbage collector away from a start: it makes objects by the 100,000, and garbage hardly ever.
 
     Checking them again and again takes a seventh of the start, and once more in every later collection.
@@ -181,4 +187,5 @@ def _nothing_collected() -> Iterator[None]:
         yield
         gc.freeze()
     finally:
+        gc.set_threshold(*SEARCHED)
         gc.enable()
