@@ -93,6 +93,16 @@ def test_waiting_questions_are_listed_oldest_first(store: ConsentFile) -> None:
     assert [each.created for each in store.pending(NOW + 3 * MINUTE)] == [NOW, NOW + MINUTE, NOW + 2 * MINUTE]
 
 
+def test_what_waits_is_counted_as_it_is_listed(store: ConsentFile) -> None:
+    asked = [question(code=f"ABCD-234{at}", expires=LATE + at * MINUTE) for at in range(4, 8)]
+    for each in asked:
+        store.ask(each)
+    store.decide(asked[0].code, sign(ALICE, asked[0], True, SOON))
+    store.withdraw(asked[1].code, "ivan", SOON)
+    for now, count in ((SOON, 2), (LATE + 6 * MINUTE, 1), (LATE + 7 * MINUTE, 0)):
+        assert store.waiting(now) == len(store.pending(now)) == count
+
+
 def test_what_is_decided_expired_or_not_asked_yet_does_not_wait(store: ConsentFile) -> None:
     approved(store)
     store.ask(question(expires=SOON))

@@ -265,6 +265,16 @@ async def test_waiting_questions_are_listed_oldest_first_as_long_as_they_wait(st
     assert await store.pending(LATE + MINUTE) == []
 
 
+async def test_what_waits_is_counted_as_it_is_listed(store: RedisStore) -> None:
+    asked = [question(code=f"ABCD-234{at}", expires=LATE + at * MINUTE) for at in range(4, 8)]
+    for each in asked:
+        await store.ask(each)
+    await store.decide(asked[0].code, sign(ALICE, asked[0], True, SOON))
+    await store.withdraw(asked[1].code, "ivan", SOON)
+    for now, count in ((SOON, 2), (LATE + 6 * MINUTE, 1), (LATE + 7 * MINUTE, 0)):
+        assert await store.waiting(now) == len(await store.pending(now)) == count
+
+
 async def test_what_is_about_a_call_comes_the_last_answered_first(store: RedisStore) -> None:
     first, second, third = (question(created=NOW + seconds * SECOND) for seconds in range(3))
     for each in (first, second, third):
@@ -496,6 +506,7 @@ async def test_an_unreachable_redis_is_reported_at_once(tmp_path: Path) -> None:
         lambda: store.ask(question()),
         lambda: store.find("ABCD-2345"),
         lambda: store.pending(NOW),
+        lambda: store.waiting(NOW),
         lambda: store.about(BOUND, NOW),
         lambda: store.history(NOW),
         store.time,

@@ -179,11 +179,11 @@ async def test_a_state_that_does_not_answer_is_seen_and_the_rest_is_still_read(
     async with counted(tmp_path) as (found, metrics):
         await call(found, "get_quotas")
 
-        async def pending(_: object) -> None:
+        async def waiting(_: object) -> None:
             await checkpoint()
             raise ApprovalsUnusable("it is gone")
 
-        monkeypatch.setattr(found.autopilot.confirmer.store, "pending", pending)
+        monkeypatch.setattr(found.autopilot.confirmer.store, "waiting", waiting)
         samples = await read(metrics)
         assert samples[named("ap_mcp_state_up")] == 0
         assert samples[took("get_quotas")] == 1

@@ -88,6 +88,9 @@ class ApprovalStore(ConsentStore, Protocol):
     async def pending(self, now: datetime) -> "Sequence[Question]":
         """Return the questions without an answer, oldest first."""
 
+    async def waiting(self, now: datetime) -> int:
+        """Return how many questions have no answer, as the store counts them, without reading what is asked."""
+
     async def about(self, bound: Mapping[str, str], now: datetime) -> "Sequence[Asked]":
         """Return the questions about exactly this call whose consents are open, the last answered first.
 

@@ -122,6 +122,14 @@ class ConsentFile:
             found = self._select(db, "decided IS NULL AND created <= ? AND expires > ?", moment, moment)
         return [asked.question for asked in reversed(found) if asked.is_open]
 
+    def waiting(self, now: datetime) -> int:
+        """Return how many questions have no answer; see `ApprovalStore.waiting`."""
+        with self.database.transaction() as db:
+            moment = self._mark(db, now)
+            waits = "decided IS NULL AND withdrawn IS NULL AND created <= ? AND expires > ?"
+            count: int = db.execute(f"SELECT count(*) FROM questions WHERE {waits}", (moment, moment)).fetchone()[0]  # noqa: S608 - our own words
+        return count
+
     def about(self, bound: Mapping[str, str], now: datetime) -> list[Asked]:
         """Return the questions about exactly this call whose consents are open; see `ApprovalStore.about`."""
         call = (bound["principal"], bound["tool"], bound["digest"], bound["fingerprint"])

@@ -67,6 +67,10 @@ class LocalStore:
         """Return the questions without an answer, oldest first."""
         return await self._in_thread(partial(self._file.pending, now))
 
+    async def waiting(self, now: datetime) -> int:
+        """Return how many questions have no answer."""
+        return await self._in_thread(partial(self._file.waiting, now))
+
     async def about(self, bound: Mapping[str, str], now: datetime) -> list[Asked]:
         """Return the questions about exactly this call whose consents are open."""
         return await self._in_thread(partial(self._file.about, bound, now))

@@ -136,6 +136,11 @@ class RedisStore:
         found = [asked.question for asked in await self._seen(codes) if asked.is_open and asked.decision is None]
         return sorted((each for each in found if each.created <= now < each.expires), key=lambda each: each.created)
 
+    async def waiting(self, now: datetime) -> int:
+        """Return how many questions have no answer; one that has ended stands in the past."""
+        [count] = await self._link.run(("ZCOUNT", ENDS, f"({ticks(now)}", "+inf"))
+        return int(count)
+
     async def about(self, bound: Mapping[str, str], now: datetime) -> list[Asked]:
         """Return the questions about exactly this call whose consents are open; see `ApprovalStore.about`."""
         digest = call_digest(bound)

@@ -153,7 +153,7 @@ class Metrics:
     async def _ask_store(self) -> None:
         try:
             store = self.autopilot.confirmer.store
-            self._open.set(len(await store.pending(store.now())))
+            self._open.set(await store.waiting(store.now()))
             is_up = True
         except ApMcpError:
             is_up = False

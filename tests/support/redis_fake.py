@@ -147,6 +147,9 @@ class FakeRedis:
         members = self._sorted(key)[::-1]
         return members[int(start) : None if stop == b"-1" else int(stop) + 1]
 
+    def do_zcount(self, key: bytes, low: bytes, high: bytes) -> Any:
+        return len(self.do_zrangebyscore(key, low, high))
+
     def do_zrangebyscore(self, key: bytes, low: bytes, high: bytes) -> Any:
         return [each for each in self._sorted(key) if _within(self.data[key][each], low, high)]
 
