@@ -12,10 +12,18 @@ from pydantic import SecretStr
 
 from ap_mcp.errors import CredentialsMissing, SettingsError
 from ap_mcp.private_files import read_own_text
-from ap_mcp.settings import check_iam_endpoint, variable, warn_of_placeholders
+from ap_mcp.settings import (
+    CREDENTIALS_FILE,
+    KEY_PAIRS,
+    TOKEN,
+    USER,
+    check_iam_endpoint,
+    credentials_path,
+    variable,
+    warn_of_placeholders,
+)
 
 METADATA_ENDPOINT = "http://169.254.169.254"
-FILE_VARIABLE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
 FILE_SECTION = "basic"
 AGENCY = "agency of the cloud server"
 
@@ -137,15 +145,13 @@ class _Pair:
 
 
 _PAIRS = (
-    _Pair("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
-    _Pair("HW_ACCESS_KEY", "HW_SECRET_KEY", "HW_SECURITY_TOKEN"),
+    _Pair(*KEY_PAIRS[0], "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+    _Pair(*KEY_PAIRS[1], "HW_SECURITY_TOKEN"),
 )
-_TOKEN = "AP_MCP_AUTH_TOKEN"  # noqa: S105 - the name of a variable
-_USER = ("HW_USER_NAME", "HW_PASSWORD", "HW_DOMAIN_NAME")
 _PROJECT_ID, _PROJECT_NAME, _DOMAIN_ID = "HUAWEICLOUD_SDK_PROJECT_ID", "HW_PROJECT_NAME", "HUAWEICLOUD_SDK_DOMAIN_ID"
 _VARIABLES = (
     *(name for pair in _PAIRS for name in (pair.access, pair.secret, pair.token)),
-    *(_TOKEN, *_USER, _PROJECT_ID, _PROJECT_NAME, _DOMAIN_ID, FILE_VARIABLE),
+    *(TOKEN, *USER, _PROJECT_ID, _PROJECT_NAME, _DOMAIN_ID, CREDENTIALS_FILE),
 )
 
 
@@ -191,7 +197,7 @@ _Found: TypeAlias = tuple[Identity, str, Mapping[str, str]]
 
 
 def _from_variables(values: Mapping[str, str], prefix: str) -> _Found | None:
-    token, names = prefix + _TOKEN, tuple(prefix + name for name in _USER)
+    token, names = prefix + TOKEN, tuple(prefix + name for name in USER)
     if values.get(token):
         return GivenToken(_secret(values[token], token)), token, {}
     for pair in (pair.prefixed(prefix) for pair in _PAIRS):
@@ -233,8 +239,7 @@ def _from_file(path: Path, section_name: str = FILE_SECTION) -> _Found | None:
 
 
 def _file_path(values: Mapping[str, str]) -> Path:
-    given = values.get(FILE_VARIABLE)
-    return Path(given).expanduser() if given else Path("~/.huaweicloud/credentials").expanduser()
+    return credentials_path(values.get(CREDENTIALS_FILE, ""))
 
 
 def _places(values: Mapping[str, str]) -> tuple[str, ...]:
@@ -249,9 +254,9 @@ def _named_places(places: Places) -> tuple[str, ...]:
 def _variable_places(prefix: str) -> tuple[str, ...]:
     pairs = [pair.prefixed(prefix) for pair in _PAIRS]
     return (
-        f"{prefix}{_TOKEN} (an IAM token): not set",
+        f"{prefix}{TOKEN} (an IAM token): not set",
         *(f"{pair.access} and {pair.secret}: not set" for pair in pairs),
-        f"{', '.join(prefix + name for name in _USER)} (an IAM user): not set",
+        f"{', '.join(prefix + name for name in USER)} (an IAM user): not set",
     )
 
 

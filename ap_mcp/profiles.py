@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from ap_mcp.credentials import FILE_SECTION, USUAL_PLACES, Credentials, Places, find_credentials
+from ap_mcp.credentials import FILE_SECTION, USUAL_PLACES, Agency, Credentials, Places, find_credentials
 from ap_mcp.errors import SettingsError
 from ap_mcp.setting_values import ExistingFile
 from ap_mcp.settings import (
@@ -123,6 +123,14 @@ class Profile:
             found = replace(found, project_id=None, project_name=None)
         own_iam = found.iam_endpoint if self.places.one_is_named else None
         return replace(found, iam_endpoint=own_iam, project_setting=f"project in [profiles.{self.name}]")
+
+    @property
+    def finds_credentials(self) -> bool:
+        """Whether credentials are where they are searched; those of an agency that is named are asked for late."""
+        try:
+            return self.places.agency or not isinstance(self.credentials().identity, Agency)
+        except SettingsError:
+            return False
 
 
 def profiles_of(settings: Settings) -> tuple[Profile, ...]:

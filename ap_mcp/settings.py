@@ -68,10 +68,15 @@ _UNKNOWN_REGION = "unknown_region"
 _SDK_ENDPOINT = "HUAWEICLOUD_SDK_REGION_CCE_"
 ENDPOINTS = "AP_MCP_ENDPOINT and AP_MCP_IAM_ENDPOINT"
 GLOBAL_IAM = "https://iam.myhuaweicloud.com"
+TOKEN = "AP_MCP_AUTH_TOKEN"  # noqa: S105 - the name of a variable
+KEY_PAIRS = (("HUAWEICLOUD_SDK_AK", "HUAWEICLOUD_SDK_SK"), ("HW_ACCESS_KEY", "HW_SECRET_KEY"))
+USER = ("HW_USER_NAME", "HW_PASSWORD", "HW_DOMAIN_NAME")
+CREDENTIALS_FILE = "HUAWEICLOUD_SDK_CREDENTIALS_FILE"
+"""The variables that hold credentials, or name the file that does; `credentials` reads them."""
 TABLES = frozenset({"profiles"})
 """Settings that are tables of the file and have no variable."""
 # Read elsewhere: where the file is, a credential that has no place in a file, and trouble for the simulator to make.
-_NOT_FIELDS = frozenset({"AP_MCP_CONFIG", "AP_MCP_AUTH_TOKEN", "AP_MCP_SIMULATOR_FAULTS"})
+_NOT_FIELDS = frozenset({"AP_MCP_CONFIG", TOKEN, "AP_MCP_SIMULATOR_FAULTS"})
 # What other programs of the same user already set, in the order they are read.
 _BORROWED = {"region": ("HW_REGION_NAME",), "iam_endpoint": ("HUAWEICLOUD_SDK_IAM_ENDPOINT", "HW_AUTH_URL")}
 
@@ -106,6 +111,17 @@ def variable(name: str, environ: Mapping[str, str] | None = None) -> str:
     """Return a variable without the space around it; empty if it is not set, or an unfilled placeholder."""
     value = (os.environ if environ is None else environ).get(name, "").strip()
     return "" if is_unfilled(value) else value
+
+
+def credentials_path(given: str) -> Path:
+    """Return where the file with credentials is: where a variable says, or in its usual place."""
+    return Path(os.path.expanduser(given or "~/.huaweicloud/credentials"))  # noqa: PTH111 - fails without a home folder
+
+
+def has_credentials() -> bool:
+    """Say whether something is in a place for credentials, before it is read; those of an agency are asked for late."""
+    names = (TOKEN, *(name for pair in KEY_PAIRS for name in pair), USER[1])
+    return any(map(variable, names)) or credentials_path(variable(CREDENTIALS_FILE)).is_file()
 
 
 def warn_of_placeholders(names: Iterable[str], environ: Mapping[str, str] | None = None) -> None:
@@ -391,6 +407,15 @@ def _from_file() -> dict[str, Any]:
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else _no_toml(error)
         raise SettingsError(f"{path.absolute()} cannot be used: {reason}") from None
+
+
+def log_form() -> str:
+    """Return the form of the log as far as it is known before the settings are: they may be wrong."""
+    try:
+        chosen = variable("AP_MCP_LOG_FORMAT") or _from_file().get("log_format")
+    except SettingsError:
+        chosen = None
+    return "json" if str(chosen).lower() == "json" else "text"
 
 
 def _no_toml(error: ValueError) -> str:

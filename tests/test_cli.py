@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -307,9 +308,38 @@ def test_wrong_settings_are_named_and_end_in_2(environment: dict[str, str], said
     refused(run("call", "list_clusters", environment={**NOWHERE, **without, **environment}), 2, said)
 
 
-def test_state_and_speed_go_with_the_simulator_only() -> None:
-    refused(run("call", "list_clusters", "--state", "x"), 2, "--state goes with --simulate only")
-    refused(run("serve", "--speed", "2"), 2, "--speed goes with --simulate only")
+SIMULATED = (("serve",), ("call", "list_clusters"), ("doctor",), ("policy", "explain", "list_clusters"))
+
+
+@pytest.mark.parametrize("command", SIMULATED, ids=" ".join)
+def test_state_and_speed_go_with_the_simulator_only(command: tuple[str, ...]) -> None:
+    refused(run(*command, "--speed", "2"), 2, "--speed goes with --simulate only")
+    if command != ("serve",):  # it keeps no account
+        refused(run(*command, "--state", "x"), 2, "--state goes with --simulate only")
+
+
+@pytest.mark.parametrize("command", [*SIMULATED, ("simulate",)], ids=" ".join)
+@pytest.mark.parametrize("speed", ["0", "-1", "3601", "1e300", "inf", "nan", "fast"])
+def test_time_runs_at_a_number_within_bounds_only(command: tuple[str, ...], speed: str) -> None:
+    simulating = () if command == ("simulate",) else ("--simulate",)
+    refused(run(*command, *simulating, "--speed", speed), 2, "Invalid value for '--speed'")
+
+
+@pytest.mark.parametrize(("flags", "speed"), [((), 60), (("--speed", "1"), 1), (("--speed", "3600"), 3600)])
+def test_between_calls_simulated_time_goes_on_as_fast_as_was_chosen(
+    tmp_path: Path, flags: tuple[str, ...], speed: int
+) -> None:
+    away = timedelta(hours=1)
+    state = tmp_path / "account.json"
+    call("list_charts", "--state", str(state))
+    before = json.loads(state.read_text())
+    before["saved_at"] = (datetime.fromisoformat(before["saved_at"]) - away).isoformat()
+    state.write_text(json.dumps(before))
+    result = call("list_charts", "--state", str(state), *flags)
+    assert f"time runs {speed} times as fast" in result.stderr
+    after = json.loads(state.read_text())
+    gone = datetime.fromisoformat(after["world"]["now"]) - datetime.fromisoformat(before["world"]["now"])
+    assert 1 <= gone / (away * speed) < 1 + SECONDS / away.total_seconds()
 
 
 @pytest.mark.parametrize("command", ["serve", "call"])

@@ -4,6 +4,11 @@ import json
 import os
 import socket
 import stat
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -11,9 +16,10 @@ from typing import Any
 import pytest
 from approving import PASSPHRASE
 from certificates import Authority
+from forking import python
 from pydantic import SecretStr
 from soft_authenticator import SoftPasskey
-from test_cli import KEYED, NOWHERE, alone, refused, run, simulator
+from test_cli import KEYED, NOWHERE, SECONDS, alone, refused, run, simulator
 
 from ap_mcp.cli import checkup_http
 from ap_mcp.cli.checkup import clock, cloud, credentials, network, program
@@ -60,6 +66,20 @@ def test_a_simulated_account_is_healthy_and_nothing_is_made(tmp_path: Path) -> N
     assert "list_releases (cce:release:list)" in of(checks, "permissions", "ok")
     assert "ap-mcp approvals init" in of(checks, "approvers", "warning")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["account.json", "account.json.lock"]
+
+
+def test_on_a_terminal_lines_fit_and_nothing_is_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    doctor = import_module("ap_mcp.cli.doctor")
+    path = f"/{'a-long-name/' * 12}file"
+    text = f"{'none was found, and each place is named. ' * 5}{path}"
+    assert doctor._fitting(text) == [text]
+    monkeypatch.setattr("sys.stdout", SimpleNamespace(isatty=lambda: True))
+    for columns in (80, 200, 20):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        lines = doctor._fitting(text)
+        assert " ".join(lines) == text
+        assert lines[-1].endswith(path)
+        assert all(len(line) + doctor.INDENT <= max(columns, 62) for line in lines if path not in line)
 
 
 def test_people_read_lines_with_the_state_first() -> None:
@@ -144,11 +164,33 @@ async def test_where_credentials_were_searched_is_said_once(monkeypatch: pytest.
             raise CredentialsMissing(searched)
 
     there: Any = SimpleNamespace(gateway=Gateway(), settings=Settings(), profile="")
-    (found,) = [each async for each in cloud(SimpleNamespace(), there)]  # type: ignore[arg-type]
+    (found,) = [each async for each in cloud(SimpleNamespace(), there, [*credentials()])]  # type: ignore[arg-type]
     assert found.found == "not tried: there are no credentials. Searched, too: agency of the cloud server: no answer"
-    monkeypatch.setenv("HUAWEICLOUD_SDK_AK", "half of a pair")
-    (found,) = [each async for each in cloud(SimpleNamespace(), there)]  # type: ignore[arg-type]
+    (found,) = [each async for each in cloud(SimpleNamespace(), there, [])]  # type: ignore[arg-type]
     assert "HW_ACCESS_KEY" in found.found
+
+
+EU = '[profiles.eu]\nregion = "ap-southeast-1"\nenv_prefix = "EU_"\n'
+
+
+@pytest.mark.parametrize(
+    ("settings", "environment", "once"),
+    [
+        ("", {"HUAWEICLOUD_SDK_AK": "half"}, "HUAWEICLOUD_SDK_SK"),
+        ("", {"HUAWEICLOUD_SDK_CREDENTIALS_FILE": "no.ini"}, "no.ini"),
+        (EU, {}, "EU_HUAWEICLOUD_SDK_SK"),
+        (EU, {"EU_HUAWEICLOUD_SDK_AK": "half"}, "EU_HUAWEICLOUD_SDK_SK"),
+        (EU.replace("env_prefix", "credentials_file"), {}, "EU_: no such file"),
+    ],
+)
+def test_what_is_wrong_with_credentials_is_said_once(
+    tmp_path: Path, settings: str, environment: dict[str, str], once: str
+) -> None:
+    (tmp_path / "ap-mcp.toml").write_text(settings or 'region = "ap-southeast-1"\n')
+    (tmp_path / "no.ini").write_text("ak = AK\n")
+    checks = examined(healthy=False, AP_MCP_CONFIG=str(tmp_path / "ap-mcp.toml"), **environment)
+    assert "not tried" in of(checks, "cloud", "problem")
+    assert str(checks).count(once) == 1
 
 
 def test_the_network_is_told_without_what_is_secret_in_it(tmp_path: Path) -> None:
@@ -271,20 +313,68 @@ def test_wrong_usage_ends_in_2() -> None:
 
 def test_a_server_over_http_is_named_with_how_it_is_called() -> None:
     checks = examined("--simulate", "--http", "127.0.0.1:0", healthy=True, AP_MCP_HTTP_HOSTS="mcp.example.com")
-    assert "listens at 127.0.0.1:0; takes requests for 127.0.0.1, [::1], localhost, mcp.example.com" in of(
-        checks, "http", "ok"
-    )
+    assert "127.0.0.1:0 is free for a server to listen at" in of(checks, "http", "ok")
+    assert "requests are taken for 127.0.0.1, [::1], localhost, mcp.example.com" in of(checks, "http", "ok")
     assert "people and clients use http://localhost:0" in of(checks, "http", "ok")
     checks = examined("--simulate", "--http", "0.0.0.0:0", healthy=False)
     assert "AP_MCP_PUBLIC_URL" in of(checks, "http", "warning")
 
 
-def test_what_keeps_a_server_from_being_reached_over_http_is_found() -> None:
+@contextmanager
+def answering(*answers: bytes) -> Iterator[str]:
+    """A program that gives these answers, one a connection; yields where it listens."""
+    with socket.create_server(("127.0.0.1", 0)) as listening, ThreadPoolExecutor(1) as threads:
+
+        def serve() -> None:
+            for answer in answers:
+                connection, _ = listening.accept()
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n" + answer)
+
+        served = threads.submit(serve)
+        yield f"127.0.0.1:{listening.getsockname()[1]}"
+        served.result(SECONDS)
+
+
+@pytest.mark.parametrize("answer", [b"ok\n", b"", b"null", b"[]", b'{"ready": true}', b'{"ready": true, "checks": 1}'])
+def test_another_program_that_answers_is_not_taken_for_a_server_of_ours(answer: bytes) -> None:
+    with answering(answer) as place:
+        checks = examined("--simulate", "--http", place, healthy=False)
+    assert "another program listens there already" in of(checks, "http", "problem")
+
+
+@pytest.mark.parametrize(
+    ("flags", "environment", "state", "said"),
+    [
+        (("--simulate",), {}, "ok", "already, and is ready"),
+        ((), {"HUAWEICLOUD_SDK_AK": "half of a pair"}, "warning", "already, and is not ready (credentials: it failed"),
+    ],
+)
+def test_a_running_server_is_known_as_ours_and_says_how_it_is(
+    flags: tuple[str, ...], environment: dict[str, str], state: str, said: str
+) -> None:
+    command = [python(), "-m", "ap_mcp", "serve", "--http", "127.0.0.1:0", *flags]
+    variables = {**os.environ, "AP_MCP_REGION": "ap-southeast-1", **environment}
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=variables
+    ) as server:
+        assert server.stdout
+        place = server.stdout.readline().strip().removeprefix("http://").removesuffix("/mcp")
+        checks = examined("--simulate", "--http", place, healthy=True)
+        server.terminate()
+    assert f"ap-mcp serves at {place} {said}" in of(checks, "http", state)
+    assert "another" not in of(checks, "http")
+    assert "is free" not in of(checks, "http")
+
+
+def test_what_keeps_a_server_from_being_reached_over_http_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         place = f"127.0.0.1:{taken.getsockname()[1]}"
-        checks = examined("--simulate", "--http", place, healthy=True)
-        assert "another program listens there already" in of(checks, "http", "warning")
-        assert "running server" in of(checks, "http", "warning")
+        monkeypatch.setattr(checkup_http, "ANSWER_SECONDS", 0.1)
+        checks = examined("--simulate", "--http", place, healthy=False)
+        assert "another program listens there already: choose another port" in of(checks, "http", "problem")
+        assert "is free" not in of(checks, "http")
     checks = examined("--simulate", "--http", "192.0.2.1:0", healthy=False)
     assert "no address of this machine" in of(checks, "http", "problem")
     checks = examined("--simulate", "--http", "127.0.0.1:0", "--confirm", "human", healthy=False)
@@ -295,11 +385,12 @@ def test_what_keeps_a_server_from_being_reached_over_http_is_found() -> None:
 
 def test_where_metrics_are_read_is_looked_at() -> None:
     over_http = ("--simulate", "--http", "127.0.0.1:0")
-    assert "read at 127.0.0.1:0/metrics" in of(examined(*over_http, healthy=True, AP_MCP_METRICS="0"), "metrics", "ok")
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = str(taken.getsockname()[1])
-        found = of(examined(*over_http, healthy=True, AP_MCP_METRICS=port), "metrics", "warning")
-        assert f"AP_MCP_METRICS: 127.0.0.1:{port}: another program listens there already" in found
+    assert "127.0.0.1:0 is free" in of(examined(*over_http, healthy=True, AP_MCP_METRICS="0"), "metrics", "ok")
+    with answering(b"up 1\n", b"ap_mcp_state_up 1.0\n") as place:
+        found = of(examined(*over_http, healthy=False, AP_MCP_METRICS=place), "metrics", "problem")
+        assert f"AP_MCP_METRICS: {place}: another program listens there already" in found
+        found = of(examined(*over_http, healthy=True, AP_MCP_METRICS=place), "metrics", "ok")
+        assert f"ap-mcp gives metrics at {place}/metrics already" in found
     found = of(examined(*over_http, healthy=False, AP_MCP_METRICS="192.0.2.1:0"), "metrics", "problem")
     assert "no address of this machine" in found
     assert "AP_MCP_METRICS set" in of(examined("--simulate", healthy=True, AP_MCP_METRICS="0"), "http", "warning")

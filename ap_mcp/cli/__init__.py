@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ap_mcp import __version__
-from ap_mcp.cli.outcomes import WANTS_JSON, reported, wants_json, write_anything
+from ap_mcp.cli.outcomes import SERVES, WANTS_JSON, reported, wants_json, write_anything
 
 COMMANDS = (
     *("serve", "call", "tools", "doctor", "approvals", "audit", "policy", "token", "simulate", "demo", "specs", "docs"),
@@ -28,14 +28,15 @@ class Lazy(click.Group):
         """Read the command line."""
         write_anything()
         as_json = wants_json(args)
-        with reported(as_json=as_json):
+        serves = args[:1] == ["serve"]
+        with reported(as_json=as_json, serves=serves):
             context = super().make_context(info_name, args, parent, **extra)
-        context.meta[WANTS_JSON] = as_json
+        context.meta.update({WANTS_JSON: as_json, SERVES: serves})
         return context
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was typed."""
-        with reported(as_json=bool(ctx.meta.get(WANTS_JSON))):
+        with reported(as_json=bool(ctx.meta.get(WANTS_JSON)), serves=bool(ctx.meta.get(SERVES))):
             return super().invoke(ctx)
 
     def resolve_command(

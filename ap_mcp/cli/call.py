@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ap_mcp.cli.options import EXIT_CODES, exits, log_to_stderr, pairs_argument, settings_options, tool_argument
+from ap_mcp.cli.options import (
+    EXIT_CODES,
+    SPEED,
+    exits,
+    log_to_stderr,
+    only_simulated,
+    pairs_argument,
+    settings_options,
+    speed_option,
+    tool_argument,
+)
 from ap_mcp.cli.outcomes import show_json, unfinished, writes_utf8
 
 if TYPE_CHECKING:
@@ -41,6 +51,7 @@ WAIT_S = "wait_s"
 )
 @click.option("--simulate", is_flag=True, help="Call a simulator that keeps its account in a file between calls.")
 @click.option("--state", type=click.Path(dir_okay=False), help="That file, if not the usual one.")
+@speed_option()
 @click.option(
     "--yes",
     is_flag=True,
@@ -89,6 +100,7 @@ async def _called(
     for_person: bool,
     simulate: bool,
     state: str | None,
+    speed: float | None,
     yes: bool,
     **flags: Any,
 ) -> "tuple[Result, str]":
@@ -97,7 +109,7 @@ async def _called(
     from ap_mcp.guard.callers import Caller, local_user
 
     with ExitStack() as stack:
-        autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
+        autopilot = chosen_autopilot(stack, simulate=simulate, state=state, speed=speed, **flags)
         log_to_stderr(autopilot.settings.log_level, autopilot.settings.log_format)
         async with autopilot:
             arguments = _arguments(autopilot, tool, pairs, document)
@@ -240,21 +252,24 @@ def _at_a_terminal() -> bool:
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stderr))
 
 
-def chosen_autopilot(stack: ExitStack, *, simulate: bool, state: str | None, **flags: Any) -> "Autopilot":
+def chosen_autopilot(
+    stack: ExitStack, *, simulate: bool, state: str | None, speed: float | None, **flags: Any
+) -> "Autopilot":
     """Return what runs tools against the cloud, or against the simulator with the account kept in `state`."""
-    from ap_mcp.cli.connecting import SPEED, autopilot_for, simulated_autopilot, state_file
+    from ap_mcp.cli.connecting import autopilot_for, simulated_autopilot, state_file
     from ap_mcp.settings import load_settings
 
-    if state and not simulate:
-        raise click.UsageError("--state goes with --simulate only.")
+    only_simulated(simulate=simulate, state=state, speed=speed)
     if not simulate:
         return autopilot_for(load_settings(**flags))
     from ap_mcp.simulator.seed import kept_world
 
-    def kept(profile: str) -> "World":
-        return stack.enter_context(kept_world(state_file(profile, state), SPEED))
+    fast = speed or SPEED
 
-    return stack.enter_context(simulated_autopilot(kept, SPEED, **flags))
+    def kept(profile: str) -> "World":
+        return stack.enter_context(kept_world(state_file(profile, state), fast))
+
+    return stack.enter_context(simulated_autopilot(kept, fast, **flags))
 
 
 def _arguments(autopilot: "Autopilot", tool: str, pairs: tuple[str, ...], document: str | None) -> dict[str, Any]:

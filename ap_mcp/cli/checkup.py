@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from ap_mcp.clouds import Cloud
-    from ap_mcp.errors import ApMcpError, CredentialsMissing
+    from ap_mcp.errors import ApMcpError
     from ap_mcp.guard.approvals import Approvers
     from ap_mcp.profiles import Profile
     from ap_mcp.server import Autopilot
@@ -21,7 +21,7 @@ State: TypeAlias = Literal["ok", "warning", "problem"]
 OTHER_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NOTICED, REFUSED = 60, 900
 """Seconds that this machine's clock may be off before it is worth a word, and before signatures are refused."""
-UNCONFIGURED = "not tried: there is nowhere to go to before the settings above are complete"
+UNCONFIGURED = "not tried: first correct what is wrong above"
 UNUSED_PROXY = "If the cloud is reached through it only, set AP_MCP_PROXY to the same address."
 NO_PASSKEY = "Make a link for whoever approves there: ap-mcp approvals enrol NAME"
 NEEDS_A_NAME = "Set AP_MCP_PUBLIC_URL to https:// with the name of a host, or on this machine http://localhost:PORT."
@@ -121,7 +121,7 @@ def credentials(profile: "Profile | None" = None) -> Iterator[Finding]:
         yield Finding("credentials", "problem", f"none was found. Searched: {'; '.join(error.searched)}", advice)
         return
     except SettingsError as error:
-        yield Finding("credentials", "problem", error.render(), "Set all of them, or none.")
+        yield Finding("credentials", "problem", error.render())
         return
     identity = found.identity
     if isinstance(identity, Agency) and profile is not None and profile.places.agency:
@@ -265,13 +265,18 @@ def folders(chosen: "Settings") -> Iterator[Finding]:
         yield Finding("folders", "ok", f"{folder} {state} ({name})")
 
 
-async def clouds(autopilot: "Autopilot") -> AsyncIterator[Finding]:
-    """Go to each cloud, and check whether two profiles lead to the same account and region."""
+async def clouds(autopilot: "Autopilot", reported: Sequence[Finding]) -> AsyncIterator[Finding]:
+    """Go to each cloud, and check whether two profiles lead to the same account and region.
+
+    Args:
+        autopilot: what goes there.
+        reported: what was found before, and need not be said again.
+    """
     from ap_mcp.errors import ApMcpError
 
     reached: dict[tuple[str | None, str], str] = {}
     for name, each in autopilot.clouds.items():
-        async for finding in cloud(autopilot, each):
+        async for finding in cloud(autopilot, each, reported):
             yield replace(finding, found=f"{name}: {finding.found}") if name else finding
         try:
             place = each.settings.endpoint, await each.gateway.project_id()
@@ -283,18 +288,22 @@ async def clouds(autopilot: "Autopilot") -> AsyncIterator[Finding]:
         reached.setdefault(place, name)
 
 
-async def cloud(autopilot: "Autopilot", there: "Cloud") -> AsyncIterator[Finding]:
+async def cloud(autopilot: "Autopilot", there: "Cloud", reported: Sequence[Finding]) -> AsyncIterator[Finding]:
     """Go to a cloud: sign in, find the project, make a read for each permission to read, compare the clocks."""
     from ap_mcp.errors import ApMcpError, CredentialsMissing, SettingsError
 
     try:
         project = await there.gateway.project_id()
     except CredentialsMissing as error:
-        yield _without_credentials(error)
+        more = "; ".join(each for each in error.searched if not _is_in(each, reported))
+        found = f"not tried: there are no credentials{f'. Searched, too: {more}' if more else ''}"
+        yield Finding("cloud", "problem", found)
         return
     except ApMcpError as error:
-        is_incomplete = isinstance(error, SettingsError) and there.settings.endpoint is None
-        yield Finding("cloud", "problem", UNCONFIGURED) if is_incomplete else _failed("cloud", error)
+        is_said = isinstance(error, SettingsError) and (
+            there.settings.endpoint is None or _is_in(error.render(), reported)
+        )
+        yield Finding("cloud", "problem", UNCONFIGURED) if is_said else _failed("cloud", error)
         return
     yield Finding("cloud", "ok", f"project {project}")
     async for finding in _permissions(autopilot, there.profile):
@@ -306,20 +315,8 @@ async def cloud(autopilot: "Autopilot", there: "Cloud") -> AsyncIterator[Finding
     yield clock(round((datetime.now(UTC) - there.gateway.now()).total_seconds()))
 
 
-def _without_credentials(error: "CredentialsMissing") -> Finding:
-    """Report that nothing signs requests, and which place was searched beside those that were reported already."""
-    from ap_mcp.credentials import Agency, find_credentials
-    from ap_mcp.errors import ApMcpError
-
-    try:
-        found = find_credentials().identity
-    except ApMcpError:
-        return _failed("cloud", error)
-    known = found.searched if isinstance(found, Agency) else ()
-    more = "; ".join(each for each in error.searched if each not in known)
-    return Finding(
-        "cloud", "problem", f"not tried: there are no credentials{f'. Searched, too: {more}' if more else ''}"
-    )
+def _is_in(text: str, reported: Sequence[Finding]) -> bool:
+    return any(text in each.found for each in reported)
 
 
 def clock(ahead: int) -> Finding:

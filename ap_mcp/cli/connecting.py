@@ -8,7 +8,8 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import click
+from ap_mcp.cli.logs import say
+from ap_mcp.cli.options import SPEED
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudClient
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from ap_mcp.settings import Settings
     from ap_mcp.simulator.world import World
 
-SPEED = 60.0
 SHORTEST_SLEEP = 0.2
 NOTICE = "SIMULATED: no cloud is touched, and time runs {speed:g} times as fast."
 
@@ -78,7 +78,7 @@ def simulated_autopilot(
             settings = load_settings(**{**flags, **own})
             settings = settings if prepare is None else prepare(settings)
             accounts = _connector(settings, partial(_simulated_keys, environment))
-        click.echo(NOTICE.format(speed=speed), err=True)
+        say(NOTICE.format(speed=speed), settings.log_format)
         remote = prepare is not None and settings.http is not None
         yield Autopilot(settings, accounts, simulated=True, remote=remote, sleep=_shortened_sleep(speed))
 

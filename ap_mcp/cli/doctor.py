@@ -1,17 +1,20 @@
 """`ap-mcp doctor`: is everything in place, and what is to be done where it is not."""
 
+import sys
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ap_mcp.cli.options import exits, settings_options
+from ap_mcp.cli.options import exits, settings_options, speed_option
 from ap_mcp.cli.outcomes import show_json
 from ap_mcp.wording import plural
 
 if TYPE_CHECKING:
     from ap_mcp.cli.checkup import Finding
 
+INDENT, SHORTEST = 22, 40
+"""Columns before what was found, and at least for it."""
 ENDS = "Exit codes: 0 no problem was found, though perhaps warnings; 1 there is a problem; 2 wrong usage."
 
 
@@ -25,9 +28,10 @@ ENDS = "Exit codes: 0 no problem was found, though perhaps warnings; 1 there is 
 )
 @click.option("--simulate", is_flag=True, help="Check the simulator in place of the cloud.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
+@speed_option()
 @settings_options("http", "profile", "toolsets", "read_only", "confirm", "files_dir")
 @exits
-def doctor(*, output: str, simulate: bool, state: str | None, **flags: Any) -> None:
+def doctor(*, output: str, simulate: bool, state: str | None, speed: float | None, **flags: Any) -> None:
     """Check settings, credentials, network, clock, permissions, approvers, policy and folders; say what to do.
 
     Nothing is changed: it signs in as the server does, and makes a few reads. No secret is shown.
@@ -36,7 +40,7 @@ def doctor(*, output: str, simulate: bool, state: str | None, **flags: Any) -> N
 
     import anyio
 
-    findings = anyio.run(partial(_examined, simulate=simulate, state=state, flags=flags))
+    findings = anyio.run(partial(_examined, simulate=simulate, state=state, speed=speed, flags=flags))
     counted = {state: sum(each.state == state for each in findings) for state in ("ok", "warning", "problem")}
     if output == "json":
         checks = [
@@ -59,16 +63,28 @@ def _say(finding: "Finding") -> None:
 
     colours = {"ok": "green", "warning": "yellow", "problem": "red"}
     state = click.style(f"{finding.state:<7}", fg=colours[finding.state], bold=finding.state != "ok")
-    first, *more = visible(finding.found).splitlines()
+    first, *more = [part for line in visible(finding.found).splitlines() for part in _fitting(line)]
     click.echo(f"{state}  {finding.check:<11}  {first}")
-    indent = " " * 22
-    for line in more:
-        click.echo(f"{indent}{line}")
-    for line in finding.advice.splitlines():
-        click.echo(f"{indent}-> {line}")
+    advice = [part for line in finding.advice.splitlines() for part in _fitting(f"-> {line}")]
+    for line in (*more, *advice):
+        click.echo(f"{' ' * INDENT}{line}")
 
 
-async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any]) -> "list[Finding]":
+def _fitting(line: str) -> list[str]:
+    """Return a line as those that fit beside the names of the checks on a terminal; elsewhere it stays one."""
+    if not sys.stdout.isatty():
+        return [line]
+    from shutil import get_terminal_size
+    from textwrap import wrap
+
+    # A path or a command that is broken could not be copied.
+    width = max(get_terminal_size().columns - INDENT, SHORTEST)
+    return wrap(line, width, break_long_words=False, break_on_hyphens=False)
+
+
+async def _examined(
+    *, simulate: bool, state: str | None, speed: float | None, flags: dict[str, Any]
+) -> "list[Finding]":
     """Check everything that can be checked; wrong settings leave out only what needs them."""
     from ap_mcp.cli import checkup, checkup_callers, checkup_http, checkup_redis
     from ap_mcp.cli.call import chosen_autopilot
@@ -95,11 +111,11 @@ async def _examined(*, simulate: bool, state: str | None, flags: dict[str, Any])
     findings += [each async for each in checkup.webhooks(chosen)]
     with ExitStack() as stack:
         try:
-            autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
+            autopilot = chosen_autopilot(stack, simulate=simulate, state=state, speed=speed, **flags)
         except ApMcpError as error:
             return [*findings, *checkup.unusable(error)]
         async with autopilot:
             findings += checkup.policy(autopilot)
             findings += [each async for each in checkup_callers.callers(autopilot)]
-            findings += [each async for each in checkup.clouds(autopilot)]
+            findings += [each async for each in checkup.clouds(autopilot, findings)]
     return findings

@@ -3,11 +3,14 @@
 import json
 import logging
 import sys
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from time import monotonic
 from typing import Any, TypeAlias
+
+import click
 
 from ap_mcp.calling import calling
 from ap_mcp.masking import mask_text
@@ -15,6 +18,8 @@ from ap_mcp.wording import ends, span, visible
 
 INDENT = "\n    "
 """What continues an entry: a line that begins without it is an entry of its own."""
+PROGRAM = "ap_mcp.cli"
+"""The logger that is named in entries about the program itself."""
 NO_TRACE = 0
 LONGEST = 20_000
 """Characters of an entry: whoever sends a request may have a part of it quoted."""
@@ -91,6 +96,31 @@ class Seldom(logging.Filter):
 
 
 FORMS: dict[str, type[logging.Formatter]] = {"text": Lines, "json": Objects}
+
+
+def say(text: str, form: str, level: int = logging.INFO) -> None:
+    """Write words for whoever started the program to standard error, whatever the level of the log.
+
+    Args:
+        text: the words.
+        form: that of the log: they are an entry if it is `json`, and stand as they are if not.
+        level: of that entry.
+    """
+    if form == "json":
+        text = Objects().format(logging.LogRecord(PROGRAM, level, "", 0, "%s", (text,), None))
+    click.echo(text, err=True)
+
+
+def log_what_is_uncaught() -> None:
+    """Have what Python writes by itself written to the log: errors that nothing caught, and warnings."""
+    logging.captureWarnings(capture=True)
+    sys.excepthook = lambda _kind, error, _trace: _uncaught(error)
+    threading.excepthook = lambda args: _uncaught(args.exc_value)
+    sys.unraisablehook = lambda args: _uncaught(args.exc_value)
+
+
+def _uncaught(error: BaseException | None) -> None:
+    logging.getLogger(PROGRAM).critical("An error in ap-mcp itself; please report it.", exc_info=error)
 
 
 def _text(entry: str) -> str:

@@ -1,4 +1,4 @@
-"""What the commands share: settings as flags, and errors as exit codes."""
+"""What the commands share: settings and the simulator as flags, and errors as exit codes."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from ap_mcp.errors import ApMcpError
 
 P = ParamSpec("P")
+
+SPEED, FASTEST = 60.0, 3600.0
+"""How fast simulated time runs if nobody says so, and at most: an hour a second."""
 
 SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "profile": click.option(
@@ -53,6 +56,28 @@ def _completing() -> ModuleType:
     from ap_mcp.cli import completing
 
     return completing
+
+
+def speed_option(usual: float = SPEED) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Add the flag --speed; it is None if it is not given, which means `usual`."""
+    said = f"How fast simulated time runs; {usual:g} if not given."
+    return click.option("--speed", type=_Speed(0, FASTEST, min_open=True), help=said)
+
+
+class _Speed(click.FloatRange):
+    """A number in a range; what is no number is in none, which its parent does not notice."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the number."""
+        number: float = super().convert(value, param, ctx)
+        return number if number == number else self.fail(f"{value!r} is not a number.", param, ctx)  # noqa: PLR0124
+
+
+def only_simulated(*, simulate: bool, **given: object) -> None:
+    """Refuse flags that mean nothing without --simulate."""
+    for name, value in given.items():
+        if value is not None and not simulate:
+            raise click.UsageError(f"--{name} goes with --simulate only.")
 
 
 def settings_options(*names: str) -> Callable[[Callable[..., None]], Callable[..., None]]:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 WANTS_JSON = "ap_mcp.json"
 """The key, in what click keeps for a command line, of whether its outcome is wanted as JSON."""
+SERVES = "ap_mcp.serves"
+"""The key of whether the command is `serve`, whose standard error may be read by programs."""
 INTERRUPTED = 130
 """The exit code of shells for a program that Ctrl-C ended."""
 BROKEN_OFF = (
@@ -90,13 +92,21 @@ def writes_utf8() -> bool:
 
 
 @contextmanager
-def reported(*, as_json: bool) -> Iterator[None]:
-    """Make sure that what ends a command is said, and that a script that wants JSON gets one object."""
+def reported(*, as_json: bool, serves: bool) -> Iterator[None]:
+    """Make sure that what ends a command is said, and that a script that wants JSON gets one object.
+
+    Args:
+        as_json: it wants one.
+        serves: the command is `serve`.
+    """
     try:
         yield
     except click.exceptions.Exit:
         raise
     except click.ClickException as error:
+        if serves and _form_of_a_server() == "json":
+            _say(error.format_message(), serves=True)
+            raise click.exceptions.Exit(error.exit_code) from error
         if not as_json:
             raise
         from ap_mcp.masking import mask_text
@@ -105,7 +115,7 @@ def reported(*, as_json: bool) -> Iterator[None]:
         show_json({"error": problem("usage", mask_text(error.format_message()), error.exit_code)})
         raise click.exceptions.Exit(error.exit_code) from error
     except KeyboardInterrupt as error:
-        click.echo(f"\n{BROKEN_OFF}", err=True)
+        _say(f"\n{BROKEN_OFF}", serves=serves)
         if as_json:
             show_json({"error": problem("interrupted", BROKEN_OFF, INTERRUPTED)})
         raise click.exceptions.Exit(INTERRUPTED) from error
@@ -115,14 +125,30 @@ def reported(*, as_json: bool) -> Iterator[None]:
         raise
 
 
+def _say(text: str, *, serves: bool) -> None:
+    """Say what ends a command, in the form that standard error has."""
+    from logging import ERROR
+
+    from ap_mcp.cli.logs import say
+
+    say(text, _form_of_a_server() if serves else "text", ERROR)
+
+
+def _form_of_a_server() -> str:
+    from ap_mcp.settings import log_form
+
+    return log_form()
+
+
 def failed(error: "ApMcpError", code: int) -> click.exceptions.Exit:
     """Say why a command failed; return what leaves with its exit code."""
     from ap_mcp.errors import ConfirmationRequired
 
-    as_json = click.get_current_context().meta.get(WANTS_JSON)
+    meta = click.get_current_context().meta
+    as_json = meta.get(WANTS_JSON)
     # What a call would do stands in the object, and need not be said twice.
     brief = as_json and isinstance(error, ConfirmationRequired)
-    click.echo(str(error) if brief else error.report(), err=True)
+    _say(str(error) if brief else error.report(), serves=bool(meta.get(SERVES)))
     if as_json:
         show_json({"error": described(error, code)})
     return click.exceptions.Exit(code)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ap_mcp.cli.options import exits, log_to_stderr, pairs_argument, settings_options, tool_argument
+from ap_mcp.cli.options import exits, log_to_stderr, pairs_argument, settings_options, speed_option, tool_argument
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,6 +113,7 @@ def template() -> None:
 @click.option("--policy-file", metavar="FILE", help="This file in place of AP_MCP_POLICY_FILE.")
 @click.option("--simulate", is_flag=True, help="Read the clusters of the simulator.")
 @click.option("--state", type=click.Path(dir_okay=False), help="Where it keeps its account, if not in the usual file.")
+@speed_option()
 @settings_options("profile", "toolsets", "read_only", "confirm")
 @exits
 def explain(tool: str, pairs: tuple[str, ...], **options: Any) -> None:
@@ -128,14 +129,16 @@ def explain(tool: str, pairs: tuple[str, ...], **options: Any) -> None:
     anyio.run(partial(_explain, tool, pairs, **options))
 
 
-async def _explain(tool: str, pairs: tuple[str, ...], *, simulate: bool, state: str | None, **flags: Any) -> None:
+async def _explain(
+    tool: str, pairs: tuple[str, ...], *, simulate: bool, state: str | None, speed: float | None, **flags: Any
+) -> None:
     from ap_mcp.cli.call import chosen_autopilot, typed_arguments
     from ap_mcp.guard import policy as guard
     from ap_mcp.guard.policy_file import load_policy
     from ap_mcp.toolbox import known_to_rules
 
     with ExitStack() as stack:
-        autopilot = chosen_autopilot(stack, simulate=simulate, state=state, **flags)
+        autopilot = chosen_autopilot(stack, simulate=simulate, state=state, speed=speed, **flags)
         log_to_stderr(autopilot.settings.log_level, autopilot.settings.log_format)
         async with autopilot:
             found = _find(autopilot, tool)

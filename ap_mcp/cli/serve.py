@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ap_mcp import __version__
-from ap_mcp.cli.options import exits, log_to_stderr, settings_options
+from ap_mcp.cli.options import SPEED, exits, log_to_stderr, only_simulated, settings_options, speed_option
 
 if TYPE_CHECKING:
     from socket import socket
@@ -33,28 +33,31 @@ A large call makes a million objects that all stay to its end. By default all of
 thousand, and each time everybody waits for a third of a second.
 """
 
+AGENCY = ", unless this is a cloud server with an agency"
+
 logger = logging.getLogger(__name__)
 
 
 @click.command()
 @click.option("--simulate", is_flag=True, help="Serve against a built-in simulator instead of the cloud.")
-@click.option("--speed", type=click.FloatRange(0, min_open=True), help="How fast simulated time runs; 60 if not given.")
+@speed_option()
 @settings_options("http", "profile", "toolsets", "read_only", "confirm", "files_dir")
 @exits
 def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
     """Serve MCP on standard input and output, or over HTTP."""
-    if speed and not simulate:
-        raise click.UsageError("--speed goes with --simulate only.")
+    only_simulated(simulate=simulate, speed=speed)
     front = _Front(flags)
     with ExitStack() as stack:
         stack.callback(front.close)
         with nothing_collected():
             import anyio
 
-            from ap_mcp.cli.connecting import SPEED, autopilot_for, simulated_autopilot
+            from ap_mcp.cli.connecting import autopilot_for, simulated_autopilot
+            from ap_mcp.cli.logs import say
             from ap_mcp.protocol import serve_stdio
             from ap_mcp.settings import load_settings
 
+            _log_from_the_start()
             if simulate:
                 from ap_mcp.simulator.clock import ScaledClock
                 from ap_mcp.simulator.seed import seeded_world
@@ -68,15 +71,43 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
                 settings = front.prepare(load_settings(**flags))
                 autopilot = autopilot_for(settings, remote=settings.http is not None)
         log_to_stderr(autopilot.settings.log_level, autopilot.settings.log_format)
+        if not simulate and (missing := _missing(autopilot.settings)):
+            logger.warning("%s `ap-mcp doctor` says what to do.", missing)
         if front.sockets:
             front.serve(autopilot)
             return
         if sys.stdin is not None and sys.stdin.isatty():
-            click.echo(WAITING, err=True)
+            say(WAITING, autopilot.settings.log_format)
         logger.info("%s serves on stdio; its cloud: %s", __version__, autopilot.settings.endpoint)
         # A thread that waits for standard input cannot be stopped: without this, Ctrl-C would wait with it.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         anyio.run(partial(serve_stdio, autopilot))
+
+
+def _log_from_the_start() -> None:
+    """Write the log before its settings are known: reading them may give warnings."""
+    from ap_mcp.cli.logs import log_what_is_uncaught
+    from ap_mcp.settings import log_form
+
+    form = log_form()
+    log_to_stderr("warning", form)
+    if form == "json":
+        log_what_is_uncaught()
+
+
+def _missing(settings: "Settings") -> str:
+    """Say which of region and credentials are missing, as far as can be seen without reading them; empty if none is."""
+    from ap_mcp.settings import has_credentials
+
+    if settings.profiles:
+        from ap_mcp.profiles import profiles_of
+
+        without = [each.name for each in profiles_of(settings) if not each.finds_credentials]
+        return f"No credentials found for profile {', '.join(without)}: calls there fail{AGENCY}." if without else ""
+    if settings.endpoint is None:
+        no_keys = "" if has_credentials() else " and no credentials"
+        return f"No region{no_keys} set: calls to the cloud fail."
+    return "" if has_credentials() else f"No credentials set: calls to the cloud fail{AGENCY}."
 
 
 @dataclass

@@ -5,14 +5,16 @@ import shlex
 
 import click
 
-from ap_mcp.cli.options import exits
+from ap_mcp.cli.options import exits, speed_option
+
+REAL_TIME = 1.0
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen; 0 takes any free port.")
-@click.option("--speed", type=click.FloatRange(0, min_open=True), default=1.0, help="How fast its time runs.")
+@speed_option(REAL_TIME)
 @exits
-def simulate(port: int, speed: float) -> None:
+def simulate(port: int, speed: float | None) -> None:
     """Serve a simulated Autopilot and IAM on this machine until interrupted.
 
     Prints one `export NAME=value` line per variable once it answers: eval them, and ap-mcp or the official SDK
@@ -21,6 +23,8 @@ def simulate(port: int, speed: float) -> None:
     from ap_mcp.simulator.clock import ScaledClock
     from ap_mcp.simulator.seed import seeded_world
     from ap_mcp.simulator.serving import serve
+
+    speed = speed or REAL_TIME
 
     def announce(exports: dict[str, str]) -> None:
         for name, value in exports.items():

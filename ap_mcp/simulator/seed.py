@@ -69,7 +69,7 @@ def _load(path: Path, speed: float) -> World:
         away = max(datetime.now(UTC) - datetime.fromisoformat(state["saved_at"]), timedelta())
         saved = datetime.fromisoformat(state["world"]["now"])
         return World.from_json(state["world"], ScaledClock(speed, saved + away * speed))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         advice = "choose another file, or remove it if it is one of the simulator's"
         raise SettingsError(f"{path} holds no simulator state that this version reads: {advice}") from error
 
