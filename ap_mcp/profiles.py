@@ -11,7 +11,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 from ap_mcp.credentials import FILE_SECTION, USUAL_PLACES, Agency, Credentials, Places, find_credentials
 from ap_mcp.errors import SettingsError
-from ap_mcp.setting_values import ExistingFile
+from ap_mcp.setting_values import ExistingFile, in_our_words
 from ap_mcp.settings import (
     ENDPOINTS,
     CceEndpoint,
@@ -19,7 +19,6 @@ from ap_mcp.settings import (
     KubernetesAccess,
     Region,
     Settings,
-    in_our_words,
     is_given,
     region_endpoint,
     region_iam_endpoint,

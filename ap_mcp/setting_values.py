@@ -12,6 +12,7 @@ from typing import Annotated, Any, TypeAlias
 from urllib.parse import parse_qsl, urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, SecretStr
+from pydantic_core import ErrorDetails
 from pydantic_settings import NoDecode
 
 from ap_mcp.late_patterns import later
@@ -25,6 +26,17 @@ _BASE_PATH = later(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
 # What ends the host of a web address, or cannot stand in one: in a password it must be percent-encoded.
 _NOT_IN_PASSWORD = later(r"[/?#\\\[\]\s\x00-\x1f\x7f]")
 
+_OUR_WORDS = {
+    "a valid boolean": "true or false",
+    "a valid tuple": "a text with commas, or a list of texts",
+    "a valid dictionary": "a table",
+    "a valid integer": "an integer",
+    "a valid ": "a ",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+}
+"""What pydantic says, and what people read."""
+
 
 def is_loopback(host: str) -> bool:
     """Say whether `host` is this very machine, so that plain http stays on it."""
@@ -32,6 +44,15 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def in_our_words(detail: ErrorDetails) -> str:
+    """Return what pydantic says of a value, as we say it: "must be …"."""
+    message = detail["msg"].removeprefix("Value error, ")
+    message = re.sub(r"^Input should be (.*?)(, unable to .*)?$", r"must be \1", message)
+    for theirs, ours in _OUR_WORDS.items():
+        message = message.replace(theirs, ours)
+    return message
 
 
 def endpoint(value: str) -> str:

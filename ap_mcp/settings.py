@@ -49,6 +49,7 @@ from ap_mcp.setting_values import (
     Words,
     check_redis,
     endpoint,
+    in_our_words,
     keys_in,
     lower,
     proxy_url,
@@ -449,20 +450,15 @@ def _from_others() -> dict[str, str]:
 
 def _refuse_unknown_variables() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields if name not in TABLES} | _NOT_FIELDS
-    problems = []
-    for name in sorted(os.environ):
-        if name.upper().startswith(PREFIX) and name.upper() not in known:
-            near = closest(name.upper(), known, most=1)
-            problems.append(f"- {name} is no setting" + (f"; did you mean {near[0]}?" if near else ""))
-    if problems:
-        raise SettingsError("\n".join(["Unknown settings:", *problems, f"Known: {', '.join(sorted(known))}"]))
-
-
-def in_our_words(detail: ErrorDetails) -> str:
-    """Return what pydantic says of a value, as we say it: "must be …"."""
-    message = detail["msg"].removeprefix("Value error, ")
-    message = re.sub(r"^Input should be (.*?)(, unable to .*)?$", r"must be \1", message)
-    return message.replace("a valid boolean", "true or false")
+    unknown = [name for name in sorted(os.environ) if name.upper().startswith(PREFIX) and name.upper() not in known]
+    # By the prefix that all have, each would be like some other.
+    words = {name.removeprefix(PREFIX) for name in known}
+    near = {name: closest(name.upper().removeprefix(PREFIX), words, most=1) for name in unknown}
+    if unknown:
+        hints = {name: f"; did you mean {PREFIX}{found[0]}?" if found else "" for name, found in near.items()}
+        every = [] if all(near.values()) else [f"Known: {', '.join(sorted(known))}"]
+        problems = (f"- {name} is no setting{hint}" for name, hint in hints.items())
+        raise SettingsError("\n".join(["Unknown settings:", *problems, *every]))
 
 
 def _problem(detail: ErrorDetails, flags: Mapping[str, Any]) -> str:

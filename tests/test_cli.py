@@ -161,6 +161,9 @@ def test_values_are_json_only_where_the_argument_is_no_string() -> None:
         (["get_cluster", "--json", "@absent.json"], "absent.json cannot be read: No such file"),
         (["add_cluster_tags", "tags=env:prod"], 'tags: must be an object, such as tags=\'{"name":"..."}\''),
         (["run_precheck", "skip_items=x"], """such as skip_items='[{"name":"...","""),
+        (["k8s_scale", "replicas=two"], "replicas: must be an integer, such as replicas=0"),
+        (["k8s_scale", "replicas=-1"], "replicas: must be at least 0"),
+        (["add_cluster_tags", 'tags={"env":1}'], "tags.env: must be a string, not an integer"),
         (["get_cluster", "--json", "{"], "--json: it is no valid JSON: "),
         (["get_cluster", "--json", "[1]"], "must be one JSON object"),
         (["get_cluster", "--json", '{"a":' * 5000], "--json: it is no valid JSON: "),
@@ -468,6 +471,8 @@ def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
         done = run(*path, flag)
         assert done.exit_code == 0
         assert done.stdout.startswith(f"Usage: {' '.join(('main', *path))}")
+        cut = [line for line in done.stdout.splitlines() if line.startswith("  ") and line.endswith("...")]
+        assert not cut, "what a command does"
 
 
 @pytest.mark.parametrize(

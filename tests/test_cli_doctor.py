@@ -223,7 +223,7 @@ def test_a_rule_that_denies_a_read_is_kept_and_said(tmp_path: Path) -> None:
     assert f"1 rule in {rules}" in of(checks, "policy")
     assert "read only" in of(checks, "policy")
     rules.write_text("rules = 1")
-    assert "policy.toml" in of(examined("--simulate", healthy=False, **given), "policy", "problem")
+    assert "policy.toml" in of(examined("--simulate", healthy=False, **given), "start", "problem")
 
 
 @pytest.mark.parametrize(
@@ -255,7 +255,10 @@ def test_approvers_are_named_and_a_broken_list_is_a_problem(tmp_path: Path, monk
     init_key(tmp_path / ".config" / "ap-mcp", "alice", PASSPHRASE)
     assert "alice" in of(examined("--simulate", healthy=True), "approvers", "ok")
     (tmp_path / ".config" / "ap-mcp" / "approvers.json").write_text("[]")
-    assert "approvers.json" in of(examined("--simulate", healthy=False), "approvers", "problem")
+    checks = examined("--simulate", healthy=False)
+    assert "approvers.json" in of(checks, "approvers", "problem")
+    assert "first correct what is wrong above" in of(checks, "start", "problem")
+    assert str(checks).count("approvers.json") == 1
 
 
 @pytest.mark.parametrize(

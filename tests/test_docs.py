@@ -399,7 +399,7 @@ def test_what_the_readme_lets_one_type_works(block: Block, tmp_path: Path) -> No
 
 def test_json_blocks_are_json_and_configure_what_exists() -> None:
     known = {f"AP_MCP_{name.upper()}" for name in Settings.model_fields}
-    known |= set(BORROWED.findall(source("credentials.py")))
+    known |= set(BORROWED.findall(source("credentials.py", "settings.py")))
     configured, connected = 0, 0
     for block in BLOCKS:
         document: Any = json.loads(block.text) if block.language == "json" else {}

@@ -75,7 +75,7 @@ def entries(lines: str) -> list[dict[str, Any]]:
         (("--speed", "2"), {}, "error", "--speed goes with --simulate only", 2),
         (("--simulate", "--speed", "fast"), {}, "error", "Invalid value for '--speed'", 2),
         ((), {"AP_MCP_REGOIN": "x"}, "error", "did you mean AP_MCP_REGION?", 2),
-        ((), {"AP_MCP_TIMEOUT": "long"}, "error", "AP_MCP_TIMEOUT: must be a valid number", 2),
+        ((), {"AP_MCP_TIMEOUT": "long"}, "error", "AP_MCP_TIMEOUT: must be a number", 2),
         (("--http", "0.0.0.0:0"), {}, "error", "nobody has to sign in", 2),
         ((), {"AP_MCP_CONFIG": "nowhere.toml"}, "error", "there is no file nowhere.toml", 2),
     ],

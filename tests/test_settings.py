@@ -443,8 +443,10 @@ def test_the_name_of_a_variable_in_the_file_is_answered_with_the_name_there(own_
     ("variable", "value", "must"),
     [
         ("AP_MCP_READ_ONLY", "perhaps", "must be true or false"),
-        ("AP_MCP_TIMEOUT", "fast", "must be a valid number"),
-        ("AP_MCP_CALLS_AT_ONCE", "many", "must be a valid integer"),
+        ("AP_MCP_TIMEOUT", "fast", "must be a number"),
+        ("AP_MCP_TIMEOUT", "601", "must be at most 600"),
+        ("AP_MCP_RATE", "-1", "must be at least 0"),
+        ("AP_MCP_CALLS_AT_ONCE", "many", "must be an integer"),
         ("AP_MCP_CONFIRM", "humn", "must be 'human', 'approval', 'token' or 'deny'"),
     ],
 )
@@ -453,6 +455,33 @@ def test_a_wrong_value_is_answered_with_what_it_must_be(
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert refusal().splitlines()[-1] == f"- {variable}: {must}"
+
+
+@pytest.mark.parametrize(
+    ("line", "must"),
+    [
+        ("profile = 7", "profile in {}: must be a text with commas, or a list of texts"),
+        ("toolsets = true", "toolsets in {}: must be a text with commas, or a list of texts"),
+        ("profiles = 7", "profiles in {}: must be a table"),
+        ("region = 7", "region in {}: must be a string"),
+        ("rate = []", "rate in {}: must be a number"),
+        ("burst = 1.5", "burst in {}: must be an integer"),
+    ],
+)
+def test_a_value_of_another_kind_is_answered_in_plain_words(own_file: Path, line: str, must: str) -> None:
+    own_file.write_text(line)
+    [said] = refusal().splitlines()[1:]
+    assert said.startswith(f"- {must.format(own_file)}")
+    assert "valid" not in said
+
+
+def test_where_each_misspelt_variable_is_like_a_setting_the_others_are_not_listed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("AP_MCP_REGOIN", "x")
+    assert "Known" not in refusal()
+    monkeypatch.setenv("AP_MCP_XYZZY", "x")
+    assert "Known: AP_MCP_APPROVALS_DB, " in refusal()
 
 
 def test_a_config_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

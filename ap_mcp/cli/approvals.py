@@ -84,7 +84,11 @@ def _chosen_passphrase() -> str:
     raise CallRefused(f"No passphrase was chosen in {TRIES} tries. Nothing was made.")
 
 
-@approvals.command(name="test-webhook", epilog="Exit codes: 0 posted to all, 2 wrong usage, 6 one of them failed.")
+@approvals.command(
+    name="test-webhook",
+    epilog="Exit codes: 0 posted to all, 2 wrong usage, 6 one of them failed.",
+    short_help="Post a message, marked as a test, to each webhook.",
+)
 @exits
 def test_webhook() -> None:
     """Post a message, marked as a test, to each webhook of AP_MCP_APPROVAL_WEBHOOK."""
@@ -119,7 +123,7 @@ async def _tried(settings: "Settings") -> list[tuple[str, str]]:
     return found
 
 
-@approvals.command(name="list", epilog=CODES)
+@approvals.command(name="list", epilog=CODES, short_help="List what waits for a person.")
 @click.option("--all", "everything", is_flag=True, help="Also what was decided, withdrawn or has expired of late.")
 @settings_options("profile")
 @exits
@@ -183,7 +187,7 @@ def show(code: str) -> None:
     click.echo(f"Standing: {outcome(asked, _approvers(settings), now)}")
 
 
-@approvals.command(epilog=CODES)
+@approvals.command(epilog=CODES, short_help="Read a question, type the name of its target, and sign it.")
 @click.argument("code")
 @exits
 def approve(code: str) -> None:
@@ -221,7 +225,7 @@ def approve_here(settings: "Settings", code: str) -> None:
     click.echo(f"Approved by {who}, once, for exactly this call, until {written(question.expires)}.")
 
 
-@approvals.command(epilog=CODES)
+@approvals.command(epilog=CODES, short_help="Decline a question, signed with your passphrase.")
 @click.argument("code")
 @exits
 def decline(code: str) -> None:
@@ -235,7 +239,7 @@ def decline(code: str) -> None:
     click.echo(f"Declined by {who}. The same call is refused until {written(question.expires)}.")
 
 
-@approvals.command(epilog=CODES)
+@approvals.command(epilog=CODES, short_help="Withdraw a question: nobody decides it any more.")
 @click.argument("code")
 @exits
 def withdraw(code: str) -> None:

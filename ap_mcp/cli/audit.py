@@ -24,7 +24,7 @@ def audit() -> None:
     """Read and check the record of calls that are not reads."""
 
 
-@audit.command()
+@audit.command(short_help="Say whether the log is intact.")
 @log_option
 @exits
 def verify(log: str | None) -> None:
@@ -53,7 +53,7 @@ def verify(log: str | None) -> None:
     click.echo(f"{found.path}: {calls}{refusals}, intact." if found.is_begun else _nothing(found))
 
 
-@audit.command()
+@audit.command(short_help="Show the last calls that were no reads.")
 @click.option("--last", type=click.IntRange(1), default=SHOWN, show_default=True, metavar="N", help="How many calls.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON array with all that is recorded.")
 @log_option
@@ -72,7 +72,7 @@ def show(last: int, *, as_json: bool, log: str | None) -> None:
         click.echo(f"{found.path} is not intact: `ap-mcp audit verify` says from where on.", err=True)
 
 
-@audit.command()
+@audit.command(short_help="Have Redis forget a log that was put aside or lost.")
 @click.argument("log_id", metavar="ID")
 @exits
 def forget(log_id: str) -> None:

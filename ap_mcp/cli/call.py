@@ -306,6 +306,7 @@ def typed_arguments(
     Raises:
         InvalidArguments: with every problem, of the pairs and of the arguments, and an example where one helps.
     """
+    from ap_mcp.arguments import meant
     from ap_mcp.errors import InvalidArguments, Problem
     from ap_mcp.masking import mask_text
 
@@ -325,7 +326,9 @@ def typed_arguments(
     try:
         check(arguments)
     except InvalidArguments as error:
-        misread = {name for name in typed & schemas.keys() if isinstance(arguments[name], str)}
+        # What was read as it should be may be wrong all the same, and then the problem says how.
+        read = meant({"properties": schemas}, {name: arguments[name] for name in typed & schemas.keys()})
+        misread = {name for name, value in read.items() if isinstance(value, str)}
         problems += [
             Problem(each.argument, with_example(each.argument, schemas[each.argument]))
             if each.argument in misread and schemas[each.argument]["type"] != "string"

@@ -67,9 +67,12 @@ def wrong_settings(error: "ApMcpError") -> Iterator[Finding]:
         yield Finding("settings", "problem", each, "Correct it where it is set, then run this again.")
 
 
-def unusable(error: "ApMcpError") -> Iterator[Finding]:
+def unusable(error: "ApMcpError", reported: Sequence[Finding]) -> Iterator[Finding]:
     """Report why no server would start although each setting is right by itself, as with a wrong policy file."""
-    yield Finding("policy", "problem", error.render(), "A server does not start until this is corrected.")
+    if _is_in(error.render(), reported):
+        yield Finding("start", "problem", "a server does not start: first correct what is wrong above")
+    else:
+        yield Finding("start", "problem", error.render(), "A server does not start until this is corrected.")
 
 
 def settings(chosen: "Settings", flags: Mapping[str, Any], *, simulated: bool) -> Iterator[Finding]:

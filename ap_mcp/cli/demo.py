@@ -54,7 +54,7 @@ CHART = {
 }
 
 
-@click.command()
+@click.command(short_help="Watch an agent build, repair and upgrade simulated clusters.")
 @exits
 def demo() -> None:
     """Watch an agent build a cluster and upgrade another, on the simulator: real MCP, real HTTP, signed requests."""

@@ -18,7 +18,7 @@ INDENT, SHORTEST = 22, 40
 ENDS = "Exit codes: 0 no problem was found, though perhaps warnings; 1 there is a problem; 2 wrong usage."
 
 
-@click.command(epilog=ENDS)
+@click.command(epilog=ENDS, short_help="See whether everything is in place, and what to do if not.")
 @click.option(
     "--output",
     type=click.Choice(["text", "json"]),
@@ -113,7 +113,7 @@ async def _examined(
         try:
             autopilot = chosen_autopilot(stack, simulate=simulate, state=state, speed=speed, **flags)
         except ApMcpError as error:
-            return [*findings, *checkup.unusable(error)]
+            return [*findings, *checkup.unusable(error, findings)]
         async with autopilot:
             findings += checkup.policy(autopilot)
             findings += [each async for each in checkup_callers.callers(autopilot)]

@@ -17,7 +17,7 @@ WHO_THEY_ARE = "Of the callers over HTTP they are: {stated}. Where another perso
 SERVERS = "Servers over HTTP count it from now on; a server on stdio does after its next start."
 
 
-@click.command(epilog=CODES)
+@click.command(epilog=CODES, short_help="Make a one-time link to make a passkey with.")
 @click.argument("name")
 @exits
 def enrol(name: str) -> None:
@@ -40,7 +40,7 @@ def enrol(name: str) -> None:
     click.echo(f"Give this link to {name} alone. It works once, until {written(record.expires)}.", err=True)
 
 
-@click.command(epilog=CODES)
+@click.command(epilog=CODES, short_help="Enter a passkey among the approvers.")
 @click.argument("line")
 @click.option(
     "--principal",

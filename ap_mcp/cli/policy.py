@@ -107,7 +107,7 @@ def template() -> None:
     click.echo(TEMPLATE, nl=False)
 
 
-@policy.command()
+@policy.command(short_help="Say what would be decided about a call, by which rule and why.")
 @tool_argument()
 @pairs_argument()
 @click.option("--policy-file", metavar="FILE", help="This file in place of AP_MCP_POLICY_FILE.")

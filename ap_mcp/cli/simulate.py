@@ -10,7 +10,7 @@ from ap_mcp.cli.options import exits, speed_option
 REAL_TIME = 1.0
 
 
-@click.command()
+@click.command(short_help="Serve a simulated Autopilot and IAM to other programs.")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="Where to listen; 0 takes any free port.")
 @speed_option(REAL_TIME)
 @exits

@@ -27,7 +27,7 @@ AS_JSON = click.option(
 )
 
 
-@click.group(epilog=CODES)
+@click.group(epilog=CODES, short_help="Make, list and revoke tokens to call a server over HTTP with.")
 def token() -> None:
     """Make, list and revoke the tokens of those who call a server over HTTP.
 
@@ -92,7 +92,7 @@ def new(  # noqa: PLR0917 - click passes them by name
     click.echo(secret)
 
 
-@token.command("list", epilog=CODES)
+@token.command("list", epilog=CODES, short_help="Show the tokens and what each may do.")
 @AS_JSON
 @exits
 def list_(*, output: str) -> None:
