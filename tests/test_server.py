@@ -77,6 +77,7 @@ async def test_an_answer_that_does_not_fit_what_clients_were_shown_does_not_pass
     shown = [tool.model_copy(update={"output_schema": schema}) for tool in toolbox(load_catalog()).shown]
     monkeypatch.setattr("ap_mcp.toolbox.Toolbox.shown", shown)
     async with connected(tmp_path, mode=mode) as agent:
+        await agent.client.list_tools()
         with pytest.raises(RuntimeError, match="Invalid structured content returned by tool list_charts"):
             await agent.call("list_charts")
 

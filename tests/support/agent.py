@@ -31,6 +31,8 @@ from ap_mcp.simulator.world import World
 ENDPOINT = "http://127.0.0.1:1"
 FILES = ("files_dir", "audit_log", "approvals_db", "approver_dir")
 """The settings that name a place for each test's own files."""
+ROOTS = "chart_roots"
+"""The one that names several."""
 SECONDS = 20
 """No call of a test may take longer."""
 READS = timedelta(seconds=3)
@@ -165,11 +167,12 @@ def autopilot_on(
 
 def _chosen(given: dict[str, Any]) -> Settings:
     """Return settings; those of one test after the other differ in their files only, and reading them takes long."""
-    if not given.keys() >= set(FILES):
+    if not given.keys() >= {*FILES, ROOTS}:
         return Settings(**given)
     files = {name: given[name].absolute() for name in FILES}
+    files[ROOTS] = tuple(each.resolve(strict=True) for each in given[ROOTS])
     variables = (item for item in os.environ.items() if item[0].startswith("AP_MCP_"))
-    rest = (item for item in given.items() if item[0] not in FILES)
+    rest = (item for item in given.items() if item[0] not in files)
     return _read_once(frozenset(rest), frozenset(variables)).model_copy(update=files)
 
 
@@ -192,6 +195,23 @@ def _validator(schema: str) -> Draft202012Validator:
     return Draft202012Validator(found)
 
 
+async def _validate_as_listed(session: ClientSession, name: str, result: CallToolResult) -> None:
+    """Validate an answer by the schema that this session was shown, or another one of the same version before it.
+
+    Each session of the SDK would list all tools at its first answer, which takes longer than most tests.
+    """
+    version, schemas = session.protocol_version, session._tool_output_schemas
+    if name not in schemas and (version, name) in _listed:
+        schemas[name] = _listed[version, name]
+    await _validate(session, name, result)
+    if (version, name) not in _listed:
+        _listed.update({(version, each): schema for each, schema in session._tool_output_schemas.items()})
+
+
+_listed: dict[tuple[str | None, str], dict[str, Any] | None] = {}
+"""What a tool answers, by version of the protocol and tool."""
+_validate = ClientSession.validate_tool_result
+ClientSession.validate_tool_result = _validate_as_listed  # type: ignore[method-assign,assignment]
 ClientSession._output_schema_validator = _shared_validator  # type: ignore[method-assign,assignment]
 
 
