@@ -59,6 +59,7 @@ from ap_mcp.simulator.constants import (
 )
 from ap_mcp.simulator.serving import running
 from ap_mcp.simulator.world import World
+from ap_mcp.specs import Catalog
 from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.wait import WAIT_FOR
 
@@ -238,15 +239,25 @@ async def test_no_token_or_password_in_use_is_shown(
         leaks.check("sign-in", await agent.fail("list_charts") if kind == "password" else "")
 
 
-async def test_no_wrong_argument_is_repeated(tmp_path: Path, prepared: Prepared, leaks: Leaks) -> None:
+async def test_no_wrong_argument_is_repeated(
+    tmp_path: Path, prepared: Prepared, leaks: Leaks, catalog: Catalog
+) -> None:
     planted = Planter()({"password": "", "text": "a few words about nothing"})
     values = [planted, json.dumps(planted), [planted], 7]
     async with watched(tmp_path, leaks, prepared, Meddling(unchecked(prepared.state), dict)) as agent:
+        schemas = {tool.name: tool.input_schema["properties"] for tool in (await agent.client.list_tools()).tools}
+        tried = set()
         for tool, arguments in everything(prepared, tmp_path).items():
             for name in {*arguments, "password"} - {"chart_path"}:
-                for value in values:
+                # What many tools take in the same form goes the same way in those that are guarded, and in the others.
+                form = json.dumps(
+                    [name, tool in TOOLS, tool in catalog, {**schemas[tool].get(name, {}), "description": ""}]
+                )
+                for value in values if form not in tried else ():
                     result = await agent.run(tool, {**arguments, name: value})
                     leaks.check(f"{tool} {name}", await leaving(agent, result))
+                tried.add(form)
+    assert len(tried) > len(TOOLS)
 
 
 async def test_no_secret_is_shown_when_our_own_code_fails(

@@ -490,10 +490,9 @@ def test_a_tool_typed_as_a_command_is_led_to_call(typed: str, meant: str) -> Non
 
 def completed(*words: str) -> list[str]:
     """What bash is offered for the last word."""
-    code = "from ap_mcp.cli import main; main(prog_name='ap-mcp')"
     asked = {"COMP_WORDS": "\n".join(("ap-mcp", *words)), "COMP_CWORD": str(len(words))}
-    environment = {**os.environ, **asked, "_AP_MCP_COMPLETE": "bash_complete"}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    done = CliRunner().invoke(main, env={**asked, "_AP_MCP_COMPLETE": "bash_complete"}, prog_name="ap-mcp")
+    assert done.exit_code == 0, done.output
     return [line.partition(",")[2] for line in done.stdout.splitlines() if line]
 
 

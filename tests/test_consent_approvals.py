@@ -15,6 +15,7 @@ from consenting import (
     another_call,
     as_somebody_else,
     in_one_era,
+    of_an_operation_and_in_a_cluster,
     of_each_kind,
     policy,
     tampered,
@@ -66,7 +67,7 @@ def put_back(scene: Scene, tables: dict[str, Any]) -> None:
 # Tokens
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_a_token_is_unknown_outside_mode_token(scene: Scene) -> None:
     async with scene.connect(confirm="token") as agent:
         token = await scene.token(agent)
@@ -116,7 +117,7 @@ async def test_a_token_works_once_also_on_another_server_of_the_same_user(scene:
         assert (await agent.run(scene.tool, {**scene.arguments, TOKEN: token})).is_error
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_where_somebody_else_must_approve_neither_form_nor_token_counts(scene: Scene) -> None:
     person = Person()
     async with scene.connect(confirm="token") as agent:
@@ -132,7 +133,7 @@ async def test_where_somebody_else_must_approve_neither_form_nor_token_counts(sc
 # Approvals
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_an_approval_that_was_declined_holds_until_it_expires(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         question = await scene.waits(agent)
@@ -142,8 +143,8 @@ async def test_an_approval_that_was_declined_holds_until_it_expires(scene: Scene
         assert (await scene.waits(agent)).code != question.code
 
 
-@in_one_era
-async def test_an_approval_counts_in_its_time_for_its_call_for_its_user_and_for_things_as_they_were(
+@of_each_kind
+async def test_an_approval_counts_in_its_time_for_its_call_and_for_its_user(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = another_call(scene)
@@ -154,16 +155,22 @@ async def test_an_approval_counts_in_its_time_for_its_call_for_its_user_and_for_
         assert question.code != for_other.code
         scene.decide(question)
         scene.clock.pass_by(question.expires - scene.clock())
-        assert (await scene.waits(agent)).code != question.code
-    async with scene.connect(confirm="approval") as agent:
-        question = await scene.waits(agent)
-        scene.decide(question)
+        anew = await scene.waits(agent)
+        assert anew.code != question.code
+        scene.decide(anew)
     as_somebody_else(monkeypatch)
     async with scene.connect(confirm="approval") as agent:
         assert (await scene.waits(agent)).principal == "somebody-else"
-    monkeypatch.undo()
-    touch(scene)
+
+
+@in_one_era
+async def test_an_approval_counts_for_things_as_they_were_and_for_no_other_call(scene: Scene) -> None:
+    other = another_call(scene)
     async with scene.connect(confirm="approval") as agent:
+        question = await scene.waits(agent)
+        scene.decide(question)
+        assert (await scene.waits(agent, other)).code != question.code
+        touch(scene)
         assert (await scene.waits(agent)).code != question.code
 
 
@@ -201,7 +208,7 @@ async def test_an_approval_of_another_text_than_the_true_one_does_not_count(scen
             assert (await scene.waits(agent)).code != question.code
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_a_decision_counts_only_with_the_key_of_an_approver_the_server_knew_at_its_start(scene: Scene) -> None:
     async with scene.connect(confirm="approval") as agent:
         question = await scene.waits(agent)
@@ -214,7 +221,7 @@ async def test_a_decision_counts_only_with_the_key_of_an_approver_the_server_kne
         assert (await scene.waits(agent)).code not in (question.code, again.code)
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_a_wrong_passphrase_signs_nothing(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(keys, "SCRYPT_COST", 2**10)
     folder = scene.folder / "approver"
@@ -228,7 +235,7 @@ async def test_a_wrong_passphrase_signs_nothing(scene: Scene, monkeypatch: pytes
         await scene.done(agent)
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_who_asks_cannot_approve_where_somebody_else_must(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     as_somebody_else(monkeypatch, "Alice")
     async with scene.connect(confirm="approval", policy_file=policy(scene, OTHER)) as agent:

@@ -66,6 +66,15 @@ ONE_AFTER_THE_OTHER = (
     "import sys; from ap_mcp.cli import main; [main(each.split(), standalone_mode=False) for each in sys.argv[1:]]"
 )
 """Runs commands of ours in one process, which is quicker."""
+PYTEST = """
+import os, sys, pytest
+how = ["-p", "no:cacheprovider", "--assert=plain"]
+os.environ["UPDATE_SNAPSHOTS"] = "1"
+recorded = pytest.main([*how, "tests/test_tool_snapshots.py", "-k", sys.argv[1]])
+del os.environ["UPDATE_SNAPSHOTS"]
+sys.exit(recorded or pytest.main([*how, "-k", *sys.argv[2:]]))
+"""
+"""Records a tool as clients see it, then runs tests, in one process likewise."""
 SHELL_PROGRAM = shutil.which("sh") or "/bin/sh"
 
 
@@ -542,15 +551,12 @@ def test_an_operation_is_added_in_the_five_steps(tmp_path: Path, catalog: Catalo
     assert len(examples) == 8
     for path, where, text in examples:
         insert(tmp_path, path, where, text)
-    pytest_ = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "--assert=plain"]
     steps = ("specs check --write", "tools update_log_config", "docs --write")
     shown = run([sys.executable, "-c", ONE_AFTER_THE_OTHER, *steps], tmp_path)
     assert f"{len(catalog) + 1} operations, nothing wrong" in shown
     assert "kept_days (integer)" in shown
     assert "IAM action: not documented; known from SDK 3.1.219 only" in shown
     assert "\n| `update_log_config` |" in (tmp_path / "README.md").read_text(encoding="utf-8")
-    run([*pytest_, "tests/test_tool_snapshots.py", "-k", "update_log_config"], tmp_path, UPDATE_SNAPSHOTS="1")
-    assert (tmp_path / MADE_BY_THE_EXAMPLE).is_file()
     chosen = "logs_that or exercised_above or update_log_config or documented or has_a_case or every_argument"
     chosen += " or method_of_its_own or same_fields or says_itself or table_of_guarded or every_tool_is_watched"
     files = [
@@ -566,7 +572,8 @@ def test_an_operation_is_added_in_the_five_steps(tmp_path: Path, catalog: Catalo
             "consent",
         )
     ]
-    run([*pytest_, *files, "-k", chosen], tmp_path)
+    run([sys.executable, "-c", PYTEST, "update_log_config", chosen, *files], tmp_path)
+    assert (tmp_path / MADE_BY_THE_EXAMPLE).is_file()
 
 
 def test_the_changelog_keeps_its_form_and_knows_this_version() -> None:

@@ -197,6 +197,8 @@ of_each_kind_in_both_eras = scenes(*itertools.product(KINDS, ERAS))
 of_each_kind_in_2026 = scenes(*itertools.product(KINDS, ["auto"]))
 of_each_kind_in_2025 = scenes(*itertools.product(KINDS, ["legacy"]))
 of_each_kind = scenes(*zip(KINDS, itertools.cycle(ERAS), strict=False))
+of_an_operation_and_in_a_cluster = scenes(("delete_cluster", "auto"), ("k8s_delete", "legacy"))
+"""For what is about the store, its approvers and the policy: they are asked about a digest, and know no tool."""
 on_parts_of_clusters = scenes(*itertools.product(filter(is_part_of_cluster, TOOLS), ERAS))
 
 
