@@ -11,7 +11,6 @@ from contextlib import suppress
 from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
-from threading import Lock
 from typing import Any
 
 from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
@@ -30,6 +29,7 @@ from ap_mcp.guard.seal import moment_at, ticks
 from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.database import Database
 from ap_mcp.state.refusals import asked_too_often, too_many_wait
+from ap_mcp.state.taken import Taken
 from ap_mcp.vendor import written
 from ap_mcp.wording import in_quotes
 
@@ -55,8 +55,7 @@ class ConsentFile:
 
     def __init__(self, path: Path) -> None:
         self.database = Database(path)
-        self._taken: set[str] = set()
-        self._lock = Lock()
+        self._taken = Taken()
 
     @property
     def path(self) -> Path:
@@ -82,10 +81,7 @@ class ConsentFile:
                 self.database.renew(db)
         if gone != 1 or row != (digest, 1):
             return False
-        with self._lock:  # putting the record back into the file does not put it back in here
-            first = consent_id not in self._taken
-            self._taken.add(consent_id)
-            return first
+        return self._taken.add(consent_id)  # putting the record back into the file does not put it back in here
 
     def use_once(self, name: str, now: datetime, until: datetime) -> bool:
         """Remember that something was used; see `ConsentStore.use_once`."""
@@ -170,8 +166,7 @@ class ConsentFile:
             withdrawn = "UPDATE questions SET withdrawn_by = ?, withdrawn = ? WHERE code = ?"
             db.execute(withdrawn, (by, moment, asked.question.code))
             self.database.renew(db)
-        with self._lock:
-            self._taken.add(asked.question.consent.id)
+        self._taken.add(asked.question.consent.id)
 
     def history(self, now: datetime) -> list[Asked]:
         """Return the questions that came to an end of late, the last first; see `ApprovalStore.history`."""

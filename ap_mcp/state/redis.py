@@ -31,6 +31,7 @@ from ap_mcp.guard.stores import OpenConsent
 from ap_mcp.state.redis_link import PREFIX, Command, RedisLink, name_of
 from ap_mcp.state.redis_records import WRONG, OpenRecord, answer_text, asked_of, question_text, withdrawal_text
 from ap_mcp.state.refusals import asked_too_often, too_many_wait
+from ap_mcp.state.taken import Taken
 from ap_mcp.wording import in_quotes
 
 ENDS = f"{PREFIX}ends"
@@ -47,7 +48,7 @@ class RedisStore:
 
     def __init__(self, link: RedisLink) -> None:
         self._link = link
-        self._taken: set[str] = set()
+        self._taken = Taken()
 
     def now(self) -> datetime:
         """Return the time that counts for consents: Redis's."""
@@ -81,9 +82,9 @@ class RedisStore:
     async def take(self, consent_id: str, digest: str, now: datetime) -> bool:
         """Take the record of a consent away; see `ConsentStore.take`."""
         text, life = await self._link.taken(_key("open", consent_id))
-        if text is None or consent_id in self._taken:
+        # Putting the record back into Redis does not put it back in here.
+        if text is None or not self._taken.add(consent_id):
             return False
-        self._taken.add(consent_id)  # putting the record back into Redis does not put it back in here
         try:
             record = OpenRecord.read(text)
         except WRONG:
