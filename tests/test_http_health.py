@@ -1,9 +1,11 @@
 """What is checked before a server over HTTP counts as ready, and what is only reported."""
 
+import errno
 import os
 import socket
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import anyio
 import pytest
@@ -84,6 +86,26 @@ async def test_what_a_check_raises_goes_to_the_log_once_for_each_reason(caplog: 
         "Not ready (audit): a secret place",
         "Not ready (audit): another",
     ]
+
+
+async def test_a_server_that_may_not_look_for_its_audit_log_is_not_ready(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, closed = os.stat, tmp_path / "closed"
+
+    def stat(path: Any, *args: Any, **more: Any) -> os.stat_result:
+        if str(path).startswith(f"{closed}{os.sep}"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
+        return real(path, *args, **more)
+
+    closed.mkdir()
+    async with served(simulate(), tmp_path, audit_log=closed / "state" / "audit.jsonl") as frame:
+        monkeypatch.setattr(os, "stat", stat)
+        monkeypatch.setattr(os, "access", lambda path, needed: str(path) != str(closed) or not needed & os.X_OK)
+        async with frame.by_hand() as http:
+            answer = await http.get("/readyz")
+    assert answer.status_code == 503
+    assert "the audit log cannot be written" in answer.json()["checks"]["audit"]
 
 
 async def test_a_server_whose_audit_log_has_no_room_is_not_ready(

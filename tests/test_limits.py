@@ -23,6 +23,8 @@ pytestmark = pytest.mark.anyio
 class OneCall:
     """Limits that admit one call of each principal, and then none."""
 
+    working = waiting = 0
+
     def __init__(self) -> None:
         self.admitted: list[str] = []
         self.ended: list[str] = []

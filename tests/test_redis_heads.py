@@ -134,6 +134,8 @@ def test_what_somebody_else_wrote_is_passed_over(log: AuditLog, redis: FakeRedis
     named = b'{"host":"h","path":"p","at":"a"}'
     redis.do([b"ZADD", b"ap-mcp:1:audit:lines", b"3", b"no id"])
     redis.do([b"HSET", b"ap-mcp:1:audit:logs", b"no id", named])
+    redis.do([b"ZADD", b"ap-mcp:1:audit:lines", b"inf", b"a" * 16])
+    redis.do([b"HSET", b"ap-mcp:1:audit:logs", b"a" * 16, named])
     assert len(noted(url)) == 1
     assert run("verify").exit_code == 0
 

@@ -13,8 +13,8 @@ from simulation import simulate
 
 from ap_mcp.errors import TooManyCalls, TooOften
 from ap_mcp.guard.limits import LocalLimits, Rate
-from ap_mcp.state.redis_limits import REST, RedisLimits
-from ap_mcp.state.redis_link import RedisLink
+from ap_mcp.state.redis_limits import RedisLimits
+from ap_mcp.state.redis_link import REST, RedisLink
 
 pytestmark = pytest.mark.anyio
 
@@ -30,14 +30,15 @@ class Servers:
     def limits(self, number: int, a_second: float = 1, burst: int = 3, at_once: int = 16) -> RedisLimits:
         rate = Rate(a_second, burst, lambda: self.time)
         here = LocalLimits(at_once, patience=0.01, rate=Rate(a_second, burst, lambda: self.time))
-        return RedisLimits(self.links[number], here, rate, lambda: self.time)
+        return RedisLimits(self.links[number], here, rate)
 
 
 @pytest.fixture
 async def servers(tmp_path: Path) -> AsyncIterator[Servers]:
     redis = FakeRedis()
     async with redis.served(tmp_path) as url:
-        servers = Servers(redis, [RedisLink(url) for _ in range(2)])
+        servers = Servers(redis, [])
+        servers.links += [RedisLink(url, steady=lambda: servers.time) for _ in range(2)]
         redis.clock = lambda: servers.time
         yield servers
         for link in servers.links:

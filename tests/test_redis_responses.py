@@ -9,7 +9,7 @@ from redis_fake import FakeRedis, real_time
 
 from ap_mcp.guard.seal import Sealer
 from ap_mcp.response_store import PREFIX
-from ap_mcp.state.redis_link import RedisLink
+from ap_mcp.state.redis_link import REST, RedisLink
 from ap_mcp.state.redis_responses import LIFETIME, RedisResponses
 
 pytestmark = pytest.mark.anyio
@@ -108,6 +108,28 @@ async def test_the_answers_of_a_principal_have_so_many_bytes_together(links: lis
     found = [await store.read("token:ann", uri or "") for uri in uris]
     assert found == [None, None, noise[2]]
     assert await store.keep("token:ann", "".join(noise) * 9 + repr([hash(str(n)) for n in range(99)])) is None
+
+
+async def test_a_redis_that_failed_is_not_asked_for_a_while_to_keep_an_answer(redis: FakeRedis, tmp_path: Path) -> None:
+    moment = 0.0
+    async with redis.served(tmp_path) as url:
+        link = RedisLink(url, steady=lambda: moment)
+        store = RedisResponses(link, Sealer(KEY))
+
+        async def asked() -> int:
+            before = redis.seen.count("set")
+            uri = await store.keep("token:ann", TEXT)
+            assert await store.read("token:ann", uri or "") == TEXT
+            return redis.seen.count("set") - before
+
+        redis.takes_nothing = "OOM command not allowed when used memory > 'maxmemory'."
+        assert [await asked() > 0 for _ in range(3)] == [True, False, False]
+        moment = REST
+        assert [await asked() > 0 for _ in range(2)] == [True, False]
+        redis.takes_nothing = ""
+        await link.run(("PING",))
+        assert [await asked() > 0 for _ in range(2)] == [True, True]
+        await link.close()
 
 
 async def test_while_redis_is_down_a_server_keeps_answers_itself(

@@ -26,6 +26,7 @@ from ap_mcp.state.local import LocalStore
 from ap_mcp.state.redis import RedisStore
 from ap_mcp.state.redis_link import COMMANDS
 from ap_mcp.state.shared import SharedState, store_from
+from ap_mcp.web.metrics import Metrics
 
 pytest_plugins = ["consent_fixtures"]
 
@@ -159,6 +160,21 @@ async def test_redis_that_is_down_is_reported_over_http_and_takes_no_server_away
         answer = await http.get("/readyz")
         assert answer.status_code == 200
         assert answer.json()["checks"]["redis"] == "it failed; the log of the server says why"
+
+
+@pytest.mark.anyio
+async def test_a_redis_that_answers_and_takes_nothing_is_reported(
+    url: str, redis: FakeRedis, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    redis.takes_nothing = "OOM command not allowed when used memory > 'maxmemory'."
+    async with served(simulate(), tmp_path, redis_url=SecretStr(url)) as frame, frame.by_hand() as http:
+        answer = await http.get("/readyz")
+        assert answer.status_code == 200
+        assert answer.json()["checks"]["redis"] == "it failed; the log of the server says why"
+        assert "its memory is full" in caplog.text
+        assert b"ap_mcp_redis_up 0.0" in await Metrics(frame.autopilot).text()
+        redis.takes_nothing = ""
+        assert b"ap_mcp_redis_up 1.0" in await Metrics(frame.autopilot).text()
 
 
 @pytest.fixture

@@ -454,7 +454,9 @@ async def test_the_history_has_what_came_to_an_end_the_last_of_it_first_for_a_da
 
 
 @pytest.mark.parametrize("kind", ["q", "a"])
-@pytest.mark.parametrize("text", [b"", b"[]", b"{}", b'{"at":1e99}', b"\xff", b'{"approver":1,"approved":2,"at":3}'])
+@pytest.mark.parametrize(
+    "text", [b"", b"[]", b"{}", b'{"at":1e99}', b"\xff", b'{"approver":1,"approved":2,"at":3}', b"[" * 100_000]
+)
 async def test_what_somebody_else_wrote_is_passed_over(shared: Shared, kind: str, text: bytes) -> None:
     store = shared.store()
     asked = await approved(store)
@@ -487,6 +489,8 @@ async def test_whatever_is_wrong_with_redis_nothing_counts_and_the_place_is_name
         ("NOPERM this user has no permissions to run the 'getdel' command", "docs/operating.md"),
         ("OOM command not allowed when used memory > 'maxmemory'.", "memory is full"),
         ("READONLY You can't write against a read only replica.", "name the primary"),
+        ("MASTERDOWN Link with MASTER is down and replica-serve-stale-data is set to 'no'.", "primary is away"),
+        ("NOREPLICAS Not enough good replicas to write.", "until more replicas follow"),
         ("LOADING Redis is loading the dataset in memory", "still reading its data"),
         ("ERR unknown command 'GETDEL', with args beginning with: 'x'", r"older than 6\.2"),
         ("MISCONF Errors writing to the AOF file: No space left on device", "No space left"),
@@ -496,6 +500,17 @@ async def test_whatever_is_wrong_with_redis_nothing_counts_and_the_place_is_name
             await take(store, consent())
     shared.redis.broken = ""
     assert await take(store, consent())
+
+
+async def test_what_redis_refuses_is_not_repeated(shared: Shared) -> None:
+    store = shared.store()
+    shared.redis.takes_nothing = "MISCONF Errors writing to the AOF file: No space left on device"
+    with pytest.raises(ApprovalsUnusable) as refused:
+        await store.ask(question())
+    assert 'it says "MISCONF Errors writing to the AOF file: No space left on device"' in str(refused.value)
+    with pytest.raises(ApprovalsUnusable) as refused:
+        await store.use_once("S3CRET", NOW, LATE)
+    assert "S3CRET" not in refused.value.render()
 
 
 async def test_an_unreachable_redis_is_reported_at_once(tmp_path: Path) -> None:

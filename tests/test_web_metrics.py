@@ -14,6 +14,7 @@ import pytest
 from anyio.lowlevel import checkpoint
 from over_http import Served, request, served
 from prometheus_client.parser import text_string_to_metric_families
+from pydantic import SecretStr
 from receiving import answer, receiver
 from simulation import simulate
 
@@ -189,8 +190,9 @@ async def test_a_state_that_does_not_answer_is_seen_and_the_rest_is_still_read(
         assert samples[took("get_quotas")] == 1
 
 
-async def test_calls_under_way_are_shown(tmp_path: Path) -> None:
-    async with counted(tmp_path) as (found, metrics), found.autopilot.limits.admit("ann") as turn:
+@pytest.mark.parametrize("shared", [{}, {"redis_url": SecretStr("redis://127.0.0.1:1")}], ids=["alone", "with Redis"])
+async def test_calls_under_way_are_shown(tmp_path: Path, shared: dict[str, Any]) -> None:
+    async with counted(tmp_path, **shared) as (found, metrics), found.autopilot.limits.admit("ann") as turn:
         assert (await read(metrics))[named("ap_mcp_calls", state="working")] == 1
         async with turn.rest():
             samples = await read(metrics)

@@ -162,6 +162,14 @@ class Turn(Protocol):
 class Limits(Protocol):
     """How much one principal may do at once."""
 
+    @property
+    def working(self) -> int:
+        """Calls that work now on this server, of everybody."""
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait there for their turn, or rest, of everybody."""
+
     def admit(self, principal: str) -> AbstractAsyncContextManager[Turn]:
         """Return what a call runs inside of.
 

@@ -62,10 +62,11 @@ class AuditHeads:
             try:
                 id_, about = name.decode("ascii"), read_object(logs[name])
                 host, path, at = (read_text(about[each]) for each in ("host", "path", "at"))
+                extent = Extent(id_, int(float(count)))
             except WRONG:
                 continue
             if ID.fullmatch(id_):
-                found.append(AuditHead(Extent(id_, int(float(count))), host, path, at))
+                found.append(AuditHead(extent, host, path, at))
         return found
 
     async def forget(self, log_id: str) -> bool:

@@ -1,17 +1,13 @@
 """How often a principal may call, counted over all servers that share Redis; by each alone while that is down."""
 
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from time import monotonic
 
 from ap_mcp.errors import ApprovalsUnusable, TooOften
 from ap_mcp.guard.limits import Rate
 from ap_mcp.guard.stores import Limits, Turn
 from ap_mcp.state.redis_link import PREFIX, RedisLink, name_of
-
-REST = 5.0
-"""Seconds for which Redis is not asked again after it failed, so that it holds up no call when it hangs."""
 
 COUNT = """
 -- As guard.limits.Rate: KEYS[1] holds the moment at which all calls so far would have been made at an even pace.
@@ -38,15 +34,22 @@ class RedisLimits:
         link: leads to Redis.
         here: what holds on this server alone, whether or not Redis is up.
         rate: how often one principal may call.
-        now: a clock, in seconds.
     """
 
-    def __init__(self, link: RedisLink, here: Limits, rate: Rate, now: Callable[[], float] = monotonic) -> None:
+    def __init__(self, link: RedisLink, here: Limits, rate: Rate) -> None:
         self._link = link
         self._here = here
         self._rate = rate
-        self._now = now
-        self._asks_from = float("-inf")
+
+    @property
+    def working(self) -> int:
+        """Calls that work now on this server, of everybody."""
+        return self._here.working
+
+    @property
+    def waiting(self) -> int:
+        """Calls that wait there for their turn, or rest, of everybody."""
+        return self._here.waiting
 
     @asynccontextmanager
     async def admit(self, principal: str) -> AsyncIterator[Turn]:
@@ -58,14 +61,11 @@ class RedisLimits:
 
     async def _wait(self, principal: str) -> float:
         """Count a call; return after how many seconds it may be made, 0 if now."""
-        if self._now() < self._asks_from:
-            return 0.0
         pace = round(1_000_000 / self._rate.a_second)
         key = f"{PREFIX}rate:{name_of(principal)}"
         try:
-            [wait] = await self._link.run(("EVAL", COUNT, 1, key, pace, (self._rate.burst - 1) * pace))
+            [wait] = await self._link.run_if_well(("EVAL", COUNT, 1, key, pace, (self._rate.burst - 1) * pace))
         except ApprovalsUnusable as error:
-            self._asks_from = self._now() + REST
             logger.debug("Each server counts calls by itself: %s", error.render())
             return 0.0
         return int(wait) / 1_000_000

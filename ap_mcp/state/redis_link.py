@@ -4,8 +4,9 @@ Nothing but this module imports `redis`, which is an extra; it is imported where
 """
 
 import ssl
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from time import monotonic
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
@@ -15,6 +16,7 @@ from redis.backoff import NoBackoff
 from redis.exceptions import (
     AuthenticationError,
     BusyLoadingError,
+    MasterDownError,
     NoPermissionError,
     OutOfMemoryError,
     ReadOnlyError,
@@ -37,6 +39,8 @@ PATIENCE = 1.0
 """Seconds that a connection, or an answer, may take."""
 REPLICATION_MS = 500
 """How long the replicas may take to have what was taken away; shorter than `PATIENCE`."""
+REST = 5.0
+"""Seconds for which Redis is not asked again, after it failed, for what can be done without it."""
 COMMANDS = (
     *("get", "set", "getdel", "mget", "del", "pexpire"),
     *("zadd", "zrem", "zcard", "zrange", "zrangebyscore", "zrevrangebyscore", "zrevrange", "zremrangebyscore"),
@@ -52,9 +56,14 @@ _OTHERS: tuple[tuple[type[RedisError], str, str], ...] = (
     (NoPermissionError, "no permission", "its user may not run what ap-mcp needs; docs/operating.md has its ACL"),
     (OutOfMemoryError, "command not allowed when used memory", "its memory is full (maxmemory)"),
     (ReadOnlyError, "read only replica", "it is a replica, which cannot be written to: name the primary"),
+    (MasterDownError, "masterdown", "it is a replica whose primary is away: name the primary"),
     (BusyLoadingError, "is loading the dataset", "it is still reading its data"),
     (NoAnswer, "timeout", f"no answer came within {PATIENCE:g} s"),
 )
+_REFUSED = {
+    "noreplicas": "it takes no writes until more replicas follow (min-replicas-to-write)",
+    "unknown command": "it is older than 6.2, which ap-mcp needs",
+}
 
 
 class RedisLink:
@@ -68,10 +77,21 @@ class RedisLink:
         replicas: how many replicas must have what is taken away before it counts as taken.
         keeps: connections are kept for the next command; else its event loop may be another one.
         clock: takes the time that Redis says.
+        steady: seconds that only ever go forward.
     """
 
-    def __init__(self, url: str, *, replicas: int = 0, keeps: bool = True, clock: RedisClock | None = None) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        replicas: int = 0,
+        keeps: bool = True,
+        clock: RedisClock | None = None,
+        steady: Callable[[], float] = monotonic,
+    ) -> None:
         self.clock = clock or RedisClock()
+        self._steady = steady
+        self._rests_until = float("-inf")
         self.replicas = replicas
         self._keeps = keeps
         self.place = place_of(url)
@@ -86,6 +106,16 @@ class RedisLink:
             protocol=2,
             **verified,
         )
+
+    async def run_if_well(self, *commands: Command) -> list[Any]:
+        """Return what `run` does, but ask for nothing soon after Redis failed: one that hangs holds up no call then.
+
+        Raises:
+            ApprovalsUnusable: Redis cannot be used, or could not be a moment ago.
+        """
+        if self._steady() < self._rests_until:
+            raise ApprovalsUnusable(f"Redis at {self.place} failed less than {REST:g} s ago. {GUARDED}")
+        return await self.run(*commands)
 
     async def run(self, *commands: Command, atomic: bool = False) -> list[Any]:
         """Send commands together on one connection, and return what each answers.
@@ -103,10 +133,12 @@ class RedisLink:
                     pipe.execute_command(*words)
                 *answers, (seconds, micro) = await pipe.execute()
         except (RedisError, OSError) as error:
+            self._rests_until = self._steady() + REST
             raise ApprovalsUnusable(f"Redis at {self.place} cannot be used: {_reason(error)}. {GUARDED}") from error
         finally:
             if not self._keeps:
                 await self.close()
+        self._rests_until = float("-inf")
         self.clock.heard(moment_at(int(seconds) * 1_000_000 + int(micro)))
         return answers
 
@@ -166,6 +198,9 @@ def _reason(error: RedisError | OSError) -> str:
         return f"TLS failed ({cause.reason or 'no reason given'}): check its certificate, and ssl_ca_certs in the URL"
     if isinstance(error, NotConnected | OSError):
         return f"no connection ({in_quotes(str(error), 200)})"
-    if "unknown command" in said:
-        return "it is older than 6.2, which ap-mcp needs"
-    return f"it says {in_quotes(str(error), 200)}"
+    for phrase, reason in _REFUSED.items():
+        if phrase in said:
+            return reason
+    # What it refused may hold what a person is asked, and names that cannot be guessed.
+    refusal = str(error).rpartition(" of pipeline caused error: ")[2].strip("(',)")
+    return f"it says {in_quotes(refusal, 200)}"

@@ -10,7 +10,7 @@ from ap_mcp.guard.approval_requests import Asked, Assertion, Question, SignedAns
 from ap_mcp.guard.seal import canonical, moment_at, ticks
 from ap_mcp.guard.stores import OpenConsent
 
-WRONG = (TypeError, ValueError, LookupError, OverflowError)
+WRONG = (TypeError, ValueError, LookupError, OverflowError, RecursionError)
 """What reading raises where something else was written."""
 
 

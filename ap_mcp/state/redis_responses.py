@@ -52,7 +52,7 @@ class RedisResponses:
             return None
         index, lives = _index(principal), LIFETIME // timedelta(milliseconds=1)
         try:
-            *_, entries = await self._link.run(
+            *_, entries = await self._link.run_if_well(
                 ("SET", _key(principal, name), sealed, "PX", lives),
                 ("ZADD", index, ticks(now), f"{name}|{len(sealed)}"),
                 ("PEXPIRE", index, lives),

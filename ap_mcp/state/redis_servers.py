@@ -79,6 +79,14 @@ class Servers:
         [entries] = await self._link.run(("ZRANGEBYSCORE", SERVERS, self._oldest, "+inf"))
         return self._judged(entries)
 
+    async def check(self) -> None:
+        """Give a sign of life now: a Redis that answers and takes nothing is of no use for guarded calls.
+
+        Raises:
+            ApprovalsUnusable: Redis cannot be used, or takes nothing.
+        """
+        await self._beat()
+
     async def _go_on(self) -> None:
         while True:
             await asyncio.sleep(self._beat_s)

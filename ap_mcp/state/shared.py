@@ -141,6 +141,14 @@ class SharedState:
             raise SettingsError(NO_KEY)
         await self.servers.join()
 
+    async def check(self) -> None:
+        """Check that Redis answers, and takes what is written.
+
+        Raises:
+            ApprovalsUnusable: it does not.
+        """
+        await self.servers.check()
+
     async def close(self) -> None:
         """Count as one of them no more, and end all connections."""
         await self.servers.leave()

@@ -101,11 +101,12 @@ def usual_checks(autopilot: Autopilot) -> list[Check]:
         return "; ".join(f"{name}: {why}".removeprefix(": ") for name, why in found.items() if why)
 
     async def redis() -> str:
-        await autopilot.confirmer.store.time()
+        if autopilot.shared is not None:
+            await autopilot.shared.check()
         return ""
 
     # Without it guarded calls are refused, by all servers that share it: reads must go on.
-    shared = [Check("redis", redis, decides=False)] if autopilot.settings.redis_url is not None else []
+    shared = [Check("redis", redis, decides=False)] if autopilot.shared is not None else []
     return [
         Check("running", draining, kept=0),
         Check("credentials", credentials),
@@ -146,8 +147,10 @@ def health_routes(checks: Iterable[Check], now: Callable[[], float] = monotonic)
 
 def _unwritable(path: Path) -> str:
     """Return why nothing can be written to a file that may not be there yet; an empty text if it can."""
-    existing = next((each for each in (path, *path.parents) if each.exists()), path)
-    if not os.access(existing, os.W_OK) or (existing != path and not existing.is_dir()):
+    existing = next((each for each in (path, *path.parents) if os.path.exists(each)), path)  # noqa: PTH110 - never raises
+    is_folder = os.path.isdir(existing)  # noqa: PTH112 - likewise
+    needed = os.W_OK | os.X_OK if is_folder else os.W_OK
+    if not os.access(existing, needed) or (existing != path and not is_folder):
         return "the audit log cannot be written; guarded calls are refused"
     if hasattr(os, "statvfs") and os.statvfs(existing).f_bavail == 0:
         return "there is no room for the audit log; guarded calls are refused"

@@ -101,8 +101,10 @@ class Metrics:
         self._unrecorded = Counter("ap_mcp_audit_failures", "Lines of the audit that were not written", registry=own)
         self._calls = Gauge("ap_mcp_calls", "Calls that are under way", ["state"], registry=own)
         self._open = Gauge("ap_mcp_open_questions", "Questions that wait for a person", registry=own)
-        self._store = Gauge("ap_mcp_state_up", "Whether what keeps questions and consents answers", registry=own)
-        self._redis = Gauge("ap_mcp_redis_up", "Whether the shared Redis answers", registry=own)
+        self._store = Gauge("ap_mcp_state_up", "Whether what keeps questions and consents can be used", registry=own)
+        self._redis = Gauge(
+            "ap_mcp_redis_up", "Whether the shared Redis answers and takes what is written", registry=own
+        )
         self._draining = Gauge("ap_mcp_draining", "Whether the server is about to end", registry=own)
 
     async def __call__(self, ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
@@ -144,7 +146,7 @@ class Metrics:
 
         limits = self.autopilot.limits
         for state in ("working", "waiting"):
-            self._calls.labels(state).set(getattr(limits, state, 0))
+            self._calls.labels(state).set(getattr(limits, state))
         self._calls.labels("held").set(len(self.autopilot.holds))
         self._draining.set(self.autopilot.draining)
         await self._ask_store()
@@ -154,11 +156,13 @@ class Metrics:
         try:
             store = self.autopilot.confirmer.store
             self._open.set(await store.waiting(store.now()))
+            if self.autopilot.shared is not None:
+                await self.autopilot.shared.check()
             is_up = True
         except ApMcpError:
             is_up = False
         self._store.set(is_up)
-        if self.autopilot.settings.redis_url is not None:
+        if self.autopilot.shared is not None:
             self._redis.set(is_up)
 
     def _tool(self, ctx: ServerRequestContext[Any]) -> str:

@@ -15,6 +15,8 @@ from ap_mcp.state.redis_limits import COUNT
 
 Words: TypeAlias = list[bytes]
 
+ADDING = frozenset({"set", "zadd", "hset", "eval"})
+
 
 class Said(Exception):
     """An error that Redis answers with."""
@@ -33,6 +35,7 @@ class FakeRedis:
         replicas: how many follow, as `WAIT` has it.
         life: what it says of itself; another one after each start.
         broken: what it answers every command with.
+        takes_nothing: what it answers those with that would have it keep more.
         seen: the commands that came, in order.
         says: of itself, otherwise than it would, in every section of INFO.
         cut_after: the connection breaks once this command was carried out, before it is answered.
@@ -42,6 +45,7 @@ class FakeRedis:
     replicas: int = 0
     life: int = 1
     broken: str = ""
+    takes_nothing: str = ""
     seen: list[str] = field(default_factory=list)
     says: dict[str, Any] = field(default_factory=dict)
     cut_after: str = ""
@@ -61,6 +65,8 @@ class FakeRedis:
         self.seen.append(name)
         if self.broken:
             raise Said(self.broken)
+        if self.takes_nothing and name in ADDING:
+            raise Said(self.takes_nothing)
         for key in [key for key, end in self.ends.items() if end <= self.clock()]:
             del self.data[key], self.ends[key]
         return getattr(self, f"do_{name}")(*words[1:])
@@ -141,7 +147,7 @@ class FakeRedis:
 
     def do_zrange(self, key: bytes, start: bytes, stop: bytes, *how: bytes) -> Any:
         members = self._sorted(key)[int(start) : None if stop == b"-1" else int(stop) + 1]
-        return [word for each in members for word in (each, b"%d" % self.data[key][each])] if how else members
+        return [word for each in members for word in (each, b"%.17g" % self.data[key][each])] if how else members
 
     def do_zrevrange(self, key: bytes, start: bytes, stop: bytes) -> Any:
         members = self._sorted(key)[::-1]
