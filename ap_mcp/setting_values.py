@@ -20,6 +20,8 @@ from ap_mcp.wording import NAME_LIMIT, in_quotes
 
 LOOPBACK = "127.0.0.1"
 MOST_PORT = 65535
+USUAL_PORTS = {"http": 80, "https": 443}
+"""The port of an address that names none."""
 _HOST = later(r"[a-z0-9_](?:[a-z0-9_.-]*[a-z0-9_])?\.?|\[[0-9a-f:.]+\]", re.IGNORECASE)
 _PORT = later(r"[0-9]{1,5}")
 _BASE_PATH = later(r"(?:/[A-Za-z0-9_~-][A-Za-z0-9._~-]*)+")
@@ -107,8 +109,7 @@ def _origin(value: str) -> str:
     host, port = _host_and_port(rest)
     if scheme not in {"http", "https"} or not separator or not host:
         raise ValueError("each must be http://host or https://host, with a port where there is one, without a path")
-    usual = {"http": ":80", "https": ":443"}[scheme]
-    return f"{scheme}://{host}{'' if port == usual else port}"
+    return f"{scheme}://{host}{'' if port == f':{USUAL_PORTS[scheme]}' else port}"
 
 
 def _public_url(value: str) -> str:

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from ap_mcp.errors import ApMcpError
 from ap_mcp.gateway import Gateway
 from ap_mcp.server import Autopilot
+from ap_mcp.setting_values import USUAL_PORTS
 
 KEPT_SECONDS = 2.0
 """How long an answer stands: anybody may ask, as often as they like."""
@@ -172,7 +173,7 @@ async def _unreachable(endpoint: str) -> str:
     if not place.hostname:
         return "no region and no endpoint is set"
     try:
-        stream = await connect_tcp(place.hostname, place.port or (80 if place.scheme == "http" else 443))
+        stream = await connect_tcp(place.hostname, place.port or USUAL_PORTS[place.scheme])
     except OSError:
         return "it takes no connection, unless it is reached through a proxy"
     await stream.aclose()

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv6Address
 
-USUAL_PORTS = {"http": "80", "https": "443"}
+from ap_mcp.setting_values import USUAL_PORTS
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +21,7 @@ class Place:
 
     def is_one_of(self, places: Iterable["Place"]) -> bool:
         """Say whether it is one of some places; one without a port fits every port."""
-        ports = {self.port} if self.port else set(USUAL_PORTS.values())
+        ports = {self.port} if self.port else set(map(str, USUAL_PORTS.values()))
         return any(self.name == each.name and each.port in {"", *ports} for each in places)
 
 
@@ -40,7 +40,7 @@ def origin_of(text: str) -> str:
     if not separator:
         return scheme
     place = place_of(rest)
-    port = "" if place.port in {"", USUAL_PORTS.get(scheme)} else f":{place.port}"
+    port = "" if place.port in {"", str(USUAL_PORTS.get(scheme))} else f":{place.port}"
     return f"{scheme}://{place.name}{port}"
 
 
