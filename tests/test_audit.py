@@ -6,9 +6,10 @@ import os
 import signal
 import stat
 import subprocess
+import tracemalloc
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import count
@@ -19,7 +20,7 @@ from types import SimpleNamespace
 import pytest
 from forking import python
 
-from ap_mcp.errors import AuditFailed, SettingsError
+from ap_mcp.errors import AuditFailed, ConsentDeclined, SettingsError
 from ap_mcp.guard import audit
 from ap_mcp.guard.audit import LONGEST_TEXT, AuditFinding, AuditLog, Entry, Outcome, audit_from, log_at
 from ap_mcp.guard.file_lock import lock
@@ -228,6 +229,45 @@ def test_a_lock_that_is_held_is_waited_for_and_then_reported(kept: AuditLog, mon
         os.close(descriptor)
     assert "another program has kept it locked for 0.02 seconds. Nothing was sent." in said
     assert kept.decided(ENTRY) == 7
+
+
+def test_what_keeps_the_log_from_being_written_is_found_without_writing_or_waiting(kept: AuditLog) -> None:
+    kept.check()
+    before = {each: each.read_bytes() for each in kept.path.parent.iterdir()}
+    with kept.key_file.open("r+b") as held:
+        lock(held.fileno())
+        kept.check()
+    for each, why in ((kept.path, "is no plain file"), (kept.key_file, "is no plain file"), (kept.key_file, "is lost")):
+        aside = each.rename(each.with_name("aside"))
+        if "plain" in why:
+            each.symlink_to(aside)
+        assert why in refusal(kept.check)
+        assert why in refusal(partial(kept.decided, ENTRY))
+        each.unlink()
+        aside.rename(each)
+    kept.check()
+    assert {each: each.read_bytes() for each in kept.path.parent.iterdir()} == before
+
+
+def test_a_log_that_is_not_begun_can_be_written(log: AuditLog) -> None:
+    log.check()
+    assert not log.path.parent.exists()
+
+
+def test_what_a_call_needs_of_the_log_takes_no_memory_however_long_it_is(log: AuditLog) -> None:
+    long = {f"name-{number}": "x" * (LONGEST_TEXT - 1) for number in range(40)}
+    for number in range(40):
+        log.finished(log.decided(replace(ENTRY, arguments=long, consent=f"used-{number}")), DONE)
+    size = log.path.stat().st_size
+    tracemalloc.start()
+    try:
+        log.decided(replace(ENTRY, consent="another"))
+        assert log.extent()
+        assert tracemalloc.get_traced_memory()[1] < size / 4
+    finally:
+        tracemalloc.stop()
+    with pytest.raises(ConsentDeclined):
+        log.decided(replace(ENTRY, consent="used-0"))
 
 
 # Crashes

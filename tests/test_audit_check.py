@@ -198,5 +198,5 @@ def test_a_consent_that_is_offered_again_is_an_alarm() -> None:
     head = CHAIN.head(top, sum(map(len, lines)))
     [finding] = check(b"".join(lines), head, CHAIN)
     assert (finding.kind, finding.line, finding.is_alarm) == ("replayed", 3, True)
-    assert spends(b"".join(lines), "c0ffee")
-    assert not spends(b"".join(lines), "c0ffe")
+    assert spends(lines, "c0ffee")
+    assert not spends(lines, "c0ffe")

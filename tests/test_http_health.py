@@ -14,7 +14,7 @@ from simulation import simulate
 
 from ap_mcp.errors import AuditFailed
 from ap_mcp.web import health
-from ap_mcp.web.health import Check
+from ap_mcp.web.health import IN_THE_LOG, Check
 
 pytestmark = pytest.mark.anyio
 
@@ -106,6 +106,14 @@ async def test_a_server_that_may_not_look_for_its_audit_log_is_not_ready(
             answer = await http.get("/readyz")
     assert answer.status_code == 503
     assert "the audit log cannot be written" in answer.json()["checks"]["audit"]
+
+
+async def test_a_server_whose_audit_log_is_no_file_is_not_ready(tmp_path: Path) -> None:
+    (tmp_path / "audit.jsonl").mkdir()
+    async with served(simulate(), tmp_path, audit_log=tmp_path / "audit.jsonl") as frame, frame.by_hand() as http:
+        answer = await http.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["audit"] == IN_THE_LOG
 
 
 async def test_a_server_whose_audit_log_has_no_room_is_not_ready(

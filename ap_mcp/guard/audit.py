@@ -184,7 +184,7 @@ class AuditLog:
         """
         advice = "Fix that, or choose another file with AP_MCP_AUDIT_LOG."
         with self._explained("written", "Nothing was sent.", advice), self._writing() as chain:
-            if not entry.consent or not spends(self._content(), entry.consent):
+            if not entry.consent or not self._spends(entry.consent):
                 return self._append_with(chain, DECIDED, entry.as_json())
             self._append_with(chain, REPLAYED, entry.as_json())
         raise ConsentDeclined(entry.tool, REUSED, "used before")
@@ -211,6 +211,21 @@ class AuditLog:
         missing = f"The call was made ({outcome.result}), but the log keeps number {seq} as one of unknown outcome."
         with self._explained("written", missing, "Read what exists now before you repeat the call."):
             self._append(FINISHED, {"of": seq, **outcome.as_json()})
+
+    def check(self) -> None:
+        """Check whether a line could be written, as far as the log and its key show; nothing waits for their lock.
+
+        Raises:
+            AuditFailed: none could.
+        """
+        with self._explained("written"):
+            if not self._has_lines():
+                return
+            for each in (self.path, self.key_file):
+                if os.path.lexists(each):
+                    check_private_file(each)
+            if not self.key_file.exists() or self.key_file.stat().st_size != KEY_LENGTH:
+                raise OSError(errno.EINVAL, self._lost_key())
 
     def verify(self) -> list[AuditFinding]:
         """Return from which line on the log is not intact, if it is not, and the calls of unknown outcome.
@@ -254,7 +269,7 @@ class AuditLog:
         if not self.is_begun:
             return None
         with self._reading() as chain:
-            head, first = chain.read_head(self._head_content()), chain.read(self._content().partition(b"\n")[0])
+            head, first = chain.read_head(self._head_content()), chain.read(self._first_line())
         return Extent(first.position.mac[:ID_LENGTH], head.position.seq) if head and first else None
 
     def _append(self, event: str, fields: Mapping[str, Any]) -> int:
@@ -336,6 +351,21 @@ class AuditLog:
             return self.path.read_bytes()
         except FileNotFoundError:
             return b""
+
+    def _first_line(self) -> bytes:
+        try:
+            with self.path.open("rb") as lines:
+                return lines.readline().removesuffix(b"\n")
+        except FileNotFoundError:
+            return b""
+
+    def _spends(self, consent: str) -> bool:
+        """Say whether the log has a consent as used; it may be too long to be held in memory."""
+        try:
+            with self.path.open("rb") as lines:
+                return spends(lines, consent)
+        except FileNotFoundError:
+            return False
 
     @contextmanager
     def _writing(self) -> Iterator[Chain]:

@@ -5,7 +5,7 @@ that somebody changed the files, or that one is lost. A log begins at number 1; 
 also when they were moved away: a log is put aside together with its head, and the next one begins at 1 again.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from io import BytesIO
 from typing import Any, Literal
@@ -135,14 +135,15 @@ def check(data: bytes, head: bytes | None, chain: Chain) -> list[AuditFinding]:
     return sorted([*unfinished, *replayed, *([alarm] if alarm else [])], key=lambda each: each.line)
 
 
-def spends(data: bytes, consent: str) -> bool:
+def spends(lines: Iterable[bytes], consent: str) -> bool:
     """Say whether a log has a consent as used; it need not be intact for that, as a doubt only has a person asked.
 
     Args:
-        data: the whole log.
+        lines: of the whole log.
         consent: its digest.
     """
-    return f'"consent":"{consent}"'.encode() in data
+    used = f'"consent":"{consent}"'.encode()
+    return any(used in line for line in lines)
 
 
 def _is_replay(line: Line | None) -> bool:

@@ -4,7 +4,6 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from time import monotonic
 from urllib.parse import urlsplit
 
@@ -15,6 +14,7 @@ from starlette.routing import Route
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.gateway import Gateway
+from ap_mcp.guard.audit import AuditLog
 from ap_mcp.server import Autopilot
 from ap_mcp.setting_values import USUAL_PORTS
 
@@ -86,7 +86,7 @@ def usual_checks(autopilot: Autopilot) -> list[Check]:
         return ""
 
     async def audit() -> str:
-        return await to_thread.run_sync(_unwritable, autopilot.settings.audit_log)
+        return await to_thread.run_sync(_unwritable, autopilot.audit)
 
     async def cloud() -> str:
         found = dict.fromkeys(autopilot.clouds, "")
@@ -146,8 +146,9 @@ def health_routes(checks: Iterable[Check], now: Callable[[], float] = monotonic)
     return [Route("/healthz", healthz, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]
 
 
-def _unwritable(path: Path) -> str:
-    """Return why nothing can be written to a file that may not be there yet; an empty text if it can."""
+def _unwritable(log: AuditLog) -> str:
+    """Return why no line can be written to a log that may not be there yet; an empty text if one can."""
+    path = log.path
     existing = next((each for each in (path, *path.parents) if os.path.exists(each)), path)  # noqa: PTH110 - never raises
     is_folder = os.path.isdir(existing)  # noqa: PTH112 - likewise
     needed = os.W_OK | os.X_OK if is_folder else os.W_OK
@@ -155,6 +156,7 @@ def _unwritable(path: Path) -> str:
         return "the audit log cannot be written; guarded calls are refused"
     if hasattr(os, "statvfs") and os.statvfs(existing).f_bavail == 0:
         return "there is no room for the audit log; guarded calls are refused"
+    log.check()
     return ""
 
 
