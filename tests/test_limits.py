@@ -10,7 +10,8 @@ import anyio
 import pytest
 from agent import Agent, connected
 from guarded import Person
-from waiting import job_of, waiting
+from simulation import simulate
+from waiting import Hourglass, job_of
 
 from ap_mcp.errors import CallRefused, TooManyCalls
 from ap_mcp.guard.callers import local_user
@@ -150,15 +151,17 @@ async def test_a_call_that_is_cancelled_while_it_waits_for_another_turn_takes_no
 
 
 async def test_wait_for_lets_others_work_while_it_sleeps(tmp_path: Path) -> None:
-    async with waiting(tmp_path) as (agent, glass):
+    app = simulate()
+    glass = Hourglass(app.state.world)
+    agents: list[Agent] = []
+
+    async def sleep(seconds: float) -> None:
+        await agents[0].call("get_quotas")
+        await glass.sleep(seconds)
+
+    async with connected(tmp_path, app=app, clock={"sleep": sleep, "now": glass.now}) as agent:
         agent.autopilot.limits = LocalLimits(1)
-        slept = glass.sleep
-
-        async def sleep(seconds: float) -> None:
-            await agent.call("get_quotas")
-            await slept(seconds)
-
-        object.__setattr__(agent.autopilot.cloud.clocks, "sleep", sleep)
+        agents.append(agent)
         await agent.call("wait_for", kind="job", id=job_of(agent, ML_BATCH), wait_s=5)
         assert "get_quotas" in agent.sent
 
