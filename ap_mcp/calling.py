@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import Context, ContextVar
+from contextvars import ContextVar
 from typing import NamedTuple
 
 
@@ -24,9 +24,9 @@ NOBODY = Calling()
 _now: ContextVar[Calling] = ContextVar("calling", default=NOBODY)
 
 
-def calling(context: Context | None = None) -> Calling:
-    """Return what this task works on, or whatever runs in a context; `NOBODY` outside of any call."""
-    return _now.get() if context is None else context.get(_now, NOBODY)
+def calling() -> Calling:
+    """Return what this task works on; `NOBODY` outside of any call."""
+    return _now.get()
 
 
 @contextmanager

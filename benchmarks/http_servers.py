@@ -41,7 +41,6 @@ from ap_mcp.web.options import PATH, HttpOptions
 from ap_mcp.web.serving import listen
 from ap_mcp.web.sign_in import SignIn
 from ap_mcp.web.signed_in import SignedIn
-from ap_mcp.web.turns import FairLoop
 
 ISSUER = "https://issuer.example"
 ENDPOINT = "http://127.0.0.1:1"
@@ -155,9 +154,7 @@ def main() -> None:
         gc.collect()
         gc.freeze()
         with suppress(KeyboardInterrupt):
-            server = uvicorn.Server(uvicorn.Config(app, http="h11", log_level="error"))
-            loop = FairLoop if sys.argv[1] == "ours" else None
-            anyio.run(server.serve, [listening], backend_options={"loop_factory": loop})
+            uvicorn.Server(uvicorn.Config(app, http="h11", log_level="error")).run([listening])
 
 
 if __name__ == "__main__":

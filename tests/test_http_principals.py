@@ -4,15 +4,12 @@ import base64
 import tarfile
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from functools import partial
 from io import BytesIO
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import anyio
 import pytest
-from anyio.lowlevel import checkpoint
 from consenting import ERAS
 from mcp.shared.exceptions import MCPError
 from mcp_types import BlobResourceContents, PromptReference, ResourceLink
@@ -25,7 +22,6 @@ from ap_mcp.settings import Settings
 from ap_mcp.web.options import PATH
 from ap_mcp.web.sign_in import SignIn
 from ap_mcp.web.signed_in import NotSignedIn, SignedIn, access_of
-from ap_mcp.web.turns import TURN_SECONDS, FairLoop
 
 pytestmark = pytest.mark.anyio
 
@@ -246,34 +242,3 @@ async def test_who_signs_in_and_may_use_nothing_is_told_so_at_once(team: Served,
         with anyio.fail_after(5):
             answer = await http.post("/mcp", **asked)
         assert "may not use this server" in answer.text
-
-
-@pytest.mark.parametrize("version", ["2026-07-28", "2025-11-25"])
-def test_a_call_beside_as_many_of_another_principal_as_there_may_be_is_answered_before_them(
-    tmp_path: Path, version: str
-) -> None:
-    answered: list[str] = []
-
-    async def called(team: Served, name: str) -> None:
-        async with team.by_hand(signed(name)) as http:
-            answer = await http.post("/mcp", **request("tools/call", {"name": "get_quotas"}, version))
-        assert '"isError":true' not in answer.text
-        answered.append(name)
-
-    async def flooded() -> None:
-        rights = rights_from(Settings(region="ap-southeast-1"), remote=True)
-        async with served(simulate(), tmp_path, sign_in=Names(rights), rate=0) as team:
-            await called(team, "reader")
-            answered.clear()
-            async with anyio.create_task_group() as group:
-                for _ in range(ALL_AT_ONCE):
-                    group.start_soon(called, team, "owner")
-                for _ in range(10):
-                    await checkpoint()
-                await called(team, "reader")
-                assert answered.index("reader") <= ALL_AT_ONCE // 8
-
-    # By a clock that gives each turn a few steps, whatever else this machine does.
-    loop = partial(FairLoop, partial(next, count(0.0, TURN_SECONDS / 4)))
-    anyio.run(flooded, backend_options={"loop_factory": loop})
-    assert answered.count("owner") == ALL_AT_ONCE

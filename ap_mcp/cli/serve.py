@@ -155,7 +155,6 @@ class _Front:
         from ap_mcp.web.callers import sign_in_from
         from ap_mcp.web.options import PATH, options_from
         from ap_mcp.web.serving import room_for_connections, serve_http, url_of
-        from ap_mcp.web.turns import FairLoop
 
         pages = pages_of(autopilot)
         routes = pages.routes() if pages else []
@@ -167,7 +166,7 @@ class _Front:
             app = http_app(autopilot, options, sign_in, routes=routes, counting=metrics)
             logger.info("%s serves at %s; its cloud: %s", __version__, place, autopilot.settings.endpoint)
             serve = partial(serve_http, autopilot, app, self.sockets, lambda: click.echo(place), options.connections)
-            anyio.run(partial(self._serve, serve, autopilot, metrics), backend_options={"loop_factory": FairLoop})
+            anyio.run(partial(self._serve, serve, autopilot, metrics))
         finally:
             self.close()
 

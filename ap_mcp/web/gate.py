@@ -3,14 +3,13 @@
 import logging
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 
 from anyio import fail_after, move_on_after
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ap_mcp.calling import Calling, working_on
 from ap_mcp.web.names import origin_of, place_of
 from ap_mcp.web.options import HttpOptions
 from ap_mcp.wording import NAME_LIMIT, in_quotes
@@ -148,9 +147,7 @@ class NotTooMany:
 
 
 class Shares:
-    """Answers requests of one caller beyond a number that are not answered with 429, whatever they ask for.
-
-    All that is done for one is done when it is its caller's turn (`turns.py`).
+    """Answers requests of one caller beyond a number that are under way with 429, whatever they ask for.
 
     Args:
         app: what is behind it.
@@ -172,21 +169,12 @@ class Shares:
             await PlainTextResponse(TOO_MANY, 429, HEADERS | ENDING | {"retry-after": "1"})(scope, receive, send)
             return
         self._under_way[who] += 1
-        with ExitStack() as under_way, working_on(Calling(who, is_shared=True)):
-            under_way.callback(self._leave, who)
-
-            async def sent(message: Message) -> None:
-                await send(message)
-                if message["type"] == "http.response.body" and not message.get("more_body", False):
-                    # What is left to do is done before the next request, which its client may send now.
-                    under_way.close()
-
-            await self._app(scope, receive, sent)
-
-    def _leave(self, who: str) -> None:
-        self._under_way[who] -= 1
-        if not self._under_way[who]:
-            del self._under_way[who]
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._under_way[who] -= 1
+            if not self._under_way[who]:
+                del self._under_way[who]
 
 
 class WholeBodies:
