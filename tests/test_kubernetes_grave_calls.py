@@ -1,4 +1,4 @@
-"""Calls that do harm in ways that are easy to miss: each is as grave as it is, and a person is told what it does."""
+"""Calls that do harm in ways that are easy to miss: each is as grave as it is, and a person is shown what it does."""
 
 from pathlib import Path
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kubernetes_calls import CORE
-from kubernetes_writing import Scene, made, shop
+from kubernetes_writing import VOLUME, Scene, made, shop
 from test_kubernetes_impacts import DB, STORE, lines, refusing, with_database
 
 from ap_mcp.kubernetes.volume_claims import chooses_content, may_bind
@@ -33,16 +33,6 @@ FOR_EACH_POD = POD % (
     "{name: disk, ephemeral: {volumeClaimTemplate: {spec: "
     "{accessModes: [ReadWriteOnce], resources: {requests: {storage: 10Gi}}, storageClassName: disks}}}}"
 )
-VOLUME = """
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: old-disk}
-spec:
-  accessModes: [ReadWriteOnce]
-  capacity: {storage: 10Gi}
-  storageClassName: %s
-  csi: {driver: disk.csi.everest.io, volumeHandle: x}
-"""
 
 
 async def asked(scene: Scene, manifest: str) -> dict[str, str]:

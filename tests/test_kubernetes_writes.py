@@ -11,7 +11,7 @@ import httpx
 import pytest
 from guarded import Person
 from kubernetes_calls import CORE, MERGE
-from kubernetes_writing import CART, DEPLOYMENT, LONG_ENOUGH, Scene, is_check, made, shop
+from kubernetes_writing import CART, DEPLOYMENT, LONG_ENOUGH, VOLUME, Scene, is_check, made, shop
 from test_kubernetes_around import BUDGET
 
 from ap_mcp.guard.impacts.layout import WIDTH
@@ -685,22 +685,12 @@ CLAIMS = {
     "a volume by its labels": "selector: {matchLabels: {app: db}}",
     "a volume made by hand": 'storageClassName: ""',
 }
-VOLUME = """
----
-apiVersion: v1
-kind: PersistentVolume
-metadata: {name: old-disk}
-spec:
-  accessModes: [ReadWriteOnce]
-  capacity: {storage: 10Gi}
-  csi: {driver: disk.csi.everest.io, volumeHandle: x}
-"""
 
 
 @pytest.mark.parametrize(
     ("claim", "more", "effect"),
     [(each, "", "write" if "new" in name else "disrupt") for name, each in CLAIMS.items()]
-    + [(CLAIMS["a new volume"], VOLUME, "disrupt")],
+    + [(CLAIMS["a new volume"], "\n---" + VOLUME % "csi-disk", "disrupt")],
     ids=[*CLAIMS, "a volume of the same manifest"],
 )
 async def test_pods_may_use_without_a_question_only_a_new_volume(

@@ -184,7 +184,7 @@ class AuditLog:
         """
         advice = "Fix that, or choose another file with AP_MCP_AUDIT_LOG."
         with self._explained("written", "Nothing was sent.", advice), self._writing() as chain:
-            if not entry.consent or not self._spends(entry.consent):
+            if not entry.consent or not spends(self._lines(), entry.consent):
                 return self._append_with(chain, DECIDED, entry.as_json())
             self._append_with(chain, REPLAYED, entry.as_json())
         raise ConsentDeclined(entry.tool, REUSED, "used before")
@@ -269,7 +269,10 @@ class AuditLog:
         if not self.is_begun:
             return None
         with self._reading() as chain:
-            head, first = chain.read_head(self._head_content()), chain.read(self._first_line())
+            head, first = (
+                chain.read_head(self._head_content()),
+                chain.read(next(self._lines(), b"").removesuffix(b"\n")),
+            )
         return Extent(first.position.mac[:ID_LENGTH], head.position.seq) if head and first else None
 
     def _append(self, event: str, fields: Mapping[str, Any]) -> int:
@@ -352,20 +355,10 @@ class AuditLog:
         except FileNotFoundError:
             return b""
 
-    def _first_line(self) -> bytes:
-        try:
-            with self.path.open("rb") as lines:
-                return lines.readline().removesuffix(b"\n")
-        except FileNotFoundError:
-            return b""
-
-    def _spends(self, consent: str) -> bool:
-        """Say whether the log has a consent as used; it may be too long to be held in memory."""
-        try:
-            with self.path.open("rb") as lines:
-                return spends(lines, consent)
-        except FileNotFoundError:
-            return False
+    def _lines(self) -> Iterator[bytes]:
+        """Yield the lines of the log, which may be too long to be held in memory; none if there is no log."""
+        with suppress(FileNotFoundError), self.path.open("rb") as lines:
+            yield from lines
 
     @contextmanager
     def _writing(self) -> Iterator[Chain]:

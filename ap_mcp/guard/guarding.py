@@ -145,8 +145,11 @@ class Guard:
         """Say whether nobody but a person elsewhere can agree to a call, whatever it would do."""
         if not isinstance(decision, Ask) or not caller.may_ask or token is not None:
             return False
-        confirmer = replace(self.confirmer(), mode=self.mode)
-        return bool(confirmer.why_never_a_form(caller, other_approver=decision.other_approver))
+        return bool(self._confirmer.why_never_a_form(caller, other_approver=decision.other_approver))
+
+    @property
+    def _confirmer(self) -> "Confirmer":
+        return replace(self.confirmer(), mode=self.mode)
 
     async def consent(
         self, decision: Decision, request: "Request", caller: Caller, read_again: "ReadAgain"
@@ -158,7 +161,7 @@ class Guard:
                 impact = request.laid_out(caller).text()
                 raise ConfirmationRequired(request.tool, decision.effect, NOBODY_MAY_BE_ASKED, impact)
             with _counted(request.tool) as sought:
-                found = await replace(self.confirmer(), mode=self.mode).confirm(request, caller, read_again)
+                found = await self._confirmer.confirm(request, caller, read_again)
                 if isinstance(found, AskBack):
                     sought.outcome, sought.channel = "asked", "link" if found.link else "form"
                 else:

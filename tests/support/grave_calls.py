@@ -36,7 +36,7 @@ class GraveCall:
         tool: that is called.
         arguments: beside the cluster.
         effect: that it must have.
-        shown: what a person must be told in so many words; none if nobody is asked.
+        shown: what a person must be shown in so many words; none if nobody is asked.
     """
 
     why: str

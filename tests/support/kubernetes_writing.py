@@ -18,6 +18,17 @@ from ap_mcp.permits import DRY_RUN
 from ap_mcp.simulator.app import Simulator
 
 SANDBOX = "team-sandbox"
+VOLUME = """
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: old-disk}
+spec:
+  accessModes: [ReadWriteOnce]
+  capacity: {storage: 10Gi}
+  storageClassName: %s
+  csi: {driver: disk.csi.everest.io, volumeHandle: x}
+"""
+"""A volume that exists already, of a storage class."""
 SHOP = """
 apiVersion: v1
 kind: Namespace

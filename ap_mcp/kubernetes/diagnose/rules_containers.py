@@ -229,8 +229,8 @@ def _crashed(evidence: Evidence, container: Container, facts: list[str], times: 
         how = f"ends{after} and is started again" if container.is_init else f"ends by itself{after} {keeps}"
     else:
         # A shell, or a loader, ends with the same codes for other reasons, and says so.
-        told = code in (126, 127) and meaning_of(line)
-        meaning = f" ({_CODES[code]})" if code in _CODES and not told else ""
+        said_otherwise = code in (126, 127) and meaning_of(line)
+        meaning = f" ({_CODES[code]})" if code in _CODES and not said_otherwise else ""
         how = f"ends with code {code}{meaning}{after}"
     said = said_in_log(log) or (f": {quoted(message)}" if message else "")
     if line:
@@ -247,8 +247,8 @@ def _fault_of(code: int | None, line: str) -> str:
     """Return the fault that a crash is, by what its log says, or else by the code that it ends with."""
     if _FORMAT.search(line):
         return "image_platform"
-    told = {NO_LIBRARY: "crash", NO_INTERPRETER: "command_missing"}.get(meaning_of(line))
-    return told or {126: "command_refused", 127: "command_missing"}.get(code or 0, "crash")
+    by_log = {NO_LIBRARY: "crash", NO_INTERPRETER: "command_missing"}.get(meaning_of(line))
+    return by_log or {126: "command_refused", 127: "command_missing"}.get(code or 0, "crash")
 
 
 def _killing(evidence: Evidence, container: Container) -> Any:

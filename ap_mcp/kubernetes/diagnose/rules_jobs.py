@@ -176,10 +176,10 @@ def _long_idle(evidence: Evidence, cron: Any, thing: Thing) -> Iterator[Finding]
     """Find that a CronJob has started nothing for longer than its schedule can ever mean, also without an event."""
     longest = _longest_pause(text(get(cron, "/spec/schedule")))
     last = moment(get(cron, "/status/lastScheduleTime")) or moment(get(cron, "/metadata/creationTimestamp"))
-    told = [each for reasons, *_ in TROUBLES for each in reasons]
+    reported = [each for reasons, *_ in TROUBLES for each in reasons]
     if longest is None or last is None or evidence.at - last <= 2 * longest or items(cron, "/status/active"):
         return
-    if evidence.events_of(cron, "CronJob", *told, *FAILED):
+    if evidence.events_of(cron, "CronJob", *reported, *FAILED):
         return
     late = number(get(cron, "/spec/startingDeadlineSeconds"))
     why = f"; startingDeadlineSeconds is {late}: below 10 a run may be missed" if late is not None and late < 10 else ""
