@@ -1,13 +1,15 @@
 """Works on what is large beside the event loop, so that the server goes on meanwhile.
 
 In seconds where there are megabytes: in a thread, and what is larger, whose single steps would keep the other threads
-waiting, in a process. What also awaits something has its own steps done in a thread, and the rest on the event loop.
+waiting, in a process. What also awaits something has its own steps done in a thread, and the rest on the event loop;
+in a call that has not read much, its steps as well: to change threads takes longer than most of them.
 """
 
 import os
 import threading
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -29,11 +31,39 @@ T = TypeVar("T")
 class _Here(threading.local):
     """Where this thread is."""
 
+    makes_steps = False
+    """It makes a step of a coroutine."""
     is_aside = False
-    """It makes steps of a coroutine beside the event loop."""
+    """It does so beside the event loop."""
 
 
 _here = _Here()
+
+
+class _Amount:
+    """How many bytes a call has worked on so far."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+
+
+_amount: ContextVar[_Amount | None] = ContextVar("amount", default=None)
+
+
+@contextmanager
+def weighed() -> Iterator[None]:
+    """Have what is worked on inside count together: while that is little, its steps are made on the event loop."""
+    token = _amount.set(_Amount())
+    try:
+        yield
+    finally:
+        _amount.reset(token)
+
+
+def weigh(size: int) -> None:
+    """Count some bytes more that what runs here works on from now on."""
+    if amount := _amount.get():
+        amount.bytes += size
 
 
 def on_the_loop(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Coroutine[Any, Any, T]]:
@@ -41,7 +71,7 @@ def on_the_loop(function: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, Co
 
     @wraps(function)
     async def there(*args: P.args, **kwargs: P.kwargs) -> T:
-        if not _here.is_aside:
+        if not _here.makes_steps:
             return await function(*args, **kwargs)
         wish: _Wish[T] = _Wish(partial(function, *args, **kwargs))
         return await wish
@@ -71,21 +101,26 @@ async def in_a_thread(work: Callable[[], T], size: int = IN_A_THREAD) -> T:
     """Return what some work comes to that cannot be sent to another process, as `aside` does."""
     if size < IN_A_THREAD or _here.is_aside:
         return work()
+    if _here.makes_steps:
+        wish: _Wish[T] = _Wish(partial(in_a_thread, work, size))
+        return await wish
     async with _THREADS.turn():
         return await to_thread.run_sync(work)
 
 
 async def steps_aside(work: Coroutine[Any, Any, T]) -> T:
-    """Return what a coroutine comes to; its own steps are done in a thread.
+    """Return what a coroutine comes to; its own steps are done in a thread, unless little is `weighed` until then.
 
     All that it awaits must be `on_the_loop`: in the thread there is none, so anything else fails.
     """
-    if _here.is_aside:
+    if _here.makes_steps:
         return await work
     step: Callable[[], Any] = partial(work.send, None)
     try:
         while True:
-            found = await in_a_thread(partial(_made, step))
+            amount = _amount.get()
+            size = IN_A_THREAD if amount is None else amount.bytes
+            found = await in_a_thread(partial(_made, step, is_aside=size >= IN_A_THREAD), size)
             if isinstance(found, _End):
                 return found.value  # type: ignore[no-any-return]
             try:
@@ -135,12 +170,15 @@ class _Wish(Generic[T]):
         return (yield self)
 
 
-def _made(step: Callable[[], Any]) -> Any:
+def _made(step: Callable[[], Any], *, is_aside: bool) -> _Wish[Any] | _End:
     """Make a step of a coroutine; return what it awaits next, or its end."""
-    _here.is_aside = True
+    _here.makes_steps, _here.is_aside = True, is_aside
     try:
-        return step()
+        found = step()
     except StopIteration as end:
         return _End(end.value)
     finally:
-        _here.is_aside = False
+        _here.makes_steps = _here.is_aside = False
+    if not isinstance(found, _Wish):
+        raise RuntimeError("what it awaits is not done on the event loop")  # noqa: TRY004 - whatever it is
+    return found

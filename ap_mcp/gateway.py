@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from anyio import Lock
 
-from ap_mcp.aside import on_the_loop
+from ap_mcp.aside import on_the_loop, weigh
 from ap_mcp.binding import FilePart, HttpCall, bind
 from ap_mcp.cluster_requests import is_cluster_read
 from ap_mcp.errors import BadAnswer, NotPermitted, ReadOnly, ServiceError, TooLarge
@@ -123,6 +123,7 @@ class Gateway:
             except TooLarge as error:
                 error.hint = f"{error.hint} {_narrower(known, call)}".strip()
                 raise
+        weigh(len(response.content))
         try:
             self._ahead = parsedate_to_datetime(response.headers["date"]).astimezone(UTC) - datetime.now(UTC)
             self.knows_time = True

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from anyio import move_on_after
 
 from ap_mcp import guard
-from ap_mcp.aside import in_a_thread
+from ap_mcp.aside import in_a_thread, weigh
 from ap_mcp.binding import FilePart
 from ap_mcp.errors import ApMcpError, QuotaExceeded
 from ap_mcp.files import read_upload
@@ -76,6 +76,7 @@ async def _files(operation: Operation, arguments: Mapping[str, Any], context: To
         if node.get("contentMediaType") == FILE:
             read = partial(read_upload, arguments[name], context.finishing.settings.chart_roots, CHART_LIMIT)
             upload = await in_a_thread(read)
+            weigh(len(upload.content))
             parts[name] = FilePart(upload.filename, upload.content)
     return parts
 

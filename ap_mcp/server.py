@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
-from ap_mcp.aside import in_a_thread, size_of, steps_aside
+from ap_mcp.aside import in_a_thread, size_of, steps_aside, weigh, weighed
 from ap_mcp.calling import Calling, working_on
 from ap_mcp.clouds import Account, Cloud, Connect
 from ap_mcp.errors import (
@@ -335,7 +335,7 @@ class Autopilot:
         Raises:
             TooManyCalls: when it is entered, if the principal makes too many.
         """
-        with working_on(Calling(principal, tool, self.remote)):
+        with working_on(Calling(principal, tool, self.remote)), weighed():
             async with self.limits.admit(principal) as turn:
                 yield turn
 
@@ -345,7 +345,8 @@ class Autopilot:
         """Run one tool: the whole sequence."""
         tool = view.toolbox.find(name)
         with on_the_way_to(name, sends=tool.effect != "read", composed=name not in self.catalog):
-            arguments = await in_a_thread(partial(tool.checked, arguments), size := size_of(arguments))
+            weigh(size := size_of(arguments))
+            arguments = await in_a_thread(partial(tool.checked, arguments), size)
             subject = await in_a_thread(partial(tool.subject, arguments), size)
             decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
             reads = self.reads(view, view.guard.cluster_asked_about(caller, name), caller)

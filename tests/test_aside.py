@@ -17,7 +17,18 @@ import pytest
 from anyio import to_thread
 
 import ap_mcp
-from ap_mcp.aside import A_VALUE, IN_A_PROCESS, aside, in_a_thread, on_the_loop, size_of, steps_aside
+from ap_mcp.aside import (
+    A_VALUE,
+    IN_A_PROCESS,
+    IN_A_THREAD,
+    aside,
+    in_a_thread,
+    on_the_loop,
+    size_of,
+    steps_aside,
+    weigh,
+    weighed,
+)
 from ap_mcp.calling import Calling, working_on
 
 pytestmark = pytest.mark.anyio
@@ -67,12 +78,48 @@ async def test_steps_may_hand_on_to_others_that_are_made_aside_as_well() -> None
     assert inside == there
 
 
-async def test_what_is_not_done_on_the_loop_fails_at_once() -> None:
+async def test_steps_are_made_in_a_thread_from_where_on_much_was_read() -> None:
+    @on_the_loop
+    async def read(size: int) -> None:
+        weigh(size)
+
+    async def work() -> list[int]:
+        found = [threading.get_ident()]
+        for _ in range(2):
+            await read(IN_A_THREAD // 2)
+            found.append(threading.get_ident())
+        return found
+
+    here = threading.get_ident()
+    with weighed():
+        *before, after = await steps_aside(work())
+        further = await steps_aside(work())
+    assert before == [here, here]
+    assert after != here
+    assert here not in further
+
+
+async def test_a_single_large_work_of_small_steps_is_still_done_in_a_thread() -> None:
+    async def work() -> tuple[int, int, int]:
+        small, large = await in_a_thread(threading.get_ident, 10), await in_a_thread(threading.get_ident)
+        return small, large, threading.get_ident()
+
+    here = threading.get_ident()
+    with weighed():
+        small, large, after = await steps_aside(work())
+    assert small == after == here
+    assert large != here
+
+
+@pytest.mark.parametrize("amount", [0, IN_A_THREAD])
+async def test_what_is_not_done_on_the_loop_fails_at_once(amount: int) -> None:
     async def work() -> None:
         await anyio.lowlevel.checkpoint()
 
-    with pytest.raises(RuntimeError):
-        await steps_aside(work())
+    with weighed():
+        weigh(amount)
+        with pytest.raises(RuntimeError):
+            await steps_aside(work())
 
 
 def test_whatever_makes_several_reads_at_once_for_a_change_does_that_on_the_loop() -> None:
