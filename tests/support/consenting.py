@@ -19,7 +19,7 @@ from guarded import IN_CLUSTERS, OTHERWISE, guarded_account
 from mcp.client.session import ElicitationFnT
 from mcp.shared.exceptions import MCPError
 from mcp_types import INVALID_PARAMS, CallToolResult, ElicitRequestFormParams, ElicitResult, InputRequiredResult
-from simulation import simulate, world_in
+from simulation import simulate, touched, world_in
 
 from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.form_answers import FIELD
@@ -84,7 +84,7 @@ class Scene:
     charts: Path
     clock: Clock = field(default_factory=Clock)
     sent: list[str] = field(default_factory=list)
-    before: Any = field(default=None, repr=False)
+    before: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     @property
     def world(self) -> World:
@@ -103,12 +103,14 @@ class Scene:
 
     def begin(self) -> None:
         """Remember how everything is; what a test changes by itself comes before."""
-        self.before = copied(self.world._tables)
+        self.before = {**self.before, **copied(touched(self.world))}
 
     def check(self) -> None:
         """Nothing went out but what the test said; without it, nothing in the account is different."""
         assert self.changes == self.sent
-        assert self.sent or as_kept(self.world._tables) == as_kept(self.before)
+        now = touched(self.world)
+        before = {name: rows for name, rows in self.before.items() if name in now}
+        assert self.sent or as_kept(now) == as_kept(before)
 
     @asynccontextmanager
     async def connect(

@@ -16,10 +16,10 @@ from ap_mcp.cloud.signing import encode_query, format_date, is_payload_signed, s
 from ap_mcp.simulator.access import SIMULATED_CREDENTIALS, SimulatedCredentials
 from ap_mcp.simulator.app import Simulator, build_app
 from ap_mcp.simulator.seed import seeded_world
-from ap_mcp.simulator.world import World
+from ap_mcp.simulator.world import World, copied
 
 HOST = "simulator.test"
-_packed: deque[tuple[Mapping[str, Any], bytes]] = deque(maxlen=8)
+_packed: deque[tuple[Mapping[str, Any], dict[str, bytes]]] = deque(maxlen=8)
 """The states that worlds were made in last."""
 Query = Sequence[tuple[str, str]]
 
@@ -39,9 +39,34 @@ def world_in(state: Mapping[str, Any]) -> World:
     """Return a world of its own in a state that stays as it is, and is packed once where several worlds are made."""
     packed = next((packed for known, packed in _packed if known is state), None)
     if packed is None:
-        packed = pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
+        packed = {name: pickle.dumps(rows, pickle.HIGHEST_PROTOCOL) for name, rows in state["tables"].items()}
         _packed.append((state, packed))
-    return World.from_json(pickle.loads(packed))  # noqa: S301 - packed here
+    world = World.from_json({**state, "events": copied({"all": state["events"]})["all"], "tables": {}})
+    world._tables = _Tables(packed)
+    return world
+
+
+def touched(world: World) -> dict[str, Any]:
+    """Return the tables that somebody has asked for: the others are as they were."""
+    return dict(world._tables)
+
+
+class _Tables(dict[str, Any]):
+    """The tables of a world, each unpacked once somebody asks for it: most tests need few, and some are large."""
+
+    def __init__(self, packed: Mapping[str, bytes]) -> None:
+        super().__init__()
+        self.packed = dict(packed)
+
+    def setdefault(self, name: str, default: Any = None) -> Any:
+        if packed := self.packed.pop(name, None):
+            self[name] = pickle.loads(packed)  # noqa: S301 - packed here
+        return super().setdefault(name, default)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        for name in list(self.packed):
+            self.setdefault(name)
+        return dict, (dict(self),)
 
 
 @cache
