@@ -22,7 +22,6 @@ from pydantic import (
 from pydantic_core import ErrorDetails, PydanticCustomError
 from pydantic_settings import (
     BaseSettings,
-    EnvSettingsSource,
     InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
@@ -339,16 +338,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Flags come before variables, these before the file, and that before what other programs set."""
-        del dotenv_settings, file_secret_settings
-        if isinstance(env_settings, EnvSettingsSource):
-            values = env_settings.env_vars
-            env_settings.env_vars = {name: value for name, value in values.items() if not is_unfilled(value or "")}
-        return (
-            init_settings,
-            env_settings,
-            InitSettingsSource(settings_cls, _from_file()),
-            InitSettingsSource(settings_cls, _from_others()),
-        )
+        # All variables hold plain text; the source for them asks each field what else it could be, at every start.
+        del env_settings, dotenv_settings, file_secret_settings
+        return init_settings, InitSettingsSource(settings_cls, _from_others() | _from_file() | _from_variables())
 
 
 def load_settings(**flags: Any) -> Settings:
@@ -395,6 +387,12 @@ def _config_path() -> Path | None:
     except RuntimeError:
         return None
     return path if path.is_file() else None
+
+
+def _from_variables() -> dict[str, Any]:
+    given = {name.lower(): value for name, value in os.environ.items() if value and not is_unfilled(value)}
+    names = {name: f"{PREFIX}{name}".lower() for name in Settings.model_fields}
+    return {name: given[variable] for name, variable in names.items() if variable in given}
 
 
 def _from_file() -> dict[str, Any]:
