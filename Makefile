@@ -24,20 +24,20 @@ test: $(STAMP) ## run all tests: first those that measure time or drive programs
 	@tools/programs.sh $(PROGRAMS)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --group browser --group balancer
 	@set -e; for each in $(ALONE); do echo "pytest -m $$each"; $(BIN)/pytest -m $$each; done
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n auto --dist worksteal
 
 cover: $(STAMP) ## run all tests with coverage, and fail below the floor in pyproject.toml
 	$(BIN)/pytest -m serial
-	$(BIN)/pytest -n auto --dist loadfile --cov --cov-report=term:skip-covered
+	$(BIN)/pytest -n auto --dist worksteal --cov --cov-report=term:skip-covered
 
 thorough: $(STAMP) ## run the tests that draw their cases, with many more of them, and others each time
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n auto --dist loadfile -m hypothesis
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n auto --dist worksteal -m hypothesis
 
 lowest: ## run all tests with the lowest versions that pyproject.toml allows, in an environment of their own
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install -q --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST) --resolution lowest-direct --editable . --group test
-	$(LOWEST)/bin/pytest -n auto --dist loadfile
+	$(LOWEST)/bin/pytest -n auto --dist worksteal
 
 fast: $(STAMP) ## run the tests that failed last, then the rest, without coverage
 	$(BIN)/pytest --failed-first -x
