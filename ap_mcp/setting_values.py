@@ -206,6 +206,13 @@ def _words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
+def no_table(value: Any) -> Any:
+    if isinstance(value, dict):
+        # pydantic reports no other error.
+        raise ValueError(f"says which profiles to use; each of them is a table [profiles.{next(iter(value), 'NAME')}]")  # noqa: TRY004
+    return value
+
+
 def _one_line(value: Any) -> Any:
     """Return several texts, which a file gives as a list, as the one text that a variable holds."""
     return " ".join(value) if isinstance(value, list) and all(isinstance(each, str) for each in value) else value

@@ -51,6 +51,7 @@ from ap_mcp.setting_values import (
     in_our_words,
     keys_in,
     lower,
+    no_table,
     proxy_url,
 )
 from ap_mcp.specs import SUBJECTS, specs_folder
@@ -198,7 +199,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    profile: Words = ()
+    profile: Annotated[Words, BeforeValidator(no_table)] = ()
     profiles: dict[str, Any] = Field(default_factory=dict, repr=False)
     region: Region | None = None
     endpoint: CceEndpoint = Field(default_factory=region_endpoint, validate_default=True)
@@ -378,6 +379,8 @@ def _config_path() -> Path | None:
     given = variable("AP_MCP_CONFIG")
     if given:
         path = Path(given).expanduser()
+        if path.is_dir():
+            raise SettingsError(f"AP_MCP_CONFIG: {path} is a folder; name the file in it, as {path / CONFIG_FILE}")
         if not path.is_file():
             raise SettingsError(f"AP_MCP_CONFIG: there is no file {path}")
         return path

@@ -99,10 +99,13 @@ def test_the_form_that_the_settings_file_chooses_holds_from_the_first_line_on(tm
         entries(served(AP_MCP_LOG_FORMAT="text").stderr)
 
 
-def test_a_port_that_is_taken_is_an_entry() -> None:
+def test_a_port_that_is_taken_is_an_entry_and_names_what_chose_it() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        done = served("--http", f"127.0.0.1:{taken.getsockname()[1]}", **AS_JSON)
-    assert "another program listens there already" in entries(done.stderr)[-1]["message"]
+        place = f"127.0.0.1:{taken.getsockname()[1]}"
+        done = served("--http", place, **AS_JSON)
+        by_variable = served(AP_MCP_HTTP=place, **AS_JSON)
+    assert f"--http: {place}: another program listens there already" in entries(done.stderr)[-1]["message"]
+    assert f"AP_MCP_HTTP: {place}: another" in entries(by_variable.stderr)[-1]["message"]
 
 
 def test_what_nothing_caught_is_an_entry_too() -> None:

@@ -489,6 +489,16 @@ def test_a_config_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch)
     assert "AP_MCP_CONFIG: there is no file nowhere.toml" in refusal()
 
 
+def test_a_config_that_is_a_folder_leads_to_the_file_in_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("AP_MCP_CONFIG", str(tmp_path))
+    assert f"AP_MCP_CONFIG: {tmp_path} is a folder; name the file in it, as {tmp_path}/ap-mcp.toml" in refusal()
+
+
+def test_profiles_that_are_written_as_the_choice_of_them_are_put_right(own_file: Path) -> None:
+    own_file.write_text("[profile.eu]\nregion = 'eu-west-101'")
+    assert "says which profiles to use; each of them is a table [profiles.eu]" in refusal()
+
+
 def test_a_config_that_is_no_toml_is_an_error_without_its_content(own_file: Path) -> None:
     own_file.write_text("state_key = hunter2")
     text = refusal()

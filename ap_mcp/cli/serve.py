@@ -129,6 +129,7 @@ class _Front:
         if settings.http is None:
             return settings
         from ap_mcp.errors import SettingsError
+        from ap_mcp.settings import where_from
         from ap_mcp.web.callers import has_sign_in
         from ap_mcp.web.options import over_http, refuse_strangers
         from ap_mcp.web.serving import listen
@@ -136,10 +137,10 @@ class _Front:
         if not has_sign_in(settings):
             refuse_strangers(settings)
         # Before anything else: links name the port, which may be any free one.
-        self.sockets = listen(settings.http)
+        self.sockets = listen(settings.http, where_from("http", self.flags))
         if settings.metrics is not None:
             try:
-                self.watched = listen(settings.metrics, "AP_MCP_METRICS")
+                self.watched = listen(settings.metrics, where_from("metrics", self.flags))
             except SettingsError:
                 self.close()
                 raise
