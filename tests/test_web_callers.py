@@ -112,8 +112,8 @@ async def test_a_principal_has_no_rights_but_in_a_call_that_they_signed_in_to(tm
 def test_other_machines_are_served_once_callers_have_to_sign_in(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def listen(address: str) -> None:
-        raise SettingsError(f"would listen at {address}")
+    def listen(address: str, setting: str) -> None:
+        raise SettingsError(f"{setting} would listen at {address}")
 
     monkeypatch.setattr("ap_mcp.web.serving.listen", listen)
     refused = CliRunner().invoke(main, ["serve", "--http", "0.0.0.0:0"])
@@ -121,4 +121,4 @@ def test_other_machines_are_served_once_callers_have_to_sign_in(
     assert "ap-mcp token new NAME" in refused.stderr
     give(tmp_path / "tokens.toml")
     monkeypatch.setenv("AP_MCP_TOKENS_FILE", str(tmp_path / "tokens.toml"))
-    assert "would listen at 0.0.0.0:0" in CliRunner().invoke(main, ["serve", "--http", "0.0.0.0:0"]).stderr
+    assert "--http would listen at 0.0.0.0:0" in CliRunner().invoke(main, ["serve", "--http", "0.0.0.0:0"]).stderr
