@@ -1,6 +1,6 @@
 """What approvers see: a question, what waits and what was decided, the way to sign in, and to make a passkey."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -330,10 +330,19 @@ def _about(seen: Shown) -> list[Markup | str]:
 def _table(title: str, heads: Sequence[str], rows: Sequence[Sequence[str]], nothing: str) -> Markup:
     if not rows:
         return _card(title, element("p", nothing))
-    head = element("tr", *(element("th", each, scope="col") for each in heads))
-    body = (element("tr", *(element("td", each) for each in row)) for row in rows)
-    table = element("table", element("caption", title), element("thead", head), element("tbody", *body))
+    # With roles: where it is narrow the cells stand below each other, and to a reader it is still a table.
+    head = _row(element("th", each, scope="col", role="columnheader") for each in heads)
+    body = (
+        _row(element("td", each, role="cell", data_label=name) for name, each in zip(heads, row, strict=True))
+        for row in rows
+    )
+    groups = element("thead", head, role="rowgroup"), element("tbody", *body, role="rowgroup")
+    table = element("table", element("caption", title), *groups, role="table")
     return element("section", table, class_="card wide", tabindex="0", aria_label=title)
+
+
+def _row(cells: Iterable[Markup]) -> Markup:
+    return element("tr", *cells, role="row")
 
 
 def _card(title: str, *children: Markup, alarm: bool = False) -> Markup:
