@@ -2,6 +2,7 @@
 
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 FIRST_MOMENT = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
@@ -48,16 +49,19 @@ class ScaledClock:
         return self._start + timedelta(seconds=(time.monotonic() - self._origin) * self.speed)
 
 
+@lru_cache
 def long_timestamp(moment: datetime) -> str:
     """Write a time as clusters, jobs and tasks do: `2024-06-04 12:49:28.773718 +0000 UTC`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S.%f +0000 UTC")
 
 
+@lru_cache
 def short_timestamp(moment: datetime) -> str:
     """Write a time as add-ons and charts do: `2024-01-26T09:06:25Z`."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+@lru_cache(1024)
 def parse_timestamp(text: str) -> datetime:
     """Read either form back."""
     form = "%Y-%m-%dT%H:%M:%SZ" if text.endswith("Z") else "%Y-%m-%d %H:%M:%S.%f +0000 UTC"

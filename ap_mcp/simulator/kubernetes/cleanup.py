@@ -57,7 +57,7 @@ def empty_namespace(store: Store, item: Mapping[str, Any]) -> None:
     if found is None or not found["metadata"].get("deletionTimestamp"):
         return
     left = False
-    for kind in _kinds(store):
+    for kind in store.served().kept:
         if kind.namespaced:
             for each in list(store.all(kind, name)):
                 left = True
@@ -98,19 +98,11 @@ def definition_changed(store: Store, item: Mapping[str, Any]) -> None:
     store.put(kind, changed)
 
 
-def _kinds(store: Store) -> Iterator[Kind]:
-    """Yield every kind whose objects are kept, once for all its versions."""
-    seen: set[str] = set()
-    for kind in store.served().kinds:
-        if kind.storage not in seen and "delete" in kind.verbs:
-            seen.add(kind.storage)
-            yield kind
-
-
 def _dependents(store: Store, uid: str) -> Iterator[tuple[Kind, Row]]:
-    for kind in _kinds(store):
+    for kind in store.served().kept:
         for each in store.all(kind):
-            if any(reference["uid"] == uid for reference in each["metadata"].get("ownerReferences") or ()):
+            references = each["metadata"].get("ownerReferences")
+            if references and any(reference["uid"] == uid for reference in references):
                 yield kind, each
 
 

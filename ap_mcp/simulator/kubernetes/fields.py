@@ -14,6 +14,7 @@ _NOT_OWNED_METADATA = (
     "name", "namespace", "uid", "resourceVersion", "creationTimestamp", "generation", "managedFields", "selfLink",
     "deletionTimestamp", "deletionGracePeriodSeconds", "generateName",
 )  # fmt: skip
+_compact = json.JSONEncoder(separators=(",", ":")).encode
 _DEFAULT_KEYS = {"protocol": "TCP"}
 """Keys of list entries that may be left out, and what they are then."""
 
@@ -32,7 +33,11 @@ def _find_fields(schema: Schema, value: Any, path: Path, found: dict[Path, Any])
     traits = resolved(schema)
     if value and isinstance(value, dict) and is_structured(traits):
         for key, member in value.items():
-            _find_fields(property_of(traits, key), member, (*path, f"f:{key}"), found)
+            place = (*path, f"f:{key}")
+            if member and isinstance(member, dict | list):
+                _find_fields(property_of(traits, key), member, place, found)
+            else:
+                found.setdefault(place, member)
     elif value and isinstance(value, list) and traits.get("x-kubernetes-list-type") == "map":
         for entry in value:
             place = (*path, entry_key(traits, entry))
@@ -49,7 +54,7 @@ def entry_key(traits: Mapping[str, Any], entry: Any) -> str:
     entry = entry if isinstance(entry, Mapping) else {}
     keys = {key: entry.get(key, _DEFAULT_KEYS.get(key)) for key in traits["x-kubernetes-list-map-keys"]}
     named = {key: value for key, value in sorted(keys.items()) if value is not None}
-    return f"k:{json.dumps(named, separators=(',', ':'))}"
+    return f"k:{_compact(named)}"
 
 
 def value_at(item: Any, path: Iterable[str]) -> Any:

@@ -3,7 +3,7 @@
 import csv
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib.resources import files
 from typing import Any
 
@@ -159,6 +159,15 @@ class Served:
     def of(self, api_version: str, kind: str) -> Kind | None:
         """Find a kind by what an object calls itself."""
         return self._by_kind.get((api_version, kind))
+
+    @cached_property
+    def kept(self) -> tuple[Kind, ...]:
+        """The kinds whose objects are kept, each once for all its versions."""
+        first: dict[str, Kind] = {}
+        for each in self.kinds:
+            if "delete" in each.verbs:
+                first.setdefault(each.storage, each)
+        return tuple(first.values())
 
     def groups(self) -> dict[str, list[str]]:
         """List the versions of each group, the preferred one first; the legacy group is the empty name."""

@@ -111,8 +111,8 @@ class Store:
         objects: Mapping[str, Row] = self._objects(kind.storage)
         if at is not None and at < self.version:
             objects = self._state(kind.storage, at)
-        prefix = f"{namespace}/"
-        return [objects[key] for key in sorted(objects) if not namespace or key.startswith(prefix)]
+        prefix = f"{namespace}/" if namespace else ""
+        return [objects[key] for key in sorted(key for key in objects if key.startswith(prefix))]
 
     def named(self, kind: str, group: str = "", namespace: str = "") -> list[Row]:
         """Return the objects of a built-in kind by its name."""

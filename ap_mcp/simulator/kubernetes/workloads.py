@@ -75,7 +75,7 @@ def _reconcile_replica_set(store: Store, item: Mapping[str, Any], *, again: bool
         status = old.get("status") or {}
         same = status.get("observedGeneration") == old["metadata"].get("generation", 1)
         refusal = _fill(store, old, waits=not again and same and _failure(old) is not None)
-        new = copied(store.fetch(kind, namespace, old["metadata"]["name"]))
+        new = _shallow(store.fetch(kind, namespace, old["metadata"]["name"]))
         pods = [each for each in controlled(store, known("Pod"), new) if is_active(each)]
         ready = sum(map(is_ready, pods))
         counts = {"fullyLabeledReplicas": len(pods), "readyReplicas": ready, "availableReplicas": ready}
@@ -137,9 +137,12 @@ def _deadline(world: World, *, cluster_id: str, namespace: str, name: str) -> No
 
 def _template(replica_set: Mapping[str, Any]) -> Any:
     """Return the template of a ReplicaSet as its Deployment has it."""
-    template = copied(replica_set["spec"]["template"])
-    template.get("metadata", {}).get("labels", {}).pop(HASH, None)
-    return template
+    template = replica_set["spec"]["template"]
+    metadata = template.get("metadata", {})
+    if HASH not in metadata.get("labels", {}):
+        return template
+    labels = {key: value for key, value in metadata["labels"].items() if key != HASH}
+    return {**template, "metadata": {**metadata, "labels": labels}}
 
 
 def _new_set(store: Store, deployment: Row, sets: Sequence[Row], newest: Row | None) -> Row:
@@ -148,8 +151,8 @@ def _new_set(store: Store, deployment: Row, sets: Sequence[Row], newest: Row | N
     others = [each for each in sets if newest is None or each["metadata"]["uid"] != newest["metadata"]["uid"]]
     revision = str(1 + max((_revision(each) for each in others), default=0))
     if newest is not None:
-        changed = copied(newest)
-        changed["metadata"].setdefault("annotations", {})[REVISION] = str(max(int(revision), _revision(newest)))
+        changed = _shallow(newest)
+        _number(changed, max(int(revision), _revision(newest)))
         return write(store, kind, newest, changed)
     spec, metadata = deployment["spec"], deployment["metadata"]
     hash_ = digest(spec["template"])
@@ -180,6 +183,16 @@ def _new_set(store: Store, deployment: Row, sets: Sequence[Row], newest: Row | N
 
 def _revision(item: Mapping[str, Any]) -> int:
     return int((item["metadata"].get("annotations") or {}).get(REVISION, 0))
+
+
+def _number(item: Row, revision: int) -> None:
+    """Set the revision of an object whose metadata are its own."""
+    item["metadata"]["annotations"] = {**item["metadata"].get("annotations", {}), REVISION: str(revision)}
+
+
+def _shallow(item: Row) -> Row:
+    """Copy an object whose metadata and status alone are to be replaced: what is below them stays shared."""
+    return {**item, "metadata": dict(item["metadata"])}
 
 
 def _roll(store: Store, deployment: Row, newest: Row) -> None:
@@ -276,7 +289,7 @@ def _report_deployment(store: Store, item: Mapping[str, Any]) -> None:
                         for name in ("replicas", "availableReplicas"))  # fmt: skip
     updated = (newest.get("status") or {}).get("replicas", 0) if newest else 0
     ready_new = (newest.get("status") or {}).get("availableReplicas", 0) if newest else 0
-    new = copied(old)
+    new = _shallow(old)
     counts = {
         "replicas": total,
         "updatedReplicas": updated,
@@ -286,7 +299,7 @@ def _report_deployment(store: Store, item: Mapping[str, Any]) -> None:
     }
     status: Row = {name: count for name, count in counts.items() if count}
     status["observedGeneration"] = old["metadata"].get("generation", 1)
-    status["conditions"] = copied(old.get("status") or {}).get("conditions", [])
+    status["conditions"] = (old.get("status") or {}).get("conditions", [])
     missing = _part(((old["spec"]["strategy"].get("rollingUpdate")) or {}).get("maxUnavailable", 0), wanted, up=False)
     enough = available >= wanted - missing
     condition(
@@ -303,7 +316,7 @@ def _report_deployment(store: Store, item: Mapping[str, Any]) -> None:
         drop_condition(status, "ReplicaFailure")
     new["status"] = status
     if newest is not None:
-        new["metadata"].setdefault("annotations", {})[REVISION] = str(_revision(newest))
+        _number(new, _revision(newest))
     write(store, kind, old, new)
 
 
