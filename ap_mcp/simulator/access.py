@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from ap_mcp.cloud.signing import ALGORITHM, DATE_FORMAT, parse_authorization, verify
+from ap_mcp.cloud.signing import ALGORITHM, parse_authorization, parse_date, verify
 from ap_mcp.simulator import constants
 from ap_mcp.simulator.clock import parse_timestamp
 from ap_mcp.simulator.error_bodies import forbidden, unauthenticated
@@ -111,7 +111,7 @@ class Gate:
 
     def _check_date(self, text: str) -> None:
         try:
-            date = datetime.strptime(text, DATE_FORMAT).replace(tzinfo=UTC)
+            date = parse_date(text)
         except ValueError:
             raise unauthenticated("X-Sdk-Date is missing or not of the form YYYYMMDDTHHMMSSZ") from None
         if abs(self._wall() - date) > LARGEST_SKEW:

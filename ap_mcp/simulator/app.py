@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from email.utils import format_datetime
+from functools import cache
 from typing import Any
 
 import anyio
@@ -72,7 +73,7 @@ class Simulator:
     def __init__(
         self,
         state: State,
-        catalog: Catalog,
+        routes: Routes,
         gate: Gate,
         wall: WallClock,
         *,
@@ -87,8 +88,7 @@ class Simulator:
         self._connection_lost = connection_lost
         self._pause = pause
         self._request_ids = random.Random(0)
-        identity = [Route(name, method, split_template(path)) for name, (method, path) in iam.ROUTES.items()]
-        self._routes = Routes([*map(operation_route, catalog.values()), *identity])
+        self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request (or the server's start and stop)."""
@@ -274,13 +274,23 @@ def build_app(
     state = State(world, faults or Faults())
     return Simulator(
         state,
-        load_catalog() if catalog is None else catalog,
+        _shipped_routes() if catalog is None else _routes(catalog),
         Gate(world, accepted, wall),
         wall,
         strict_answers=strict_answers,
         connection_lost=connection_lost,
         pause=pause,
     )
+
+
+@cache
+def _shipped_routes() -> Routes:
+    return _routes(load_catalog())
+
+
+def _routes(catalog: Catalog) -> Routes:
+    identity = [Route(name, method, split_template(path)) for name, (method, path) in iam.ROUTES.items()]
+    return Routes([*map(operation_route, catalog.values()), *identity])
 
 
 def _check_request(

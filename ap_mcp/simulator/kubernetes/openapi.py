@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 from ap_mcp.simulator.kubernetes.kinds import Kind, Served
@@ -71,7 +72,13 @@ def _collect(name: str, found: dict[str, Any]) -> None:
         each = waiting.pop()
         if each in definitions() and each not in found:
             found[each] = definitions()[each]
-            waiting += _references(found[each])
+            waiting += _referred(each)
+
+
+@cache
+def _referred(name: str) -> tuple[str, ...]:
+    """List what a definition refers to."""
+    return tuple(_references(definitions()[name]))
 
 
 def _references(node: Any) -> Iterator[str]:
