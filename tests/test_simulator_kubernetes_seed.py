@@ -378,6 +378,20 @@ async def test_the_nodes_are_those_of_which_checks_speak(cloud: Tools) -> None:
     assert await Cluster(cloud.caller, SHOP_PROD).names(f"{CORE}/nodes") == named
 
 
+def test_the_same_past_is_lived_through_once_and_is_each_accounts_own() -> None:
+    first, second, other = (simulate().state.world for _ in range(3))
+    ensure_seeded(first, SHOP_PROD)
+    asked = first.table(TABLE)[SHOP_PROD]["objects"]
+    untouched = json.dumps(asked)
+    asked["pods"].clear()
+    ensure_seeded(second, SHOP_PROD)
+    assert json.dumps(second.table(TABLE)[SHOP_PROD]["objects"]) == untouched
+    other.table("clusters")[SHOP_PROD]["_version"] = "v1.29.99-r0"
+    ensure_seeded(other, SHOP_PROD)
+    versions = {each["status"]["nodeInfo"]["kubeletVersion"] for each in Seen(other, SHOP_PROD).store.named("Node")}
+    assert versions == {"v1.29.99-r0"}
+
+
 async def test_an_ingress_has_the_address_of_its_controller_and_none_without_its_class(cloud: Tools) -> None:
     prod = Cluster(cloud.caller, SHOP_PROD)
     path = "/apis/networking.k8s.io/v1/namespaces/shop/ingresses"
