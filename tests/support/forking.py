@@ -5,6 +5,7 @@ that one, with its own streams, folder, variables, signals and exit code; see `f
 (imports, warnings, encodings) is tested with `sys.executable`.
 """
 
+import atexit
 import fcntl
 import gc
 import importlib
@@ -17,6 +18,7 @@ import signal
 import socket
 import sys
 import termios
+import threading
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -151,8 +153,25 @@ def become(arguments: list[str], folder: str, environment: dict[str, str], strea
     os.chdir(folder)
     os.environ.clear()
     os.environ.update(environment)
-    run(*arguments)
-    sys.exit()
+    code: str | int | None = 0
+    try:
+        run(*arguments)
+    except SystemExit as ended:
+        code = ended.code
+    if code is None or isinstance(code, int):
+        leave(code or 0)
+    sys.exit(code)
+
+
+def leave(code: int) -> None:
+    """Do what Python does at its end, but take nothing apart: that touches, and so copies, all that was imported."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    # What cannot be written is left to Python, which then ends with a code of its own.
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
 
 
 def run(how: str, what: str, *arguments: str) -> None:
@@ -166,15 +185,26 @@ def run(how: str, what: str, *arguments: str) -> None:
     main(arguments, prog_name="ap-mcp")
 
 
+LATE = ("_strptime", "anyio._backends._asyncio", "httpcore", "rich.console", "uvicorn.loops.auto",
+        "uvicorn.loops.asyncio", "uvicorn.lifespan.off")  # fmt: skip
+"""What libraries import only where they need it."""
+
+
 def import_everything() -> None:
-    """Import what any start of `ap-mcp` could, and read the specs."""
+    """Import what any start of `ap-mcp` could, and do what is the same in each: read specs and certificates."""
     import ap_mcp
+    from ap_mcp.cloud.lines import _usual_authorities
+    from ap_mcp.masking.forms import _prefixes
     from ap_mcp.specs import load_catalog
 
     for module in pkgutil.walk_packages(ap_mcp.__path__, "ap_mcp."):
         if not module.name.endswith("__main__"):
             importlib.import_module(module.name)
+    for name in LATE:
+        importlib.import_module(name)
     load_catalog()
+    _usual_authorities()
+    _prefixes(escaped=False)
     gc.freeze()
 
 
