@@ -15,8 +15,8 @@ import anyio
 import anyio.lowlevel
 import pytest
 from anyio import to_thread
+from sources import modules
 
-import ap_mcp
 from ap_mcp.aside import (
     A_VALUE,
     IN_A_PROCESS,
@@ -123,14 +123,14 @@ async def test_what_is_not_done_on_the_loop_fails_at_once(amount: int) -> None:
 
 
 def test_whatever_makes_several_reads_at_once_for_a_change_does_that_on_the_loop() -> None:
-    package = Path(ap_mcp.__file__).parent
-    places = [*package.glob("kubernetes/*.py"), *package.glob("kubernetes/impacts/*.py")]
-    places += [*package.glob("guard/impacts/*.py"), *package.glob("filling/*.py"), package / "parallel_reads.py"]
+    places = {"kubernetes", "kubernetes/impacts", "guard/impacts", "filling"}
     found = {}
-    for path in places:
-        for each in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for path, nodes in modules().items():
+        if path.rpartition("/")[0] not in places and path != "parallel_reads.py":
+            continue
+        for each in nodes:
             if isinstance(each, ast.AsyncFunctionDef) and "create_task_group" in ast.unparse(each):
-                found[path.name, each.name] = "on_the_loop" in map(ast.unparse, each.decorator_list)
+                found[path, each.name] = "on_the_loop" in map(ast.unparse, each.decorator_list)
     assert len(found) > 3
     assert [each for each, is_there in found.items() if not is_there] == []
 

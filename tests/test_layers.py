@@ -2,9 +2,8 @@
 
 import ast
 from functools import cache
-from pathlib import Path
 
-PACKAGE = Path(__file__).parents[1] / "ap_mcp"
+from sources import modules
 
 LAYERS = """
 # What everything stands on: texts, errors, secrets hidden, the cloud's JSON, the specs.
@@ -104,24 +103,25 @@ MAY_IMPORT = layers(LAYERS)
 
 
 @cache
-def tree_of(path: Path) -> ast.Module:
-    return ast.parse(path.read_text(encoding="utf-8"))
+def imports() -> dict[str, tuple[ast.Import | ast.ImportFrom, ...]]:
+    """The imports of each module, wherever they stand."""
+    kinds = (ast.Import, ast.ImportFrom)
+    return {path: tuple(each for each in nodes if isinstance(each, kinds)) for path, nodes in modules().items()}
 
 
-@cache
-def imports_in(path: Path) -> tuple[ast.Import | ast.ImportFrom, ...]:
-    """The imports of a module, wherever they stand."""
-    return tuple(node for node in ast.walk(tree_of(path)) if isinstance(node, ast.Import | ast.ImportFrom))
+def unit_of(path: str) -> str:
+    """The module or package of ours that a path is in."""
+    return path.partition("/")[0].removesuffix(".py")
 
 
-def imported(path: Path) -> set[str]:
-    """Names of the package's own modules that `path` imports, at any depth."""
+def imported(path: str) -> set[str]:
+    """Names of the package's own modules that the one at `path` imports, at any depth."""
     names: set[str] = set()
-    for node in imports_in(path):
+    for node in imports()[path]:
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path.name}:{node.lineno}: relative import"
+            assert node.level == 0, f"{path}:{node.lineno}: relative import"
             names |= {f"{node.module}.{alias.name}" for alias in node.names}
     return {parts[1] for name in names if (parts := name.split("."))[0] == "ap_mcp" and len(parts) > 1}
 
@@ -129,29 +129,29 @@ def imported(path: Path) -> set[str]:
 def modules_that_import(prefix: str) -> set[str]:
     """Paths of our modules that import a module whose name starts with `prefix`."""
     found = set()
-    for path in PACKAGE.rglob("*.py"):
-        for node in imports_in(path):
+    for path, nodes in imports().items():
+        for node in nodes:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [str(node.module)] if isinstance(node, ast.ImportFrom) else []
             if any(name == prefix or name.startswith(f"{prefix}.") for name in names):
-                found.add(str(path.relative_to(PACKAGE)))
+                found.add(path)
     return found
 
 
 def test_each_module_imports_only_what_the_map_allows() -> None:
     stray: dict[str, list[str]] = {}
-    for path in sorted(PACKAGE.rglob("*.py")):
-        unit = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for path in imports():
+        unit = unit_of(path)
         names = {"__init__" if name == "__version__" else name for name in imported(path)} - MAY_IMPORT[unit] - {unit}
         if names:
-            stray[str(path.relative_to(PACKAGE))] = sorted(names)
+            stray[path] = sorted(names)
     assert stray == {}, "these must not be imported there; change the map only on purpose"
 
 
 def test_the_map_has_no_circles_and_allows_nothing_that_is_not_used() -> None:
     used: dict[str, set[str]] = {unit: set() for unit in MAY_IMPORT}
-    for path in PACKAGE.rglob("*.py"):
-        unit = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+    for path in imports():
+        unit = unit_of(path)
         used[unit] |= {"__init__" if name == "__version__" else name for name in imported(path)} - {unit}
     assert used == MAY_IMPORT
     left = dict(MAY_IMPORT)
@@ -172,5 +172,10 @@ def test_the_simulator_shares_nothing_with_the_client_but_the_signature() -> Non
 
 
 def test_every_module_says_in_a_docstring_what_it_is_for() -> None:
-    silent = [str(p.relative_to(PACKAGE)) for p in PACKAGE.rglob("*.py") if not ast.get_docstring(tree_of(p))]
-    assert silent == []
+    said = {
+        path: ast.get_docstring(module)
+        for path, (module, *_) in modules().items()
+        if isinstance(module, ast.Module)  # all are
+    }
+    assert said.keys() == modules().keys()
+    assert [path for path, text in said.items() if not text] == []

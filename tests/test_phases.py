@@ -3,11 +3,12 @@
 import ast
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sources import modules
 
 from ap_mcp.rules.phases import ADDON, CLUSTER, JOB, RELEASE, UPGRADE, broken, described, phases_of, under_way, verdict
 from ap_mcp.rules.wait_hints import wait_hint
@@ -16,7 +17,6 @@ from ap_mcp.specs import Catalog, read_catalog, specs_folder
 from ap_mcp.specs.waits import DELETING, FAILURE, IDLE, PHASE_VERDICTS, SUCCESS, TRANSITIONAL
 from ap_mcp.wait.targets import Order, waitables
 
-PACKAGE = Path(__file__).parents[1] / "ap_mcp"
 ELSEWHERE = ("simulator", "kubernetes")
 """Parts of the package that make or read other phases than those of the Autopilot API."""
 OURS = {
@@ -37,9 +37,9 @@ OURS = {
 READERS = frozenset({"get", "count", "index", "startswith", "endswith"})
 
 
-def phases_read_by_hand(tree: ast.AST, phases: frozenset[str]) -> Iterator[tuple[int, str]]:
+def phases_read_by_hand(nodes: Iterable[ast.AST], phases: frozenset[str]) -> Iterator[tuple[int, str]]:
     """Yield the lines that compare with a phase, use it as a key, match it, or name it for such a use later."""
-    for node in ast.walk(tree):
+    for node in nodes:
         operands: list[Any] = []
         if isinstance(node, ast.Compare):
             operands = [node.left, *node.comparators]
@@ -65,15 +65,15 @@ def _is_literal(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id == "Literal"
 
 
-def without_types(source: str) -> ast.AST:
-    """Return a module without the words of `Literal[…]`, which says what a name may hold and reads nothing."""
+def without_types(nodes: Sequence[ast.AST]) -> list[ast.AST]:
+    """Return nodes without those of `Literal[…]`, which says what a name may hold and reads nothing."""
+    types = [each for each in nodes if isinstance(each, ast.Subscript) and _is_literal(each.value)]
+    left_out = {id(below) for each in types for below in ast.walk(each)}
+    return [each for each in nodes if id(each) not in left_out]
 
-    class Types(ast.NodeTransformer):
-        def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
-            return ast.copy_location(ast.Name("str", ast.Load()), node) if _is_literal(node.value) else node
 
-    tree: ast.AST = ast.parse(source)
-    return Types().visit(tree) if "Literal[" in source else tree
+def parsed(source: str) -> list[ast.AST]:
+    return without_types([*ast.walk(ast.parse(source))])
 
 
 @pytest.fixture(scope="module")
@@ -87,11 +87,9 @@ def every_phase(catalog: Catalog) -> frozenset[str]:
 def test_no_module_compares_with_a_phase_by_hand(every_phase: frozenset[str]) -> None:
     assert len(every_phase) > 40
     found = set()
-    for path in sorted(PACKAGE.rglob("*.py")):
-        place = str(path.relative_to(PACKAGE))
-        if place.split("/", maxsplit=1)[0] not in ELSEWHERE:
-            tree = without_types(path.read_text(encoding="utf-8"))
-            found |= {(place, phase) for _, phase in phases_read_by_hand(tree, every_phase)}
+    for place, nodes in modules().items():
+        if place.partition("/")[0] not in ELSEWHERE:
+            found |= {(place, phase) for _, phase in phases_read_by_hand(without_types(nodes), every_phase)}
     assert found - OURS.keys() == set(), "ask ap_mcp.rules.phases; a further fact is a group of the specs' wait"
     assert OURS.keys() - found == set(), "nothing to exempt there any more"
 
@@ -112,12 +110,12 @@ def test_no_module_compares_with_a_phase_by_hand(every_phase: frozenset[str]) ->
     ],
 )
 def test_each_way_to_read_a_phase_by_hand_is_noticed(source: str, every_phase: frozenset[str]) -> None:
-    assert len(list(phases_read_by_hand(without_types(source), every_phase))) == 1
+    assert len(list(phases_read_by_hand(parsed(source), every_phase))) == 1
 
 
 @pytest.mark.parametrize("source", ['say("Available")', 'V = Literal["running", "idle"]', '"""Available"""', "x = 7"])
 def test_words_that_read_no_phase_are_allowed(source: str, every_phase: frozenset[str]) -> None:
-    assert list(phases_read_by_hand(without_types(source), every_phase)) == []
+    assert list(phases_read_by_hand(parsed(source), every_phase)) == []
 
 
 def test_every_phase_that_the_specs_know_has_one_verdict(catalog: Catalog) -> None:

@@ -10,18 +10,16 @@ import json
 import re
 from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import mcp_types
 import pytest
 from pydantic import BaseModel
+from sources import modules
 
-import ap_mcp
 from ap_mcp.specs import load_catalog, specs_folder
 from ap_mcp.toolbox import toolbox
 
-PACKAGE = Path(ap_mcp.__file__).parent
 FOR_DEVELOPERS = ("simulator", "kubernetes", "specs", "lint.py", "toolbox.py", "binding.py")
 CAMEL = re.compile(r"[a-z][a-z0-9]*(?:[A-Z][A-Za-z0-9]*)+")
 PLACES = re.compile(r"(?<![\w.{}/-])/(?:spec|status|metadata|components)/|\bx-ap-mcp\b")
@@ -54,13 +52,11 @@ def foreign_names() -> frozenset[str]:
 
 def in_code() -> Iterator[tuple[str, str]]:
     """Yield the sentences of our modules, or the parts of them between values, each with where it stands."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        where = path.relative_to(PACKAGE)
-        if where.parts[0] in FOR_DEVELOPERS:
+    for where, nodes in modules().items():
+        if where.partition("/")[0] in FOR_DEVELOPERS:
             continue
-        tree = ast.parse(path.read_text())
-        bare = {id(each.value) for each in ast.walk(tree) if isinstance(each, ast.Expr)}
-        for node in ast.walk(tree):
+        bare = {id(each.value) for each in nodes if isinstance(each, ast.Expr)}
+        for node in nodes:
             if not isinstance(node, ast.Constant) or not isinstance(node.value, str) or id(node) in bare:
                 continue
             if " " in node.value.strip() and "\n" not in node.value.strip():

@@ -2,6 +2,7 @@
 
 import ast
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
@@ -14,6 +15,7 @@ from guarded import Action, Person, account, guarded_account
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulation import simulate
+from sources import modules
 
 from ap_mcp.binding import HttpCall, bind
 from ap_mcp.cloud.auth import SIGN_IN_REQUESTS, sign_in_permit
@@ -31,32 +33,31 @@ from ap_mcp.simulator.constants import SEARCH_DEV, TEAM_SANDBOX
 from ap_mcp.simulator.faults import KINDS, Kind
 from ap_mcp.specs import Catalog, load_catalog
 
-PACKAGE = Path(__file__).parents[1] / "ap_mcp"
 PROJECT = SIMULATED_CREDENTIALS.project_id
 
 
 # What the package's own code can reach
 
 
-@cache
-def code() -> tuple[tuple[str, ast.AST], ...]:
+def code() -> Iterator[tuple[str, ast.AST]]:
     """Every node of every module but the simulator's, with the module's path."""
-    modules = {path.relative_to(PACKAGE).as_posix(): path for path in sorted(PACKAGE.rglob("*.py"))}
-    return tuple(
-        (name, node)
-        for name, path in modules.items()
-        if not name.startswith("simulator/")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-    )
+    return ((name, node) for name, nodes in modules().items() if not name.startswith("simulator/") for node in nodes)
+
+
+@cache
+def callers() -> dict[str, set[str]]:
+    """By the name of a function or method, the modules that call one of that name."""
+    found: dict[str, set[str]] = {}
+    for module, node in code():
+        if isinstance(node, ast.Call):
+            name = getattr(node.func, "attr", None) or getattr(node.func, "id", None)
+            found.setdefault(str(name), set()).add(module)
+    return found
 
 
 def calls_of(*names: str) -> set[str]:
     """The modules that call a function or method of one of these names."""
-    return {
-        module
-        for module, node in code()
-        if isinstance(node, ast.Call) and (getattr(node.func, "attr", None) or getattr(node.func, "id", None)) in names
-    }
+    return set().union(*(callers().get(name, ()) for name in names))
 
 
 def test_only_the_guard_and_the_sign_in_make_permits() -> None:
