@@ -8,7 +8,7 @@ from urllib.parse import parse_qsl
 import httpx
 import pytest
 from agent import connected
-from consenting import as_kept
+from consenting import is_as_before
 from guarded import IN_CLUSTERS, SECRET, Person, account, guarded_account
 from kubernetes_writing import shop
 
@@ -52,12 +52,12 @@ async def test_the_request_a_dry_run_shows_is_the_one_that_consent_sends(tmp_pat
     with_secrets = set()
     for tool, arguments in calls.items():
         app, person = account(state), Person()
-        wire, before = Wire(app), app.state.world.to_json()["tables"]
+        wire = Wire(app)
         async with connected(tmp_path, app=app, transport=wire, person=person, unasked=False) as agent:
             dry = await agent.call(tool, **arguments, dry_run=True)
             assert wire.changes == [], tool
             assert person.read == []
-            assert as_kept(app.state.world.to_json()["tables"]) == as_kept(before)
+            assert is_as_before(app.state.world, state["tables"])
             said = agent.said + json.dumps(dry)
             assert dry["summary"].startswith("Dry run: nothing was sent. ")
             assert dry["impact"]["name"] in said

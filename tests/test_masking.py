@@ -57,8 +57,8 @@ def test_what_is_remembered_of_texts_stays_bounded_and_changes_no_answer() -> No
     answer = {"password": SECRET, "note": "all is well", "line": f"--token={SECRET}", "tokenCount": 3}
     before = mask(answer)
     assert before == {"password": PLACEHOLDER, "note": "all is well", "line": f"--token={PLACEHOLDER}", "tokenCount": 3}
-    for kind in ("note", "password: no. ", "x" * 1000):
-        mask({f"{kind}{number}": f"{kind} of its own, {number}" for number in range(9000)})
+    for kind, count in (("note", 9000), ("password: no. ", 9000), ("x" * 1000, 50)):
+        mask({f"{kind}{number}": f"{kind} of its own, {number}" for number in range(count)})
     assert mask(answer) == before
     assert 0 < len(masking._harmless) <= 4096
     assert 0 < len(masking._plain) <= 8192

@@ -4,11 +4,10 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import cache
 from typing import Any
 
 from large import ask
-from simulation import simulate
+from simulation import fresh_world, simulate
 
 from ap_mcp.assessment.model import Assessment
 from ap_mcp.assessment.reads import assess
@@ -21,7 +20,6 @@ from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.backups import past_backup
 from ap_mcp.simulator.constants import CHECKOUT_STAGING
 from ap_mcp.simulator.prechecks import past_check
-from ap_mcp.simulator.seed import seeded_world
 from ap_mcp.simulator.upgrade_state import UPGRADES, new_task
 from ap_mcp.simulator.world import Row, World
 from ap_mcp.specs import load_catalog
@@ -30,19 +28,9 @@ NOW, TARGET, NEXT_MINOR = "v1.29.8-r0", "v1.31.6-r0", "v1.30.10-r0"
 Bend = Callable[[Any], Any]
 
 
-@cache
-def _seeded() -> str:
-    return json.dumps(seeded_world().to_json())
-
-
-def fresh_world() -> World:
-    """A new account; it is seeded once."""
-    return World.from_json(json.loads(_seeded()))
-
-
 def fresh() -> Simulator:
     """A simulator with a new account."""
-    return simulate(fresh_world())
+    return simulate()
 
 
 @dataclass
