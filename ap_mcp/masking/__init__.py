@@ -79,10 +79,10 @@ def _masked(value: Any, depth: int) -> Any:
         return value
     if depth >= DEPTH_LIMIT:
         return PLACEHOLDER
-    if kind is dict or isinstance(value, Mapping):
-        return _masked_object(value, depth + 1)
     if isinstance(value, (list, tuple)):
         return _masked_list(value, depth + 1)
+    if kind is dict or isinstance(value, Mapping):
+        return _masked_object(value, depth + 1)
     return value if isinstance(value, (bool, int, float)) else _masked_text(str(value), depth)
 
 

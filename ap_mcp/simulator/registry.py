@@ -101,8 +101,12 @@ def missing_handlers(operations: Iterable[str]) -> list[str]:
 def public(value: Any) -> Any:
     """Copy a value without the hidden facts: keys that start with `_`, at every depth."""
     if isinstance(value, dict):
-        return {key: public(item) for key, item in value.items() if not key.startswith("_")}
-    if isinstance(value, list | tuple):
+        return {
+            key: public(item) if isinstance(item, (dict, list, tuple)) else item
+            for key, item in value.items()
+            if key[:1] != "_"
+        }
+    if isinstance(value, (list, tuple)):
         return [public(item) for item in value]
     return value
 
