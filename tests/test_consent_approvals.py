@@ -76,7 +76,7 @@ async def test_a_token_is_unknown_outside_mode_token(scene: Scene) -> None:
             assert "confirmation_token: is no argument" in await scene.refused(agent, confirmation_token=token)
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_a_token_that_was_not_made_for_this_very_call_is_worth_nothing(
     scene: Scene, prepared: Prepared, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -143,7 +143,7 @@ async def test_an_approval_that_was_declined_holds_until_it_expires(scene: Scene
         assert (await scene.waits(agent)).code != question.code
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_an_approval_counts_in_its_time_for_its_call_and_for_its_user(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,7 +174,7 @@ async def test_an_approval_counts_for_things_as_they_were_and_for_no_other_call(
         assert (await scene.waits(agent)).code != question.code
 
 
-@of_each_kind
+@of_an_operation_and_in_a_cluster
 async def test_what_somebody_writes_into_the_store_is_no_approval(scene: Scene) -> None:
     other = another_call(scene)
     async with scene.connect(confirm="approval") as agent:
