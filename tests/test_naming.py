@@ -170,10 +170,11 @@ ROWS = st.lists(st.fixed_dictionaries({"id": IDS, "name": NAMES, "version": st.s
 @given(ROWS, NAMES)
 def test_a_look_alike_is_never_taken_for_the_thing(rows: list[dict[str, Any]], wanted: str) -> None:
     lister, names = NAMED["chart_id"]
-    ids = {row["id"]: row for row in rows if isinstance(row["id"], str) and row["id"] not in ("", "..")}
+    usable = [row for row in rows if isinstance(row["id"], str) and row["id"] not in ("", "..")]
+    ids = {row["id"] for row in usable}
     called = {
-        uid
-        for uid, row in ids.items()
+        row["id"]
+        for row in usable
         if wanted and wanted in (row["name"], f"{row['name']}:{row['version']}")
         if row["name"]
     }

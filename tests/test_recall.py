@@ -32,7 +32,10 @@ documents = st.recursive(
     max_leaves=8,
 ).map(lambda document: json.dumps(document, ensure_ascii=False))
 """Reasons that are JSON of no error's form."""
-lines = st.text("abcdefghij klmnopqrstuvwxyzäöü中文.,:;()'\"=\\", max_size=120)
+lines = st.text("abcdefghij klmnopqrstuvwxyzäöü中文.,:;()'\"=\\", max_size=120).filter(
+    lambda line: not line or line.strip(" .;") != ""
+)
+"""Reasons, or none; what is only full stops and the like says nothing, and is not shown."""
 moments = st.integers(0, 10**6).map(lambda ago: f"{NOW - timedelta(seconds=ago):%Y-%m-%d %H:%M:%S.000000 +0000 UTC}")
 
 

@@ -192,7 +192,7 @@ async def test_an_approval_on_the_page_lets_exactly_that_call_through_once(
     desk: Desk, caplog: pytest.LogCaptureFixture
 ) -> None:
     asked = await desk.asked(question())
-    with caplog.at_level(logging.INFO):
+    with caplog.at_level(logging.INFO, logger="ap_mcp"):
         response = await desk.decide(asked)
     assert (response.status_code, response.json()) == (200, {"done": "approve", "by": "alice"})
     assert f"{asked.code}: approve by alice on the page" in caplog.messages
