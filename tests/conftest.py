@@ -3,13 +3,15 @@
 import gc
 import os
 import sys
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
+import stamina
 from _pytest.runner import runtestprotocol
 from hypothesis import HealthCheck, settings
 
+from ap_mcp.cloud.retry import ATTEMPTS
 from ap_mcp.specs import Catalog, load_catalog
 
 pytest.register_assert_rewrite(
@@ -107,6 +109,13 @@ def own_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
             monkeypatch.delenv(name)
     monkeypatch.setenv("HOME", str(tmp_path))
     return tmp_path
+
+
+@pytest.fixture
+def no_waiting() -> Iterator[None]:
+    """Requests that fail are repeated as often as ever, without a pause between."""
+    with stamina.set_testing(True, attempts=ATTEMPTS):
+        yield
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.constants import SEARCH_DEV
 from ap_mcp.specs import Catalog
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 TOOL = "get_cluster_certificate"
 # What masking by form and name would overlook: words, digits, a hash, half of a key.

@@ -2,7 +2,7 @@
 
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -10,7 +10,6 @@ from typing import Any
 
 import anyio
 import pytest
-import stamina
 from certificates import Authority
 from connecting import CREATE, DELETE, GET, IAM, KEY, copied, settings
 from pydantic import SecretStr
@@ -38,15 +37,9 @@ from ap_mcp.errors import (
 )
 from ap_mcp.settings import Settings
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 ALICE = Password("alice", SecretStr("pw"), "acme")
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=ATTEMPTS):
-        yield
 
 
 @dataclass

@@ -30,7 +30,7 @@ from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.callers import Caller
 
 pytest_plugins = ["consent_fixtures"]
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 in_both_eras = scenes(("delete_cluster", "auto"), ("delete_cluster", "legacy"))
 AT_ONCE = 2

@@ -13,7 +13,7 @@ from ap_mcp.guard.policy import Policy, Rule
 from ap_mcp.rendering import render
 from ap_mcp.rules.clusters import standing
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 POD_COLUMNS: list[tuple[str, Any]] = [
     ("Name", lambda each: each["metadata"]["name"]),

@@ -11,7 +11,7 @@ from simulation import Caller
 
 from ap_mcp.simulator.constants import TEAM_SANDBOX
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 HERE = {"cluster_id": "team-sandbox", "namespace": "shop"}
 

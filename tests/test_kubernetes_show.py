@@ -14,7 +14,7 @@ from ap_mcp.guard.policy import Policy, Rule
 from ap_mcp.kubernetes.sealed import LAST_APPLIED, seal
 from ap_mcp.rendering import render
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 BYTES_OF_A_TOKEN = 2.7
 """Fewer than such an answer has in either half; `make bench` counts the tokens themselves."""

@@ -1,7 +1,7 @@
 """A request whose answer is lost: never done twice for one consent, never called failed when it happened."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,6 @@ from typing import Any
 import anyio
 import httpx
 import pytest
-import stamina
 from agent import Agent, connected
 from canaries import harmless_calls
 from guarded import account, guarded_account
@@ -17,7 +16,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from simulation import simulate
 
-from ap_mcp.cloud.retry import ATTEMPTS
 from ap_mcp.errors import CloudUnreachable, may_have_happened
 from ap_mcp.guard.audit import Call, log_at
 from ap_mcp.simulator import app as application
@@ -29,6 +27,8 @@ from ap_mcp.specs import load_catalog
 WRITES = sorted(each.id for each in load_catalog().values() if each.worst_effect != "read")
 HIDDEN = ("lost", "cut", "done_html", "done_empty", "cut_json")
 """Faults of the simulator that hide the answer of what was carried out."""
+pytestmark = pytest.mark.usefixtures("no_waiting")
+
 REFUSALS = (400, 403, 404, 409)
 TROUBLES = (
     *("never arrives", "arrives late", "refused under 200"),
@@ -38,12 +38,6 @@ TROUBLES = (
     *(f"lost, read stale, then {status}" for status in REFUSALS),
 )
 enough = settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=ATTEMPTS):
-        yield
 
 
 @dataclass

@@ -17,7 +17,7 @@ from simulation import simulate
 from ap_mcp.cloud import spans
 from ap_mcp.simulator.constants import PAYMENTS_PROD, SEARCH_DEV
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 
 @pytest.fixture

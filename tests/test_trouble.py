@@ -1,7 +1,6 @@
 """Whatever goes wrong between us and the cloud: reported clearly, never made worse, and the server goes on."""
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -9,7 +8,6 @@ from typing import Any
 
 import httpx
 import pytest
-import stamina
 from agent import ENDPOINT, connected, unharmed
 from mcp_types import TextResourceContents
 from simulation import simulate
@@ -27,15 +25,9 @@ from ap_mcp.simulator.constants import (
 )
 from ap_mcp.simulator.serving import exports
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 RELEASE = {"cluster_id": TEAM_SANDBOX, "namespace": "default", "name": "cache", "chart_id": REDIS, "version": "18.6.1"}
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=ATTEMPTS):
-        yield
 
 
 def everything_below(folder: Path) -> list[str]:

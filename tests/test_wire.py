@@ -1,6 +1,6 @@
 """What goes on the wire is byte for byte what was signed, and goes where it should, whatever the environment says."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,7 +9,6 @@ from urllib.parse import quote
 
 import anyio
 import pytest
-import stamina
 from anyio.abc import SocketAttribute, SocketStream
 from certificates import Authority
 from connecting import CREATE, GET, KEY, settings
@@ -25,13 +24,7 @@ from ap_mcp.cloud.signing import verify
 from ap_mcp.credentials import Credentials, GivenToken, Identity
 from ap_mcp.errors import CloudUnreachable, InvalidArguments, SettingsError
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture(autouse=True)
-def no_waiting() -> Iterator[None]:
-    with stamina.set_testing(True, attempts=ATTEMPTS):
-        yield
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
 
 
 @dataclass
