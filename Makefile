@@ -6,6 +6,8 @@ PLAIN := .venv/.demo
 LOWEST := .venv-lowest
 # Markers of tests that run one after another: they measure time, or drive programs that are not ours.
 ALONE := serial foreign kubectl redis browser conformance balancer
+# How xdist spreads the rest over all cores; counting by file, as loadfile does, takes quadratic time.
+SPREAD := -n auto --dist worksteal
 # What some of these drive, from the system's packages.
 PROGRAMS := redis-server chromium haproxy nginx
 
@@ -24,21 +26,21 @@ test: $(STAMP) ## run all tests: first those that measure time or drive programs
 	@tools/programs.sh $(PROGRAMS)
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --group browser --group balancer
 	@set -e; for each in $(ALONE); do echo "pytest -m $$each"; $(BIN)/pytest -m $$each; done
-	$(BIN)/pytest -n auto --dist worksteal
+	$(BIN)/pytest $(SPREAD)
 
 cover: $(STAMP) ## run all tests of our own code with coverage, and fail below the floor in pyproject.toml
 	$(BIN)/pytest -m serial
 	$(BIN)/pytest -m kubectl --cov --cov-report= --cov-fail-under=0
-	$(BIN)/pytest -n auto --dist worksteal --cov --cov-append --cov-report=term:skip-covered
+	$(BIN)/pytest $(SPREAD) --cov --cov-append --cov-report=term:skip-covered
 
 thorough: $(STAMP) ## run the tests that draw their cases, with many more of them, and others each time
-	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest -n auto --dist worksteal -m hypothesis
+	HYPOTHESIS_PROFILE=thorough $(BIN)/pytest $(SPREAD) -m hypothesis
 
 lowest: ## run all tests with the lowest versions that pyproject.toml allows, in an environment of their own
 	$(PYTHON) -m venv --clear $(LOWEST)
 	$(LOWEST)/bin/python -m pip install -q --disable-pip-version-check uv
 	$(LOWEST)/bin/uv pip install -q --python $(LOWEST) --resolution lowest-direct --editable . --group test
-	$(LOWEST)/bin/pytest -n auto --dist worksteal
+	$(LOWEST)/bin/pytest $(SPREAD)
 
 fast: $(STAMP) ## run the tests that failed last, then the rest, without coverage
 	$(BIN)/pytest --failed-first -x

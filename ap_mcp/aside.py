@@ -116,9 +116,9 @@ async def steps_aside(work: Coroutine[Any, Any, T]) -> T:
     if _here.makes_steps:
         return await work
     step: Callable[[], Any] = partial(work.send, None)
+    amount = _amount.get()
     try:
         while True:
-            amount = _amount.get()
             size = IN_A_THREAD if amount is None else amount.bytes
             found = await in_a_thread(partial(_made, step, is_aside=size >= IN_A_THREAD), size)
             if isinstance(found, _End):

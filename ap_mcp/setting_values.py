@@ -206,7 +206,7 @@ def _words(value: Any) -> Any:
     return tuple(word.strip() for word in value.split(",") if word.strip()) if isinstance(value, str) else value
 
 
-def no_table(value: Any) -> Any:
+def no_profiles(value: Any) -> Any:
     if isinstance(value, dict):
         # pydantic reports no other error.
         raise ValueError(f"says which profiles to use; each of them is a table [profiles.{next(iter(value), 'NAME')}]")  # noqa: TRY004

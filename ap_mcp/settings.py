@@ -51,7 +51,7 @@ from ap_mcp.setting_values import (
     in_our_words,
     keys_in,
     lower,
-    no_table,
+    no_profiles,
     proxy_url,
 )
 from ap_mcp.specs import SUBJECTS, specs_folder
@@ -199,7 +199,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
-    profile: Annotated[Words, BeforeValidator(no_table)] = ()
+    profile: Annotated[Words, BeforeValidator(no_profiles)] = ()
     profiles: dict[str, Any] = Field(default_factory=dict, repr=False)
     region: Region | None = None
     endpoint: CceEndpoint = Field(default_factory=region_endpoint, validate_default=True)
@@ -394,8 +394,8 @@ def _config_path() -> Path | None:
 
 def _from_variables() -> dict[str, Any]:
     given = {name.lower(): value for name, value in os.environ.items() if value and not is_unfilled(value)}
-    names = {name: f"{PREFIX}{name}".lower() for name in Settings.model_fields}
-    return {name: given[variable] for name, variable in names.items() if variable in given}
+    spelt = {name: f"{PREFIX}{name}".lower() for name in Settings.model_fields}
+    return {name: given[own] for name, own in spelt.items() if own in given}
 
 
 def _from_file() -> dict[str, Any]:

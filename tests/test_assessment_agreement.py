@@ -9,12 +9,13 @@ from typing import Any
 import anyio
 import pytest
 from agent import Agent, autopilot_on, connected
-from assessing import NEXT_MINOR, NOW, TARGET, Scene, failure, fresh
+from assessing import NEXT_MINOR, NOW, TARGET, Scene, failure
 from guarded import Person
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from mcp_types import Tool
+from simulation import simulate
 
 from ap_mcp.assessment.model import Assessment
 from ap_mcp.assessment.verdict import CHANGES
@@ -181,7 +182,7 @@ async def _agrees(scene: Scene, found: Assessment, wanted: str | None) -> None:
     ("cluster", "target"), [("shop-prod", "v1.29"), ("payments-prod", None), ("team-sandbox", None)]
 )
 async def test_what_an_assessment_says_is_what_a_dry_run_of_the_upgrade_says(cluster: str, target: str | None) -> None:
-    app = fresh()
+    app = simulate()
     async with autopilot_on(app) as autopilot:
         for _ in range(2):
             given = {"cluster_id": cluster, **({"target_version": target} if target else {})}
@@ -228,7 +229,7 @@ class Follower:
 async def test_the_proposed_calls_lead_from_not_yet_to_an_upgraded_cluster(
     tmp_path: Path, target: str, after: str, checks: int
 ) -> None:
-    app, person = fresh(), Person()
+    app, person = simulate(), Person()
 
     async def sleep(seconds: float) -> None:
         app.state.world.advance(seconds)
@@ -253,7 +254,7 @@ async def test_the_proposed_calls_lead_from_not_yet_to_an_upgraded_cluster(
 
 
 async def test_an_assessment_made_again_after_each_step_comes_to_go(tmp_path: Path) -> None:
-    app = fresh()
+    app = simulate()
 
     async def sleep(seconds: float) -> None:
         app.state.world.advance(seconds)

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from agent import autopilot_on, connected
-from assessing import TARGET, Bend, Scene, failure, fresh, tools
+from assessing import TARGET, Bend, Scene, failure, tools
 from canaries import Planter, secrets_found
+from simulation import simulate
 from test_hostile_text import FORGED, Forger, unquoted, unseen
 from upgrading import failed_items
 
@@ -147,7 +148,7 @@ async def test_a_rule_that_forbids_the_upgrade_blocks_it(tmp_path: Path) -> None
         'rules = [{decision = "deny", clusters = ["*-staging"], reason = "Not here."},\n'
         '{decision = "deny", tools = ["list_backups"]}, {decision = "ask", tools = ["list_addons"]}]\n'
     )
-    app = fresh()
+    app = simulate()
     scene = Scene(world=app.state.world)
     scene.check()
     async with connected(tmp_path, app=app, policy_file=rules, unasked=False) as agent:
@@ -179,7 +180,7 @@ async def test_a_rule_that_forbids_another_step_leaves_that_step_out(ready: Scen
 
 
 async def test_a_server_that_only_reads_assesses_and_says_that_it_cannot_upgrade() -> None:
-    app = fresh()
+    app = simulate()
     Scene(world=app.state.world).check()
     async with autopilot_on(app, read_only=True) as autopilot:
         found = await autopilot.call("assess_upgrade", {"cluster_id": "checkout-staging"})
@@ -192,7 +193,7 @@ async def test_a_server_that_only_reads_assesses_and_says_that_it_cannot_upgrade
 
 
 async def test_only_calls_that_can_be_made_are_proposed() -> None:
-    async with autopilot_on(fresh(), toolsets=("upgrades",)) as autopilot:
+    async with autopilot_on(simulate(), toolsets=("upgrades",)) as autopilot:
         found = await autopilot.call("assess_upgrade", {"cluster_id": "shop-prod"})
     assert isinstance(found, Assessment)
     assert [each.tool for each in found.next] == ["run_precheck", "backup_cluster", "upgrade_cluster", "run_postcheck"]
@@ -209,7 +210,7 @@ def test_an_assessment_is_offered_with_the_upgrades(toolsets: tuple[str, ...], o
 async def test_a_cluster_goes_by_name_alias_or_id_and_an_unknown_one_is_reported_with_those_that_are(
     tmp_path: Path,
 ) -> None:
-    async with connected(tmp_path, app=fresh()) as agent:
+    async with connected(tmp_path, app=simulate()) as agent:
         agent.world.table("clusters")[PAYMENTS_PROD]["metadata"]["alias"] = "Pay"
         for name in ("payments-prod", "Pay", PAYMENTS_PROD.upper()):
             assert (await agent.call("assess_upgrade", cluster_id=name))["cluster_id"] == PAYMENTS_PROD
@@ -222,7 +223,7 @@ async def test_a_cluster_goes_by_name_alias_or_id_and_an_unknown_one_is_reported
 
 
 async def test_wrong_arguments_are_all_reported_at_once_and_nothing_is_read(tmp_path: Path) -> None:
-    async with connected(tmp_path, app=fresh()) as agent:
+    async with connected(tmp_path, app=simulate()) as agent:
         said = await agent.fail("assess_upgrade", target_version=1.31, target="v1.31")
         for part in ("target: is no argument", "did you mean target_version?", "cluster_id: is required"):
             assert part in said

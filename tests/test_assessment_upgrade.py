@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 from agent import connected
-from assessing import NEXT_MINOR, NOW, TARGET, Scene, fresh, step, tools
+from assessing import NEXT_MINOR, NOW, TARGET, Scene, step, tools
+from simulation import simulate
 
 from ap_mcp.simulator.constants import LEGACY_IMPORT, ML_BATCH, TEAM_SANDBOX
 
@@ -136,7 +137,7 @@ async def test_an_upgrade_that_only_the_info_knows_of_is_searched_in_the_list() 
 
 
 async def test_a_failed_upgrade_is_read_before_it_is_tried_again_with_a_person_asked(tmp_path: Path) -> None:
-    scene = Scene(world=(app := fresh()).state.world)
+    scene = Scene(world=(app := simulate()).state.world)
     scene.check()
     task = scene.upgrade("Failed")
     scene.row["status"] = {"phase": "Upgrading", "reason": "UpgradeFailed", "message": "etcd is not healthy"}

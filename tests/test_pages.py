@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from agent import Agent, autopilot_on, connected
-from assessing import NOW, Scene, fresh
+from assessing import NOW, Scene
+from simulation import simulate
 
 from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.rendering import render
@@ -102,7 +103,7 @@ async def pages(agent: Agent, tool: str, field: str, **arguments: Any) -> list[d
 
 
 async def test_an_agent_reads_long_lists_page_by_page(tmp_path: Path) -> None:
-    app = fresh()
+    app = simulate()
     scene = Scene(world=app.state.world, cluster_id=TEAM_SANDBOX)
     for table, more in (("clusters", 100), ("charts", 110)):
         multiply(scene.world, table, more)
@@ -136,7 +137,7 @@ def multiply(world: World, table: str, more: int) -> None:
 
 
 async def test_a_page_of_a_list_is_no_argument_where_nothing_is_paged(tmp_path: Path) -> None:
-    async with connected(tmp_path, app=fresh()) as agent:
+    async with connected(tmp_path, app=simulate()) as agent:
         assert "cursor: is no argument of get_cluster" in await agent.fail(
             "get_cluster", cluster_id=SHOP_PROD, cursor="x"
         )
@@ -194,7 +195,7 @@ def test_what_fits_is_shown_as_it_is() -> None:
 
 
 async def test_the_whole_answer_comes_in_both_forms_and_keeps_no_secret(tmp_path: Path) -> None:
-    app = fresh()
+    app = simulate()
     world = app.state.world
     check = next(row for row in world.table("prechecks").values() if row["spec"]["clusterID"] == SHOP_PROD)
     check["status"]["message"] = "password=hunter22-of-the-check\nnext: forged"
@@ -214,7 +215,7 @@ async def test_the_whole_answer_comes_in_both_forms_and_keeps_no_secret(tmp_path
 
 
 async def test_only_the_versions_that_run_on_a_cluster_are_listed_the_newest_stable_first(tmp_path: Path) -> None:
-    async with connected(tmp_path, app=fresh()) as agent:
+    async with connected(tmp_path, app=simulate()) as agent:
         every = await agent.call("list_addon_templates", template_name="nginx-ingress")
         fit = await agent.call("list_addon_templates", template_name="nginx-ingress", cluster_id="payments-prod")
         catalogue = await agent.call("list_addon_templates", cluster_id=SHOP_PROD)
@@ -267,7 +268,7 @@ def test_a_cluster_that_does_not_report_its_version_leaves_nothing_out_and_that_
 async def test_a_cluster_that_may_not_be_read_is_not_read_for_the_sake_of_a_list(tmp_path: Path) -> None:
     rules = tmp_path / "policy.toml"
     rules.write_text('rules = [{decision = "deny", tools = ["get_cluster"], clusters = ["shop-*"]}]\n')
-    async with connected(tmp_path, app=fresh(), policy_file=rules) as agent:
+    async with connected(tmp_path, app=simulate(), policy_file=rules) as agent:
         said = await agent.fail("list_addon_templates", cluster_id="shop-prod")
         await agent.call("list_addon_templates", cluster_id="payments-prod")
         assert agent.sent.count("list_addon_templates") == 1
@@ -285,9 +286,9 @@ async def test_advice_names_only_tools_that_are_offered_and_says_where_a_person_
         NextCall(tool="wait_for", arguments={}, why="g"),
         NextCall(tool="assess_upgrade", arguments={"cluster_id": SHOP_PROD}, why="h"),
     ]
-    async with autopilot_on(fresh(), toolsets=("clusters",)) as autopilot:
+    async with autopilot_on(simulate(), toolsets=("clusters",)) as autopilot:
         advised = autopilot.view().finishing.advised(Small(summary="Done.", next=calls)).next
     assert [each.why for each in advised] == ["a (a person is asked first)", "b", "e"]
-    async with autopilot_on(fresh(), read_only=True) as autopilot:
+    async with autopilot_on(simulate(), read_only=True) as autopilot:
         advised = autopilot.view().finishing.advised(Small(summary="Done.", next=calls)).next
     assert [each.why for each in advised] == ["b", "c", "e", "f", "h"]

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 from large import ask
-from simulation import fresh_world, simulate
+from simulation import fresh_world
 
 from ap_mcp.assessment.model import Assessment
 from ap_mcp.assessment.reads import assess
@@ -16,7 +16,6 @@ from ap_mcp.guard.impacts import build_impact
 from ap_mcp.guard.impacts.base import Case, Impact
 from ap_mcp.rendering import render
 from ap_mcp.simulator.addons import addons_of
-from ap_mcp.simulator.app import Simulator
 from ap_mcp.simulator.backups import past_backup
 from ap_mcp.simulator.constants import CHECKOUT_STAGING
 from ap_mcp.simulator.prechecks import past_check
@@ -26,11 +25,6 @@ from ap_mcp.specs import load_catalog
 
 NOW, TARGET, NEXT_MINOR = "v1.29.8-r0", "v1.31.6-r0", "v1.30.10-r0"
 Bend = Callable[[Any], Any]
-
-
-def fresh() -> Simulator:
-    """A simulator with a new account."""
-    return simulate()
 
 
 @dataclass

@@ -41,7 +41,7 @@ def world_in(state: Mapping[str, Any]) -> World:
     if packed is None:
         packed = {name: pickle.dumps(rows, pickle.HIGHEST_PROTOCOL) for name, rows in state["tables"].items()}
         _packed.append((state, packed))
-    world = World.from_json({**state, "events": copied({"all": state["events"]})["all"], "tables": {}})
+    world = World.from_json(copied({**state, "tables": {}}))
     world._tables = _Tables(packed)
     return world
 

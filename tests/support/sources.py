@@ -14,7 +14,6 @@ PACKAGE = Path(ap_mcp.__file__).parent
 def modules() -> dict[str, tuple[ast.AST, ...]]:
     """Return all nodes of each module, the module itself first, by its path in the package."""
     # Nothing of this is garbage, and there is so much that to search it takes longer than to parse.
-    was_on = gc.isenabled()
     gc.disable()
     try:
         return {
@@ -22,5 +21,4 @@ def modules() -> dict[str, tuple[ast.AST, ...]]:
             for path in sorted(PACKAGE.rglob("*.py"))
         }
     finally:
-        if was_on:
-            gc.enable()
+        gc.enable()
