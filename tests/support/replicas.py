@@ -14,8 +14,9 @@ from typing import Any
 from approving import ALICE
 from mcp_types import CallToolResult
 from pydantic import SecretStr
-from redis_server import RedisServer, free_port
+from redis_server import RedisServer, free_port, wait_for
 from simulation import fresh_world, simulate
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ap_mcp.guard.audit import AuditLog, log_at
 from ap_mcp.guard.keys import APPROVERS_FILE, sign
@@ -33,16 +34,35 @@ PROGRAM = [sys.executable, "-m", "ap_mcp"]
 
 
 class Watched(Faults):
-    """Trouble that a test makes; it remembers what the cloud was asked for, in order, as soon as that arrives."""
+    """Trouble that a test makes; it remembers what the cloud was asked for, in order, as soon as that arrives.
+
+    Attributes:
+        arrived: the operations.
+        unanswered: how many requests the cloud has not answered yet, those of servers that ended included.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.arrived: list[str] = []
+        self.unanswered = 0
 
     def take(self, operation: str) -> tuple[Fault, ...]:
         """Note a request."""
         self.arrived.append(operation)
         return super().take(operation)
+
+    def counting(self, cloud: ASGIApp) -> ASGIApp:
+        """Return the cloud, with what it has not answered counted."""
+
+        async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+            asked = scope["type"] == "http"
+            self.unanswered += asked
+            try:
+                await cloud(scope, receive, send)
+            finally:
+                self.unanswered -= asked
+
+        return answer
 
 
 @dataclass
@@ -111,7 +131,11 @@ class Team:
         return [call for log in shown for call in log if call["target"] == cluster]
 
     def renew(self) -> None:
-        """Bring back what was deleted, and forget what was sent; servers that ended run again."""
+        """Bring back what was deleted, and forget what was sent; servers that ended run again.
+
+        What servers sent before they were killed is carried out first, or it would happen to what is brought back.
+        """
+        wait_for(lambda: not self.trouble.unanswered)
         self.simulator.state.world = fresh_world()
         self.trouble.clear()
         self.trouble.arrived.clear()
@@ -172,7 +196,7 @@ def team_in(folder: Path, approver: Any = ALICE.public_text, **settings: str) ->
         redis = stack.enter_context(RedisServer(folder / "redis"))
         trouble = Watched()
         simulator = simulate(fresh_world(), faults=trouble)
-        cloud = exports(stack.enter_context(running(simulator)))
+        cloud = exports(stack.enter_context(running(trouble.counting(simulator))))
         shared = {
             **kept,
             **cloud,
