@@ -18,6 +18,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 import pytest
+import uvicorn
 from agent import Agent, autopilot_on
 from click.testing import CliRunner
 from consenting import ERAS, STATE_KEY, Prepared, Scene, scene_of
@@ -42,6 +43,8 @@ pytestmark = pytest.mark.anyio
 TOOL = "delete_cluster"
 VERSIONS = {"auto": "2026-07-28", "legacy": "2025-11-25"}
 SECONDS = 30
+A_REQUEST = b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+MANY = 20
 A_WHILE = 0.4
 """Longer than a server takes to notice that it is to end: what it would cut off is cut off by then."""
 
@@ -177,13 +180,75 @@ async def test_a_connection_that_waited_while_the_loop_was_busy_does_not_keep_a_
     with anyio.fail_after(5):
         async with serving(autopilot) as place:
             waits = socket.create_connection(("127.0.0.1", int(place.rpartition(":")[2])), timeout=1)
-            waits.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" if asks else b"")
+            waits.sendall(A_REQUEST if asks else b"")
             os.kill(os.getpid(), signal.SIGTERM)
             time.sleep(A_WHILE)  # noqa: ASYNC251 - nothing else goes on: neither is it accepted nor the end begun
-    with waits:
-        answer = b"".join(iter(partial(waits.recv, 1000), b""))
-    assert answer.startswith(b"HTTP/1.1 200" if asks else b"")
+    answer = read_to_end(waits)
+    if asks:
+        assert_last_answer(answer)
+    else:
+        assert not answer
     assert autopilot.draining
+
+
+async def test_what_is_sent_before_a_server_stops_listening_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A balancer that has just connected sends its call to nobody else."""
+    autopilot = autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)
+    waiting: list[socket.socket] = []
+    runs = uvicorn.Server.main_loop
+
+    async def ends(server: uvicorn.Server) -> None:
+        await runs(server)
+        for _ in range(MANY):
+            waiting.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+            waiting[-1].sendall(A_REQUEST)
+
+    monkeypatch.setattr(uvicorn.Server, "main_loop", ends)
+    with anyio.fail_after(SECONDS):
+        async with serving(autopilot) as place:
+            port = int(place.rpartition(":")[2])
+    answers = [read_to_end(each) for each in waiting]
+    assert len(answers) == MANY
+    for answer in answers:
+        assert_last_answer(answer)
+
+
+@pytest.mark.parametrize("asked_before", [False, True])
+async def test_who_is_connected_when_a_server_begins_to_end_can_still_ask(
+    tmp_path: Path, *, asked_before: bool
+) -> None:
+    autopilot = autopilot_on(simulate(), audit_log=tmp_path / "audit.jsonl", remote=True)
+    with anyio.fail_after(SECONDS):
+        async with serving(autopilot) as place:
+            port = int(place.rpartition(":")[2])
+            client = await anyio.connect_tcp("127.0.0.1", port)
+            if asked_before:
+                await client.send(A_REQUEST)
+                assert b"connection: close" not in await client.receive()
+            else:  # another one that is answered was taken later
+                async with httpx.AsyncClient() as http:
+                    await http.get(f"{place}/healthz")
+            os.kill(os.getpid(), signal.SIGTERM)
+            with suppress(OSError):
+                while True:
+                    await (await anyio.connect_tcp("127.0.0.1", port)).aclose()
+            await client.send(A_REQUEST)
+            answer = b"".join([part async for part in client])
+            await client.aclose()
+    assert_last_answer(answer)
+
+
+def read_to_end(connection: socket.socket) -> bytes:
+    with connection:
+        return b"".join(iter(partial(connection.recv, 1000), b""))
+
+
+def assert_last_answer(answer: bytes) -> None:
+    assert answer.startswith(b"HTTP/1.1 200 OK")
+    assert b"\r\nconnection: close\r\n" in answer
+    assert answer.count(b"HTTP/1.1") == 1
 
 
 async def test_a_signal_ends_a_server_whatever_it_interrupts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

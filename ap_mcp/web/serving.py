@@ -5,7 +5,7 @@ import signal
 import socket
 import sys
 import threading
-from asyncio import AbstractEventLoop, TimerHandle, Transport, get_running_loop
+from asyncio import AbstractEventLoop, Protocol, TimerHandle, Transport, get_running_loop
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from types import FrameType
@@ -16,6 +16,7 @@ import uvicorn
 from anyio import create_task_group, sleep
 from sse_starlette.sse import AppStatus
 from starlette.types import ASGIApp
+from uvicorn.protocols.http.flow_control import CLOSE_HEADER
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from ap_mcp.errors import ApMcpError, SettingsError
@@ -37,8 +38,8 @@ HEAD_SECONDS = 15.0
 """How long a client may take to say what it wants, and to send the rest of what was answered before it was there."""
 STALLED_SECONDS = 60.0
 """How long a client may take nothing of its answer."""
-LATE_SECONDS = 0.1
-"""How long a connection that was made while the server began to end has to say what it wants."""
+LATE_SECONDS = 0.2
+"""How long a connection has to say what it wants once the server has begun to end."""
 TRIES = 5
 
 
@@ -149,6 +150,9 @@ class _Watched(uvicorn.Server):
 class Draining(uvicorn.Server):
     """A server that, asked to end, says that it is not ready, takes no new connections, and lets running calls end.
 
+    Whoever was connected by then has a moment to ask: a balancer sends no call twice, so one that it has just sent must
+    not be lost.
+
     Args:
         autopilot: is informed that it ends.
         app: the application.
@@ -193,11 +197,22 @@ class Draining(uvicorn.Server):
             self._loop.call_soon_threadsafe(self._autopilot.leave)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """End, once running calls have ended."""
+        """End, once running calls have ended, and those that are on their way."""
+        waiting = [each for listening in sockets or () for each in _accepted(listening)]
+        for server in self.servers:
+            server.close()
+        self.server_state.default_headers.append(CLOSE_HEADER)
+        for each in waiting:
+            await get_running_loop().connect_accepted_socket(self._connection, each)
+        await sleep(LATE_SECONDS)
         async with create_task_group() as group:
             group.start_soon(self._end_latecomers, {*self.server_state.connections})
             await super().shutdown(sockets)
             group.cancel_scope.cancel()
+
+    def _connection(self) -> Protocol:
+        own: Callable[..., Protocol] = self.config.http_protocol_class
+        return own(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
 
     async def _end_latecomers(self, known: set[Any]) -> None:
         """End connections that are made although nothing listens any more: they waited while the loop was busy.
@@ -328,6 +343,19 @@ def of_one_server(connections: int) -> type[Prompt]:
         idle: ClassVar[dict[Prompt, None]] = {}
 
     return Connection
+
+
+def _accepted(listening: socket.socket) -> Iterator[socket.socket]:
+    """Accept whoever waits at a socket: who is left there when it is closed loses what was sent already."""
+    while True:
+        try:
+            connection, _ = listening.accept()
+        except ConnectionAbortedError:
+            continue
+        except OSError:  # nobody is left, or there is no room
+            return
+        connection.setblocking(False)
+        yield connection
 
 
 def _listening(host: str, port: int) -> list[socket.socket]:
