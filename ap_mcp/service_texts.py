@@ -6,6 +6,7 @@ differ, in objects and lists of errors, and as JSON within a text. Whatever is r
 
 import json
 from collections.abc import Collection, Iterator, Mapping
+from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias
 
@@ -16,13 +17,16 @@ MOST_TEXTS = 40
 """Texts of one answer that are kept; an answer that says more than this repeats itself."""
 _MOST_VALUES, _COMPARED = 20_000, 200
 _DEEPEST_JSON = 4
+_SUBJECTS, _LONGEST_SUBJECT, _LONGEST_NAME = 12, 200, 60
+"""Things that one text is about that are told, characters of what it is about, and of the name of a field."""
 _CAUSE, _REASON, _MESSAGE, _DOCUMENTED, _GENERIC, _WORD = range(6)
-"""How specific a text is, by the name it stands under: what names the cause first, then the words of a code; a single
-word comes after all of them."""
+"""How specific a text is, by the name it stands under: what names the cause first, then the words of a code, then a
+remedy; a single word comes after all of them."""
 _RANKS = {
     **dict.fromkeys(
         ("message", "messages", "msg", "errorMsg", "detail", "details", "cause", "causes", "error", "errors"), _CAUSE
     ),
+    **dict.fromkeys(("exception", "rootCause"), _CAUSE),
     **dict.fromkeys(
         ("description", "error_description", "status_description", "statusDescription", "explanation"), _CAUSE
     ),
@@ -30,12 +34,29 @@ _RANKS = {
     **dict.fromkeys(("errorReason", "failure_reason", "statusReason", "status_reason"), _REASON),
     **dict.fromkeys(("error_msg", "err_msg", "errMsg", "faultstring", "failureMessage", "failure_message"), _MESSAGE),
     **dict.fromkeys(("errorMessage", "error_message", "statusMessage", "status_message"), _DOCUMENTED),
-    "title": _GENERIC,
+    **dict.fromkeys(("title", "solution", "suggestion", "advice", "remedy", "hint"), _GENERIC),
 }
 _BY_NAME = {name.lower(): rank for name, rank in _RANKS.items()}
+_CORES = {
+    **dict.fromkeys(("cause", "detail", "details", "error", "errors", "exception"), _CAUSE),
+    **dict.fromkeys(("desc", "description", "explanation", "info"), _CAUSE),
+    **dict.fromkeys(("reason", "reasons"), _REASON),
+    **dict.fromkeys(("message", "messages", "msg", "text"), _MESSAGE),
+    **dict.fromkeys(("title", "solution", "suggestion"), _GENERIC),
+}
+"""What a name of several words is called by in the end, the others of which only say that it is about a failure."""
+_ABOUT_FAILURES = frozenset(
+    ("error", "err", "fail", "failed", "failure", "fault", "exception", "result", "ret", "return", "last", "root")
+)
+_LANGUAGES = frozenset(("en", "us", "zh", "cn", "tw", "hk", "fr", "de", "es", "pt", "br", "ru", "ja", "ar", "th", "tr"))
+_WORDS = later(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
+_SUBJECT_NAMES = (
+    *("field", "parameter", "param", "property", "propertyPath", "path", "loc", "name", "resourceName"),
+    *("resource_name", "node", "nodeName", "pod", "resource", "id", "uid", "resourceId", "resource_id"),
+)
+"""Fields by which an entry of a list of errors says what it is about, the first that is filled."""
 _CODES = {"errorcode": 0, "error_code": 1, "errcode": 2, "err_code": 2, "errorcodes": 2, "error_codes": 2, "code": 3}
 """Names of the vendor's codes, the documented one first."""
-_ERROR_FIELDS = _BY_NAME.keys() | _CODES.keys()
 _NO_CODE = frozenset({"", "0", "200", "success", "ok"})
 _HTTP_STATUS = later(r"[1-5]\d\d")
 _GENERIC_WORDS = frozenset(
@@ -47,8 +68,11 @@ _GENERIC_WORDS = frozenset(
     }
 )
 
-_Found: TypeAlias = tuple[Any, int | None, int, str]
-"""A value, how specific it is as a text (None if its name says that it is none), its depth, and its field."""
+_Found: TypeAlias = tuple[Any, int | None, int, str, bool]
+"""A value, how specific it is as a text (None if its name says that it is none), its depth, what it is about, and
+whether it is an entry of a list."""
+_Read: TypeAlias = tuple[int, int, str, str]
+"""How specific a text is, how far up it stands, what it is about, and the text."""
 
 
 class Said(NamedTuple):
@@ -77,7 +101,7 @@ def codes_of(thing: Any, leave_out: Collection[str] = ()) -> list[str]:
 def texts_and_codes_of(thing: Any, whole: int, leave_out: Collection[str] = ()) -> tuple[list[Said], list[str]]:
     """Return what `texts_of` and `codes_of` do, read together."""
     reader = _Reader(frozenset(leave_out))
-    found = sorted(reader.read(thing), key=lambda each: each[:2])
+    found = _told(sorted(reader.read(thing), key=lambda each: each[:2]))
     codes = list(dict.fromkeys(code for _, code in sorted(reader.codes, key=lambda each: each[0])))
     if not found:  # as of most things, which say nothing
         return [], codes
@@ -90,7 +114,7 @@ def texts_and_codes_of(thing: Any, whole: int, leave_out: Collection[str] = ()) 
         each
         for place, each in enumerate(by_length)
         for longer in by_length[place + 1 :]
-        if len(kept[longer][0]) <= whole and each in longer
+        if len(kept[longer][0]) <= whole and is_within(each, longer)
     }
     said = [Said(text, rank < _MESSAGE) for bare, (text, rank) in kept.items() if bare not in repeated]
     left = len(said) - MOST_TEXTS
@@ -98,9 +122,40 @@ def texts_and_codes_of(thing: Any, whole: int, leave_out: Collection[str] = ()) 
     return [*said[:MOST_TEXTS], *more], codes
 
 
+def is_within(text: str, longer: str) -> bool:
+    """Say whether a text stands in another one in whole words: `sg-1` does not stand in `sg-12`."""
+    at = longer.find(text)
+    while at >= 0:
+        before, after = longer[:at][-2:], longer[at + len(text) :][:2]
+        if not (_goes_on(text[:1], before[::-1]) or _goes_on(text[-1:], after)):
+            return True
+        at = longer.find(text, at + 1)
+    return False
+
+
+def _goes_on(edge: str, beyond: str) -> bool:
+    """Say whether a word goes on beyond the edge of a text: with a letter or digit, or a sign that joins one to it."""
+    if not (edge.isascii() and edge.isalnum()):
+        return False
+    joined = beyond[1:] if beyond[:1] in ("-", "_", ".", "/", ":") else beyond[:1]
+    return joined.isascii() and joined[:1].isalnum()
+
+
 def own_codes(document: Mapping[str, Any]) -> list[str]:
     """Return the codes that stand in an object itself."""
-    return [code for name, value in document.items() if (code := _code(name, value))]
+    own = ((name, value) for name, value in document.items() if str(name).lower() in _CODES)
+    return [code for name, value in own if (code := _code(name, value))]
+
+
+def inside(value: Any) -> Iterator[Any]:
+    """Yield JSON and what stands in it, without recursion and up to a bound."""
+    waiting = [value]
+    for _ in range(_MOST_VALUES):
+        if not waiting:
+            return
+        each = waiting.pop()
+        yield each
+        waiting += each.values() if isinstance(each, Mapping) else each if isinstance(each, list) else ()
 
 
 class _Reader:
@@ -111,43 +166,42 @@ class _Reader:
         self._leave_out = leave_out
         self._inside = inside
 
-    def read(self, thing: Any) -> Iterator[tuple[int, int, str]]:
+    def read(self, thing: Any, about: str = "") -> Iterator[_Read]:
         """Yield every text with how specific it is and how far up it stands."""
-        waiting: list[_Found] = [(thing, _CAUSE, 0, "")]
+        waiting: list[_Found] = [(thing, _CAUSE, 0, about, False)]
         for _ in range(_MOST_VALUES):
             if not waiting:
                 return
-            value, rank, depth, about = waiting.pop()
+            value, rank, depth, about, listed = waiting.pop()
             if isinstance(value, list):
-                inner = [(each, rank, depth + 1, about) for each in value]
+                inner = [(each, rank, depth + 1, about, True) for each in value]
             elif not isinstance(value, str) and isinstance(value, (dict, Mapping)):
-                inner = self._fields(value, depth)
+                inner = self._fields(value, depth, _subject(value, listed=listed) or about)
             else:
                 if rank is not None or _is_like_json(value):
                     yield from self._scalar(value, rank, depth, about)
                 continue
-            if rank is not None and depth and not _says(value):
+            left_out = isinstance(value, Mapping) and not self._leave_out.isdisjoint(value)
+            if rank is not None and depth and not left_out and not _says(value):
                 yield from self._ranked(_dense(value), rank, depth, about)
             waiting += reversed(inner)
 
-    def _fields(self, value: Mapping[Any, Any], depth: int) -> list[_Found]:
+    def _fields(self, value: Mapping[Any, Any], depth: int, about: str) -> list[_Found]:
         """Return what stands in an object; what is no text by its name may still hold some."""
         fields: list[_Found] = []
-        field = value.get("field")
-        about = field if isinstance(field, str) else ""
         for name, each in value.items():
             key = str(name)
             if key in self._leave_out or names_a_secret(key):
                 continue
-            lowered = key.lower()
-            if lowered in _CODES:
+            meant = _meaning(key[:_LONGEST_NAME])
+            if meant.code is not None:
                 for code in each if isinstance(each, list) else [each]:
                     if shown := _code(key, code):
-                        self.codes.append((_CODES[lowered], shown))
-            fields.append((each, _RANKS.get(key, _BY_NAME.get(lowered)), depth + 1, about))
+                        self.codes.append((meant.code, shown))
+            fields.append((each, meant.text, depth + 1, about, False))
         return fields
 
-    def _scalar(self, value: Any, rank: int | None, depth: int, about: str) -> Iterator[tuple[int, int, str]]:
+    def _scalar(self, value: Any, rank: int | None, depth: int, about: str) -> Iterator[_Read]:
         if isinstance(value, (int, float)) and not isinstance(value, bool):
             value = str(value)
         if not isinstance(value, str) or not value.strip():
@@ -159,24 +213,80 @@ class _Reader:
                 document = None
             if _of_an_error(document):
                 inner = _Reader(self._leave_out, self._inside + 1)
-                found = list(inner.read(document))
+                found = list(inner.read(document, about))
                 self.codes += inner.codes
                 if found:
-                    yield from ((each, up - depth, text) for each, up, text in found)
+                    yield from ((each, up - depth, of, text) for each, up, of, text in found)
                     return
         if rank is not None:
             yield from self._ranked(value, rank, depth, about)
 
     @staticmethod
-    def _ranked(text: str, rank: int, depth: int, about: str) -> Iterator[tuple[int, int, str]]:
+    def _ranked(text: str, rank: int, depth: int, about: str) -> Iterator[_Read]:
         bare = _bare(text)
+        of = "" if rank == _REASON and " " not in bare else about
         if bare in _GENERIC_WORDS:
             rank = max(rank, _GENERIC)
         elif " " not in bare:
             rank += _WORD
-        elif about and about not in text:
-            text = f"{about}: {text}"
-        yield rank, -depth, text
+        yield rank, -depth, of, text
+
+
+def _told(found: list[_Read]) -> list[tuple[int, int, str]]:
+    """Return each text once, and say what it is about: several things that it is said of stand together."""
+    of: dict[str, dict[str, None]] = {}
+    for _, _, about, text in found:
+        of.setdefault(text, {})[about] = None
+    told = []
+    for rank, up, _, text in found:
+        subjects = [each for each in of.pop(text, {}) if each]
+        if len(subjects) == 1 and len(subjects[0]) > 2 and is_within(subjects[0], text):
+            subjects = []
+        left = len(subjects) - _SUBJECTS
+        names = ", ".join(subjects[:_SUBJECTS]) + (f" and {left} more" if left > 0 else "")
+        told.append((rank, up, f"{names}: {text}" if names else text))
+    return told
+
+
+def _subject(entry: Mapping[Any, Any], *, listed: bool) -> str:
+    """Return what an object says something about; one that is no entry of a list only if it names a field."""
+    for name in _SUBJECT_NAMES if listed else _SUBJECT_NAMES[:1]:
+        found = entry.get(name)
+        if isinstance(found, list) and found and all(isinstance(each, (str, int)) for each in found):
+            found = ".".join(map(str, found))
+        if isinstance(found, str) and 0 < len(found.strip()) <= _LONGEST_SUBJECT:
+            return found.strip()
+    return ""
+
+
+class _Meaning(NamedTuple):
+    """What the name of a field says: how specific it is as a text, and which of the codes; None if it is none."""
+
+    text: int | None
+    code: int | None
+
+
+_NEITHER = _Meaning(None, None)
+
+
+@lru_cache(maxsize=4096)
+def _meaning(name: str) -> _Meaning:
+    """Read the name of a field, also one that is put together of known words: `resultMsg`, `error-detail`, `msg_en`."""
+    lowered = name.lower()
+    text, code = _RANKS.get(name, _BY_NAME.get(lowered)), _CODES.get(lowered)
+    if text is not None or code is not None:
+        return _Meaning(text, code)
+    words = [each.lower() for each in _WORDS.findall(name)]
+    if len(words) < 2:
+        return _NEITHER
+    while len(words) > 1 and words[-1] in _LANGUAGES:
+        words.pop()
+    *others, core = words
+    if not others:
+        return _Meaning(_BY_NAME.get(core), None)
+    if not _ABOUT_FAILURES.issuperset(others):
+        return _Meaning(_BY_NAME.get("".join(words)), None)
+    return _Meaning(_CORES.get(core), 2 if core in ("code", "codes") else None)
 
 
 def _is_like_json(value: Any) -> bool:
@@ -188,31 +298,20 @@ def _says(value: Any) -> bool:
     """Say whether an object or a list, which stands where a text is expected, holds texts, codes or nothing."""
     if _of_an_error(value) or not value:
         return True
-    return isinstance(value, list) and any(isinstance(each, str) and each.strip() for each in _inside(value))
+    return isinstance(value, list) and any(isinstance(each, str) and each.strip() for each in inside(value))
 
 
 def _of_an_error(value: Any) -> bool:
     """Say whether JSON has the form of an error: an object in it names a text or a code. Any other is a text itself."""
     return any(
-        isinstance(each, Mapping) and any(str(name).lower() in _ERROR_FIELDS for name in each)
-        for each in _inside(value)
+        isinstance(each, Mapping) and any(_meaning(str(name)[:_LONGEST_NAME]) != _NEITHER for name in each)
+        for each in inside(value)
     )
-
-
-def _inside(value: Any) -> Iterator[Any]:
-    """Yield JSON and what stands in it, without recursion and up to a bound."""
-    waiting = [value]
-    for _ in range(_MOST_VALUES):
-        if not waiting:
-            return
-        each = waiting.pop()
-        yield each
-        waiting += each.values() if isinstance(each, Mapping) else each if isinstance(each, list) else ()
 
 
 def _code(name: str, value: Any) -> str:
     key = str(name).lower()
-    if key not in _CODES or isinstance(value, bool) or not isinstance(value, (str, int)):
+    if _meaning(str(name)[:_LONGEST_NAME]).code is None or isinstance(value, bool) or not isinstance(value, (str, int)):
         return ""
     code = str(value).strip()
     if code.lower() in _NO_CODE or names_a_secret(str(name)):

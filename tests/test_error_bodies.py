@@ -564,6 +564,18 @@ def test_an_ordinary_answer_is_not_taken_for_an_error(document: Any) -> None:
     assert not holds_error(document)
 
 
+def test_a_page_is_quoted_with_what_it_says_beside_its_title() -> None:
+    page = b"<html><head><title>418</title></head><body>Your request was &lt;blocked&gt;.<p>Event id: 77</body></html>"
+    assert set(understood(418, page).texts) == {"418", "Your request was <blocked>. Event id: 77"}
+
+
+@pytest.mark.parametrize("place", ["{}", '{{"error": {{"details": [{}]}}}}', '{{"error_msg": "no", "data": {}}}'])
+def test_an_encoded_reason_is_kept_wherever_it_stands(place: str) -> None:
+    body = place.format('{"encoded_authorization_message": "AAAA1111"}').encode()
+    error = understood(403, body)
+    assert (error.encoded, str(error).count("AAAA1111")) == ("AAAA1111", 1)
+
+
 def test_a_page_without_a_title_is_reduced_to_its_text() -> None:
     page = b"<html><style>b{}</style><body><p>Blocked by WAF</p><script>x()</script></body></html>"
     assert read_error_body(page).message == "Blocked by WAF"

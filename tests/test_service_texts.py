@@ -120,6 +120,46 @@ def test_nesting_beyond_reason_is_no_trouble() -> None:
     assert [each.text for each in texts_of(body, 600)] == ["deep down"]
 
 
+@given(
+    st.sampled_from(
+        ["{}_msg", "{}Msg", "{}-message", "{} Reason", "{}_reason_en", "{}MessageZh", "{}Detail", "{}_desc"]
+    ),
+    st.sampled_from(["error", "result", "ret", "fail", "failure", "last"]),
+    SENTENCES,
+)
+def test_a_text_under_a_name_put_together_of_known_words_is_kept(name: str, about: str, words: str) -> None:
+    body = {
+        "errorMessage": "Invalid request.",
+        name.format(about): words,
+        f"{about}Id": "not this",
+        "is_new": "nor this",
+    }
+    assert {each.text for each in texts_of(body, 600)} == {words, "Invalid request."}
+
+
+SUBJECTS = ["node-1", "spec.name", "b4b9e60f-8aa2-11ee-af09-0255ac10004f", "a"]
+
+
+@given(
+    st.sampled_from(["name", "parameter", "resource_id", "field", "propertyPath", "node"]),
+    st.lists(st.sampled_from(SUBJECTS), min_size=1, unique=True),
+    st.sampled_from(["in use by a port", "timeout", "Not Found"]),
+)
+def test_what_equal_texts_of_a_list_are_about_is_named_once_for_all(name: str, about: list[str], words: str) -> None:
+    body = {"error_msg": "It failed here", "details": [{name: each, "cause": {"message": words}} for each in about]}
+    said = [each.text for each in texts_of(body, 600)]
+    assert sorted(said) == sorted(["It failed here", f"{', '.join(about)}: {words}"])
+
+
+@pytest.mark.parametrize(
+    ("short", "longer", "stands"),
+    [("rule sg-1", "no rule sg-12", False), ("rule sg-1", "no rule sg-1: gone", True), ("v1.2", "is v1.2.3", False),
+     ("v1.2", "is v1.2.", True), ("1 pods", "11 pods", False), ("没有可用", "子网没有可用的地址", True)],
+)  # fmt: skip
+def test_a_text_repeats_another_only_in_whole_words(short: str, longer: str, *, stands: bool) -> None:
+    assert len(texts_of({"errors": [short, longer]}, 600)) == (1 if stands else 2)
+
+
 def test_a_brief_error_has_its_most_specific_text() -> None:
     error = ServiceError(status=400, operation="x", code="A.1", texts=["the cause", "Invalid request."])
     assert error.brief() == 'HTTP 400 A.1 "the cause"'

@@ -4,10 +4,11 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from html import unescape
 from typing import Any
 
 from ap_mcp.errors import SAID_LIMIT
-from ap_mcp.service_texts import codes_of, own_codes, texts_of
+from ap_mcp.service_texts import codes_of, inside, own_codes, texts_of
 
 HIDDEN = "***"
 _EXCERPT = 20_000
@@ -65,8 +66,8 @@ def read_error_body(content: bytes) -> ErrorBody:
     try:
         document = parse_json(content)
     except ValueError:
-        return _of_text(_plain(content))
-    return _from_document(document) or _of_text(_plain(content))
+        return _of_text(content)
+    return _from_document(document) or _of_text(content)
 
 
 def holds_error(document: Any) -> bool:
@@ -92,8 +93,10 @@ def hide(text: str, secrets: Iterable[str]) -> str:
     return text
 
 
-def _of_text(text: str) -> ErrorBody:
-    return ErrorBody(texts=(text,) if text else ())
+def _of_text(content: bytes) -> ErrorBody:
+    parts = _plain(content)
+    said = [each.text for each in texts_of(parts, SAID_LIMIT)] if is_html(content) else parts
+    return ErrorBody(texts=tuple(filter(None, said)))
 
 
 def _from_document(document: Any) -> ErrorBody | None:
@@ -107,17 +110,24 @@ def _from_document(document: Any) -> ErrorBody | None:
     shown = [each for each in said if each.text.strip() != reason]
     if not isinstance(document, Mapping) and not any(each.names_the_cause for each in shown):
         return None
-    codes = codes_of(document, (_ENCODED,))
+    codes, encoded = codes_of(document, (_ENCODED,)), _encoded(document)
     action = next((found for each in shown if (found := _ACTION.search(each.text))), None)
     return ErrorBody(
         code=codes[0] if codes else "",
         other_codes=tuple(codes[1:]),
-        texts=tuple(each.text for each in shown) or (() if reason else (_dense(document),)),
+        texts=tuple(each.text for each in shown) or (() if reason or encoded else (_dense(document),)),
         names_the_cause=any(each.names_the_cause for each in shown),
         reason=reason,
         request_id=_text(flat.get("request_id")) or _text(flat.get("requestId")),
         denied_action=action.group() if action else "",
-        encoded=_text(flat.get(_ENCODED)),
+        encoded=encoded,
+    )
+
+
+def _encoded(document: Any) -> str:
+    """Return the encoded reason of a refusal, wherever it stands; empty if there is none."""
+    return next(
+        (_text(each[_ENCODED]) for each in inside(document) if isinstance(each, Mapping) and _ENCODED in each), ""
     )
 
 
@@ -133,12 +143,13 @@ def _text(value: Any) -> str:
     return "" if value in (None, True, False, {}, []) else json.dumps(value, ensure_ascii=False)
 
 
-def _plain(content: bytes) -> str:
-    """Return the readable part of a page or a text."""
+def _plain(content: bytes) -> list[str]:
+    """Return a text, or the readable parts of a page: its title, and what it shows, which may name an event."""
     if len(content) > 2 * _EXCERPT:
         content = content[:_EXCERPT] + b" ... " + content[-_EXCERPT:]
     text = content.decode("utf-8", errors="replace")
     if not is_html(content):
-        return text
+        return [text]
     title = _TITLE.search(text)
-    return " ".join(_TAG.sub(" ", title.group(1) if title else text).split())
+    parts = [title.group(1), f"{text[: title.start()]}<{text[title.end() :]}"] if title else [text]
+    return [" ".join(unescape(_TAG.sub(" ", each)).split()) for each in parts]
