@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from anyio import to_thread
 
@@ -14,9 +14,9 @@ from ap_mcp.aside import in_a_thread, size_of
 from ap_mcp.errors import CallRefused, FileRefused
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.guarding import DENY
-from ap_mcp.guard.policy import Policy, effect_of
+from ap_mcp.guard.policy import Policy, Refuse, decide, effect_of
 from ap_mcp.guard.stores import ResponseStore
-from ap_mcp.guard.subject import subject_of
+from ap_mcp.guard.subject import Subject, subject_of
 from ap_mcp.masking import mask
 from ap_mcp.settings import Settings
 from ap_mcp.specs import FILE, GUARDED, Operation
@@ -35,6 +35,13 @@ SIMULATED = "simulated"
 NOTHING: Mapping[str, Any] = {}
 
 
+class Deciding(Protocol):
+    """A tool, as far as it matters whether a rule forbids it."""
+
+    def subject(self, arguments: Mapping[str, Any], /) -> Subject:
+        """Return a call as rules see it."""
+
+
 @dataclass(frozen=True)
 class Finishing:
     """What becomes of answers, for one principal.
@@ -44,7 +51,7 @@ class Finishing:
         policy: what the operator allows.
         mode: how consent is obtained.
         operations: those that are offered, by name.
-        tools: names of all tools that are offered.
+        tools: all that are offered, by name.
         kinds: what can be waited for.
         gateway: gives the service's time.
         kept: the latest whole answers; shared.
@@ -58,7 +65,7 @@ class Finishing:
     policy: Policy
     mode: str
     operations: Mapping[str, Operation]
-    tools: Collection[str]
+    tools: Mapping[str, Deciding]
     kinds: Collection[str]
     gateway: Gateway
     kept: ResponseStore
@@ -125,8 +132,15 @@ class Finishing:
         return KeptFile(uri, len(content), sha256(content).hexdigest())
 
     def advised(self, result: Result) -> Result:
-        """Return a result whose next calls are of tools that are offered, and say so if a person is asked first."""
-        offered = [self._asking(each) for each in result.next if self._offers(each.tool, each.arguments.get("kind"))]
+        """Return a result whose next calls are offered and no rule forbids, and say so if a person is asked first.
+
+        What a rule says that goes by the cluster is learnt when the call is made.
+        """
+        offered = [
+            self._asking(each)
+            for each in result.next
+            if self._offers(each.tool, each.arguments.get("kind")) and not self._is_closed(each)
+        ]
         return result if offered == result.next else result.model_copy(update={"next": offered})
 
     def _offers(self, tool: str, kind: Any) -> bool:
@@ -137,6 +151,14 @@ class Finishing:
             return call
         said = SWITCHED_OFF if self.mode == DENY else ASKS
         return call.model_copy(update={"why": f"{call.why} ({said})"})
+
+    def _is_closed(self, call: NextCall) -> bool:
+        """Say whether the policy refuses a call whatever its cluster is, so that it leads nowhere."""
+        try:
+            decision = decide(self.tools[call.tool].subject(call.arguments), self.policy)
+        except CallRefused:
+            return False
+        return isinstance(decision, Refuse) and decision.rule is not None and not decision.rule.about_clusters
 
     def _is_guarded(self, call: NextCall) -> bool:
         operation = self.operations.get(call.tool)

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 
 from ap_mcp.late_patterns import later
 from ap_mcp.masking import mask
-from ap_mcp.service_texts import texts_and_codes_of
+from ap_mcp.service_texts import is_within, texts_and_codes_of
 from ap_mcp.wording import ANSI, NAME_LIMIT, clean, in_quotes, is_plain
 
 T = TypeVar("T")
@@ -22,6 +22,7 @@ _CLOCK = later(
     r"(?P<day>\d{4}-\d{2}-\d{2})[Tt ](?P<time>\d{2}:\d{2}:\d{2})(?:[.,](?P<fraction>\d{1,12}))?"
     r" ?(?P<zone>[+-]\d{2}:?\d{2}|[A-Za-z]{1,5})?(?![^\s])",
 )
+_NO_TIME = later(r"0{1,4}1?-0[01]-0[01](?!\d)")
 _ZONES = {"Z": "+00:00", "UTC": "+00:00", "GMT": "+00:00", "CST": "+08:00"}
 _NUMBER = later(r"-?\d{1,20}(?:\.\d{1,20})?")
 _EPOCH_UNITS = ((1e11, 1), (1e14, 1e3), (1e17, 1e6), (math.inf, 1e9))
@@ -136,7 +137,7 @@ def joined(texts: Sequence[str], codes: Sequence[str], limit: int = SAID_LIMIT) 
     share = max(limit // max(len(texts), 1) - 2, NAME_LIMIT)
     lines = [text(each.strip().rstrip("."), share) if len(texts) > 1 else text(each, share) for each in texts]
     line = "; ".join(dict.fromkeys(each for each in lines if each))
-    new = [shown for code in codes if (shown := text(code, NAME_LIMIT)) not in line]
+    new = [shown for code in codes if not is_within(shown := text(code, NAME_LIMIT), line)]
     return f"{line} (code {', '.join(new)})".lstrip() if new else line
 
 
@@ -212,6 +213,11 @@ def dated(value: Any) -> str:
 
 
 def stamp(value: Any) -> str | None:
-    """Return a time of the cloud in the form of all answers; what is no time stays as it is, nothing is None."""
+    """Return a time of the cloud in the form of all answers; what is no time stays as it is, nothing is None.
+
+    The year 1, and 0 seconds since 1970, are how services write that there is no time.
+    """
     found = moment(value)
-    return written(found) if found else text(value) or None
+    if found:
+        return written(found)
+    return None if number(value) == 0 or _NO_TIME.match(text(value)) else text(value) or None

@@ -260,3 +260,26 @@ def test_unexpected_answers_are_still_reported(summed: Any, tool: str, body: Any
     assert not isinstance(result, Unread)
     assert result.summary
     json.dumps(result.structured(), allow_nan=False)
+
+
+@pytest.mark.parametrize(
+    ("row", "said", "warning"),
+    [
+        ({"type": "releases", "quota": 3, "used": 9}, "did not report", "releases"),
+        ({"type": "charts", "quota": 0, "used": 0}, "0 of 0", "no chart can be uploaded"),
+        ({"quota": 3, "used": 3}, "3 of 3", "delete a chart"),
+    ],
+)
+def test_only_the_quota_of_charts_is_said_to_be_that(summed: Any, row: Any, said: str, warning: str) -> None:
+    found = summed("get_chart_quota", {"quotas": {"resources": [row]}})
+    assert said in found.summary
+    assert [warning in each for each in found.warnings] == [True]
+
+
+def test_a_release_that_fails_when_it_is_checked_is_not_said_to_be_accepted(summed: Any) -> None:
+    body = {"name": "shop", "namespace": "web", "status": "failed", "status_description": "hook failed"}
+    found = summed("create_release", body, name="shop", check_only=True)
+    assert found.summary.startswith(
+        "The service would not accept this for web/shop: it has failed. Nothing has changed."
+    )
+    assert "hook failed" in found.summary

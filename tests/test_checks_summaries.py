@@ -471,3 +471,16 @@ def test_foreign_text_stays_one_capped_line(summed: Any) -> None:
     (finding,) = summed("get_precheck", check("Failed", long)).blocking
     assert "\n" not in finding.why
     assert len(finding.why) <= 600
+
+
+@pytest.mark.parametrize("name", ["a", "b", "is", "disk-1"])
+def test_a_node_whose_name_is_a_part_of_a_word_leaves_the_message_whole(summed: Any, name: str) -> None:
+    message = "a bad disk-11 of this node is full at /a/disk-10"
+    found = {"nodeInfo": {"uid": "b", "name": name}, "itemsStatus": [item("Disk", message=message)]}
+    assert summed("get_precheck", check("Failed", nodes=[found])).blocking[0].why == message
+
+
+def test_a_check_that_names_no_versions_is_not_said_to_be_between_empty_ones(summed: Any) -> None:
+    found = summed("get_precheck", {"metadata": {}, "spec": {}, "status": {"phase": "Failed", "message": "no quota"}})
+    assert "between versions that are not reported" in found.summary
+    assert '""' not in found.summary

@@ -450,3 +450,21 @@ def test_the_answer_of_another_service_is_not_taken_for_an_empty_list(catalog: C
     result = shape(catalog, "list_clusters", {"message": "Welcome", "version": "1.0"})
     assert result.summary.endswith("the service answered, but with nothing in it that such an answer holds.")
     assert shape(catalog, "list_clusters", {"kind": "Cluster", "items": None}).summary == "0 clusters."
+
+
+@pytest.mark.parametrize("rows", [["a"], ["a", 7, None], "a", 3])
+def test_a_list_of_what_are_no_clusters_is_shown_as_it_came(catalog: Catalog, rows: Any) -> None:
+    assert type(shape(catalog, "list_clusters", {"kind": "Cluster", "items": rows})).__name__ == "Unread"
+
+
+def test_entries_that_are_no_clusters_are_counted_beside_the_clusters(catalog: Catalog) -> None:
+    found = shape(catalog, "list_clusters", {"items": ["a", {"metadata": {"uid": UID, "name": "x"}}, None]})
+    assert found.summary == "1 cluster: 1 unknown."
+    assert [each.startswith("2 entries of the list could not be read") for each in found.warnings] == [True]
+
+
+@pytest.mark.parametrize("row", [{"used": 2}, {"quotaLimit": "unlimited", "used": 2}, {"quotaLimit": 5, "used": -1}])
+def test_a_quota_that_cannot_be_read_is_shown_as_it_came(catalog: Catalog, row: Any) -> None:
+    (warning,) = shape(catalog, "get_quotas", {"quotas": [{"quotaKey": "elb", **row}]}).warnings
+    assert "elb" in warning
+    assert all(str(each) in warning for each in row.values())

@@ -123,3 +123,11 @@ def test_a_record_is_reported_as_get_job_reports_the_job(summed: Any) -> None:
 )
 def test_malformed_records_are_still_reported(summed: Any, body: Any) -> None:
     assert isinstance(summed("get_job_record", body), JobState)
+
+
+def test_a_job_of_which_several_steps_failed_is_listed_with_the_reason_of_each(summed: Any) -> None:
+    steps = [record(f"s{n}", "Failed", 0, f"step {n} has no room") for n in range(6)]
+    (line,) = summed("list_jobs", [record("a", "Failed", 1, "step failed", steps[:3])]).jobs
+    assert line.reason == "step 0 has no room; step 1 has no room; step 2 has no room"
+    (line,) = summed("list_jobs", [record("a", "Failed", 1, "step failed", [*steps, steps[0]])]).jobs
+    assert line.reason.endswith("step 3 has no room; and 2 more reasons")

@@ -164,3 +164,18 @@ async def test_where_guarded_tools_are_switched_off_no_person_is_said_to_be_aske
     why = next(each["why"] for each in found["next"] if each["tool"] == "upgrade_cluster")
     assert SWITCHED_OFF in why
     assert ASKS not in why
+
+
+@pytest.mark.anyio
+async def test_what_a_rule_forbids_everywhere_is_not_proposed(tmp_path: Path) -> None:
+    policy = tmp_path / "policy.toml"
+    policy.write_text('[[rules]]\ndecision = "deny"\ntools = ["get_job", "assess_*"]\n')
+    async with connected(tmp_path) as agent:
+        usual = await agent.call("list_problems")
+    async with connected(tmp_path, policy_file=policy) as agent:
+        found = await agent.call("list_problems")
+    closed = {"get_job", "assess_upgrade"}
+    assert {each["tool"] for each in usual["next"]} > closed
+    assert [each["tool"] for each in found["next"]] == [
+        each["tool"] for each in usual["next"] if each["tool"] not in closed
+    ]

@@ -483,3 +483,41 @@ async def test_what_the_cloud_wrote_cannot_be_taken_for_a_line_of_ours(tmp_path:
         lines = agent.said.splitlines()
         assert len([line for line in lines if line.startswith("next: ")]) == len(found["next"])
         assert [line for line in lines if line.startswith("warning: ")] == [f"warning: {NOT_INSIDE}"]
+
+
+@pytest.mark.parametrize("kind", ["node", "elb", "charts"])
+async def test_a_quota_is_reported_under_its_own_name(kind: str) -> None:
+    account = Account()
+    account.bent["get_quotas"] = lambda _: {"quotas": [{"quotaKey": kind, "quotaLimit": 5, "used": 5}]}
+    account.bent["get_chart_quota"] = lambda _: {"quotas": {"resources": [{"type": kind, "quota": 7, "used": 7}]}}
+    found = await account.find()
+    assert whats(found) == [f"The quota of {kind} is used up: {n} of {n}." for n in (5, 7)]
+
+
+@pytest.mark.parametrize("operation", ["list_addons", "list_releases", "list_backups", "list_prechecks", "get_quotas"])
+async def test_the_answer_of_another_service_is_not_taken_for_an_empty_list(operation: str) -> None:
+    account = Account()
+    account.bent[operation] = lambda _: {"hello": "portal"}
+    found = await account.find()
+    assert found.summary.startswith("Nothing needs attention, but not all could be read.")
+    assert [operation in line and "was not understood" in line for line in found.unread] == [True]
+
+
+@pytest.mark.parametrize("cluster", [None, CHECKOUT_STAGING])
+async def test_problems_that_are_only_named_lead_to_another_call_than_the_one_that_was_made(
+    cluster: str | None,
+) -> None:
+    account = Account()
+    row = {"spec": {"addonTemplateName": "x"}, "status": {"status": "abnormal"}}
+    account.bent["list_addons"] = lambda _: {"items": [{**row, "metadata": {"uid": f"a{n}"}} for n in range(SHOWN + 1)]}
+    (warning,) = (await account.find(cluster)).warnings
+    assert ("list_addons" in warning, "list_problems" in warning) == ((True, False) if cluster else (False, True))
+
+
+async def test_a_state_that_is_not_known_is_not_said_to_be_a_failure() -> None:
+    account = Account()
+    row = {"metadata": {"uid": "t", **account.stamps(LATE)}, "spec": {}, "status": {"phase": "Dreaming"}}
+    account.bent = {each: lambda _: {"items": [row]} for each in ("list_backups", "list_upgrade_tasks")}
+    found = await account.find(CHECKOUT_STAGING)
+    assert [("is Dreaming" in each, "failed" in each) for each in whats(found)] == [(True, False)] * 2
+    assert {each.gravity for each in found.problems} == {"warning"}

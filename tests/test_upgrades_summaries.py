@@ -280,3 +280,39 @@ def test_a_failed_stage_of_a_workflow_says_why(summed: Any) -> None:
     result = summed("get_upgrade_workflow", {"status": {"phase": "Failed", "pointStatuses": points}})
     assert result.stages[0].problem == "etcd is not healthy"
     assert "etcd is not healthy" in result.summary
+
+
+@pytest.mark.parametrize("phase", ["Init", "Running", "Failed", "Pause", "Dreaming"])
+def test_what_the_service_says_of_an_upgrade_that_has_not_succeeded_is_told(summed: Any, phase: str) -> None:
+    said = "waits for node-7: eviction is blocked by pdb web"
+    assert said in summed("get_upgrade_task", task(phase, message=said), task_id="task-1").summary
+    before = {"phase": "Failed", "message": "no IP"}
+    info = {"spec": {"lastUpgradeInfo": before}, "status": {"phase": phase, "message": said}}
+    shown = summed("get_upgrade_info", info).summary
+    assert said in shown
+    assert 'The last upgrade failed. The service says "no IP".' in shown
+    stage = {"taskType": "Cluster", "status": "Failed", "message": "node lost"}
+    status = {"phase": phase, "message": said, "pointStatuses": [stage]}
+    workflow = summed("get_upgrade_workflow", {"metadata": {"uid": "w"}, "spec": {}, "status": status})
+    assert f'The service says "node lost; {said}".' in workflow.summary
+    assert '""' not in workflow.summary
+
+
+@pytest.mark.parametrize("nothing", ["0001-01-01T00:00:00Z", "0001-01-01 00:00:00 +0000 UTC", "0000-00-00", 0, "0"])
+def test_a_time_that_services_write_for_none_is_none(summed: Any, nothing: Any) -> None:
+    result = summed("get_upgrade_task", task("Success", completionTime=nothing), task_id="task-1")
+    assert (result.ended, result.took) == (None, None)
+
+
+@pytest.mark.parametrize("gates", [[{"name": "A", "status": "Support"}], "A", 3])
+def test_feature_gates_in_another_form_are_shown_as_they_came(summed: Any, gates: Any) -> None:
+    found = summed("get_upgrade_feature_gates", {"upgradeFeatureGates": gates})
+    assert "the service answered" in found.summary
+    assert str(gates[0] if isinstance(gates, str) else 3 if gates == 3 else "Support") in found.answer
+
+
+@pytest.mark.parametrize("tool", ["upgrade_cluster", "backup_cluster", "retry_upgrade"])
+def test_a_start_that_the_service_answers_with_a_failure_says_so(summed: Any, tool: str) -> None:
+    found = summed(tool, {"metadata": {}, "spec": {}, "status": {"phase": "Failed", "message": "no room for it"}})
+    assert "no room for it" in " ".join([found.summary, *found.warnings])
+    assert '""' not in found.summary

@@ -13,8 +13,9 @@ from ap_mcp.errors import ApMcpError
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import Reader, read_together, why_unread
 from ap_mcp.rules.addons import template_name_of
+from ap_mcp.rules.answers import is_foreign
 from ap_mcp.rules.versions import offered_to, order, resolve_target, runs_now, upgrade_path
-from ap_mcp.specs import CLUSTER
+from ap_mcp.specs import CLUSTER, load_catalog
 from ap_mcp.vendor import items, word
 
 FIRST = "get_cluster"
@@ -58,6 +59,9 @@ async def assess(
     answers = {FIRST: cluster, **{name: mask(each) for name, each in found.items()}}
     troubles = {name: why_unread(failed[name]) for name in READS if name in failed}
     troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")
+    for name in [each for each in READS if is_foreign(load_catalog()[each], answers.get(each))]:
+        troubles[name] = "the answer was not understood"
+        del answers[name]
     info = answers.get("get_upgrade_info")
     running, offered = runs_now(info), offered_to(info)
     path = _path(answers, running, offered, wanted)

@@ -7,6 +7,7 @@ from typing import Any
 from ap_mcp.problems.model import JOB, QUOTA, Found, Trouble
 from ap_mcp.rules import phases
 from ap_mcp.rules.job_records import listed, phase_of_record, why_it_failed
+from ap_mcp.rules.quotas import CHARTS, CLUSTERS, is_of_charts, quota_name
 from ap_mcp.rules.upgrades import began
 from ap_mcp.summaries.base import NextCall
 from ap_mcp.vendor import get, items, moment, number, text, word
@@ -52,12 +53,17 @@ def about_quotas(clusters: Any, charts: Any) -> Found:
         charts: what get_chart_quota answered, likewise.
     """
     rows = [
-        (name, get(each, "/used"), get(each, limit))
-        for name, found, limit in (
-            ("clusters", items(clusters, "/quotas"), "/quotaLimit"),
-            ("charts", items(charts, "/quotas/resources"), "/quota"),
+        (quota_name(each), "get_quotas", get(each, "/used"), get(each, "/quotaLimit"))
+        for each in items(clusters, "/quotas")
+    ]
+    rows += [
+        (
+            CHARTS if is_of_charts(each) else text(get(each, "/type")),
+            "get_chart_quota",
+            get(each, "/used"),
+            get(each, "/quota"),
         )
-        for each in found
+        for each in items(charts, "/quotas/resources")
     ]
     return Found(tuple(_about_quotas(rows)), {QUOTA: len(rows)})
 
@@ -93,14 +99,17 @@ def _work(row: Any) -> tuple[str, ...]:
     return tuple(text(get(row, f"/spec/{key}")) for key in ("type", "clusteruid", "resourceid", "resourcename"))
 
 
-def _about_quotas(rows: list[tuple[str, Any, Any]]) -> Iterator[Trouble]:
-    for name, used_, limit_ in rows:
+def _about_quotas(rows: list[tuple[str, str, Any, Any]]) -> Iterator[Trouble]:
+    for name, read, used_, limit_ in rows:
         used, limit = number(used_), number(limit_)
         if used is None or limit is None or limit < 0:  # -1 is no limit
             continue
         left = limit - used
-        lister = NextCall(tool=f"list_{name}", why="shows what counts")
+        what = word(name) if name else "something that is not named"
+        lister = NextCall(tool=read, why="shows it")
+        if name in (CLUSTERS, CHARTS):
+            lister = NextCall(tool=f"list_{name}", why="shows what counts")
         if left <= 0:
-            yield Trouble("warning", QUOTA, name, f"The quota of {name} is used up: {used} of {limit}", lister)
+            yield Trouble("warning", QUOTA, what, f"The quota of {what} is used up: {used} of {limit}", lister)
         elif left <= LAST or used >= NEARLY * limit:
-            yield Trouble("notice", QUOTA, name, f"The quota of {name} is nearly used up: {used} of {limit}", lister)
+            yield Trouble("notice", QUOTA, what, f"The quota of {what} is nearly used up: {used} of {limit}", lister)

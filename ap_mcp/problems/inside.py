@@ -188,7 +188,8 @@ def _about_release(place: Place, row: Any) -> Trouble | None:
 def _about_upgrade(place: Place, task: Any) -> Iterator[Trouble]:
     verdict, uid = verdict_of(text(get(task, "/status/phase"))), text(get(task, "/metadata/uid"))
     stuck = verdict == RUNNING and _is_stuck(task, place.at)
-    if verdict not in (FAILED, PAUSED) and not stuck:
+    unknown = verdict == text(get(task, "/status/phase"))  # which no words of ours stand for
+    if verdict not in (FAILED, PAUSED) and not stuck and not unknown:
         return
     way = f"from {word(get(task, '/spec/version'))} to {word(get(task, '/spec/targetVersion'))}"
     since = age(_moved(task), place.at)
@@ -196,7 +197,8 @@ def _about_upgrade(place: Place, task: Any) -> Iterator[Trouble]:
     ago = f", {since} ago" if since and verdict == FAILED else ""
     follow = place.call("get_upgrade_task" if uid else TASKS, "shows where it stopped", task_id=uid)
     what = f"The upgrade of {place.name} {way} {how}{ago}"
-    yield Trouble("critical", UPGRADE, place.name, what, follow, task_says(task, phases.UPGRADE))
+    gravity: Gravity = "warning" if unknown else "critical"
+    yield Trouble(gravity, UPGRADE, place.name, what, follow, task_says(task, phases.UPGRADE))
 
 
 def _counts_still(place: Place, check: Any, tasks: Sequence[Any]) -> bool:
@@ -246,7 +248,8 @@ def _about_backup(place: Place, row: Any) -> Iterator[Trouble]:
         return
     stuck = _for_how_long(phases.BACKUP, phase, row, place.at)
     since = age(_moved(row), place.at)
-    how = f"is still being made{stuck}" if stuck else f"has failed{f', {since} ago' if since else ''}"
+    ended = "has failed" if phases.broken(phases.BACKUP, phase) else spoken(verdict_of(phase, phases.BACKUP))
+    how = f"is still being made{stuck}" if stuck else f"{ended}{f', {since} ago' if since else ''}"
     cause = task_says(row, phases.BACKUP)
     follow = place.call("list_backups", "shows all backups")
     yield Trouble("warning", BACKUP, place.name, f"The latest backup of {place.name} {how}", follow, cause)

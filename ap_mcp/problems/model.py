@@ -21,6 +21,20 @@ BACKUP, CHECK, PLAN, QUOTA, WORKLOAD = "backup", "pre-upgrade check", "planned u
 KINDS = (CLUSTER, UPGRADE, ADDON, RELEASE, WORKLOAD, BACKUP, JOB, CHECK, PLAN, QUOTA)
 """Kinds of things in the order in which problems of one gravity are shown; unknown ones come last."""
 
+LISTS: Mapping[str, str] = {
+    CLUSTER: "list_clusters",
+    UPGRADE: "list_upgrade_tasks",
+    ADDON: "list_addons",
+    RELEASE: "list_releases",
+    WORKLOAD: "k8s_diagnose",
+    BACKUP: "list_backups",
+    JOB: "list_jobs",
+    CHECK: "list_prechecks",
+    PLAN: "list_upgrade_plans",
+    QUOTA: "get_quotas",
+}
+"""Tools that show all things of a kind."""
+
 
 class ProblemLine(Part):
     """One thing that needs attention."""

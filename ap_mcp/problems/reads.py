@@ -15,13 +15,16 @@ from ap_mcp.problems.inside import LOOKS
 from ap_mcp.problems.model import CLUSTER as A_CLUSTER
 from ap_mcp.problems.model import Found, Look, Place, ProblemList, Tally, Trouble
 from ap_mcp.problems.report import folded, report
+from ap_mcp.rules.answers import is_foreign
 from ap_mcp.rules.clusters import phase_of
 from ap_mcp.rules.phases import CLUSTER as PHASES
 from ap_mcp.rules.phases import succeeded, verdict
+from ap_mcp.specs import load_catalog
 from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, items, text
 
 JOBS, QUOTAS = "list_jobs", ("get_quotas", "get_chart_quota")
+NOT_UNDERSTOOD = "the answer was not understood"
 AT_ONCE = 8
 """Reads under way at a time."""
 MOST = 40
@@ -146,10 +149,14 @@ class _Search:
         """
         try:
             async with self._room:
-                return await self._read(operation, **arguments)
+                answer = await self._read(operation, **arguments)
         except ApMcpError as error:
             self.tally.unread[cluster, operation] = why_unread(error)
             raise
+        if operation != JOBS and is_foreign(load_catalog()[operation], answer):  # jobs say it in their own words
+            self.tally.unread[cluster, operation] = NOT_UNDERSTOOD
+            raise ApMcpError(NOT_UNDERSTOOD)
+        return answer
 
 
 def _need(body: Any) -> tuple[bool, str]:

@@ -3,7 +3,17 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from ap_mcp.problems.model import CLUSTER, GRAVITIES, KINDS, UPGRADE, ProblemLine, ProblemList, Tally, Trouble
+from ap_mcp.problems.model import (
+    CLUSTER,
+    GRAVITIES,
+    KINDS,
+    LISTS,
+    UPGRADE,
+    ProblemLine,
+    ProblemList,
+    Tally,
+    Trouble,
+)
 from ap_mcp.wording import few, plural
 
 SHOWN = 20
@@ -34,14 +44,14 @@ def report(
         beyond: clusters of which no more was read than the list says.
     """
     found = sorted(troubles, key=_urgency)
-    shown, more = found[:SHOWN], [each.what for _, each in found[SHOWN:]]
+    shown, left = found[:SHOWN], found[SHOWN:]
     counts = [
         plural(count, gravity, gravity if gravity == "critical" else "")
         for gravity in GRAVITIES
         if (count := sum(each.gravity == gravity for _, each in found))
     ]
     unread = _unread(tally.unread)
-    warnings = [f"{len(more)} problems are only named: list_problems with a cluster_id shows all of one cluster."]
+    warnings = [f"{plural(len(left), 'problem')} {_where_the_rest_is(left, where)}"] if left else []
     unlooked = f"Of {plural(len(beyond), 'cluster')} only the list was read; name one in cluster_id: {few(beyond)}."
     return ProblemList(
         summary=_summary(found, counts, tally, where, unread=bool(unread or beyond)),
@@ -49,14 +59,25 @@ def report(
             ProblemLine(what=f"{each.what}.", gravity=each.gravity, cause=each.cause or None, cluster=cluster or None)
             for cluster, each in shown
         ],
-        more=more,
+        more=[each.what for _, each in left],
         shown=len(shown),
         total=len(found),
         looked_at={_plural(kind): count for kind, count in tally.seen.items()},
         unread=unread,
-        warnings=[*(warnings if more else []), *([unlooked] if beyond else [])],
+        warnings=[*warnings, *([unlooked] if beyond else [])],
         next=[each.next.model_copy(update={"why": f"{each.name}: {each.next.why}"}) for _, each in shown],
     )
+
+
+def _where_the_rest_is(left: Sequence[tuple[str, Trouble]], where: str) -> str:
+    """Say with which calls more is learnt of problems that are only named; a call like this one would not help."""
+    verb = "is" if len(left) == 1 else "are"
+    lists = list(
+        dict.fromkeys(LISTS[each.kind] for cluster, each in left if (where or not cluster) and each.kind in LISTS)
+    )
+    ways = [] if where or not any(cluster for cluster, _ in left) else ["list_problems with a cluster_id"]
+    ways += [few(lists)] if lists else []
+    return f"{verb} only named: {' and '.join(ways) or 'the reads of each thing'} show more."
 
 
 def _urgency(found: tuple[str, Trouble]) -> tuple[int, int, str, str]:

@@ -1,5 +1,6 @@
 """Reads the items of a pre-upgrade check: an item of many nodes or add-ons is one finding, what blocks stands first."""
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -236,6 +237,7 @@ def _add(known: dict[str, None], value: str) -> None:
 
 def _without(message: str, names: Iterable[str]) -> str:
     """Take a node's own names out of a message, so that equal findings are equal texts."""
-    for name in names:
-        message = message.replace(name, "…") if name else message
+    # A name of a letter or two may as well be a word of the message.
+    for name in sorted((each for each in names if len(each) > 2), key=len, reverse=True):
+        message = re.sub(rf"(?<![\w.-]){re.escape(name)}(?![\w-]|\.\w)", "…", message)
     return message

@@ -5,7 +5,10 @@ from typing import Any
 from ap_mcp.rules import phases
 from ap_mcp.rules.phases import JOB
 from ap_mcp.specs.waits import FAILURE
-from ap_mcp.vendor import TEXT_LIMIT, get, items, said, text
+from ap_mcp.vendor import TEXT_LIMIT, get, items, joined, said, text
+
+_REASONS = 4
+"""Reasons of one job that a list tells; `get_job` tells all."""
 
 
 def listed(body: Any) -> list[dict[str, Any]]:
@@ -24,8 +27,14 @@ def phase_of_record(body: Any) -> str:
 
 
 def why_it_failed(body: Any) -> str:
-    """Return why a job failed: what its innermost failed step says, else what the nearest job above that says."""
-    for child in items(body, "/spec/subjobs"):
-        if phases.verdict(JOB, phase_of_record(child)) == FAILURE and (why := why_it_failed(child)):
-            return why
-    return said(body, TEXT_LIMIT, ("metadata", "spec"))
+    """Return why a job failed: what its innermost failed steps say; of one that says nothing, the nearest job above."""
+    says = _reasons(body)
+    left = len(says) - _REASONS
+    return joined([*says[:_REASONS], *([f"and {left} more reasons"] if left > 0 else [])], (), TEXT_LIMIT)
+
+
+def _reasons(body: Any) -> list[str]:
+    """Return what the failed steps of a job say, each once, or else what the job itself says."""
+    steps = [each for each in items(body, "/spec/subjobs") if phases.verdict(JOB, phase_of_record(each)) == FAILURE]
+    found = dict.fromkeys(says for each in steps for says in _reasons(each))
+    return list(found) or [says for says in [said(body, TEXT_LIMIT, ("metadata", "spec"))] if says]

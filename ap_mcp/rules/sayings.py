@@ -3,7 +3,7 @@
 from typing import Any
 
 from ap_mcp.rules import phases
-from ap_mcp.service_texts import codes_of, texts_of
+from ap_mcp.service_texts import codes_of, is_within, texts_of
 from ap_mcp.specs.waits import FAILURE
 from ap_mcp.vendor import SAID_LIMIT, get, items, joined, said, text
 
@@ -21,6 +21,15 @@ def addon_says(addon: Any, limit: int = SAID_LIMIT) -> str:
 def release_says(release: Any, limit: int = SAID_LIMIT) -> str:
     """Return what is said of how a release is."""
     return said({key: get(release, f"/{key}") for key in RELEASE_SAYS}, limit)
+
+
+def last_upgrade_says(info: Any) -> str:
+    """Return why the upgrade before failed, unless the state of the latest one says the same."""
+    last = get(info, "/spec/lastUpgradeInfo")
+    if phases.verdict(phases.UPGRADE, get(last, "/phase")) != FAILURE:
+        return ""
+    says, now = said(last), said(get(info, "/status"))
+    return "" if is_within(says, now) else says
 
 
 def task_says(task: Any, kind: str) -> str:

@@ -64,6 +64,15 @@ def latest_backup(tasks: Iterable[Any]) -> datetime | None:
     return max((each for each in ends if each), default=None)
 
 
+def way(source: Any, target: Any) -> str:
+    """Return from which version to which something leads, as it stands in a sentence; what is not reported is said."""
+    left, right = text(source), text(target)
+    if not left and not right:
+        return "between versions that are not reported"
+    unknown = "a version that is not reported"
+    return f"from {word(left) if left else unknown} to {word(right) if right else unknown}"
+
+
 def stage_of(workflow: Any, kind: str) -> dict[str, Any]:
     """Return one stage of an upgrade workflow; empty if it has none of that kind."""
     return next((each for each in items(workflow, "/status/pointStatuses") if get(each, "/taskType") == kind), {})

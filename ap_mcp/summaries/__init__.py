@@ -9,6 +9,7 @@ from typing import Any
 
 from ap_mcp.rules.wait_hints import WAIT_FOR, wait_hint
 from ap_mcp.summaries.base import NextCall, Observation, Result, Summariser
+from ap_mcp.wording import plural
 
 __all__ = [
     "KINDS",
@@ -110,37 +111,56 @@ def summarise(answer: Observation) -> Result:
 
 def _shaped(answer: Observation) -> Result:
     """Shape an answer; one that its summariser cannot read is shown as it came, never lost."""
-    from ap_mcp.summaries.pages import whole  # noqa: PLC0415 - not needed before the first answer
+    from ap_mcp.rules.answers import no_objects  # noqa: PLC0415 - not needed before the first answer
+    from ap_mcp.summaries.pages import whole  # noqa: PLC0415 - likewise
 
     summariser = summariser_of(answer.operation.summary)
     if summariser is None:
         return _unread(answer, "nothing here knows how to shape it")
-    if answer.file is None and not isinstance(answer.body, summariser.accepts):
-        return _unread(answer, f"with {_form(answer.body)} where something else was expected")
-    if answer.file is None and _is_foreign(answer):
-        return _unread(answer, "with nothing in it that such an answer holds")
-    if isinstance(answer.body, dict) and summariser.section and summariser.section not in answer.body:
-        return _unread(answer, f"without {summariser.section}, so that nothing is known of them")
+    if answer.file is None and (why := _unreadable(answer, summariser)):
+        return _unread(answer, why)
     try:
-        return whole(answer, summariser(answer))
+        result = whole(answer, summariser(answer))
     except Exception as error:  # noqa: BLE001 - whatever fails on an unexpected answer, the answer itself must arrive
         logger.warning("Summary %s failed on %s: %s", summariser.kind, answer.operation.id, _where(error))
         return _unread(answer, "in a form this tool does not know")
+    lost = no_objects(_listed(answer, summariser)) if answer.file is None else 0
+    if not lost:
+        return result
+    said = f"{plural(lost, 'entry', 'entries')} of the list could not be read: neither shown nor counted here."
+    return result.model_copy(update={"warnings": [*result.warnings, said]})
+
+
+def _unreadable(answer: Observation, summariser: Summariser[Result]) -> str:
+    """Say why an answer cannot be read; empty if it can."""
+    from ap_mcp.rules.answers import is_foreign, no_objects  # noqa: PLC0415 - not needed before the first answer
+
+    section, body = summariser.section, answer.body
+    listed = _listed(answer, summariser)
+    if not isinstance(body, summariser.accepts):
+        return f"with {_form(body)} where something else was expected"
+    if is_foreign(answer.operation, body):
+        return "with nothing in it that such an answer holds"
+    if isinstance(body, dict) and section and section not in body:
+        return f"without {section}, so that nothing is known of them"
+    operation = answer.operation
+    fields = operation.follow(operation.response).get("properties", {}) if operation.response else {}
+    of_objects = fields.get(section, {}).get("type") == "array"
+    if of_objects and isinstance(listed, (str, int, float)):
+        return f"with {_form(listed)} for {section}"
+    no_things = of_objects and isinstance(listed, list) and listed and no_objects(listed) == len(listed)
+    return "with a list of what are no objects" if no_things else ""
+
+
+def _listed(answer: Observation, summariser: Summariser[Result]) -> Any:
+    """Return what an answer is about: the field of it that the summariser names, or all of it."""
+    return answer.body.get(summariser.section) if summariser.section and isinstance(answer.body, dict) else answer.body
 
 
 def _unread(answer: Observation, why: str) -> Result:
     from ap_mcp.summaries import plain  # noqa: PLC0415 - hardly any answer is shown as it came
 
     return plain.unread(answer, why)
-
-
-def _is_foreign(answer: Observation) -> bool:
-    """Say whether the answer to a read is that of another service: an object without a field that the specs know."""
-    if answer.operation.effect != "read":
-        return False
-    schema = answer.operation.response
-    known = answer.operation.follow(schema).get("properties", {}) if schema else {}
-    return bool(known and isinstance(answer.body, dict) and answer.body) and known.keys().isdisjoint(answer.body)
 
 
 def _form(body: Any) -> str:

@@ -113,7 +113,7 @@ def addon(answer: Observation) -> AddonState:
     previous = text(get(body, "/status/previousVersion"))
     going = f" It can go to {word(_newest(targets))}." if targets else ""
     return AddonState(
-        summary=f"{_what(line)} {_doing(line.status)}.{because(line.problem)}{going}",
+        summary=f"{_what(line)} {_doing(line.status)}.{because(line.problem or addon_says(body))}{going}",
         id=line.id,
         name=line.name,
         cluster_id=text(get(body, "/spec/clusterID")),

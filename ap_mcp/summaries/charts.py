@@ -7,6 +7,7 @@ from pydantic import Field
 
 from ap_mcp.files import KeptFile
 from ap_mcp.rules.deletion import unsuccessful
+from ap_mcp.rules.quotas import is_of_charts
 from ap_mcp.rules.settings import settings
 from ap_mcp.summaries.base import NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
@@ -133,7 +134,7 @@ def chart_change(answer: Observation) -> ChartChange:
     """Say what an upload or an update has stored."""
     line = _chart_line(answer.body)
     updated = f"The chart {word(line.id)} is {_what(line)} now; releases of it stay as they are."
-    stored = f"{_what(line)} is stored as chart {word(line.id)}."
+    stored = f"{_what(line)} is stored{f' as chart {word(line.id)}' if line.id else '; its id is not reported'}."
     return ChartChange(
         summary=updated if "chart_id" in answer.arguments else stored,
         id=line.id,
@@ -188,14 +189,17 @@ def chart_deletion(answer: Observation) -> ChartDeletion:
 def chart_quota(answer: Observation) -> ChartQuota:
     """Say how much room for charts is left."""
     found = items(answer.body, "/quotas/resources")
-    own = next((each for each in found if text(get(each, "/type")).lower() == "charts"), found[0] if found else {})
+    own = next((each for each in found if is_of_charts(each)), {})
     limit, used = _whole(get(own, "/quota")), _whole(get(own, "/used"))
     if limit is None or used is None:
-        return ChartQuota(summary="The service did not report the quota.", limit=limit, used=used)
+        others = [f"It reported {quoted(found)}."] if found and not own else []
+        said = "The service did not report the quota."
+        return ChartQuota(summary=said, limit=limit, used=used, warnings=others)
     if is_unlimited(limit):
         said = f"{plural(used, 'chart is', 'charts are')} stored, no limit."
         return ChartQuota(summary=said, used=used, unlimited=True)
-    full = ["The quota is used up: delete a chart before the next upload."] if used >= limit else []
+    cure = "delete a chart before the next upload" if used else "no chart can be uploaded"
+    full = [f"The quota is used up: {cure}."] if used >= limit else []
     return ChartQuota(summary=f"{used} of {limit} charts are stored.", limit=limit, used=used, warnings=full)
 
 

@@ -17,7 +17,7 @@ from ap_mcp.rules.findings import (
     skippable,
 )
 from ap_mcp.rules.phases import PRECHECK, phases_of, verdict
-from ap_mcp.rules.upgrades import RUNNING, UNKNOWN, CheckState, spoken, state_of_check
+from ap_mcp.rules.upgrades import RUNNING, UNKNOWN, CheckState, spoken, state_of_check, way
 from ap_mcp.specs.waits import FAILURE, SUCCESS
 from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, NextCall, Observation, Part, Result, summarises
 from ap_mcp.summaries.findings import Finding, shown
@@ -201,7 +201,7 @@ def _counted(noun: str, found: Sequence[Failure]) -> str:
 
 def _said(answer: Observation, state: str, found: Findings, problem: str) -> str:
     body = answer.body
-    way = f"{word(get(body, '/spec/clusterVersion'))} to {word(get(body, '/spec/targetVersion'))}"
+    between = way(get(body, "/spec/clusterVersion"), get(body, "/spec/targetVersion"))
     expires = moment(get(body, "/status/expireTimeStamp"))
     counts = f" The result counts for another {span(expires - answer.now)}." if expires and expires > answer.now else ""
     skip = _counted("risk", found.risks)
@@ -209,15 +209,15 @@ def _said(answer: Observation, state: str, found: Findings, problem: str) -> str
     why = quoted(problem or "no reason given", 2 * SAID_LIMIT)
     them = "it" if count_of(found.risks) == 1 else "them"
     sentences = {
-        READY: f"Ready: nothing blocks an upgrade from {way}.{counts}",
-        RISKY: f"Ready but for {skip}: fix {them}, or run the check from {way} again with skip_items.{counts}",
-        BLOCKED: f"Blocked: {_obstacle(found)} before an upgrade from {way}.{also}{counts}",
-        RUNNING: f"The check from {way} is still running.",
-        EXPIRED: f"The check from {way} passed, but has expired: run it again before the upgrade.",
-        UNDATED: f"The check from {way} {spoken(UNDATED)}: run it again, an upgrade is refused without that.",
-        ERROR: f"The check from {way} could not be completed: {why}.",
+        READY: f"Ready: nothing blocks an upgrade {between}.{counts}",
+        RISKY: f"Ready but for {skip}: fix {them}, or run the check {between} again with skip_items.{counts}",
+        BLOCKED: f"Blocked: {_obstacle(found)} before an upgrade {between}.{also}{counts}",
+        RUNNING: f"The check {between} is still running.",
+        EXPIRED: f"The check {between} passed, but has expired: run it again before the upgrade.",
+        UNDATED: f"The check {between} {spoken(UNDATED)}: run it again, an upgrade is refused without that.",
+        ERROR: f"The check {between} could not be completed: {why}.",
     }
-    sentence = sentences.get(state, f"The check from {way} is in the unknown state {quoted(state)}.")
+    sentence = sentences.get(state, f"The check {between} is in the unknown state {quoted(state)}.")
     return sentence if state == ERROR else f"{sentence}{because(problem)}"
 
 

@@ -190,6 +190,8 @@ def _not_understood(nodes: list[Node]) -> Iterator[str]:
     unknown = {node.phase: node for node in reversed(nodes) if node.phase and verdict(JOB, node.phase) is None}
     for phase, node in reversed(unknown.items()):
         yield f"{_way(node)} is in the phase {quoted(phase)}, which is not known."
+    if not nodes[0].phase:
+        yield "The service does not report the phase of the job: it counts as running."
     if unread := next((node for node in nodes if _hides_steps(node)), None):
         yield f"What lies below {_way(unread)} could not be read."
 

@@ -1,5 +1,6 @@
 """Shapes maintenance windows, and the upgrades that the service plans for them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from types import NoneType
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 from pydantic import Field
 
 from ap_mcp.rules.upgrade_plans import plan_state
+from ap_mcp.rules.upgrades import way
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.pages import paged
 from ap_mcp.summaries.upgrade_common import LISTED, call
-from ap_mcp.vendor import get, items, moment, number, reported, stamp, text, word
+from ap_mcp.vendor import because, get, items, moment, number, reported, said, stamp, strings, text, word
 from ap_mcp.wording import plural
 
 FAR = datetime.max.replace(tzinfo=UTC)
@@ -94,9 +96,17 @@ def upgrade_plans(answer: Observation) -> PlanList:
         plans=page.items,
         shown=page.shown,
         total=page.total,
-        warnings=page.warnings,
+        warnings=[*_sayings(answer), *page.warnings],
         next=[*(checks if CURSOR not in answer.own else []), *page.next],
     )
+
+
+def _sayings(answer: Observation) -> Iterator[str]:
+    """Yield what the service says of the plans that are not over."""
+    for each in items(answer.body, "/items"):
+        if CURSOR not in answer.own and plan_state(each, answer.now) != "over":
+            says = because(said(get(each, "/status")))
+            yield from [f"Of the plan {_way(_planned(each, answer.now))}:{says}"] if says else []
 
 
 @summarises("upgrade_plan")
@@ -112,7 +122,7 @@ def upgrade_plan(answer: Observation) -> Plan:
 
 def _window(body: Any) -> MaintenanceWindow:
     hours = number(get(body, "/duration_hours"))
-    days = text(get(body, "/weekly_period")).split(",")
+    days = ",".join(strings(body, "/weekly_period")).split(",")
     return MaintenanceWindow(
         summary="",
         weekdays=reported([day.strip() for day in days if day.strip()], body, "/weekly_period"),
@@ -160,7 +170,7 @@ def _said(every: list[Planned], due: list[Planned], ahead: list[Planned]) -> str
 
 
 def _way(plan: Planned) -> str:
-    return f"from {word(plan.from_version) or '?'} to {word(plan.to_version) or '?'}"
+    return way(plan.from_version, plan.to_version)
 
 
 def _when(plan: Planned) -> str:

@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from ap_mcp.rules.quotas import quota_name
 from ap_mcp.summaries.base import Observation, Part, Result, summarises
-from ap_mcp.vendor import get, items, number, text, word
-
-_NAMES = {"cluster": "clusters", "autopilot_cluster": "clusters"}
+from ap_mcp.vendor import get, items, number, quoted, text, word
 
 
 class Quota(Part):
@@ -32,12 +31,22 @@ def quotas(answer: Observation) -> QuotaList:
     found = [quota for each in every if (quota := _quota(each))]
     said = "; ".join(map(_line, found)) or ("No quota could be read" if every else "The service reported no quota")
     full = [f"No more {word(each.name)} can be created: the quota is used up." for each in found if each.left == 0]
-    unread = len(every) - len(found)
+    unread = [_unread(each) for each in every if _quota(each) is None]
     return QuotaList(
         summary=f"{said}.",
         quotas=found if found or not every else None,
-        warnings=[*full, *([f"{unread} more could not be read; the whole answer has them."] if unread else [])],
+        warnings=[
+            *dict.fromkeys(full),
+            *([f"{len(unread)} more could not be read: {'; '.join(unread)}."] if unread else []),
+        ],
     )
+
+
+def _unread(body: Any) -> str:
+    """Return a quota that could not be read as it came."""
+    named = text(get(body, "/quotaKey"))
+    rest = {key: each for key, each in body.items() if key not in ("quotaKey", "unit") and each is not None}
+    return f"{word(named) if named else 'a quota without a name'} {quoted(rest) if rest else 'without numbers'}"
 
 
 def is_unlimited(limit: float) -> bool:
@@ -53,11 +62,11 @@ def _line(quota: Quota) -> str:
 
 def _quota(body: Any) -> Quota | None:
     used, limit = number(get(body, "/used")), number(get(body, "/quotaLimit"))
-    if used is None or limit is None:
+    if used is None or limit is None or used < 0:
         return None
-    key = text(get(body, "/quotaKey"))
+    name = quota_name(body)
     region = text(get(body, "/regionId")) or None
     if is_unlimited(limit):
-        return Quota(name=_NAMES.get(key, key), used=int(used), unlimited=True, region=region)
+        return Quota(name=name, used=int(used), unlimited=True, region=region)
     left = max(int(limit) - int(used), 0)
-    return Quota(name=_NAMES.get(key, key), used=int(used), limit=int(limit), left=left, region=region)
+    return Quota(name=name, used=int(used), limit=int(limit), left=left, region=region)

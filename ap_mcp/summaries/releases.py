@@ -114,7 +114,10 @@ def release_list(answer: Observation) -> ReleaseList:
     states = ", ".join(f"{count} {_stated(status)}" for status, count in counted.most_common())
     failed = [] if CURSOR in answer.own else [line for line in lines if broken(RELEASE, line.status)]
     page = paged(answer, lines, SHOWN, lambda line: f"{line.namespace}/{line.name}")
-    reads = [_call("get_release", answer, line, f"shows what is wrong with {word(line.name)}") for line in failed[:1]]
+    reads = [
+        _call("get_release", answer, line, f"shows what is wrong with {_title(line.namespace, line.name)}")
+        for line in failed[:1]
+    ]
     return ReleaseList(
         summary=f"{plural(len(lines), 'release')}{': ' + states if states else ''}.",
         releases=page.items,
@@ -132,7 +135,7 @@ def release(answer: Observation) -> ReleaseState:
     line = _release_line(body)
     found = shown_settings(answer, "It has")
     objects = release_objects(get(body, "/resources"))
-    description = text(get(body, "/description"))
+    description = _described(body, line)
     workloads = items(answer.context, f"/{WORKLOADS}")
     pods = _pods(workloads)
     return ReleaseState(
@@ -144,7 +147,7 @@ def release(answer: Observation) -> ReleaseState:
         chart=line.chart,
         revision=line.revision,
         changed=line.changed,
-        description=description if description and description != line.problem else None,
+        description=description or None,
         problem=line.problem,
         objects=None if objects is None else objects.lines,
         workloads=[_readiness(each) for each in workloads] or None,
@@ -153,6 +156,15 @@ def release(answer: Observation) -> ReleaseState:
         warnings=found.warnings,
         next=[*_not_ready(answer, line, workloads), *_after(answer, line), *found.next],
     )
+
+
+def _described(body: Any, line: ReleaseLine) -> str:
+    """Return what is said of a release beside its problem: what was done, and how it is while all goes well."""
+    done = text(get(body, "/description"))
+    if line.problem:
+        return done if done != line.problem else ""
+    says = release_says(body)
+    return says if done in says else done if says in done else f"{done}; {says}"
 
 
 def _pods(workloads: Sequence[Mapping[str, Any]]) -> str:
@@ -282,7 +294,7 @@ def _newness(body: Any) -> float:
 
 def _revision(body: Any, changes: list[str]) -> RevisionLine:
     line = _release_line(body)
-    notes = dict.fromkeys(text(get(body, key)) for key in ("/description", "/status_description"))
+    notes = dict.fromkeys((text(get(body, "/description")), release_says(body)))
     return RevisionLine(
         revision=line.revision,
         status=line.status,
@@ -329,7 +341,10 @@ def _standing(line: ReleaseLine) -> str:
 
 
 def _checked(line: ReleaseLine) -> str:
-    what = f"{_title(line.namespace, line.name)} ({line.chart})"
+    what = _title(line.namespace, line.name) + (f" ({line.chart})" if line.chart else "")
+    if broken(RELEASE, line.status):
+        why = because(line.problem) or " No reason is given."
+        return f"The service would not accept this for {what}: it {_doing(line.status)}. Nothing has changed.{why}"
     return f"The service would accept this for {what}; it was only verified, nothing has changed."
 
 

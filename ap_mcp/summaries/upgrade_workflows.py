@@ -17,10 +17,12 @@ from ap_mcp.rules.upgrades import (
     STOPPED,
     SUCCEEDED,
     UPGRADE_STAGE,
+    WAITING,
     cancellable,
     spoken,
     stage_of,
     verdict_of,
+    way,
     workflow_verdict,
 )
 from ap_mcp.summaries.base import CURSOR, NextCall, Observation, Ours, Part, Result, summarises
@@ -85,7 +87,7 @@ def upgrade_workflow(answer: Observation) -> Workflow:
     line = _workflow_line(body)
     why_not = _why_not_cancellable(body)
     stages = [_stage(answer, point) for point in points]
-    problem = said(get(body, "/status"), leave_out=("pointStatuses",)) if line.verdict in (STOPPED, FAILED) else ""
+    problem = said(get(body, "/status"), leave_out=("pointStatuses",)) if line.verdict not in CLOSED else ""
     return Workflow(
         summary=_said(line, points) + because("; ".join(each for each in (*_problems(stages), problem) if each)),
         upgrade_workflow_id=line.upgrade_workflow_id,
@@ -149,7 +151,7 @@ def _stage(answer: Observation, point: Any) -> Stage:
         started=stamp(start),
         took=took(start, end) or running,
         expires=stamp(get(point, "/expireTimeStamp")),
-        problem=(said(point) or None) if verdict_of(status) == FAILED else None,
+        problem=(said(point) or None) if verdict_of(status) not in (SUCCEEDED, RUNNING, WAITING) else None,
     )
 
 
@@ -161,8 +163,7 @@ def _said(line: WorkflowLine, points: list[dict[str, Any]]) -> str:
     done = [_title(point) for point in points if phases.succeeded(UPGRADE, get(point, "/status"))]
     progress = f" Done: {', '.join(done)}." if done else " No stage is done yet." if points else ""
     at = f" Now: {line.at}." if line.at else ""
-    way = f"from {word(line.from_version)} to {word(line.to_version)}"
-    return f"The workflow {way} {spoken(line.verdict)}.{progress}{at}"
+    return f"The workflow {way(line.from_version, line.to_version)} {spoken(line.verdict)}.{progress}{at}"
 
 
 def _why_not_cancellable(body: Any) -> str | None:

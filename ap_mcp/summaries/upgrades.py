@@ -5,9 +5,20 @@ from typing import Any
 
 from pydantic import Field
 
+from ap_mcp.rules.deletion import unsuccessful
 from ap_mcp.rules.phases import BACKUP, UPGRADE
-from ap_mcp.rules.sayings import task_says
-from ap_mcp.rules.upgrades import FAILED, OLD_BACKUP, PAUSED, RUNNING, SUCCEEDED, latest_backup, spoken, verdict_of
+from ap_mcp.rules.sayings import last_upgrade_says, task_says
+from ap_mcp.rules.upgrades import (
+    FAILED,
+    OLD_BACKUP,
+    PAUSED,
+    RUNNING,
+    SUCCEEDED,
+    latest_backup,
+    spoken,
+    verdict_of,
+    way,
+)
 from ap_mcp.rules.versions import offered_to, runs_now
 from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.upgrade_common import call, created, history_page, read_or_wait, took
@@ -119,10 +130,10 @@ def upgrade_started(answer: Observation) -> Upgrade:
     action = get(body, "/spec/clusterUpgradeAction", {})
     source, target = text(get(action, "/version")), text(get(action, "/targetVersion"))
     return Upgrade(
-        summary=f"The upgrade from {word(source)} to {word(target)} was accepted. "
-        "Until it has ended the cluster is Upgrading.",
+        summary=f"The upgrade {way(source, target)} was accepted. "
+        f"Until it has ended the cluster is Upgrading.{because(said(get(body, '/status')))}",
         task_id=task_id,
-        verdict=RUNNING,
+        verdict=verdict_of(phase) if (phase := text(get(body, "/status/phase"))) else RUNNING,
         from_version=source,
         to_version=target,
     )
@@ -135,14 +146,16 @@ def upgrade_task(answer: Observation) -> Upgrade:
     line = _task_line(body, UPGRADE)
     details = flattened(get(body, "/spec/items", {}))
     start = get(body, "/metadata/creationTimestamp")
-    spent = took(start, get(body, "/status/completionTime")) if line.ended else took(start, answer.now.isoformat())
+    ended = line.verdict in (SUCCEEDED, FAILED)
+    spent = took(start, get(body, "/status/completionTime") if ended else answer.now.isoformat())
     source = {"from_version": line.from_version} if line.from_version else {}
     next_ = {
         FAILED: [call(answer, "retry_upgrade", "Once the cause is fixed")],
         SUCCEEDED: [call(answer, "run_postcheck", "To see that the cluster is healthy", **source)],
     }
+    doing = task_says(body, UPGRADE) if line.verdict == RUNNING else "" if line.verdict == FAILED else line.problem
     return Upgrade(
-        summary=_said(line, spent, details),
+        summary=_said(line, spent, details) + because(doing),
         task_id=line.task_id,
         verdict=line.verdict,
         progress=line.progress,
@@ -176,6 +189,7 @@ def upgrade_retried(answer: Observation) -> Started:
     """Say that a failed upgrade runs again."""
     return Started(
         summary="The failed upgrade runs again.",
+        warnings=unsuccessful(answer.body) if said(answer.body) else [],
         next=[call(answer, "list_upgrade_tasks", "Names its task, which wait_for waits for")],
     )
 
@@ -184,8 +198,9 @@ def upgrade_retried(answer: Observation) -> Started:
 def backup_started(answer: Observation) -> Started:
     """Say that a backup was started."""
     task_id = text(get(answer.body, "/uid")) or text(get(answer.body, "/metadata/uid"))
+    which = f"The backup {word(task_id)} was started" if task_id else "A backup was started; its id is not reported"
     return Started(
-        summary=f"The backup {word(task_id)} was started.",
+        summary=f"{which}.{because(said(get(answer.body, '/status')))}",
         task_id=task_id or None,
     )
 
@@ -195,10 +210,12 @@ def backups(answer: Observation) -> TaskList:
     """List a cluster's backups."""
     latest = stamp(get(answer.body, "/status/latestBackupTime"))
     listed = _listed(answer, "backup", BACKUP)
-    made = latest_backup(items(answer.body, "/items")) or moment(get(answer.body, "/status/latestBackupTime"))
+    every = items(answer.body, "/items")
+    made = latest_backup(every) or moment(get(answer.body, "/status/latestBackupTime"))
     fresh = made is not None and answer.now - made <= OLD_BACKUP
     busy = any(each.verdict == RUNNING for each in listed.tasks)
-    why = "The latest is over a day old" if made else "There is no backup yet"
+    none = "None has succeeded that says when" if every else "There is no backup yet"
+    why = "The latest is over a day old" if made else none
     next_ = [] if fresh or busy or CURSOR in answer.own else [call(answer, "backup_cluster", why)]
     return listed.model_copy(update={"latest": latest or listed.latest, "next": [*next_, *listed.next]})
 
@@ -214,12 +231,14 @@ def upgrade_info(answer: Observation) -> UpgradeInfo:
     suggested = text(get(body, "/spec/versionInfo/suggestPatch"))
     last = text(get(body, "/spec/lastUpgradeInfo/phase"))
     busy = state in (RUNNING, FAILED, PAUSED)
-    problem = said(get(body, "/status")) if state == FAILED else ""
+    problem = said(get(body, "/status")) if state not in (None, SUCCEEDED) else ""
+    before = last_upgrade_says(body)
     reported = get(body, "/spec/versionInfo/targetVersions") is not None
     return UpgradeInfo(
         summary=_offer(version, targets if reported else None)
-        + (f" Its upgrade {spoken(state)}." if state and busy else "")
-        + because(problem),
+        + (f" Its upgrade {spoken(state)}." if state and (busy or problem) else "")
+        + because(problem)
+        + (f" The last upgrade failed.{because(before)}" if before else ""),
         version=version,
         suggested_patch=f"{release}-{suggested}" if suggested and suggested != patch else None,
         targets=targets if reported else None,
@@ -249,8 +268,10 @@ def upgrade_paths(answer: Observation) -> UpgradePaths:
 @summarises("upgrade_feature_gates", section="upgradeFeatureGates")
 def upgrade_feature_gates(answer: Observation) -> FeatureGates:
     """List the upgrade features."""
+    if not isinstance(get(answer.body, "/upgradeFeatureGates", {}), dict):
+        raise TypeError("the features do not stand by their names")
     gates = mapping(answer.body, "/upgradeFeatureGates")
-    on = sum(value == "Support" for value in gates.values())
+    on = sum(value.lower() in ("support", "true") for value in gates.values())
     return FeatureGates(summary=f"{plural(len(gates), 'upgrade feature')}, {on} of them supported.", gates=gates)
 
 
@@ -301,7 +322,7 @@ def _task_line(body: Any, kind: str) -> TaskLine:
         to_version=text(get(body, "/spec/targetVersion")) or None,
         started=created(body) or None,
         ended=stamp(get(body, "/status/completionTime")) if verdict in (SUCCEEDED, FAILED) else None,
-        problem=(task_says(body, kind) or None) if verdict == FAILED else None,
+        problem=(task_says(body, kind) or None) if verdict not in (RUNNING, SUCCEEDED) else None,
     )
 
 
@@ -320,7 +341,7 @@ def _said(line: TaskLine, spent: str | None, details: dict[str, Any]) -> str:
 
 
 def _way(line: TaskLine) -> str:
-    return f"from {word(line.from_version)} to {word(line.to_version)} " if line.to_version else ""
+    return f"{way(line.from_version, line.to_version)} " if line.to_version else ""
 
 
 def _percent(value: Any) -> float | None:
