@@ -20,6 +20,7 @@ from ap_mcp.masking import PLACEHOLDER
 from ap_mcp.rendering import render
 from ap_mcp.simulator.constants import CHECKOUT_STAGING, PAYMENTS_PROD, SHOP_PROD
 from ap_mcp.simulator.prechecks import add_findings
+from ap_mcp.simulator.upgrade_state import UPGRADES
 from ap_mcp.simulator.workflows import new_workflow
 from ap_mcp.specs import load_catalog
 from ap_mcp.toolbox import toolbox
@@ -287,3 +288,14 @@ async def test_an_assessment_of_a_large_check_is_short_and_names_what_failed() -
     assert max(sizes(found)) <= 4000
     assert [name for name, _ in failed_items(check) if name not in render(found)] == []
     assert found.precheck_id == check["metadata"]["uid"]
+
+
+async def test_what_the_service_says_of_an_upgrade_under_way_and_of_a_failed_backup_is_told() -> None:
+    scene = Scene()
+    scene.check()
+    scene.back_up(1, phase="Failed", message="the bucket is full")
+    (risk,) = (await scene.assess()).risks
+    assert risk == 'There is no backup. The last one has failed. The service says "the bucket is full".'
+    uid = scene.upgrade("Pause")
+    scene.world.table(UPGRADES)[uid]["status"]["message"] = "waits for node-7"
+    assert (await scene.assess()).blockers[0] == 'An upgrade is paused. The service says "waits for node-7".'

@@ -468,3 +468,9 @@ def test_a_quota_that_cannot_be_read_is_shown_as_it_came(catalog: Catalog, row: 
     (warning,) = shape(catalog, "get_quotas", {"quotas": [{"quotaKey": "elb", **row}]}).warnings
     assert "elb" in warning
     assert all(str(each) in warning for each in row.values())
+
+
+def test_a_cluster_in_a_phase_that_is_not_known_is_not_said_to_be_under_way(catalog: Catalog) -> None:
+    body = {"metadata": {"uid": UID, "name": "x"}, "spec": {}, "status": {"phase": "Dreaming"}}
+    (found,) = shape(catalog, "get_cluster", body, cluster_id=UID).next
+    assert (found.tool, "not known" in found.why, "not done" in found.why) == ("wait_for", True, False)

@@ -10,6 +10,8 @@ from ap_mcp.assessment.model import DETAILED, Assessment, AssessmentDraft, Upgra
 from ap_mcp.rules.clusters import phase_of, standing
 from ap_mcp.rules.findings import Failure, Findings, count_of, findings_of, not_known, skippable
 from ap_mcp.rules.phases import BACKUP, CLUSTER, broken, succeeded, verdict
+from ap_mcp.rules.phases import UPGRADE as TASK
+from ap_mcp.rules.sayings import task_says
 from ap_mcp.rules.upgrades import (
     CANCELLED,
     FAILED,
@@ -166,7 +168,7 @@ def _about_cluster(draft: AssessmentDraft) -> bool:
     verdicts = upgrade_verdicts(tasks, reads.info)
     latest = id_of(tasks[-1]) if tasks else ""
     if busy := under_way(verdicts):
-        draft.blockers.append(f"An upgrade {spoken(busy)}.")
+        draft.blockers.append(f"An upgrade {spoken(busy)}.{because(task_says(tasks[-1], TASK) if tasks else '')}")
         if busy != RUNNING or not draft.wait("upgrade_task", latest, "It must end first"):
             draft.step("get_upgrade_task", "Its state", task_id=latest) or draft.step(TASKS, "Its state")
         return True
@@ -373,6 +375,12 @@ def _about_backups(draft: AssessmentDraft) -> bool:
         draft.wait("backup", making[-1], "An upgrade cannot be undone")
         return False
     if BACKUPS not in reads.errors:
-        draft.risks.append(f"The latest backup is {age(latest, reads.at)} old." if latest else "There is no backup.")
+        failed = rows[-1:] if rows and verdict_of(text(get(rows[-1], "/status/phase")), BACKUP) == FAILED else []
+        why = "".join(because(task_says(each, BACKUP)) for each in failed)
+        draft.risks.append(
+            f"The latest backup is {age(latest, reads.at)} old.{' Another has failed since.' if why else ''}{why}"
+            if latest
+            else f"There is no backup.{' The last one has failed.' if why else ''}{why}"
+        )
     draft.step("backup_cluster", "An upgrade cannot be undone")
     return False

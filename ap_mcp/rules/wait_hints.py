@@ -12,6 +12,7 @@ UNTIL, ENDED, DELETED = "until", "ended", "deleted"
 """The argument of wait_for that says which end is meant, and its two values."""
 STARTED = "It takes a while: says when it has ended, and how"
 UNDER_WAY = "It is not done yet: says when it has ended, and how"
+NOT_KNOWN = "Its phase is not known here: says whether it comes to an end that is, and how"
 BEING_DELETED = "It takes a while: says when it is deleted"
 
 
@@ -41,7 +42,8 @@ def wait_hint(operation: Operation, given: Mapping[str, Any], body: Any) -> Wait
     if arguments is None:
         return None
     deleting = _is_being_deleted(wait, body, phase) if reads else _removes(operation, wait)
-    why = BEING_DELETED if deleting else UNDER_WAY if reads else STARTED
+    going = UNDER_WAY if wait.verdict(phase) is not None else NOT_KNOWN
+    why = BEING_DELETED if deleting else going if reads else STARTED
     return WaitHint({**arguments, **({UNTIL: DELETED} if deleting else {})}, why)
 
 
