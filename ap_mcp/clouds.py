@@ -70,8 +70,9 @@ class Cloud:
 
     def policy(self, policy: Policy) -> Policy:
         """Return what a policy, with the rules for this account, allows of calls that go there."""
-        read_only = policy.read_only or self.settings.read_only
-        return policy.with_rules(self._rules, read_only=read_only).for_calls_to(self.profile)
+        closed = "profile" if self.profile else "server"
+        here = policy.with_rules(self._rules, read_only=self.settings.read_only, closed=closed)
+        return here.for_calls_to(self.profile)
 
     def place(self, *, simulated: bool) -> "Place":
         """Return where its calls go, as a consent is bound to it; the project is to be filled in."""

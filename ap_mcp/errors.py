@@ -259,16 +259,33 @@ class OnlyLocal(CallRefused):
         )
 
 
+# What may be set to read only, as a sentence names it, and how the operator lifts that.
+READ_ONLY = {
+    "server": ("this server", "without --read-only, and with AP_MCP_READ_ONLY=false"),
+    "profile": ("this profile", "without read_only in its table of ap-mcp.toml"),
+    "caller": (
+        "the access of this caller",
+        "with a token made with --read-write, or read_only = false in the caller's token or rule of [[oauth_rules]]",
+    ),
+}
+
+
 class ReadOnly(CallRefused):
-    """This server is set to read only."""
+    """Nothing but reading is let through, for everybody, to a profile, or for this caller.
+
+    Args:
+        operation: that would change something.
+        closed: which of these is set to read only: server, profile or caller.
+    """
 
     verdict = "read-only"
 
-    def __init__(self, operation: str) -> None:
+    def __init__(self, operation: str, closed: str = "server") -> None:
         self.operation = operation
+        what, remedy = READ_ONLY[closed]
         super().__init__(
-            f"Refused: {operation} would change something and this server is read-only. Nothing was sent. "
-            "The operator can lift this: without --read-only, and with AP_MCP_READ_ONLY=false."
+            f"Refused: {operation} would change something and {what} is read-only. Nothing was sent. "
+            f"The operator can lift this: {remedy}."
         )
 
 

@@ -250,7 +250,8 @@ def instructions(autopilot: Autopilot, principal: str = LOCAL.principal) -> str:
     ]
     said += [hint for tool, hint in HINTS.items() if any(tool in view.toolbox.tools for view in views)]
     if all(view.policy.read_only for view in views):
-        said.append("This server only reads.")
+        whole = "Your access to this server" if views[0].policy.closed == "caller" else "This server"
+        said.append(f"{whole} only reads.")
     if len(views) > 1:
         from ap_mcp.addressing import introduction  # noqa: PLC0415 - few servers have several profiles
 

@@ -457,6 +457,7 @@ class Autopilot:
             within=rights.within,
             clocks=cloud.clocks,
             kinds=lambda: cloud.kinds,
+            closed=policy.closed,
         )
         kinds = frozenset(tools.awaited)
         finishing = Finishing(

@@ -62,6 +62,7 @@ class Toolbox:
         catalog: all operations, offered or not.
         read_only: only tools that read are offered.
         remote: tools that work with files of this machine are not offered.
+        closed: what is set to read only, if it is so, as `READ_ONLY` names it.
     """
 
     operations: Mapping[str, Operation]
@@ -69,6 +70,7 @@ class Toolbox:
     catalog: Catalog
     read_only: bool = False
     remote: bool = False
+    closed: str = "server"
 
     @cached_property
     def shown(self) -> list[McpTool]:
@@ -93,7 +95,7 @@ class Toolbox:
             return self.tools[name]
         changes = name in WRITES or (name in self.catalog and self.catalog[name].worst_effect != "read")
         if self.read_only and changes:
-            raise ReadOnly(name)
+            raise ReadOnly(name, self.closed)
         if self.remote and name in self.catalog and (use := self.catalog[name].local_use):
             raise OnlyLocal(name, use)
         raise UnknownTool(name, closest(name, self.tools), left_out=name in {*self.catalog, *WRITES})
@@ -109,6 +111,7 @@ def toolbox(
     within: Iterable[str] = (ALL,),
     clocks: Clocks | None = None,
     kinds: KindsKept = nothing_kept,
+    closed: str = "server",
 ) -> Toolbox:
     """Return the tools of some toolsets.
 
@@ -121,6 +124,7 @@ def toolbox(
         within: toolsets, one of which has to hold a tool, too.
         clocks: how time passes for tools that wait; they can be shown without, but not called.
         kinds: gives what clusters serve, shared by all callers; tools can be shown without, but not called.
+        closed: what is set to read only, if it is so, as `READ_ONLY` names it.
     """
     chosen = select(catalog, toolsets, read_only=read_only)
     wanted, bounds = frozenset(toolsets), frozenset(within)
@@ -137,7 +141,7 @@ def toolbox(
         *kubernetes_tools(kinds, read_only=read_only, confirm=confirm),
     )
     tools += [tool for tool in others if all(ALL in each or tool.toolsets & each for each in (wanted, bounds))]
-    return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only, remote)
+    return Toolbox(operations, {tool.name: tool for tool in tools}, catalog, read_only, remote, closed)
 
 
 def known_to_rules(catalog: Catalog) -> dict[str, ToolScope]:

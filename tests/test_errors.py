@@ -84,6 +84,23 @@ def test_a_read_only_server_says_who_can_lift_it() -> None:
 
 
 @pytest.mark.parametrize(
+    ("closed", "what", "remedy"),
+    [
+        ("server", "this server is read-only", "AP_MCP_READ_ONLY=false"),
+        ("profile", "this profile is read-only", "its table of ap-mcp.toml"),
+        ("caller", "the access of this caller is read-only", "--read-write"),
+    ],
+)
+def test_what_is_read_only_is_named_with_what_lifts_that_and_nothing_else_is(
+    closed: str, what: str, remedy: str
+) -> None:
+    text = ReadOnly("delete_cluster", closed).render()
+    assert what in text
+    assert remedy in text
+    assert ("AP_MCP_READ_ONLY" in text) == (closed == "server")
+
+
+@pytest.mark.parametrize(
     ("effect", "words"),
     [("destroy", "for good"), ("disrupt", "interrupt"), ("secret", "credentials"), ("unknown", "care")],
 )

@@ -98,7 +98,7 @@ async def test_a_tool_that_the_default_does_not_offer_wants_its_profile_and_is_r
         assert "profile" in tools["add_cluster_tags"]["required"]
         assert "profile" not in tools["get_cluster"]["required"]
         said = await agent.fail("add_cluster_tags", **TAGS)
-        assert "read-only" in said
+        assert "this profile is read-only" in said
         assert said.endswith("Profile: eu (there are also: asia)")
         await agent.call("add_cluster_tags", **TAGS, profile="asia")
         assert both.changed("eu") == []

@@ -214,7 +214,7 @@ class Guard:
             AuditFailed: the first line could not be written.
         """
         if self.policy.read_only and cleared.effect != "read":
-            raise ReadOnly(cleared.tool)
+            raise ReadOnly(cleared.tool, self.policy.closed)
         try:
             with CancelScope(shield=True):
                 number = await to_thread.run_sync(self.audit().decided, self._entry(cleared, call, caller))
@@ -254,7 +254,7 @@ class Guard:
             ReadOnly: not even that is sent.
         """
         if self.policy.read_only:
-            raise ReadOnly(call.operation_id)
+            raise ReadOnly(call.operation_id, self.policy.closed)
         return Permit("dry_run", digest_of(call))
 
     def _refuse_if_off(self, tool: str, decision: Ask) -> None:

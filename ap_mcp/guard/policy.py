@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from typing import Literal, NamedTuple, TypeAlias
 
-from ap_mcp.errors import CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly
+from ap_mcp.errors import READ_ONLY, CallRefused, DeniedByPolicy, InvalidArguments, Problem, ReadOnly
 from ap_mcp.guard.facts import FACTS_READ, ClusterFacts
 from ap_mcp.guard.subject import Objects, Subject
 from ap_mcp.specs import EFFECTS, GUARDED, Effect
@@ -97,6 +97,7 @@ class Policy:
 
     Attributes:
         read_only: nothing but reading.
+        closed: what made it so, if it is, as `READ_ONLY` names it.
         ask: a guarded call needs a person's consent; only the simulator can do without.
         max_kubeconfig_days: the longest life of a kubeconfig that is handed out.
         rules: in no particular order.
@@ -104,6 +105,7 @@ class Policy:
     """
 
     read_only: bool = False
+    closed: str = "server"
     ask: bool = True
     max_kubeconfig_days: int = 1
     rules: tuple[Rule, ...] = ()
@@ -123,9 +125,17 @@ class Policy:
         """All rules, those about other profiles too: what is made of this policy must not lose any of them."""
         return (*self.rules, *self.elsewhere)
 
-    def with_rules(self, rules: tuple[Rule, ...], *, read_only: bool) -> "Policy":
-        """Return it with more rules, of which those that deny still beat all others; those of profiles stand aside."""
-        return replace(self, rules=(*self.rules, *rules), read_only=read_only).for_calls_to("")
+    def with_rules(self, rules: tuple[Rule, ...], *, read_only: bool, closed: str) -> "Policy":
+        """Return it with more rules, of which those that deny still beat all others; those of profiles stand aside.
+
+        Args:
+            rules: besides those that there are.
+            read_only: let nothing but reading through; what is closed already stays so.
+            closed: what wants that, as `READ_ONLY` names it.
+        """
+        why = self.closed if self.read_only else closed
+        reads = self.read_only or read_only
+        return replace(self, rules=(*self.rules, *rules), read_only=reads, closed=why).for_calls_to("")
 
     def maximum(self, setting: str) -> int:
         """Return the largest value that a setting allows.
@@ -266,7 +276,7 @@ def _moves_rules(subject: Subject, policy: Policy) -> bool:
 def _refused_at_once(case: _Case, policy: Policy) -> tuple[Decision, str] | None:
     """Refuse what no rule and no consent can help."""
     if policy.read_only and case.effect != "read":
-        return Refuse(ReadOnly(case.subject.tool)), "this server only reads"
+        return Refuse(ReadOnly(case.subject.tool, policy.closed)), f"{READ_ONLY[policy.closed][0]} only reads"
     if "secret" not in case.effects:
         return None
     if case.subject.limits is None:

@@ -73,9 +73,8 @@ def rights_within(server: Rights, grant: Grant, known: Known, tables: Collection
     profiles = tuple(each for each in grant.profiles if each in server.profiles) if grant.profiles else server.profiles
     if not profiles:
         return None
-    read_only = server.read_only or grant.read_only
     rules = load_policy(grant.policy_file, server.policy, known).every_rule
-    policy = server.policy.with_rules(rules, read_only=read_only)
+    policy = server.policy.with_rules(rules, read_only=grant.read_only, closed="caller")
     return server._replace(policy=policy, toolsets=grant.toolsets, within=server.toolsets, profiles=profiles)
 
 
