@@ -95,7 +95,7 @@ class Waits:
         result = None
         if ending.seen is not None:
             read, given, seen = ending.order.read, polls.arguments(ending.order), ending.seen
-            beside: Mapping[str, Any] = {}
+            beside = ending.order.beside
             if read.objects is not None:
                 from ap_mcp.kubernetes.readiness import workloads_beside  # noqa: PLC0415 - few things consist of any
 
@@ -191,7 +191,8 @@ class _Polls:
 
     async def describe(self, order: Order, response: "CloudResponse") -> Shown:
         """Say in a sentence what a read showed, and how far the thing is."""
-        answered = Answered(order.read, self.arguments(order), response.body, self.context.reads.now())
+        now, beside = self.context.reads.now(), order.beside
+        answered = Answered(order.read, self.arguments(order), response.body, now, beside=beside)
         found = (await shaped_aside(answered, len(response.content))).result
         return Shown(found.summary, found.share)
 

@@ -137,6 +137,8 @@ async def test_every_kind_is_waited_for(tmp_path: Path) -> None:
         backup = await agent.call("backup_cluster", **here)
         ended = await agent.call(WAIT_FOR, kind="backup", id=backup["task_id"], **here)
         assert [each["task_id"] for each in ended["found"]["tasks"]] == [backup["task_id"]]
+        assert ended["summary"] == f"The backup {backup['task_id']} has succeeded."
+        assert not {"total", "latest"} & ended["found"].keys()  # there may be other ones, and newer ones
         task = await agent.call("upgrade_cluster", **here, target_version=target)
         ended = await agent.call(WAIT_FOR, kind="upgrade_task", id=task["task_id"], **here, wait_s=600)
         assert ended["found"]["to_version"] == target

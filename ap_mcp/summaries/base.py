@@ -35,6 +35,8 @@ AFTERWARDS = "afterwards"
 """What the context of an observation has that was read once the call had succeeded."""
 WORKLOADS = "workloads"
 """What the context of an observation has of the workloads in the cluster that a thing consists of."""
+ALONE = "alone"
+"""What the context of an observation has if all but one thing, with this id, was taken out of the list."""
 FULL_LIMIT = 48_000
 """Characters of a whole answer that are shown; of a longer one each list is cut to its first entries."""
 

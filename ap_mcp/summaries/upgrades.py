@@ -20,7 +20,7 @@ from ap_mcp.rules.upgrades import (
     way,
 )
 from ap_mcp.rules.versions import offered_to, runs_now
-from ap_mcp.summaries.base import CURSOR, Observation, Part, Result, summarises
+from ap_mcp.summaries.base import ALONE, CURSOR, Observation, Part, Result, summarises
 from ap_mcp.summaries.upgrade_common import call, created, history_page, read_or_wait, took
 from ap_mcp.vendor import (
     SAID_LIMIT,
@@ -217,6 +217,10 @@ def backups(answer: Observation) -> TaskList:
     none = "None has succeeded that says when" if every else "There is no backup yet"
     why = "The latest is over a day old" if made else none
     next_ = [] if fresh or busy or CURSOR in answer.own else [call(answer, "backup_cluster", why)]
+    if ALONE in answer.context and len(listed.tasks) == 1:
+        (line,) = listed.tasks
+        sentence = f"The backup {word(line.task_id)} {spoken(line.verdict)}.{because(line.problem)}"
+        return TaskList(summary=sentence, tasks=[line], warnings=listed.warnings, next=next_)
     return listed.model_copy(update={"latest": latest or listed.latest, "next": [*next_, *listed.next]})
 
 

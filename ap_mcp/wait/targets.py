@@ -9,6 +9,7 @@ from ap_mcp.masking import mask
 from ap_mcp.rules.wait_hints import DELETED, ENDED, UNTIL
 from ap_mcp.specs import Catalog, Operation, tokens
 from ap_mcp.specs.waits import DELETING, FAILURE, IDLE, SUCCESS, PhaseVerdict, Wait
+from ap_mcp.summaries.base import ALONE
 from ap_mcp.vendor import get, items, text, word
 from ap_mcp.wait import PARENTS, USUAL
 from ap_mcp.wording import in_quotes, is_plain
@@ -214,6 +215,11 @@ class Order:
             hint = 'To wait until something is deleted, give until="deleted".'
         error.hint = f"{error.hint} {hint}".strip()
         return error
+
+    @property
+    def beside(self) -> Mapping[str, Any]:
+        """What a summary goes by: of a list, that the thing is the only one that was left in it."""
+        return {} if self.waitable.wait.item is None else {ALONE: self.id}
 
     def narrowed(self, body: Any) -> Any:
         """Return an answer with nothing but the thing in it, if it is a list.
