@@ -214,6 +214,12 @@ def test_a_cloud_that_stops_answering_ends_the_reads() -> None:
     assert of(checks, "permissions") == ""
 
 
+def test_rules_that_no_setting_names_are_reported(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").write_text("rules = []")
+    found = of(examined("--simulate", healthy=True, AP_MCP_APPROVER_DIR=str(tmp_path)), "policy", "warning")
+    assert "its rules do not count" in found
+
+
 def test_a_rule_that_denies_a_read_is_kept_and_said(tmp_path: Path) -> None:
     rules = tmp_path / "policy.toml"
     rules.write_text('rules = [{ decision = "deny", tools = ["list_charts"], effects = ["read"] }]')

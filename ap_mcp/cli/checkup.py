@@ -229,7 +229,12 @@ def policy(autopilot: "Autopilot") -> Iterator[Finding]:
     views = [autopilot.view(profile=each) for each in autopilot.clouds]
     if not any(view.policy.every_rule for view in views):
         found = "no rules: what interrupts, destroys or hands out credentials is asked about, the rest runs"
-        yield Finding("policy", "ok", found)
+        unused = chosen.approver_dir / "policy.toml"
+        if chosen.policy_file is None and unused.is_file():
+            said = f"{unused} is there, and no setting names it: its rules do not count; {found}"
+            yield Finding("policy", "warning", said, f"Set AP_MCP_POLICY_FILE={unused}, or remove that file.")
+        else:
+            yield Finding("policy", "ok", found)
         return
     doubted = dict[str, None]()
     for view in views:
