@@ -478,7 +478,7 @@ def test_every_command_explains_itself(path: tuple[str, ...]) -> None:
 @pytest.mark.parametrize(
     ("typed", "meant"),
     [
-        ("list_clusters", "Did you mean ap-mcp call list_clusters"),
+        ("list_clusters", "Did you mean ap-mcp call list_clusters?"),
         ("get_clutser", "Did you mean ap-mcp call get_cluster"),
         ("dctor", "Did you mean ap-mcp doctor"),
         ("xyzzy", "No such command 'xyzzy'."),

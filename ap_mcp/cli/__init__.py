@@ -51,7 +51,7 @@ class Lazy(click.Group):
 
             tools = toolbox(load_catalog()).tools
             known = {name: name for name in COMMANDS} | {name: f"call {name}" for name in tools}
-            near = get_close_matches(args[0], known, n=2)
+            near = [args[0]] if args[0] in known else get_close_matches(args[0], known, n=2)
             hint = " or ".join(f"ap-mcp {known[name]}" for name in near)
             ctx.fail(f"No such command {args[0]!r}.{f' Did you mean {hint}?' if hint else ''}")
         return super().resolve_command(ctx, args)

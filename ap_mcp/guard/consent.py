@@ -48,7 +48,7 @@ KEPT_LOSING = "The record of the question was lost each time it was asked. Call 
 LOST = "The record of the question was lost while you were asked, so your answer does not count; you are asked again."
 WAITING = "waiting for a person to answer the form"
 NO_FORMS = "Nobody was asked: {why}."
-NO_FORMS_COUNT = "Nobody was asked: the operator's setting AP_MCP_CONFIRM={mode} lets no form count."
+NO_FORMS_COUNT = "Nobody was asked: AP_MCP_CONFIRM={mode} lets no form count; over HTTP it is always so."
 ANOTHER_PERSON = "Nobody was asked here: a rule of the operator wants somebody other than the caller to approve."
 
 

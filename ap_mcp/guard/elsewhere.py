@@ -273,7 +273,7 @@ class Elsewhere:
             project=request.place.project,
             effect=request.impact.effect,
             name=request.impact.name,
-            impact_text=f"{AS_OF}{request.shown_at.isoformat()}\n{request.laid_out(caller).text()}",
+            impact_text=f"{AS_OF}{written(request.shown_at)}\n{request.laid_out(caller).text()}",
             fingerprint=request.fingerprint,
             created=now,
             expires=now + APPROVAL_LIFETIME,

@@ -283,7 +283,11 @@ def _refused_at_once(case: _Case, policy: Policy) -> tuple[Decision, str] | None
         why = f"{case.subject.tool} returns credentials, and nothing says how long they may live"
         return Refuse(CallRefused(f"Refused: {why}. Nothing was sent.")), why
     problems = [
-        Problem(limit.argument, f"must be from 1 to {most}; the operator can raise AP_MCP_{limit.setting.upper()}")
+        Problem(
+            limit.argument,
+            f"must be {f'from 1 to {most}' if most > 1 else most}; the operator can raise "
+            f"AP_MCP_{limit.setting.upper()}",
+        )
         for limit in case.subject.limits
         if not _within(limit.value, most := policy.maximum(limit.setting))
     ]

@@ -92,11 +92,12 @@ async def _table(
         table, cursor, remaining, onward = table.first(int(query["limit"])), None, left, []
         warnings = [_NO_PAGES.format(left)]
     trouble = trouble_in(resource.full, table)
+    shown = len(table.rows)
     return ObjectTable(
-        summary=_sentence(_kinds(resource, namespace, api), query, len(table.rows), onward, len(trouble)),
+        summary=_sentence(_kinds(resource, namespace, api, shown), query, shown, onward, len(trouble)),
         columns=table.columns,
         rows=table.rows,
-        shown=len(table.rows),
+        shown=shown,
         remaining=None if remaining is None else int(remaining),
         cursor=cursor,
         warnings=warnings,
@@ -138,9 +139,9 @@ async def _events(
         onward = [_next_page(arguments, cursor, number(remaining))]
         warnings = [_THERE_ARE_MORE.format(len(every))]
     older = f", {left} older ones were read and left out" if left else ""
-    summary = f"The {len(shown)} newest {_kinds(resource, namespace, api)}{older}." if shown else ""
+    summary = f"The {len(shown)} newest {_kinds(resource, namespace, api, len(shown))}{older}." if shown else ""
     return ObjectTable(
-        summary=summary or f"No {_kinds(resource, namespace, api)}{_selected(query)}. {KEPT}",
+        summary=summary or f"No {_kinds(resource, namespace, api, 0)}{_selected(query)}. {KEPT}",
         events=shown,
         shown=len(shown),
         remaining=left or None,
@@ -150,9 +151,10 @@ async def _events(
     )
 
 
-def _kinds(resource: Resource, namespace: str, api: ClusterApi) -> str:
+def _kinds(resource: Resource, namespace: str, api: ClusterApi, count: int) -> str:
     where = f" in {word(namespace)}" if namespace else " in all namespaces" if resource.namespaced else ""
-    return f"{resource.plural}{where} of {api.name}"
+    name = (resource.singular or resource.kind.lower()) if count == 1 else resource.plural
+    return f"{name}{where} of {api.name}"
 
 
 def _selected(query: Mapping[str, str]) -> str:
