@@ -75,6 +75,32 @@ async def test_a_change_leads_to_the_wait_for_what_it_starts(
             assert ended["verdict"] in ("running", "succeeded")
 
 
+@pytest.mark.parametrize(
+    ("owner", "said"),
+    [
+        (
+            {"annotations": {"meta.helm.sh/release-name": "web"}},
+            "It belongs to release web, whose next upgrade may undo",
+        ),
+        (
+            {"ownerReferences": [{"apiVersion": "v1", "kind": "Keeper", "name": "k", "uid": "u", "controller": True}]},
+            "Keeper k controls it and may undo it.",
+        ),
+    ],
+)
+async def test_who_may_undo_a_change_is_said_by_its_answer_too(
+    tmp_path: Path, owner: dict[str, Any], said: str
+) -> None:
+    async with shop(tmp_path) as scene:
+        body = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "flags", **owner}, "data": {"a": "1"}}
+        await scene.cluster.ok("POST", "/api/v1/namespaces/shop/configmaps", body)
+        given = {"kind": "configmap", "name": "flags", "namespace": "shop", "patch": {"data": {"a": "2"}}}
+        shown = await scene.call("k8s_patch", **given, dry_run=True)
+        changed = await scene.call("k8s_patch", **given)
+        for answer in (shown, changed):
+            assert [each for each in answer["warnings"] if each.startswith(said)]
+
+
 # Applying
 
 

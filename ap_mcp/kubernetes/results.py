@@ -13,6 +13,7 @@ from pydantic import Field
 
 from ap_mcp.files import save_result
 from ap_mcp.kubernetes.finalizers import held_by, in_words
+from ap_mcp.kubernetes.owners import undone_by
 from ap_mcp.kubernetes.steps import Step, warnings_in
 from ap_mcp.specs import CLUSTER
 from ap_mcp.summaries.base import NextCall, Ours, Part, Result
@@ -77,6 +78,9 @@ def result_of(outlook: "Outlook", responses: "Sequence[CloudResponse]") -> Chang
     found += [held for each in outlook.steps if (held := _held(each, answered.get(id(each))))][:MOST_HELD]
     warnings = [text for each in responses for text in warnings_in(each.headers)]
     warnings += [text for each in outlook.steps if each.call is None for text in each.warnings]
+    # Who may undo it was shown if a person was asked; an agent hears of it now.
+    undone = [text for each in outlook.acting if each.change.verb != "delete" for text in undone_by(each)]
+    warnings += list(dict.fromkeys(undone))[:MOST_HELD]
     place = {} if saved is None else get(saved, f"/{FILE}")
     return Change(
         summary=" ".join([_summary(outlook, objects), *found]),

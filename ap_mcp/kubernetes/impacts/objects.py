@@ -7,14 +7,13 @@ from ap_mcp.kubernetes.changes import changed, facts_of
 from ap_mcp.kubernetes.effects import gravest, raised
 from ap_mcp.kubernetes.finalizers import held_by, in_words
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
-from ap_mcp.kubernetes.owners import controller_of
+from ap_mcp.kubernetes.owners import HELM_NAMESPACE, HELM_RELEASE, controller_of, undone_by
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
 from ap_mcp.rules.settings_diff import SettingChange
 from ap_mcp.specs import GUARDED
 from ap_mcp.vendor import get, items, mapping, moment, strings, text, word
 from ap_mcp.wording import age, few, plural
 
-HELM_RELEASE, HELM_NAMESPACE = "meta.helm.sh/release-name", "meta.helm.sh/release-namespace"
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGERS = 6
 
@@ -42,16 +41,12 @@ def about_managers(notes: Notes) -> None:
     annotations = mapping(live, "/metadata/annotations")
     if release := annotations.get(HELM_RELEASE):
         where = annotations.get(HELM_NAMESPACE) or change.namespace
-        better = "delete_release" if change.verb == "delete" else "update_release"
         notes.fact("managed by", f"release {word(release)} in namespace {word(where)}")
-        notes.warnings.append(f"It belongs to release {word(release)}, whose next upgrade undoes this: use {better}.")
     elif manager := labels_of(live).get(MANAGED_BY):
         notes.fact("managed by", word(manager))
     if (controller := controller_of(live)) and not notes.step.posts:
-        owner = f"{word(controller.get('kind'))} {word(controller.get('name'))}"
-        after = "makes another one" if change.verb == "delete" else "may undo it"
-        notes.fact("controller", owner)
-        notes.warnings.append(f"{owner} controls it and {after}.")
+        notes.fact("controller", f"{word(controller.get('kind'))} {word(controller.get('name'))}")
+    notes.warnings += undone_by(notes.step)
     managers = dict.fromkeys(text(get(each, "/manager")) for each in items(live, "/metadata/managedFields"))
     notes.fact("changed before by", few([word(each) for each in managers if each], MANAGERS))
 
