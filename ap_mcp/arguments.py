@@ -10,7 +10,7 @@ from typing import Any
 
 from ap_mcp.errors import InvalidArguments, Problem
 from ap_mcp.late_patterns import later
-from ap_mcp.schemas import checked_schema
+from ap_mcp.schemas import IN_WORDS, checked_schema
 from ap_mcp.specs import Operation, Schema
 from ap_mcp.wording import NAME_LIMIT, clean, closest
 
@@ -31,7 +31,6 @@ RIGHT_WHEN_EMPTY = frozenset({"type", "properties", "additionalProperties"})
 """What an object without properties meets, whatever it says."""
 RULES = {
     "const": "must be {}",
-    "pattern": "must match {}",
     "minimum": "must be at least {}",
     "maximum": "must be at most {}",
     "uniqueItems": "must not hold the same value twice",
@@ -286,6 +285,8 @@ def _said(error: Any) -> str:
     rule, wanted = error.validator, error.validator_value
     if rule == "not":
         return str(wanted.get("description", "is not allowed"))
+    if rule == "pattern":
+        return str(error.schema.get(IN_WORDS, f"must match {wanted}"))
     if rule == "type":
         return f"must be {_article(wanted)}, not {_article(_json_type(error.instance))}"
     if rule == "enum":

@@ -11,7 +11,7 @@ from typing import Any
 
 from ap_mcp.errors import SpecError
 from ap_mcp.patterns import untakable
-from ap_mcp.schemas import argument_schema, is_required, nodes_at, strict, walk
+from ap_mcp.schemas import IN_WORDS, argument_schema, is_required, nodes_at, strict, walk, whole_argument
 from ap_mcp.specs import (
     CLUSTER,
     FILE,
@@ -51,7 +51,18 @@ KEY_ORDER = (
     *("$schema", "openapi", "info", "title", "servers", "paths", "components"),
     *("operationId", "summary", "$ref", "name", "in", "to", "operation", "type", "description"),
     *("parameters", "requestBody", "responses", "x-ap-mcp", "schema", "content"),
-    *("contentMediaType", "contentSchema", "readOnly", "const", "enum", "default", "examples", "format", "pattern"),
+    *(
+        "contentMediaType",
+        "contentSchema",
+        "readOnly",
+        "const",
+        "enum",
+        "default",
+        "examples",
+        "format",
+        "pattern",
+        IN_WORDS,
+    ),
     *("minLength", "maxLength", "minimum", "maximum", "minItems", "maxItems", "uniqueItems"),
     *("minProperties", "maxProperties", "items", "properties", "required", "additionalProperties"),
     *("if", "then", "else", "happens", "goes", "stays", "unknown", "needs", "named_by", "$comment", "$defs"),
@@ -250,6 +261,18 @@ def _place_problems(operation: Operation, argument: Argument) -> Iterator[str]:
     if not isinstance(shown.get("type"), str):
         yield "has no single type"
     yield from (f"{problem}, which hosts on llama.cpp refuse" for problem in untakable(shown))
+    wordless = _wordless(whole_argument(operation, argument))
+    yield from (f"pattern {each} has no {IN_WORDS}: who breaks it is to read words" for each in wordless)
+
+
+def _wordless(schema: Any) -> Iterator[str]:
+    """Find the patterns of a schema without a sentence; that of a `not` is its description."""
+    if isinstance(schema, Mapping):
+        if isinstance(pattern := schema.get("pattern"), str) and IN_WORDS not in schema:
+            yield pattern
+        yield from (found for key, child in schema.items() if key != "not" for found in _wordless(child))
+    elif isinstance(schema, list):
+        yield from (found for child in schema for found in _wordless(child))
 
 
 def _keywords(node: Any) -> set[str]:

@@ -24,8 +24,10 @@ SHOWN = (
     "minProperties",
     "maxProperties",
 )
-CHECKED = ("not", "propertyNames")
-"""What is checked and not shown: several hosts reject it."""
+IN_WORDS = "x-pattern-in-words"
+"""Stands beside a `pattern` and says what it wants to whoever gave something else."""
+CHECKED = ("not", "propertyNames", IN_WORDS)
+"""What is checked and not shown: several hosts reject it, or it would only make the tools longer."""
 ARRAY_KEYWORDS = ("minItems", "maxItems", "uniqueItems")
 MAP_KEYWORDS = {"minItems": "minProperties", "maxItems": "maxProperties"}
 MOST_KEPT = 256
@@ -61,7 +63,7 @@ def _whole_schema(operation: Operation) -> dict[str, Any]:
     required = [name for name, argument in operation.arguments.items() if is_required(operation, argument)]
     return {
         "type": "object",
-        "properties": {name: _whole_argument(operation, value) for name, value in operation.arguments.items()},
+        "properties": {name: whole_argument(operation, value) for name, value in operation.arguments.items()},
         **({"required": required} if required else {}),
         "additionalProperties": False,
     }
@@ -69,10 +71,10 @@ def _whole_schema(operation: Operation) -> dict[str, Any]:
 
 def argument_schema(operation: Operation, argument: Argument) -> dict[str, Any]:
     """Return the schema of one argument as it is shown: that of its first place, with the argument's own overrides."""
-    return _as_shown(_whole_argument(operation, argument))
+    return _as_shown(whole_argument(operation, argument))
 
 
-def _whole_argument(operation: Operation, argument: Argument) -> dict[str, Any]:
+def whole_argument(operation: Operation, argument: Argument) -> dict[str, Any]:
     """Return the schema of one argument, with what is only checked."""
     if not argument.places:
         return _ordered({**argument.schema, "description": argument.description})

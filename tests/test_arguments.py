@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from ap_mcp.arguments import MOST_PROBLEMS, check_against, check_arguments, meets
 from ap_mcp.errors import InvalidArguments
+from ap_mcp.schemas import checked_schema
 from ap_mcp.specs import Catalog
 from ap_mcp.wording import NAME_LIMIT
 
@@ -113,9 +115,42 @@ def test_blanks_around_an_argument_are_cut_and_those_deeper_are_kept(catalog: Ca
     assert check_arguments(catalog["create_release"], release)["values"] == values
 
 
+BREAKING = ("", "A_b", "é", "-", "a\nb", "a<b", "latest", "a" * 200)
+
+
+def patterns_in(schema: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], str]]:
+    if isinstance(schema, dict):
+        if isinstance(schema.get("pattern"), str) and "not" not in path:
+            yield path, schema["pattern"]
+        yield from (found for key, child in schema.items() for found in patterns_in(child, (*path, key)))
+
+
+def test_whoever_breaks_a_pattern_reads_words_and_no_regular_expression(catalog: Catalog) -> None:
+    tried = 0
+    for name, operation in catalog.items():
+        for argument, schema in checked_schema(operation)["properties"].items():
+            for path, pattern in patterns_in(schema):
+                for text in BREAKING:
+                    given: Any = {
+                        "propertyNames": {text: "x"},
+                        "additionalProperties": {"a": text},
+                        "items": [text],
+                    }.get(path[0] if path else "", text)
+                    try:
+                        check_arguments(operation, {argument: given})
+                    except InvalidArguments as refused:
+                        broken = [each for each in refused.problems if each.argument.split(".")[0] == argument]
+                        assert all(pattern not in each.message and "^[" not in each.message for each in broken)
+                        assert all("must " in each.message for each in broken), (name, broken)
+                        tried += len(broken)
+    assert tried > 30
+
+
 def test_keys_and_size_of_a_map_are_checked_like_the_list_it_becomes(catalog: Catalog) -> None:
     wrong_key = {"cluster_id": "web", "tags": {"a<b": "x"}}
-    assert problems(catalog, "add_cluster_tags", wrong_key)["tags"].startswith("each key must match")
+    assert problems(catalog, "add_cluster_tags", wrong_key)["tags"].startswith(
+        'each key must hold a character, and none of ! "'
+    )
     none = {"cluster_id": "web", "tags": {}}
     assert problems(catalog, "add_cluster_tags", none) == {"tags": "must have at least 1 entries, not 0"}
 

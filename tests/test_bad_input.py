@@ -121,7 +121,11 @@ async def test_everything_wrong_with_a_call_is_reported_at_once_with_what_is_all
             "create_cluster", name="UPPER", vpc_id=7, eni_subnet_ids=[], tags={"a": 1}, addons=[{"nme": "x"}], speed=9
         )
         assert said.splitlines()[0] == "Nothing was sent: 8 problems with the arguments."
-        for problem in ("speed: is no argument", "name: must match", "vpc_id: must be a string, not an integer"):
+        for problem in (
+            "speed: is no argument",
+            "name: must be 4 to 128 small letters",
+            "vpc_id: must be a string, not an integer",
+        ):
             assert f"- {problem}" in said
         for problem in ("subnet_id: is required", "eni_subnet_ids: must have at least 1", "tags.a: must be a string"):
             assert f"- {problem}" in said

@@ -63,7 +63,8 @@ def test_a_pattern_that_some_hosts_refuse_is_found(folder: Path) -> None:
         ours(operation)["arguments"]["job_id"] = {"to": "$request.path.job_id", "schema": {"pattern": r"^\d+$"}}
 
     assert change(folder, JOB, "get", edit) == [
-        r"get_job: argument job_id: pattern ^\d+$ has the escape \d, which hosts on llama.cpp refuse"
+        r"get_job: argument job_id: pattern ^\d+$ has the escape \d, which hosts on llama.cpp refuse",
+        r"get_job: argument job_id: pattern ^\d+$ has no x-pattern-in-words: who breaks it is to read words",
     ]
 
 
