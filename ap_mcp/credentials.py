@@ -184,7 +184,8 @@ def find_credentials(environ: Mapping[str, str] | None = None, places: Places = 
     return Credentials(
         identity=identity,
         source=source,
-        project_id=values.get(prefix + _PROJECT_ID) or extras.get("project_id") or None,
+        project_id=_project_id(values.get(prefix + _PROJECT_ID, ""), prefix + _PROJECT_ID)
+        or _project_id(extras.get("project_id", ""), f"project_id in {source}"),
         project_name=values.get(prefix + _PROJECT_NAME) or None,
         domain_id=values.get(prefix + _DOMAIN_ID) or None,
         iam_endpoint=_iam_endpoint(extras.get("iam_endpoint", ""), source),
@@ -221,7 +222,7 @@ def _from_file(path: Path, section_name: str = FILE_SECTION) -> _Found | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, UnicodeError) as error:
-        reason = (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+        reason = (error.strerror or type(error).__name__) if isinstance(error, OSError) else "it is no text in UTF-8"
         raise SettingsError(f"Credentials file {path} cannot be used: {reason}.") from None
     try:
         parser.read_string(text)
@@ -272,6 +273,14 @@ def _iam_endpoint(value: str, source: str) -> str | None:
         raise SettingsError(f"iam_endpoint in {source}: {error}.") from None
 
 
+def _project_id(value: str, where: str) -> str | None:
+    """Return the id of a project, which becomes a part of addresses; None if none is given."""
+    plain = value.replace("-", "").replace("_", "")
+    if value and not (plain.isascii() and plain.isalnum()):
+        raise SettingsError(f"{where}: this is no id of a project, which is 32 digits and letters a-f (quotes?).")
+    return value or None
+
+
 def _refuse_halves(values: Mapping[str, str], names: tuple[str, ...], where: str = "") -> None:
     present = [name for name in names if values.get(name)]
     missing = [name for name in names if not values.get(name)]
@@ -290,6 +299,6 @@ def _access_key(access: str, secret: str, token: str, where: str) -> AccessKey:
 
 def _secret(value: str, where: str) -> SecretStr:
     """Wrap a value that goes into a header; one with a line break or other unusual characters would not arrive."""
-    if not value.isascii() or not value.isprintable() or " " in value:
+    if not value.isascii() or not value.isprintable() or any(char in value for char in " \"'"):
         raise SettingsError(f"{where}: the value holds characters that no key has (a line break, a space or quotes?).")
     return SecretStr(value)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 APPROVERS_FILE = "approvers.json"
 OTHERS_WRITE = 0o022
+OTHERS_READ = 0o044
 OTHERS_AT_ALL = 0o077
 
 _NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
@@ -94,6 +95,11 @@ def stamp_of(path: Path) -> tuple[int, ...]:
         return ()
     times = found.st_mtime_ns, found.st_ctime_ns
     return (*times, found.st_ino, found.st_size, found.st_mode, found.st_uid, folder.st_mode, folder.st_uid)
+
+
+def others_may_read(path: Path) -> bool:
+    """Say whether users other than its owner may read a file; unknown on Windows, which counts as no."""
+    return hasattr(os, "getuid") and bool(path.stat().st_mode & OTHERS_READ)
 
 
 def make_private_file(path: Path) -> None:

@@ -5,7 +5,7 @@ import logging
 import os
 import re
 from collections.abc import Iterable, Mapping
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -29,7 +29,7 @@ from pydantic_settings import (
 
 from ap_mcp.errors import SettingsError
 from ap_mcp.late_patterns import later
-from ap_mcp.private_files import read_own_text
+from ap_mcp.private_files import read_own_text, stamp_of
 from ap_mcp.setting_values import (
     AbsolutePath,
     Authorities,
@@ -119,10 +119,9 @@ def credentials_path(given: str) -> Path:
     return Path(os.path.expanduser(given or "~/.huaweicloud/credentials"))  # noqa: PTH111 - fails without a home folder
 
 
-def has_credentials() -> bool:
-    """Say whether something is in a place for credentials, before it is read; those of an agency are asked for late."""
-    names = (TOKEN, *(name for pair in KEY_PAIRS for name in pair), USER[1])
-    return any(map(variable, names)) or credentials_path(variable(CREDENTIALS_FILE)).is_file()
+def variables_hold_credentials() -> bool:
+    """Say whether a variable for credentials is set, before any is read."""
+    return any(map(variable, (TOKEN, *(name for pair in KEY_PAIRS for name in pair), USER[1])))
 
 
 def warn_of_placeholders(names: Iterable[str], environ: Mapping[str, str] | None = None) -> None:
@@ -400,8 +399,12 @@ def _from_variables() -> dict[str, Any]:
 
 def _from_file() -> dict[str, Any]:
     path = _config_path()
-    if path is None:
-        return {}
+    return {} if path is None else _read(path, stamp_of(path))
+
+
+@lru_cache(maxsize=1)
+def _read(path: Path, _stamp: tuple[int, ...]) -> dict[str, Any]:
+    """Return what the settings file holds; while it stays as it is, it is read once, however often it is asked for."""
     import tomllib  # noqa: PLC0415 - most servers have no such file
 
     try:

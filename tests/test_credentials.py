@@ -92,11 +92,17 @@ def test_half_a_pair_is_refused_and_the_other_half_named(environ: dict[str, str]
     assert f"but {missing} not" in refusal(environ)
 
 
-@pytest.mark.parametrize("value", ["a\nb", "abc def", "schlüssel"])
+@pytest.mark.parametrize("value", ["a\nb", "abc def", "schlüssel", '"abc"', "'abc'"])
 def test_a_key_that_cannot_be_one_is_refused_without_being_shown(value: str) -> None:
     text = refusal({"HUAWEICLOUD_SDK_AK": "ak", "HUAWEICLOUD_SDK_SK": value})
     assert "HUAWEICLOUD_SDK_SK" in text
     assert value not in text
+
+
+@pytest.mark.parametrize("project", ['"0123"', "../x", "a b", "p/../q", "prötz"])
+def test_what_cannot_be_the_id_of_a_project_is_refused_before_it_becomes_a_part_of_an_address(project: str) -> None:
+    said = refusal({"HUAWEICLOUD_SDK_AK": "a", "HUAWEICLOUD_SDK_SK": "b", "HUAWEICLOUD_SDK_PROJECT_ID": project})
+    assert said.startswith("HUAWEICLOUD_SDK_PROJECT_ID: this is no id of a project")
 
 
 def test_secrets_never_show() -> None:
@@ -155,6 +161,8 @@ def test_a_file_that_cannot_be_read_is_an_error(tmp_path: Path) -> None:
     path = tmp_path / "binary"
     path.write_bytes(b"\xff\xfe\x00")
     assert f"{path} cannot be used" in refusal({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(path)})
+    path.write_bytes("[basic]\n# Schlüssel".encode("latin-1"))
+    assert "it is no text in UTF-8" in refusal({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(path)})
     assert f"{tmp_path} cannot be used" in refusal({"HUAWEICLOUD_SDK_CREDENTIALS_FILE": str(tmp_path)})
 
 

@@ -200,6 +200,19 @@ def test_retry_after_is_read_as_seconds_or_as_a_date(value: str, seconds: float 
     assert understood(429, {}, headers={"Retry-After": value}).retry_after == seconds
 
 
+@pytest.mark.parametrize("hours", ["10", "12", "14"])
+def test_a_date_to_retry_after_goes_by_the_clock_of_who_set_it(hours: str) -> None:
+    dates = {"Date": f"Tue, 04 Jun 2024 {hours}:30:00 GMT", "Retry-After": f"Tue, 04 Jun 2024 {hours}:30:40 GMT"}
+    assert understood(429, {}, headers=dates).retry_after == 40.0
+
+
+@pytest.mark.parametrize(
+    ("value", "said"), [("0", "at once"), ("40", "in 40 s"), ("7200", "in 2 h"), ("9" * 12, "in 11574 d 1 h")]
+)
+def test_a_time_to_wait_is_said_so_that_a_person_reads_it(value: str, said: str) -> None:
+    assert f"Worth another try {said}." in understood(429, {}, headers={"Retry-After": value}).hint
+
+
 # Hints
 
 
@@ -355,6 +368,28 @@ def test_what_is_no_json_under_4xx_comes_from_something_in_between(status: int, 
     assert "something between this machine and it answered instead" in error.hint
     assert not [wrong for wrong in ("IAM", "administrator", "value in the request", "list_") if wrong in error.hint]
     assert ("too large" in error.hint) == (status == 413)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 504, 520])
+@pytest.mark.parametrize("page", PAGES)
+def test_what_is_no_json_under_5xx_may_come_from_something_in_between(status: int, page: bytes) -> None:
+    assert "a gateway or proxy on the way may have answered" in understood(status, page).hint
+    assert "on the way" not in understood(status, {"error_code": "x", "error_msg": "y"}).hint
+    assert "on the way" not in understood(status, b"").hint
+
+
+def test_a_network_that_wants_a_sign_in_is_not_tried_again() -> None:
+    error = understood(511, HTML)
+    assert not error.may_pass
+    assert "wants a sign-in" in error.hint
+    assert "inside the service" not in error.hint
+
+
+@pytest.mark.parametrize("before", [b"", b"\xef\xbb\xbf", b"\r\n "])
+@pytest.mark.parametrize("media_type", ["text/html", "text/plain", "application/json"])
+def test_an_error_of_the_api_is_one_whatever_type_it_is_given(before: bytes, media_type: str) -> None:
+    body = before + b'{"errorCode": "CCE.01404001", "errorMessage": "Resource not found."}'
+    assert type(understood(404, body, headers={"content-type": media_type})) is NotFound
 
 
 def test_what_anybody_may_say_under_4xx_is_still_explained() -> None:

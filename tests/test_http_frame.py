@@ -12,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
+from ap_mcp import __version__
 from ap_mcp.web.gate import MOST_REPORTED
 from ap_mcp.web.health import Check
 from ap_mcp.web.options import OWN_NAMES, HttpOptions
@@ -159,6 +160,29 @@ async def test_an_address_that_is_almost_right_leads_nowhere(frame: Served) -> N
             answer = await http.post(path, content=b"{}")
             assert answer.status_code == 404
             assert "location" not in answer.headers
+
+
+async def test_a_person_with_a_browser_reads_what_this_is_and_where_to_go(frame: Served) -> None:
+    async with frame.by_hand() as http:
+        for path in ("/", "/team/cce/"):
+            answer = await http.get(path)
+            assert answer.status_code == 200
+            assert answer.headers["content-type"].startswith("text/plain")
+            assert "MCP clients connect to /team/cce/mcp" in answer.text
+            assert "approvals" not in answer.text
+            assert not [each for each in (__version__, "cluster", "region", "simulated") if each in answer.text.lower()]
+        posted = await http.post("/", content=b"{}")
+        assert (posted.status_code, "MCP clients connect to" in posted.text) == (404, True)
+        assert (await http.get("/nothing")).status_code == 404
+
+
+async def test_people_are_led_to_the_page_for_approvers_where_there_is_one(tmp_path: Path) -> None:
+    async def page(_: Request) -> PlainTextResponse:
+        return PlainTextResponse("page")
+
+    routes = [Route("/approvals", page)]
+    async with served(simulate(), tmp_path, routes=routes) as frame, frame.by_hand() as http:
+        assert "People approve at /approvals." in (await http.get("/")).text
 
 
 async def test_a_body_that_is_too_large_is_refused_whether_or_not_its_size_is_said(frame: Served) -> None:

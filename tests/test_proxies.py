@@ -287,6 +287,7 @@ EXPIRED = http.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate has ex
     [
         (http.ConnectError("x"), "other.example,.example", {}),
         (http.ConnectError("x"), "cce.example", {}),
+        (http.ConnectError("x"), "cce.example:443", {}),
         (http.ConnectError("x"), "*", {}),
         (http.ConnectError("x"), "", {"proxy": "http://proxy.example"}),
         (http.ConnectError("x"), "", {"endpoint": "http://127.0.0.1:9"}),
@@ -301,6 +302,24 @@ async def test_it_is_not_hinted_at_where_it_could_not_be_the_reason(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
     monkeypatch.setenv(spelt, exempt)
     assert "HTTPS_PROXY" not in await unanswered(trouble, **values)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("trouble", "said"),
+    [
+        (http.ConnectError(""), "the connection was ended while it was being opened"),
+        (http.RemoteProtocolError("illegal status line: SSH-2.0"), "what came is no answer of HTTP"),
+        (http.RemoteProtocolError("illegal chunk header"), "what came is no answer of HTTP"),
+        (http.RemoteProtocolError("Server disconnected without sending a response."), "the connection was cut"),
+        (http.RemoteProtocolError("peer closed connection without sending complete message body"), "was cut"),
+        (http.DecodingError("Error -3 while decompressing data"), "the answer cannot be unpacked"),
+    ],
+)
+async def test_what_kept_an_answer_away_is_said_in_words(trouble: Exception, said: str) -> None:
+    shown = await unanswered(trouble)
+    assert said in shown
+    assert not str(trouble) or str(trouble) not in shown
 
 
 async def unanswered(trouble: Exception, **values: str) -> str:

@@ -14,10 +14,10 @@ import pytest
 from forking import python
 from test_cli import alone
 
-from ap_mcp.cli.serve import WAITING
+from ap_mcp.cli.serve import WAITING, has_credentials
 from ap_mcp.credentials import Agency, find_credentials
 from ap_mcp.errors import SettingsError
-from ap_mcp.settings import CREDENTIALS_FILE, KEY_PAIRS, TOKEN, USER, has_credentials
+from ap_mcp.settings import CREDENTIALS_FILE, KEY_PAIRS, TOKEN, USER
 
 __all__ = ["alone"]
 
@@ -183,6 +183,19 @@ def test_what_a_server_sees_at_the_start_is_what_a_call_finds(
     except SettingsError:
         found = True  # half of a pair: a call says so
     assert has_credentials() == found
+
+
+OTHER_FILES = ["", "[default]\nak = AK\nsk = SK\n", "[basic]\nregion = x\n", "[Basic]\nak = AK\nsk = SK\n"]
+
+
+@pytest.mark.parametrize("text", OTHER_FILES)
+def test_a_file_without_keys_where_they_belong_counts_as_none(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "credentials"
+    file.write_text(text)
+    monkeypatch.setenv(CREDENTIALS_FILE, str(file))
+    assert not has_credentials()
 
 
 def test_a_file_with_credentials_is_seen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,9 @@ from certificates import Authority
 from pydantic import ValidationError
 
 from ap_mcp.errors import SettingsError
+from ap_mcp.private_files import read_own_text
 from ap_mcp.setting_values import is_loopback
-from ap_mcp.settings import TABLES, Settings, load_settings, regions
+from ap_mcp.settings import TABLES, Settings, load_settings, log_form, regions, where_from
 
 KEY = "0123456789abcdef0123456789abcdef"
 
@@ -412,6 +413,24 @@ def test_the_users_own_file_is_read(own_file: Path) -> None:
     own_file.write_text('region = "cn-north-4"\ntoolsets = ["clusters", "tags"]\nread_only = true\n')
     settings = load_settings()
     assert (settings.region, settings.toolsets, settings.read_only) == ("cn-north-4", ("clusters", "tags"), True)
+
+
+def test_the_file_is_read_once_and_again_once_it_changes(own_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[Path] = []
+
+    def counted(path: Path) -> str:
+        read.append(path)
+        return read_own_text(path)
+
+    monkeypatch.setattr("ap_mcp.settings.read_own_text", counted)
+    own_file.write_text('region = "cn-north-4"\nlog_format = "json"\n')
+    assert log_form() == "json"
+    assert load_settings().region == "cn-north-4"
+    assert where_from("region", {}).endswith(str(own_file))
+    assert read == [own_file]
+    own_file.write_text('region = "ap-southeast-1"\n')
+    assert (load_settings().region, log_form()) == ("ap-southeast-1", "text")
+    assert len(read) == 2
 
 
 def test_a_flag_beats_a_variable_and_a_variable_beats_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,6 +116,7 @@ def credentials(profile: "Profile | None" = None) -> Iterator[Finding]:
     """Search for credentials where the server does, for a profile if one is given; no value is shown."""
     from ap_mcp.credentials import AccessKey, Agency, GivenToken, find_credentials, mixed_up
     from ap_mcp.errors import CredentialsMissing, SettingsError
+    from ap_mcp.private_files import others_may_read
 
     try:
         found = find_credentials() if profile is None else profile.credentials()
@@ -141,6 +142,8 @@ def credentials(profile: "Profile | None" = None) -> Iterator[Finding]:
     elif isinstance(identity, GivenToken):
         kind = "IAM token, which ends within 24 hours and is not renewed"
     doubt = mixed_up(identity).strip() if isinstance(identity, AccessKey) else ""
+    if Path(found.source).is_file() and others_may_read(Path(found.source)):
+        doubt = f"{doubt} Other users may read its secret key: chmod go-rwx {found.source}".strip()
     yield Finding("credentials", "warning" if doubt else "ok", f"{kind}, from {found.source}", doubt)
 
 

@@ -96,9 +96,7 @@ def _log_from_the_start() -> None:
 
 
 def _missing(settings: "Settings") -> str:
-    """Say which of region and credentials are missing, as far as can be seen without reading them; empty if none is."""
-    from ap_mcp.settings import has_credentials
-
+    """Say which of region and credentials are missing, as far as can be seen without a call; empty if none is."""
     if settings.profiles:
         from ap_mcp.profiles import profiles_of
 
@@ -108,6 +106,22 @@ def _missing(settings: "Settings") -> str:
         no_keys = "" if has_credentials() else " and no credentials"
         return f"No region{no_keys} set: calls to the cloud fail."
     return "" if has_credentials() else f"No credentials set: calls to the cloud fail{AGENCY}."
+
+
+def has_credentials() -> bool:
+    """Say whether a call would find credentials, or say what is wrong with them; those of an agency show only then."""
+    from ap_mcp.settings import CREDENTIALS_FILE, credentials_path, variable, variables_hold_credentials
+
+    if variables_hold_credentials() or not credentials_path(variable(CREDENTIALS_FILE)).is_file():
+        return variables_hold_credentials()
+    # A file that is there may hold keys of other programs only.
+    from ap_mcp.credentials import Agency, find_credentials
+    from ap_mcp.errors import SettingsError
+
+    try:
+        return not isinstance(find_credentials().identity, Agency)
+    except SettingsError:
+        return True
 
 
 @dataclass

@@ -56,9 +56,11 @@ def parse_json(content: bytes) -> Any:
 
 
 def is_html(content: bytes, media_type: str = "") -> bool:
-    """Say whether this is a page for people."""
+    """Say whether this is a page for people; JSON is none, whatever type its sender gives it."""
     start = content[:200].lstrip().lower()
-    return media_type == "text/html" or start.startswith((b"<!doctype html", b"<html"))
+    return (media_type == "text/html" and not start.startswith((b"{", b"["))) or start.startswith(
+        (b"<!doctype html", b"<html")
+    )
 
 
 def read_error_body(content: bytes) -> ErrorBody:

@@ -59,11 +59,11 @@ def about_clock(said: str, date: str, now: datetime, *, again: bool = False) -> 
     skew = now - theirs if theirs else timedelta()
     if abs(skew) > LARGEST_SKEW:
         return _wrong_clock(skew)
+    refused = " A new signature was refused as well." if again else ""
     signed, received = _moment(_SIGNED_AT, said), _moment(_SERVER_AT, said)
     if signed and received and signed > received:
         return _wrong_clock(signed - received)
     if signed and received:
-        refused = " A new signature was refused as well." if again else ""
         return (
             f"The signature was {span(received - signed)} old when it was checked: it was made at {_utc(signed)}, and "
             f"the service's clock showed {_utc(received)}. Either this machine's clock was behind, or the request was "
@@ -72,10 +72,11 @@ def about_clock(said: str, date: str, now: datetime, *, again: bool = False) -> 
     if not is_about_time:
         return ""
     if theirs is None:
-        return "Signatures end after 15 minutes: check this machine's clock."
+        return f"Signatures end after 15 minutes: check this machine's clock.{refused}"
     return (
         f"By the date of the answer the clocks agree within {abs(skew).total_seconds():.0f} s now: the clock may have "
         "been set since, or the request was held up on its way (a machine that slept, a proxy)."
+        f"{refused}"
     )
 
 

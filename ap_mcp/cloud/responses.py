@@ -1,5 +1,6 @@
 """Turns what came back into a value or into an error that says what to do."""
 
+from codecs import BOM_UTF8
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -26,7 +27,7 @@ from ap_mcp.errors import (
     Unavailable,
 )
 from ap_mcp.specs import FILE, JSON, Precondition, specs_folder
-from ap_mcp.wording import NAME_LIMIT, clean, in_quotes
+from ap_mcp.wording import NAME_LIMIT, clean, in_quotes, span
 
 _REFUSED = "An error came under the status of a success."
 NO_SUCH_API = "APIGW.0101"
@@ -41,6 +42,8 @@ _BY_STATUS: Mapping[int, type[ServiceError]] = {
     429: Throttled,
 }
 _LATER = {429: "in a minute"}
+_LONG = 3600.0
+"""Seconds from which on a time to wait is said in hours."""
 _AGAIN = {409: "The same call again would get the same answer until that has changed."}
 # Another try changes nothing about these; about 401, 408, 409 and 429 it may, once something else has changed.
 _FINAL = frozenset(range(400, 500)) - {401, 408, 409, 429}
@@ -48,6 +51,9 @@ _NOT_THE_API = (
     "This is no answer of the API: something between this machine and it answered instead (a proxy, a web filter or "
     "firewall, a portal), and the service has probably not seen the request. Check the network, AP_MCP_PROXY and "
     "AP_MCP_ENDPOINT."
+)
+_PERHAPS_NOT_THE_API = (
+    "It has no form of the API's own: a gateway or proxy on the way may have answered, not the service."
 )
 
 
@@ -145,11 +151,12 @@ def service_error(
     entry = catalogue.entry(status, body.code, *body.other_codes).given(names_the_cause=body.names_the_cause)
     recipient, now = recipient or Recipient(), now or datetime.now(UTC)
     said = f"{body.message} {body.reason}"
-    foreign = 400 <= status < 500 and _is_foreign(content, _media_type(headers))
+    alien = status >= 400 and _is_foreign(content, _media_type(headers))
+    foreign = alien and status < 500
     old = not foreign and is_expired_signature(status, said)
     kind = SignatureExpired if old else _kind(status, entry, foreign=foreign)
-    retry_after = _retry_after(headers.get("retry-after", ""), now)
     date = headers.get("date", "")
+    retry_after = _retry_after(headers.get("retry-after", ""), http_date(date) or now)
     if foreign:
         hints = [_NOT_THE_API, f"{entry.meaning} {entry.hint}" if entry.by_anyone else ""]
     elif kind is SignatureExpired:
@@ -157,6 +164,7 @@ def service_error(
     else:
         hints = [
             entry.meaning,
+            _PERHAPS_NOT_THE_API if alien else "",
             entry.hint,
             _redirect(headers.get("location", "")) if 300 <= status < 400 else "",
             about_sign_in(said, date, recipient, now) if status == 401 else "",
@@ -289,7 +297,8 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
 
 def _is_foreign(content: bytes, media_type: str) -> bool:
     """Say whether an error is none of the API, which answers with an object of JSON; an empty one says nothing."""
-    return is_html(content, media_type) or bool(content.strip() and content.lstrip()[:1] != b"{")
+    content = content.removeprefix(BOM_UTF8).strip()
+    return is_html(content, media_type) or bool(content and content[:1] != b"{")
 
 
 def _redirect(location: str) -> str:
@@ -319,13 +328,18 @@ def _repeat(status: int, entry: CatalogueEntry, retry_after: float | None, *, ma
     if entry.retry and status >= 500 and not may_repeat:
         return "It may have been carried out: read what exists now before you send it again."
     if entry.retry:
-        later = _LATER.get(status, "later") if retry_after is None else f"in {retry_after:.0f} s"
-        return f"Worth another try {later}."
+        return f"Worth another try {_LATER.get(status, 'later') if retry_after is None else _in(retry_after)}."
     return _AGAIN.get(status, "The same call again would get the same answer.") if status in _FINAL | {409} else ""
 
 
+def _in(seconds: float) -> str:
+    if seconds < 1:
+        return "at once"
+    return f"in {seconds:.0f} s" if seconds < _LONG else f"in {span(seconds)}"
+
+
 def _retry_after(value: str, now: datetime) -> float | None:
-    """Read a Retry-After header: seconds or a date."""
+    """Read a Retry-After header: seconds, or a date, which goes by the clock of the other side."""
     value = value.strip()
     if value.isascii() and value.isdigit():
         return float(value[:9])

@@ -26,6 +26,9 @@ _NEVER_ARRIVED = (
     http.UnsupportedProtocol,
     http.LocalProtocolError,
 )
+_CUT = ("disconnected", "peer closed")
+"""What the HTTP library says of a connection that ended too early; its other complaints are about what came."""
+_BASIC_ONLY = " They are sent as Basic: a proxy that takes NTLM or Kerberos only needs a helper in between."
 _NO_CONNECTION = (http.ConnectError, http.TimeoutException, TimeoutError)
 # What other programs read; the order is theirs.
 _OTHERS_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
@@ -125,11 +128,12 @@ def unused_proxy(endpoint: str, settings: Settings) -> str:
     """Name the variable with a proxy for this endpoint that other programs use and this one does not; else empty."""
     from urllib.request import proxy_bypass  # noqa: PLC0415 - slow to import, for trouble only
 
-    host = urlsplit(endpoint).hostname or ""
+    parts = urlsplit(endpoint)
+    host = parts.hostname or ""
     if settings.proxy is not None or is_loopback(host):
         return ""
     name = next((each for each in _OTHERS_PROXIES if os.environ.get(each, "").strip()), "")
-    return "" if not name or proxy_bypass(host) else name
+    return "" if not name or proxy_bypass(f"{host}:{parts.port or 443}") else name
 
 
 def _at_endpoint(error: Exception, attempt: Attempt) -> _Cause:
@@ -157,11 +161,11 @@ def _refused_by_proxy(said: str, proxy: str, attempt: Attempt) -> _Cause:
     """Understand what a proxy answered when it was asked for a way through; only the number is ours to show."""
     status = said.split(maxsplit=1)[0] if said.strip() else ""
     if status == "407" and attempt.route.has_login:
-        advice = f"Correct them in {PROXY}; what is special in them is percent-encoded."
+        advice = f"Correct them in {PROXY}; what is special in them is percent-encoded.{_BASIC_ONLY}"
         return _Cause(f"{proxy} does not accept the user and password: 407", advice, may_pass=False)
     if status == "407":
         address = f"http://user:password@{attempt.route.proxy}"
-        advice = f"Put them into {PROXY}, as {address}, what is special in them percent-encoded."
+        advice = f"Put them into {PROXY}, as {address}, what is special in them percent-encoded.{_BASIC_ONLY}"
         return _Cause(f"{proxy} asks for a user and password: 407", advice, may_pass=False)
     if status in {"502", "503", "504"}:
         advice = f"Check the region, {attempt.setting} and {PROXY}, then try again."
@@ -224,14 +228,27 @@ def _reason(error: Exception, timeout: float) -> str:
         return f"no connection within {min(CONNECT_SECONDS, timeout):.0f} s"
     if isinstance(error, http.TimeoutException | TimeoutError):
         return f"no complete answer in time; the limit is {timeout:.0f} s, set by AP_MCP_TIMEOUT"
-    if isinstance(error, http.ReadError | http.RemoteProtocolError):
-        return "the connection was cut before the answer was complete"
+    return _broken_answer(error) or _no_connection(error) or str(error) or type(error).__name__
+
+
+def _broken_answer(error: Exception) -> str:
+    """Say what is wrong with what came; empty if nothing came."""
+    if isinstance(error, http.DecodingError):
+        return "the answer cannot be unpacked: it is damaged, or not in the encoding that it names"
+    if isinstance(error, http.RemoteProtocolError) and not any(each in str(error) for each in _CUT):
+        return "what came is no answer of HTTP: something else may listen there"
+    is_cut = isinstance(error, http.ReadError | http.RemoteProtocolError)
+    return "the connection was cut before the answer was complete" if is_cut else ""
+
+
+def _no_connection(error: Exception) -> str:
     causes = list(_causes(error))
     if any(isinstance(each, socket.gaierror) for each in causes):
         return "its name is not known here (DNS)"
     if any(isinstance(each, ConnectionRefusedError) for each in causes):
         return "the connection was refused: nothing listens there"
-    return str(error) or type(error).__name__
+    is_bare = isinstance(error, http.ConnectError) and not str(error)
+    return "the connection was ended while it was being opened" if is_bare else ""
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

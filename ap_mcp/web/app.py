@@ -7,16 +7,21 @@ from mcp.server import Server
 from mcp.server.auth.middleware.auth_context import get_access_token
 from mcp.server.context import ServerMiddleware
 from mcp.server.transport_security import TransportSecuritySettings
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from ap_mcp.guard.limits import MOST_BESIDE
 from ap_mcp.protocol import SPARE, build_server
 from ap_mcp.server import Autopilot
-from ap_mcp.web.gate import Gate, NotTooMany, PostOnly, Shares, WholeBodies
+from ap_mcp.web.gate import HEADERS, Gate, NotTooMany, PostOnly, Shares, WholeBodies
 from ap_mcp.web.health import Check, health_routes, usual_checks
 from ap_mcp.web.options import PATH, HttpOptions
 from ap_mcp.web.sign_in import SignIn
+
+APPROVALS = "/approvals"
+"""Where the page for approvers stands, if one is served."""
 
 
 def http_app(
@@ -52,8 +57,28 @@ def http_app(
         server.middleware.append(counting)
     required, described = ([], []) if sign_in is None else (sign_in.checks(), sign_in.routes())
     own = [*health_routes([*usual_checks(autopilot), *required, *checks]), *described, *routes]
+    own.append(_signpost(options.base_path, approvals=any(each.path == APPROVALS for each in routes)))
     most = autopilot.settings.calls_at_once + MOST_BESIDE + SPARE
     return framed(server, options, sign_in, routes=own, of_one=most)
+
+
+def _signpost(base: str, *, approvals: bool) -> Route:
+    """Return what somebody reads who opens the server in a browser: what it is and where to go, and no more than that.
+
+    Args:
+        base: what its addresses begin with.
+        approvals: it serves the page on which people approve.
+    """
+    lines = ["This is an MCP server: programs call its tools. There is nothing to see here.", ""]
+    lines += [f"MCP clients connect to {base}{PATH}, and sign in there if this server asks for it."]
+    lines += [f"People approve at {base}{APPROVALS}."] if approvals else []
+    said = "\n".join([*lines, ""])
+
+    async def show(request: Request) -> Response:
+        # A client that posts here has the wrong address, and reads the right one.
+        return PlainTextResponse(said, 404 if request.method == "POST" else 200, HEADERS)
+
+    return Route("/", show, methods=["GET", "POST"])
 
 
 def framed(

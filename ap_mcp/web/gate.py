@@ -232,7 +232,9 @@ class PostOnly:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass a request on, or answer it."""
         if scope["type"] == "http" and scope["method"] != "POST" and path_of(scope) == self._path:
-            await PlainTextResponse("POST only.", 405, {"allow": "POST"})(scope, receive, send)
+            await PlainTextResponse("POST only: this address is for MCP clients.", 405, {"allow": "POST"})(
+                scope, receive, send
+            )
         else:
             await self._app(scope, receive, send)
 
