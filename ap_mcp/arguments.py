@@ -235,6 +235,8 @@ def _validator(schema: str) -> Any:
 
 def _named(argument: str) -> str:
     """Return a name that a caller made up, as it was given where that does no harm: a blank at its end is the fault."""
+    if not argument.strip():
+        return json.dumps(argument[:NAME_LIMIT])
     return argument if argument.isprintable() and len(argument) <= NAME_LIMIT else clean(argument, NAME_LIMIT)
 
 

@@ -8,14 +8,17 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from click.testing import CliRunner
 from forking import python
 from test_cli import DELETE, NOWHERE, alone, call, run
 
+from ap_mcp.cli import main
 from ap_mcp.cli.outcomes import described, unfinished, wants_json, write_anything
 from ap_mcp.errors import CloudUnreachable, CredentialsMissing, PartlyDone, ServiceError, TooManyCalls
 from ap_mcp.simulator.constants import LEGACY_IMPORT, SEARCH_DEV
@@ -258,3 +261,46 @@ def test_so_does_every_stream_that_python_leaves_strict(monkeypatch: pytest.Monk
 def test_raw_answers_stay_json_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ap_mcp.cli.call.writes_utf8", lambda: False)
     assert call("list_charts", "--output", "raw").stdout.isascii()
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that takes nothing")
+@pytest.mark.parametrize("form", [(), AS_JSON])
+def test_a_full_disk_is_said_in_words_with_how_to_learn_what_was_done(form: tuple[str, ...]) -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [python(), "-m", "ap_mcp", "tools", *form],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=LONG,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("The output could not be written to its end: No space left on device.")
+    assert "`ap-mcp audit show`" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("call", "get_cluster", "--json", "-", "--simulate"), "--json: standard input is closed."),
+        (("call", "get_cluster", "--json", "@", "--simulate"), "--json: @ is followed by the name of a file"),
+        (("call", "list_clusters", "=x", "--simulate"), '- "": is no argument of list_clusters'),
+        (("call", "list_clusters", "--profile", "eu", "--simulate"), "there are no profiles"),
+        (("serve",), "Standard input or output is closed"),
+    ],
+)
+def test_what_cannot_be_read_is_wrong_usage(
+    arguments: tuple[str, ...], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Closed(CliRunner):
+        @contextmanager
+        def isolation(self, *given: Any, **more: Any) -> Iterator[Any]:
+            with super().isolation(*given, **more) as streams, monkeypatch.context() as patch:
+                patch.setattr(sys, "stdin", None)
+                yield streams
+
+    result = Closed().invoke(main, arguments)
+    assert result.exit_code == 2, result.output
+    assert said in result.stderr

@@ -377,11 +377,15 @@ def _object(document: str | None) -> dict[str, Any]:
 def _text(document: str) -> str | bytes:
     """Return the JSON that `--json` means; bytes are read in whatever Unicode they are, as Windows writes several."""
     if document in ("-", "@-"):
+        if sys.stdin is None:
+            raise click.UsageError("--json: standard input is closed.")
         return sys.stdin.buffer.read().removeprefix(b"\xef\xbb\xbf")
     if not document.startswith("@"):
         return document.removeprefix("\ufeff")
     from pathlib import Path
 
+    if document == "@":
+        raise click.UsageError("--json: @ is followed by the name of a file, or by - for standard input.")
     try:
         return Path(document[1:]).read_bytes().removeprefix(b"\xef\xbb\xbf")
     except OSError as error:

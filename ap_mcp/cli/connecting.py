@@ -77,6 +77,10 @@ def simulated_autopilot(
             own = {name.removeprefix("AP_MCP_").lower(): environment[name] for name in ours}
             settings = load_settings(**{**flags, **own})
             settings = settings if prepare is None else prepare(settings)
+            if settings.profile:
+                from ap_mcp.profiles import profiles_of
+
+                profiles_of(settings)  # says that there are none
             accounts = _connector(settings, partial(_simulated_keys, environment))
         say(NOTICE.format(speed=speed), settings.log_format)
         remote = prepare is not None and settings.http is not None

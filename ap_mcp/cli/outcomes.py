@@ -1,9 +1,11 @@
 """How a command ends: words for people on stderr, and for scripts one JSON object on stdout, whatever became of it."""
 
+import errno
+import os
 import re
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -22,6 +24,12 @@ BROKEN_OFF = (
     "Interrupted. What was sent by then may have been carried out: "
     "`ap-mcp audit show` lists each call that is not a read, and what became of it."
 )
+NOT_WRITTEN = (
+    "The output could not be written to its end: {}. What was sent by then may have been carried out: "
+    "`ap-mcp audit show` lists each call that is not a read."
+)
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
+"""Why a file or a device takes no more."""
 CLOUD_SAID_NO, WAITED_TOO_LONG = 5, 7
 KINDS = {
     "usage": (2, "The command line cannot be read."),
@@ -114,15 +122,27 @@ def reported(*, as_json: bool, serves: bool) -> Iterator[None]:
         error.show()
         show_json({"error": problem("usage", mask_text(error.format_message()), error.exit_code)})
         raise click.exceptions.Exit(error.exit_code) from error
-    except KeyboardInterrupt as error:
+    except (KeyboardInterrupt, click.Abort) as error:
+        if isinstance(error, click.Abort) and not isinstance(error.__context__, KeyboardInterrupt):
+            raise  # what was to be typed came to its end
         _say(f"\n{BROKEN_OFF}", serves=serves)
         if as_json:
             show_json({"error": problem("interrupted", BROKEN_OFF, INTERRUPTED)})
         raise click.exceptions.Exit(INTERRUPTED) from error
     except Exception as error:
-        if as_json and not isinstance(error, click.Abort | OSError):
-            show_json({"error": problem("defect", f"{type(error).__name__}: see standard error.", 1)})
+        _unexpected(error, as_json=as_json, serves=serves)
         raise
+
+
+def _unexpected(error: Exception, *, as_json: bool, serves: bool) -> None:
+    """Say what ends a command that nothing above knows of, before it goes on its way."""
+    if isinstance(error, OSError) and error.errno in _FULL:
+        _say(NOT_WRITTEN.format(error.strerror), serves=serves)
+        with suppress(OSError, ValueError):  # or the interpreter tries to write the rest once more, and fails anew
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise click.exceptions.Exit(1) from error
+    if as_json and not isinstance(error, click.Abort | OSError):
+        show_json({"error": problem("defect", f"{type(error).__name__}: see standard error.", 1)})
 
 
 def _say(text: str, *, serves: bool) -> None:

@@ -26,6 +26,7 @@ WAITING = (
     "ap-mcp waits for an MCP client on standard input: a client starts it by itself, see README. "
     "To call a tool from here: ap-mcp call. Stop with Ctrl-C."
 )
+CLOSED = "Standard input or output is closed, and a client speaks over both. With --http it needs neither."
 SEARCHED = 5_000, 10, 100
 """How many objects, and searches among the youngest, come before the next search for garbage (`gc.set_threshold`).
 
@@ -76,7 +77,9 @@ def serve(*, simulate: bool, speed: float | None, **flags: Any) -> None:
         if front.sockets:
             front.serve(autopilot)
             return
-        if sys.stdin is not None and sys.stdin.isatty():
+        if sys.stdin is None or sys.stdout is None:
+            raise click.UsageError(CLOSED)
+        if sys.stdin.isatty():
             say(WAITING, autopilot.settings.log_format)
         logger.info("%s serves on stdio; its cloud: %s", __version__, autopilot.settings.endpoint)
         # A thread that waits for standard input cannot be stopped: without this, Ctrl-C would wait with it.
