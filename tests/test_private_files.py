@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from ap_mcp.credentials import find_credentials
+from ap_mcp.cli.checkup import credentials
+from ap_mcp.credentials import Places, find_credentials
 from ap_mcp.errors import ApMcpError, FileRefused, SettingsError
 from ap_mcp.files import save_result
 from ap_mcp.guard.policy_file import load_policy
-from ap_mcp.private_files import make_folders, text_of
+from ap_mcp.private_files import make_folders, others_may_read, text_of
+from ap_mcp.profiles import Profile
 from ap_mcp.settings import Settings, load_settings
 from ap_mcp.simulator.seed import kept_world
 
@@ -155,3 +157,15 @@ def test_a_file_in_the_place_of_a_folder_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("")
     with pytest.raises(ApMcpError):
         save_result(tmp_path / "a" / "b", "a.yaml", b"")
+
+
+@pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows closes files by their access lists")
+@pytest.mark.parametrize(("mode", "open_to_others"), [(0o600, False), (0o400, False), (0o640, True), (0o604, True)])
+def test_a_file_that_others_may_read_is_seen(mode: int, open_to_others: bool, tmp_path: Path) -> None:
+    file = tmp_path / "credentials"
+    file.write_text("[basic]\nak = AK\nsk = SKSK\n")
+    file.chmod(mode)
+    assert others_may_read(file) == open_to_others
+    (found,) = credentials(Profile("eu", Settings(), Places(file=file)))
+    assert (found.state == "warning") == open_to_others
+    assert (f"chmod go-rwx {file}" in found.advice) == open_to_others
