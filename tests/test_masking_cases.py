@@ -201,6 +201,7 @@ def test_a_word_for_what_was_hidden_is_no_secret(name: str, text: str) -> None:
             "Authorization: ",
             "password:\n  ",
             "-----BEGIN PRIVATE KEY-----",
+            *("password=Hk4-tR8wQz2m;", "password=Hk4-tR8wQz2m,", "a://b:c@d:e/", "<name>password</name>"),
         ),
     ],
     ids=repr,

@@ -11,19 +11,34 @@ from ap_mcp.late_patterns import later
 from ap_mcp.masking.in_json import json_in
 from ap_mcp.masking.in_lines import is_fact
 from ap_mcp.masking.in_templates import hide_in_template, is_template
-from ap_mcp.masking.in_text import SHORT_TEXT, hide_in_text, hints_at_secrets, is_dull, is_header_mode
-from ap_mcp.masking.names import GENERIC, Sense, describes_a_secret, names_a_count, names_a_secret, sense_of
+from ap_mcp.masking.in_text import SHORT_TEXT, hide_in_text, hide_of_programs, hints_at_secrets, is_dull, is_header_mode
+from ap_mcp.masking.names import GENERIC, Sense, describes_a_secret, names_a_count, names_a_secret, refers, sense_of
 from ap_mcp.masking.placeholders import PLACEHOLDER, contains_placeholder, is_placeholder
-from ap_mcp.masking.values import is_opaque, is_open, looks_secret
-from ap_mcp.wording import LONGEST_KEPT
+from ap_mcp.masking.values import is_opaque, is_open, looks_secret, names_itself
+from ap_mcp.wording import LONGEST_KEPT, remembered
 
 __all__ = ["PLACEHOLDER", "contains_placeholder", "is_placeholder", "mask", "mask_text"]
+
+
+def _words(line: str) -> frozenset[str]:
+    return frozenset(line.split())
+
 
 DEPTH_LIMIT = 100
 SHORT_NAME = 20
 # One word too short to be base64 of anything, and too short or too plain for a token.
 _QUIET = later(r"[\w./+-]{0,12}|(?!sk-|gl|xo|xai|pk-|hv|dp|pul|pplx|nv|tvly|key|fc-|[A-Z]{4}|AIza|SG)[A-Za-z./-]{0,39}")
+# What the names of the halves of a pair are; of those of a value that may be something else, a text alone counts.
+_VALUE = _words("name key id k field parameter parameterkey variable env setting option property header")
+_PERHAPS_VALUE = _words("name key k variable env parameter")
+_HALVES = dict.fromkeys(("value", "val", "v", "parametervalue"), _VALUE) | dict.fromkeys(
+    ("content", "default", "data"), _PERHAPS_VALUE
+)
 _FLAG = later(r"--?([\w.-]{1,128})")
+_BLANK = later(r"\s")
+_LONGEST_COMMAND = 400
+"""Words of a command; what is longer is none."""
+_COMMAND_FLAGS = ("-u", "-U", "-p", "-a", "-w", "--user", "--proxy-user")
 _HEADERS = frozenset({"authorization", "proxy-authorization", "cookie", "set-cookie"})
 _LOGINS = _HEADERS | {"auth"}
 _PRIVATE_JWK = frozenset({"d", "p", "q", "dp", "dq", "qi", "k", "oth"})
@@ -153,15 +168,25 @@ def _masked_under(name: str, sense: Sense, value: Any, depth: int) -> Any:
     if isinstance(value, str) and name.lower() in _LOGINS and _is_login(name, value):
         return PLACEHOLDER
     if isinstance(value, Mapping) and depth < DEPTH_LIMIT:
-        return _masked_object(value, depth + 1, above=name)
+        return _referring(value, depth + 1) if refers(name) else _masked_object(value, depth + 1, above=name)
     return _masked(value, depth)
+
+
+def _referring(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
+    """Mask what stands below `existingSecret`: names of entries of a Secret, whatever they are names of."""
+    masked = _masked_object(value, depth)
+    for (key, each), name in zip(value.items(), list(masked), strict=True):
+        if isinstance(each, Mapping) and depth < DEPTH_LIMIT:
+            masked[name] = _referring(each, depth + 1)
+        elif isinstance(each, str) and _is_entry(each) and not looks_secret(str(key), Sense.PERHAPS, each):
+            masked[name] = _masked_text(each, depth)
+    return masked
 
 
 def _sense_here(name: str, shown_name: str, above: str, found: Mapping[Any, Any]) -> Sense:
     """Say what a name announces where it stands: in which object, and below which other name."""
     sense = sense_of(name)
-    label = _label(found) if name in ("value", "Value") else ""
-    if label:
+    if label := label_of(name, found):
         return max(sense, sense_of(label))
     if name in ("secretKey", "secret_key") and any(each in found for each in _KEPT_IN):
         return Sense.PERHAPS
@@ -173,8 +198,9 @@ def _sense_here(name: str, shown_name: str, above: str, found: Mapping[Any, Any]
 
 def _is_plain(name: str) -> bool:
     """Say whether a name announces nothing, whatever stands beside it."""
-    special = name in GENERIC or name in ("data", "stringData", "items", "Value") or name.lower() in _LOGINS
-    if special or len(name) > LONGEST_KEPT:
+    lowered = name.lower()
+    special = name in GENERIC or name in ("stringData", "items") or lowered in _HALVES or lowered in _LOGINS
+    if special or len(name) > LONGEST_KEPT or refers(name):
         return False
     return sense_of(name) is Sense.PLAIN and _shown_name(name, 0) == name
 
@@ -200,11 +226,20 @@ def _sense_within(name: str, above: str, found: Mapping[Any, Any]) -> Sense:
     return sense_of(f"{above} {name}".strip())
 
 
-def _label(found: Mapping[Any, Any]) -> str:
-    """Return the name in a pair of name and value, as environment variables, headers and tags have it."""
-    if "value" not in found and "Value" not in found:
+def label_of(name: str, found: Mapping[Any, Any]) -> str:
+    """Return the name in a pair of name and value, as environment variables, headers and tags have it.
+
+    Args:
+        name: what the value stands under; nothing is returned if that is no half of a pair.
+        found: the pair, or any other object.
+    """
+    kind = _HALVES.get(name.lower())
+    if kind is None or (kind is not _VALUE and not isinstance(found[name], str)):
         return ""
-    return next((found[key] for key in ("name", "key", "Name", "Key") if isinstance(found.get(key), str)), "")
+    for key, label in found.items():
+        if isinstance(label, str) and isinstance(key, str) and key.lower() in kind and " " not in label:
+            return label
+    return ""
 
 
 def _judged(value: Any, name: str, sense: Sense, depth: int) -> Any:
@@ -223,6 +258,11 @@ def _judged(value: Any, name: str, sense: Sense, depth: int) -> Any:
     return _masked(value, depth)
 
 
+def _is_entry(value: str) -> bool:
+    """Say whether a text can be the key of an entry in a Secret, and is none that only a machine would choose."""
+    return re.fullmatch(r"[A-Za-z]+(?:[-_.][A-Za-z]+){0,6}", value) is not None
+
+
 def _is_name(value: Any) -> bool:
     return isinstance(value, str) and re.fullmatch(r"[a-z0-9.-]{1,253}", value) is not None and not is_opaque(value)
 
@@ -235,12 +275,26 @@ def _masked_list(found: Sequence[Any], depth: int) -> list[Any]:
     """Mask a list; in a list of arguments, what follows `--password` is a secret."""
     masked: list[Any] = []
     before: Any = None
-    for each in found:
+    for each in _without_logins(found):
         flag = _FLAG.fullmatch(before) if isinstance(before, str) and before[:1] == "-" else None
         follows = flag is not None and names_a_secret(flag[1]) and isinstance(each, str) and not each.startswith("-")
         masked.append(_hidden(each, "", depth) if follows else _masked(each, depth))
         before = each
     return masked
+
+
+def _without_logins(found: Sequence[Any]) -> Sequence[Any]:
+    """Hide what programs take as a password under a letter, if a list is a command: `-u`, `bob:…`."""
+    if not any(isinstance(each, str) and each.startswith(_COMMAND_FLAGS) for each in found):
+        return found
+    if len(found) > _LONGEST_COMMAND or not all(isinstance(each, str) for each in found):
+        return found
+    words = [_BLANK.sub("\0", each) for each in found]
+    hidden = hide_of_programs(" ".join(["", *words]))[1:].split(" ")
+    if len(hidden) != len(words):
+        return found
+    pairs = zip(found, words, hidden, strict=True)
+    return [each if word == shown else shown.replace("\0", " ") for each, word, shown in pairs]
 
 
 def _masked_text(text: str, depth: int) -> str:
@@ -299,7 +353,7 @@ def _hidden(value: Any, name: str, depth: int) -> Any:
         return value if names_a_count(name) else PLACEHOLDER
     if isinstance(value, str):
         counts = names_a_count(name) and value.isdigit() and len(value) <= 6
-        return value if counts or is_open(value) else _shown_secret(value)
+        return value if counts or is_open(value) or names_itself(name, value) else _shown_secret(value)
     if isinstance(value, (list, tuple)) and depth < DEPTH_LIMIT:
         return [_hidden(each, "", depth + 1) for each in value]
     return _hidden_object(value, depth) if isinstance(value, Mapping) and depth < DEPTH_LIMIT else PLACEHOLDER
@@ -307,7 +361,9 @@ def _hidden(value: Any, name: str, depth: int) -> Any:
 
 def _hidden_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
     holds_certificate = any(each in value for each in _CERTIFICATES)
-    lists_files = ("path" in value or "name" in value or "secret" in value) and not holds_certificate
+    lists_files = (
+        any(each in value for each in ("path", "name", "secret", "property", "remoteRef")) and not holds_certificate
+    )
     names_entry = "secret" in value and "key" in value
     masked: dict[str, Any] = {}
     for key, each in value.items():
@@ -316,6 +372,7 @@ def _hidden_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
             shown = not is_opaque(str(each))
             fact = lists_files and shown if name == "key" else is_fact(name, str(each))
             fact = fact or (name == "secret" and names_entry and shown)
+            fact = fact or (name == "property" and "key" in value and shown)
         else:
             fact = describes_a_secret(name)
         masked[name] = _masked(each, depth + 1) if fact else _hidden(each, name, depth + 1)
@@ -324,7 +381,16 @@ def _hidden_object(value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
 
 def _shown_name(name: str, depth: int) -> str:
     """Return a key, which may be an address with a password in it."""
-    return _masked_text(name, depth) if len(name) > SHORT_NAME else name
+    if len(name) <= SHORT_NAME:
+        return name
+    # What is nested is judged by its depth as well.
+    return _shown_at_top(name) if depth < DEPTH_LIMIT // 2 else _masked_text(name, depth)
+
+
+@remembered(1024)
+def _shown_at_top(name: str) -> str:
+    """Return a key that is not deep inside; each is asked about twice or more."""
+    return _masked_text(name, 0)
 
 
 def _sealed(value: Any, depth: int) -> Any:

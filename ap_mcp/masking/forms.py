@@ -28,6 +28,7 @@ _KEY_BLOCK = later(
     r"(?:-----END (?P=kind)-----|\Z)",
     re.DOTALL,
 )
+_PUTTY = later(r"(?P<head>Private-Lines: \d{1,4}\s{1,4})[A-Za-z0-9+/=]{8,}(?:\s{1,4}[A-Za-z0-9+/=]{8,})*(?![\w-])")
 _JOSE = later(r"(?<![\w+/-])(?:eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*){0,3}|MII[A-Za-z0-9+/_-]{100,}={0,2})")
 _CRYPT = later(
     r"\$(?:2[abxy]?|apr1|1|5|6|7|y|gy|md5|sha1|argon2(?:id|i|d)|scrypt|pbkdf2[\w-]{0,20}|bcrypt-sha256)\$[\w./$=,+-]{8,}"
@@ -54,13 +55,15 @@ _ACL_PASSWORD = later(r"(?<=[ \t])(?P<head>[>#])(?P<value>[^\s\"'|&]{1,256})")
 
 _SCHEME = later(r"[A-Za-z][A-Za-z0-9+.-]{0,30}\Z")
 _URL = r"(?P<head>[A-Za-z][A-Za-z0-9+.-]{0,30}://"
-_USERINFO = later(_URL + r"[^\s/?#@:\"'<>]{0,256}:)[^\s/?#\"'<>]{1,512}@")
+# Behind it a host must follow: a password may hold an `@` too, and then more of it does.
+_HOST_AFTER = r"(?=(?:\[[^\]\s]{1,64}\]|[^\s/?#@:\"'<>]{0,256}+)(?::\d{0,5}+(?!\w)|:\$|(?!:)))"
+_USERINFO = later(_URL + rf"[^\s/?#@:\"'<>]{{0,256}}:)[^\s/?#\"'<>]{{1,512}}@{_HOST_AFTER}")
 _UNESCAPED_USERINFO = later(
     _URL + rf"[^\s/?#@:\"'<>]{{0,256}}:)(?!{PLACEHOLDER}@|\d{{1,5}}(?:[/?#]|$))[^\s\"'<>]{{1,128}}@"
 )
 _TOKEN_USER = later(_URL + r")[^\s/?#@:\"'<>]{16,512}@")
 _WHOLE_URL = later(r"://[^\s\"'<>\\{}]{0,4000}")
-_DSN = later(r"(?<![\w.-])(?P<head>[\w.-]{1,64}:)[^\s@\"']{1,256}(?P<tail>@(?:tcp|udp|unix)\()")
+_DSN = later(r"(?<![\w.-])(?P<head>[\w.-]{1,64}:)[^\s\"']{1,256}(?P<tail>@(?:tcp|udp|unix)\()")
 _QUERY = later(r"(?P<head>[?&;](?P<name>[\w.%~-]{1,128})=)(?P<value>[^&\s\"'<>#]+)")
 _QUERY_NAMES = frozenset({"sig", "signature", "x-amz-signature", "x-goog-signature", "x-obs-signature", "code", "key",
                           "hash", "auth", "sid", "session", "sessionid", "sendkey", "pwd"})  # fmt: skip
@@ -70,7 +73,10 @@ _OPENING_PATH = later(
     r"|/bot(?=\d{5,}:)|/hooks/catch/\d+/|/trigger/[\w-]+/(?:json/)?with/key/|/incomingwebhook/|/robot/send/)[^?#]+",
     re.IGNORECASE,
 )
-_OPENING = later(r"hook|/services/|/triggers?/|hc-ping\.|/robot/|/bot\d|pushbullet|ifttt", re.IGNORECASE)
+_OPENING = later(
+    r"hook|/services/|/triggers?/|hc-ping\.|/robot/|/bot\d|pushbullet|ifttt|/push/|/integrations?/|api\.day\.app/|ftqq",
+    re.IGNORECASE,
+)
 
 
 def has_runs(text: str) -> bool:
@@ -86,6 +92,8 @@ def hide_forms(text: str) -> str:
             text = _hide_at(text, ("eyJ", "MII"), _JOSE, lambda _: PLACEHOLDER)
     if "PRIVATE KEY" in text or "Static key" in text:
         text = _KEY_BLOCK.sub(PLACEHOLDER, text)
+    if "Private-Lines" in text:
+        text = _PUTTY.sub(rf"\g<head>{PLACEHOLDER}", text)
     if ":AA" in text:
         text = _TELEGRAM.sub(rf"\g<head>{PLACEHOLDER}", text)
     if "Q~" in text:

@@ -14,7 +14,8 @@ def _words(line: str) -> tuple[str, ...]:
 # Every name of which names.py makes a secret, or may, holds one of these.
 _HINTS = _words(
     "pass pw secret token key cred auth cookie salt pin psk jwt dsn licen seed mnemonic netrc dockerc secure sensitiv "
-    "confidential id_ wort woord woert geheimnis contrase senha segredo losenord adgang salasana slo jelszo parol "
+    "confidential pepper macaroon clave sifra lozinka zugang khau segret geheim "
+    "id_ wort woord woert contrase senha segredo losenord adgang salasana slo jelszo parol "
     "sifre"
 )
 _SHORT = ("ak", "sk")
@@ -24,7 +25,7 @@ _FOREIGN = tuple(
     written
     for hint in _words(
         "密码 密碼 密钥 密鑰 秘钥 私钥 口令 令牌 凭证 凭据 パスワード 暗証番号 トークン シークレット 秘密鍵 "
-        "비밀번호 암호 토큰 пароль секрет токен סיסמה المرور รหัสผ่าน पासवर्ड πρόσβασης ł ş ö ó ñ ẩ"
+        "비밀번호 비밀키 암호 토큰 пароль секрет токен סיסמה المرور รหัสผ่าน पासवर्ड πρόσβασης ł ş ö ó ñ ẩ"
     )
     for written in sorted({hint, hint.capitalize(), hint.upper(), unicodedata.normalize("NFD", hint)})
     if not written.isascii()

@@ -50,6 +50,7 @@ _FORM_MARKS = (
     "{A",
     "{M",
     "@tcp(",
+    "Private-Lines",
 )
 
 _HEADER = later(
@@ -61,7 +62,11 @@ _SCHEME = later(r"\b(?P<head>(?:Bearer|Basic)[ \t]{1,3})(?=\S{0,200}[0-9=_]|\S{1
 _SIGNED = later(r"(?P<head>SDK-HMAC-SHA256[ \t]{1,3})Access=[^\"'\r\n]{0,4000}")
 _SIGN_IN = ("authorization", "cookie", "bearer", "basic", "sdk-hmac")
 _OF_PROGRAMS = (" -u", " --user", " --proxy-user", " -p", " -a ", " -w")
-_CURL = later(r"(?P<head>(?<!\S)(?:-u|--user|--proxy-user|-U)[ =][\"']?[^\s:\"']{1,128}:)[^\s\"']+")
+_CURL = later(
+    r"(?P<head>(?<!\S)(?:-u|--user|--proxy-user|-U)[ =][\"']?"
+    r"(?!\d{1,9}:\d{1,9}(?![^\s\"']))"  # a user and a group by their numbers
+    r"[^\s:\"']{1,128}:)(?!\$[A-Z_{])[^\s\"']+"
+)
 # Programs that take a password under a letter.
 _PROGRAM = later(
     r"(?P<head>\b(?:mysql|mariadb|mysqldump|mysqladmin|mariadb-dump|mongo|mongosh|mongodump|sshpass|docker[ \t]+login"
@@ -130,7 +135,7 @@ def _hide_once(text: str, within: Callable[[str], str], hidden: Callable[[object
     if any(mark in hints.lowered for mark in _SIGN_IN):
         text = _near(text, occurrences(hints.lowered, _SIGN_IN), _hide_headers)
     if any(mark in text for mark in _OF_PROGRAMS):
-        text = _near(text, occurrences(text, _OF_PROGRAMS), _hide_of_programs)
+        text = _near(text, occurrences(text, _OF_PROGRAMS), hide_of_programs)
     if "\\n" in text and hints.any():
         text = _QUOTED.sub(lambda match: _hide_quoted(match[0], within), text)
     text = Named(text, hidden).hide()
@@ -158,7 +163,8 @@ def _hide_headers(text: str) -> str:
     return _SCHEME.sub(rf"\g<head>{PLACEHOLDER}", text)
 
 
-def _hide_of_programs(text: str) -> str:
+def hide_of_programs(text: str) -> str:
+    """Hide what programs take as a password under a letter, in a command."""
     return _PROGRAM.sub(rf"\g<head>{PLACEHOLDER}", _CURL.sub(rf"\g<head>{PLACEHOLDER}", text))
 
 

@@ -40,20 +40,23 @@ _NAME = later(
     r"(?:(?:\\{0,64}+[\"'])?\]?[ \t]{0,3}(?P<sign>=>|:=|=|::?|\uff1a)[ \t]{0,3}|(?P<gap>[ \t]{1,3}))"
 )
 _VALUE = later(
-    r"[fFrRbBuU]{0,2}(?P<open>\\{1,64}+[\"'])(?:(?!(?<!\\)(?P=open)).)*(?P<close>(?P=open))?"
+    r"(?P<triple>\"\"\"|''')(?:(?!(?P=triple)).)+(?P<last>(?P=triple))|[fFrRbBuU]{0,2}(?P<open>\\{1,64}+[\"'])(?:(?!(?<!\\)(?P=open)).)*(?P<close>(?P=open))?"
     r"|[fFrRbBuU]{0,2}\"(?:[^\"\\]|\\.)*(?P<double>\")?|[fFrRbBuU]{0,2}'(?:[^'\\]|\\.)*(?P<single>')?"
     # The next line, where line breaks are written out, may name another secret: its name must stay.
-    r"|(?P<bare>(?:\{\{(?:(?!\}\})[^\n]){0,2000}\}\}|[^\s\\]|\\(?![nrt][ \t]*[\w.-]{1,128}[:=]))+)",
+    r"|(?P<bare>(?:\{\{(?:(?!\}\})[^\n]){0,2000}\}\}|[^\s\\{]++|\{|\\(?![nrt][ \t]*[\w.-]{1,128}[:=]))+)",
     re.DOTALL,
 )
 _ESCAPED_LINE = later(r"[^\r\n\"'\\]+")
 _QUERY_VALUE = later(r"[^\s&\"']+")
 _PART = later(r"[^;\r\n\"']+")
+# Of what `--set` takes, and of addresses of Redis: `auth.password=…,image.tag=v1`.
+_SET_PART = later(r"[^\s,;\"']{1,512}(?=,[A-Za-z][\w.-]{1,64}(?:\[\d{1,4}\])?=)")
 _IN_FLOW = later(r"[^,\]}\r\n]+")
 _REST = later(r"[^\r\n]+")
 # What an error wraps goes on like this behind the last word of what failed: `failed to fetch token: unexpected status`.
 _REASON = later(
-    r"(?:unexpected|failed|failure|error|invalid|unauthorized|unable|unknown|unsupported|malformed|missing|cannot|could)"
+    r"not (?:found|allowed|set|valid)\b"
+    r"|(?:unexpected|failed|failure|error|invalid|unauthorized|unable|unknown|unsupported|malformed|missing|cannot|could)"
     r":?[ ][a-z\"]|(?:permission|access) denied|context (?:deadline|canceled)|dial tcp|rpc error"
     r"|(?:Get|Post|Head|Put) \\?\"https?://"
 )
@@ -87,6 +90,11 @@ _ATTRIBUTE_AFTER = later(
     re.IGNORECASE,
 )
 _HEADER_BEFORE = later(r"(?:set_header|add_header|[Hh]eader[ \t]{1,3}(?:set|add|append))[ \t]{1,8}\Z")
+_ARN_BEFORE = later(r"(?<![\w.-])arn:[\w:-]{1,64}\Z")
+_ENV_BEFORE = later(r"(?:^|\n)[ \t]{0,8}(?:ENV|setenv)[ \t]{1,8}\Z")
+_TAG_BEFORE = later(r"<(?:name|key)>\Z", re.IGNORECASE)
+_TAG_AFTER = later(r"</(?:name|key)>\s{0,80}<(?:value|string)>(?P<value>[^<]{1,4000})", re.IGNORECASE)
+_CALL_AFTER = later(r"\((?=['\"])")
 _LOGIN_BEFORE = later(r"(?:login|user|account)[ \t\r\n]{1,3}[\w.@+-]{1,128}[ \t\r\n]{1,3}\Z")
 _DIRECTIVE = later(r"[ \t]*(?P<key>[\w.-]{1,128}+)[ \t]{1,80}(?P<value>[^\s;]+|\"[^\"]+\"|'[^']+')[ \t]*;?\r?")
 _PLAIN_WORDS = frozenset(
@@ -110,6 +118,8 @@ _DECODER = json.JSONDecoder()
 _FLOW_LIMIT = 4000
 _LINES_BELOW = 20
 _CONTAINER = 20_000
+_HEAD = 640
+"""Characters of a value by which is seen whether it is one of several parts."""
 _NEAR = 400
 """Characters before a name in which what it stands in is sought."""
 _DOUBTFUL = 4000
@@ -186,7 +196,9 @@ class Named:
         if key[:1] in ("n", "r", "t") and text[start - 1 : start] == "\\":
             key, escaped = key[1:], True
         sense = sense_of(key)
-        if sense is Sense.PLAIN:
+        if sense is Sense.PLAIN or (
+            text[start - 1 : start] == ":" and _ARN_BEFORE.search(text, max(0, start - 80), start)
+        ):
             return end
         found = self._element(start, end) if text[start - 1 : start] in ("<", ":") else 0
         if found or self._in_template(start):
@@ -319,21 +331,28 @@ class Named:
     def _value(self, name: re.Match[str], line: Line, before: str, at: int, most: int | None) -> re.Match[str] | None:
         """Return the value behind a sign: how far it reaches depends on what it stands in."""
         text = self.text
+        # Whether it is one of several parts is seen at its beginning: each of thousands may reach to the end.
+        if name["sign"] == "=" and (part := self._part(before, at)) is not None:
+            return part
         value = _VALUE.match(text, at, min(most or len(text), len(text)))
         if value is None or value["bare"] is None:
             return value
         if name["sign"] == ":" and name.end() > name.end("sign") and self._opens_flow(before):
             return _IN_FLOW.match(text, at)
-        if (
-            name["sign"] == "="
-            and (before.rstrip().endswith(";") or ";" in value[0])
-            and _is_in_parts(before, value[0])
-        ):
-            return _PART.match(text, at)
         leads = name.start() - line.start < _NEAR and _INI_LEAD.fullmatch(before) is not None
         # The rest of a line is read for the names at its beginning alone: a long line may hold thousands.
         rest = _REST.match(text, at) if leads and name["sign"] in ("=", ":") else None
         return value if rest is None or self._is_command(name, value, rest[0]) else rest
+
+    def _part(self, before: str, at: int) -> re.Match[str] | None:
+        """Return the value of a setting behind which others follow in the same word; None if it is none of several."""
+        text = self.text
+        head = _VALUE.match(text, at, min(len(text), at + _HEAD))
+        if head is None or head["bare"] is None:
+            return None
+        if (before.rstrip().endswith(";") or ";" in head[0]) and _is_in_parts(before, head[0]):
+            return _PART.match(text, at)
+        return _SET_PART.match(text, at) if "," in head[0] else None
 
     def _is_command(self, name: re.Match[str], value: re.Match[str], rest: str) -> bool:
         """Say whether a value ends at a blank, as in `TOKEN=abc ./run --all`, or goes on to the end of its line."""
@@ -350,7 +369,7 @@ class Named:
         written = value[0]
         groups = value.groupdict()
         opening = _opening(written, groups.get("open"))
-        closed = groups.get("close") or groups.get("double") or groups.get("single") or ""
+        closed = groups.get("close") or groups.get("double") or groups.get("single") or groups.get("last") or ""
         inner = written[len(opening) : len(written) - len(closed)]
         forms = (inner, inner.rstrip(",;)}]"), written.strip("\\\"'"))
         if any(is_open(each) for each in forms) or not looks_secret(key, sense, inner):
@@ -385,9 +404,11 @@ class Named:
     def _needs_no_sign(self, name: re.Match[str], key: str) -> bool:
         """Say whether a blank is enough before the value: in SQL, netrc, HAProxy, and in headers that nginx sets."""
         text, start = self.text, name.start()
-        if _HEADER_BEFORE.search(text, max(0, start - 40), start):
+        if _HEADER_BEFORE.search(text, max(0, start - 40), start) or _ENV_BEFORE.search(
+            text, max(0, start - 40), start
+        ):
             return True
-        if not key.lower().endswith(("password", "passphrase")):
+        if not key.lower().endswith(("password", "passphrase", "psk")):
             return False
         is_quoted = text[name.end() : name.end() + 1] in ("'", '"', "`")
         return is_quoted or _LOGIN_BEFORE.search(text, max(0, start - 160), start) is not None
@@ -410,6 +431,10 @@ class Named:
                 yield self._pair(line, key, sense)
             yield self._item(line, start, end, key, sense)
         yield self._attribute(start, end, key, sense)
+        if text[start - 1 : start] == ">":
+            yield self._tags(start, end, key, sense)
+        if key.lower() == "password" and (found := _CALL_AFTER.match(text, end)):
+            yield self._hide_at(found.end(), key, sense)
         if text[start - 1 : start] in ("'", '"', " ", ":", "="):
             yield self._inline_pair(start, end, key, sense)
         if text[start : start + 1] == "-" and (found := _ARGUMENT_AFTER.match(text, end)):
@@ -488,6 +513,18 @@ class Named:
             self.edits.append(Edit(at, at + len(inner), PLACEHOLDER))
         return found.start(group)
 
+    def _tags(self, start: int, end: int, key: str, sense: Sense) -> int:
+        """Hide the value of `<name>password</name><value>…</value>`."""
+        text = self.text
+        found = _TAG_AFTER.match(text, end)
+        if found is None or not _TAG_BEFORE.search(text, max(0, start - 6), start):
+            return 0
+        inner = found["value"].strip()
+        if inner and looks_secret(key, sense, inner):
+            at = text.index(inner, found.start("value"))
+            self.edits.append(Edit(at, at + len(inner), PLACEHOLDER))
+        return found.end()
+
     def _attribute(self, start: int, end: int, key: str, sense: Sense) -> int:
         """Hide the value of `<property name="password" value="…"/>`, or what such an element holds."""
         text = self.text
@@ -537,6 +574,8 @@ def _opening(written: str, escaped: str | None) -> str:
     """Return the quotation mark that a value begins with, and the letters of Python before it."""
     if escaped:
         return written[: written.index(escaped) + len(escaped)]
+    if written[:3] in ('"""', "'''") and len(written) > 6:
+        return written[:3]
     mark = re.match(r"[fFrRbBuU]{0,2}[\"']", written)
     return mark[0] if mark else ""
 
@@ -550,9 +589,9 @@ def _keeping_quotes(before: str, shown: str) -> str:
 
 def _is_in_parts(before: str, value: str) -> bool:
     """Say whether a name is one of several that semicolons separate, as in `Server=db;Password=…;Encrypt=true`."""
-    return bool(
-        re.search(r"[\w ]{1,64}=[^;]*;[ \t]*\Z", before) or re.match(r"[^;]{0,512};[ \t]*\w[\w ]{0,64}=", value)
-    )
+    written = before.rstrip(" \t")
+    part = written[:-1].rpartition(";")[2] if written.endswith(";") else ""
+    return bool(re.search(r"[\w ]=", part) or re.match(r"[^;]{0,512};[ \t]*\w[\w ]{0,64}=", value))
 
 
 def _end_of_flow(text: str, at: int) -> int:

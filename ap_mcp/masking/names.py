@@ -34,19 +34,21 @@ _WORD = later(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 _NOUNS = _words(
     "password passwords passwd pwd pw pass passphrase passphrases passcode passcodes secret secrets token tokens "
     "credential credentials cred creds ak sk psk jwt cookie cookies salt dockercfg dockerconfig dockerconfigjson "
-    "apikey apikeys htpasswd netrc pgpass mnemonic keytab"
+    "apikey apikeys pepper macaroon htpasswd netrc pgpass mnemonic keytab"
 )
 _PLURALS = frozenset({"secrets", "tokens", "passwords", "credentials"})
 # Who owns a key that must not be known; any other `…Key` is judged by its value.
 _KEY_OWNERS = _words(
     "access account admin aes api app application auth bearer bot ca cipher client consumer container cookie csrf "
-    "crypt crypto decryption deterministic ecdsa encoded encrypt encryption erlang fernet flask gossip hmac host "
-    "ingest ingestion instrumentation integration jwe jws jwt license licence login machine master oauth private "
-    "preshared psk recovery replica replicaset root rsa saml seal secret secrets security server serverless service "
+    "crypt crypto decryption deterministic developer ecdsa enc encoded encrypt encryption erlang fernet flask "
+    "gossip hmac host ingest ingestion instrumentation integration jwe jws jwt license licence login machine master "
+    "oauth priv private "
+    "preshared psk recovery register registration replica replicaset root rsa saml seal secret secrets security server "
+    "serverless service "
     "session shared signature signing sign ssh ssl storage stream subscription tls trust tsig unseal user "
     "vapid webhook wireguard worker write xsrf"
 )
-_CRYPTO = _words("encryption decryption signing private unseal fernet cipher")
+_CRYPTO = _words("apikey apikeys encryption decryption signing private unseal fernet cipher")
 _PUBLIC_KEYS = _words("public pub topology annotation label region partition sort group tag foreign index authorized")
 _GLUED = (
     "password", "passwords", "passwd", "passphrase", "passcode", "secret", "secrets", "token", "credential",
@@ -62,22 +64,25 @@ _FOREIGN = tuple(
     unicodedata.normalize("NFKD", each)
     for each in (
         *("密码", "密碼", "密钥", "密鑰", "秘钥", "私钥", "口令", "令牌", "凭证", "凭据"),
-        *("パスワード", "暗証番号", "トークン", "シークレット", "秘密鍵", "비밀번호", "암호", "토큰"),
+        *("パスワード", "暗証番号", "トークン", "シークレット", "秘密鍵", "비밀번호", "암호", "토큰", "비밀키"),
         *("пароль", "секрет", "токен", "סיסמה", "سر المرور", "كلمة المرور", "รหัสผ่าน", "पासवर्ड", "κωδικός πρόσβασης"),
     )
 )
 _FOREIGN_LATIN = (
-    "passwort", "passwoerter", "kennwort", "geheimnis", "motdepasse", "contrasena", "contrasenya", "contrasenha",
+    "passwort", "passworter", "passwoerter", "kennwort", "geheimnis", "motdepasse", "contrasena", "contrasenya",
+    "contrasenha", "clavesecreta", "llavesecreta", "chiavesegreta", "zugangsdaten", "lozinka", "matkhau",
     "segredo", "palavrapasse", "wachtwoord", "losenord", "passord", "adgangskode", "salasana", "jelszo",
 )  # fmt: skip
-_SHORT_LATIN = _words("haslo heslo geslo senha parola parole sifre")  # too short to be sought inside of a word
+_SHORT_LATIN = _words(
+    "clave geheim sifra haslo heslo geslo senha parola parole sifre"
+)  # too short to be sought inside of a word
 
 _LETTERS = str.maketrans({"ł": "l", "Ł": "L", "ø": "o", "Ø": "O", "đ": "d", "ı": "i", "ß": "ss", "æ": "ae"})
 
 # Words that may follow the noun without changing what the value is.
 _QUALIFIERS = _words(
     "value values data hash hashed sha hex base b bcrypt pem der encoded encrypted plain plaintext text string "
-    "raw content contents "
+    "raw json content contents "
     "first second third primary secondary old new current previous literal inline default "
     "admin viewer editor reader writer readonly operator prod production dev staging live sandbox"
 )
@@ -86,6 +91,7 @@ GENERIC = _words("key keys value content contents data text raw plain plaintext 
 # Words before the noun that turn it into the name of a Secret, a place in a list, or a count.
 _NAMING = {
     "secret": _words("pull tls external default"),
+    "tokens": _words("server next page"),
     "token": _words("next page continuation continue pagination sync"),
     "cookie": frozenset(),
 }
@@ -94,8 +100,8 @@ _REFERRING = _words("existing")
 _HELD = _words(
     "ca cert certs certificate certificates ssl config configuration conf script scripts env envs vars volume "
     "password passwords credential credentials creds keystore truststore jks definition kubernetes bundle mount "
-    "custom image registry users user key keys token tokens server ini json yaml file files account db database "
-    "dashboards overrides license licence rules scrape bearer basic from"
+    "custom image registry users user key keys token tokens server node peer xml ini json yaml file files account "
+    "db database dashboards overrides license licence rules scrape bearer basic from"
 )
 _HELD_KEYS = _words(
     "password passwords pass user username name id token account key keystore truststore login cert ca crt config "
@@ -110,7 +116,7 @@ _HOLDING = _words("json settings config configuration env envs vars variables en
 
 _PASSING = _words("proxy fastcgi uwsgi grpc scgi single multi low high band")
 _PHRASES = _words("seed pass recovery secret")
-_BY_LOOK = dict.fromkeys(("signature", "sig", "seed", "dsn", "jwk", "jwks", "auth"), Sense.PERHAPS) | {
+_BY_LOOK = dict.fromkeys(("signature", "sig", "seed", "dsn", "jwk", "jwks", "auth", "keystore"), Sense.PERHAPS) | {
     "pin": Sense.DIGITS,
     "mpin": Sense.DIGITS,
     "license": Sense.LICENSE,
@@ -139,7 +145,7 @@ def words_of(name: str) -> list[str]:
 def sense_of(name: str) -> Sense:
     """Say what a name announces about its value."""
     if name in _FILES or not name.isascii():
-        foreign = unicodedata.normalize("NFKD", name).casefold()
+        foreign = unicodedata.normalize("NFKD", name).casefold().replace("_", " ")
         if name in _FILES or any(each in foreign for each in _FOREIGN):
             return Sense.SECRET
     if "." in name:
@@ -147,10 +153,14 @@ def sense_of(name: str) -> Sense:
     words = words_of(name)
     if not words or _REFERRING.intersection(words) or (words[0] in _COUNTING and len(words) > 1):
         return Sense.PLAIN
+    if "/" in name and words[-1] == "secret":  # an annotation: it names one
+        return Sense.PERHAPS
     if _GUARDED.intersection(words[:-1]) and _is_content(words):
         return Sense.SECRET
     while len(words) > 1 and (words[-1] in _QUALIFIERS or words[-1].isdigit()):
-        words.pop()
+        is_number = words.pop().isdigit()
+        if is_number and words[-1] == "v" and len(words) > 1:
+            words.pop()
     return _sense_of_words(words)
 
 
@@ -170,11 +180,11 @@ def _sense_of_words(words: list[str]) -> Sense:
     if last in ("key", "keys"):
         return _sense_of_key(words, before)
     if last in _NOUNS:
-        naming = _PASSING if last == "pass" else _NAMING.get(last.removesuffix("s"), ())
+        naming = _PASSING if last == "pass" else _NAMING.get(last) or _NAMING.get(last.removesuffix("s"), frozenset())
         return Sense.PLAIN if before in naming else Sense.SECRET
-    if (last, before) == ("users", "auth") or (last == "phrase" and before in _PHRASES):
+    if (last, before) in (("users", "auth"), ("word", "pass")) or (last == "phrase" and before in _PHRASES):
         return Sense.SECRET
-    return _BY_LOOK.get(last) or _sense_of_glued(words)
+    return _BY_LOOK.get("keystore" if (before, last) == ("key", "store") else last) or _sense_of_glued(words)
 
 
 def _is_id_of_key(words: list[str]) -> bool:
@@ -212,12 +222,27 @@ def _sense_of_glued(words: list[str]) -> Sense:
         return Sense.SECRET
     if last in _SHORT_LATIN or whole.endswith(_FOREIGN_LATIN):
         return Sense.SECRET
+    # Many languages have the noun first: `senhaBanco`.
+    if len(words) == 2 and (words[0] in _SHORT_LATIN or words[0].endswith(_FOREIGN_LATIN)) and last not in _ABOUT:
+        return Sense.SECRET
     return Sense.PERHAPS if last.endswith("key") else Sense.PLAIN
 
 
 def _is_content(words: list[str]) -> bool:
     rest = [word for word in words if word not in ("data", "values", "contents", "content")]
     return words[-1] in _HOLDING or (words[-1] != rest[-1] and rest[-1] in _HOLDING)
+
+
+@remembered(1024)
+def refers(name: str) -> bool:
+    """Say whether a name announces that something else is named below it: `existingSecret`."""
+    return not _REFERRING.isdisjoint(words_of(name))
+
+
+@remembered(1024)
+def is_name_of_key(name: str) -> bool:
+    """Say whether a name is one of a key or secret, which may also name an entry that holds it."""
+    return words_of(name)[-1:] in (["key"], ["secret"])
 
 
 def names_a_secret(name: str) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import Any, Self, TypeAlias
 
-from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, mask, numbered
+from ap_mcp.masking import DEPTH_LIMIT, PLACEHOLDER, label_of, mask, numbered
 from ap_mcp.masking.deciding import decides
 from ap_mcp.masking.names import GENERIC, Sense, names_a_secret, sense_of
 
@@ -40,7 +40,8 @@ _BEFORE = 400
 """Characters of a line before a value in which its name is sought."""
 _REACH = 4000
 """Characters before a line in which is sought what it stands below."""
-_KEY = re.compile(r"[\"']?(?P<key>[\w.-]{1,128})[\"']?[ \t]{0,9}(?::|=|=>)[ \t]{0,9}[\"']?\Z")
+# Read backwards from the value.
+_KEY = re.compile(r"[\"']?[ \t]{0,9}(?::|>=|=)[ \t]{0,9}[\"']?(?P<key>[\w.-]{1,128})")
 _OPENS = re.compile(r"(?P<indent>[ \t]*(?:-[ \t]+)*)[\"']?(?P<key>[\w.-]{1,128})[\"']?[ \t]*:(?:[ \t].*)?")
 _ITEM = re.compile(r"[ \t]*-[ \t]+[\"']?\Z")
 
@@ -124,6 +125,9 @@ def hidden_in(given: str, shown: Any) -> list[Span] | None:
     """Return which parts of a text its masked copy hides, whatever blanks that adds or drops; None if nobody knows."""
     if not isinstance(shown, str):
         return None
+    if PLACEHOLDER not in given and shown in (given, PLACEHOLDER):  # of most of thousands it is seen at once
+        start, end = len(given) - len(given.lstrip()), len(given.rstrip())
+        return [(start, end)] if shown == PLACEHOLDER and start < end else []
     first, *others = ("".join(each.split()) for each in shown.split(PLACEHOLDER))
     places = [number for number, char in enumerate(given) if not char.isspace()]
     dense = "".join(given[number] for number in places)
@@ -207,10 +211,7 @@ def _is_plain(value: str) -> bool:
 
 def _own_name(key: Any, given: Mapping[Any, Any]) -> str:
     """Return what a value is called: by its key, or in a pair of name and value by the name."""
-    if key in ("value", "Value"):
-        labels = (given.get(each) for each in ("name", "key", "Name", "Key"))
-        return next((each for each in labels if isinstance(each, str)), str(key))
-    return str(key)
+    return label_of(str(key), given) or str(key)
 
 
 def _sealed_below(key: Any, own: str, given: Mapping[Any, Any], *, sealed: bool | None) -> bool | None:
@@ -235,10 +236,12 @@ def _text(given: str, probed: _Probed, shown: Any) -> str:
     ]
     if plain == [(0, len(given))]:
         return Unshown(len(given))
-    parts, done = [], 0
+    parts, done, line = [], 0, 0
     for start, end in plain:
         value = given[start:end]
-        own = _decided_by(given, start)
+        # Sought from the value before on: a long text may be one line.
+        line = max(line, given.rfind("\n", done, start) + 1)
+        own = _decided_by(given, start, line)
         parts += [given[done:start], as_supplied({own: value})[own] if own else Unshown(end - start)]
         done = end
     return "".join([*parts, given[done:]])
@@ -257,20 +260,24 @@ def _within(ranges: Iterable[Span]) -> Callable[[int, int], bool]:
     return is_within
 
 
-def _decided_by(text: str, at: int) -> str:
+def _decided_by(text: str, at: int, start: int) -> str:
     """Return the name of a setting whose value stands in a text, if a person must see it; empty if not.
 
     It is hidden for what it stands below: lines further out, or the list that it is in.
+
+    Args:
+        text: that it stands in.
+        at: where it begins.
+        start: where its line does.
     """
-    start = text.rfind("\n", 0, at) + 1
     before = text[max(start, at - _BEFORE) : at]
     if (opened := before.rfind("[")) > before.rfind("]"):
         before = before[:opened]
     above = _above(text, start)
     if _ITEM.fullmatch(before):
         own = next(above, "")
-    elif found := _KEY.search(before):
-        own = found["key"]
+    elif found := _KEY.match(before[::-1]):
+        own = found["key"][::-1]
     else:
         return ""
     if not own or own in GENERIC or sense_of(own) is not Sense.PLAIN:

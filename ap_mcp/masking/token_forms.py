@@ -52,6 +52,8 @@ TOKEN_FORMS: tuple[tuple[str, int, str], ...] = (
         "SG. hvs. hvb. hvr. s.hvs dp.pt. dp.st. dp.ct. dt0c01. pscale_tkn_ pscale_oauth_ pscale_pw_ sl.u. whsk-",
     ),
     (LOOSE, 16, "sntrys_ glc_ fm1r_ fm1a_ fm2_ sha256~ v1.0-pat atlasv1. ATATT3xFfGF0 ATBB sq0idp- PVEAPIToken="),
+    (DASHED, 16, "v1.local. v2.local. v3.local. v4.local. v1.public. v2.public. v3.public. v4.public."),
+    ("[a-f0-9]", 32, "md5"),
     ("[A-Z0-9]", 16, "AKIA ASIA ABIA ACCA A3T"),
     ("[A-Za-z0-9]", 32, "AKID"),
     ("[A-Fa-f0-9]", 32, "SK AC_secret_"),

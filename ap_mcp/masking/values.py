@@ -3,14 +3,18 @@
 import re
 
 from ap_mcp.late_patterns import later
-from ap_mcp.masking.names import Sense
+from ap_mcp.masking.names import Sense, is_name_of_key, words_of
 from ap_mcp.masking.placeholders import PLACEHOLDER
 
 _NOTHING = frozenset({"", "true", "false", "null", "none", "~", "nil", "yes", "no", "on", "off"})
 _REFERENCE = later(
-    r"\$\{[\w.:-]+\}|\$\([\w.-]+\)|\$[A-Z_][A-Z0-9_]*|\{\{-?\s*[.$][\w.]*\s*-?\}\}|%[A-Z_][A-Z0-9_]+%"
+    r"\$\{(?:(?:env|sys|file|vault|secret|secrets|self|ssm|cf|opt|config):)?[\w.-]+(?::?[-?]|:)?\}|\$\([\w.-]+\)|\$[A-Z_][A-Z0-9_]*|\{\{-?\s*[.$][\w.]*\s*-?\}\}|%[A-Z_][A-Z0-9_]+%"
     r"|(?:vault|ref\+[\w]+|op|secretref|awssm|gcpsm|azurekv|keyvault|sops|file|env):/{0,3}[\w./#@+-]+"
     r"|arn:[\w-]+:(?:kms|secretsmanager|ssm|iam|acm)[\w:./*-]*|projects/[\w-]+/secrets/[\w/-]+",
+    re.IGNORECASE,
+)
+_ALGORITHM = later(
+    r"md5|sha-?(?:1|2|256|384|512)|bcrypt|scrypt|pbkdf2|argon2(?:id|i|d)?|[hrep]s(?:256|384|512)",
     re.IGNORECASE,
 )
 _PATH = later(r"(?:~|\.{1,2}|[A-Za-z]:)?(?:[/\\][\w@.-]+){2,}[/\\]?|(?:~|\.{1,2})/[\w@.-]+")
@@ -19,6 +23,8 @@ _FILE = later(
     r"|properties|toml|xml|log|gpg|asc|jwt|lic|enc|keystore|truststore|db)",
     re.IGNORECASE,
 )  # fmt: skip
+_ENTRY = later(r"[a-z]{2,20}(?:-[a-z]{2,20}){1,4}|[A-Z]{2,20}(?:_[A-Z]{2,20}){1,4}")
+_LONGEST_ENTRY = 100
 _PIECE = later(r"[A-Za-z0-9]{6,}")
 _TURN = later(r"(?<=[A-Za-z])(?=[0-9])|(?<=[0-9])(?=[A-Za-z])")
 _CAPITAL = later(r"(?<=[a-z])[A-Z]")
@@ -33,10 +39,17 @@ def is_open(value: str) -> bool:
     bare = value.strip()
     if len(bare) > 300:
         return False
-    if bare.lower() in _NOTHING or _REFERENCE.fullmatch(bare):
+    if bare.lower() in _NOTHING or _ALGORITHM.fullmatch(bare) or _REFERENCE.fullmatch(bare):
         return True
     is_place = _PATH.fullmatch(bare) or _FILE.fullmatch(bare)
     return is_place is not None and not is_opaque(bare)
+
+
+def names_itself(name: str, value: str) -> bool:
+    """Say whether a value repeats words of its name, as that of an entry in a Secret does: `jwtSecret: jwt-secret`."""
+    if len(value) > _LONGEST_ENTRY or not is_name_of_key(name) or _ENTRY.fullmatch(value) is None:
+        return False
+    return set(words_of(value)) <= set(words_of(name))
 
 
 def is_opaque(text: str) -> bool:
@@ -51,7 +64,7 @@ def looks_secret(name: str, sense: Sense, value: str) -> bool:
     if sense is Sense.PLAIN or value == PLACEHOLDER:
         return False
     if sense is Sense.SECRET:
-        return not is_open(value)
+        return not (is_open(value) or names_itself(name, value))
     bare = value.strip()
     if sense is Sense.DIGITS:
         return bare.isdigit() and 4 <= len(bare) <= 12

@@ -807,4 +807,125 @@ FILES = (
     ),
 )
 
-CASES = (*NAMES, *REFERENCES, *FORMS, *TEXTS, *FILES)
+_SHOP = f"app:p@ss:{PLAIN}/x#y%z"
+
+MORE = (
+    Case(
+        "passwords with signs of an address",
+        {
+            "a": f"postgres://{_SHOP}@db.corp:5432/shop?sslmode=require",
+            "b": f"root:p@ss/{PLAIN}@tcp(db:3306)/x?parseTime=true",
+            "c": f"mongodb://u:{PLAIN}#1@h1:27017,h2:27017/db?replicaSet=rs",
+            "d": f"amqp://u:p@{PLAIN}@[::1]:5672/v",
+        },
+        (PLAIN,),
+        ("@db.corp:5432/shop?sslmode=require", "@tcp(db:3306)", "replicaSet=rs", "@[::1]:5672/v"),
+    ),
+    Case(
+        "one of several settings in a word",
+        {
+            "a": f"redis.corp:6380,password={PLAIN},ssl=True,abortConnect=False",
+            "b": ["helm", "upgrade", "x", "--set", f"auth.password={PLAIN},image.tag=v1"],
+            "c": f"helm install x c --set db.password={PLAIN},image.tag=v2 --set 'keys[0].secretKey={HEX},a=b'",
+        },
+        (PLAIN, HEX),
+        ("ssl=True,abortConnect=False", "image.tag=v1", "image.tag=v2"),
+    ),
+    Case(
+        "passwords of programs in a list",
+        {
+            "a": ["curl", "-u", f"bob:{PLAIN}", "https://x"],
+            "b": ["mysql", "-uroot", f"-p{PLAIN}", "-h", "db.corp"],
+            "c": ["redis-cli", "-h", "r", "-a", PLAIN, "ping"],
+            "d": ["etcdctl", f"--user=root:{PLAIN}", "get", "two words"],
+            "e": ["docker", "run", "-u", "1000:1000", "-p", "8080:80"],
+            "f": ["curl", "-u", "$USER:$PASS"],
+        },
+        (PLAIN,),
+        ("bob:", "db.corp", "ping", "root:", "two words", "1000:1000", "8080:80", "$USER:$PASS"),
+    ),
+    Case(
+        "other halves of a pair",
+        {
+            "a": [
+                {"key": "DB_PASSWORD", "val": PLAIN},
+                {"v": PLAIN, "k": "DB_PASSWORD"},
+                {"NAME": "PW", "VALUE": PLAIN},
+            ],
+            "b": [{"id": "db_password", "value": PLAIN}, {"ParameterValue": PLAIN, "ParameterKey": "DbPassword"}],
+            "c": [{"variable": "API_TOKEN", "content": HEX}, {"default": HEX, "name": "API_TOKEN"}],
+            "d": [{"name": "replicas", "default": "three"}, {"name": "app.conf", "content": "a=1"}, {"k": "v1"}],
+        },
+        (PLAIN, HEX),
+        ("three", "a=1", "v1"),
+    ),
+    Case(
+        "a value if there is none",
+        {"a": f"PASSWORD=${{PASSWORD:-{PLAIN}}}\n", "password": f"${{DB_PW:{PLAIN}}}", "token": "${env:API_TOKEN}"},
+        (PLAIN,),
+        ("${env:API_TOKEN}",),
+    ),
+    Case(
+        "files of programs",
+        {
+            "a": f"ENV DB_PASSWORD {PLAIN}\nENV PORT 80\n",
+            "b": f"token = '''{PLAIN}'''\nsecret = \"\"\"{HEX}\"\"\"\n",
+            "c": f"<property><name>fs.s3a.secret.key</name>\n <value>{PLAIN}</value></property>",
+            "d": f"<key>ApiToken</key><string>{PLAIN}</string><key>Port</key><string>80</string>",
+            "e": f"SET PASSWORD FOR 'a'@'%' = PASSWORD('{PLAIN}');\n: PSK \"{PLAIN}\"\n",
+            "f": f'"u" "md5{HEX}"\n',
+            "g": f"Private-Lines: 1\n{LETTERS}AAAAIFz2\nPrivate-MAC: {HEX[:8]}\n",
+        },
+        (PLAIN, HEX, LETTERS),
+        ("PORT 80", "fs.s3a.secret.key", "<string>80</string>", "Private-MAC"),
+    ),
+    Case(
+        "tokens that are no JWT",
+        {"a": f"v4.local.{LETTERS}{HEX}", "b": f"v2.public.{LETTERS}", "macaroon": LETTERS},
+        (LETTERS,),
+    ),
+    Case(
+        "addresses that only their caller may know",
+        {
+            "a": "https://uptime.corp/api/push/AbC123xYz9?status=up",
+            "b": f"https://events.pagerduty.com/integration/{HEX}/enqueue",
+            "c": f"https://alert.victorops.com/integrations/generic/20131114/alert/{HEX}/route",
+            "d": f"https://api.day.app/{LETTERS}/title",
+            "e": "https://git.corp/integrations/slack/README.md",
+        },
+        ("AbC123xYz9", HEX, LETTERS),
+        ("status=up", "integrations/slack/README.md"),
+    ),
+    _all(
+        "more names",
+        "pepper HASH_PEPPER apiTokenPepper openSslKeyV1 SECRET_KEY_V2 dbEncKey privKey gcsKeyJson db-pass-word "
+        "AUTHENTICATION_APIKEY_ALLOWED_KEYS agentAutoRegisterKey developerKey",
+    ),
+    _all(
+        "more languages, with the noun first too",
+        "clave claveSecreta senhaBanco wachtwoordDb heslo_db hasłoBazy Passwörter Zugangsdaten geheim lozinka šifra "
+        "비밀키 كلمة_المرور",
+    ),
+    Case("keystores", {"keyStore": PACKED, "jksKeystore": PACKED, "keystore": "conf/keystore.jks"}, (PACKED,)),
+    _none(
+        "names of entries and of algorithms",
+        jwtSecret="jwt-secret",
+        mercureJWTKey="mercure-jwt-key",
+        passwordHash="sha256",
+        serverTokens="Prod",
+    ),
+    Case(
+        "what exists already",
+        {
+            "existingSecret": {"keys": {"secretAccessKey": "AWS_SECRET_ACCESS_KEY", "password": HEX}},
+            "remoteRefs": {"DB_PASSWORD": {"key": "shop/database", "property": "password"}},
+            "annotations": {"nginx.ingress.kubernetes.io/auth-secret": "basic-auth"},
+            "reason": "failed to get secret: not found",
+            "arn": "see arn:aws:secretsmanager:eu:1:secret:db",
+        },
+        (HEX,),
+        ("AWS_SECRET_ACCESS_KEY", "shop/database", '"password"', "basic-auth", "secret: not found", "secret:db"),
+    ),
+)
+
+CASES = (*NAMES, *REFERENCES, *FORMS, *TEXTS, *FILES, *MORE)
