@@ -4,6 +4,8 @@ import copy
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.changes import changed, facts_of, unchanged
@@ -362,8 +364,50 @@ def test_entries_of_lists_are_compared_by_their_names() -> None:
         spec__template={"spec": {"containers": [{"name": "b", "image": "y:2"}, {"name": "a", "image": "x:1"}]}},
     )
     assert [each.line() for each in changed(before, after)] == [
-        'spec.template.spec.containers.b.image: "y:1" becomes "y:2"'
+        'spec.template.spec.containers.b.image: "y:1" becomes "y:2"',
+        'order of spec.template.spec.containers: ["a", "b"] becomes ["b", "a"]',
     ]
+
+
+THREE: list[Any] = [{"name": each, "v": 0} for each in "abc"]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "lines"),
+    [
+        (THREE, THREE[::-1], ['order of spec.x: ["a", "b", "c"] becomes ["c", "b", "a"]']),
+        (
+            THREE[:2],
+            [THREE[1], {**THREE[0], "v": 1}],
+            ["spec.x.a.v: 0 becomes 1", 'order of spec.x: ["a", "b"] becomes ["b", "a"]'],
+        ),
+        ({"a": THREE[0]}, THREE[:1], ['spec.x: {"a": {"name": "a", "v": 0}} becomes [{"name": "a", "v": 0}]']),
+        (
+            [{"name": 1}, {"name": "1"}],
+            [{"name": 1, "v": 2}, {"name": "1"}],
+            ['spec.x: [{"name": 1}, {"name": "1"}] becomes [{"name": 1, "v": 2}, {"name": "1"}]'],
+        ),
+        ([], THREE[:1], ['spec.x.a.name: new, "a"', "spec.x.a.v: new, 0"]),
+        (THREE[:1], [], ['spec.x.a.name: "a" is no longer set', "spec.x.a.v: 0 is no longer set"]),
+        (
+            THREE[:1],
+            [THREE[0], THREE[0]],
+            ['spec.x: [{"name": "a", "v": 0}] becomes [{"name": "a", "v": 0}, {"name": "a", "v": 0}]'],
+        ),
+    ],
+)
+def test_no_change_of_a_list_is_left_out(old: Any, new: Any, lines: list[str]) -> None:
+    assert [each.line() for each in changed({"spec": {"x": old}}, {"spec": {"x": new}})] == lines
+
+
+@given(st.data())
+def test_whatever_differs_between_two_objects_is_shown(data: Any) -> None:
+    leaf: Any = st.sampled_from([0, 1, "", "1", None, True, [], {}])
+    tree = st.recursive(leaf, lambda inner: st.one_of(
+        st.lists(inner, max_size=2), st.dictionaries(st.sampled_from(["name", "a", "1"]), inner, max_size=2),
+    ), max_leaves=6)  # fmt: skip
+    before, after = ({"spec": {"x": data.draw(tree)}} for _ in range(2))
+    assert bool(changed(before, after)) is not unchanged(before, after)
 
 
 def test_what_the_cloud_says_of_a_secret_is_never_shown_as_a_change() -> None:

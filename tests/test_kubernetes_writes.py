@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from grave_calls import definition, document
 from guarded import Person
 from kubernetes_calls import CORE, MERGE
 from kubernetes_writing import CART, DEPLOYMENT, LONG_ENOUGH, VOLUME, Scene, is_check, made, shop
@@ -1031,6 +1032,103 @@ async def test_what_the_server_cannot_check_is_asked_about_and_said_to_be_unchec
         scene.way.before = before
         await scene.call("k8s_patch", kind="deploy", **CART_ARGS, patch="metadata: {labels: {team: a}}")
         assert "Not checked by the cluster beforehand" in person.read[0]
+
+
+@pytest.mark.parametrize(
+    ("kind", "of_type", "patch", "said"),
+    [
+        ("deploy", "strategic", '{"spec": {"paused": true}}', "spec.paused is set to true"),
+        ("deploy", "json", '[{"op": "add", "path": "/spec/x", "value": {"a": "$(b)"}}]',
+         'add "/spec/x", {"a": "$(b)"}'),
+        ("deploy", "json", '[{"op": "move", "from": "/spec/y", "path": "/spec/x"}]', 'move "/spec/x" from "/spec/y"'),
+        ("svc", "merge", '{"spec": {"selector": {"app": null}}}', "spec.selector.app is set to null"),
+    ],
+)  # fmt: skip
+async def test_of_what_the_server_cannot_check_a_person_sees_what_is_sent(
+    tmp_path: Path, kind: str, of_type: str, patch: str, said: str
+) -> None:
+    async with shop(tmp_path) as scene:
+        message = 'admission webhook "x.example.com" does not support dry run'
+        status = {"kind": "Status", "status": "Failure", "message": message, "reason": "BadRequest", "code": 400}
+
+        async def before(request: httpx.Request) -> httpx.Response | None:
+            return httpx.Response(400, json=status) if is_check(request) else None
+
+        scene.way.before = before
+        shown = await scene.call("k8s_patch", kind=kind, **CART_ARGS, patch=patch, type=of_type, dry_run=True)
+        assert said in shown["impact"]["changes"]
+
+
+@pytest.mark.parametrize(
+    ("patch", "said"),
+    [
+        ({"status": {"p": 99}}, ["status.p: 1 becomes 99"]),
+        ({"spec": {"a": 2}, "status": {"p": 99}}, ["spec.a: 1 becomes 2", "status.p: 1 becomes 99"]),
+        ([{"op": "replace", "path": "/status/p", "value": 99}], ["status.p: 1 becomes 99"]),
+    ],
+)
+async def test_the_status_of_an_object_is_shown_where_it_is_a_part_of_it(
+    tmp_path: Path, patch: Any, said: list[str]
+) -> None:
+    async with shop(tmp_path) as scene:
+        await made(scene.cluster, definition("example.com", "Widget"))
+        scene.cluster.world.advance(LONG_ENOUGH)
+        body = json.loads(document("example.com/v2", "Widget", "one", spec={"a": 1}, status={"p": 1}))
+        await scene.cluster.ok("POST", "/apis/example.com/v2/namespaces/shop/widgets", body)
+        kind = "json" if isinstance(patch, list) else "merge"
+        given = {"name": "one", "namespace": "shop", "patch": json.dumps(patch), "type": kind, "dry_run": True}
+        shown = await scene.call("k8s_patch", kind="widget", **given)
+        assert shown["impact"]["changes"] == said
+
+
+COPY = "kubectl.kubernetes.io/last-applied-configuration"
+
+
+@pytest.mark.parametrize("value", ['{"forged": 1}', None])
+async def test_the_copy_that_kubectl_compares_with_is_shown_if_the_call_changes_it(
+    tmp_path: Path, value: str | None
+) -> None:
+    async with shop(tmp_path) as scene:
+        await scene.cluster.ok("PATCH", CART, {"metadata": {"annotations": {COPY: '{"data": {"a": "aHVudGVyMjI="}}'}}},
+                               type=MERGE)  # fmt: skip
+        patch = json.dumps({"metadata": {"annotations": {COPY: value}, "labels": {"team": "a"}}})
+        shown = await scene.call("k8s_patch", kind="deploy", **CART_ARGS, patch=patch, type="merge", dry_run=True)
+        (line,) = (each for each in shown["impact"]["changes"] if COPY in each)
+        assert "aHVudGVyMjI=" not in json.dumps(shown)
+        assert ("forged" in line) is (value is not None)
+
+
+@pytest.mark.parametrize(
+    "patch",
+    [
+        {"metadata": {"managedFields": [{}], "labels": {"team": "a"}}},
+        {"metadata": {"managedFields": []}},
+        [{"op": "replace", "path": "/metadata/managedFields", "value": []}],
+        [
+            {"op": "add", "path": "/metadata/labels/a", "value": "b"},
+            {"op": "remove", "path": "/metadata/managedFields/0"},
+        ],
+        [{"op": "replace", "path": "/metadata", "value": {"name": "cart", "namespace": "shop", "managedFields": []}}],
+    ],
+)
+async def test_who_manages_which_field_cannot_be_made_forgotten(tmp_path: Path, patch: Any) -> None:
+    async with shop(tmp_path) as scene:
+        kind = "json" if isinstance(patch, list) else "merge"
+        said = await scene.fail("k8s_patch", kind="deploy", **CART_ARGS, patch=json.dumps(patch), type=kind)
+        assert "managedFields is what the server notes" in said
+        assert scene.way.changes == []
+
+
+async def test_what_an_older_revision_holds_is_shown_without_its_secrets(tmp_path: Path) -> None:
+    async with shop(tmp_path) as scene:
+        for env in ([{"name": "DB_PASSWORD", "value": "p@ss w0rd;$x!"}], None):
+            web = {"name": "web", "image": "nginx:1.25", **({"env": env} if env else {})}
+            body = {"spec": {"template": {"spec": {"containers": [web]}}}}
+            await scene.cluster.ok("PATCH", CART, body, type=MERGE)
+            scene.cluster.world.advance(LONG_ENOUGH)
+        shown = await scene.call("k8s_rollout", **CART_ARGS, action="undo", dry_run=True)
+        assert "env.DB_PASSWORD.value: new, a secret" in json.dumps(shown)
+        assert "w0rd" not in json.dumps(shown)
 
 
 async def test_the_death_of_a_namespace_is_told_kind_by_kind(tmp_path: Path) -> None:

@@ -10,8 +10,7 @@ from ap_mcp.errors import CallRefused, Conflict, InvalidArguments, PermissionDen
 from ap_mcp.guard.subject import Limit
 from ap_mcp.kubernetes import schema_check
 from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
-from ap_mcp.kubernetes.changes import unchanged
-from ap_mcp.kubernetes.effects import Change, Verb
+from ap_mcp.kubernetes.effects import Change, Verb, touching
 from ap_mcp.kubernetes.manifests import Document, nearest, read_manifest
 from ap_mcp.kubernetes.secrets_read import filled_by_others
 from ap_mcp.kubernetes.served import schemas_of
@@ -269,9 +268,8 @@ async def _step(arguments: Mapping[str, Any], target: Target, checks: Checks, ma
                 checks.api, method, parts, body, content_type=kind, query={"force": "false"}), change)  # fmt: skip
         checked = await checks.dry_run(compared, change)
     after = checked.after if not checked.unchecked else _guess(live, body)
-    change = _change(target, live, made, after, subresource)
-    status = subresource == "status"
-    nothing = live is not None and not checked.unchecked and unchanged(live, after, status=status)
+    change = touching(_change(target, live, made, after, subresource), body, whole=mode == "replace")
+    nothing = live is not None and not checked.unchecked and change.is_none
 
     async def again(api: ClusterApi) -> Step:
         return await _step(arguments, target, Checks(api, checks.rehearse), made)

@@ -14,16 +14,25 @@ from ap_mcp.kubernetes.around_storage import storage_opened
 from ap_mcp.kubernetes.effects import Around, Change
 from ap_mcp.kubernetes.owners import controller_of
 from ap_mcp.kubernetes.pods import has_ended, serves
-from ap_mcp.kubernetes.secrets_read import TEMPLATES, pod_spec
+from ap_mcp.kubernetes.secrets_read import (
+    DEFAULT_ACCOUNT,
+    TEMPLATES,
+    does_without,
+    gets_default_token,
+    is_account,
+    pod_spec,
+)
 from ap_mcp.kubernetes.selectors import selects
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
 from ap_mcp.kubernetes.states import label_selector
 from ap_mcp.kubernetes.steps import Step
+from ap_mcp.kubernetes.volume_claims import replicas_of
 from ap_mcp.vendor import get, items, mapping, number, strings, text, word
 
 INGRESS = "Ingress.networking.k8s.io"
 POLICY = "NetworkPolicy"
 LABELS_AT = "/metadata/labels"
+_BOOTSTRAP = "kubernetes.io/bootstrapping"
 _CLASS = "/metadata/annotations/kubernetes.io~1ingress.class"
 
 
@@ -48,10 +57,13 @@ async def _around(step: Step, lists: Lists) -> Around | None:
     if change.verb == "create":
         return await _joined(change, lists)
     selected, unread = await _selected_otherwise(change, lists), dict[str, ApMcpError]()
-    if not (opened := await storage_opened(change, lists, unread)) and not unread:
+    opened = await storage_opened(change, lists, unread)
+    taken = (*await _traffic_joined(change, lists, unread), *await _room_taken(change, lists, unread)) if _starts(
+        change) else ()  # fmt: skip
+    if not opened and not taken and not unread:
         return selected
     found = selected or Around()
-    return replace(found, opened=opened, unread={**found.unread, **unread})
+    return replace(found, opened=opened, taken=taken, unread={**found.unread, **unread})
 
 
 # Selectors
@@ -129,14 +141,52 @@ def _named(kind: str, body: Any, namespace: str) -> str:
 # Traffic
 
 
-async def _joined(change: Change, lists: Lists) -> Around | None:
-    """Return what a new workload takes: a share of the traffic of others, what no controller has, storage."""
+def _starts(change: Change) -> bool:
+    """Say whether a workload that has no pods gets some, by its number of replicas or by being let go."""
     if effect_table().class_of(change.resource) != "workload":
+        return False
+    before, after = change.before, change.after
+    let_go = get(before, "/spec/suspend") is True and get(after, "/spec/suspend") is not True
+    return let_go or replicas_of(before) == 0 < replicas_of(after)
+
+
+async def _joined(change: Change, lists: Lists) -> Around | None:
+    """Return what a new object does to others, by its class."""
+    its_class, unread = effect_table().class_of(change.resource), dict[str, ApMcpError]()
+    if its_class == "config":
+        return Around(awaited=await _awaited(change, lists, unread), unread=unread)
+    if its_class != "workload":
         return None
-    unread = dict[str, ApMcpError]()
     taken = (*await _traffic_joined(change, lists, unread), *await _room_taken(change, lists, unread))
     adopted = await _adopted(change, lists, unread)
-    return Around(taken=taken, adopted=adopted, opened=await storage_opened(change, lists, unread), unread=unread)
+    opened, rights = await storage_opened(change, lists, unread), await _rights(change, lists, unread)
+    return Around(taken=taken, adopted=adopted, opened=opened, rights=rights, unread=unread)
+
+
+async def _awaited(change: Change, lists: Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
+    """Return the pods that read a new ConfigMap or Secret, and did without it so far."""
+    return tuple(
+        word(get(each, "/metadata/name"))
+        for each in await lists.of("Pod", change.namespace, unread)
+        if not has_ended(each) and change.name in does_without(get(each, "/spec"), change.resource.kind)
+    )
+
+
+async def _rights(change: Change, lists: Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:
+    """Return what gives rights to the default account of a namespace, if the pods of a new object get its token.
+
+    What Kubernetes itself gives to every account opens nothing.
+    """
+    if not gets_default_token(pod_spec(change.after)):
+        return ()
+    found, account = list[str](), (change.namespace, DEFAULT_ACCOUNT)
+    for kind, namespace in (("RoleBinding", change.namespace), ("ClusterRoleBinding", "")):
+        for each in await lists.of(kind, namespace, unread):
+            is_own = mapping(each, LABELS_AT).get(_BOOTSTRAP) == "rbac-defaults"
+            if not is_own and any(is_account(one, *account) for one in items(each, "/subjects")):
+                role = f"{word(get(each, '/roleRef/kind'))} {word(get(each, '/roleRef/name'))}"
+                found.append(f"{role}, by {_named(kind, each, change.namespace if namespace else '')}")
+    return tuple(found)
 
 
 async def _traffic_joined(change: Change, lists: Lists, unread: dict[str, ApMcpError]) -> tuple[str, ...]:

@@ -4,16 +4,24 @@ The table stands in `tool_specs/kubernetes.json`. A kind that is not known here 
 """
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeAlias
 
 from ap_mcp.errors import ApMcpError
-from ap_mcp.kubernetes.changes import paths_changed
+from ap_mcp.kubernetes.changes import (
+    LAST_APPLIED,
+    changed,
+    facts_of,
+    names_at,
+    paths_changed,
+    settings_of,
+    unchanged,
+)
 from ap_mcp.kubernetes.owners import controller_of, owner_uids
 from ap_mcp.kubernetes.secrets_read import filled_by_server, newly_read, other_programs, pod_spec
 from ap_mcp.kubernetes.spec import UNKNOWN, Resource, effect_table
-from ap_mcp.kubernetes.volume_claims import claims_of, stores_of
-from ap_mcp.rules.settings_diff import same
+from ap_mcp.kubernetes.volume_claims import claims_of, replicas_of, stores_of
+from ap_mcp.rules.settings_diff import SettingChange, digest, same
 from ap_mcp.specs import EFFECTS, Effect
 from ap_mcp.vendor import get, mapping, number
 
@@ -34,6 +42,8 @@ class Around:
         doubtful: what selects pods by labels in a way that is not known here, if labels of pods change.
         adopted: what no controller has now, and the object will.
         opened: storage that is there already, and that its pods open.
+        awaited: pods that read it as soon as it is there, and did without it so far.
+        rights: what gives rights to the account whose token its pods get although they name none.
         unread: what of this is not known, each with why.
     """
 
@@ -43,12 +53,15 @@ class Around:
     taken: tuple[str, ...] = ()
     adopted: tuple[str, ...] = ()
     opened: tuple[str, ...] = ()
+    awaited: tuple[str, ...] = ()
+    rights: tuple[str, ...] = ()
     unread: Mapping[str, ApMcpError] = field(default_factory=dict)
 
     def facts(self) -> list[list[str]]:
         """Return what a person is shown of it, in an order that does not depend on that of the lists."""
         selecting = (self.gains, self.loses, self.doubtful)
-        return [sorted(each) for each in (*selecting, self.taken, self.adopted, self.opened, self.unread)]
+        others = (self.taken, self.adopted, self.opened, self.awaited, self.rights)
+        return [sorted(each) for each in (*selecting, *others, self.unread)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +78,8 @@ class Change:
         subresource: that is changed; empty if the object itself is.
         made: Secrets that the same call creates.
         around: what it does to other objects; None if they were not read.
+        with_status: it changes the status although it is of the object itself, as it may be of a custom kind.
+        with_copy: it may change the copy that kubectl keeps of what was applied last.
     """
 
     verb: Verb
@@ -76,6 +91,45 @@ class Change:
     subresource: str = ""
     made: frozenset[str] = frozenset()
     around: Around | None = None
+    with_status: bool = False
+    with_copy: bool = False
+
+    @property
+    def status(self) -> bool:
+        """Whether the status counts among what it changes."""
+        return self.with_status or self.subresource == "status"
+
+    @property
+    def is_none(self) -> bool:
+        """Whether the object stays as it is."""
+        return unchanged(self.before, self.after, status=self.status, copy=self.with_copy)
+
+    def facts(self) -> str:
+        """Return a digest of the object as it is and becomes, which changes only with what counts."""
+        kept = {"status": self.status, "copy": self.with_copy}
+        after = settings_of(self.after, **kept) if isinstance(self.after, Mapping) else None
+        return digest([facts_of(self.before, **kept), after])
+
+    def settings(self, given: Any = None) -> list[SettingChange]:
+        """List each setting that changes; `given` is what the caller supplied."""
+        return changed(self.before, self.after, given, status=self.status, copy=self.with_copy)
+
+
+def touching(change: Change, body: Any, *, whole: bool = False) -> Change:
+    """Return a change that knows what its request does beside the settings of the object.
+
+    Args:
+        change: what was found so far.
+        body: of the request.
+        whole: it replaces the object.
+    """
+    moved = not same(get(change.before, "/status"), get(change.after, "/status"))
+    is_custom = effect_table().class_of(change.resource) == UNKNOWN
+    return replace(
+        change,
+        with_status=not change.subresource and is_custom and moved and (whole or names_at(body, "status")),
+        with_copy=whole or names_at(body, *ANNOTATIONS, LAST_APPLIED),
+    )
 
 
 def effects_of(change: Change) -> dict[Effect, str]:
@@ -141,6 +195,9 @@ def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
     kind, after = change.resource.full, change.after
     if kind == "NetworkPolicy.networking.k8s.io":
         yield "disrupt", "it isolates the pods that it selects"
+    outside = sorted({change.name, change.namespace} & effect_table().outside_names) if kind == "Service" else []
+    if outside:
+        yield "disrupt", f"to pods it may answer for names outside the cluster that end in .{outside[0]}"
     if kind == "Service" and get(after, "/spec/externalIPs"):
         yield "disrupt", "it takes the traffic to addresses that are not its own"
     if kind == "Secret" and get(after, "/type") in effect_table().records:
@@ -158,6 +215,10 @@ def _raised_around(change: Change) -> Iterator[tuple[Effect, str]]:
     around = change.around or Around(opened=tuple(claims_of(change.after) - claims_of(change.before)))
     if around.adopted:
         yield "destroy", "it takes over what no controller has, and may delete it"
+    if around.rights:
+        yield "secret", "its pods get the token of ServiceAccount default, which has rights here"
+    if around.awaited:
+        yield "disrupt", "pods that did without it read it as soon as it is there"
     if around.taken:
         yield "disrupt", "it takes something from others"
     if around.opened:
@@ -172,6 +233,8 @@ def _raised_change(change: Change) -> Iterator[tuple[Effect, str]]:
         yield "destroy", "it is deleted with an owner that it does not have now"
     if change.subresource == "finalize" or _lost(before, after, "/metadata/finalizers"):
         yield "destroy", "cleaning up is skipped"
+    if kind == "Deployment.apps" and _goes_on(before, after):
+        yield "disrupt", "the rollout that was held back goes on: pods of the old template are replaced"
     if kind == "StatefulSet.apps" and _fewer(change) and any(map(_takes_volumes, (before, after))):
         yield "destroy", "the volumes of the pods that go are deleted"
     if kind == "PersistentVolume" and _opens_loss(before, after):
@@ -214,6 +277,15 @@ _SCALED = ("Deployment", "StatefulSet", "ReplicaSet", "ReplicationController")
 def _fewer(change: Change) -> bool:
     before, after = (number(get(each, "/spec/replicas")) for each in (change.before, change.after))
     return after is not None and after < (1 if before is None else before)
+
+
+def _goes_on(before: Any, after: Any) -> bool:
+    """Say whether a Deployment is resumed while not all of its pods are known to be of its template."""
+    if get(before, "/spec/paused") is not True or after is None or get(after, "/spec/paused") is True:
+        return False
+    places = ("/metadata/generation", "/status/observedGeneration", "/status/replicas", "/status/updatedReplicas")
+    newest, seen, has, updated = (number(get(before, each)) or 0 for each in places)
+    return seen < newest or not has == updated == replicas_of(before)
 
 
 def _takes_volumes(body: Any) -> bool:

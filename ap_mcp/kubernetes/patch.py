@@ -9,8 +9,7 @@ from ap_mcp.aside import in_a_thread
 from ap_mcp.binding import HttpCall
 from ap_mcp.errors import CallRefused, InvalidArguments, Problem
 from ap_mcp.kubernetes.api import DEFAULT, ClusterApi
-from ap_mcp.kubernetes.changes import unchanged
-from ap_mcp.kubernetes.effects import Change
+from ap_mcp.kubernetes.effects import Change, touching
 from ap_mcp.kubernetes.manifests import read_patch
 from ap_mcp.kubernetes.sealed import hidden_in, hides_at, supplied_in
 from ap_mcp.kubernetes.spec import Resource
@@ -47,6 +46,7 @@ async def patched(
     *,
     words: str,
     timeless: HttpCall | None = None,
+    supplied: bool = True,
 ) -> Step:
     """Return the step that patches an object.
 
@@ -58,6 +58,7 @@ async def patched(
         checks: has it checked.
         words: what is done, in a few words.
         timeless: the request without what differs each time it is made.
+        supplied: the patch is the caller's; one that was read from the cluster is shown without secrets.
 
     Raises:
         CallRefused: the policy, or the cluster's own check, says no.
@@ -73,25 +74,28 @@ async def patched(
     compared = change_request(checks.api, "PATCH", parts, body, content_type=PATCHES[kind])
     call = with_version(compared, live)
     checked = await checks.dry_run(compared, change)
-    status = subresource == "status"
     before, after = live, checked.after
     if subresource == SCALE:
         # What goes with the pods stands in the workload and not in its scale.
         whole = await needed(checks, resource, namespace, name)
         before = with_replicas(whole, live)
         after = with_replicas(whole, checked.after) if checked.after is not None else None
-    change = Change("change", resource, namespace, name, before, after, subresource)
-    nothing = not checked.unchecked and unchanged(before, after, status=status)
+    change = touching(Change("change", resource, namespace, name, before, after, subresource), body)
+    nothing = not checked.unchecked and change.is_none
 
     async def again(api: ClusterApi) -> Step:
-        return await patched(arguments, resource, body, kind, Checks(api, checks.rehearse), words=words)
+        return await patched(arguments, resource, body, kind, Checks(api, checks.rehearse), words=words,
+                             supplied=supplied)  # fmt: skip
 
+    given: Any = body if isinstance(body, dict) or checked.after is None else None
+    if supplied and given is None:
+        given = supplied_in(after, body, before, resource.full)
     return Step(
         change=change,
         call=None if nothing else call,
         compared=None if nothing else timeless or compared,
         again=again,
-        given=body if isinstance(body, dict) else supplied_in(after, body, before, resource.full),
+        given=given if supplied else None,
         warnings=checked.warnings,
         unchecked=checked.unchecked,
         default_namespace=resource.namespaced and "namespace" not in arguments,

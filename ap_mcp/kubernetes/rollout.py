@@ -96,7 +96,7 @@ async def _undone(arguments: Mapping[str, Any], resource: Resource, live: Any, c
         )
     body, kind = revisions[wanted]
     words = f"roll {{}} back to revision {wanted}"
-    return await patched(arguments, resource, body, kind, checks, words=words)
+    return await patched(arguments, resource, body, kind, checks, words=words, supplied=False)
 
 
 async def _revisions(resource: Resource, namespace: str, live: Any, checks: Checks) -> dict[int, tuple[Any, str]]:

@@ -41,6 +41,40 @@ def account_of(spec: Any) -> str:
     return "" if name == DEFAULT_ACCOUNT else name
 
 
+def gets_default_token(spec: Any) -> bool:
+    """Say whether the pod's containers get the token of the account that is theirs if they name none."""
+    named = text(get(spec, "/serviceAccountName") or get(spec, "/serviceAccount"))
+    refused = get(spec, "/automountServiceAccountToken") is False and not _projects_token(spec)
+    return named in ("", DEFAULT_ACCOUNT) and not refused
+
+
+def does_without(spec: Any, kind: str) -> frozenset[str]:
+    """Return the names of the ConfigMaps or Secrets that a pod reads if there are any, and else does without.
+
+    Args:
+        spec: of the pod.
+        kind: ConfigMap or Secret.
+    """
+    own = "configMap" if kind == "ConfigMap" else "secret"
+    volumes = items(spec, "/volumes")
+    sources = [source for volume in volumes for source in items(volume, "/projected/sources")]
+    found = [get(each, f"/{own}") for each in (*volumes, *sources)]
+    for each in containers(spec):
+        found += [get(one, f"/valueFrom/{own}KeyRef") for one in items(each, "/env")]
+        found += [get(one, f"/{own}Ref") for one in items(each, "/envFrom")]
+    names = (get(each, "/name") or get(each, "/secretName") for each in found if get(each, "/optional") is True)
+    return frozenset(map(text, names))
+
+
+def is_account(subject: Any, namespace: str, name: str) -> bool:
+    """Say whether a subject of a binding is a service account, by its name or by a group that it is in."""
+    kind, named = get(subject, "/kind"), text(get(subject, "/name"))
+    if kind == "ServiceAccount":
+        return named == name and text(get(subject, "/namespace")) == namespace
+    groups = {f"system:serviceaccounts:{namespace}", "system:serviceaccounts", "system:authenticated"}
+    return kind == "Group" and named in groups
+
+
 def filled_by_server(body: Any) -> str:
     """Return the service account whose token the server itself puts into a Secret; empty if it puts in none."""
     if get(body, "/type") != ACCOUNT_TOKEN:

@@ -131,6 +131,8 @@ class EffectTable(NamedTuple):
         records: types of Secrets that a program goes by later.
         annotations_act: kinds whose annotations controllers act upon.
         own_volumes: sources of volumes that hold nothing of others, or whose users are known in another way.
+        outside_names: first-level domains, by which a Service or its namespace answers for names outside the cluster:
+            pods look for `github.com` as a name inside it first.
         notes: names of labels and annotations that no program acts upon although they have a prefix.
         posted: documents that are requests about an object.
     """
@@ -146,6 +148,7 @@ class EffectTable(NamedTuple):
     records: frozenset[str]
     annotations_act: frozenset[str]
     own_volumes: frozenset[str]
+    outside_names: frozenset[str]
     notes: frozenset[str]
     posted: tuple[Posted, ...]
 
@@ -176,6 +179,7 @@ def effect_table() -> EffectTable:
             records=frozenset(raw["records"]),
             annotations_act=frozenset(raw["annotations_act"]),
             own_volumes=frozenset(raw["own_volumes"]),
+            outside_names=frozenset(raw["outside_names"]),
             notes=frozenset(raw["notes"]),
             posted=tuple(Posted(kind=kind, **each) for kind, each in raw["posted"].items()),
         )

@@ -12,7 +12,6 @@ from ap_mcp.cluster_requests import cluster_request
 from ap_mcp.errors import CallRefused, CloudUnreachable, NotFound, ServiceError
 from ap_mcp.guard.subject import Limit, Objects, Subject
 from ap_mcp.kubernetes.api import JSON, ClusterApi
-from ap_mcp.kubernetes.changes import facts_of, settings_of
 from ap_mcp.kubernetes.effects import Change, effects_of, least
 from ap_mcp.kubernetes.sealed import hidden_in, revealed
 from ap_mcp.kubernetes.spec import Resource, effect_table
@@ -39,6 +38,7 @@ PATCHES = {
 _WARNING = re.compile(r'299 \S+ "((?:[^"\\]|\\.)*)"')
 _NO_DRY_RUN = re.compile(r"does not support dry run|dryRun (?:alpha )?feature is disabled", re.IGNORECASE)
 _MOST_SAID = 1200
+_ABOVE = ("", "/metadata")
 _LEAST_HIDDEN = 4
 """Characters of a hidden value from which it is taken out of texts; shorter ones are parts of many words."""
 ADVICE = (
@@ -142,13 +142,11 @@ class Step:
 
     def facts(self) -> str:
         """Return a digest of what a person is shown of it: the same as long as only the object's status moves."""
-        change, status = self.change, self.change.subresource == "status"
+        change = self.change
         call = None if self.compared is None else [self.compared.method, self.compared.path, self.compared.query]
         body = None if self.compared is None else digest((self.compared.body or b"").decode(errors="replace"))
-        after = settings_of(change.after, status=status) if isinstance(change.after, Mapping) else None
         around = change.around.facts() if change.around else None
-        before = facts_of(change.before, status=status)
-        return digest([before, after, sorted(self.effects), around, call, body, self.unchecked])
+        return digest([change.facts(), sorted(self.effects), around, call, body, self.unchecked])
 
 
 def objects_of(resource: Resource, namespace: str, name: str = "") -> Objects:
@@ -187,12 +185,14 @@ def with_version(call: HttpCall, live: Any) -> HttpCall:
     """Return a request that the server refuses if the object is not as it was read.
 
     Raises:
-        CallRefused: the caller wrote another version into it; by some, such as 0, it would be bound to none.
+        CallRefused: the caller wrote another version into it; by some, such as 0, it would be bound to none; or it
+            changes what the server notes of who manages which field.
     """
     version = text(get(live, "/metadata/resourceVersion"))
     if not version or call.body is None:
         return call
     body = json.loads(call.body)
+    _refuse_other_managers(body, live)
     given = get(body, "/metadata/resourceVersion")
     if given and given != version:
         raise CallRefused(
@@ -208,6 +208,25 @@ def with_version(call: HttpCall, live: Any) -> HttpCall:
         metadata = body.get("metadata") if isinstance(body.get("metadata"), dict) else {}
         body["metadata"] = {**metadata, "resourceVersion": version}
     return replace(call, body=json.dumps(body, ensure_ascii=False).encode(errors="backslashreplace"))
+
+
+def _refuse_other_managers(body: Any, live: Any) -> None:
+    """Refuse a request that would make a server forget who manages which field, so that none is kept for anybody.
+
+    Raises:
+        CallRefused: it would.
+    """
+    place = "/metadata/managedFields"
+    if isinstance(body, list):
+        wrong = any(f"{each['path']}/".startswith(f"{place}/") for each in body)
+        given = [get(each.get("value"), place.removeprefix(each["path"])) for each in body if each["path"] in _ABOVE]
+    else:
+        wrong, given = False, [get(body, place)]
+    if wrong or any(each not in (None, get(live, place)) for each in given):
+        raise CallRefused(
+            "Refused: metadata.managedFields is what the server notes of who manages which field. Nothing was sent. "
+            "Leave it out."
+        )
 
 
 def as_dry_run(call: HttpCall) -> HttpCall:

@@ -17,7 +17,6 @@ from ap_mcp.guard.policy import Allow
 from ap_mcp.guard.subject import Subject
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api
 from ap_mcp.kubernetes.around import with_around
-from ap_mcp.kubernetes.changes import unchanged
 from ap_mcp.kubernetes.effects import gravest
 from ap_mcp.kubernetes.steps import Step
 from ap_mcp.kubernetes.write_tool import CONTENTS, DRY_RUN, TOKEN, WriteTool
@@ -259,11 +258,7 @@ class _Call:
                 return Look(
                     "done", f"Its answer was lost; {step.thing} is {'gone' if gone else 'being deleted'}.", live
                 )
-        elif (
-            live is not None
-            and change.after is not None
-            and unchanged(live, change.after, status=change.subresource == "status")
-        ):
+        elif live is not None and change.after is not None and replace(change, before=live).is_none:
             return Look("done", f"Its answer was lost; {step.thing} is as it was to become.", live)
         before = get(change.before, "/metadata/resourceVersion")
         same = live is None if change.before is None else get(live, "/metadata/resourceVersion") == before

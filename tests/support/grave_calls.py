@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from kubernetes_calls import CORE, Cluster
+from kubernetes_calls import CORE, MERGE, Cluster
 from kubernetes_writing import LONG_ENOUGH, made
 
 SHOP = {"namespace": "shop"}
@@ -83,6 +83,7 @@ async def with_more(cluster: Cluster) -> str:
     for text in _made():
         await made(cluster, text)
     cluster.world.advance(LONG_ENOUGH)
+    await _hold(cluster)
     for group, kind in CUSTOM:
         body = json.loads(document(f"{group}/v2", kind, "one", spec={"endpointSelector": {}}))
         await cluster.ok("POST", f"/apis/{group}/v2/namespaces/shop/{_plural(kind)}", body)
@@ -106,6 +107,33 @@ def _made() -> Iterator[str]:
     yield document(f"{RBAC}/v1", "RoleBinding", "reads", roleRef=VIEW, subjects=[_user("ann")])
     for group, kind in CUSTOM:
         yield definition(group, kind)
+    yield document("v1", "Namespace", "spare", namespace="")
+    yield document(f"{RBAC}/v1", "RoleBinding", "all", namespace="spare", roleRef={**VIEW, "name": "admin"},
+                   subjects=[{"kind": "ServiceAccount", "name": "default", "namespace": "spare"}])  # fmt: skip
+    waits = {"name": "m", "image": "nginx:1", "envFrom": [{"configMapRef": {"name": "late", "optional": True}}]}
+    late = {"name": "v", "projected": {"sources": [{"secret": {"name": "late", "optional": True}}]}}
+    yield _served("live", 1, containers=[waits], volumes=[late])
+    yield _served("next", 0, containers=[waits])
+    yield _served("held", 1, containers=[waits])
+    yield _served("stands", 1, containers=[waits])
+    yield document(
+        "v1", "Service", "live", namespace="spare", spec={"selector": {"on": "yes"}, "ports": [{"port": 80}]}
+    )
+
+
+def _served(name: str, replicas: int, **spec: Any) -> str:
+    template = {"metadata": {"labels": {"app": name, "on": "yes"}}, "spec": spec}
+    own = {"replicas": replicas, "selector": {"matchLabels": {"app": name}}, "template": template}
+    return document("apps/v1", "Deployment", name, namespace="spare", spec=own)
+
+
+async def _hold(cluster: Cluster) -> None:
+    """Pause two rollouts, of which one has pods of an older template then."""
+    for name in ("held", "stands"):
+        path = f"/apis/apps/v1/namespaces/spare/deployments/{name}"
+        await cluster.ok("PATCH", path, {"spec": {"paused": True}}, type=MERGE)
+    image = {"spec": {"template": {"spec": {"containers": [{"name": "m", "image": "nginx:2"}]}}}}
+    await cluster.ok("PATCH", "/apis/apps/v1/namespaces/spare/deployments/held", image, type=MERGE)
 
 
 def definition(group: str, kind: str) -> str:
@@ -153,6 +181,42 @@ def grave_calls(cart: str) -> Iterator[GraveCall]:
     yield from _rights()
     yield from _whole_cluster()
     yield from _custom(cart)
+    yield from _later()
+
+
+def _later() -> Iterator[GraveCall]:
+    """Yield what does its harm by what is there already, and waits for it."""
+    spare = {"namespace": "spare"}
+    read = "It is read by pods that did without it so far: "
+    late = document("v1", "ConfigMap", "late", **spare, data={"LD_PRELOAD": "/x"})
+    yield applied("a ConfigMap that pods do without", late, "disrupt", read, "data.LD_PRELOAD to")
+    hidden = document("v1", "Secret", "late", **spare, stringData={"a": "b"})
+    yield applied("a Secret that pods do without", hidden, "disrupt", read, "1 key added: a")
+    yield applied("one that no pod reads", document("v1", "ConfigMap", "lone", **spare, data={"a": "b"}), "write")
+    outside = "names outside the cluster that end in .com"
+    ports = {"ports": [{"port": 443}]}
+    yield applied("a name outside", document("v1", "Service", "com", spec=ports), "disrupt", outside)
+    in_com = f"{document('v1', 'Namespace', 'com', namespace='')}\n---\n" + document(
+        "v1", "Service", "github", namespace="com", spec=ports
+    )
+    yield applied("a name outside", in_com, "disrupt", outside)
+    rights = "The token that its pods get has rights: ClusterRole admin, by RoleBinding all"
+    own = document("v1", "Pod", "p", **spare, spec=CONTAINERS)
+    yield applied("an account with rights", own, "secret", rights)
+    none = document("v1", "Pod", "p", **spare, spec={**CONTAINERS, "automountServiceAccountToken": False})
+    yield applied("no token of it", none, "write")
+    goes_on = "The rollout that was held back goes on"
+    yield GraveCall(
+        "a rollout goes on", "k8s_rollout", {"name": "held", "action": "resume", **spare}, "disrupt", (goes_on,)
+    )
+    yield patched("a rollout goes on", "deploy", "held", {"spec": {"paused": None}}, "disrupt", goes_on, **spare)
+    yield patched("nothing held back", "deploy", "stands", {"spec": {"paused": False}}, "write", **spare)
+    share = "a share of the traffic of Service live"
+    yield patched("others join", "deploy", "next", {"spec": {"replicas": 1}}, "disrupt", share, **spare)
+    yield patched("more of the same", "deploy", "live", {"spec": {"replicas": 2}}, "write", **spare)
+    marked = {"labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}}
+    key = document("v1", "Secret", "k", marked, "kube-system", type="a/b", stringData={"tls.key": "b"})
+    yield applied("a key that a program takes", key, "disrupt", "sealed-secrets-key", "tls.key", 'type to "a/b"')
 
 
 def _workloads() -> Iterator[GraveCall]:

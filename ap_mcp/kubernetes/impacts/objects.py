@@ -1,21 +1,27 @@
 """What is shown of every object that is changed: which one it is, who manages it, and what changes in it by path."""
 
+import json
+from collections.abc import Mapping
 from typing import Any
 
 from ap_mcp.errors import ApMcpError
-from ap_mcp.kubernetes.changes import changed, facts_of
+from ap_mcp.kubernetes.changes import changed
 from ap_mcp.kubernetes.effects import gravest, raised
 from ap_mcp.kubernetes.finalizers import held_by, in_words
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
 from ap_mcp.kubernetes.owners import HELM_NAMESPACE, HELM_RELEASE, controller_of, undone_by
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
-from ap_mcp.rules.settings_diff import SettingChange
+from ap_mcp.masking import mask
+from ap_mcp.masking.supplied import as_supplied
+from ap_mcp.rules.settings_diff import SettingChange, assignments, shown
 from ap_mcp.specs import GUARDED
 from ap_mcp.vendor import get, items, mapping, moment, strings, text, word
-from ap_mcp.wording import age, few, plural
+from ap_mcp.wording import age, exactly, few, plural
 
 MANAGED_BY = "app.kubernetes.io/managed-by"
 MANAGERS = 6
+HELD = ("data", "stringData", "binaryData")
+"""Where a Secret has what it holds."""
 
 
 def about_object(notes: Notes) -> None:
@@ -29,7 +35,7 @@ def about_object(notes: Notes) -> None:
         notes.fact("age", age(moment(get(live, "/metadata/creationTimestamp")), notes.now) or "not reported")
     for option in notes.step.options:
         notes.fact("chosen", option)
-    notes.stable["object"] = facts_of(live, status=change.subresource == "status") if live is not None else None
+    notes.stable["object"] = change.facts() if live is not None else None
     notes.stable["effects"] = sorted(notes.step.effects)
 
 
@@ -67,15 +73,19 @@ def about_checks(notes: Notes) -> None:
 def about_changes(notes: Notes) -> list[SettingChange]:
     """Note each setting that changes, before and after; of what is new, only what matters of it elsewhere."""
     change, step = notes.change, notes.step
-    if change.verb == "delete" or change.after is None:
+    if change.verb == "delete":
         return []
-    status = change.subresource == "status"
-    supplied = step.given if change.resource.full != "Secret" else None
-    found = changed(change.before, change.after, supplied, status=status)
+    if change.after is None:
+        notes.changes += _asked_for(notes)
+        return []
+    supplied = step.given
+    if change.resource.full == "Secret" and isinstance(supplied, Mapping):
+        supplied = {key: each for key, each in supplied.items() if key not in HELD}
+    found = change.settings(supplied)
     if change.verb == "create":
         notes.fact("new settings", plural(len(found), "value"))
         if supplied is not None and gravest(step.effects) in GUARDED:
-            for each in changed(None, supplied, supplied, status=status):
+            for each in changed(None, supplied, supplied, status=change.status, copy=change.with_copy):
                 notes.fact("sets", f"{each.path} to {each.after}")
         return found
     gone = [each for each in found if not each.after]
@@ -86,6 +96,25 @@ def about_changes(notes: Notes) -> list[SettingChange]:
     if gone and step.words == "apply":
         names = few([each.path for each in gone], 8)
         notes.goes.append(f"{plural(len(gone), 'setting')} that was applied before and is left out now: {names}")
+    return found
+
+
+def _asked_for(notes: Notes) -> list[str]:
+    """Return what a request changes of which the server does not say what it makes of it."""
+    step, is_secret = notes.step, notes.change.resource.full == "Secret"
+    body = json.loads(step.compared.body) if step.compared is not None and step.compared.body else None
+    if isinstance(body, Mapping):
+        given: dict[str, Any] = {key: each for key, each in body.items() if not (is_secret and key in HELD)}
+        said = assignments(given if step.given is not None else mask(given))
+        held = [(key, mapping(body, f"/{key}")) for key in HELD if is_secret and key in body]
+        return said + [f"{key} is changed: {few(sorted(map(word, each))) or 'all of it'}" for key, each in held]
+    found = list[str]()
+    for each in body if isinstance(body, list) else ():
+        value = "" if "value" not in each else ", a value that is not shown"
+        if value and step.given is not None and not is_secret:
+            value = f", {shown(as_supplied({text(each['path']).rpartition('/')[2]: each['value']}).popitem()[1])}"
+        origin = f" from {exactly(text(each['from']))}" if "from" in each else ""
+        found.append(f"{each['op']} {exactly(text(each['path']))}{origin}{value}")
     return found
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ap_mcp.kubernetes.impacts.notes import Notes, name_of
+from ap_mcp.kubernetes.secrets_read import is_account
 from ap_mcp.vendor import get, items, mapping, strings, text, word
 from ap_mcp.wording import few
 
@@ -40,7 +41,7 @@ async def about_token(notes: Notes) -> None:
     for kind in ("RoleBinding", "ClusterRoleBinding"):
         bindings = await notes.listed(kind, f"which {kind}s give it rights", "")
         for each in bindings or []:
-            if any(_is_account(subject, change.namespace, change.name) for subject in items(each, "/subjects")):
+            if any(is_account(subject, change.namespace, change.name) for subject in items(each, "/subjects")):
                 await _about_binding(notes, each)
     if not any(label == "allows" for label, _ in notes.facts):
         notes.fact("allows", "nothing that is bound to it by name")
@@ -49,14 +50,6 @@ async def about_token(notes: Notes) -> None:
 def _spec(notes: Notes) -> Any:
     call = notes.step.compared
     return get(json.loads(call.body), "/spec") if call is not None and call.body else None
-
-
-def _is_account(subject: Any, namespace: str, name: str) -> bool:
-    kind, named = get(subject, "/kind"), text(get(subject, "/name"))
-    if kind == "ServiceAccount":
-        return named == name and text(get(subject, "/namespace")) == namespace
-    groups = {f"system:serviceaccounts:{namespace}", "system:serviceaccounts", "system:authenticated"}
-    return kind == "Group" and named in groups
 
 
 async def _about_binding(notes: Notes, binding: Any) -> None:

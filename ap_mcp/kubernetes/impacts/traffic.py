@@ -30,6 +30,10 @@ def about_others(notes: Notes) -> None:
         )
     for each in around.opened:
         notes.warnings.append(f"Its pods open what is there already, and can change it: {each}.")
+    if around.awaited:
+        notes.warnings.append(f"It is read by pods that did without it so far: {few(around.awaited, NAMED)}.")
+    for each in around.rights:
+        notes.warnings.append(f"The token that its pods get has rights: {each}.")
     for what, error in around.unread.items():
         notes.unread(what, error)
 

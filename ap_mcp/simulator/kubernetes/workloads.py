@@ -283,7 +283,7 @@ def _report_deployment(store: Store, item: Mapping[str, Any]) -> None:
     kind = known(*DEPLOYMENT)
     old = store.fetch(kind, item["metadata"]["namespace"], item["metadata"]["name"])
     sets = controlled(store, known(*REPLICA_SET), old)
-    newest = max(sets, key=_revision, default=None)
+    newest = next((each for each in sets if _template(each) == old["spec"]["template"]), None)
     wanted = old["spec"]["replicas"]
     total, available = (sum((each.get("status") or {}).get(name, 0) for each in sets)
                         for name in ("replicas", "availableReplicas"))  # fmt: skip
