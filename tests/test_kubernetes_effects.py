@@ -387,6 +387,12 @@ THREE: list[Any] = [{"name": each, "v": 0} for each in "abc"]
             [{"name": 1, "v": 2}, {"name": "1"}],
             ['spec.x: [{"name": 1}, {"name": "1"}] becomes [{"name": 1, "v": 2}, {"name": "1"}]'],
         ),
+        (
+            THREE[1:2],
+            THREE[:1] + THREE[1:2],
+            ['spec.x.a.name: new, "a"', "spec.x.a.v: new, 0", 'order of spec.x: ["b"] becomes ["a", "b"]'],
+        ),
+        (THREE[:1], THREE[:2], ['spec.x.b.name: new, "b"', "spec.x.b.v: new, 0"]),
         ([], THREE[:1], ['spec.x.a.name: new, "a"', "spec.x.a.v: new, 0"]),
         (THREE[:1], [], ['spec.x.a.name: "a" is no longer set', "spec.x.a.v: 0 is no longer set"]),
         (

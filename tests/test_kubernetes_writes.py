@@ -1119,6 +1119,25 @@ async def test_who_manages_which_field_cannot_be_made_forgotten(tmp_path: Path, 
         assert scene.way.changes == []
 
 
+async def test_what_somebody_else_created_meanwhile_is_not_said_to_be_refused_before_anything_was_sent(
+    tmp_path: Path,
+) -> None:
+    async with shop(tmp_path) as scene:
+
+        async def before(request: httpx.Request) -> None:
+            if request.method == "POST" and not is_check(request):
+                scene.way.before = None
+                await made(scene.cluster, document("v1", "ConfigMap", "new", data={"a": "c"}))
+
+        scene.way.before = before
+        said = await scene.fail(
+            "k8s_apply", manifest=document("v1", "ConfigMap", "new", data={"a": "b"}), mode="create"
+        )
+        assert scene.way.changes == [f"POST {CORE}/namespaces/shop/configmaps"]
+        assert "Nothing was sent" not in said
+        assert "already exists" in said
+
+
 async def test_what_an_older_revision_holds_is_shown_without_its_secrets(tmp_path: Path) -> None:
     async with shop(tmp_path) as scene:
         for env in ([{"name": "DB_PASSWORD", "value": "p@ss w0rd;$x!"}], None):

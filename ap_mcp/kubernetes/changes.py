@@ -143,11 +143,14 @@ def _named_by(key: str, value: Any) -> dict[str, Any] | None:
 
 
 def _reordered(way: tuple[str, ...], before: list[str], after: list[str]) -> list[SettingChange]:
-    """Return that entries which a list keeps stand in another order, if they do; in some lists that decides."""
-    old, new = ([masked_name(each) for each in names if each in other] for names, other in
-                ((before, {*after}), (after, {*before})))  # fmt: skip
+    """Return that the entries of a list stand otherwise than as they did with the new ones behind, if they do.
+
+    In some lists, such as that of what runs first, the order decides.
+    """
+    expected = [each for each in before if each in after] + sorted(each for each in after if each not in before)
     where = f"order of {path(masked_name(each) for each in way)}"
-    return [SettingChange(way, where, shown(old), shown(new))] if old != new else []
+    old, new = (shown([masked_name(each) for each in names]) for names in (before, after))
+    return [SettingChange(way, where, old, new)] if after != expected else []
 
 
 def paths_changed(before: Any, after: Any) -> set[tuple[str, ...]]:

@@ -201,7 +201,10 @@ class _Call:
         if step.shared:
             return None
         api = replace(outlook.api, reads=outlook.api.reads.anew())
-        fresh, *_ = await with_around([await step.again(api)], api, outlook.steps)
+        try:
+            fresh, *_ = await with_around([await step.again(api)], api, outlook.steps)
+        except CallRefused:  # says that nothing was sent, and a request was
+            return None
         if fresh.call is None or fresh.facts() != step.facts():
             return None
         outlook.steps[outlook.steps.index(step)] = fresh
