@@ -1119,6 +1119,15 @@ async def test_who_manages_which_field_cannot_be_made_forgotten(tmp_path: Path, 
         assert scene.way.changes == []
 
 
+async def test_what_decides_stands_before_any_number_of_labels(tmp_path: Path) -> None:
+    person = Person()
+    async with shop(tmp_path, person=person) as scene:
+        labels = {f"a{number:02}": "x" for number in range(40)}
+        patch = json.dumps({"metadata": {"labels": labels}, "spec": {"selector": {"app": "other"}}})
+        await scene.call("k8s_patch", kind="svc", **CART_ARGS, patch=patch, type="merge")
+        assert 'spec.selector.app: "cart" becomes "other"' in "\n".join(person.read[0].splitlines()[:3])
+
+
 async def test_what_somebody_else_created_meanwhile_is_not_said_to_be_refused_before_anything_was_sent(
     tmp_path: Path,
 ) -> None:

@@ -6,14 +6,14 @@ from typing import Any
 
 from ap_mcp.errors import ApMcpError
 from ap_mcp.kubernetes.changes import changed
-from ap_mcp.kubernetes.effects import gravest, raised
+from ap_mcp.kubernetes.effects import ANNOTATIONS, LABELS, gravest, raised
 from ap_mcp.kubernetes.finalizers import held_by, in_words
 from ap_mcp.kubernetes.impacts.notes import Notes, labels_of
 from ap_mcp.kubernetes.owners import HELM_NAMESPACE, HELM_RELEASE, controller_of, undone_by
 from ap_mcp.kubernetes.spec import UNKNOWN, effect_table
 from ap_mcp.masking import mask
 from ap_mcp.masking.supplied import as_supplied
-from ap_mcp.rules.settings_diff import SettingChange, assignments, shown
+from ap_mcp.rules.settings_diff import SettingChange, assignments, every_line, shown
 from ap_mcp.specs import GUARDED
 from ap_mcp.vendor import get, items, mapping, moment, strings, text, word
 from ap_mcp.wording import age, exactly, few, plural
@@ -89,8 +89,9 @@ def about_changes(notes: Notes) -> list[SettingChange]:
                 notes.fact("sets", f"{each.path} to {each.after}")
         return found
     gone = [each for each in found if not each.after]
-    for each in found:
-        notes.changes.append(each.line())
+    # What a workload is or does comes first: any number of labels could stand before it.
+    for beside in (False, True):
+        notes.changes += every_line([each for each in found if (each.keys[:2] in (LABELS, ANNOTATIONS)) is beside])
     if not found:
         notes.changes.append("the order of a list")
     if gone and step.words == "apply":
