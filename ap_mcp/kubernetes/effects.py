@@ -200,7 +200,7 @@ def _raised_creation(change: Change) -> Iterator[tuple[Effect, str]]:
         yield "disrupt", f"to pods it may answer for names outside the cluster that end in .{outside[0]}"
     if kind == "Service" and get(after, "/spec/externalIPs"):
         yield "disrupt", "it takes the traffic to addresses that are not its own"
-    if kind == "Secret" and get(after, "/type") in effect_table().records:
+    if kind in ("Secret", "ConfigMap") and _is_record(after):
         yield "disrupt", "a program goes by what is in it"
     if kind == "PersistentVolume":
         yield "disrupt", "a volume claim may be given it, with what is on it"
@@ -254,7 +254,8 @@ def _lowered(change: Change) -> str:
     if its_class in ("workload", "data", "config", "traffic") and paths:
         quiet = {*([] if kind in table.labels_select and change.around != Around() else [LABELS])}
         quiet |= {*([] if kind in table.annotations_act else [ANNOTATIONS])}
-        if paths <= quiet and all(map(table.is_note, _named(change))):
+        is_record = its_class == "config" and any(map(_is_record, (change.before, change.after)))
+        if paths <= quiet and not is_record and all(map(table.is_note, _named(change))):
             return "only labels and annotations that nothing goes by"
     known = [
         (paths == {REPLICAS} and not _fewer(change) and kind in _SCALED, "more replicas"),
@@ -262,6 +263,12 @@ def _lowered(change: Change) -> str:
         (paths == {SUSPEND} and kind == "Job" and get(change.after, "/spec/suspend") is not True, "the job goes on"),
     ]
     return next((why for holds, why in known if holds), "")
+
+
+def _is_record(body: Any) -> bool:
+    """Say whether a Secret or ConfigMap is what a program notes for itself, and finds by its labels."""
+    labels = mapping(body, "/metadata/labels").items()
+    return get(body, "/type") in effect_table().records or effect_table().record_labels <= labels
 
 
 def _named(change: Change) -> Iterator[str]:

@@ -129,6 +129,7 @@ class EffectTable(NamedTuple):
             CVE-2025-1097, CVE-2025-1098, CVE-2025-24514.
         more_hosts: the annotation by which an Ingress serves other hosts as well.
         records: types of Secrets that a program goes by later.
+        record_labels: labels of a Secret or ConfigMap that is such a record, whatever its type.
         annotations_act: kinds whose annotations controllers act upon.
         own_volumes: sources of volumes that hold nothing of others, or whose users are known in another way.
         outside_names: first-level domains, by which a Service or its namespace answers for names outside the cluster:
@@ -146,6 +147,7 @@ class EffectTable(NamedTuple):
     controller_settings: frozenset[str]
     more_hosts: str
     records: frozenset[str]
+    record_labels: frozenset[tuple[str, str]]
     annotations_act: frozenset[str]
     own_volumes: frozenset[str]
     outside_names: frozenset[str]
@@ -177,6 +179,7 @@ def effect_table() -> EffectTable:
             controller_settings=frozenset(raw["controller_settings"]),
             more_hosts=raw["more_hosts"],
             records=frozenset(raw["records"]),
+            record_labels=frozenset(raw["record_labels"].items()),
             annotations_act=frozenset(raw["annotations_act"]),
             own_volumes=frozenset(raw["own_volumes"]),
             outside_names=frozenset(raw["outside_names"]),

@@ -110,6 +110,9 @@ def _made() -> Iterator[str]:
     yield document("v1", "Namespace", "spare", namespace="")
     yield document(f"{RBAC}/v1", "RoleBinding", "all", namespace="spare", roleRef={**VIEW, "name": "admin"},
                    subjects=[{"kind": "ServiceAccount", "name": "default", "namespace": "spare"}])  # fmt: skip
+    of_helm = {"labels": {"owner": "helm", "name": "web"}}
+    yield document("v1", "Secret", "v1", of_helm, "spare", type="helm.sh/release.v1", stringData={"release": "x"})
+    yield document("v1", "Secret", "other", namespace="spare", stringData={"a": "x"})
     waits = {"name": "m", "image": "nginx:1", "envFrom": [{"configMapRef": {"name": "late", "optional": True}}]}
     late = {"name": "v", "projected": {"sources": [{"secret": {"name": "late", "optional": True}}]}}
     yield _served("live", 1, containers=[waits], volumes=[late])
@@ -214,6 +217,12 @@ def _later() -> Iterator[GraveCall]:
     share = "a share of the traffic of Service live"
     yield patched("others join", "deploy", "next", {"spec": {"replicas": 1}}, "disrupt", share, **spare)
     yield patched("more of the same", "deploy", "live", {"spec": {"replicas": 2}}, "write", **spare)
+    lost = {"metadata": {"labels": {"owner": None}}}
+    yield patched("a release that Helm does not find", "secret", "v1", lost, "disrupt", 'owner: "helm"', **spare)
+    forged = document("v1", "ConfigMap", "v2", {"labels": {"owner": "helm"}}, "spare", data={"release": "x"})
+    yield applied("a forged release", forged, "disrupt", "A program goes by what is in it")
+    team = {"metadata": {"labels": {"team": "a"}}}
+    yield patched("a label for people", "secret", "other", team, "write", **spare)
     marked = {"labels": {"sealedsecrets.bitnami.com/sealed-secrets-key": "active"}}
     key = document("v1", "Secret", "k", marked, "kube-system", type="a/b", stringData={"tls.key": "b"})
     yield applied("a key that a program takes", key, "disrupt", "sealed-secrets-key", "tls.key", 'type to "a/b"')
