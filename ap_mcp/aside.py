@@ -90,8 +90,9 @@ async def aside(work: Callable[[], T], size: int) -> T:
     if size >= IN_A_PROCESS:
         from anyio import to_process  # noqa: PLC0415 - no start waits for what few answers need
 
-        # Where no process can be started, or it was ended, others wait somewhat longer for a thread.
-        with suppress(BrokenWorkerProcess, OSError):
+        # Where no process can be started, or it was ended, or what it works on is too deep to be sent, others wait
+        # somewhat longer for a thread.
+        with suppress(BrokenWorkerProcess, OSError, RecursionError):
             async with _PROCESSES.turn():
                 return await to_process.run_sync(work, cancellable=True, limiter=CapacityLimiter(1))
     return await in_a_thread(work, size)

@@ -100,7 +100,8 @@ class Finishing:
         file: SavedFile | KeptFile | None = None
         owner = owner_of(principal, self.profile)
         body = None if operation.response_type == FILE else response.body
-        answered = Answered(operation, arguments, body, self.gateway.now(), own, beside)
+        source = b"" if body is None else response.parsed_from
+        answered = Answered(operation, arguments, body, self.gateway.now(), own, beside, content=source)
         size = len(response.content) + size_of(arguments)
         if operation.effect != "read":
             self.recent.note(await in_a_thread(answered.observed, size))

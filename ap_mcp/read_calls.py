@@ -1,7 +1,7 @@
 """Calls of the tools that are no operation: each makes several reads, and one answer of them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ap_mcp.arguments import check_arguments
@@ -187,12 +187,13 @@ class _Polls:
         """Read once more."""
         response = await self.context.reads.response(order.read, self.arguments(order), fresh=True)
         await self.foresee(order.instead(response.body))
-        return replace(response, body=order.narrowed(response.body))
+        return response.narrowed(order.narrowed(response.body))
 
     async def describe(self, order: Order, response: "CloudResponse") -> Shown:
         """Say in a sentence what a read showed, and how far the thing is."""
-        now, beside = self.context.reads.now(), order.beside
-        answered = Answered(order.read, self.arguments(order), response.body, now, beside=beside)
+        given, now = self.arguments(order), self.context.reads.now()
+        source = response.parsed_from
+        answered = Answered(order.read, given, response.body, now, beside=order.beside, content=source)
         found = (await shaped_aside(answered, len(response.content))).result
         return Shown(found.summary, found.share)
 

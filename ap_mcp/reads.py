@@ -3,7 +3,7 @@
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -231,9 +231,9 @@ class Reads:
             found = opened(items(response.body, names.list), read, self._policy)
             self._closed |= {text(get(row, names.id)).lower(): row for row in found.closed}
             whole = {**as_object(response.body), names.list.strip("/"): found.rows}
-            return replace(response, body=whole) if found.closed else response
+            return response.narrowed(whole) if found.closed else response
         await self.made(lister, {})
-        return replace(response, body=self._without_closed(operation, response.body))
+        return response.narrowed(self._without_closed(operation, response.body))
 
     def _without_closed(self, operation: Operation, body: Any) -> Any:
         """Return an answer without the entries of lists that are about closed clusters."""

@@ -4,12 +4,13 @@ Masking reads every character, in seconds where there are megabytes: what is lar
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 from ap_mcp.aside import aside
+from ap_mcp.cloud.bodies import parse_json
 from ap_mcp.files import KeptFile, SavedFile
 from ap_mcp.response_store import kept_text
 from ap_mcp.specs import Operation, load_catalog
@@ -28,6 +29,8 @@ class Answered:
         own: the arguments of ours that were given with them.
         beside: what was read for the summary to go by.
         file: where a binary or secret result was saved, or is kept.
+        content: what the body was parsed from, if it was from JSON. It is sent in place of the body: to write down what
+            was parsed keeps the event loop from other work for longer than anything else, and fails where it is deep.
     """
 
     operation: Operation
@@ -37,19 +40,22 @@ class Answered:
     own: Mapping[str, Any] = field(default_factory=dict)
     beside: Mapping[str, Any] = field(default_factory=dict)
     file: SavedFile | KeptFile | None = None
+    content: bytes = b""
 
     def observed(self) -> Observation:
         """Return it with secrets masked."""
         return Observation(self.operation, self.arguments, self.body, self.file, self.now, self.own, self.beside)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        plain = (dict(self.arguments), self.body, self.now, dict(self.own), dict(self.beside), self.file)
+        body = None if self.content else self.body
+        plain = (dict(self.arguments), body, self.now, dict(self.own), dict(self.beside), self.file, self.content)
         return _answered, (self.operation.id, *plain)
 
 
 def _answered(name: str, *rest: Any) -> Answered:
     """Return what another process has sent; the operation is the same in its specs."""
-    return Answered(load_catalog()[name], *rest)
+    sent = Answered(load_catalog()[name], *rest)
+    return replace(sent, body=parse_json(sent.content)) if sent.content else sent
 
 
 @dataclass(frozen=True, slots=True)

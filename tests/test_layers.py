@@ -42,7 +42,7 @@ output_schemas: summaries
 rendering: masking summaries vendor wording
 response_store: summaries
 addressing: errors summaries wording
-shaping: aside files response_store specs summaries
+shaping: aside cloud files response_store specs summaries
 wait: errors masking rules specs summaries vendor wording
 assessment: errors masking parallel_reads rules schemas specs summaries vendor wording
 problems: errors masking parallel_reads rules schemas specs summaries vendor wording

@@ -11,6 +11,7 @@ from ap_mcp.errors import SAID_LIMIT
 from ap_mcp.service_texts import codes_of, inside, own_codes, texts_of
 
 HIDDEN = "***"
+TOO_DEEP = "nested too deeply"
 _EXCERPT = 20_000
 _SHORTEST_SECRET = 6
 _ENCODED = "encoded_authorization_message"
@@ -51,7 +52,7 @@ def parse_json(content: bytes) -> Any:
         if _HALF.search(content):
             document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
     except RecursionError:
-        raise ValueError("nested too deeply") from None
+        raise ValueError(TOO_DEEP) from None
     return document
 
 

@@ -1,9 +1,10 @@
 """Sends requests to the cloud: signed, bounded in time and size, repeated only where that does no harm."""
 
 import logging
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, Self
@@ -64,6 +65,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LARGEST_ANSWER = 16 * 1024 * 1024
+UNPACKED_AT_ONCE = 256 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
 AT_ONCE_PER_CLUSTER = 4
@@ -85,6 +87,7 @@ class CloudResponse:
         content: the body as it came.
         sent_again: how many times the request went out beyond the first.
         found: how it is known that the request was carried out, if its answer was lost: then this is no answer to it.
+        is_whole: the body is all that the content holds, and not a part of it.
     """
 
     status: int
@@ -94,6 +97,16 @@ class CloudResponse:
     request_id: str = ""
     sent_again: int = 0
     found: str = ""
+    is_whole: bool = True
+
+    @property
+    def parsed_from(self) -> bytes:
+        """The JSON that the body was parsed from; empty if the body is another one by now, or none."""
+        return self.content if self.is_whole and isinstance(self.body, dict | list) else b""
+
+    def narrowed(self, body: Any) -> Self:
+        """Return the answer with a part of its body."""
+        return self if body is self.body else replace(self, body=body, is_whole=False)
 
 
 class CloudClient:
@@ -359,7 +372,7 @@ class CloudClient:
         response = await lines.send(request, auth)
         try:
             content = bytearray()
-            async for chunk in response.aiter_bytes():
+            async for chunk in _unpacked(response):
                 content += chunk
                 if len(content) > LARGEST_ANSWER:
                     raise TooLarge(
@@ -469,6 +482,29 @@ def _request(call: HttpCall, endpoint: str, headers: Mapping[str, str]) -> http.
         "Content-Type": call.content_type,
     }
     return http.Request(call.method, url, headers={**own, **headers, **call.headers}, content=call.body)
+
+
+async def _unpacked(response: http.Response) -> AsyncIterator[bytes]:
+    """Yield the body bit by bit, also where a little of what came unpacks to a lot.
+
+    Raises:
+        http.DecodingError: it is not packed as it says.
+    """
+    packed_by = response.headers.get("content-encoding", "").strip().lower()
+    if packed_by != "gzip" or response.is_stream_consumed:  # nothing else is asked for; what was read is unpacked
+        async for chunk in response.aiter_bytes():
+            yield chunk
+        return
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        async for packed in response.aiter_raw():
+            left = packed
+            while left:
+                yield unpacking.decompress(left, UNPACKED_AT_ONCE)
+                left = unpacking.unconsumed_tail
+        yield unpacking.flush()
+    except zlib.error as error:
+        raise http.DecodingError(str(error), request=response.request) from error
 
 
 @lru_cache(maxsize=512)

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.cloud.bodies import ErrorBody, hide, holds_error, is_html, parse_json, read_error_body
+from ap_mcp.cloud.bodies import TOO_DEEP, ErrorBody, hide, holds_error, is_html, parse_json, read_error_body
 from ap_mcp.cloud.refusals import CCE_SETTING, Recipient, about_clock, about_sign_in, http_date, is_expired_signature
 from ap_mcp.cluster_requests import TEXT
 from ap_mcp.errors import (
@@ -220,8 +220,7 @@ def read_answer(
         raise bad(_REFUSED)
     if call.accepts == JSON:
         if not isinstance(document, dict | list):
-            what = "The answer is empty." if not content else "The answer is no JSON, or cut off."
-            raise bad(what)
+            raise bad(_why_no_json(content))
         return document
     if call.accepts == FILE:
         if not content:
@@ -255,6 +254,16 @@ def _parsed(content: bytes) -> Any:
         return parse_json(content)
     except ValueError:
         return None
+
+
+def _why_no_json(content: bytes) -> str:
+    """Say why an answer is no list and no object of JSON."""
+    try:
+        parse_json(content)
+    except ValueError as error:
+        if str(error) == TOO_DEEP:
+            return "The answer is nested too deeply to be read."
+    return "The answer is no JSON, or cut off." if content else "The answer is empty."
 
 
 def _kind(status: int, entry: CatalogueEntry, *, foreign: bool) -> type[ServiceError]:

@@ -1,12 +1,11 @@
 """Answers k8s_get: one object with its state, what matters of it, and the newest events about it and what it owns."""
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Annotated, Any
 
-from ap_mcp.aside import aside
+from ap_mcp.aside import aside, size_of
 from ap_mcp.errors import CallRefused, ServiceError
 from ap_mcp.kubernetes.api import ClusterApi, cluster_api, is_no_path
 from ap_mcp.kubernetes.discovery import KnownKinds
@@ -123,7 +122,7 @@ async def run(arguments: Mapping[str, Any], context: ToolContext, kinds: KnownKi
             if below and is_no_path(error):
                 error.hint = f"{resource.plural} have no {below} of their own: leave subresource out."
             raise
-    sealed: Sealed = await aside(partial(seal, body, resource.full), len(json.dumps(body)))
+    sealed: Sealed = await aside(partial(seal, body, resource.full), size_of(body))
     now = context.reads.now()
     if below:
         return _below(api, resource, sealed.body, below, now)
