@@ -241,7 +241,7 @@ class Simulator:
         """End the connection: on a socket by closing it, in-process by raising what the caller's library would."""
         cut = scope.get("extensions", {}).get(CUT)
         if cut is None:
-            raise self._connection_lost("the simulated connection was cut")
+            raise self._connection_lost("the simulated server disconnected")
         cut()
         while (await receive())["type"] != "http.disconnect":
             pass
