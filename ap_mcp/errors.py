@@ -421,9 +421,18 @@ class ConsentDeclined(CallRefused):
 
 
 class ApprovalRefused(CallRefused):
-    """A decision that is not taken: the wrong passphrase, name or person, too late, or made already."""
+    """A decision that is not taken: the wrong passphrase, name or person, too late, or made already.
+
+    Args:
+        message: why, and what became of the question.
+        verdict: what the audit calls it, where a person has tried to decide.
+    """
 
     verdict = "not asked"
+
+    def __init__(self, message: str, verdict: str = "") -> None:
+        super().__init__(message)
+        self.verdict = verdict or self.verdict
 
 
 class AmbiguousName(CallRefused):

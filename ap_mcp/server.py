@@ -321,12 +321,31 @@ class Autopilot:
         except ApMcpError as error:
             logger.debug("%r ended as %s", name, type(error).__name__)
             error.profile = view.note
-            if isinstance(error, CallRefused) and error.verdict:
-                effect = await in_a_thread(partial(view.effect_of, name, arguments), size_of(arguments))
-                await view.guard.refused(error, name, arguments, effect, caller)
+            if isinstance(error, CallRefused):
+                await self._record(error, view, name, arguments, caller)
             raise
         logger.debug("%r ended as %s", name, type(outcome).__name__)
         return outcome if isinstance(outcome, AskBack) else view.leading_back(outcome)
+
+    async def refused(self, refusal: CallRefused, name: str, arguments: Mapping[str, Any], caller: Caller) -> None:
+        """Record that a call was refused after it had returned, by a person who was asked meanwhile.
+
+        Args:
+            refusal: why.
+            name: the tool.
+            arguments: its arguments.
+            caller: who called.
+        """
+        view, arguments = self.addressed(caller.principal, arguments)
+        await self._record(refusal, view, name, arguments, caller)
+
+    async def _record(
+        self, refusal: CallRefused, view: View, name: str, arguments: Mapping[str, Any], caller: Caller
+    ) -> None:
+        """Write a line of the audit about a refusal, if it is a matter for it."""
+        if refusal.verdict:
+            effect = await in_a_thread(partial(view.effect_of, name, arguments), size_of(arguments))
+            await view.guard.refused(refusal, name, arguments, effect, caller)
 
     @asynccontextmanager
     async def admitted(self, principal: str, tool: str = "") -> AsyncIterator[Turn]:

@@ -8,8 +8,9 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -19,9 +20,11 @@ from approving import PASSPHRASE
 from forking import python
 
 from ap_mcp.errors import ApprovalRequired
+from ap_mcp.guard.approval_requests import Question
 from ap_mcp.guard.callers import Caller, local_user
 from ap_mcp.guard.keys import init_key
 from ap_mcp.simulator.constants import HOST_SUBNET_ID, SUBNET_IDS, TEAM_SANDBOX, VPC_ID
+from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.summaries import Result
 
 SECONDS = 60
@@ -33,6 +36,7 @@ OWN_TERMINAL = (
     "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); os.execv(sys.argv[1], sys.argv[1:])"
 )
 """Makes the terminal on standard input the one that `/dev/tty` means, and becomes the program."""
+BROKEN_OFF = "delete_cluster was not run: It was broken off. Nothing was sent."
 CTRL_C, CTRL_D = "\x03", "\x04"
 
 
@@ -134,6 +138,10 @@ def audited(home: Path) -> Iterator[Mapping[str, str]]:
     return map(json.loads, log.read_text().splitlines()) if log.exists() else iter(())
 
 
+def waiting(home: Path) -> Sequence[Question]:
+    return ConsentFile(home / ".local/state/ap-mcp/approvals.db").pending(datetime.now(UTC))
+
+
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The folder of a user who is an approver, with a passphrase that is cheap to try."""
@@ -173,20 +181,22 @@ def test_results_go_to_standard_output_and_the_talk_to_the_terminal(home: Path) 
 
 
 @pytest.mark.parametrize(
-    ("typed", "said"),
+    ("typed", "said", "decision"),
     [
-        (["team-sandbo"], '"team-sandbo" is not the name of what this call acts on'),
-        ([""], '"" is not the name of what this call acts on'),
-        (["yes"], '"yes" is not the name'),
-        (["team-sandbox", "correct horse batterie"], "The passphrase does not open"),
-        (["team-sandbox", ""], "The passphrase does not open"),
-        ([CTRL_C], "delete_cluster was not run: It was broken off. Nothing was sent."),
-        (["team-sandbox", CTRL_C], "delete_cluster was not run: It was broken off. Nothing was sent."),
-        ([CTRL_D], "delete_cluster was not run: It was broken off. Nothing was sent."),
-        (["team-sandbox", CTRL_D], "delete_cluster was not run: It was broken off. Nothing was sent."),
+        (["team-sandbo"], '"team-sandbo" is not the name of what this call acts on', "wrong name"),
+        ([""], '"" is not the name of what this call acts on', "wrong name"),
+        (["yes"], '"yes" is not the name', "wrong name"),
+        (["team-sandbox", "correct horse batterie"], "The passphrase does not open", "wrong passphrase"),
+        (["team-sandbox", ""], "The passphrase does not open", "wrong passphrase"),
+        ([CTRL_C], BROKEN_OFF, "broken off"),
+        (["team-sandbox", CTRL_C], BROKEN_OFF, "broken off"),
+        ([CTRL_D], BROKEN_OFF, "broken off"),
+        (["team-sandbox", CTRL_D], BROKEN_OFF, "broken off"),
     ],
 )
-def test_whoever_does_not_gets_nothing_sent(home: Path, typed: list[str], said: str) -> None:
+def test_whoever_does_not_gets_nothing_sent_which_the_audit_says_and_leaves_no_question(
+    home: Path, typed: list[str], said: str, decision: str
+) -> None:
     with calling(home, *DELETE) as terminal:
         for prompt, text in zip((NAME, SECRET), typed, strict=False):
             terminal.see(prompt)
@@ -195,7 +205,12 @@ def test_whoever_does_not_gets_nothing_sent(home: Path, typed: list[str], said: 
         assert terminal.end() == 4
     assert "Traceback" not in terminal.shown
     assert phase(home) == "Available"
-    assert list(audited(home)) == []
+    (line,) = audited(home)
+    assert (line["event"], line["decision"], line["target"]) == ("refused", decision, "team-sandbox")
+    assert said.removeprefix("delete_cluster was not run: ").removesuffix(" Nothing was sent.") in line["reason"]
+    # The next call asks anew, so this question must not wait beside that.
+    assert "was withdrawn: the next call asks anew." in terminal.shown
+    assert not waiting(home)
 
 
 def test_without_an_approvers_key_it_says_how_one_is_made(tmp_path: Path) -> None:
@@ -240,6 +255,8 @@ def test_what_another_must_approve_cannot_be_approved_by_the_requester(
         terminal.see("it needs somebody other than")
         assert terminal.end() == 4
     assert phase(tmp_path) == "Available"
+    assert [line["decision"] for line in audited(tmp_path)] == ["not approved"]
+    assert len(waiting(tmp_path)) == 1  # for the other one
 
 
 class Restless:
@@ -265,7 +282,9 @@ async def test_what_has_changed_while_somebody_read_is_shown_again_twice_at_most
     approved: list[str] = []
     # The modules hide behind the commands of the same names.
     command: Any = import_module("ap_mcp.cli.call")
-    monkeypatch.setattr(import_module("ap_mcp.cli.approvals"), "approve_here", lambda _, code: approved.append(code))
+    monkeypatch.setattr(
+        import_module("ap_mcp.cli.approvals"), "approve_here", lambda _, code, **__: approved.append(code)
+    )
     with nullcontext() if done else pytest.raises(ApprovalRequired):
         await command._consented(Restless(changes), "delete_cluster", {}, Caller("ivan"), asking=True)
     assert approved == ["AAAA-2222"] * asked

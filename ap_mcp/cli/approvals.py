@@ -202,13 +202,19 @@ def approve(code: str) -> None:
     click.echo("make the call again.")
 
 
-def approve_here(settings: "Settings", code: str) -> None:
+def approve_here(settings: "Settings", code: str, *, keeps: bool = True) -> None:
     """Let the person at the terminal approve a question: shown, its target's name typed, signed.
+
+    Args:
+        settings: say where it waits, and where their key is.
+        code: of the question.
+        keeps: it goes on waiting if they do not do it right.
 
     Raises:
         ApprovalRefused: it cannot be decided, the name was another, or the answer would not count.
     """
     from ap_mcp.errors import ApprovalRefused
+    from ap_mcp.guard.form_answers import WRONG_NAME
     from ap_mcp.guard.showing import quoted
     from ap_mcp.vendor import written
 
@@ -220,7 +226,8 @@ def approve_here(settings: "Settings", code: str) -> None:
     typed = click.prompt("Name of what is acted on", default="", show_default=False)
     if typed != question.name:
         why = f"{quoted(typed)} is not the name of what this call acts on"
-        raise ApprovalRefused(f"Not approved: {why}. Nothing was decided; {question.code} still waits.")
+        still = f"Nothing was decided; {question.code} still waits." if keeps else "Nothing was sent."
+        raise ApprovalRefused(f"Not approved: {why}. {still}", WRONG_NAME)
     who = _answer(settings, question, approved=True)
     click.echo(f"Approved by {who}, once, for exactly this call, until {written(question.expires)}.")
 
@@ -257,6 +264,27 @@ def withdraw(code: str) -> None:
     click.echo(
         f"Withdrawn: {question.code} ({on_one_line(question.tool)} of {quoted(question.name)}). Nothing was sent."
     )
+
+
+def withdraw_if_open(settings: "Settings", code: str) -> tuple[str, bool]:
+    """Take a question away that nobody has decided; return its target's name, and whether it was taken away.
+
+    The next call asks anew at this terminal, so the question would wait beside that one. What another person must
+    decide goes on waiting for them, and an answer that somebody has given is theirs to withdraw.
+    """
+    from ap_mcp.errors import ApprovalRefused, ApprovalsUnusable
+    from ap_mcp.guard.callers import local_user
+
+    name = ""
+    try:
+        asked = run((store := store_of(settings)).find, code)
+        name = asked.question.name if asked is not None else ""
+        if asked is None or asked.decision is not None or asked.question.other_approver:
+            return name, False
+        run(store.withdraw, code, local_user(), time_of(store))
+    except (ApprovalRefused, ApprovalsUnusable):  # it has ended by itself, or ends where it cannot be reached
+        return name, False
+    return name, True
 
 
 def _waiting(settings: "Settings", code: str) -> "Question":

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from ap_mcp.wait.poller import Report
 
 WAIT_S = "wait_s"
+WITHDRAWN = "The question {code} was withdrawn: the next call asks anew."
 
 
 @click.command(epilog=EXIT_CODES)
@@ -207,7 +208,7 @@ async def _consented(
         except ApprovalRequired as required:
             if asked:
                 click.echo(f"\n{CHANGED}", err=True)
-            _ask(autopilot, tool, required.code)
+            await _ask(autopilot, tool, arguments, caller, required.code)
     return _finished(await autopilot.call(tool, arguments, caller=caller, **more))
 
 
@@ -219,8 +220,30 @@ def _finished(result: "Result | AskBack") -> "Result":
     return result
 
 
-def _ask(autopilot: "Autopilot", tool: str, code: str) -> None:
-    """Let the person at the terminal approve a call; they are asked where results do not go.
+async def _ask(autopilot: "Autopilot", tool: str, arguments: Mapping[str, Any], caller: "Caller", code: str) -> None:
+    """Let the person at the terminal approve a call; a refusal of theirs is recorded, and its question taken away.
+
+    Raises:
+        ApprovalRefused: they did not do it right.
+        ConsentDeclined: they left.
+    """
+    from ap_mcp.cli.approvals import withdraw_if_open
+    from ap_mcp.errors import ApprovalRefused, CallRefused
+
+    try:
+        _let_approve(autopilot.settings, tool, code)
+    except CallRefused as refusal:
+        if refusal.verdict == ApprovalRefused.verdict:
+            refusal.verdict = "not approved"  # by a person who was asked
+        refusal.target, withdrawn = withdraw_if_open(autopilot.settings, code)
+        await autopilot.refused(refusal, tool, arguments, caller)
+        if withdrawn:
+            click.echo(WITHDRAWN.format(code=code), err=True)
+        raise
+
+
+def _let_approve(settings: "Settings", tool: str, code: str) -> None:
+    """Ask the person at the terminal, where results do not go.
 
     Raises:
         ApprovalRefused: they did not do it right.
@@ -233,10 +256,10 @@ def _ask(autopilot: "Autopilot", tool: str, code: str) -> None:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with redirect_stdout(sys.stderr):
-            approve_here(autopilot.settings, code)
+            approve_here(settings, code, keeps=False)
     except (click.Abort, KeyboardInterrupt):
         click.echo(err=True)
-        raise ConsentDeclined(tool, "It was broken off.") from None
+        raise ConsentDeclined(tool, "It was broken off.", "broken off") from None
     finally:
         signal.signal(signal.SIGINT, before)
 

@@ -14,6 +14,8 @@ from ap_mcp.guard.requests import Request
 from ap_mcp.wording import in_quotes, span
 
 FIELD = "name"
+WRONG_NAME = "wrong name"
+"""What the audit calls an answer with another name than that of what is acted on."""
 ONCE_MORE = "Once more, in short; all of it stands above (scroll up, or Page Up):"
 
 
@@ -62,7 +64,7 @@ def refusal(request: Request, answer: FormAnswer | None) -> ConsentDeclined | No
     if isinstance(typed, str) and hmac.compare_digest(_bytes(typed), _bytes(name)):
         return None
     why = f"The name typed was not {in_quotes(name)}. Call again to have it asked anew; only the person types it."
-    return ConsentDeclined(request.tool, why, "wrong name")
+    return ConsentDeclined(request.tool, why, WRONG_NAME)
 
 
 def seconds(took: timedelta) -> str:

@@ -201,7 +201,7 @@ def _unlocked(path: Path, passphrase: str) -> Ed25519PrivateKey:
     try:
         key = load_pem_private_key(content[head.end() :], password)
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise ApprovalRefused(f"The passphrase does not open {path}. Nothing was signed.") from None
+        raise ApprovalRefused(f"The passphrase does not open {path}. Nothing was signed.", "wrong passphrase") from None
     if not isinstance(key, Ed25519PrivateKey):
         raise ApprovalsUnusable(f"{path} holds another kind of key than `ap-mcp approvals init` makes.")
     return key
