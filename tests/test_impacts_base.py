@@ -93,7 +93,7 @@ def test_the_text_says_what_happens_then_warns_then_lists() -> None:
     assert impact.text(where).splitlines() == [
         "cn-north-4: Deletes payments. No way back.",
         "Goes: 2 releases",
-        "Changes: replicas: 1 becomes 2. Warning: Careful. Stays: volumes (+1 more)",
+        "Changes: replicas: 1 becomes 2. Warning: Careful. Stays: volumes (+1 line)",
         "Where: region cn-north-4, project p1",
         'Asked by: client "claude-code 2.1", for alice',
         "Deletes payments.",

@@ -225,23 +225,23 @@ async def test_skipped_items_are_shown_first_with_what_they_mean_and_where() -> 
         impact = await upgrade(cloud)
     assert "The check skipped ContainerdPodRestartRisk on 2 nodes: that risk remains." in impact.warnings
     assert "The check skipped NodeDiskUsageLimit on 1 node: that risk remains." in impact.warnings
-    pods, api, disk = impact.goes[:3]
+    pods, api, disk = impact.risks
     nodes = "(autopilot-node-01, autopilot-node-02)"
-    assert pods.startswith(f'skipped risk ContainerdPodRestartRisk on 2 nodes {nodes}: "pods restart when containerd')
+    assert pods.startswith(f'ContainerdPodRestartRisk on 2 nodes {nodes}: "pods restart when containerd')
     assert "cronjobs" in api
     assert "argocd/v2.4" in api
-    assert disk.startswith('skipped risk NodeDiskUsageLimit on 1 node (autopilot-node-01): "node … uses 87% of its')
-    assert impact.laid_out(ANYWHERE).first[1].startswith("Goes: skipped risk ContainerdPodRestartRisk on 2 nodes")
-    assert unexplained.goes[0].endswith(f'on 2 nodes {nodes}: "check item skipped"')
-    assert "argocd/v2.4" in unexplained.goes[1]
+    assert disk.startswith('NodeDiskUsageLimit on 1 node (autopilot-node-01): "node … uses 87% of its')
+    assert impact.laid_out(ANYWHERE).first[1].startswith("Risk remains: ContainerdPodRestartRisk on 2 nodes")
+    assert unexplained.risks[0].endswith(f'on 2 nodes {nodes}: "check item skipped"')
+    assert "argocd/v2.4" in unexplained.risks[1]
 
 
 async def test_a_skipped_item_of_which_no_check_says_anything_is_named_all_the_same() -> None:
     async with judge() as cloud:
         await check(cloud, skip_items=[{"name": "KubeletParamsDrift", "node_ids": ["n-1"]}, {"name": "Else"}])
         impact = await upgrade(cloud)
-    assert impact.goes[0] == "skipped risk Else: no check says what it found"
-    assert impact.goes[1] == "skipped risk KubeletParamsDrift on 1 node (n-1): no check says what it found"
+    assert impact.risks[0] == "Else: no check says what it found"
+    assert impact.risks[1] == "KubeletParamsDrift on 1 node (n-1): no check says what it found"
 
 
 async def test_items_that_failed_although_the_check_passed_are_a_warning() -> None:

@@ -87,13 +87,21 @@ async def test_the_first_three_lines_fit_every_client_and_begin_with_what_is_rea
 
 
 def test_where_nothing_goes_the_second_line_says_what_else_decides() -> None:
-    some = replace(SMALL, goes=(), changes=("a: 1 becomes 2", "b" * (WIDTH - 19), "c: 3 becomes 4"), stays=("d",))
+    some = replace(SMALL, goes=(), changes=("a: 1 becomes 2", "b" * (WIDTH - 20), "c: 3 becomes 4"), stays=("d",))
     assert laid_out(some, REGION).first[1:] == (
         "Changes: a: 1 becomes 2",
-        f"Changes: {'b' * (WIDTH - 19)} (+2 more)",
+        f"Changes: {'b' * (WIDTH - 20)} (+2 lines)",
     )
     assert laid_out(replace(some, changes=()), REGION).first[1:] == ("Stays: d", NOTHING_ELSE)
+    risky = replace(some, risks=("Drift on 2 nodes: pods restart",), goes=("the control plane",))
+    assert laid_out(risky, REGION).first[1] == "Risk remains: Drift on 2 nodes: pods restart. Goes: the control plane"
     assert laid_out(replace(some, changes=(), stays=()), REGION).first[1:] == (NOTHING_GOES, NOTHING_MORE)
+
+
+def test_what_did_not_fit_is_counted_in_lines_and_what_fits_as_a_whole_is_not_cut() -> None:
+    short = replace(SMALL, goes=("1 release: shop/catalog-search", *("x" * 30 for _ in range(4))))
+    assert laid_out(short, REGION).first[1] == "Goes: 1 release: shop/catalog-search (+4 lines)"
+    assert laid_out(replace(short, goes=("a" * 60, "b" * (WIDTH - 68))), REGION).fits
 
 
 parts = st.lists(st.text(min_size=1, max_size=120), max_size=4)

@@ -30,7 +30,7 @@ PICTURES = os.environ.get("PICTURES")
 LONG = (
     "As of 2026-11-29T23:00:00+00:00\n"
     "cn-north-4: Deletes cluster shop-prod for good. No way back.\n"
-    "Goes: 4 add-ons: cie-collector, coredns, metrics-server, nginx-ingress (+1 more)\n"
+    "Goes: 4 add-ons: cie-collector, coredns, metrics-server, nginx-ingress (+1 line)\n"
     "Warning: it looks like production. Stays: OBS volumes, which may keep costing\n"
     "Region: cn-north-4\nProject: 05495693be02\n"
     "Deletes the cluster with everything that runs in it.\n"

@@ -84,6 +84,7 @@ class Impact:
         sentence: what happens, in one sentence.
         facts: label and value of what the target is now.
         changes: settings that change, each before and after, as long as it is.
+        risks: what a check found and was told to pass over, which nobody has agreed to yet.
         goes: what goes away or is interrupted with it.
         stays: what stays and may keep costing.
         warnings: what should make one hesitate.
@@ -102,6 +103,7 @@ class Impact:
     sentence: str
     facts: tuple[tuple[str, str], ...] = ()
     changes: tuple[str, ...] = ()
+    risks: tuple[str, ...] = ()
     goes: tuple[str, ...] = ()
     stays: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
@@ -119,7 +121,7 @@ class Impact:
         for attribute in ("sentence", "deed", "place"):
             object.__setattr__(self, attribute, _shown(getattr(self, attribute)))
         object.__setattr__(self, "deed", self.deed or self.sentence)
-        for attribute in ("changes", "goes", "stays", "warnings", "unknown"):
+        for attribute in ("changes", "risks", "goes", "stays", "warnings", "unknown"):
             object.__setattr__(self, attribute, tuple(map(_shown, getattr(self, attribute))))
         facts = tuple((_shown(label), _shown(value)) for label, value in self.facts)
         object.__setattr__(self, "facts", facts)
@@ -153,6 +155,7 @@ class Impact:
             "warnings": list(self.warnings),
             "changes": list(self.changes),
             "facts": _by_label(self.facts),
+            "risks": list(self.risks),
             "goes": list(self.goes),
             "stays": list(self.stays),
             "unknown": list(self.unknown),
@@ -177,6 +180,7 @@ class ImpactDraft:
     sentence: str
     facts: list[tuple[str, str]] = field(default_factory=list)
     changes: list[str] = field(default_factory=list)
+    risks: list[str] = field(default_factory=list)
     goes: list[str] = field(default_factory=list)
     stays: list[str] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
@@ -226,6 +230,7 @@ class ImpactDraft:
             sentence=self.sentence,
             facts=tuple(self.facts),
             changes=tuple(self.changes),
+            risks=tuple(self.risks),
             goes=tuple(self.goes),
             stays=tuple(self.stays),
             warnings=tuple(self.warnings),

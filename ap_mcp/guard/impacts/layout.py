@@ -1,8 +1,9 @@
 """Lays out what a person reads before they agree: what decides in the first three lines, then all of it.
 
 Many clients show no more of a form than its first lines, each cut at their width, and do not say so. The first line
-says what is done to which thing, and whether there is a way back; the second what goes; the third what is changed,
-what should make one hesitate, what stays and what is unknown. Where nothing goes, that has the second line too.
+says what is done to which thing, and whether there is a way back; the second which risks are taken and what goes; the
+third what is changed, what should make one hesitate, what stays and what is unknown. Where no risk is taken and nothing
+goes, that has the second line too. What did not fit is counted in lines, for that is what it takes further below.
 """
 
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ap_mcp.guard.where import Where
-from ap_mcp.wording import cut_at, cut_within, width
+from ap_mcp.wording import cut_at, cut_within, plural, width
 
 if TYPE_CHECKING:
     from ap_mcp.guard.impacts.base import Impact
@@ -19,6 +20,8 @@ WIDTH = 74
 """Columns of a line that every client shows: on a terminal of 80, Claude Code cuts a longer one there."""
 _LEAST = 12
 """Columns that must be left for what is done, or where it is done is cut too."""
+RISK = "Risk remains: "
+"""Stands before what a check was told to pass over: it is skipped by the check, not taken away."""
 NOTHING_GOES = "Goes: nothing that is known."
 NOTHING_MORE = "Nothing stays, changes or is unknown beside that."
 NOTHING_ELSE = "Goes: nothing that is known; nothing else stays, changes or is unknown."
@@ -52,8 +55,8 @@ def laid_out(impact: "Impact", where: Where) -> Layout:
         ("Stays: ", impact.stays),
         ("Not known: ", impact.unknown),
     ]
-    if impact.goes:
-        (goes,), goes_fit = _filled([("Goes: ", impact.goes)], 1)
+    if impact.risks or impact.goes:
+        (goes,), goes_fit = _filled([(RISK, impact.risks), ("Goes: ", impact.goes)], 1)
         (other,), other_fits = _filled(rest, 1)
         first, fits = (deed, goes, other or NOTHING_MORE), deed_fits and goes_fit and other_fits
     else:
@@ -104,19 +107,23 @@ def _line(entries: Sequence[tuple[str, str]], *, counts: bool) -> tuple[str, int
         counts: how many are left is said at its end.
     """
     line, last = "", ""
-    for shown, (label, entry) in enumerate(entries):
+    fitting, shown = "", 0
+    for number, (label, entry) in enumerate(entries, 1):
         before = f"{line}; " if line and label == last else f"{line.rstrip('.')}. {label}" if line else label
-        more = _more(len(entries) - shown - 1) if counts else ""
-        if width(f"{before}{entry}") > WIDTH - len(more):
-            if not line:
-                return cut_at(f"{before}{entry}", WIDTH, more), 1, True
-            return line + (_more(len(entries) - shown) if counts else ""), shown, False
         line, last = f"{before}{entry}", label
-    return line, len(entries), False
+        if width(line) > WIDTH:
+            break
+        more = _more(len(entries) - number) if counts else ""
+        if width(line) <= WIDTH - len(more):
+            fitting, shown = f"{line}{more}", number
+    if entries and not shown:
+        label, entry = entries[0]
+        return cut_at(f"{label}{entry}", WIDTH, _more(len(entries) - 1) if counts else ""), 1, True
+    return fitting, shown, False
 
 
 def _more(count: int) -> str:
-    return f" (+{count} more)" if count else ""
+    return f" (+{plural(count, 'line')})" if count else ""
 
 
 def _whole(impact: "Impact", where: Where) -> list[str]:
@@ -125,6 +132,7 @@ def _whole(impact: "Impact", where: Where) -> list[str]:
     lines += [f"Warning: {each}" for each in impact.warnings]
     lines += _listed("Changes:", impact.changes)
     lines += [f"{label}: {value}" for label, value in impact.facts]
+    lines += _listed("Risks that remain, as the check was told to skip them:", impact.risks)
     lines += _listed("Goes:", impact.goes)
     lines += _listed("Stays:", impact.stays)
     lines += _listed("Not known:", impact.unknown)

@@ -241,7 +241,7 @@ def _about_check(draft: ImpactDraft, check: Any, every: Sequence[Any]) -> None:
     draft.fact("pre-upgrade check", f"passed for {word(get(check, '/spec/targetVersion'))}{rest}")
     skipped = skipped_in(check, every)
     # Before all else that goes: a person never agreed to these, and the upgrade lets them happen.
-    draft.goes[:0] = [f"skipped risk {each.line()}" for each in skipped]
+    draft.risks += [each.line() for each in skipped]
     for each in skipped:
         draft.warnings.append(f"The check skipped {word(each.name)}{each.where}: that risk remains.")
     found = findings_of(check)
