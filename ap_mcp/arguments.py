@@ -111,7 +111,7 @@ def _checked(  # noqa: PLR0917 - as those of `check_against`
 ) -> dict[str, Any]:
     arguments = meant(schema, {name: _cut(value) for name, value in arguments.items()})
     unknown = (
-        Problem(_named(each), f"is no argument of {name}; {_known(each, schema)}")
+        Problem(_named(each), f"is no argument of {name}; {_known(each, schema, arguments)}")
         for each in arguments
         if each not in schema["properties"]
     )
@@ -240,11 +240,41 @@ def _named(argument: str) -> str:
     return argument if argument.isprintable() and len(argument) <= NAME_LIMIT else clean(argument, NAME_LIMIT)
 
 
-def _known(name: str, schema: Mapping[str, Any]) -> str:
+def _known(name: str, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -> str:
+    """Say which argument may be meant by a name that is none of them, or which there are."""
     known = list(schema["properties"])
-    if close := closest(name, known, most=1):
-        return f"did you mean {close[0]}?"
+    free = [each for each in known if each not in arguments]
+    found = _by_words(name, free) or _by_words(name, known) or _by_letters(name, known)
+    if found := found or _by_value(name, arguments, schema):
+        return f"did you mean {found}?"
     return f"it takes {', '.join(known)}" if known else "it takes none"
+
+
+def _by_words(name: str, known: Sequence[str]) -> str:
+    """Return the one name that has all words of another, or only words of it: `cluster_version` for `version`."""
+    words = set(_words(name))
+    found = [each for each in known if words and (words <= set(_words(each)) or words >= set(_words(each)))]
+    return found[0] if len(found) == 1 else ""
+
+
+def _words(name: str) -> list[str]:
+    """Return the words of a name, however it is written: `chartID`, `chart-id` and `chart_id` have the same."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name[: NAME_LIMIT + 1]).casefold()
+    return [each for each in re.split(r"[^a-z0-9]+", apart) if each]
+
+
+def _by_letters(name: str, known: Sequence[str]) -> str:
+    return next(iter(closest("_".join(_words(name)), known, most=1)), "")
+
+
+def _by_value(name: str, arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> str:
+    """Return the one required argument that is missing, if the value of another fits it: a list, a map, no text."""
+    value, missing = arguments[name], [each for each in schema.get("required", ()) if each not in arguments]
+    if len(missing) != 1:
+        return ""
+    wanted = schema["properties"][missing[0]].get("type")
+    fits = wanted not in {None, "string"} and _json_type(_meant({"type": wanted}, value)) == wanted
+    return missing[0] if fits else ""
 
 
 def _problems(error: Any) -> Iterator[Problem]:

@@ -60,7 +60,7 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
         more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         one = names.argument if names.searched_by else "id or name:version" if names.version else "id"
         raise AmbiguousName(f"{len(named)} {names.thing}s are called {quoted(wanted)}. Give one {one}:{choices}{more}")
-    known = _named_like(wanted, names, [each for _, row in rows for each in called(row, names)])
+    known = _named_like(wanted, names, [row for _, row in rows])
     error = NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
     error.alike = known.startswith(ALIKE)
     raise error
@@ -112,9 +112,13 @@ def _id(row: Any, names: Names) -> str | None:
 
 def called(row: Any, names: Names) -> list[str]:
     """Return the names of an entry, those with its version last."""
-    bare = [each for pointer in names.by if isinstance(each := get(row, pointer), str) and each]
+    bare = _bare(row, names)
     version = text(get(row, names.version)) if names.version else ""
     return [*bare, *(f"{each}:{version}" for each in bare if version)]
+
+
+def _bare(row: Any, names: Names) -> list[str]:
+    return [each for pointer in names.by if isinstance(each := get(row, pointer), str) and each]
 
 
 def _choice(row: Any, names: Names) -> str:
@@ -128,17 +132,44 @@ def _thing(names: Names) -> str:
     return f"{names.thing} of this cluster" if names.within else names.thing
 
 
-def _named_like(wanted: str, names: Names, called: Sequence[str]) -> str:
-    """Say which things may be meant by a name that fits none, or which there are."""
-    known = sorted({mask_text(each) for each in called})
+def _named_like(wanted: str, names: Names, rows: Sequence[Any]) -> str:
+    """Say which things may be meant by a name that fits none, or which there are; each stands there once."""
+    known = dict(sorted((label, every) for row in rows for label, every in _labels(row, names)))
     if not known:
         return f"There are no {names.thing}s."
+    if near := alike(wanted, known):
+        return f"{ALIKE} {' or '.join(near[:MOST_NAMED])}?"
+    return f"There are: {few(list(known), MOST_NAMED)}."
+
+
+def alike(wanted: str, known: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the labels of things of which a name is like one that fits none.
+
+    Args:
+        wanted: that name.
+        known: the names of each thing, by its label.
+    """
     folded = wanted.strip().casefold()
-    close = closest(folded, [each.casefold() for each in known])
-    near = [each for each in known if each.casefold() in close or (folded and folded in each.casefold())]
-    if near:
-        return f"{ALIKE} {' or '.join(map(word, near[:MOST_NAMED]))}?"
-    return f"There are: {few([word(each) for each in known], MOST_NAMED)}."
+    close = closest(folded, [each.casefold() for every in known.values() for each in every])
+
+    def is_like(name: str) -> bool:
+        return name in close or (bool(folded) and folded in name)
+
+    return [label for label, every in known.items() if any(is_like(each.casefold()) for each in every)]
+
+
+def _labels(row: Any, names: Names) -> Iterator[tuple[str, list[str]]]:
+    """Yield how an entry is named in a suggestion, with the names that stand for it.
+
+    An alias stands beside its name, or one thing would look like two; a name with its version is a choice of its own.
+    """
+    bare = list(dict.fromkeys(map(mask_text, _bare(row, names))))
+    if bare:
+        aliases = f" (alias {', '.join(map(word, bare[1:]))})" if bare[1:] else ""
+        yield f"{word(bare[0])}{aliases}", bare
+    for each in map(mask_text, called(row, names)):
+        if each not in bare:
+            yield word(each), [each]
 
 
 def _every(node: Any, steps: Sequence[str]) -> Iterator[Any]:

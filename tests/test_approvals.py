@@ -44,6 +44,7 @@ from ap_mcp.guard.approvals import Standing, standing
 from ap_mcp.guard.keys import sign
 from ap_mcp.guard.lifetimes import KEPT, OPEN_LIMIT
 from ap_mcp.guard.seal import ticks
+from ap_mcp.guard.showing import outcome
 from ap_mcp.state.consent_file import ConsentFile
 from ap_mcp.vendor import written
 
@@ -289,6 +290,8 @@ def test_an_approval_is_granted_once(store: ConsentFile) -> None:
     kept = store.find(asked.code)
     assert kept is not None
     assert standing(kept, APPROVERS, USED).state == "spent"
+    said = outcome(kept, APPROVERS, USED)
+    assert said == "spent: it has been used by a call, or its record was lost; nothing more comes of it"
 
 
 def test_an_approval_can_be_read_before_it_is_spent(store: ConsentFile) -> None:

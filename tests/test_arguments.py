@@ -253,3 +253,26 @@ def test_what_is_no_document_is_refused_where_one_is_wanted(given_: Any) -> None
 def test_an_object_is_no_text_where_no_document_is_wanted() -> None:
     with pytest.raises(InvalidArguments, match="must be a string, not an object"):
         check_against("get_job", {"type": "object", "properties": {"job_id": {"type": "string"}}}, {"job_id": {}})
+
+
+@pytest.mark.parametrize(
+    ("tool", "given", "meant"),
+    [
+        ("delete_cluster_tags", {"tags": ["env"], "cluster_id": "x"}, "keys"),
+        ("delete_cluster_tags", {"tags": '["env"]', "cluster_id": "x"}, "keys"),
+        ("delete_cluster_tags", {"tagKeys": ["env"], "cluster_id": "x"}, "keys"),
+        ("add_cluster_tags", {"labels": {"env": "prod"}, "cluster_id": "x"}, "tags"),
+        ("get_addon", {"id": "a", "cluster_id": "x"}, "addon_id"),
+        ("get_addon", {"addonName": "a", "cluster_id": "x"}, "addon_id"),
+        ("get_cluster", {"CLUSTER-ID": "x"}, "cluster_id"),
+        ("install_addon", {"addonTemplateName": "coredns", "cluster_id": "x"}, "template_name"),
+        ("upgrade_cluster", {"version": "v1.31", "cluster_id": "x"}, "target_version"),
+        ("create_release", {"release_name": "a", "cluster_id": "x"}, "name"),
+        ("delete_cluster", {"confirm": "yes"}, None),
+    ],
+)
+def test_an_argument_that_is_nearly_one_is_named_by_its_words_letters_or_value(
+    catalog: Catalog, tool: str, given: dict[str, Any], meant: str | None
+) -> None:
+    said = problems(catalog, tool, given)[next(iter(given))]
+    assert said.endswith(f"did you mean {meant}?") if meant else "it takes cluster_id, " in said

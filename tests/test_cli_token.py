@@ -72,7 +72,7 @@ def test_the_end_of_a_token_is_a_time_or_never(file: Path, given: str, kept: dat
         (["ci", "--expires", "soon"], "--expires takes 90d, 12h, 2w, a date"),
         (["ci", "--expires", "0d"], "--expires takes"),
         (["ci", "--expires", "99999w"], "--expires takes"),
-        (["ci", "--expires", "2020-01-01"], "2020-01-01 00:00 UTC is over"),
+        (["ci", "--expires", "2020-01-01"], "2020-01-01T00:00:00Z is over"),
         (["ci", "--toolsets", "everything"], '--toolsets holds "everything"; each must be one of: all, essential'),
         (["ci", "--toolsets", ","], "each must be one of: all, essential"),
         (["ci", "--policy", "nowhere.toml"], "The policy"),

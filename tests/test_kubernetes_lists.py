@@ -204,6 +204,12 @@ async def test_events_are_the_newest_first_with_how_often_and_about_what() -> No
     assert few.events[0].object == "shop/pod/pay-1"
     assert few.remaining == 3
     assert few.next[0].arguments["limit"] == 4
+    assert few.summary.startswith("The newest event in all namespaces of ")
+    assert few.summary.endswith("; the 3 older ones were read and left out.")
+    three = await ask(cluster, "k8s_list", kind="ev", limit=3)
+    assert three.summary.startswith("The 3 newest events in ")
+    assert three.summary.endswith("; the older one was read and left out.")
+    assert three.next[0].why == "shows the older one too"
 
 
 async def test_events_beyond_what_is_read_are_said_to_be_there() -> None:

@@ -131,6 +131,13 @@ async def test_a_name_of_several_things_lists_them_and_of_none_the_nearest(prepa
         assert said == 'No chart is called "redi". Did you mean redis or redis:18.6.1? list_charts shows all.'
         said = await agent.fail("get_addon", cluster_id=SEARCH_DEV, addon_id="CoreDNS")
         assert said.startswith('No add-on of this cluster is called "CoreDNS". Did you mean coredns?')
+        # An alias stands beside its name, and leads to it: one thing must not look like two.
+        for wrong in ("payment", "payments-prd"):
+            said = await agent.fail("get_cluster", cluster_id=wrong)
+            assert "Did you mean payments-prod (alias payments)?" in said
+        assert "payments-prod (alias payments)," in await agent.fail("get_cluster", cluster_id="zzz")
+        said = await agent.fail("get_addon", cluster_id="shop-prod", addon_id="kube-prometheus-stck")
+        assert "Did you mean cie-collector (alias kube-prometheus-stack)?" in said
         rows = agent.world.table("releases")
         twin = next(row for row in rows.values() if row["name"] == "query-cache")
         rows["twin"] = {**twin, "namespace": "other"}

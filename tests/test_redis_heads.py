@@ -140,11 +140,18 @@ def test_what_somebody_else_wrote_is_passed_over(log: AuditLog, redis: FakeRedis
     assert run("verify").exit_code == 0
 
 
-def test_while_redis_is_down_verify_says_what_it_cannot_know(log: AuditLog, redis: FakeRedis) -> None:
+@pytest.mark.usefixtures("url")
+def test_while_redis_is_down_nothing_counts_as_verified_and_it_says_what_is_not_known(
+    log: AuditLog, redis: FakeRedis
+) -> None:
     redis.broken = "LOADING Redis is loading the dataset in memory"
     done = run("verify")
-    assert done.exit_code == 0
-    assert "Whether lines are missing that were noted in Redis is not known" in done.output
+    assert done.exit_code == 1
+    assert "Whether lines are missing that were noted in Redis is not known" in done.stdout
+    assert done.stdout.endswith("1 call, intact in itself, but not verified: Redis could not be asked.\n")
+    log.path.write_text(log.path.read_text().replace("delete", "create", 1))
+    changed = run("verify")
+    assert (changed.exit_code, "is not intact" in changed.stdout, "is not known" in changed.stdout) == (1, True, True)
 
 
 def test_a_head_that_cannot_be_noted_is_said_once_and_holds_nothing_up(

@@ -11,11 +11,13 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 
 from ap_mcp import simulator
 from ap_mcp.errors import SettingsError
 from ap_mcp.simulator import events, registry
+from ap_mcp.simulator.app import build_app
 from ap_mcp.simulator.clock import FIRST_MOMENT, ManualClock, ScaledClock, parse_timestamp
 from ap_mcp.simulator.events import reacts_to
 from ap_mcp.simulator.lifecycle import Step, fail_running_step, find_job, move, start_job, stop_moving, unfinished_jobs
@@ -62,6 +64,17 @@ def test_ids_are_version_1_uuids_and_the_same_in_every_run_with_the_same_seed() 
     first, second, other = ([World(seed=seed).new_id() for _ in range(1)] for seed in (1, 1, 2))
     assert first == second != other
     assert uuid.UUID(first[0]).version == 1
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("clock", "alike"), [(ManualClock, True), (ScaledClock, False)])
+async def test_request_ids_begin_anew_only_where_time_is_moved_by_hand(clock: Callable[[], Any], alike: bool) -> None:
+    seen = []
+    for _ in range(2):
+        app = build_app(World(clock()))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://simulator.test") as client:
+            seen.append((await client.get("/")).headers["X-Request-Id"])
+    assert (seen[0] == seen[1]) == alike
 
 
 def test_ids_made_in_one_moment_differ(world: World) -> None:

@@ -31,25 +31,32 @@ def verify(log: str | None) -> None:
     """Say whether the log is intact, or from which line on it is not, and which calls are of unknown outcome.
 
     Exit 1 if a line was changed, lost, moved or added, or if the log or its key cannot be read. With AP_MCP_REDIS_URL,
-    also if lines, or a whole log, are missing that the servers have noted in Redis.
+    also if lines, or a whole log, are missing that the servers have noted in Redis, or if Redis cannot be asked.
     """
     from ap_mcp.errors import AuditFailed
 
     try:
         found = _log(log)
-        findings = [*found.verify(), *_lost(found)]
+        lost, unasked = _lost(found)
+        findings = [*found.verify(), *lost]
         count, refused = len(found.calls()), len(found.refusals())
     except AuditFailed as error:
         click.echo(error.render(), err=True)
         raise click.exceptions.Exit(1) from error
     for finding in findings:
         click.echo(str(finding))
+    if unasked:
+        click.echo(unasked)
     if alarms := {finding.kind for finding in findings if finding.is_alarm}:
         broken = alarms & {"not intact", "lost"}
         click.echo(f"{found.path} {'is not intact' if broken else 'is intact, and shows an attack'}.")
         raise click.exceptions.Exit(1)
     calls = "1 call" if count == 1 else f"{count} calls"
     refusals = f", {'1 refusal' if refused == 1 else f'{refused} refusals'}" if refused else ""
+    if unasked:
+        here = f"{calls}{refusals}, intact in itself" if found.is_begun else "no guarded call was recorded yet"
+        click.echo(f"{found.path}: {here}, but not verified: Redis could not be asked.")
+        raise click.exceptions.Exit(1)
     click.echo(f"{found.path}: {calls}{refusals}, intact." if found.is_begun else _nothing(found))
 
 
@@ -97,8 +104,11 @@ def _heads(settings: "Settings") -> "AuditHeads":
     return AuditHeads(link_to(settings, keeps=False))
 
 
-def _lost(found: "AuditLog") -> "list[AuditFinding]":
-    """Return what is missing of a log that the servers which share Redis have noted there."""
+def _lost(found: "AuditLog") -> "tuple[list[AuditFinding], str]":
+    """Return what is missing of a log that the servers which share Redis have noted there, and why that is not known.
+
+    The reason is empty if it is known, or nothing is noted there.
+    """
     import anyio
 
     from ap_mcp.errors import ApprovalsUnusable
@@ -107,14 +117,13 @@ def _lost(found: "AuditLog") -> "list[AuditFinding]":
 
     settings = load_settings()
     if settings.redis_url is None:
-        return []
+        return [], ""
     heads = _heads(settings)
     try:
         noted = anyio.run(heads.all)
     except ApprovalsUnusable as error:
-        click.echo(f"Whether lines are missing that were noted in Redis is not known: {error.render()}", err=True)
-        return []
-    return lost_lines(noted, heads.host, str(found.path), found.extent())
+        return [], f"Whether lines are missing that were noted in Redis is not known: {error.render()}"
+    return lost_lines(noted, heads.host, str(found.path), found.extent()), ""
 
 
 def _log(given: str | None) -> "AuditLog":

@@ -20,6 +20,9 @@ State: TypeAlias = Literal["ok", "warning", "problem"]
 
 OTHER_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NOTICED, REFUSED = 60, 900
+ON_THIS_MACHINE = (
+    "not compared: the service is on this machine, so it is none of the cloud, and its clock may be simulated"
+)
 """Seconds that this machine's clock may be off before it is worth a word, and before signatures are refused."""
 UNCONFIGURED = "not tried: first correct what is wrong above"
 UNUSED_PROXY = "If the cloud is reached through it only, set AP_MCP_PROXY to the same address."
@@ -322,16 +325,28 @@ async def cloud(autopilot: "Autopilot", there: "Cloud", reported: Sequence[Findi
     if autopilot.simulated or not there.gateway.knows_time:  # simulated time runs fast
         return
     from datetime import UTC, datetime
+    from urllib.parse import urlsplit
 
-    yield clock(round((datetime.now(UTC) - there.gateway.now()).total_seconds()))
+    from ap_mcp.setting_values import is_loopback
+
+    ahead = round((datetime.now(UTC) - there.gateway.now()).total_seconds())
+    host = urlsplit(there.settings.endpoint or "").hostname or ""
+    yield clock(ahead, here=is_loopback(host))
 
 
 def _is_in(text: str, reported: Sequence[Finding]) -> bool:
     return any(text in each.found for each in reported)
 
 
-def clock(ahead: int) -> Finding:
-    """Compare the clocks, of which this machine's is so many seconds ahead: a signature holds its time."""
+def clock(ahead: int, *, here: bool = False) -> Finding:
+    """Compare the clocks, of which this machine's is so many seconds ahead: a signature holds its time.
+
+    Args:
+        ahead: seconds; of a service behind them, less than nothing.
+        here: the service is on this machine, so that another time is meant to be another.
+    """
+    if here and abs(ahead) >= NOTICED:
+        return Finding("clock", "ok", ON_THIS_MACHINE)
     way = "ahead of" if ahead > 0 else "behind"
     found = f"this machine is {abs(ahead)} s {way} the service" if ahead else "as the service's, to the second"
     state: State = "problem" if abs(ahead) >= REFUSED else "warning" if abs(ahead) >= NOTICED else "ok"

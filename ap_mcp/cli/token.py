@@ -86,7 +86,7 @@ def new(  # noqa: PLR0917 - click passes them by name
     if output == "json":
         show_json({"token": secret, **_described(made, now)})
         return
-    until = f"until {_day(ends)}" if ends else "for ever, until it is revoked"
+    until = f"until {_moment(ends)}" if ends else "for ever, until it is revoked"
     click.echo(f"Token {name} ({grant.words}) counts {until}. It stands in {path} as a hash.", err=True)
     click.echo("It is shown this once; clients send it as: Authorization: Bearer TOKEN", err=True)
     click.echo(secret)
@@ -110,9 +110,7 @@ def list_(*, output: str) -> None:
     rows = [("NAME", "HASH", "EXPIRES", "STATE", "MAY USE")] if found else []
     for each in found:
         shown = each.digest[:SHOWN]
-        rows.append(
-            (each.name, shown, _day(each.expires) if each.expires else "never", each.state(now), each.grant.words)
-        )
+        rows.append((each.name, shown, _moment(each.expires) or "never", each.state(now), each.grant.words))
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
@@ -130,7 +128,7 @@ def revoke(name: str) -> None:
 
     before = withdraw_token(_tokens_file(), name, datetime.now(UTC))
     if before.withdrawn:
-        click.echo(f"Token {name} was withdrawn already, on {_day(before.withdrawn)}.", err=True)
+        click.echo(f"Token {name} was withdrawn already, at {_moment(before.withdrawn)}.", err=True)
     else:
         click.echo(f"Token {name} is withdrawn.", err=True)
 
@@ -211,7 +209,7 @@ def _end(text: str, now: datetime) -> datetime | None:
         raise ValueError("--expires takes 90d, 12h, 2w, a date like 2027-03-01, or never") from None
     end = end if end.tzinfo else end.replace(tzinfo=UTC)
     if end <= now:
-        raise ValueError(f"--expires: {_day(end)} is over")
+        raise ValueError(f"--expires: {_moment(end)} is over")
     return end
 
 
@@ -233,8 +231,6 @@ def _described(each: "Token", now: datetime) -> dict[str, Any]:
 
 
 def _moment(moment: datetime | None) -> str | None:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if moment else None
+    from ap_mcp.vendor import written
 
-
-def _day(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    return written(moment) if moment else None

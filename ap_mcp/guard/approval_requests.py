@@ -67,6 +67,10 @@ class Place:
         return f"{'SIMULATED, ' if self.simulated else ''}{profile}region {self.region}, project {self.project}"
 
 
+OVER = "it has been used by a call, or its record was lost; nothing more comes of it"
+"""What is known of a question whose record is gone."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """One call that waits for a person, with everything they are shown.
@@ -229,7 +233,7 @@ def why_not_withdrawn(asked: Asked, now: datetime) -> str:
         return "it has expired"
     if asked.decision is not None and not asked.decision.approved:
         return "it was declined, which stands until it expires"
-    return "" if asked.is_open else "it has been used, or the store has lost its record"
+    return "" if asked.is_open else OVER
 
 
 def signed_digest(question: Question, approver: str, *, approved: bool, at: datetime) -> bytes:

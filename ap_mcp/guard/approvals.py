@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from cryptography.exceptions import InvalidSignature
 
 from ap_mcp.errors import ConsentDeclined
-from ap_mcp.guard.approval_requests import SHOWN, Asked, Question, SignedAnswer, passkey_digest, signed_digest
+from ap_mcp.guard.approval_requests import OVER, SHOWN, Asked, Question, SignedAnswer, passkey_digest, signed_digest
 from ap_mcp.guard.approvers import KnownApprover, why_same_person
 from ap_mcp.guard.passkeys import flaw
 from ap_mcp.vendor import written
@@ -140,7 +140,7 @@ def waiting_in(found: Iterable[Asked]) -> Question | None:
 def _gone(asked: Asked) -> Standing:
     if asked.withdrawal is not None:
         return Standing("withdrawn", asked.withdrawal.by, f"at {written(asked.withdrawal.at)}")
-    return Standing("spent", why="it has been used, or the store has lost its record")
+    return Standing("spent", why=OVER)
 
 
 def _flaw(question: Question, decision: SignedAnswer, approvers: Approvers, now: datetime) -> str | None:

@@ -83,7 +83,8 @@ def outcome(asked: Asked, approvers: Approvers, now: datetime) -> str:
     """Return what a question has come to, by whom, and why if it counts for nothing."""
     found = standing(asked, approvers, now)
     by = f" by {quoted(found.approver)}" if found.state == "withdrawn" else f" by {found.approver}"
-    return f"{found.state}{by if found.approver else ''}{f', {found.why}' if found.why else ''}"
+    why = f"{':' if found.state == 'spent' else ','} {found.why}" if found.why else ""
+    return f"{found.state}{by if found.approver else ''}{why}"
 
 
 def where(question: Question) -> str:

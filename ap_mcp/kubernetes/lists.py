@@ -133,13 +133,14 @@ async def _events(
     onward = []
     if left and not cursor and limit < EVENTS_READ:
         given = {**arguments, "limit": min(len(every), EVENTS_READ)}
-        onward = [NextCall(tool=LIST, arguments=given, why=f"shows the {left} older ones too")]
+        onward = [NextCall(tool=LIST, arguments=given, why=f"shows {_older(left)} too")]
     warnings = []
     if cursor:
         onward = [_next_page(arguments, cursor, number(remaining))]
         warnings = [_THERE_ARE_MORE.format(len(every))]
-    older = f", {left} older ones were read and left out" if left else ""
-    summary = f"The {len(shown)} newest {_kinds(resource, namespace, api, len(shown))}{older}." if shown else ""
+    older = f"; {_older(left)} {'was' if left == 1 else 'were'} read and left out" if left else ""
+    count = f"{len(shown)} " if len(shown) > 1 else ""
+    summary = f"The {count}newest {_kinds(resource, namespace, api, len(shown))}{older}." if shown else ""
     return ObjectTable(
         summary=summary or f"No {_kinds(resource, namespace, api, 0)}{_selected(query)}. {KEPT}",
         events=shown,
@@ -149,6 +150,10 @@ async def _events(
         warnings=warnings,
         next=onward,
     )
+
+
+def _older(left: int) -> str:
+    return "the older one" if left == 1 else f"the {left} older ones"
 
 
 def _kinds(resource: Resource, namespace: str, api: ClusterApi, count: int) -> str:

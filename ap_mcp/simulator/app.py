@@ -21,6 +21,7 @@ from ap_mcp.simulator.access import (
     WallClock,
     wall_clock,
 )
+from ap_mcp.simulator.clock import ManualClock
 from ap_mcp.simulator.error_bodies import GatewayRefusal, IdentityRefusal, Sent, json_answer, refusal_answer, throttled
 from ap_mcp.simulator.faults import Fault, Faults
 from ap_mcp.simulator.handlers import handler_of
@@ -87,7 +88,8 @@ class Simulator:
         self._strict_answers = strict_answers
         self._connection_lost = connection_lost
         self._pause = pause
-        self._request_ids = random.Random(0)
+        # Where time is moved by hand, every run has the same ids; other runs share an audit log with those before.
+        self._request_ids = random.Random(0 if isinstance(state.world.clock, ManualClock) else None)
         self._routes = routes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
