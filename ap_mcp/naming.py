@@ -60,10 +60,22 @@ def found(names: Names, lister: Operation, body: Any, wanted: str) -> str:
         more = f"\n- and {len(named) - MOST_NAMED} more" if len(named) > MOST_NAMED else ""
         one = names.argument if names.searched_by else "id or name:version" if names.version else "id"
         raise AmbiguousName(f"{len(named)} {names.thing}s are called {quoted(wanted)}. Give one {one}:{choices}{more}")
-    known = _named_like(wanted, names, [row for _, row in rows])
+    raise no_such(names, lister, [row for _, row in rows], wanted)
+
+
+def no_such(names: Names, lister: Operation, rows: Sequence[Any], wanted: str) -> NameNotFound:
+    """Return the error that nothing is called so, with what may be meant, or with what there is.
+
+    Args:
+        names: how such a thing is found.
+        lister: the operation that lists such things.
+        rows: the entries that it answered.
+        wanted: the name.
+    """
+    known = _named_like(wanted, names, rows)
     error = NameNotFound(f"No {_thing(names)} is called {quoted(wanted)}. {known} {lister.id} shows all.")
     error.alike = known.startswith(ALIKE)
-    raise error
+    return error
 
 
 def _short(names: Names, rows: Sequence[tuple[str, Any]], wanted: str) -> dict[str, Any]:

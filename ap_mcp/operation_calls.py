@@ -12,7 +12,7 @@ from anyio import move_on_after
 from ap_mcp import guard
 from ap_mcp.aside import in_a_thread, weigh
 from ap_mcp.binding import FilePart
-from ap_mcp.errors import ApMcpError, QuotaExceeded
+from ap_mcp.errors import ApMcpError, NotFound, QuotaExceeded
 from ap_mcp.files import read_upload
 from ap_mcp.guard.subject import subject_of
 from ap_mcp.lost_answers import Look, Sent
@@ -21,7 +21,7 @@ from ap_mcp.schemas import nodes_at
 from ap_mcp.specs import FILE, Effect, Operation
 from ap_mcp.summaries import Result, result_type
 from ap_mcp.summaries.base import AFTERWARDS
-from ap_mcp.vendor import get, text
+from ap_mcp.vendor import get, items, text
 
 if TYPE_CHECKING:
     from ap_mcp.cloud.client import CloudResponse
@@ -102,6 +102,10 @@ class _Call:
         beside = await self._beside()
         response = await self.context.reads.made(self.operation, self.sent)
         result = await self._shaped(response, {**beside, **await self._inside(response.body)})
+        names = self.operation.names
+        is_empty = names is not None and names.as_is and not items(response.body, names.list)
+        if is_empty and (known := await self.context.reads.misnamed(self.sent)):
+            result = result.model_copy(update={"summary": known})
         said = self.context.reads.left_out(self.operation.id)
         return result.model_copy(update={"warnings": [*result.warnings, *said]}) if said else result
 
@@ -132,9 +136,11 @@ class _Call:
         return {name: part.content for name, part in self.files.items()}
 
     async def explain(self, error: ApMcpError) -> None:
-        """Add the quotas to an error about one."""
+        """Add the quotas to an error about one, and names that may be meant to one about a name that there is not."""
         if isinstance(error, QuotaExceeded):
             error.hint = f"{error.hint} {await self.context.reads.quotas()}".strip()
+        elif isinstance(error, NotFound) and (known := await self.context.reads.misnamed(self.sent)):
+            error.hint = f"{known} The same call again would get the same answer."
 
     async def look(self, sent: Sent) -> Look:
         """Find out what became of the request, by what the spec says of that."""

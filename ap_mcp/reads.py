@@ -26,7 +26,7 @@ from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject, subject_of, with_facts
 from ap_mcp.masking import mask
-from ap_mcp.naming import UUID, called, found, name_given, whole_version
+from ap_mcp.naming import UUID, called, found, name_given, no_such, whole_version
 from ap_mcp.permits import digest_of
 from ap_mcp.specs import CLUSTER, Catalog, Names, Offered, Operation
 from ap_mcp.summaries import Observation, summarise
@@ -296,6 +296,22 @@ class Reads:
             if argument.offered is not None and name in wanted:
                 wanted[name] = await self._with_whole_versions(wanted[name], name, argument.offered, wanted)
         return wanted
+
+    async def misnamed(self, arguments: Mapping[str, Any]) -> str:
+        """Say which names that the service takes as they are fit nothing, and which are like them; empty if all fit.
+
+        Args:
+            arguments: of a call that the service knows nothing for.
+        """
+        for lister, names in self.catalog.taken_as_is:
+            wanted = arguments.get(names.argument)
+            if not isinstance(wanted, str):
+                continue
+            with suppress(ApMcpError):
+                rows = items(await self.read(lister.id), names.list)
+                if rows and not any(wanted in called(row, names) for row in rows):
+                    return str(no_such(names, lister, rows, wanted))
+        return ""
 
     async def _with_whole_versions(self, value: Any, name: str, offered: Offered, arguments: Mapping[str, Any]) -> Any:
         """Return a version, or objects that each hold one, with whole versions for short ones."""

@@ -131,6 +131,14 @@ async def test_a_name_of_several_things_lists_them_and_of_none_the_nearest(prepa
         assert said == 'No chart is called "redi". Did you mean redis or redis:18.6.1? list_charts shows all.'
         said = await agent.fail("get_addon", cluster_id=SEARCH_DEV, addon_id="CoreDNS")
         assert said.startswith('No add-on of this cluster is called "CoreDNS". Did you mean coredns?')
+        # What the service takes by its name is sent as it is; names like it are read where it fits nothing.
+        nearest = {"nginx": "nginx-ingress", "prometheus": "cie-collector (alias kube-prometheus-stack)"}
+        for wrong, right in nearest.items():
+            meant = f'No add-on template is called "{wrong}". Did you mean {right}? list_addon_templates shows all.'
+            assert meant in await agent.fail("install_addon", cluster_id=SEARCH_DEV, template_name=wrong)
+            assert (await agent.call("list_addon_templates", template_name=wrong))["summary"] == meant
+        said = await agent.fail("install_addon", cluster_id=SEARCH_DEV, template_name="nginx-ingress", version="0.0.1")
+        assert "No add-on template" not in said
         # An alias stands beside its name, and leads to it: one thing must not look like two.
         for wrong in ("payment", "payments-prd"):
             said = await agent.fail("get_cluster", cluster_id=wrong)

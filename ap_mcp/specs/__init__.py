@@ -47,6 +47,7 @@ class Names(NamedTuple):
         version: where an entry has its version, if several may have one name: `name:version` is one of them.
         shown: where it says what tells it from others of its name; empty if nothing does.
         searched_by: the argument that has the name, if it is the place of the thing that is found, and left out.
+        as_is: the service takes the name itself; others like it are read only if it fits nothing.
     """
 
     argument: str
@@ -58,6 +59,7 @@ class Names(NamedTuple):
     version: str = ""
     shown: str = ""
     searched_by: str = ""
+    as_is: bool = False
 
 
 class Offered(NamedTuple):
@@ -510,7 +512,13 @@ class Catalog(Mapping[str, Operation]):
     @cached_property
     def named(self) -> Mapping[str, tuple[Operation, Names]]:
         """What can be found by a name: by the argument that takes its id, what lists it and how it is found there."""
-        return MappingProxyType({each.names.argument: (each, each.names) for each in self.values() if each.names})
+        found = {each.names.argument: (each, each.names) for each in self.values() if each.names}
+        return MappingProxyType({name: found[name] for name in found if not found[name][1].as_is})
+
+    @cached_property
+    def taken_as_is(self) -> "Sequence[tuple[Operation, Names]]":
+        """What the service takes by its name, with the operation that lists such things."""
+        return [(each, each.names) for each in self.values() if each.names and each.names.as_is]
 
     def deletions_of(self, read: str) -> list[Operation]:
         """Return the operations that delete what an operation reads."""
