@@ -245,15 +245,17 @@ def _known(name: str, schema: Mapping[str, Any], arguments: Mapping[str, Any]) -
     known = list(schema["properties"])
     free = [each for each in known if each not in arguments]
     found = _by_words(name, free) or _by_words(name, known) or _by_letters(name, known)
-    if found := found or _by_value(name, arguments, schema):
+    if found := found or _by_words(name, known, with_fewer=True) or _by_value(name, arguments, schema):
         return f"did you mean {found}?"
     return f"it takes {', '.join(known)}" if known else "it takes none"
 
 
-def _by_words(name: str, known: Sequence[str]) -> str:
-    """Return the one name that has all words of another, or only words of it: `cluster_version` for `version`."""
+def _by_words(name: str, known: Sequence[str], *, with_fewer: bool = False) -> str:
+    """Return the one name that has all words of another: `cluster_version` for `version`; or has only words of it."""
     words = set(_words(name))
-    found = [each for each in known if words and (words <= set(_words(each)) or words >= set(_words(each)))]
+    found = [
+        each for each in known if words and (words >= set(_words(each)) if with_fewer else words <= set(_words(each)))
+    ]
     return found[0] if len(found) == 1 else ""
 
 
