@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from hashlib import sha256
@@ -13,13 +13,14 @@ from anyio import to_thread
 from ap_mcp.aside import in_a_thread, size_of
 from ap_mcp.errors import CallRefused, FileRefused
 from ap_mcp.gateway import Gateway
+from ap_mcp.guard.facts import Facts
 from ap_mcp.guard.guarding import DENY
 from ap_mcp.guard.policy import Policy, Refuse, decide, effect_of
 from ap_mcp.guard.stores import ResponseStore
-from ap_mcp.guard.subject import Subject, subject_of
+from ap_mcp.guard.subject import Subject, subject_of, with_facts
 from ap_mcp.masking import mask
 from ap_mcp.settings import Settings
-from ap_mcp.specs import FILE, GUARDED, Operation
+from ap_mcp.specs import CLUSTER, FILE, GUARDED, Operation
 from ap_mcp.summaries import NextCall, Result
 from ap_mcp.wait import WAIT_FOR
 from ap_mcp.wait.recent_changes import Recent
@@ -42,6 +43,10 @@ class Deciding(Protocol):
         """Return a call as rules see it."""
 
 
+def nothing_known(_cluster: str) -> None:
+    """Return what is known of a cluster as long as nothing was read."""
+
+
 @dataclass(frozen=True)
 class Finishing:
     """What becomes of answers, for one principal.
@@ -59,6 +64,7 @@ class Finishing:
         simulated: the other end is the simulator of this process.
         remote: who calls is on another machine: files go to what is kept for them.
         profile: where the calls went, as the operator calls it; empty if there is one place only.
+        known: gives what rules go by of a cluster, by its id, if the reads of a call have shown it.
     """
 
     settings: Settings
@@ -73,6 +79,12 @@ class Finishing:
     simulated: bool = False
     remote: bool = False
     profile: str = ""
+    known: Callable[[str], Facts | None] = nothing_known
+
+    def knowing(self, known: Callable[[str], Facts | None]) -> "Finishing":
+        """Return it for one call, with what its reads show of clusters, if any rule goes by that."""
+        by_cluster = any(rule.about_clusters for rule in self.policy.rules)
+        return replace(self, known=known) if by_cluster else self
 
     async def shaped(
         self,
@@ -118,7 +130,9 @@ class Finishing:
         if isinstance(file, KeptFile):
             raw = file.uri
         extra = {"request_id": response.request_id or None, "raw": raw}
-        result = self.advised(shaped.result)
+        # What rules go by may be another thing since.
+        moved = bool(operation.changes)
+        result = (replace(self, known=nothing_known) if moved else self).advised(shaped.result)
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
     async def _kept_file(self, name: str, content: bytes, owner: str) -> "KeptFile":
@@ -135,7 +149,7 @@ class Finishing:
     def advised(self, result: Result) -> Result:
         """Return a result whose next calls are offered and no rule forbids, and say so if a person is asked first.
 
-        What a rule says that goes by the cluster is learnt when the call is made.
+        What a rule says that goes by a cluster of which nothing was read is learnt when the call is made.
         """
         offered = [
             self._asking(each)
@@ -154,14 +168,20 @@ class Finishing:
         return call.model_copy(update={"why": f"{call.why} ({said})"})
 
     def _is_closed(self, call: NextCall) -> bool:
-        """Say whether the policy refuses a call whatever its cluster is, so that it leads nowhere."""
+        """Say whether the policy refuses a call, as far as that is known of its cluster, so that it leads nowhere."""
         if not self.policy.rules:
             return False
         try:
-            decision = decide(self.tools[call.tool].subject(call.arguments), self.policy)
+            subject = self.tools[call.tool].subject(call.arguments)
+            cluster = call.arguments.get(CLUSTER)
+            facts = self.known(cluster) if subject.on_cluster and isinstance(cluster, str) else None
+            subject = subject if facts is None else with_facts(subject, cluster, facts)
+            decision = decide(subject, self.policy)
         except CallRefused:
             return False
-        return isinstance(decision, Refuse) and decision.rule is not None and not decision.rule.about_clusters
+        if not isinstance(decision, Refuse) or decision.rule is None:
+            return False
+        return not decision.rule.about_clusters or subject.cluster is not None
 
     def _is_guarded(self, call: NextCall) -> bool:
         operation = self.operations.get(call.tool)

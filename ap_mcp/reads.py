@@ -22,7 +22,7 @@ from ap_mcp.errors import (
 )
 from ap_mcp.gateway import Gateway
 from ap_mcp.guard.closed import closes_clusters, left_out, mentions, opened
-from ap_mcp.guard.facts import FACTS_READ, Facts, read_facts
+from ap_mcp.guard.facts import FACTS_READ, Facts, facts_in, read_facts
 from ap_mcp.guard.policy import Allow, Ask, Policy, Refuse, decide, needs_cluster
 from ap_mcp.guard.subject import Subject, subject_of, with_facts
 from ap_mcp.masking import mask
@@ -260,6 +260,17 @@ class Reads:
         """
         if self._introduce is not None:
             await self._introduce(self, cluster)
+
+    def known(self, cluster_id: str) -> Facts | None:
+        """Return what rules go by of a cluster, if any read of this set has shown it; nothing is read for it."""
+        if cluster_id in self._facts:
+            return self._facts[cluster_id]
+        lister, names = self.catalog.named[CLUSTER]
+        lists = {lister.id: names.list, FACTS_READ: ""}
+        made = ((lists.get(what), each.response) for (what, _), each in self._made.items())
+        bodies = ((at, answer.body) for at, answer in made if at is not None and answer is not None)
+        rows = (row for at, body in bodies for row in (items(body, at) if at else [body]))
+        return next((facts_in(row) for row in rows if text(get(row, names.id)).lower() == cluster_id.lower()), None)
 
     async def facts(self, cluster_id: str) -> Facts:
         """Return what rules go by of a cluster; reading it is a part of deciding, so no rule is asked.

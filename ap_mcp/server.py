@@ -370,7 +370,8 @@ class Autopilot:
             decision = view.guard.decided_at_once(subject, dry_run=tool.is_dry_run(arguments))
             reads = self.reads(view, view.guard.cluster_asked_about(caller, name), caller)
             rehearse = partial(self._rehearsed, view, reads)
-            context = ToolContext(reads, view.finishing, caller, rehearse, report, turn.rest)
+            finishing = view.finishing.knowing(reads.known)
+            context = ToolContext(reads, finishing, caller, rehearse, report, turn.rest)
             planning = tool.plan(arguments, context)
             plan = await (planning if tool.effect == "read" else steps_aside(planning))
             if plan.local_use and view.rights.remote:

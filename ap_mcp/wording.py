@@ -24,6 +24,7 @@ _SHORT, _ENOUGH = 80, 10
 looked at."""
 _WORD = 48
 """Most characters of a word, such as an id, that is left out rather than cut into two."""
+_CLOCKS_DIFFER = timedelta(minutes=10)
 ANSI = later(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b[@-Z\\^_]")
 _CUT = later(r" … \d+ characters … ")
 _PLAIN = later(r"[A-Za-z0-9._:/@+=-]{1,200}")
@@ -151,8 +152,8 @@ def span(duration: timedelta | float) -> str:
 
 
 def age(since: datetime | None, now: datetime) -> str | None:
-    """Return how long ago a moment was; None when it is unknown."""
-    return None if since is None else span(now - since)
+    """Return how long ago a moment was; None when it is unknown, or lies so far ahead that no clock explains it."""
+    return None if since is None or since - now > _CLOCKS_DIFFER else span(now - since)
 
 
 def plural(count: int, noun: str, nouns: str = "") -> str:

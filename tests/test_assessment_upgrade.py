@@ -228,6 +228,8 @@ async def test_a_list_to_skip_that_is_too_long_is_left_to_the_tool_that_shows_th
     assert "skip_items" not in step(found, "run_precheck")
     assert "found also: " in "".join(found.risks)
     assert "get_precheck shows all" in "".join(found.risks)
+    assert step(found, "get_precheck") == {"task_id": found.precheck_id, "detail": "full"}
+    assert tools(found).index("get_precheck") < tools(found).index("run_precheck")
 
 
 @pytest.mark.parametrize(

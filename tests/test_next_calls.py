@@ -179,3 +179,21 @@ async def test_what_a_rule_forbids_everywhere_is_not_proposed(tmp_path: Path) ->
     assert [each["tool"] for each in found["next"]] == [
         each["tool"] for each in usual["next"] if each["tool"] not in closed
     ]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("by", ['clusters = ["shop-*"]', 'tags = { env = "prod" }'])
+async def test_what_a_rule_forbids_on_a_cluster_that_was_read_is_not_proposed(tmp_path: Path, by: str) -> None:
+    calls: list[dict[str, Any]] = [{}, {"cluster_id": SHOP_PROD}]
+    policy = tmp_path / "policy.toml"
+    policy.write_text(f'[[rules]]\ndecision = "deny"\ntools = ["assess_upgrade", "get_precheck"]\n{by}\n')
+    async with connected(tmp_path) as agent:
+        usual = [(await agent.call("list_problems", **given))["next"] for given in calls]
+    async with connected(tmp_path, policy_file=policy) as agent:
+        for given, before in zip(calls, usual, strict=True):
+            left = (await agent.call("list_problems", **given)).get("next", [])
+            gone = [each for each in before if each not in left]
+            assert gone
+            for each in before:
+                refused = (await agent.run(each["tool"], each["arguments"])).is_error
+                assert refused == (each in gone), each

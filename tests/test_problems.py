@@ -397,6 +397,20 @@ async def test_what_cannot_be_read_is_reported_with_the_reason_and_not_counted()
     assert "pre-upgrade checks" in found.looked_at
 
 
+async def test_clusters_of_one_name_are_told_apart() -> None:
+    account = Account()
+    for uid in (CHECKOUT_STAGING, PAYMENTS_PROD):
+        row = account.world.table("clusters")[uid]
+        row["metadata"]["name"] = "web"
+        row["status"]["phase"] = "Error"
+
+    account.failing = {"list_backups": failure(403)}
+    found = await account.find()
+    named = [f"web ({uid})" for uid in sorted((CHECKOUT_STAGING, PAYMENTS_PROD))]
+    assert [each.cluster for each in found.problems] == named
+    assert found.unread[0].startswith(f"list_backups of team-sandbox, {', '.join(named)} could not be read")
+
+
 async def test_a_rule_that_forbids_a_read_is_respected_and_named(tmp_path: Path) -> None:
     policy = tmp_path / "policy.toml"
     policy.write_text('[[rules]]\ndecision = "deny"\ntools = ["list_releases"]\nclusters = ["search-*"]\n')

@@ -15,10 +15,11 @@ from ap_mcp.rules.sayings import task_says
 from ap_mcp.rules.upgrades import (
     CANCELLED,
     FAILED,
-    OLD_BACKUP,
     RUNNING,
     SUCCEEDED,
     Judged,
+    backup_said,
+    is_fresh,
     judge_checks,
     latest_backup,
     spoken,
@@ -31,6 +32,7 @@ from ap_mcp.rules.upgrades import (
 from ap_mcp.rules.versions import meant_by, order
 from ap_mcp.rules.wait_hints import DELETED, UNTIL, WAIT_FOR
 from ap_mcp.specs.waits import DELETING
+from ap_mcp.summaries.base import FULL
 from ap_mcp.summaries.findings import UNNAMED, Room, finding
 from ap_mcp.vendor import SAID_LIMIT, because, get, items, mapping, moment, quoted, said, text, word
 from ap_mcp.wording import NAMED, age, few, plural, span
@@ -46,6 +48,7 @@ CHANGES = (
 """Tools that an assessment proposes and a rule may forbid."""
 ROOM, WHERE, WHY = Room(12, 4, 300), 600, 1500
 """How much is shown of a finding, and characters of it; get_precheck shows all."""
+ALL = "Shows all that the check found; what fixes it stands here"
 SHORT = timedelta(minutes=10)
 """A check that counts no longer than this may have expired when a person has agreed to the upgrade."""
 ACCEPTED = "skip_items only if a person accepts those risks; else fix them and leave it out"
@@ -276,6 +279,7 @@ def _about_passed(draft: AssessmentDraft, check: Any, found: Findings) -> None:
         draft.risks.append(f"The check skipped these risks, which remain: {few([word(each) for each in skipped])}.")
     draft.risks += [f"Although the check passed, it found {line}" for line in _findings(found.every)]
     draft.found_risks, draft.more_risks = count_of(found.every), _unlisted(found.every)
+    _lead_to_all(draft, found.every)
     draft.risks += [f"Although the check passed: {not_known(found)}"] if found.unknown else []
 
 
@@ -301,6 +305,7 @@ def _about_check(draft: AssessmentDraft, state: str, check: Any, found: Findings
         again = "run it again once that is fixed" if left else "run it again"
         draft.blockers += [f"The check failed. {not_known(found)}"] if found.unknown else []
         draft.blockers.append(f"The pre-upgrade check {between} {how}{ago}: {again}.{because(_own_words(check))}")
+    _lead_to_all(draft, left, found.risks)
     skip = [] if found.unknown else skippable(found.every, get(check, "/spec/skippedCheckItemList", []))
     skip = skip if len(skip) <= NAMED else []
     why = ACCEPTED if skip else "Without a passed check an upgrade is refused"
@@ -356,6 +361,12 @@ def _findings(found: Sequence[Failure]) -> Iterator[str]:
         yield f"also: {few(rest, len(rest))}; get_precheck shows all."
 
 
+def _lead_to_all(draft: AssessmentDraft, *found: Sequence[Failure]) -> None:
+    """Add the call that shows the findings of which only the names are told."""
+    if any(len(each) > DETAILED for each in found):
+        draft.step("get_precheck", ALL, task_id=draft.precheck_id, detail=FULL)
+
+
 def _unlisted(found: Sequence[Failure]) -> int:
     """Return how many findings have no line of their own, beside the line that names them."""
     return max(len(found) - DETAILED - 1, 0)
@@ -367,8 +378,8 @@ def _about_backups(draft: AssessmentDraft) -> bool:
     rows = reads.listed(BACKUPS)
     latest = latest_backup(rows)
     making = [id_of(each) for each in rows if verdict_of(text(get(each, "/status/phase")), BACKUP) == RUNNING]
-    if latest and reads.at - latest <= OLD_BACKUP:
-        draft.passed.append(f"The latest backup is {age(latest, reads.at)} old.")
+    if is_fresh(latest, reads.at):
+        draft.passed.append(f"{backup_said(rows, reads.at)}.")
         return True
     if making:
         draft.risks.append("A backup is still being made.")
@@ -377,10 +388,7 @@ def _about_backups(draft: AssessmentDraft) -> bool:
     if BACKUPS not in reads.errors:
         failed = rows[-1:] if rows and verdict_of(text(get(rows[-1], "/status/phase")), BACKUP) == FAILED else []
         why = "".join(because(task_says(each, BACKUP)) for each in failed)
-        draft.risks.append(
-            f"The latest backup is {age(latest, reads.at)} old.{' Another has failed since.' if why else ''}{why}"
-            if latest
-            else f"There is no backup.{' The last one has failed.' if why else ''}{why}"
-        )
+        also = "" if not why else " Another has failed since." if latest else " The last one has failed."
+        draft.risks.append(f"{backup_said(rows, reads.at)}.{also}{why}")
     draft.step("backup_cluster", "An upgrade cannot be undone")
     return False

@@ -275,7 +275,7 @@ def ended(end: End, now: datetime) -> str:
     """Say how a run of a container ended: `with code 1 (Error), 5 min ago, after 2 s`."""
     code = f"with code {end.code}" if end.code is not None else "with an unknown code"
     reason = f" ({word(end.reason)})" if end.reason else ""
-    ago = f", {age(end.at, now)} ago" if end.at else ""
+    ago = f", {since} ago" if (since := age(end.at, now)) else ""
     lasted = f", after {span(end.lasted)}" if end.lasted is not None else ""
     return f"{code}{reason}{ago}{lasted}"
 

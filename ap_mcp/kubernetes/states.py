@@ -44,8 +44,9 @@ def state_of(full: str, body: Any, now: datetime) -> State:
     if since is None:
         return found
     held = [word(each) for each in strings(body, "/metadata/finalizers")]
+    ago = f" since {at}" if (at := age(since, now)) else ""
     waits = f", held by the finalizers {few(held)}" if held else ""
-    return State(f"being deleted since {age(since, now)}{waits}; {found.sentence}", healthy=False, facts=found.facts)
+    return State(f"being deleted{ago}{waits}; {found.sentence}", healthy=False, facts=found.facts)
 
 
 def matters(entry: Any) -> bool:

@@ -93,6 +93,7 @@ class Place:
         body: what list_clusters or get_cluster say of it, secrets masked.
         at: the service's time.
         read_as_is: reads like `read`, but leaves it to the search to mask what it shows.
+        namesakes: other clusters of the search are called the same.
 
     What cannot be read is reported, and ends the search.
     """
@@ -100,6 +101,7 @@ class Place:
     body: Any
     at: datetime
     read_as_is: Callable[[str], Awaitable[Any]]
+    namesakes: bool = False
 
     async def read(self, operation: str) -> Any:
         """Read an operation on the cluster, secrets masked.
@@ -116,8 +118,11 @@ class Place:
 
     @property
     def name(self) -> str:
-        """What the cluster is called in a sentence."""
-        return word(get(self.body, "/metadata/name")) or word(self.id) or "a cluster without a name"
+        """What the cluster is called in a sentence; with its id if others are called the same."""
+        called, uid = word(get(self.body, "/metadata/name")), word(self.id)
+        if called and uid and self.namesakes:
+            return f"{called} ({uid})"
+        return called or uid or "a cluster without a name"
 
     @property
     def phase(self) -> str:

@@ -1,5 +1,6 @@
 """Reads whatever may need attention, some at once, and hands it to the searches; `problems.report` puts it together."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -59,6 +60,7 @@ async def list_problems(
     else:
         bodies = sorted(items(mask(await read("list_clusters")), "/items"), key=_need)
         of_account = [JOBS, *QUOTAS]
+        search.namesakes.update(name for name, count in Counter(map(_called, bodies)).items() if count > 1)
     found = await search.into(bodies[:MOST], of_account)
     where = search.place(bodies[0]).name if cluster_id is not None else ""
     return report(found, search.tally, where, [search.place(each).name for each in bodies[MOST:]])
@@ -69,6 +71,7 @@ class _Search:
 
     def __init__(self, read: Reader, now: Callable[[], datetime], progress: Report, looks: Sequence[Look]) -> None:
         self.tally = Tally()
+        self.namesakes: set[str] = set()
         self._read, self._now, self._progress, self._looks = read, now, progress, looks
         self._room = anyio.CapacityLimiter(AT_ONCE)
         self._done = 0
@@ -80,7 +83,7 @@ class _Search:
         async def inside(operation: str) -> Any:
             return await self._answer(operation, place.name, cluster_id=uid)
 
-        place = Place(body, self._now(), inside)
+        place = Place(body, self._now(), inside, _called(body) in self.namesakes)
         return place
 
     async def into(self, bodies: Sequence[Any], of_account: Sequence[str]) -> list[tuple[str, Trouble]]:
@@ -159,6 +162,10 @@ class _Search:
         return answer
 
 
+def _called(body: Any) -> str:
+    return text(get(body, "/metadata/name"))
+
+
 def _need(body: Any) -> tuple[bool, str]:
     """Order clusters so that those which do not work are checked first."""
-    return succeeded(PHASES, phase_of(body)), text(get(body, "/metadata/name"))
+    return succeeded(PHASES, phase_of(body)), _called(body)

@@ -9,7 +9,8 @@ from ap_mcp.rules import phases
 from ap_mcp.rules.phases import BACKUP, PRECHECK, UPGRADE, WORKFLOW, phases_of
 from ap_mcp.rules.versions import resolve_target
 from ap_mcp.specs.waits import FAILURE, IDLE, SUCCESS, TRANSITIONAL
-from ap_mcp.vendor import get, items, moment, text, word
+from ap_mcp.vendor import get, items, moment, text, word, written
+from ap_mcp.wording import age
 
 OLD_BACKUP = timedelta(days=1)
 """How old the latest backup may be before an upgrade."""
@@ -59,9 +60,29 @@ def spoken(verdict: str) -> str:
 
 def latest_backup(tasks: Iterable[Any]) -> datetime | None:
     """Return when the latest backup that succeeded was finished; None if none reports that."""
-    done = (each for each in tasks if phases.succeeded(BACKUP, get(each, "/status/phase")))
-    ends = (moment(get(each, "/status/completionTime")) for each in done)
-    return max((each for each in ends if each), default=None)
+    return max(filter(None, backup_ends(tasks)), default=None)
+
+
+def backup_ends(tasks: Iterable[Any]) -> list[datetime | None]:
+    """Return when each backup that succeeded was finished; None for one that does not report that."""
+    made = (each for each in tasks if phases.succeeded(BACKUP, get(each, "/status/phase")))
+    return [moment(get(each, "/status/completionTime")) for each in made]
+
+
+def is_fresh(backup: datetime | None, at: datetime) -> bool:
+    """Say whether a backup was made lately; of a time that is yet to come that is not known."""
+    return backup is not None and age(backup, at) is not None and at - backup <= OLD_BACKUP
+
+
+def backup_said(tasks: Iterable[Any], at: datetime) -> str:
+    """Say how old the latest backup is, as a sentence without its stop; one without a time is told."""
+    ends = backup_ends(tasks)
+    latest, all_known = max(filter(None, ends), default=None), None not in ends
+    if latest is None:
+        return "There is no backup" if all_known else "There is a backup, but when it ended is not reported"
+    since = age(latest, at)
+    old = f"is {since} old" if since else f"says that it ended at {written(latest)}, which is yet to come"
+    return f"The latest backup {'' if all_known else 'that says when it ended '}{old}"
 
 
 def way(source: Any, target: Any) -> str:

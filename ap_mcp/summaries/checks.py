@@ -257,7 +257,8 @@ def _next(answer: Observation, state: str, found: Findings, skip_items: list[dic
     if state == RISKY:
         return [call(answer, "run_precheck", "If the risks are acceptable", **target, skip_items=skip_items)]
     again = call(answer, "run_precheck", "Once that is fixed", **target)
-    if state == BLOCKED and any(each.addons for each in found.every):
+    # Who reads all of it comes from an answer that named this call.
+    if state == BLOCKED and answer.own.get(DETAIL) != FULL and any(each.addons for each in found.every):
         return [call(answer, "assess_upgrade", "What fixes it", **target), again]
     if state in (UNDATED, EXPIRED):
         return [call(answer, "run_precheck", "An upgrade is refused without a check that counts", **target)]

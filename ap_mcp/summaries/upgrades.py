@@ -10,10 +10,12 @@ from ap_mcp.rules.phases import BACKUP, UPGRADE
 from ap_mcp.rules.sayings import last_upgrade_says, task_says
 from ap_mcp.rules.upgrades import (
     FAILED,
-    OLD_BACKUP,
     PAUSED,
     RUNNING,
     SUCCEEDED,
+    backup_ends,
+    backup_said,
+    is_fresh,
     latest_backup,
     spoken,
     verdict_of,
@@ -212,10 +214,10 @@ def backups(answer: Observation) -> TaskList:
     listed = _listed(answer, "backup", BACKUP)
     every = items(answer.body, "/items")
     made = latest_backup(every) or moment(get(answer.body, "/status/latestBackupTime"))
-    fresh = made is not None and answer.now - made <= OLD_BACKUP
+    fresh = is_fresh(made, answer.now)
     busy = any(each.verdict == RUNNING for each in listed.tasks)
-    none = "None has succeeded that says when" if every else "There is no backup yet"
-    why = "The latest is over a day old" if made else none
+    none = "The latest is not new" if made else "None has succeeded" if every else "There is no backup yet"
+    why = backup_said(every, answer.now) if backup_ends(every) else none
     next_ = [] if fresh or busy or CURSOR in answer.own else [call(answer, "backup_cluster", why)]
     if ALONE in answer.context and len(listed.tasks) == 1:
         (line,) = listed.tasks

@@ -30,12 +30,14 @@ from ap_mcp.rules.sayings import task_says
 from ap_mcp.rules.settings_diff import shown
 from ap_mcp.rules.upgrades import (
     FAILED,
-    OLD_BACKUP,
     RUNNING,
     STAGE_TITLES,
     UPGRADE_STAGE,
     Cancelling,
+    backup_ends,
+    backup_said,
     cancellable,
+    is_fresh,
     latest_backup,
     spoken,
     stage_of,
@@ -265,11 +267,13 @@ def _about_backups(draft: ImpactDraft, answers: Answers) -> None:
         return
     now = draft.case.now
     latest = latest_backup(found)
-    draft.fact("latest backup", f"{age(latest, now)} old" if latest else "none")
+    how, since = backup_said(found, now), age(latest, now)
+    unknown = "its age is not reported" if backup_ends(found) else "none"
+    draft.fact("latest backup", f"{since} old" if since else unknown)
     if latest is None:
-        draft.warnings.append("There is no backup: backup_cluster makes one.")
-    elif now - latest > OLD_BACKUP:
-        draft.warnings.append(f"The latest backup is {age(latest, now)} old: backup_cluster makes a new one.")
+        draft.warnings.append(f"{how}: backup_cluster makes one.")
+    elif not is_fresh(latest, now):
+        draft.warnings.append(f"{how}: backup_cluster makes a new one.")
     if any(verdict_of(text(get(each, "/status/phase")), BACKUP) == RUNNING for each in found):
         draft.warnings.append("A backup is still being made.")
     draft.stable["has_backup"] = latest is not None
