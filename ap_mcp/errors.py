@@ -536,6 +536,7 @@ class ServiceError(ApMcpError):
         texts: Sequence[str] = (),
         reason: str = "",
         encoded: str = "",
+        others: str = "",
         request_id: str = "",
         hint: str = "",
         retry_after: float | None = None,
@@ -546,17 +547,25 @@ class ServiceError(ApMcpError):
         self.hint = hint
         self.retry_after = retry_after
         self.may_pass = may_pass
-        self._said: tuple[str, ...] = (code, reason, request_id, encoded)
+        self._said: tuple[str, ...] = (code, reason, request_id, encoded, others)
         self._texts, self._other_codes = tuple(texts), tuple(other_codes)
         self.rewrite(lambda same: same)
         super().__init__()
 
-    def rewrite(self, change: Callable[[str], str]) -> None:
-        """Change every text of the service, as masking does; before it is cleaned or cut, which can hide a secret."""
+    def rewrite(self, change: Callable[[str], str], *, in_words: bool = False) -> None:
+        """Change every text of the service, as masking does; before it is cleaned or cut, which can hide a secret.
+
+        Args:
+            change: what becomes of a text.
+            in_words: drop values that stand under names of their own.
+        """
+        if in_words:
+            self._said = (*self._said[:-1], "")
         self._said = tuple(change(_kept(text)) for text in self._said)
         self._texts = tuple(change(_kept(text)) for text in self._texts)
         self._other_codes = tuple(change(_kept(text)) for text in self._other_codes)
-        self.code, self.reason, self.request_id, self.encoded = (clean(text, KEPT_LIMIT) for text in self._said)
+        said = (clean(text, KEPT_LIMIT) for text in self._said)
+        self.code, self.reason, self.request_id, self.encoded, self.others = said
         self.texts = tuple(shown for text in self._texts if (shown := clean(text, KEPT_LIMIT)))
         self.other_codes = tuple(shown for text in self._other_codes if (shown := clean(text, KEPT_LIMIT)))
 
@@ -583,6 +592,7 @@ class ServiceError(ApMcpError):
         lines = [
             ", ".join(part for part in head if part),
             f"The service says: {texts}" if texts else "",
+            f"It also names: {in_quotes(self.others, SAID_LIMIT)}" if self.others else "",
             "" if first else self.hint,
             f"Encoded reason, which an administrator can decode in IAM: {in_quotes(self.encoded, ENCODED_LIMIT)}"
             if self.encoded

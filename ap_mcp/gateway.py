@@ -201,7 +201,7 @@ def _masking_errors(*, secret: bool = False) -> Iterator[None]:
     except ServiceError as error:
         # Services repeat what they refuse, and half an answer is quoted as an error.
         unread = secret and (isinstance(error, BadAnswer) or error.status >= 500 or not error.code)
-        error.rewrite((lambda _: "") if unread else _in_words if secret else mask_text)
+        error.rewrite((lambda _: "") if unread else _in_words if secret else mask_text, in_words=secret)
         raise
 
 

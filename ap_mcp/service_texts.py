@@ -5,20 +5,37 @@ differ, in objects and lists of errors, and as JSON within a text. Whatever is r
 """
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Any, NamedTuple, TypeAlias
 
 from ap_mcp.late_patterns import later
+from ap_mcp.masking import mask
 from ap_mcp.masking.names import names_a_secret
+from ap_mcp.masking.placeholders import is_placeholder
 
 MOST_TEXTS = 40
-"""Texts of one answer that are kept; an answer that says more than this repeats itself."""
+"""Texts of one answer that are kept; of more, those that differ in numbers and ids alone become one."""
 _MOST_VALUES, _COMPARED = 20_000, 200
 _DEEPEST_JSON = 4
 _SUBJECTS, _LONGEST_SUBJECT, _LONGEST_NAME = 12, 200, 60
 """Things that one text is about that are told, characters of what it is about, and of the name of a field."""
+_STOOD_FOR = 60
+"""Numbers or ids that are told of texts that differ in nothing else."""
+_NUMBERED = later(r"[\w.:/-]*\d[\w.:/-]*")
+_OTHERS, _LONGEST_OTHERS = 12, 600
+"""Fields of other names that an error tells, and characters of them in all."""
+_NO_NEWS = frozenset(
+    (
+        *("status", "statuscode", "httpstatus", "httpstatuscode", "httpcode", "success", "kind", "apiversion", "type"),
+        *("metadata", "group", "method", "retryafterseconds", "projectid", "domainid", "server", "host"),
+        *("requestid", "traceid", "spanid", "correlationid", "eventid", "logid", "xrequestid", "tid", "instance"),
+    )
+)
+"""Names of fields that say nothing about a failure that its status, its codes and its request id do not say."""
+_OF_TIME = frozenset(("time", "timestamp", "date", "datetime", "ts"))
+_A_TIME = later(r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d.*")
 _CAUSE, _REASON, _MESSAGE, _DOCUMENTED, _GENERIC, _WORD = range(6)
 """How specific a text is, by the name it stands under: what names the cause first, then the words of a code, then a
 remedy; a single word comes after all of them."""
@@ -117,9 +134,73 @@ def texts_and_codes_of(thing: Any, whole: int, leave_out: Collection[str] = ()) 
         if len(kept[longer][0]) <= whole and is_within(each, longer)
     }
     said = [Said(text, rank < _MESSAGE) for bare, (text, rank) in kept.items() if bare not in repeated]
+    said = _alike_as_one(said) if len(said) > MOST_TEXTS else said
     left = len(said) - MOST_TEXTS
     more = [Said(f"and {left} more texts", names_the_cause=False)] if left > 0 else []
     return [*said[:MOST_TEXTS], *more], codes
+
+
+def others_of(thing: Any, texts: Iterable[str], leave_out: Collection[str] = ()) -> str:
+    """Return what an error holds beside its texts and codes, as one line, masked: names of fields with their values.
+
+    An error has no whole answer to go to: what it is about may stand under a name that nobody here knows.
+
+    Args:
+        thing: JSON.
+        texts: what is told of it already.
+        leave_out: names of fields that are read elsewhere.
+    """
+    told, found = list(texts), dict[str, dict[str, None]]()
+    for each in inside(mask(thing)):
+        for name, value in each.items() if isinstance(each, Mapping) else ():
+            if name not in leave_out and _is_news(str(name)[:_LONGEST_NAME]):
+                for one in value if isinstance(value, list) else [value]:
+                    if (shown := _scalar(one)) and not any(is_within(shown, text) for text in told):
+                        found.setdefault(str(name)[:_LONGEST_NAME], {})[shown] = None
+    parts = [f"{name}: {_enumerated(list(values))}" for name, values in list(found.items())[:_OTHERS]]
+    left = len(found) - len(parts)
+    line = "; ".join([*parts, *([f"and {left} more fields"] if left else [])])
+    return line if len(line) <= _LONGEST_OTHERS else f"{line[:_LONGEST_OTHERS].rpartition(' ')[0]} …"
+
+
+def _enumerated(values: list[str], most: int = _SUBJECTS) -> str:
+    left = len(values) - most
+    return ", ".join(values[:most]) + (f" and {left} more" if left > 0 else "")
+
+
+def _is_news(name: str) -> bool:
+    """Say whether a field may say what an error is about, although its name is that of no text and no code."""
+    words = [each.lower() for each in _WORDS.findall(name)]
+    plain = "".join(words)
+    if not words or plain in _NO_NEWS or not _OF_TIME.isdisjoint(words) or names_a_secret(name):
+        return False
+    return _meaning(name) == _NEITHER
+
+
+def _scalar(value: Any) -> str:
+    """Return a value as it stands in a line; empty if it is none, a flag or a time."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        return ""
+    shown = " ".join(str(value).split())
+    return "" if is_placeholder(shown) or _A_TIME.fullmatch(shown) or _is_like_json(shown) else shown[:_LONGEST_SUBJECT]
+
+
+def _alike_as_one(said: list[Said]) -> list[Said]:
+    """Return texts of which those that differ in numbers and ids alone are one, with what these are."""
+    groups: dict[str, list[Said]] = {}
+    for each in said:
+        groups.setdefault(_NUMBERED.sub("…", each.text), []).append(each)
+    return [group[0] if len(group) == 1 else _as_one(group) for group in groups.values()]
+
+
+def _as_one(alike: list[Said]) -> Said:
+    parts = [_NUMBERED.findall(each.text) for each in alike]
+    differ = [len(set(column)) > 1 for column in zip(*parts, strict=True)]
+    places = iter(differ)
+    shown = _NUMBERED.sub(lambda part: "…" if next(places) else part[0], alike[0].text)
+    stands = [" ".join(part for part, other in zip(each, differ, strict=True) if other) for each in parts]
+    named = _enumerated(stands, _STOOD_FOR)
+    return Said(f"{shown} ({len(alike)} texts; … stands for {named})", alike[0].names_the_cause)
 
 
 def is_within(text: str, longer: str) -> bool:
@@ -242,8 +323,7 @@ def _told(found: list[_Read]) -> list[tuple[int, int, str]]:
         subjects = [each for each in of.pop(text, {}) if each]
         if len(subjects) == 1 and len(subjects[0]) > 2 and is_within(subjects[0], text):
             subjects = []
-        left = len(subjects) - _SUBJECTS
-        names = ", ".join(subjects[:_SUBJECTS]) + (f" and {left} more" if left > 0 else "")
+        names = _enumerated(subjects)
         told.append((rank, up, f"{names}: {text}" if names else text))
     return told
 

@@ -1,6 +1,7 @@
 """Every distinct text of the service about a failure is shown, once, the most specific first, with head and tail."""
 
 import json
+from itertools import product
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 
 from ap_mcp.cloud.responses import service_error
 from ap_mcp.errors import SAID_LIMIT, ServiceError
-from ap_mcp.service_texts import codes_of, texts_of
+from ap_mcp.service_texts import codes_of, others_of, texts_of
 from ap_mcp.vendor import said
 
 NAMES = ["errorMessage", "error_msg", "errorMsg", "message", "Message", "reason", "Reason", "error_message"]
@@ -93,8 +94,42 @@ def test_a_text_that_a_cut_one_contains_is_not_dropped() -> None:
 
 
 def test_more_texts_than_anybody_reads_are_counted() -> None:
-    found = texts_of({"errors": [f"thing {number} is wrong" for number in range(100)]}, 600)
+    words = ["".join(letters) for letters in product("abcde", repeat=3)]
+    found = texts_of({"errors": [f"thing {word} is wrong" for word in words[:100]]}, 600)
     assert (len(found), found[-1].text) == (41, "and 60 more texts")
+
+
+@pytest.mark.parametrize("count", [30, 41, 5000])
+def test_texts_of_many_that_differ_in_numbers_and_ids_alone_are_one_that_names_these(count: int) -> None:
+    errors = [f"port p-{number} of subnet a041c2d8 is in use" for number in range(count)]
+    found = [each.text for each in texts_of({"errors": [*errors, "the 3rd quota is used up"]}, 600)]
+    assert "the 3rd quota is used up" in found
+    assert all(any(f"p-{number}" in text for text in found) for number in range(min(count, 60)))
+    one = next(text for text in found if text.startswith("port"))
+    if count > 40:
+        assert one.startswith(f"port … of subnet a041c2d8 is in use ({count} texts; … stands for p-0, p-1, ")
+    assert len(found) == (31 if count == 30 else 2)
+
+
+NEWS = st.sampled_from(["resource_ids", "conflictingResources", "used", "quota-limit", "ports", "vpcIdList"])
+NO_NEWS = {
+    "request_id": "r1", "traceId": "r2", "timestamp": "2025-06-02T07:00:00Z", "createTime": 1748847600, "code": 409,
+    "adminPassword": "r3", "success": False, "seen": "2025-06-02 07:00:00", "none": None, "in_use": True,
+}  # fmt: skip
+
+
+@given(NEWS, st.lists(st.sampled_from(["p1", "10.0.0.7", 12, "sg 1"]), min_size=1, unique=True), st.booleans())
+def test_what_an_error_holds_under_other_names_is_told_and_no_noise(name: str, values: list[Any], nested: bool) -> None:
+    held = {name: values if len(values) > 1 else values[0]}
+    body = {"errorMessage": "in use", **({"data": [held]} if nested else held), **NO_NEWS}
+    assert others_of(body, ["in use"]) == f"{name}: {', '.join(map(str, values))}"
+
+
+def test_what_an_error_holds_under_other_names_is_bounded_masked_and_told_once() -> None:
+    assert others_of({"message": "p1 is in use", "port": "p1"}, ["p1 is in use"]) == ""
+    assert others_of({"env": [{"name": "DB_PASSWORD", "value": "hunter2"}]}, []) == "name: DB_PASSWORD"
+    assert others_of({"ids": list(range(100, 200))}, []).endswith(", 111 and 88 more")
+    assert len(others_of({f"field{letter}": "x y " * 50 for letter in "abcdefghijklmnop"}, [])) <= 602
 
 
 def test_every_code_is_kept_the_documented_one_first() -> None:

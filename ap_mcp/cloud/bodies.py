@@ -8,7 +8,7 @@ from html import unescape
 from typing import Any
 
 from ap_mcp.errors import SAID_LIMIT
-from ap_mcp.service_texts import codes_of, inside, own_codes, texts_of
+from ap_mcp.service_texts import codes_of, inside, others_of, own_codes, texts_of
 
 HIDDEN = "***"
 TOO_DEEP = "nested too deeply"
@@ -34,6 +34,7 @@ class ErrorBody:
     request_id: str = ""
     denied_action: str = ""
     encoded: str = ""
+    others: str = ""
 
     @property
     def message(self) -> str:
@@ -114,6 +115,7 @@ def _from_document(document: Any) -> ErrorBody | None:
     if not isinstance(document, Mapping) and not any(each.names_the_cause for each in shown):
         return None
     codes, encoded = codes_of(document, (_ENCODED,)), _encoded(document)
+    told = [*codes, word, *(each.text for each in said)]
     action = next((found for each in shown if (found := _ACTION.search(each.text))), None)
     return ErrorBody(
         code=codes[0] if codes else "",
@@ -124,6 +126,7 @@ def _from_document(document: Any) -> ErrorBody | None:
         request_id=_text(flat.get("request_id")) or _text(flat.get("requestId")),
         denied_action=action.group() if action else "",
         encoded=encoded,
+        others=others_of(document, told, (_ENCODED,)) if shown or reason else "",
     )
 
 

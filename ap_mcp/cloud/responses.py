@@ -182,6 +182,7 @@ def service_error(
         texts=body.texts,
         reason=body.reason,
         encoded=body.encoded,
+        others=body.others,
         request_id=request_id_of(headers) or body.request_id,
         hint=" ".join(hint for hint in hints if hint).replace(CCE_SETTING, recipient.setting),
         retry_after=retry_after,
@@ -297,6 +298,7 @@ def _bad(  # noqa: PLR0917 - all but the last are bound once
         texts=body.texts,
         reason=body.reason,
         encoded=body.encoded,
+        others=body.others,
         request_id=request_id_of(headers) or body.request_id,
         hint=f"{what} {after}",
     )
