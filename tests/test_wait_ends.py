@@ -316,3 +316,43 @@ async def test_a_workflow_that_does_not_show_yet_what_was_started_is_read_again(
         wait = {"kind": "upgrade_workflow", "id": workflow["upgrade_workflow_id"], "cluster_id": CHECKOUT_STAGING}
         unsure = await agent.call(WAIT_FOR, **wait, wait_s=0)
         assert (unsure["verdict"], unsure["next"][0]["tool"]) == ("running", WAIT_FOR)
+
+
+# What the words of a wait say of phases that are no plain end
+
+
+@pytest.mark.parametrize(
+    ("phase", "opening", "until"),
+    [
+        ("Upgrading", "Still running after 20 s; ", None),
+        ("Odd", "No end that is known here after 20 s; ", None),
+        ("", "No end that is known here after 20 s; ", None),
+        ("Deleting", "Being deleted, and still there after 20 s; ", "deleted"),
+    ],
+)
+async def test_a_wait_without_an_end_says_what_is_known_of_the_phase(
+    tmp_path: Path, phase: str, opening: str, until: str | None
+) -> None:
+    async with waiting(tmp_path) as (agent, _):
+        agent.world.table("clusters")[SEARCH_DEV]["status"]["phase"] = phase
+        ended = await agent.call(WAIT_FOR, kind="cluster", id=SEARCH_DEV, wait_s=20)
+        assert (ended["ended"], ended["verdict"]) == (False, "running")
+        assert ended["summary"].startswith(f"{opening}call wait_for again. ")
+        assert ended["next"][0]["arguments"].get("until") == until
+
+
+async def test_an_addon_that_runs_again_after_its_deletion_began_was_not_deleted() -> None:
+    def shown(status: str) -> Answered:
+        return Answered({"status": {"status": status}})
+
+    gone = NotFound(status=404, operation="get_addon", code="CCE.01404001")
+    for last, verdict in ((shown("running"), "failed"), (shown("installFailed"), "failed"), (gone, "succeeded")):
+        ending = await watch([shown("deleting"), last], kind="addon", until="deleted", cluster_id=ML_BATCH)
+        assert ending.verdict == verdict
+
+
+async def test_what_vanishes_while_its_end_is_waited_for_is_said_to_have_been_there() -> None:
+    for seen, vanished in ([answer("Upgrading")], True), ([], False):
+        with pytest.raises(NotFound) as gone:
+            await watch([*seen, NotFound(status=404, operation="get_cluster", code="CCE.01404001")])
+        assert ("was there at the read before: it vanished meanwhile" in gone.value.hint) == vanished

@@ -144,6 +144,16 @@ class Inside:
         """Say whether an answer shows the thing while it is being deleted."""
         return get(body, "/metadata/deletionTimestamp") is not None
 
+    def is_known(self, body: Any) -> bool:
+        """Say whether it is known what an answer shows: what objects report is read as it is."""
+        del body
+        return True
+
+    @property
+    def can_be_deleted(self) -> bool:
+        """Whether a call can wait until it is deleted: not here."""
+        return False
+
     def instead(self, body: Any = None) -> "Inside | None":
         """Return what to wait for if it is forgotten: nothing is."""
         del body

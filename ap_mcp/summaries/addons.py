@@ -192,7 +192,8 @@ def _urgency(line: AddonLine) -> tuple[int, str]:
 
 
 def _doing(status: str) -> str:
-    return described(ADDON, status) or f"is {_stated(status)}"
+    unknown = "in a status that is not reported" if status == NOT_REPORTED else word(status)
+    return described(ADDON, status) or f"is {unknown}"
 
 
 def _stated(status: str) -> str:

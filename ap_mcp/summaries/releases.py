@@ -327,7 +327,8 @@ def _title(namespace: str, name: str) -> str:
 def _doing(status: str) -> str:
     if status.upper() == _SUPERSEDED:
         return "is superseded"
-    return described(RELEASE, status) or f"is {_stated(status)}"
+    unknown = "in a status that is not reported" if status == NOT_REPORTED else word(status)
+    return described(RELEASE, status) or f"is {unknown}"
 
 
 def _stated(status: str) -> str:

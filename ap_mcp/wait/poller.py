@@ -153,10 +153,16 @@ class Watch(Generic[TargetT, AnsweredT]):
             self.order, self.seen, self.trouble, self.lost = instead, None, None, error
             return RUNNING
         if not self.order.until_deleted and not (self.lost and self.order.is_being_deleted(body)):
-            raise self.order.explained(self.lost or error)
+            raise self._gone(self.order.explained(self.lost or error))
         self.doubt = "" if self.known else "It was not there at the first read: if that is unexpected, check the id."
         self.seen, self.trouble = None, None
         return "succeeded"
+
+    def _gone(self, error: NotFound) -> NotFound:
+        """Say of what was there at the read before that it vanished meanwhile."""
+        if self.seen is not None:
+            error.hint = f"The {self.order.name} was there at the read before: it vanished meanwhile. {error.hint}"
+        return error
 
     def _explained_refusal(self, refusal: CallRefused) -> ApMcpError:
         """Return why a read was refused; if it replaced another read, also why that was needed."""

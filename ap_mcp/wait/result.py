@@ -69,9 +69,12 @@ def _opening(ending: Ending[TargetT, Any], took: str) -> str:
         return "It was not deleted. " if ending.verdict == "failed" and ending.order.until_deleted else ""
     if ending.stale:
         return "Perhaps not over: it was changed a moment ago, which may not show yet; call wait_for again. "
-    if not ending.order.until_deleted:
-        return f"Still running after {took}; call wait_for again. "
     deleting = ending.seen is not None and ending.order.is_being_deleted(ending.seen.body)
+    if not ending.order.until_deleted:
+        known = ending.seen is None or ending.order.is_known(ending.seen.body)
+        goes_on = "Still running" if known else "No end that is known here"
+        how = "Being deleted, and still there" if deleting else goes_on
+        return f"{how} after {took}; call wait_for again. "
     return f"Still there after {took}{'' if deleting else ', and not shown as being deleted'}; call wait_for again. "
 
 
@@ -79,6 +82,8 @@ def _again(order: TargetT, ending: Ending[TargetT, Any]) -> NextCall:
     """Return the call that waits longer; it holds what was read about a thing that may be forgotten by then."""
     arguments = {name: value for name, value in order.given.items() if name != "wait_s" or value}
     body = ending.seen.body if ending.order is order and ending.seen is not None else None
+    if body is not None and order.can_be_deleted and order.is_being_deleted(body):
+        arguments[UNTIL] = DELETED  # any other end it will not have
     instead = ending.order if ending.order is not order else order.instead(body)
     if instead is not None:
         arguments |= {**instead.arguments} | ({UNTIL: DELETED} if instead.until_deleted else {})

@@ -105,6 +105,13 @@ class Target(Protocol):
     def is_being_deleted(self, body: Any) -> bool:
         """Say whether an answer shows the thing while it is being deleted."""
 
+    def is_known(self, body: Any) -> bool:
+        """Say whether it is known here what the phase means that an answer shows."""
+
+    @property
+    def can_be_deleted(self) -> bool:
+        """Whether a call can wait until it is deleted."""
+
     def instead(self, body: Any = None) -> Self | None:
         """Return what to wait for if it is forgotten; None if that is not known."""
 
@@ -246,14 +253,25 @@ class Order:
         """
         wait, removal = self.waitable.wait, self.waitable.removal
         phase = get(body, wait.phase_at)
-        if not self.until_deleted or removal is not None:
-            return _judged(removal if self.until_deleted and removal else wait, phase)
+        if not self.until_deleted:
+            return _judged(wait, phase)
+        if removal is not None and (found := _judged(removal, phase)) != RUNNING:
+            return found
         # A deletion that is forgotten, or no longer goes on, has ended: what is idle then was not deleted.
         return "failed" if (was_deleting or self.instead_of) and wait.ends(phase) else RUNNING
 
     def is_being_deleted(self, body: Any) -> bool:
         """Say whether an answer shows the thing while it is being deleted."""
         return self.waitable.wait.verdict(get(body, self.waitable.wait.phase_at)) == DELETING
+
+    def is_known(self, body: Any) -> bool:
+        """Say whether it is known here what the phase means that an answer shows."""
+        return self.waitable.wait.verdict(get(body, self.waitable.wait.phase_at)) is not None
+
+    @property
+    def can_be_deleted(self) -> bool:
+        """Whether a call can wait until it is deleted."""
+        return self.waitable.can_be_deleted
 
 
 def waitables(operations: Iterable[Operation], catalog: Catalog) -> dict[str, Waitable]:
