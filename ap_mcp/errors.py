@@ -48,7 +48,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from ap_mcp.wording import MESSAGE_LIMIT, NAME_LIMIT, clean, in_quotes, is_plain
+from ap_mcp.wording import ANSI, MESSAGE_LIMIT, NAME_LIMIT, clean, in_quotes, is_plain
 
 KEPT_LIMIT = 20_000
 SAID_LIMIT, ENCODED_LIMIT, _BRIEF = 2000, 4000, 300
@@ -566,7 +566,9 @@ class ServiceError(ApMcpError):
         self._other_codes = tuple(change(_kept(text)) for text in self._other_codes)
         said = (clean(text, KEPT_LIMIT) for text in self._said)
         self.code, self.reason, self.request_id, self.encoded, self.others = said
-        self.texts = tuple(shown for text in self._texts if (shown := clean(text, KEPT_LIMIT)))
+        # Colours and the like, of which a line would keep all but the first character.
+        texts = (clean(ANSI.sub("", text), KEPT_LIMIT) for text in self._texts)
+        self.texts = tuple(filter(None, texts))
         self.other_codes = tuple(shown for text in self._other_codes if (shown := clean(text, KEPT_LIMIT)))
 
     @property

@@ -450,6 +450,19 @@ def test_a_post_check_is_reported_at_once(summed: Any, phase: Any, verdict: str,
             {"phase": "Failed", "message": "etcd is slow"},
             'did not pass the post-upgrade check. The service says "etcd',
         ),
+        (
+            {
+                "phase": "Failed",
+                "clusterCheckStatus": {
+                    "phase": "Failed",
+                    "itemsStatus": [
+                        {"name": "A", "phase": "Success", "message": "check item succeed"},
+                        {"name": "B", "phase": "Failed", "message": "a node is lost"},
+                    ],
+                },
+            },
+            'The service says "B: a node is lost".',
+        ),
         ({"phase": "Error"}, "could not be carried out."),
         ({}, "The service answered, but not how the post-upgrade check ended."),
     ],

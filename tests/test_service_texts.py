@@ -195,6 +195,12 @@ def test_a_text_repeats_another_only_in_whole_words(short: str, longer: str, *, 
     assert len(texts_of({"errors": [short, longer]}, 600)) == (1 if stands else 2)
 
 
+@pytest.mark.parametrize("coloured", ["a \x1b[31mred\x1b[0m end", "a \x1b]0;title\x07red\x1b[K end"])
+def test_colours_of_a_terminal_leave_nothing_behind_in_an_error(coloured: str) -> None:
+    content = json.dumps({"error_msg": coloured}).encode()
+    assert service_error(400, {}, content, "get_cluster").texts == ("a red end",)
+
+
 def test_a_brief_error_has_its_most_specific_text() -> None:
     error = ServiceError(status=400, operation="x", code="A.1", texts=["the cause", "Invalid request."])
     assert error.brief() == 'HTTP 400 A.1 "the cause"'

@@ -28,6 +28,7 @@ from ap_mcp.wording import few, plural, span
 
 READY, RISKY, BLOCKED, ERROR, EXPIRED = "ready", "ready_with_risks", "blocked", "error", "expired"
 _SKIPPED = "/spec/skippedCheckItemList"
+_DEEPEST = 8
 _SECTIONS = ("itemsStatus", "nodeStageStatus")
 """Fields of a status that hold items; the rest says how the check itself went."""
 UNDATED = "undated"
@@ -138,7 +139,7 @@ def postcheck(answer: Observation) -> Postcheck:
     """Say whether a cluster is healthy after its upgrade."""
     phase = text(get(answer.body, "/status/phase"))
     state = _postcheck_verdict(phase)
-    problem = "" if state == "passed" else said(get(answer.body, "/status"))
+    problem = "" if state == "passed" else said(_not_passed(get(answer.body, "/status")))
     silent = "" if problem else " The service names no item that failed: list_problems shows what is wrong now."
     sentences = {
         "passed": "The cluster passed the post-upgrade check. What it checked is not reported.",
@@ -175,6 +176,19 @@ def _postcheck_verdict(phase: str) -> str:
     if phases_of(PRECHECK).holds("broke_off", phase):
         return ERROR
     return {SUCCESS: "passed", FAILURE: "failed"}.get(verdict(PRECHECK, phase) or "", phase or UNKNOWN)
+
+
+def _not_passed(value: Any, depth: int = 0) -> Any:
+    """Return what a check reports without the items that have passed, which say so in a text of their own."""
+    if depth > _DEEPEST or not isinstance(value, (dict, list)):
+        return value
+    if isinstance(value, dict):
+        return {key: _not_passed(each, depth + 1) for key, each in value.items()}
+    return [
+        _not_passed(each, depth + 1)
+        for each in value
+        if verdict(PRECHECK, get(each, "/phase", get(each, "/status"))) != SUCCESS
+    ]
 
 
 def _problem(body: Any, state: str, limit: int = SAID_LIMIT) -> str:
