@@ -9,7 +9,7 @@ import stamina
 from agent import Agent
 from waiting import Answered, answer, job_of, reads, waiting, watch
 
-from ap_mcp.errors import NotFound
+from ap_mcp.errors import CallRefused, NotFound
 from ap_mcp.simulator.addons import addons_of
 from ap_mcp.simulator.constants import (
     CHECKOUT_STAGING,
@@ -19,6 +19,7 @@ from ap_mcp.simulator.constants import (
     SEARCH_DEV,
     TEAM_SANDBOX,
 )
+from ap_mcp.simulator.upgrade_state import UPGRADES
 from ap_mcp.wait import WAIT_FOR
 from ap_mcp.wait.recent_changes import MOMENT
 
@@ -356,3 +357,20 @@ async def test_what_vanishes_while_its_end_is_waited_for_is_said_to_have_been_th
         with pytest.raises(NotFound) as gone:
             await watch([*seen, NotFound(status=404, operation="get_cluster", code="CCE.01404001")])
         assert ("was there at the read before: it vanished meanwhile" in gone.value.hint) == vanished
+
+
+@pytest.mark.parametrize("body", [{}, {"items": None}, {"foo": 1}])
+async def test_an_answer_without_a_list_is_not_taken_for_one_that_lacks_the_thing(body: dict[str, Any]) -> None:
+    ending = await watch([Answered({"items": []})], kind="backup", cluster_id=ML_BATCH, seconds=0)
+    assert ending.order.narrowed(body) == body
+    with pytest.raises(CallRefused, match="shows no backup"):
+        ending.order.narrowed({"items": []})
+
+
+async def test_a_paused_upgrade_is_not_said_to_run(tmp_path: Path) -> None:
+    async with waiting(tmp_path) as (agent, _):
+        task = (await agent.call("list_upgrade_tasks", cluster_id=PAYMENTS_PROD))["tasks"][0]["task_id"]
+        agent.world.table(UPGRADES)[task]["status"]["phase"] = "Pause"
+        ended = await agent.call(WAIT_FOR, kind="upgrade_task", id=task, cluster_id=PAYMENTS_PROD, wait_s=0)
+        assert "Still running" not in ended["summary"]
+        assert "is paused" in ended["summary"]

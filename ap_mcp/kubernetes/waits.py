@@ -144,8 +144,8 @@ class Inside:
         """Say whether an answer shows the thing while it is being deleted."""
         return get(body, "/metadata/deletionTimestamp") is not None
 
-    def is_known(self, body: Any) -> bool:
-        """Say whether it is known what an answer shows: what objects report is read as it is."""
+    def is_running(self, body: Any) -> bool:
+        """Say whether something is under way: always, for what objects report is read as it is."""
         del body
         return True
 

@@ -231,7 +231,8 @@ def _said(answer: Observation, state: str, found: Findings, problem: str) -> str
         UNDATED: f"The check {between} {spoken(UNDATED)}: run it again, an upgrade is refused without that.",
         ERROR: f"The check {between} could not be completed: {why}.",
     }
-    sentence = sentences.get(state, f"The check {between} is in the unknown state {quoted(state)}.")
+    how = "is in a state that is not reported" if state == UNKNOWN else f"is in the unknown state {quoted(state)}"
+    sentence = sentences.get(state, f"The check {between} {how}.")
     return sentence if state == ERROR else f"{sentence}{because(problem)}"
 
 

@@ -71,8 +71,8 @@ def _opening(ending: Ending[TargetT, Any], took: str) -> str:
         return "Perhaps not over: it was changed a moment ago, which may not show yet; call wait_for again. "
     deleting = ending.seen is not None and ending.order.is_being_deleted(ending.seen.body)
     if not ending.order.until_deleted:
-        known = ending.seen is None or ending.order.is_known(ending.seen.body)
-        goes_on = "Still running" if known else "No end that is known here"
+        running = ending.seen is None or ending.order.is_running(ending.seen.body)
+        goes_on = "Still running" if running else "No end that is known here"
         how = "Being deleted, and still there" if deleting else goes_on
         return f"{how} after {took}; call wait_for again. "
     return f"Still there after {took}{'' if deleting else ', and not shown as being deleted'}; call wait_for again. "

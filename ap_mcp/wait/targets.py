@@ -105,8 +105,8 @@ class Target(Protocol):
     def is_being_deleted(self, body: Any) -> bool:
         """Say whether an answer shows the thing while it is being deleted."""
 
-    def is_known(self, body: Any) -> bool:
-        """Say whether it is known here what the phase means that an answer shows."""
+    def is_running(self, body: Any) -> bool:
+        """Say whether an answer shows that something is under way; what is paused or not known does not say so."""
 
     @property
     def can_be_deleted(self) -> bool:
@@ -229,13 +229,13 @@ class Order:
         return {} if self.waitable.wait.item is None else {ALONE: self.id}
 
     def narrowed(self, body: Any) -> Any:
-        """Return an answer with nothing but the thing in it, if it is a list.
+        """Return an answer with nothing but the thing in it, if it is a list; one that holds no list says nothing.
 
         Raises:
             CallRefused: the list does not hold it.
         """
         item = self.waitable.wait.item
-        if item is None:
+        if item is None or not isinstance(get(body, item.list), list):
             return body
         every = items(body, item.list)
         kept = [each for each in every if get(each, item.id) == self.id]
@@ -264,9 +264,10 @@ class Order:
         """Say whether an answer shows the thing while it is being deleted."""
         return self.waitable.wait.verdict(get(body, self.waitable.wait.phase_at)) == DELETING
 
-    def is_known(self, body: Any) -> bool:
-        """Say whether it is known here what the phase means that an answer shows."""
-        return self.waitable.wait.verdict(get(body, self.waitable.wait.phase_at)) is not None
+    def is_running(self, body: Any) -> bool:
+        """Say whether an answer shows that something is under way; what is paused or not known does not say so."""
+        wait, phase = self.waitable.wait, get(body, self.waitable.wait.phase_at)
+        return wait.under_way(phase) and phase not in wait.groups.get("paused", ())
 
     @property
     def can_be_deleted(self) -> bool:
