@@ -204,3 +204,10 @@ def test_colours_of_a_terminal_leave_nothing_behind_in_an_error(coloured: str) -
 def test_a_brief_error_has_its_most_specific_text() -> None:
     error = ServiceError(status=400, operation="x", code="A.1", texts=["the cause", "Invalid request."])
     assert error.brief() == 'HTTP 400 A.1 "the cause"'
+
+
+def test_what_stands_beside_the_texts_of_a_very_large_error_is_not_gone_through() -> None:
+    body = {"error_msg": "no", "ports": ["p1"], "echo": "x" * 30_000}
+    assert service_error(400, {}, json.dumps(body).encode(), "get_cluster").others == ""
+    del body["echo"]
+    assert service_error(400, {}, json.dumps(body).encode(), "get_cluster").others == "ports: p1"

@@ -71,7 +71,8 @@ def read_error_body(content: bytes) -> ErrorBody:
         document = parse_json(content)
     except ValueError:
         return _of_text(content)
-    return _from_document(document) or _of_text(content)
+    # What is told beside the texts is masked, which takes long for what is large.
+    return _from_document(document, with_others=len(content) <= _EXCERPT) or _of_text(content)
 
 
 def holds_error(document: Any) -> bool:
@@ -103,7 +104,7 @@ def _of_text(content: bytes) -> ErrorBody:
     return ErrorBody(texts=tuple(filter(None, said)))
 
 
-def _from_document(document: Any) -> ErrorBody | None:
+def _from_document(document: Any, *, with_others: bool) -> ErrorBody | None:
     """Return what JSON says; None if it is no object and says nothing."""
     own: Mapping[str, Any] = document if isinstance(document, Mapping) else {}
     inner = own.get("error")
@@ -126,7 +127,7 @@ def _from_document(document: Any) -> ErrorBody | None:
         request_id=_text(flat.get("request_id")) or _text(flat.get("requestId")),
         denied_action=action.group() if action else "",
         encoded=encoded,
-        others=others_of(document, told, (_ENCODED,)) if shown or reason else "",
+        others=others_of(document, told, (_ENCODED,)) if with_others and (shown or reason) else "",
     )
 
 
