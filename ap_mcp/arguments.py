@@ -160,6 +160,11 @@ def meant(schema: Schema, arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def all_at_once(arguments: Any) -> Any:
+    """Return the arguments of a call; if they came as one JSON text of an object, what it holds, else as they came."""
+    return _read(arguments, "object") if isinstance(arguments, str) else arguments
+
+
 def _cut(value: Any) -> Any:
     """Return an argument without the blanks around it: they come with copied names, and no value of ours has any.
 

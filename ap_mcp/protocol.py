@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from traceback import format_tb
 from typing import Any
@@ -13,8 +14,11 @@ from mcp.server.caching import CacheableMethod
 from mcp.server.context import CallNext, HandlerResult
 from mcp.shared.exceptions import MCPError
 from mcp_types.version import MODERN_PROTOCOL_VERSIONS, is_version_at_least
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from ap_mcp import __version__
+from ap_mcp.arguments import all_at_once
 from ap_mcp.aside import in_a_thread, size_of
 from ap_mcp.assessment import ASSESS_UPGRADE
 from ap_mcp.errors import SAID_LIMIT, ApMcpError, CallRefused, ForgedState
@@ -29,6 +33,7 @@ from ap_mcp.wording import NAME_LIMIT, clean, ends
 
 FRESH_MS = 3_600_000
 QUESTION = "consent"
+WRONG_PARAMETERS = "Invalid request parameters"
 SPARE = 16
 """Requests that may be under way beside the most calls of one principal, so that these never keep out the others."""
 FORMS_SINCE = LINKS_SINCE = "2025-06-18"
@@ -93,7 +98,7 @@ class McpServer(Server[Any]):
             cache_hints=CACHE_HINTS,
             get_tool_input_schema=self._schema_of,
         )
-        self.middleware.append(_cut_errors)
+        self.middleware += _cut_errors, _say_what_is_wrong, _take_text
 
     @property
     def instructions(self) -> str | None:
@@ -276,6 +281,50 @@ def _as_protocol_error() -> Iterator[None]:
         yield
     except CallRefused as refused:
         raise MCPError(code=types.INVALID_REQUEST, message=str(refused)) from None
+
+
+async def _take_text(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+    """Take the arguments of a call that come as one JSON text: some hosts pass on what a model wrote as it is."""
+    given = (ctx.params or {}).get("arguments")
+    if ctx.method == "tools/call" and isinstance(given, str):
+        ctx = replace(ctx, params={**(ctx.params or {}), "arguments": all_at_once(given)})
+    return await call_next(ctx)
+
+
+async def _say_what_is_wrong(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:
+    """Say which parameters of a request are wrong, and how: the SDK says only that some are."""
+    try:
+        return await call_next(ctx)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_input=False)
+        if any(each["loc"][:1] != ("params",) for each in found):
+            raise  # of no request
+        said = dict.fromkeys(f"{_place(each['loc'])} {_wanted(each)}" for each in found)
+        message = f"{WRONG_PARAMETERS}: {'; '.join(said)}"
+        raise MCPError(code=types.INVALID_PARAMS, message=message, data="") from None
+    except MCPError as error:
+        if error.error.message != WRONG_PARAMETERS:
+            raise
+        # The only reason for which the SDK says it itself.
+        message = f"{WRONG_PARAMETERS}: initialize comes before {ctx.method}"
+        raise MCPError(code=types.INVALID_PARAMS, message=message, data="") from None
+
+
+def _place(loc: tuple[str | int, ...]) -> str:
+    """Return where something stands, without the kinds it could have been."""
+    return ".".join(str(each) for each in loc if each not in {"str", "int"} and not str(each)[:1].isupper())
+
+
+def _wanted(error: ErrorDetails) -> str:
+    kinds = {
+        "missing": "is missing",
+        **dict.fromkeys(("dict_type", "model_type", "model_attributes_type"), "must be an object"),
+        **dict.fromkeys(("string_type", "int_from_float", "int_type"), "must be a text or a whole number"),
+        "list_type": "must be a list",
+    }
+    if error["type"] == "string_type" and error["loc"][-1] != "str":
+        return "must be a text"
+    return kinds.get(error["type"], error["msg"].replace("Input should", "should", 1))
 
 
 async def _cut_errors(ctx: ServerRequestContext[Any], call_next: CallNext) -> HandlerResult:

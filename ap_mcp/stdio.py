@@ -6,12 +6,13 @@ answers get out, writing is done by a thread that ends with the process, and a c
 not read is left.
 """
 
+import logging
 import os
 import select
 import sys
-from collections import Counter
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, redirect_stdout, suppress
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager, redirect_stdout, suppress
 from queue import SimpleQueue
 from threading import Thread
 from time import monotonic
@@ -31,6 +32,11 @@ STUCK_SECONDS = 0.5
 BEHIND_SECONDS = 0.1
 """What is in the pipe already comes out of it within so long."""
 
+MOST_REPORTED = 10
+"""How many lines that are no message are written to the log; a client may send nothing else."""
+
+logger = logging.getLogger(__name__)
+
 
 async def serve(server: Server[Any], at_once: int) -> None:
     """Serve one client on standard input and output until it leaves.
@@ -44,42 +50,118 @@ async def serve(server: Server[Any], at_once: int) -> None:
     with CancelScope() as serving:
         async with _outlet(serving) as outlet, anyio.create_task_group() as tasks:
             turnstile = Turnstile(at_once)
-            # Now, for the transport puts something else in its place.
-            tasks.start_soon(_leave_when_closed, os.dup(sys.stdin.fileno()), outlet, turnstile)
-            # The SDK wants an anyio file, of which it uses two methods.
-            async with stdio_server(stdout=cast("Any", outlet)) as (reader, writer):
-                inlet, requests = anyio.create_memory_object_stream[SessionMessage | Exception](0)
-                tasks.start_soon(turnstile.let_in, reader, inlet)
-                # Inside the transport, or it would take stderr for its pipe; a stray print must not reach the client.
-                with redirect_stdout(sys.stderr):
-                    answers = Answers(turnstile, outlet, writer)
-                    await server.run(requests, answers, server.create_initialization_options())
+            with _inlet() as pipe:
+                tasks.start_soon(_leave_when_closed, pipe, outlet, turnstile)
+                lines = Lines(pipe)
+                # The SDK wants anyio files, of which it uses two methods of one, and reads the lines of the other.
+                async with stdio_server(cast("Any", lines), cast("Any", outlet)) as (reader, writer):
+                    inlet, requests = anyio.create_memory_object_stream[SessionMessage | Exception](0)
+                    frames = Frames(reader, lines, writer)
+                    tasks.start_soon(turnstile.let_in, frames, inlet)
+                    # A stray print must not reach the client.
+                    with redirect_stdout(sys.stderr):
+                        answers = Answers(turnstile, frames, outlet, writer)
+                        await server.run(requests, answers, server.create_initialization_options())
             tasks.cancel_scope.cancel()
 
 
-async def _handshake_first(
-    reader: ObjectReceiveStream[SessionMessage | Exception],
-) -> AsyncIterator[SessionMessage | Exception]:
-    """Yield what a client sends; a handshake that waits right behind a probe comes before it.
+class Lines:
+    """The lines that a client sends, each kept until it is known what the transport made of it.
 
-    A client whose probe got no answer in time, for the server was still starting, goes on with the handshake. Served
-    in that order, the probe would settle the protocol and the handshake be refused, and the client would give it up.
+    Args:
+        fd: where from.
     """
-    held: list[SessionMessage | Exception] = []
-    with suppress(EndOfStream):
-        held.append(await reader.receive())
-        if _method_of(held[0]) == "server/discover":
-            with move_on_after(BEHIND_SECONDS):
-                held.append(await reader.receive())
-    if len(held) > 1 and _method_of(held[1]) == "initialize":
-        held.reverse()
-    for item in held:
-        yield item
-    async for item in reader:
-        yield item
+
+    def __init__(self, fd: int) -> None:
+        # It stays open: a thread may still be reading it when the server has left.
+        self._file = anyio.wrap_file(open(fd, "rb", closefd=False))  # noqa: SIM115
+        self._kept: deque[bytes] = deque()
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for line in self._file:
+            self._kept.append(line)
+            yield line
+
+    def next(self) -> bytes:
+        """Return the line of the next item of the transport."""
+        return self._kept.popleft()
 
 
-def _method_of(item: SessionMessage | Exception) -> str:
+class Frames:
+    """What a client sends: messages as the transport reads them. What is no message is read anew, or answered.
+
+    Args:
+        reader: the transport's.
+        lines: the lines it reads.
+        writer: the transport's.
+    """
+
+    def __init__(
+        self,
+        reader: ObjectReceiveStream[SessionMessage | Exception],
+        lines: Lines,
+        writer: ObjectSendStream[SessionMessage],
+    ) -> None:
+        self.version: str | None = None
+        """Of the protocol, once the handshake is answered."""
+        self._reader = reader
+        self._lines = lines
+        self._writer = writer
+        self._reported = 0
+
+    async def __aiter__(self) -> AsyncIterator[SessionMessage]:
+        """Yield the messages; a handshake that waits right behind a probe comes before it.
+
+        A client whose probe got no answer in time, for the server was still starting, goes on with the handshake.
+        Served in that order, the probe would settle the protocol and the handshake be refused, and the client would
+        give it up.
+        """
+        with suppress(EndOfStream):
+            held = [await self._next()]
+            if _method_of(held[0]) == "server/discover":
+                with move_on_after(BEHIND_SECONDS), suppress(EndOfStream):
+                    held.append(await self._next())
+            if _method_of(held[-1]) == "initialize":
+                held.reverse()
+            for item in held:
+                async for message in self._messages(item):
+                    yield message
+            while True:
+                async for message in self._messages(await self._next()):
+                    yield message
+
+    async def _next(self) -> SessionMessage | bytes:
+        """Return the next message, or a line that is none as it stands."""
+        item = await self._reader.receive()
+        line = self._lines.next()
+        if isinstance(item, Exception):
+            return line
+        if isinstance(item.message, JSONRPCNotification) and not item.message.method.startswith("notifications/"):
+            return line  # the transport takes a request for a notification if its id is none
+        return item
+
+    async def _messages(self, item: SessionMessage | bytes) -> AsyncIterator[SessionMessage]:
+        if isinstance(item, SessionMessage):
+            yield item
+            return
+        from ap_mcp.frames import read_anew  # noqa: PLC0415 - few clients ever send such a line
+
+        for found in read_anew(item, self.version):
+            if isinstance(found, SessionMessage):
+                yield found
+                continue
+            self._report(found.error.message)
+            with suppress(anyio.BrokenResourceError, anyio.ClosedResourceError):  # nobody reads any more
+                await self._writer.send(SessionMessage(found))
+
+    def _report(self, why: str) -> None:
+        self._reported += 1
+        if self._reported <= MOST_REPORTED:
+            last = "; any more of them are answered alone" if self._reported == MOST_REPORTED else ""
+            logger.warning("The client sent a line that is no message. %s%s", why, last)
+
+
+def _method_of(item: SessionMessage | bytes) -> str:
     message = item.message if isinstance(item, SessionMessage) else None
     return message.method if isinstance(message, JSONRPCRequest) else ""
 
@@ -152,15 +234,11 @@ class Turnstile:
         self._free = Semaphore(at_once)
         self._inside: Counter[str] = Counter()
 
-    async def let_in(
-        self,
-        reader: ObjectReceiveStream[SessionMessage | Exception],
-        inlet: ObjectSendStream[SessionMessage | Exception],
-    ) -> None:
+    async def let_in(self, frames: Frames, inlet: ObjectSendStream[SessionMessage | Exception]) -> None:
         """Pass on what a client sends, until it ends; while too many requests are inside, nothing is read."""
         async with inlet:
-            async for item in _handshake_first(reader):
-                message = item.message if isinstance(item, SessionMessage) else None
+            async for item in frames:
+                message = item.message
                 if isinstance(message, JSONRPCRequest):
                     self.is_shut = self._free.value == 0
                     await self._free.acquire()
@@ -186,12 +264,16 @@ class Answers:
 
     Args:
         turnstile: counts.
+        frames: learns which version of the protocol is spoken.
         outlet: where messages end.
         writer: the transport's.
     """
 
-    def __init__(self, turnstile: Turnstile, outlet: Outlet, writer: ObjectSendStream[SessionMessage]) -> None:
+    def __init__(
+        self, turnstile: Turnstile, frames: Frames, outlet: Outlet, writer: ObjectSendStream[SessionMessage]
+    ) -> None:
         self._turnstile = turnstile
+        self._frames = frames
         self._outlet = outlet
         self._writer = writer
 
@@ -203,6 +285,8 @@ class Answers:
         """
         if self._outlet.gone:
             raise anyio.BrokenResourceError
+        if isinstance(item.message, JSONRPCResponse) and "protocolVersion" in item.message.result:
+            self._frames.version = item.message.result["protocolVersion"]
         try:
             await self._writer.send(item)
         finally:
@@ -235,6 +319,19 @@ async def _outlet(serving: CancelScope) -> AsyncIterator[Outlet]:
     finally:
         outlet.close()
         os.dup2(wire, fd)  # the copy stays open: the thread may be writing to it
+
+
+@contextmanager
+def _inlet() -> Iterator[int]:
+    """Yield what the client writes to; meanwhile whatever else reads standard input is at its end at once."""
+    fd = sys.stdin.fileno()
+    pipe, nothing = os.dup(fd), os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, fd)
+    os.close(nothing)
+    try:
+        yield pipe
+    finally:
+        os.dup2(pipe, fd)  # the copy stays open: a thread may be reading it
 
 
 async def _leave_when_closed(pipe: int, outlet: Outlet, turnstile: Turnstile) -> None:

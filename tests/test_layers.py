@@ -76,10 +76,11 @@ server: addressing aside binding calling cloud clouds dry_runs errors finishing 
     plans principals private_files proposals reads response_store settings specs state summaries toolbox wait webhooks
 # Who serves it: the protocol, the simulator, the command line.
 prompts: errors wording
-stdio:
+frames:
+stdio: frames
 completion: errors reads rules specs vendor wording
-protocol: __init__ addressing aside assessment completion errors guard problems prompts rendering response_store
-    server stdio summaries wait wording
+protocol: __init__ addressing arguments aside assessment completion errors guard problems prompts rendering
+    response_store server stdio summaries wait wording
 web: aside cloud errors gateway guard principals private_files protocol server setting_values settings specs toolbox
     vendor watching wording
 simulator: cloud errors private_files schemas specs

@@ -70,13 +70,17 @@ class Pipe:
         """Send a request and return its answer; every line before it must be a message of the protocol, too."""
         await self.say(json.dumps({"jsonrpc": "2.0", "id": number, "method": method, "params": params}))
         while True:
-            while "\n" not in self.unread:
-                self.unread += await self.stdout.receive()
-            line, _, self.unread = self.unread.partition("\n")
-            message: dict[str, Any] = json.loads(line)
+            message: dict[str, Any] = json.loads(await self.line())
             assert message["jsonrpc"] == "2.0"
             if message.get("id") == number:
                 return message
+
+    async def line(self) -> str:
+        """Return the next line that is said."""
+        while "\n" not in self.unread:
+            self.unread += await self.stdout.receive()
+        line, _, self.unread = self.unread.partition("\n")
+        return line
 
     async def rest(self) -> str:
         """Return what is still said after the last answer that was read."""
