@@ -12,7 +12,7 @@ from ap_mcp.errors import InvalidArguments, Problem
 from ap_mcp.late_patterns import later
 from ap_mcp.schemas import IN_WORDS, checked_schema
 from ap_mcp.specs import Operation, Schema
-from ap_mcp.wording import NAME_LIMIT, clean, closest
+from ap_mcp.wording import NAME_LIMIT, clean, closest, ends, exactly, path
 
 MOST_PROBLEMS = 20
 DEEPEST = 90
@@ -285,7 +285,7 @@ def _by_value(name: str, arguments: Mapping[str, Any], schema: Mapping[str, Any]
 
 
 def _problems(error: Any) -> Iterator[Problem]:
-    name = ".".join(str(part) for part in error.absolute_path)
+    name = path(ends(str(part), NAME_LIMIT) for part in error.absolute_path)
     if error.validator == "required":
         missing = [key for key in error.validator_value if key not in error.instance]
         yield from (Problem(f"{name}.{key}".lstrip("."), "is required") for key in missing)
@@ -294,7 +294,7 @@ def _problems(error: Any) -> Iterator[Problem]:
         known = ", ".join(error.schema.get("properties", {}))
         yield from (Problem(f"{name}.{key}".lstrip("."), f"is unknown here; allowed: {known}") for key in unknown)
     elif "propertyNames" in error.absolute_schema_path:
-        yield Problem(name, f"each key {_said(error)}")
+        yield Problem(name, f"the key {exactly(ends(error.instance, NAME_LIMIT))} {_said(error)}")
     else:
         yield Problem(name or "arguments", _said(error))
 

@@ -22,7 +22,6 @@ from ap_mcp.settings import (
     is_given,
     region_endpoint,
     region_iam_endpoint,
-    where_from,
 )
 from ap_mcp.wording import NAME_LIMIT, closest, in_quotes
 
@@ -141,7 +140,7 @@ def profiles_of(settings: Settings) -> tuple[Profile, ...]:
     every = all_profiles(settings)
     if not every:
         if settings.profile:
-            where = where_from("profile", {})
+            where = settings.where("profile")
             raise SettingsError(f"{where}: there are no profiles; each is a table [profiles.NAME] of ap-mcp.toml")
         return (Profile("", settings),)
     wanted = tuple(dict.fromkeys(settings.profile)) or tuple(every)
@@ -159,7 +158,7 @@ def all_profiles(settings: Settings) -> dict[str, Profile]:
     """
     if not settings.profiles:
         return {}
-    problems = list(_mixed())
+    problems = list(_mixed(settings))
     found: dict[str, Profile] = {}
     for name, values in settings.profiles.items():
         wrong = [*_misnamed(name, found)]
@@ -173,11 +172,11 @@ def all_profiles(settings: Settings) -> dict[str, Profile]:
     return found
 
 
-def _mixed() -> Iterator[str]:
+def _mixed(settings: Settings) -> Iterator[str]:
     """Find settings for all that each profile has of its own: which of both is meant cannot be known."""
     for name in PLACE:
         if is_given(name):
-            where = where_from(name, {})
+            where = settings.where(name)
             yield f"{where} is set beside profiles: remove it, or put {name} into the profile that it is meant for"
 
 

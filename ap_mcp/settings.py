@@ -7,13 +7,14 @@ import re
 from collections.abc import Iterable, Mapping
 from functools import cache, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
     BeforeValidator,
     Field,
+    PrivateAttr,
     SecretStr,
     ValidationError,
     ValidationInfo,
@@ -198,6 +199,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid", hide_input_in_errors=True
     )
 
+    _flags: Mapping[str, Any] = PrivateAttr(default_factory=dict)
     profile: Annotated[Words, BeforeValidator(no_profiles)] = ()
     profiles: dict[str, Any] = Field(default_factory=dict, repr=False)
     region: Region | None = None
@@ -245,6 +247,15 @@ class Settings(BaseSettings):
     oauth_jwks_url: SafeUrl | None = None
     oauth_scopes: HeaderWords = ()
     oauth_rules: Tables = ()
+
+    def of_flags(self, flags: Mapping[str, Any]) -> Self:
+        """Note the flags of the command line that it was read with, and return it."""
+        self._flags = flags
+        return self
+
+    def where(self, name: str) -> str:
+        """Say where a setting came from, as `where_from` does."""
+        return where_from(name, self._flags)
 
     @field_validator("toolsets")
     @classmethod
@@ -352,7 +363,7 @@ def load_settings(**flags: Any) -> Settings:
     _refuse_unknown_variables()
     warn_of_placeholders(_variables())
     try:
-        return Settings(**{name: value for name, value in flags.items() if value is not None})
+        return Settings(**{name: value for name, value in flags.items() if value is not None}).of_flags(flags)
     except ValidationError as error:
         details = error.errors(include_url=False, include_input=False)
         problems = [_problem(detail, flags) for detail in details if detail["type"] != "default_factory_not_called"]

@@ -149,7 +149,7 @@ def test_whoever_breaks_a_pattern_reads_words_and_no_regular_expression(catalog:
 def test_keys_and_size_of_a_map_are_checked_like_the_list_it_becomes(catalog: Catalog) -> None:
     wrong_key = {"cluster_id": "web", "tags": {"a<b": "x"}}
     assert problems(catalog, "add_cluster_tags", wrong_key)["tags"].startswith(
-        'each key must hold a character, and none of ! "'
+        'the key "a<b" must hold a character, and none of ! "'
     )
     none = {"cluster_id": "web", "tags": {}}
     assert problems(catalog, "add_cluster_tags", none) == {"tags": "must have at least 1 entries, not 0"}
@@ -157,9 +157,22 @@ def test_keys_and_size_of_a_map_are_checked_like_the_list_it_becomes(catalog: Ca
 
 @pytest.mark.parametrize("key", ["_sys_owner", " a", "a "])
 def test_a_tag_key_that_the_service_keeps_or_would_refuse_is_named(catalog: Catalog, key: str) -> None:
-    why = "each key must neither begin with _sys_, which is kept for the service, nor begin or end with a blank"
+    why = f'the key "{key}" must neither begin with _sys_, which is kept for the service, nor begin or end with a blank'
     assert problems(catalog, "add_cluster_tags", {"cluster_id": "web", "tags": {key: "x"}}) == {"tags": why}
     assert problems(catalog, "create_cluster", {**CREATE, "tags": {key: "x"}}) == {"tags": why}
+
+
+def test_each_wrong_key_and_entry_of_a_map_is_named_however_odd_it_is(catalog: Catalog) -> None:
+    operation = catalog["add_cluster_tags"]
+    tags = {"fine": "x", "a?": "x", "b*": "x", "": "x", "c\nd": 3, "k" * 5000: 3, "\ud800<": "x"}
+    with pytest.raises(InvalidArguments) as refused:
+        check_arguments(operation, {"cluster_id": "web", "tags": tags})
+    said = str(refused.value)
+    assert all(f"tags: the key {each} must hold" in said for each in ('"a?"', '"b*"', '""'))
+    assert r'tags."c\nd": must be a string, not an integer' in said
+    assert "fine" not in said
+    assert max(map(len, said.splitlines())) < 400
+    said.encode()
 
 
 def test_a_tag_key_that_the_service_keeps_is_not_deleted(catalog: Catalog) -> None:

@@ -19,7 +19,7 @@ from forking import python
 from test_cli import DELETE, NOWHERE, alone, call, run
 
 from ap_mcp.cli import main
-from ap_mcp.cli.outcomes import described, unfinished, wants_json, write_anything
+from ap_mcp.cli.outcomes import CLOSED, described, unfinished, wants_json, write_anything
 from ap_mcp.errors import CloudUnreachable, CredentialsMissing, PartlyDone, ServiceError, TooManyCalls
 from ap_mcp.simulator.constants import LEGACY_IMPORT, SEARCH_DEV
 from ap_mcp.wait.result import Waited
@@ -281,13 +281,33 @@ def test_a_full_disk_is_said_in_words_with_how_to_learn_what_was_done(form: tupl
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("arguments", [["call", "list_clusters", "--simulate"], ["tools", *AS_JSON], ["--help"]])
+def test_nothing_is_done_for_a_result_that_nobody_could_get(
+    arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "stdout", None)
+    with pytest.raises(SystemExit) as left:
+        main(arguments)
+    assert left.value.code == 1
+    assert capsys.readouterr().err == f"Error: {CLOSED}\n"
+
+
+def test_an_output_that_only_reads_is_said_in_words() -> None:
+    with Path(os.devnull).open() as reads:
+        command = [python(), "-m", "ap_mcp", "tools"]
+        done = subprocess.run(command, stdout=reads, stderr=subprocess.PIPE, text=True, timeout=LONG, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("The output could not be written to its end: Bad file descriptor.")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (("call", "get_cluster", "--json", "-", "--simulate"), "--json: standard input is closed."),
         (("call", "get_cluster", "--json", "@", "--simulate"), "--json: @ is followed by the name of a file"),
         (("call", "list_clusters", "=x", "--simulate"), '- "": is no argument of list_clusters'),
-        (("call", "list_clusters", "--profile", "eu", "--simulate"), "there are no profiles"),
+        (("call", "list_clusters", "--profile", "eu", "--simulate"), "--profile: there are no profiles"),
         (("serve",), "Standard input or output is closed"),
     ],
 )

@@ -289,6 +289,11 @@ EXPIRED = http.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate has ex
         (http.ConnectError("x"), "cce.example", {}),
         (http.ConnectError("x"), "cce.example:443", {}),
         (http.ConnectError("x"), "*", {}),
+        (http.ConnectError("x"), "other.example, *", {}),
+        (http.ConnectError("x"), "*.example", {}),
+        (http.ConnectError("x"), "192.0.2.0/24,10.0.0.0/8", {"endpoint": "https://10.1.2.3"}),
+        (http.ConnectError("x"), "10.1.2.3/32:443x 10.1.2.3", {"endpoint": "https://10.1.2.3"}),
+        (http.ConnectError("x"), "[fd00::]/8", {"endpoint": "https://[fd00::1]"}),
         (http.ConnectError("x"), "", {"proxy": "http://proxy.example"}),
         (http.ConnectError("x"), "", {"endpoint": "http://127.0.0.1:9"}),
         (http.ReadError("x"), "", {}),
@@ -302,6 +307,33 @@ async def test_it_is_not_hinted_at_where_it_could_not_be_the_reason(
     monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
     monkeypatch.setenv(spelt, exempt)
     assert "HTTPS_PROXY" not in await unanswered(trouble, **values)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(
+    ("exempt", "endpoint"),
+    [
+        ("11.0.0.0/8", "https://10.1.2.3"),
+        ("10.0.0.0/8", "https://cce.example"),
+        ("example.cce,?", "https://cce.example"),
+    ],
+)
+async def test_it_is_hinted_at_where_others_would_use_it(
+    exempt: str, endpoint: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example")
+    monkeypatch.setenv("NO_PROXY", exempt)
+    assert "HTTPS_PROXY is set, but it is not used here" in await unanswered(http.ConnectError("x"), endpoint=endpoint)
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize(("exempt", "is_said"), [("cce.example", True), (".example", True), ("10.0.0.0/8", False)])
+async def test_what_others_exempt_is_said_not_to_count_for_our_own_proxy(
+    exempt: str, is_said: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_PROXY", exempt)
+    said = await unanswered(http.ConnectError("x"), proxy="http://proxy.example")
+    assert ("NO_PROXY names this endpoint, but it is not used here" in said) == is_said
 
 
 @pytest.mark.anyio

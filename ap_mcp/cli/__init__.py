@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from ap_mcp import __version__
-from ap_mcp.cli.outcomes import SERVES, WANTS_JSON, reported, wants_json, write_anything
+from ap_mcp.cli.outcomes import SERVES, WANTS_JSON, refuse_closed_output, reported, wants_json, write_anything
 
 COMMANDS = (
     *("serve", "call", "tools", "doctor", "approvals", "audit", "policy", "token", "simulate", "demo", "specs", "docs"),
@@ -30,6 +30,8 @@ class Lazy(click.Group):
         as_json = wants_json(args)
         serves = args[:1] == ["serve"]
         with reported(as_json=as_json, serves=serves):
+            if args[:1] not in (["serve"], ["simulate"]):
+                refuse_closed_output()
             context = super().make_context(info_name, args, parent, **extra)
         context.meta.update({WANTS_JSON: as_json, SERVES: serves})
         return context

@@ -28,8 +28,9 @@ NOT_WRITTEN = (
     "The output could not be written to its end: {}. What was sent by then may have been carried out: "
     "`ap-mcp audit show` lists each call that is not a read."
 )
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-"""Why a file or a device takes no more."""
+CLOSED = "Standard output is closed, so no result could be shown: nothing was done. To drop it, write it to /dev/null."
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EBADF})
+"""Why a file or a device takes no more, or nothing at all."""
 CLOUD_SAID_NO, WAITED_TOO_LONG = 5, 7
 KINDS = {
     "usage": (2, "The command line cannot be read."),
@@ -85,6 +86,16 @@ def write_anything() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure and stream.errors not in _LENIENT:
             reconfigure(errors="backslashreplace")
+
+
+def refuse_closed_output() -> None:
+    """Refuse a command whose result nobody could get.
+
+    Raises:
+        ClickException: standard output is closed.
+    """
+    if sys.stdout is None:
+        raise click.ClickException(CLOSED)
 
 
 def show_json(document: Any) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -32,6 +34,7 @@ _BASIC_ONLY = " They are sent as Basic: a proxy that takes NTLM or Kerberos only
 _NO_CONNECTION = (http.ConnectError, http.TimeoutException, TimeoutError)
 # What other programs read; the order is theirs.
 _OTHERS_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
+_NO_BRACKETS = {ord("["): None, ord("]"): None}
 _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "record layer failure", "HTTP_REQUEST")
 _NO_AGREEMENT = ("HANDSHAKE_FAILURE", "PROTOCOL_VERSION", "UNSUPPORTED_PROTOCOL", "NO_SHARED_CIPHER", "ALERT_")
 
@@ -126,14 +129,32 @@ def unreachable(error: Exception, call: HttpCall, attempt: Attempt) -> CloudUnre
 
 def unused_proxy(endpoint: str, settings: Settings) -> str:
     """Name the variable with a proxy for this endpoint that other programs use and this one does not; else empty."""
-    from urllib.request import proxy_bypass  # noqa: PLC0415 - slow to import, for trouble only
-
-    parts = urlsplit(endpoint)
-    host = parts.hostname or ""
-    if settings.proxy is not None or is_loopback(host):
+    if settings.proxy is not None or is_loopback(urlsplit(endpoint).hostname or ""):
         return ""
     name = next((each for each in _OTHERS_PROXIES if os.environ.get(each, "").strip()), "")
-    return "" if not name or proxy_bypass(f"{host}:{parts.port or 443}") else name
+    return "" if not name or _is_spared(endpoint) else name
+
+
+def _is_spared(endpoint: str) -> bool:
+    """Say whether NO_PROXY keeps an endpoint from proxies, in any of the forms that programs read there."""
+    from fnmatch import fnmatchcase  # noqa: PLC0415 - for trouble only, as the next
+    from urllib.request import proxy_bypass  # noqa: PLC0415 - slow to import
+
+    parts = urlsplit(endpoint)
+    host, port = parts.hostname or "", parts.port or 443
+    entries = (os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or "").lower().replace(",", " ").split()
+    if proxy_bypass(f"{host}:{port}") or any(fnmatchcase(host, each.removesuffix(f":{port}")) for each in entries):
+        return True
+    with suppress(ValueError):  # a name is in no network
+        address = ip_address(host)
+        return any(address in network for network in _networks(entries))
+    return False
+
+
+def _networks(entries: Iterable[str]) -> Iterator[IPv4Network | IPv6Network]:
+    for each in entries:
+        with suppress(ValueError):
+            yield ip_network(each.translate(_NO_BRACKETS), strict=False)
 
 
 def _at_endpoint(error: Exception, attempt: Attempt) -> _Cause:
@@ -154,7 +175,10 @@ def _at_proxy(error: Exception, attempt: Attempt) -> _Cause:
         return tls
     what = "cannot be reached" if isinstance(error, http.ConnectError | http.ConnectTimeout) else "did not open the way"
     reason = f"{proxy} {what}: {_reason(error, attempt.settings.timeout)}"
-    return _Cause(reason, f"Check {PROXY} and that proxy, then try again.")
+    advice = f"Check {PROXY} and that proxy, then try again."
+    if _is_spared(attempt.endpoint):
+        advice += f" NO_PROXY names this endpoint, but it is not used here: without {PROXY} it is reached directly."
+    return _Cause(reason, advice)
 
 
 def _refused_by_proxy(said: str, proxy: str, attempt: Attempt) -> _Cause:
