@@ -1,6 +1,7 @@
 """Where keys come from: the environment, a credentials file, or the agency of the cloud server we run on."""
 
 import configparser
+import logging
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from typing import TypeAlias
 from pydantic import SecretStr
 
 from ap_mcp.errors import CredentialsMissing, SettingsError
+from ap_mcp.late_patterns import later
 from ap_mcp.private_files import read_own_text
 from ap_mcp.settings import (
     CREDENTIALS_FILE,
@@ -26,6 +28,12 @@ from ap_mcp.settings import (
 METADATA_ENDPOINT = "http://169.254.169.254"
 FILE_SECTION = "basic"
 AGENCY = "agency of the cloud server"
+_STAND_IN = later(r"\$\{[^{}]*\}|\$\w+|\{\{.*\}\}|<.*>|%\w+%")
+"""What files hold where another program, or a person, was to put a value; no value of ours looks so."""
+_NAME_OF_PROJECT = later(r"[a-z]{2}-[a-z]+-[0-9]{1,3}(?:_.*)?")
+"""A region, which is the name of its first project too, and before the names of others in it."""
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,12 +215,24 @@ def _from_variables(values: Mapping[str, str], prefix: str) -> _Found | None:
             key = _access_key(
                 values[pair.access], values[pair.secret], values.get(pair.token, ""), f"{pair.access}/{pair.secret}"
             )
+            if key.security_token is None:
+                _warn_of_tokens_of_others(values, pair, prefix)
             return key, f"{pair.access} and {pair.secret}", {}
     if values.get(names[1]):
         _refuse_halves(values, names)
         user, password, domain = (values[name] for name in names)
         return Password(user, SecretStr(password), domain), ", ".join(names), {}
     return None
+
+
+def _warn_of_tokens_of_others(values: Mapping[str, str], used: _Pair, prefix: str) -> None:
+    for other in (pair.prefixed(prefix) for pair in _PAIRS):
+        if values.get(other.token) and not values.get(other.access) and not values.get(other.secret):
+            logger.warning(
+                "%s is set, but it is not used: it goes with %s and %s. If the keys of %s and %s are temporary ones, "
+                "put their token into %s.",
+                *(other.token, other.access, other.secret, used.access, used.secret, used.token),
+            )
 
 
 def _from_file(path: Path, section_name: str = FILE_SECTION) -> _Found | None:
@@ -234,9 +254,18 @@ def _from_file(path: Path, section_name: str = FILE_SECTION) -> _Found | None:
     section = {name: value.strip() for name, value in parser.items(section_name)}
     if not section.get("ak") and not section.get("sk"):
         return None
-    _refuse_halves(section, ("ak", "sk"), f" in [{section_name}] of {path}")
+    where = f"in [{section_name}] of {path}"
+    if unfilled := [name for name in _OF_FILE if _STAND_IN.fullmatch(section.get(name, ""))]:
+        raise SettingsError(
+            f"{', '.join(unfilled)} {where}: this is a placeholder that nothing has filled in; the value itself must "
+            "stand there, for no variables are read in this file."
+        )
+    _refuse_halves(section, ("ak", "sk"), f" {where}")
     key = _access_key(section["ak"], section["sk"], section.get("security_token", ""), str(path))
     return key, str(path), section
+
+
+_OF_FILE = ("ak", "sk", "security_token", "project_id", "iam_endpoint")
 
 
 def _file_path(values: Mapping[str, str]) -> Path:
@@ -275,6 +304,11 @@ def _iam_endpoint(value: str, source: str) -> str | None:
 
 def _project_id(value: str, where: str) -> str | None:
     """Return the id of a project, which becomes a part of addresses; None if none is given."""
+    if _NAME_OF_PROJECT.fullmatch(value):
+        raise SettingsError(
+            f"{where}: this is the name of a region or of a project in it, not the id of a project, which is 32 digits "
+            "and letters a-f. Leave it out for the region's first project, or give a name in HW_PROJECT_NAME."
+        )
     plain = value.replace("-", "").replace("_", "")
     if value and not (plain.isascii() and plain.isalnum()):
         raise SettingsError(f"{where}: this is no id of a project, which is 32 digits and letters a-f (quotes?).")

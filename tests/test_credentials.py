@@ -196,3 +196,49 @@ def test_the_process_environment_is_the_default(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("AP_MCP_AUTH_TOKEN", raising=False)
     assert key_of(find_credentials())[0] == "sdk-ak"
+
+
+@pytest.mark.parametrize("value", ["${AK}", "$AK", "{{ ak }}", "<your access key>", "%AK%"])
+@pytest.mark.parametrize("key", ["ak", "sk", "security_token", "project_id"])
+def test_a_placeholder_in_a_file_is_no_key(home: Path, key: str, value: str) -> None:
+    values = {"ak": "a1", "sk": "s1"} | {key: value}
+    path = write(home / ".huaweicloud/credentials", "\n".join(["[basic]", *(f"{k} = {v}" for k, v in values.items())]))
+    said = refusal({})
+    assert said.startswith(f"{key} in [basic] of {path}: this is a placeholder that nothing has filled in")
+    assert value not in said
+
+
+@pytest.mark.parametrize("value", ["cn-north-4", "eu-west-101", "ap-southeast-3_dev", "my-kualalumpur-1"])
+def test_the_name_of_a_region_or_project_is_no_id_of_a_project(home: Path, value: str) -> None:
+    assert "HUAWEICLOUD_SDK_PROJECT_ID: this is the name of a region" in refusal(
+        SDK | {"HUAWEICLOUD_SDK_PROJECT_ID": value}
+    )
+    write(home / ".huaweicloud/credentials", f"[basic]\nak = a1\nsk = s1\nproject_id = {value}\n")
+    assert "this is the name of a region" in refusal({})
+
+
+@pytest.mark.parametrize(
+    ("environ", "unused", "wanted"),
+    [
+        (SDK | {"HW_SECURITY_TOKEN": "s3cret"}, "HW_SECURITY_TOKEN", "HUAWEICLOUD_SDK_SECURITY_TOKEN"),
+        (
+            TERRAFORM | {"HUAWEICLOUD_SDK_SECURITY_TOKEN": "s3cret"},
+            "HUAWEICLOUD_SDK_SECURITY_TOKEN",
+            "HW_SECURITY_TOKEN",
+        ),
+    ],
+)
+def test_a_security_token_beside_the_keys_of_other_tools_is_said_not_to_be_used(
+    environ: dict[str, str], unused: str, wanted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert key_of(find_credentials(environ))[2] is None
+    (said,) = caplog.messages
+    assert said.startswith(f"{unused} is set, but it is not used")
+    assert said.endswith(f"put their token into {wanted}.")
+    assert "s3cret" not in said
+
+
+def test_whole_keys_of_two_tools_are_no_reason_for_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    find_credentials(SDK | TERRAFORM | {"HW_SECURITY_TOKEN": "t"})
+    find_credentials(SDK | {"HUAWEICLOUD_SDK_SECURITY_TOKEN": "t1", "HW_SECURITY_TOKEN": "t2"})
+    assert not caplog.messages

@@ -22,7 +22,7 @@ lint: errors patterns schemas specs
 webhook_addresses:
 setting_values: late_patterns wording
 settings: errors late_patterns private_files setting_values specs webhook_addresses wording
-credentials: errors private_files settings
+credentials: errors late_patterns private_files settings
 profiles: credentials errors setting_values settings wording
 files: errors late_patterns private_files wording
 binding: errors specs
