@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -515,12 +516,33 @@ def test_a_shell_completes_tools_arguments_and_values(words: list[str], offered:
     assert completed(*words) == offered
 
 
-def test_bash_puts_no_space_behind_a_key() -> None:
+def test_a_shell_completes_profiles_and_toolsets_of_which_some_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert completed("call", "list_clusters", "--profile", "") == []
+    config = tmp_path / "ap-mcp.toml"
+    config.write_text("[profiles.eu]\n[profiles.asia]\n")
+    monkeypatch.setenv("AP_MCP_CONFIG", str(config))
+    assert completed("call", "list_clusters", "--profile", "") == ["eu", "asia"]
+    assert completed("serve", "--profile", "eu,") == ["eu,asia"]
+    assert completed("call", "list_clusters", "prof") == ["profile="]
+    assert completed("call", "list_clusters", "profile=a") == ["profile=asia"]
+    assert completed("serve", "--toolsets", "upgrades,ess") == ["upgrades,essential"]
+    config.write_text("no toml")
+    assert completed("call", "list_clusters", "--profile", "") == []
+
+
+@pytest.mark.parametrize(
+    ("shell", "said"),
+    [("bash", "compopt -o nospace"), ("zsh", '_describe -V unsorted completions_with_descriptions -U "${')],
+)
+def test_a_shell_puts_no_space_behind_a_key(shell: str, said: str) -> None:
     code = "from ap_mcp.cli import main; main(prog_name='ap-mcp')"
-    environment = {**os.environ, "_AP_MCP_COMPLETE": "bash_source"}
+    environment = {**os.environ, "_AP_MCP_COMPLETE": f"{shell}_source"}
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
-    assert "compopt -o nospace" in done.stdout
-    subprocess.run(["bash", "-n"], input=done.stdout, text=True, check=True)  # noqa: S607
+    assert said in done.stdout
+    if found := shutil.which(shell):
+        subprocess.run([found, "-n"], input=done.stdout, text=True, check=True)
 
 
 def test_the_version_is_shown() -> None:

@@ -1,12 +1,17 @@
 """Completion in a shell: names of tools and of arguments, and the values that an argument can have."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from click import Context, Parameter
-from click.shell_completion import BashComplete, CompletionItem, add_completion_class
+from click.shell_completion import BashComplete, CompletionItem, ZshComplete, add_completion_class
 
 WITHOUT_SPACE = "[[ ${#COMPREPLY[@]} -gt 0 && ${COMPREPLY[0]} == *= ]] && compopt -o nospace"
+
+NO_SUFFIX = (
+    "local -a nospace=()\n    "
+    '[[ "$completions_with_descriptions[1]" == *=:* || "$completions[1]" == *= ]] && nospace=(-S "")'
+)
 
 
 class Bash(BashComplete):
@@ -16,9 +21,46 @@ class Bash(BashComplete):
     source_template = BashComplete.source_template.replace("    return 0\n", f"    {WITHOUT_SPACE}\n    return 0\n", 1)
 
 
+class Zsh(ZshComplete):
+    """Completion for zsh, which puts no space behind `KEY=` either."""
+
+    source_template = ZshComplete.source_template.replace(" -U", ' -U "${nospace[@]}"').replace(
+        '    if [ -n "$completions', f'    {NO_SUFFIX}\n\n    if [ -n "$completions', 1
+    )
+
+
 def prepare() -> None:
-    """Make completion for bash as it is meant here."""
+    """Make completion for bash and zsh as it is meant here."""
     add_completion_class(Bash)
+    add_completion_class(Zsh)
+
+
+def profiles(_context: Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the profiles whose names begin so, after those that are named already."""
+    return _listed(_profiles(), incomplete)
+
+
+def toolsets(_context: Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
+    """Return the toolsets whose names begin so, after those that are named already."""
+    from ap_mcp.settings import TOOLSETS
+
+    return _listed(TOOLSETS, incomplete)
+
+
+def _listed(names: Iterable[str], incomplete: str) -> list[CompletionItem]:
+    before, comma, typed = incomplete.rpartition(",")
+    rest = [each for each in names if each.startswith(typed) and each not in before.split(",")]
+    return [CompletionItem(before + comma + each) for each in rest]
+
+
+def _profiles() -> list[str]:
+    from ap_mcp.errors import SettingsError
+    from ap_mcp.settings import profile_tables
+
+    try:
+        return list(profile_tables())
+    except SettingsError:  # any command says it
+        return []
 
 
 def tools(_context: Context, _parameter: Parameter, incomplete: str) -> list[CompletionItem]:
@@ -38,7 +80,9 @@ def pairs(context: Context, _parameter: Parameter, incomplete: str) -> list[Comp
     tool = toolbox(load_catalog()).tools.get(context.params.get("tool") or "")
     if tool is None:
         return []
-    properties: Mapping[str, Any] = tool.input_schema["properties"]
+    properties: dict[str, Any] = dict(tool.input_schema["properties"])
+    if names := _profiles():
+        properties["profile"] = {"enum": names}
     given = list(context.params.get("pairs") or ())
     # Bash splits `kind=jo` into three words, and click takes a `=` that comes last for nothing.
     words = [each for each in given if each != "="]

@@ -19,9 +19,17 @@ SPEED, FASTEST = 60.0, 3600.0
 
 SETTINGS: dict[str, Callable[[Callable[..., None]], Callable[..., None]]] = {
     "profile": click.option(
-        "--profile", metavar="A,B", help="Profiles of ap-mcp.toml to serve, the default one first; all if not given."
+        "--profile",
+        metavar="A,B",
+        shell_complete=lambda *given: _completing().profiles(*given),
+        help="Profiles of ap-mcp.toml to serve, the default one first; all if not given.",
     ),
-    "toolsets": click.option("--toolsets", metavar="A,B", help="Subjects to offer, `essential` or `all`."),
+    "toolsets": click.option(
+        "--toolsets",
+        metavar="A,B",
+        shell_complete=lambda *given: _completing().toolsets(*given),
+        help="Subjects to offer, `essential` or `all`.",
+    ),
     "read_only": click.option("--read-only", is_flag=True, default=None, help="Offer and run nothing but reading."),
     "confirm": click.option(
         "--confirm",
