@@ -1,4 +1,4 @@
-"""Lines on standard input that are no message as the SDK takes them: what they are taken for, or what is answered.
+"""Lines on standard input, and bodies over HTTP, that are no message as the SDK takes them: what they mean instead.
 
 Without an answer a client waits until its own time runs out, and nobody learns why.
 """
@@ -20,27 +20,31 @@ from pydantic import ValidationError
 from pydantic_core import from_json
 
 BOM = b"\xef\xbb\xbf"
+LINE = "line"
 NO_BATCHES_SINCE = "2025-06-18"
 NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
 
 
-def read_anew(line: bytes, version: str | None) -> Iterator[SessionMessage | JSONRPCError]:
-    """Yield the messages in a line, and what is answered to what is none; nothing for a line that is blank.
+def read_anew(sent: bytes, version: str | None, way: str = LINE) -> Iterator[SessionMessage | JSONRPCError]:
+    """Yield the messages in what was sent, and what is answered to what is none; nothing for what is blank.
 
     Args:
-        line: what was read.
+        sent: a line, or the body of a request.
         version: of the protocol, once it is agreed.
+        way: what each message has of its own; batches are taken in lines only.
     """
-    text = line.removeprefix(BOM).strip()
+    text = sent.removeprefix(BOM).strip()
     if not text:
         return
     try:
         found = from_json(text)
     except ValueError as error:
-        yield _refused(None, PARSE_ERROR, f"{error}. Each line must be one JSON-RPC message in UTF-8")
+        yield _refused(None, PARSE_ERROR, f"{error}. Each {way} must be one JSON-RPC message in UTF-8")
         return
     if not isinstance(found, list):
         yield _message(found)
+    elif way != LINE:
+        yield _refused(None, INVALID_REQUEST, f"batches are not taken here: send each message in a {way} of its own")
     elif version is None or is_version_at_least(version, NO_BATCHES_SINCE):
         why = f"protocol {version} has no batches" if version else "the handshake cannot be in a batch"
         yield _refused(None, INVALID_REQUEST, f"{why}: send each message on a line of its own")

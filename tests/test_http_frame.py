@@ -1,8 +1,10 @@
 """The frame round the protocol over HTTP: what gets through it, and what is answered before anything reads it."""
 
+import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import anyio
 import pytest
@@ -58,6 +60,37 @@ async def test_the_official_client_works_in_both_eras(frame: Served, mode: str) 
         assert found["clusters"]
         kept = await agent.client.read_resource(found["raw"])
         assert "shop-prod" in str(kept.contents[0])
+
+
+@pytest.mark.parametrize("version", ERAS)
+async def test_what_is_no_message_is_answered_with_what_to_send(frame: Served, version: str) -> None:
+    made = request("tools/list", version=version)
+    good, headers = made["json"], {**made["headers"], "content-type": "application/json"}
+    wrong: list[tuple[Any, int | None, str]] = [
+        *((good | {"id": None}, None, '"id" must be'), (good | {"id": True}, None, '"id" must be')),
+        *(
+            (good | {"params": []}, 1, '"params" must be an object'),
+            (good | {"jsonrpc": "1.0"}, 1, '"jsonrpc" must be'),
+        ),
+        *(([good, good], None, "a request of its own"), ("x", None, "must be an object"), (..., None, "Parse error")),
+    ]
+    async with frame.by_hand() as http:
+        for body, answered, said in wrong:
+            sent = "{nope" if body is ... else json.dumps(body)
+            answer = await http.post("/mcp", content=sent, headers=headers)
+            assert answer.status_code == 400
+            assert answer.json()["id"] == answered
+            assert said in answer.json()["error"]["message"]
+        for name, status in (("Accept", 406), ("Content-Type", 415)):
+            other = headers | {name.lower(): "text/html"}
+            answer = await http.post("/mcp", content=json.dumps(good), headers=other)
+            assert answer.status_code == status
+            assert f"the header {name} must" in answer.json()["error"]["message"]
+        marked = await http.post("/mcp", content="\ufeff" + json.dumps(good), headers=headers)
+        assert marked.status_code == 200
+        told = await http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/x"}, headers=headers)
+        assert told.status_code in {202, 400}
+        assert 'Invalid request: "' not in told.text
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS", "HEAD"])

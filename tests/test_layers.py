@@ -81,8 +81,8 @@ stdio: frames
 completion: errors reads rules specs vendor wording
 protocol: __init__ addressing arguments aside assessment completion errors guard problems prompts rendering
     response_store server stdio summaries wait wording
-web: aside cloud errors gateway guard principals private_files protocol server setting_values settings specs toolbox
-    vendor watching wording
+web: aside cloud errors frames gateway guard principals private_files protocol server setting_values settings specs
+    toolbox vendor watching wording
 simulator: cloud errors private_files schemas specs
 cli: __init__ arguments calling cloud clouds credentials errors guard kubernetes lint masking output_schemas plans
     private_files profiles protocol read_calls rendering rules server setting_values settings simulator specs state

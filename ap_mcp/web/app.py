@@ -15,7 +15,7 @@ from starlette.types import ASGIApp
 from ap_mcp.guard.limits import MOST_BESIDE
 from ap_mcp.protocol import SPARE, build_server
 from ap_mcp.server import Autopilot
-from ap_mcp.web.gate import HEADERS, Gate, NotTooMany, PostOnly, Shares, WholeBodies
+from ap_mcp.web.gate import HEADERS, Explains, Gate, NotTooMany, PostOnly, Shares, WholeBodies
 from ap_mcp.web.health import Check, health_routes, usual_checks
 from ap_mcp.web.options import PATH, HttpOptions
 from ap_mcp.web.sign_in import SignIn
@@ -108,7 +108,7 @@ def framed(
     )
     # It would lead to a plain http address, for it does not know of the proxy with TLS.
     app.router.redirect_slashes = False
-    inner: ASGIApp = WholeBodies(PostOnly(app, PATH), PATH, options.body_limit, options.body_seconds)
+    inner: ASGIApp = WholeBodies(PostOnly(Explains(app, PATH), PATH), PATH, options.body_limit, options.body_seconds)
     # Before any byte of the body is read: nobody else has this server work for them.
     signed_in = inner if sign_in is None else sign_in.guarded(Shares(inner, of_one))
     return Gate(NotTooMany(signed_in, options.requests), options)

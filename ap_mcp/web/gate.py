@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from anyio import fail_after, move_on_after
+from mcp_types import INVALID_REQUEST, ErrorData, JSONRPCError
 from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from ap_mcp.frames import BOM, read_anew
 from ap_mcp.web.names import origin_of, place_of
 from ap_mcp.web.options import HttpOptions
 from ap_mcp.wording import NAME_LIMIT, in_quotes
@@ -26,6 +28,9 @@ PASSED_OVER, PASSED_OVER_SECONDS = 16 * 1024 * 1024, 10.0
 TOO_MANY = "Too many of your requests are under way here. Try again once some have ended."
 CROWDED = "Too many requests are under way here. Try again in a moment."
 ENDING = {"connection": "close"}
+TAKEN, WRONG_ACCEPT, WRONG_TYPE = 202, 406, 415
+PERHAPS_NO_MESSAGE = frozenset({TAKEN, 400, WRONG_ACCEPT})
+"""How the SDK answers what is no message, among others."""
 HEADERS = {"x-content-type-options": "nosniff", "cache-control": "no-store"}
 
 logger = logging.getLogger(__name__)
@@ -213,6 +218,57 @@ class WholeBodies:
             return
         if body is not None:
             await self._app(scope, _replayed([{"type": "http.request", "body": body}], receive), send)
+
+
+class Explains:
+    """Says what is wrong with what is no message: the SDK acknowledges some of it, and of the rest names its models.
+
+    Args:
+        app: what is behind it.
+        path: where the protocol is.
+    """
+
+    def __init__(self, app: ASGIApp, path: str) -> None:
+        self._app = app
+        self._path = path
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request with its whole body on, and its answer back, or another one in its place."""
+        if scope["type"] != "http" or path_of(scope) != self._path:
+            await self._app(scope, receive, send)
+            return
+        asked = await receive()
+        body, is_replaced = asked.get("body", b"").removeprefix(BOM), False
+
+        async def answer(message: Message) -> None:
+            nonlocal is_replaced
+            if message["type"] == "http.response.start" and message["status"] in PERHAPS_NO_MESSAGE:
+                other = _explained(message["status"], HTTPConnection(scope).headers.get("content-type", ""), body)
+                if other is not None:
+                    is_replaced = True
+                    await other(scope, receive, send)
+            if not is_replaced:
+                await send(message)
+
+        await self._app(scope, _replayed([{**asked, "body": body}], receive), answer)
+
+
+def _explained(status: int, content_type: str, body: bytes) -> Response | None:
+    """Return what says better why a request is not served; None if it was told well, or if it is."""
+    if status == WRONG_ACCEPT:
+        return _not_served(status, "the header Accept must name application/json and text/event-stream")
+    if status != TAKEN and content_type.partition(";")[0].strip().lower() != "application/json":
+        return _not_served(WRONG_TYPE, "the header Content-Type must be application/json")
+    found = next(read_anew(body, None, "request"), None)
+    if not isinstance(found, JSONRPCError):
+        return None
+    return Response(found.model_dump_json(by_alias=True, exclude_unset=True), 400, HEADERS, "application/json")
+
+
+def _not_served(status: int, why: str) -> Response:
+    error = ErrorData(code=INVALID_REQUEST, message=f"Invalid request: {why}")
+    said = JSONRPCError(jsonrpc="2.0", id=None, error=error)
+    return Response(said.model_dump_json(by_alias=True, exclude_unset=True), status, HEADERS, "application/json")
 
 
 class PostOnly:
