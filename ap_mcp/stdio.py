@@ -127,7 +127,10 @@ class Frames:
                 async for message in self._messages(item):
                     yield message
             while True:
-                async for message in self._messages(await self._next()):
+                if isinstance(item := await self._next(), SessionMessage):
+                    yield item
+                    continue
+                async for message in self._messages(item):
                     yield message
 
     async def _next(self) -> SessionMessage | bytes:

@@ -10,7 +10,7 @@ from ap_mcp.wording import span
 
 CCE_SETTING, IAM_SETTING = "AP_MCP_ENDPOINT", "AP_MCP_IAM_ENDPOINT"
 LARGEST_SKEW = timedelta(minutes=5)
-_MOMENT = r"\W{0,3}(\d{4}-?\d\d-?\d\dT\d\d:?\d\d:?\d\d(?:Z|\+00:?00)?)"
+_MOMENT = r"(?:stamp)?(?:\s+is)?\W{0,3}(\d{4}-?\d\d-?\d\dT\d\d:?\d\d:?\d\d(?:Z|\+00:?00)?)"
 _SIGNED_AT = re.compile(rf"signature\s*time{_MOMENT}", re.IGNORECASE)
 _SERVER_AT = re.compile(rf"server\s*time{_MOMENT}", re.IGNORECASE)
 _EXPIRED = re.compile(r"signature\s+(?:is\s+|has\s+)?expired", re.IGNORECASE)
