@@ -54,6 +54,7 @@ KEPT_LIMIT = 20_000
 SAID_LIMIT, ENCODED_LIMIT, _BRIEF = 2000, 4000, 300
 """Characters that are shown of a text of the service, of an encoded one, and of one that stands among other things."""
 
+READ_FIRST = "Read what exists now before you send it again."
 SEALED_ELSEWHERE = (
     "was sealed by another server, or before a restart: servers that share calls, or go on with them after a restart, "
     "need the same AP_MCP_STATE_KEY."
@@ -524,7 +525,10 @@ class PartlyDone(ApMcpError):
 
 
 class ServiceError(ApMcpError):
-    """The cloud answered with an error; `may_pass` says whether the same request may succeed later."""
+    """The cloud answered with an error.
+
+    `may_pass` says whether the same request may succeed later; `again` is the part of the hint that says so.
+    """
 
     def __init__(
         self,
@@ -539,12 +543,14 @@ class ServiceError(ApMcpError):
         others: str = "",
         request_id: str = "",
         hint: str = "",
+        again: str = "",
         retry_after: float | None = None,
         may_pass: bool = False,
     ) -> None:
         self.status = status
         self.operation = operation
         self.hint = hint
+        self.again = again
         self.retry_after = retry_after
         self.may_pass = may_pass
         self._said: tuple[str, ...] = (code, reason, request_id, encoded, others)
@@ -584,9 +590,8 @@ class ServiceError(ApMcpError):
     def __str__(self) -> str:
         others = f" ({', '.join(_word(each) for each in self.other_codes)})" if self.other_codes else ""
         reason = f"reason {_word(self.reason, MESSAGE_LIMIT)}" if self.reason else ""
-        # A 500 of the service itself says that it failed; whether at the beginning or at the end, it does not say.
-        unclear = self.unclear and (self.after_lost or self.status != 500)
-        ended = "may have been carried out" if unclear else "failed"
+        # Of a 500 too: the service failed, at the beginning or at the end, and what it did by then may stand.
+        ended = "may have been carried out" if self.unclear else "failed"
         first = "its first answer was lost, the repeat got " if self.after_lost and self.unclear else ""
         head = [f"{self.operation} {ended}: {first}HTTP {self.status}", f"{_word(self.code)}{others}", reason]
         share = min(SAID_LIMIT, max(2 * SAID_LIMIT // max(len(self.texts), 1), NAME_LIMIT))
@@ -595,13 +600,17 @@ class ServiceError(ApMcpError):
             ", ".join(part for part in head if part),
             f"The service says: {texts}" if texts else "",
             f"It also names: {in_quotes(self.others, SAID_LIMIT)}" if self.others else "",
-            "" if first else self.hint,
+            "" if first else self._advice(),
             f"Encoded reason, which an administrator can decode in IAM: {in_quotes(self.encoded, ENCODED_LIMIT)}"
             if self.encoded
             else "",
             f"Request id: {_word(self.request_id)}" if self.request_id else "",
         ]
         return "\n".join(line for line in lines if line)
+
+    def _advice(self) -> str:
+        """Return the hint; who does not know what became of a change is not sent to make it once more."""
+        return self.hint.replace(self.again, READ_FIRST) if self.unclear and self.again else self.hint
 
 
 def _kept(text: str) -> str:

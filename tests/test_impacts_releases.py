@@ -422,6 +422,28 @@ async def test_replacing_shows_what_is_replaced() -> None:
     assert facts(impact)["new chart"] == f"payments-api 1.9.0, id {PAYMENTS_API}"
 
 
+@pytest.mark.parametrize("knows", [True, False], ids=["defaults read", "defaults not read"])
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [("create_release", REPLACE), ("update_release", {**UPGRADE, "reset_values": True})],
+    ids=["replace", "reset"],
+)
+async def test_every_null_that_is_sent_is_shown(tool: str, arguments: dict[str, Any], *, knows: bool) -> None:
+    """Those of a chart inside the chart remove defaults that no read shows."""
+    below = {"redis": None, "grafana": {"rules": {"enabled": None}, "a.b": None, "n" * 300: None}, "list": [None]}
+    async with judge() as cloud:
+        if not knows:
+            cloud.fail("get_chart_values")
+        impact = await ask(cloud, tool, **arguments | {"values": {**below, "replicas": None}})
+        again = await ask(cloud, tool, **arguments | {"values": {"grafana": {}}})
+    for path in ("redis", "grafana.rules.enabled", 'grafana."a.b"', f'grafana."{"n" * 300}"'):
+        assert f"{path}: null, which removes what default it has" in impact.changes
+    assert "replicas: 6 is no longer set" in impact.changes
+    assert sum("replicas" in each for each in impact.changes) == 1
+    assert "list: new, [null]" in impact.changes
+    assert not any("null" in each for each in again.changes)
+
+
 async def test_replacing_nothing_says_so() -> None:
     async with judge() as cloud:
         impact = await ask(cloud, "create_release", **REPLACE | {"name": "payments-next"})

@@ -15,6 +15,7 @@ from kubernetes_calls import CORE, MERGE
 from kubernetes_writing import CART, DEPLOYMENT, LONG_ENOUGH, VOLUME, Scene, is_check, made, shop
 from test_kubernetes_around import BUDGET
 
+from ap_mcp.errors import READ_FIRST
 from ap_mcp.guard.impacts.layout import WIDTH
 
 pytestmark = pytest.mark.anyio
@@ -545,6 +546,29 @@ async def test_a_lost_answer_is_looked_for_and_nothing_is_done_twice(tmp_path: P
         assert ("Its answer was lost" in answer["summary"]) is happened
         assert (await scene.cluster.ok("GET", CART))["spec"]["replicas"] == 4
         assert len(scene.way.changes) == (1 if happened else 2)
+
+
+@pytest.mark.parametrize("status", [500, 503, 408])
+async def test_a_change_that_may_have_happened_is_said_to_be_unclear_by_answer_and_audit_alike(
+    tmp_path: Path, status: int
+) -> None:
+    said = {"kind": "Status", "status": "Failure", "reason": "InternalError", "message": "etcdserver: timed out"}
+    async with shop(tmp_path, person=Person()) as scene:
+
+        async def before(request: httpx.Request) -> httpx.Response | None:
+            if request.method == "GET" or is_check(request):
+                return None
+            await httpx.ASGITransport(scene.way.app).handle_async_request(request)
+            return httpx.Response(status, json={**said, "code": status})
+
+        scene.way.before = before
+        answer = await scene.fail("k8s_rollout", **CART_ARGS, action="restart")
+        assert answer.startswith(f"k8s_rollout may have been carried out: HTTP {status}")
+        assert READ_FIRST in answer
+        assert "another try" not in answer
+        [_, finished] = audit(tmp_path)
+        assert (finished["result"], finished["detail"].partition(":")[0]) == ("unknown", answer.partition(":")[0])
+        assert len(scene.way.changes) == 1
 
 
 # Several objects

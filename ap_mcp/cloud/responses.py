@@ -173,7 +173,8 @@ def service_error(
             precondition.needs if precondition and _may_lack(precondition, status, body) else "",
             catalogue.lookup(operation_id) if kind is NotFound and recipient.setting == CCE_SETTING else "",
         ]
-    hints.append(_repeat(status, entry, retry_after, may_repeat=may_repeat) if entry.retry or not foreign else "")
+    again = _repeat(status, entry, retry_after, may_repeat=may_repeat) if entry.retry or not foreign else ""
+    hints.append(again)
     error = kind(
         status=status,
         operation=operation_id,
@@ -185,6 +186,7 @@ def service_error(
         others=body.others,
         request_id=request_id_of(headers) or body.request_id,
         hint=" ".join(hint for hint in hints if hint).replace(CCE_SETTING, recipient.setting),
+        again=again,
         retry_after=retry_after,
         may_pass=entry.retry,
     )

@@ -127,6 +127,11 @@ def assignments(given: Mapping[str, Any], asked: Mapping[str, Any] | None = None
     return [f"{each.path} is set to {each.after}" for each in changes(_bare(given), given, given, asked)]
 
 
+def nulls(given: Mapping[str, Any], asked: Mapping[str, Any] | None = None) -> list[SettingChange]:
+    """Return the settings that a caller sets to null; `asked` is as for `changes`."""
+    return [each for each in changes(_bare(given), given, given, asked) if at(given, each.keys) is None]
+
+
 def lines(found: Sequence[SettingChange]) -> list[str]:
     """Return changes as short lines; beyond the first dozen only what they are called."""
     short = [each.short() for each in found]

@@ -30,6 +30,7 @@ from ap_mcp.rules.phases import RELEASE, broken, succeeded, under_way, verdict
 from ap_mcp.rules.release_objects import release_objects
 from ap_mcp.rules.sayings import release_says
 from ap_mcp.rules.settings import settings
+from ap_mcp.rules.settings_diff import SettingChange
 from ap_mcp.rules.wait_hints import how_to_wait
 from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import SAID_LIMIT, get, moment, number, quoted, text, word
@@ -317,8 +318,9 @@ def _about_settings(draft: ImpactDraft, merge: Merge, answers: Answers) -> None:
         sent = merge_patch(after, merge.sent)
         found = settings_diff.changes(merge_patch(before, merge.current), sent, merge.given, merge.asked)
         named, following, left_out = sorted_out(found, merge)
-        draft.changes += settings_diff.every_line(named)
-        draft.stays += [] if named else ["every setting that the call names: they are as given already"]
+        removing = _removing(merge, found)
+        draft.changes += settings_diff.every_line(named) + removing
+        draft.stays += [] if named or removing else ["every setting that the call names: they are as given already"]
         draft.changes += [f"{line} (left out of the call)" for line in settings_diff.every_line(left_out)]
         draft.changes += [
             f"{line} (untouched, so it follows the chart)" for line in settings_diff.every_line(following)
@@ -330,6 +332,21 @@ def _about_settings(draft: ImpactDraft, merge: Merge, answers: Answers) -> None:
         draft.changes += settings_diff.assignments(merge.given, merge.asked)
     about_merge(draft, merge, "the chart's defaults", wanted=wanted or {})
     draft.stable["defaults"] = settings_diff.digest(wanted)
+
+
+def _removing(merge: Merge, found: Sequence[SettingChange]) -> list[str]:
+    """Return a line for each null that is sent and shows in no change.
+
+    In Helm it removes a default; those of the charts inside a chart are not among the defaults that can be read.
+    """
+    shown, current = {each.keys for each in found}, merge.current or {}
+    return [
+        f"{each.path}: null, which removes what default it has"
+        for each in settings_diff.nulls(merge.given, merge.asked)
+        if each.keys not in shown
+        and settings_diff.at(merge.sent, each.keys) is None
+        and settings_diff.at(current, each.keys) is not None
+    ]
 
 
 def _about_past(draft: ImpactDraft, release: Any, past: Any) -> None:
