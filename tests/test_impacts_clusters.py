@@ -380,7 +380,7 @@ async def test_removing_tags_shows_which_go_stay_and_were_never_there() -> None:
     assert impact.goes == ("tag env=prod",)
     assert impact.stays == ("tag team=payments",)
     assert facts(impact)["not there anyway"] == "owner"
-    assert "Without env=prod the cluster no longer looks like production." in impact.warnings
+    assert "Without env=prod the cluster still looks like production: it is called payments-prod." in impact.warnings
     assert impact.unknown == ("which policies, bills and automation rest on these tags",)
 
 
@@ -398,7 +398,32 @@ async def test_setting_tags_shows_new_ones_and_those_that_change() -> None:
     assert impact.effect == "disrupt"
     assert impact.changes == ('tag env: "prod" becomes "dev"', 'tag owner: new, "me"')
     assert impact.stays == ("tag team=payments, as it is",)
-    assert "Without env=prod the cluster no longer looks like production." in impact.warnings
+    assert "Without env=prod the cluster still looks like production: it is called payments-prod." in impact.warnings
+
+
+@pytest.mark.parametrize("name", ["search-dev", "search-prod"])
+@pytest.mark.parametrize("others", [{}, {"team": "a"}, {"Env": "prod"}, {"tier": "live", "stage": "production"}])
+async def test_what_is_said_of_a_lost_mark_is_what_the_next_question_says(name: str, others: dict[str, str]) -> None:
+    def marked(**tags: str) -> Any:
+        rows = [{"key": key, "value": value} for key, value in {**others, **tags}.items()]
+        return lambda body: {
+            **body,
+            "metadata": {**body["metadata"], "name": name},
+            "spec": {**body["spec"], "clusterTags": rows},
+        }
+
+    async with judge() as cloud:
+        cloud.bent["get_cluster"] = marked(env="prod")
+        lost = [
+            await cloud.impact("delete_cluster_tags", cluster_id=SEARCH_DEV, keys=["env"]),
+            await cloud.impact("add_cluster_tags", cluster_id=SEARCH_DEV, tags={"env": "dev"}),
+        ]
+        cloud.bent["get_cluster"] = marked()
+        then = await cloud.impact("delete_cluster_tags", cluster_id=SEARCH_DEV, keys=["nothing"])
+    signs = [each.removeprefix("The cluster looks like production") for each in then.warnings]
+    looks = f"still looks like production{signs[0]}" if signs else "no longer looks like production."
+    for each in lost:
+        assert each.warnings[-1] == f"Without env=prod the cluster {looks}"
 
 
 @pytest.mark.parametrize(("key", "value", "warned"), [("env", "production", False), ("env", "test", True)])

@@ -16,6 +16,7 @@ from ap_mcp.guard.impacts.base import (
     pair,
     read,
     refused,
+    sign_of_production,
 )
 from ap_mcp.masking import mask
 from ap_mcp.masking.supplied import as_supplied
@@ -150,7 +151,7 @@ async def delete_cluster_tags(case: Case) -> Impact:
     draft.stays += [f"tag {pair(key, value)}" for key, value in sorted(tags.items()) if key not in lost]
     if absent := sorted({key for key in keys if key not in tags}):
         draft.fact("not there anyway", few([word(key) for key in absent]))
-    _about_lost_mark(draft, lost, {})
+    _about_lost_marks(draft, lost, {key: value for key, value in tags.items() if key not in lost})
     draft.stable["removed"] = lost
     draft.unknown.append("which policies, bills and automation rest on these tags")
     return draft.impact()
@@ -170,7 +171,7 @@ async def add_cluster_tags(case: Case) -> Impact:
     draft.changes += [f"tag {line}" for line in every_line(changes(tags, {**tags, **given}, given))]
     same = sorted(key for key, value in wanted.items() if tags.get(key) == value and key not in hidden)
     draft.stays += [f"tag {pair(key, tags[key])}, as it is" for key in same]
-    _about_lost_mark(draft, {key: tags[key] for key in changed}, wanted)
+    _about_lost_marks(draft, {key: tags[key] for key in changed}, {**tags, **wanted})
     draft.stable["set"] = wanted
     draft.unknown.append("which policies, bills and automation rest on these tags")
     return draft.impact()
@@ -261,12 +262,20 @@ def _about_binding(draft: ImpactDraft, public: str | None) -> None:
     draft.unknown.append("the address of the EIP, and to which networks (CIDR blocks) access is limited, if at all")
 
 
-def _about_lost_mark(draft: ImpactDraft, lost: Mapping[str, str], after: Mapping[str, str]) -> None:
-    """Warn when a tag that marks production goes or changes."""
+def _about_lost_marks(draft: ImpactDraft, lost: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Warn when a tag that marks production goes or changes.
+
+    Args:
+        draft: to be added to; its name is the cluster's.
+        lost: the tags that go or get another value, as they are now.
+        after: the tags that there are then.
+    """
+    sign = sign_of_production(draft.name, after)
+    looks = f"still looks like production: {sign}" if sign else "no longer looks like production"
     for key, value in sorted(lost.items()):
         stays_so = key in after and looks_like_production(key, after[key])
         if looks_like_production(key, value) and not stays_so:
-            draft.warnings.append(f"Without {pair(key, value)} the cluster no longer looks like production.")
+            draft.warnings.append(f"Without {pair(key, value)} the cluster {looks}.")
 
 
 def _about_many(draft: ImpactDraft, noun: str, names: list[str]) -> None:
