@@ -14,7 +14,7 @@ from confirming import DELETE, SHOP
 from holding import PAGE, HeldDesk, at, link_to
 
 from ap_mcp.errors import ApprovalRequired, ApprovalsUnusable, ConsentDeclined, ForgedState
-from ap_mcp.guard.approval_requests import Asked
+from ap_mcp.guard.approval_requests import Asked, new_code
 from ap_mcp.guard.callers import AskBack, FormAnswer
 from ap_mcp.guard.elsewhere import KEPT_CHANGING, MOST_ROUNDS
 from ap_mcp.guard.holds import AT_FULL_PACE, Holds
@@ -162,6 +162,35 @@ async def test_a_question_that_expires_meanwhile_ends_it(desk: HeldDesk) -> None
     assert "Nobody decided" in str(late)
     assert "Call again" in str(late)
     assert len(desk.codes) == 1
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_an_answer_that_is_seen_too_late_is_not_said_to_be_none(desk: HeldDesk, *, approved: bool) -> None:
+    async def at_the_last_moment() -> None:
+        await desk.answer(approved=approved)
+        desk.time += APPROVAL_LIFETIME
+
+    desk.after(2, at_the_last_moment)
+    late = await refused(desk.held())
+    assert late.verdict == "expired"
+    assert f"The answer to {desk.codes[0]} was not seen in time: it expired at" in str(late)
+
+
+async def test_a_no_to_the_same_question_under_another_code_is_not_said_to_be_none(desk: HeldDesk) -> None:
+    """Two servers that are asked at the same moment both ask; whichever is answered, that is the answer."""
+
+    async def asked_by_another_server_and_declined() -> None:
+        store = desk.confirmer.store
+        asked = await store.find(desk.codes[0])
+        assert asked
+        twin = replace(asked.question, code=new_code())
+        await store.ask(twin)
+        await desk.answer(twin.code, approved=False)
+
+    desk.after(2, asked_by_another_server_and_declined)
+    no = await refused(desk.held())
+    assert no.verdict == "declined"
+    assert "alice declined it" in str(no)
 
 
 async def test_a_store_that_fails_meanwhile_ends_it_and_nothing_counts(desk: HeldDesk) -> None:

@@ -33,6 +33,7 @@ NOT_OPENED = "The client was given the link, and did not open it: {why}."
 ON_THE_PAGE = "Read all of it and decide on the page (code {code}). Nothing is sent before."
 HELD = "waiting for a person to decide {code}{where}, which has to happen within {left}"
 WAITED = "Nobody decided it while this call waited, {waited}."
+NOBODY, LATE = "Nobody decided {}", "The answer to {} was not seen in time"
 ANEW = "Call again to have it asked anew."
 NOBODY_YET = (
     "Nobody can approve yet: a person runs `ap-mcp approvals init` in a terminal. A server that runs is restarted "
@@ -105,6 +106,8 @@ class Elsewhere:
         else:
             raise ConsentDeclined(request.tool, KEPT_CHANGING, "kept changing")
         waited = self.holds.now() - began
+        if waited >= 1:
+            await self._refuse_if_declined(request, caller)
         raise ApprovalRequired(
             request.tool,
             request.impact.effect,
@@ -201,7 +204,8 @@ class Elsewhere:
             why = f"{question.code} was withdrawn by {in_quotes(found.approver, NAME_LIMIT)} {found.why}. {ANEW}"
             raise ConsentDeclined(question.tool, why, "withdrawn")
         if found.state == "expired":
-            raise ConsentDeclined(question.tool, f"Nobody decided {question.code}: {found.why}. {ANEW}", "expired")
+            said = (LATE if asked.decision else NOBODY).format(question.code)
+            raise ConsentDeclined(question.tool, f"{said}: {found.why}. {ANEW}", "expired")
         if found.state == "spent":
             why = f"The approval of {question.code} {USED}. Another call may have sent it: read what exists now."
             raise ConsentDeclined(question.tool, why, "used before")
@@ -213,6 +217,16 @@ class Elsewhere:
             ConsentDeclined: it has.
         """
         self._refuse_if_ended(await self.records.store.find(question.code) or Asked(question, is_open=False))
+
+    async def _refuse_if_declined(self, request: Request, caller: Caller) -> None:
+        """Refuse a call that somebody said no to while it was held, under a code that another server asked with.
+
+        Raises:
+            ConsentDeclined: somebody has.
+        """
+        now = self.records.now()
+        about = await self.records.store.about(request.binding(caller.principal), now)
+        approval_in([each for each in about if each.decision and not each.decision.approved], self.approvers, now)
 
     async def approved(self, request: Request, caller: Caller, read_again: ReadAgain) -> Consent | None:
         """Take an approval that was signed for exactly this, if there is one.
