@@ -154,6 +154,7 @@ async def test_a_client_that_only_says_that_the_page_was_opened_gets_nothing_thr
         agent.autopilot.link = link_to
         said = await scene.refused(agent)
     assert said.startswith(f"approval_required: {PAGE}")
+    assert "Nobody was asked" not in said
 
 
 @scenes(("delete_cluster", "auto"))

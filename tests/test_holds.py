@@ -360,6 +360,8 @@ async def test_that_a_link_was_opened_is_no_consent_and_the_call_waits_for_the_s
     waits = await required(paged.held(can_open=True, state=asked.state, returned=OPENED))
     assert [waits.code] == paged.codes
     assert len(paged.progress) == 10
+    assert "answered that its user would open it. Nobody decided it while this call waited, 50 s." in waits.render()
+    assert "Nobody was asked" not in waits.render()
 
 
 async def test_a_link_that_is_approved_lets_the_call_through_as_it_comes_back(paged: HeldDesk) -> None:

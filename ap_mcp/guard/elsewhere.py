@@ -30,6 +30,7 @@ AS_OF = "As of "
 KEPT_CHANGING = "What it touches changed every time it was asked about. Call again when it no longer changes."
 NOT_SHOWN = "The client announced forms, but nobody answered one: {why}."
 NOT_OPENED = "The client was given the link, and did not open it: {why}."
+OPENED = "The client was given the link, and answered that its user would open it."
 ON_THE_PAGE = "Read all of it and decide on the page (code {code}). Nothing is sent before."
 HELD = "waiting for a person to decide {code}{where}, which has to happen within {left}"
 WAITED = "Nobody decided it while this call waited, {waited}."
@@ -105,6 +106,8 @@ class Elsewhere:
             held, request = question, await read_again(None)
         else:
             raise ConsentDeclined(request.tool, KEPT_CHANGING, "kept changing")
+        if self._given_link(request, caller).get("code") == question.code and not not_shown:
+            why = f"{why} {OPENED}" if request.other_approver else OPENED
         waited = self.holds.now() - began
         if waited >= 1:
             await self._refuse_if_declined(request, caller)
