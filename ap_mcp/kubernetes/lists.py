@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Annotated, Any
 
-from ap_mcp.aside import aside
+from ap_mcp.aside import in_a_thread
 from ap_mcp.errors import CallRefused
 from ap_mcp.kubernetes.api import LONGEST_CURSOR, TABLE, ClusterApi, cluster_api
 from ap_mcp.kubernetes.discovery import KnownKinds
@@ -80,16 +80,17 @@ async def _table(
     everywhere = resource.namespaced and not namespace
     bare = {} if everywhere else {"includeObject": "None"}
     body = await api.list(resource, namespace, accept=TABLE, query={**query, **bare})
-    now = api.reads.now()
-    count = len(items(body, "/rows") or items(body, "/items"))
-    table: Table = await aside(partial(table_of, body, now, everywhere=everywhere), count * _ROW_BYTES)
+    now, limit = api.reads.now(), int(query["limit"])
+    count = min(limit, len(items(body, "/rows") or items(body, "/items")))
+    work = partial(table_of, body, now, limit, everywhere=everywhere)
+    table: Table = await in_a_thread(work, count * _ROW_BYTES)
     remaining = number(get(body, "/metadata/remainingItemCount"))
     cursor = text(get(body, "/metadata/continue"), LONGEST_CURSOR) or None
     onward = [_next_page(arguments, cursor, remaining)] if cursor else []
-    warnings, left = list[str](), len(table.rows) - int(query["limit"])
+    warnings, left = list[str](), table.total - limit
     if left > 0:
         # Some servers heed no limit, such as those of metrics.
-        table, cursor, remaining, onward = table.first(int(query["limit"])), None, left, []
+        cursor, remaining, onward = None, left, []
         warnings = [_NO_PAGES.format(left)]
     trouble = trouble_in(resource.full, table)
     shown = len(table.rows)

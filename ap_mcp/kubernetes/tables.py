@@ -26,57 +26,61 @@ class Table:
         rows: their cells.
         names: of the objects, by row.
         places: their namespaces, by row; empty where that is not known.
+        total: how many objects were answered; there is a row of the first ones only.
     """
 
     columns: list[str]
     rows: list[list[Any]]
     names: list[str]
     places: list[str]
-
-    def first(self, count: int) -> "Table":
-        """Return the first rows alone."""
-        return Table(self.columns, self.rows[:count], self.names[:count], self.places[:count])
+    total: int
 
 
-def table_of(body: Any, now: datetime, *, everywhere: bool) -> Table:
+def table_of(body: Any, now: datetime, limit: int, *, everywhere: bool) -> Table:
     """Return what a cluster answered to a list as rows.
 
     Args:
         body: a Table, or a list of objects.
         now: to measure ages where the server does not.
+        limit: how many rows there are at most: some servers send more objects than they are asked for.
         everywhere: the list is of all namespaces, so each row begins with its own.
     """
-    return _of_table(body, everywhere=everywhere) if get(body, "/kind") == "Table" else _of_list(body, now, everywhere)
+    if get(body, "/kind") == "Table":
+        return _of_table(body, limit, everywhere=everywhere)
+    return _of_list(body, now, limit, everywhere=everywhere)
 
 
-def _of_table(body: Any, *, everywhere: bool) -> Table:
+def _of_table(body: Any, limit: int, *, everywhere: bool) -> Table:
     defined = items(body, "/columnDefinitions")
     kept = [at for at, each in enumerate(defined) if not get(each, "/priority")]
     titles = [text(get(defined[at], "/name")) for at in kept]
     at_name = next((at for at, each in enumerate(defined) if get(each, "/format") == "name"), 0)
     rows, names, places = [], [], []
-    for row in items(body, "/rows"):
+    every = items(body, "/rows")
+    for row in every[:limit]:
         cells = get(row, "/cells", [])
         name, place = _at(cells, at_name), text(get(row, "/object/metadata/namespace"))
         shown = [_cell(title, _at(cells, at)) for title, at in zip(titles, kept, strict=True)]
         rows.append([place, *shown] if everywhere else shown)
         names.append(text(get(row, "/object/metadata/name")) or text(name))
         places.append(place)
-    return Table([NAMESPACE, *titles] if everywhere else titles, rows, names, places)
+    return Table([NAMESPACE, *titles] if everywhere else titles, rows, names, places, len(every))
 
 
-def _of_list(body: Any, now: datetime, everywhere: bool) -> Table:
+def _of_list(body: Any, now: datetime, limit: int, *, everywhere: bool) -> Table:
     rows, names, places = [], [], []
-    phases = [text(get(each, "/status/phase")) for each in items(body, "/items")]
-    for each, phase in zip(items(body, "/items"), phases, strict=True):
+    every = items(body, "/items")
+    phases = [text(get(each, "/status/phase")) for each in every[:limit]]
+    has_phases = any(phases)
+    for each, phase in zip(every, phases, strict=False):
         name, place = text(get(each, "/metadata/name")), text(get(each, "/metadata/namespace"))
         since = age(moment(get(each, "/metadata/creationTimestamp")), now) or _NOTHING
-        state = [phase or _NOTHING] if any(phases) else []
+        state = [phase or _NOTHING] if has_phases else []
         rows.append([*([place] if everywhere else []), name, *state, since])
         names.append(name)
         places.append(place)
-    titles = [NAME, *(["Status"] if any(phases) else []), "Age"]
-    return Table([NAMESPACE, *titles] if everywhere else titles, rows, names, places)
+    titles = [NAME, *(["Status"] if has_phases else []), "Age"]
+    return Table([NAMESPACE, *titles] if everywhere else titles, rows, names, places, len(every))
 
 
 def _at(cells: Any, at: int) -> Any:

@@ -126,7 +126,7 @@ def _fitting(section: _Section) -> tuple[dict[str, Any], list[str], int]:
     room, end = VALUES_LIMIT, section.start
     while end < len(ordered) and (room := room - sizes[ordered[end]]) >= 0:
         end += 1
-    kept, left = set(ordered[section.start : end]), ordered[end:]
+    kept, left = set(ordered[section.start : end]), set(ordered[end:])
     paths = [_below(section.path, key) for key in section.node if key in left]
     if len(left) > NAMES_SHOWN:
         first = max(end, section.start + 1)  # an entry that is too large by itself has a call of its own
