@@ -13,12 +13,15 @@ from contextvars import ContextVar
 from functools import partial, wraps
 from typing import Any, Generic, ParamSpec, TypeVar
 
-from anyio import BrokenWorkerProcess, CapacityLimiter, to_thread
+from anyio import BrokenWorkerProcess, CapacityLimiter, move_on_after, to_thread
 
+from ap_mcp.errors import TooMuchWork
 from ap_mcp.fairness import FairShare
 
 IN_A_THREAD, IN_A_PROCESS = 32 * 1024, 256 * 1024
 """Bytes of data from which on it is worked on there."""
+LONGEST = 60.0
+"""Seconds that a process works on one thing: most clients wait no longer, and others wait for a process."""
 A_VALUE = 32
 """Bytes that a value counts for, beside the characters of a text: each takes its time, however short it is."""
 _THREADS = FairShare(4)
@@ -48,6 +51,12 @@ class _Amount:
 
 
 _amount: ContextVar[_Amount | None] = ContextVar("amount", default=None)
+
+
+def has_much() -> bool:
+    """Say whether what runs here has worked on much so far, or it is not known on how much."""
+    amount = _amount.get()
+    return amount is None or amount.bytes >= IN_A_THREAD
 
 
 @contextmanager
@@ -86,6 +95,9 @@ async def aside(work: Callable[[], T], size: int) -> T:
     Args:
         work: to do; it can be sent to another process, as can what it returns.
         size: how many bytes it works on.
+
+    Raises:
+        TooMuchWork: another process was not done with it in time.
     """
     if size >= IN_A_PROCESS:
         from anyio import to_process  # noqa: PLC0415 - no start waits for what few answers need
@@ -94,7 +106,9 @@ async def aside(work: Callable[[], T], size: int) -> T:
         # somewhat longer for a thread.
         with suppress(BrokenWorkerProcess, OSError, RecursionError):
             async with _PROCESSES.turn():
-                return await to_process.run_sync(work, cancellable=True, limiter=CapacityLimiter(1))
+                with move_on_after(LONGEST):
+                    return await to_process.run_sync(work, cancellable=True, limiter=CapacityLimiter(1))
+                raise TooMuchWork(LONGEST)
     return await in_a_thread(work, size)
 
 

@@ -29,6 +29,7 @@ ApMcpError
 │   ├── NameNotFound                a name that fits none
 │   └── FileRefused                 a path outside the allowed folders, too large, or broken
 ├── WebhookFailed                   some webhooks of the operator did not take a message
+├── TooMuchWork                     an answer came, and working on it took longer than any may
 ├── CloudUnreachable                no answer came: connection, time-out, cut line
 └── ServiceError                    the cloud said no: status, codes, message, request id, hint
     ├── AuthenticationFailed        401: keys, token or clock
@@ -136,6 +137,21 @@ class NotPermitted(ApMcpError):
     def __init__(self, operation: str, why: str) -> None:
         self.operation = operation
         super().__init__(f"{operation}: {why}. Nothing was sent. This is a defect of ap-mcp; please report it.")
+
+
+class TooMuchWork(ApMcpError):
+    """An answer that came was not worked on to its end, for that took too long.
+
+    Args:
+        seconds: for how long it was worked on.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(
+            f"An answer of the cloud came, and was not worked on any more after {seconds:.0f} s, so it is not shown. "
+            "Ask for less of it: one thing by its name, one namespace, a selector or a smaller limit. If the call "
+            "changes something, it was sent: read what exists now before you send it again."
+        )
 
 
 class CallRefused(ApMcpError):

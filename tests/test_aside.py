@@ -18,6 +18,7 @@ import pytest
 from anyio import to_thread
 from sources import modules
 
+from ap_mcp import aside as aside_module
 from ap_mcp.aside import (
     A_VALUE,
     IN_A_PROCESS,
@@ -31,6 +32,7 @@ from ap_mcp.aside import (
     weighed,
 )
 from ap_mcp.calling import Calling, working_on
+from ap_mcp.errors import TooMuchWork
 
 pytestmark = pytest.mark.anyio
 
@@ -247,3 +249,10 @@ def _lives(process: int) -> bool:
         return False
     # Whoever takes over orphans may not ask how they ended.
     return Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
+
+
+async def test_work_that_takes_a_process_too_long_is_stopped_and_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside_module, "LONGEST", 0.05)
+    with pytest.raises(TooMuchWork, match="Ask for less of it"):
+        await aside(partial(time.sleep, 60), IN_A_PROCESS)
+    assert await aside(partial(str, 5), 0) == "5"

@@ -33,7 +33,7 @@ cloud: __init__ binding cluster_requests credentials errors fairness permits ser
 calling:
 watching:
 fairness: calling
-aside: fairness
+aside: errors fairness
 parallel_reads: aside errors
 # What the cloud's answers mean, and how they are reported.
 rules: masking service_texts specs vendor wording

@@ -1,8 +1,10 @@
 """Reads what the cloud and the gateways before it send instead of an answer, in every known shape; never fails."""
 
+import gc
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from html import unescape
 from typing import Any
@@ -12,14 +14,41 @@ from ap_mcp.service_texts import codes_of, inside, others_of, own_codes, texts_o
 
 HIDDEN = "***"
 TOO_DEEP = "nested too deeply"
+MOST_VALUES = 1_000_000
+"""Values of one answer: each takes its time and memory, however short it is."""
+_LARGE = 256 * 1024
 _EXCERPT = 20_000
 _SHORTEST_SECRET = 6
 _ENCODED = "encoded_authorization_message"
 _MESSAGES = ("errorMessage", "error_msg", "errorMsg", "message", "title", "error_description", "detail")
+_TEXT = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"')
 _HALF = re.compile(rb"\\u[dD][89a-fA-F]")
 _TAG = re.compile(r"<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>", re.DOTALL | re.IGNORECASE)
 _TITLE = re.compile(r"<title[^>]*>(.*?)</title", re.DOTALL | re.IGNORECASE)
 _ACTION = re.compile(r"\b[a-zA-Z]{2,20}:[a-zA-Z]{2,40}:[a-zA-Z]{2,60}\b")
+
+
+@dataclass(frozen=True, slots=True)
+class Came:
+    """A body and the JSON that it was parsed from, which goes to another process in its place.
+
+    To write down what was parsed keeps the event loop from other work for longer than anything else.
+
+    Attributes:
+        body: parsed JSON, or anything else.
+        content: what it was parsed from; empty if it was not.
+    """
+
+    body: Any
+    content: bytes = b""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (_parsed_again, (self.content,)) if self.content else (Came, (self.body,))
+
+
+def _parsed_again(content: bytes) -> Came:
+    """Return what another process has sent."""
+    return Came(parse_json(content), content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +78,37 @@ def parse_json(content: bytes) -> Any:
         ValueError: it is none, is cut off, or is nested beyond reason.
     """
     try:
-        document = json.loads(content)
+        with _nothing_collected(len(content)):
+            document = json.loads(content)
         if _HALF.search(content):
             document = json.loads(json.dumps(document, ensure_ascii=False).encode("utf-8", "replace"))
     except RecursionError:
         raise ValueError(TOO_DEEP) from None
     return document
+
+
+def holds_too_many(content: bytes) -> bool:
+    """Say whether JSON holds more values than are worked on, whose number counts for more than their bytes."""
+    if content.count(b",") <= MOST_VALUES:
+        return False
+    # Commas within texts are none between values.
+    return _TEXT.sub(b"", content).count(b",") > MOST_VALUES
+
+
+@contextmanager
+def _nothing_collected(size: int) -> Iterator[None]:
+    """Keep the garbage collector from going through all that is read of a large document, of which nothing is garbage.
+
+    It takes a third of the time for which the event loop is kept.
+    """
+    if size < _LARGE or not gc.isenabled():
+        yield
+        return
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.enable()
 
 
 def is_html(content: bytes, media_type: str = "") -> bool:

@@ -33,6 +33,7 @@ from ap_mcp.cloud.auth import (
     token_call,
     utc_now,
 )
+from ap_mcp.cloud.bodies import Came
 from ap_mcp.cloud.lines import Lines, headers_of
 from ap_mcp.cloud.refusals import CCE_SETTING, IAM_SETTING, Recipient
 from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
@@ -103,6 +104,11 @@ class CloudResponse:
     def parsed_from(self) -> bytes:
         """The JSON that the body was parsed from; empty if the body is another one by now, or none."""
         return self.content if self.is_whole and isinstance(self.body, dict | list) else b""
+
+    @property
+    def came(self) -> Came:
+        """The body as it can be sent to another process."""
+        return Came(self.body, self.parsed_from)
 
     def narrowed(self, body: Any) -> Self:
         """Return the answer with a part of its body."""

@@ -10,7 +10,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.cloud.bodies import TOO_DEEP, ErrorBody, hide, holds_error, is_html, parse_json, read_error_body
+from ap_mcp.cloud.bodies import (
+    MOST_VALUES,
+    TOO_DEEP,
+    ErrorBody,
+    hide,
+    holds_error,
+    holds_too_many,
+    is_html,
+    parse_json,
+    read_error_body,
+)
 from ap_mcp.cloud.refusals import CCE_SETTING, Recipient, about_clock, about_sign_in, http_date, is_expired_signature
 from ap_mcp.cluster_requests import TEXT
 from ap_mcp.errors import (
@@ -24,6 +34,7 @@ from ap_mcp.errors import (
     SignatureExpired,
     SpecError,
     Throttled,
+    TooLarge,
     Unavailable,
 )
 from ap_mcp.specs import FILE, JSON, Precondition, specs_folder
@@ -218,7 +229,7 @@ def read_answer(
     if is_html(content, media_type):
         raise bad("A web page came instead of an answer of the API.")
     may_be_json = media_type.endswith("json") or content[:1] == b"{"
-    document = _parsed(content) if may_be_json or call.accepts == JSON else None
+    document = _document(call, status, headers, content) if may_be_json or call.accepts == JSON else None
     if holds_error(document):
         raise bad(_REFUSED)
     if call.accepts == JSON:
@@ -232,6 +243,19 @@ def read_answer(
     if call.accepts is None:
         return document
     return content.decode("utf-8", errors="replace")
+
+
+def _document(call: HttpCall, status: int, headers: Mapping[str, str], content: bytes) -> Any:
+    """Return parsed JSON, None if it is none.
+
+    Raises:
+        TooLarge: it holds more values than are worked on.
+    """
+    if holds_too_many(content):
+        hint = f"The answer holds more than {MOST_VALUES:,} values and was not worked on."
+        request_id = request_id_of(headers)
+        raise TooLarge(status=status, operation=call.operation_id, request_id=request_id, hint=hint)
+    return _parsed(content)
 
 
 def request_id_of(headers: Mapping[str, str]) -> str:
