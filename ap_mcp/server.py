@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from anyio import current_time, sleep
 
 from ap_mcp import guard, wait
-from ap_mcp.aside import in_a_thread, size_of, steps_aside, weigh, weighed
+from ap_mcp.aside import has_much, in_a_thread, size_of, steps_aside, weigh, weighed
 from ap_mcp.calling import Calling, working_on
 from ap_mcp.clouds import Account, Cloud, Connect
 from ap_mcp.errors import (
@@ -379,7 +379,7 @@ class Autopilot:
             if decision is None or plan.subject != subject:
                 decision = await reads.decided(plan.subject, partial(plan.cluster_named, reads))
             if plan.answer is not None and isinstance(decision, Allow):
-                return await plan.answer()
+                return await _bounded(await plan.answer())
             cleared = await self._cleared(view, plan, decision, reads, caller)
         if isinstance(cleared, AskBack | Result):
             return cleared
@@ -510,6 +510,15 @@ async def _unasked(plan: Plan, draft: "Drafter", reads: "Reads", effect: "Effect
     """Return the requests of a call that needs no consent."""
     drafted = await draft(reads, None)
     return Cleared(plan.subject.tool, mask(dict(plan.arguments)), effect, drafted.calls, drafted.steps)
+
+
+async def _bounded(result: Result) -> Result:
+    """Return what a read came to as an answer holds it: how much that is, the cloud decides."""
+    if not has_much():
+        return result
+    from ap_mcp.summaries.pages import bounded  # noqa: PLC0415 - no start waits for what only answers need
+
+    return await in_a_thread(partial(bounded, result), size_of(result))
 
 
 async def _only_shown(proposal: "Proposal") -> Result:

@@ -1,15 +1,15 @@
 """What an answer does not hold is absent from its summary: never an empty list, a zero or "none"."""
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from drawn import ANY, whole
 
 from ap_mcp.rendering import render
-from ap_mcp.specs import Operation, Schema, load_catalog
+from ap_mcp.specs import Operation, load_catalog
 from ap_mcp.summaries import Observation, Result, summarise
 from ap_mcp.summaries.plain import Unread
 
@@ -17,30 +17,8 @@ NOW = datetime(2025, 6, 2, 8, 0, tzinfo=UTC)
 READ = [each.id for each in load_catalog().values() if each.response and each.effect != "secret"]
 NONE = re.compile(r"\b0 |\bnone\b|\bno (?:newer|upgrade|stage|address)\b|\bnot exposed\b|\bnothing\b", re.IGNORECASE)
 """Words that say that there is nothing."""
-ANY = "any key"
-"""Stands in objects whose keys the specs do not know: without it they are empty, which may be said."""
 MEANT = {"clusterTags.value"}
 """Fields that mean something by being absent: a tag without a value has an empty one."""
-
-
-def whole(operation: Operation, schema: Schema, depth: int = 0) -> Any:
-    """Return an answer that holds everything its schema knows."""
-    schema = operation.follow(schema)
-    kind = schema.get("type", "object" if "properties" in schema else "string")
-    kind = next((each for each in ("object", "array") if each in kind), kind[0]) if isinstance(kind, list) else kind
-    if depth > 9:
-        return "deep"
-    if "contentSchema" in schema:
-        return json.dumps(whole(operation, schema["contentSchema"], depth + 1))
-    if kind == "object":
-        found = {name: whole(operation, each, depth + 1) for name, each in schema.get("properties", {}).items()}
-        return found or {ANY: "value"}
-    if kind == "array":
-        return [whole(operation, schema.get("items", {}), depth + 1)]
-    known = schema.get("const", next(iter([*schema.get("examples", ()), *schema.get("enum", ())]), None))
-    if known:
-        return known
-    return {"integer": 3, "number": 3, "boolean": True}.get(kind, "text")
 
 
 def without(body: Any, way: tuple[str, ...]) -> Any:

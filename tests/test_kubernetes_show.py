@@ -9,9 +9,10 @@ from fake_cluster import FakeCluster, ago, ask, event, made, owned, pod, status
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ap_mcp.cloud.bodies import Came
 from ap_mcp.errors import CallRefused, NotFound
 from ap_mcp.guard.policy import Policy, Rule
-from ap_mcp.kubernetes.sealed import LAST_APPLIED, seal
+from ap_mcp.kubernetes.sealed import LAST_APPLIED, page_of
 from ap_mcp.rendering import render
 
 pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("no_waiting")]
@@ -215,7 +216,8 @@ async def test_values_of_a_secret_can_be_compared_by_their_tags_alone() -> None:
 def test_whatever_a_secret_calls_itself_none_of_its_values_is_kept(data: dict[str, str], kind: str | None) -> None:
     values = {f"k{at}": f"value-{at}-{value}" for at, value in enumerate(data.values())}
     encoded = {key: base64.b64encode(value.encode(errors="replace")).decode() for key, value in values.items()}
-    sealed = seal({"kind": kind, "metadata": {"name": "x"}, "data": encoded, "stringData": values}, "Secret")
+    came = Came({"kind": kind, "metadata": {"name": "x"}, "data": encoded, "stringData": values})
+    sealed = page_of(came, "Secret")
     shown = json.dumps([sealed.body, [each.model_dump() for each in sealed.keys or ()]], ensure_ascii=False)
     assert not [each for each in [*values.values(), *encoded.values()] if each in shown]
     assert len(sealed.keys or ()) == 2 * len(values)

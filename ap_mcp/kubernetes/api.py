@@ -84,7 +84,7 @@ class ClusterApi:
             NotFound: there is none of that name.
             ApMcpError: a rule forbids it, or the cluster said no.
         """
-        return (await self._read(resource, namespace, name, subresource)).body
+        return (await self.read(resource, namespace, name, subresource)).body
 
     async def list(
         self, resource: Resource, namespace: str = "", *, accept: str = JSON, query: Mapping[str, str] | None = None
@@ -100,13 +100,13 @@ class ClusterApi:
         Raises:
             ApMcpError: a rule forbids it, or the cluster said no.
         """
-        return (await self._read(resource, namespace, query=query or {}, accept=accept)).body
+        return (await self.read(resource, namespace, query=query or {}, accept=accept)).body
 
     async def text(
         self, resource: Resource, name: str, namespace: str, subresource: str, query: Mapping[str, str]
     ) -> str:
         """Return what an object's subresource answers as text, such as the log of a pod."""
-        read = await self._read(resource, namespace, name, subresource, query=query, accept=f"{TEXT},*/*", accepts=TEXT)
+        read = await self.read(resource, namespace, name, subresource, query=query, accept=f"{TEXT},*/*", accepts=TEXT)
         return read.body if isinstance(read.body, str) else ""
 
     async def review(self, kind: str, spec: Mapping[str, Any]) -> Any:
@@ -128,7 +128,7 @@ class ClusterApi:
         """Return what a path of discovery answers, such as /version or the schemas of a group."""
         return await self._discovered(parts, accept)
 
-    async def _read(
+    async def read(
         self,
         resource: Resource,
         namespace: str = "",
@@ -139,6 +139,20 @@ class ClusterApi:
         accept: str = JSON,
         accepts: str = JSON,
     ) -> "CloudResponse":
+        """Return what a cluster answers to a read, secrets in it not masked.
+
+        Args:
+            resource: the kind.
+            namespace: that is read in; all if none is given.
+            name: of one object; without it they are listed.
+            subresource: what of it is read.
+            query: selectors, limit, continue; those without a value are left out.
+            accept: the form wanted.
+            accepts: what may come: JSON or text.
+
+        Raises:
+            ApMcpError: a rule forbids it, or the cluster said no.
+        """
         subject = self.subject(Objects(resource.full, namespace if resource.namespaced else "", name))
         given = tuple((key, value) for key, value in (query or {}).items() if value)
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -62,6 +62,8 @@ class Logs(Result):
     Attributes:
         other_pods: those of the workload whose logs were not read.
     """
+
+    bounds_itself: ClassVar[bool] = True
 
     logs: Annotated[list[LogBlock], BRIEF] = Field(default_factory=list)
     other_pods: list[str] | None = None

@@ -10,14 +10,18 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
 
+from ap_mcp.cloud.bodies import Came
 from ap_mcp.masking import PLACEHOLDER, contains_placeholder, mask
 from ap_mcp.summaries.base import Part
+from ap_mcp.summaries.pages import distinct
 from ap_mcp.vendor import get, text
 from ap_mcp.wording import clean
 
 SECRET, CONFIG_MAP, BINARY = "Secret", "ConfigMap", "binaryData"
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 VALUE_LIMIT = 200
+ENTRIES_ROOM, ENTRY_LENGTH = 24_000, 60
+"""Characters that the entries of one answer take, and those that each takes beside its name and value."""
 TAG_LENGTH = 8
 _KEY = secrets.token_bytes(32)
 """Of this process: the tag of a short value could be guessed by trying all, if its key were known."""
@@ -40,13 +44,50 @@ class Key(Part):
 
 @dataclass(frozen=True, slots=True)
 class Sealed:
-    """An object without secrets, and the entries of one that holds entries; None for any other."""
+    """An object without secrets, and a page of the entries of one that holds entries.
+
+    Attributes:
+        body: the object.
+        keys: the entries on the page; None for an object of any other kind.
+        total: how many entries there are.
+        cursor: where the next page begins; empty if this is the last one.
+        is_lost: there is no entry by the cursor that was given, so that this is the first page.
+    """
 
     body: dict[str, Any]
     keys: list[Key] | None
+    total: int = 0
+    cursor: str = ""
+    is_lost: bool = False
 
 
-def seal(body: Mapping[str, Any], kind: str) -> Sealed:
+def page_of(came: Came, kind: str, cursor: str = "") -> Sealed:
+    """Return an object as it may be shown, with the page of its entries that begins behind the one by the cursor.
+
+    Args:
+        came: as the cluster answered.
+        kind: with its group.
+        cursor: of the page before; empty for the first one.
+    """
+    body, masked = came.body, seal(came.body, kind)
+    if kind not in (SECRET, CONFIG_MAP):
+        return Sealed(masked, None)
+    entries = list(_entries(body, masked))
+    names = distinct([each.name for each in entries])
+    start = names.index(cursor) + 1 if cursor in names else 0
+    keys, room = list[Key](), ENTRIES_ROOM
+    for entry in entries[start:]:
+        key = entry.shown(kind)
+        room -= ENTRY_LENGTH + len(key.key) + len(key.value or "")
+        if room < 0 and keys:
+            break
+        keys.append(key)
+    end = start + len(keys)
+    onward = names[end - 1] if end < len(entries) else ""
+    return Sealed(masked, keys, len(entries), onward, is_lost=bool(cursor) and cursor not in names)
+
+
+def seal(body: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Return an object as it may be shown; what the server keeps for itself is dropped.
 
     Args:
@@ -59,9 +100,8 @@ def seal(body: Mapping[str, Any], kind: str) -> Sealed:
     if isinstance(shown.get(BINARY), Mapping):
         # It cannot be read, and what it holds is not known here.
         shown[BINARY] = dict.fromkeys(shown[BINARY], PLACEHOLDER)
-    masked = mask(shown)
-    keys = list(_entries(body, masked, kind)) if kind in (SECRET, CONFIG_MAP) else None
-    return Sealed(masked, keys)
+    masked: dict[str, Any] = mask(shown)
+    return masked
 
 
 def revealed(before: Any, after: Any, kind: str, sent: bytes | None = None) -> list[str]:
@@ -80,7 +120,7 @@ def revealed(before: Any, after: Any, kind: str, sent: bytes | None = None) -> l
         return []
     if sent is not None:
         hidden -= {value for _, value in _texts(json.loads(sent))}
-    return sorted({way for way, value in _texts(seal(after, kind).body) if value in hidden})
+    return sorted({way for way, value in _texts(seal(after, kind)) if value in hidden})
 
 
 def hidden_in(body: Any, kind: str) -> set[str]:
@@ -92,7 +132,7 @@ def hidden_in(body: Any, kind: str) -> set[str]:
 
 def shown_in(body: Any, kind: str) -> set[str]:
     """Return the texts of an object that are shown as they are."""
-    return {value for _, value in _texts(seal(body, kind).body)} if isinstance(body, Mapping) else set()
+    return {value for _, value in _texts(seal(body, kind))} if isinstance(body, Mapping) else set()
 
 
 def hides_at(body: Any, kind: str, pointer: str) -> bool:
@@ -100,7 +140,7 @@ def hides_at(body: Any, kind: str, pointer: str) -> bool:
     if not isinstance(body, Mapping):
         return False
     there = {value for _, value in _texts({"": get(body, pointer)})}
-    return bool(there - {value for _, value in _texts({"": get(seal(body, kind).body, pointer)})})
+    return bool(there - {value for _, value in _texts({"": get(seal(body, kind), pointer)})})
 
 
 def supplied_in(after: Any, body: Any, before: Any, kind: str) -> Any:
@@ -154,23 +194,38 @@ def _metadata(found: Any) -> dict[str, Any]:
     return {key: each for key, each in metadata.items() if each not in ({}, [])}
 
 
-def _entries(body: Mapping[str, Any], masked: Mapping[str, Any], kind: str) -> Iterator[Key]:
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """An entry of a Secret or ConfigMap: where it stands, its name as shown, its value, and what is seen of it."""
+
+    place: str
+    name: str
+    value: Any
+    seen: Any
+
+    def shown(self, kind: str) -> Key:
+        """Return it as an answer has it."""
+        is_encoded = self.place == BINARY or (kind == SECRET and self.place == "data")
+        content = _content(self.value, encoded=is_encoded)
+        hides = kind == SECRET or contains_placeholder({"value": self.seen}) is not None
+        is_text = kind != SECRET and self.place == "data" and isinstance(self.seen, str)
+        return Key(
+            key=self.name,
+            bytes=len(content),
+            tag=tag_of(content) if hides else None,
+            value=clean(str(self.seen), VALUE_LIMIT) if is_text else None,
+        )
+
+
+def _entries(body: Mapping[str, Any], masked: Mapping[str, Any]) -> Iterator[_Entry]:
     for place in ("data", "stringData", BINARY):
         raw, hidden = body.get(place), masked.get(place)
         if not isinstance(raw, Mapping):
             continue
         shown = list(hidden.values()) if isinstance(hidden, Mapping) else []
         for at, (key, value) in enumerate(raw.items()):
-            content = _content(value, encoded=place == BINARY or (kind == SECRET and place == "data"))
             seen = shown[at] if at < len(shown) else None
-            hides = kind == SECRET or contains_placeholder({"value": seen}) is not None
-            is_text = kind != SECRET and place == "data" and isinstance(seen, str)
-            yield Key(
-                key=text(mask(str(key))),
-                bytes=len(content),
-                tag=tag_of(content) if hides else None,
-                value=clean(str(seen), VALUE_LIMIT) if is_text else None,
-            )
+            yield _Entry(place, text(mask(str(key))), value, seen)
 
 
 def tag_of(content: bytes) -> str:

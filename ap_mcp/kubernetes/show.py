@@ -13,15 +13,15 @@ from ap_mcp.kubernetes.events import EventLine, event_line, newest
 from ap_mcp.kubernetes.owned import Owned, owned_by
 from ap_mcp.kubernetes.owners import owners_of
 from ap_mcp.kubernetes.pods import Container, End, containers_of, is_healthy, status_of
-from ap_mcp.kubernetes.sealed import Key, Sealed, seal
+from ap_mcp.kubernetes.sealed import Key, Sealed, page_of
 from ap_mcp.kubernetes.spec import Resource
 from ap_mcp.kubernetes.states import State, matters, served_by, state_of
 from ap_mcp.kubernetes.troubles import explained
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import read_together, why_unread
 from ap_mcp.plans import ToolContext
-from ap_mcp.summaries.base import BRIEF, DETAIL, FULL, TELLING, NextCall, Ours, Part, Result
-from ap_mcp.summaries.pages import fitted
+from ap_mcp.summaries.base import BRIEF, CURSOR, DETAIL, FULL, TELLING, NextCall, Ours, Part, Result
+from ap_mcp.summaries.pages import CHANGED, fitted
 from ap_mcp.vendor import get, items, mapping, moment, text, word
 from ap_mcp.wording import age, ends, span
 
@@ -117,22 +117,37 @@ async def run(arguments: Mapping[str, Any], context: ToolContext, kinds: KnownKi
     name, below = arguments["name"].strip(), arguments.get("subresource", "")
     async with explained(api, resource, namespace, name):
         try:
-            body = await api.get(resource, name, namespace, below)
+            response = await api.read(resource, namespace, name, below)
         except ServiceError as error:
             if below and is_no_path(error):
                 error.hint = f"{resource.plural} have no {below} of their own: leave subresource out."
             raise
-    sealed: Sealed = await aside(partial(seal, body, resource.full), size_of(body))
+    work = partial(page_of, response.came, resource.full, arguments.get(CURSOR, ""))
+    sealed: Sealed = await aside(work, size_of(response.body))
     now = context.reads.now()
     if below:
         return _below(api, resource, sealed.body, below, now)
     state = state_of(resource.full, sealed.body, now)
-    shown = await _shown(api, resource, sealed, state, now)
+    shown = _paged(await _shown(api, resource, sealed, state, now), sealed, arguments)
     if arguments.get(DETAIL) != FULL:
         return shown
     whole, cut = fitted(sealed.body)
     why = [f"The whole object is too long: {cut}."] if cut else []
     return shown.model_copy(update={"full": whole, "warnings": [*shown.warnings, *why]})
+
+
+def _paged(shown: ObjectShown, sealed: Sealed, arguments: Mapping[str, Any]) -> ObjectShown:
+    """Say of an object with more entries than one answer holds how many are shown, and how the next ones are."""
+    warnings = [CHANGED] if sealed.is_lost else []
+    onward = []
+    if sealed.keys is not None and len(sealed.keys) < sealed.total:
+        warnings.append(f"Of its {sealed.total} keys {len(sealed.keys)} are shown here.")
+    if sealed.cursor:
+        given = {**arguments, CURSOR: sealed.cursor}
+        onward = [NextCall(tool=SHOW, arguments=given, why="shows the next keys")]
+    if not (warnings or onward):
+        return shown
+    return shown.model_copy(update={"warnings": [*shown.warnings, *warnings], "next": [*shown.next, *onward]})
 
 
 def _below(api: ClusterApi, resource: Resource, body: Mapping[str, Any], below: str, now: datetime) -> ObjectShown:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Generic, TypeAlias, TypeVar, get_type_hints
+from typing import Annotated, Any, ClassVar, Generic, TypeAlias, TypeVar, get_type_hints
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -69,6 +69,9 @@ class Result(Part):
 
     What was not read is None, or an empty text, and left out of the answer; what was read and is empty stays.
     """
+
+    bounds_itself: ClassVar[bool] = False
+    """Its lists are made to fit by what makes them: their last entries matter most."""
 
     summary: str
     warnings: list[str] = Field(default_factory=list)

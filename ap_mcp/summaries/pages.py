@@ -4,16 +4,23 @@ import json
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Generic, TypeVar
 
-from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, NextCall, Observation, Result, sendable
-from ap_mcp.wording import ends, is_cut, plural
+from ap_mcp.summaries.base import CURSOR, DETAIL, FULL, FULL_LIMIT, NextCall, Observation, Part, Result, sendable
+from ap_mcp.wording import ends, few, is_cut, plural
 
 AS_TEXT = 4000
 """Characters shown of an answer that is too long for other reasons than its lists."""
+BESIDE_FULL = 12_000
+"""Characters of all else where an answer holds the whole one of the cloud."""
+_LENGTHS = (100, 50, 20, 10, 5, 2, 1)
 CHANGED = "The cursor names nothing in this list, which may have changed since: this is its start again."
 
+LEFT_NAMED = 5
 ItemT = TypeVar("ItemT")
+R = TypeVar("R", bound=Result)
+PartT = TypeVar("PartT", bound=Part)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ def paged(answer: Observation, every: Sequence[ItemT], size: int, key: Callable[
         size: how many entries a page has.
         key: what an entry is named by in a cursor.
     """
-    keys = _distinct([key(each) for each in every])
+    keys = distinct([key(each) for each in every])
     cursor = answer.own.get(CURSOR)
     start = keys.index(cursor) + 1 if cursor in keys else 0
     shown = list(every[start : start + size])
@@ -67,7 +74,7 @@ def paged(answer: Observation, every: Sequence[ItemT], size: int, key: Callable[
     return Page(shown, len(every), changed, onward)
 
 
-def _distinct(keys: Sequence[str]) -> list[str]:
+def distinct(keys: Sequence[str]) -> list[str]:
     """Name by its position what has no name of its own."""
     counted = Counter(keys)
     return [key if key and counted[key] == 1 else f"{key}#{place}" for place, key in enumerate(keys)]
@@ -107,11 +114,56 @@ def fitted(body: Any, limit: int = FULL_LIMIT) -> tuple[Any, str]:
     """
     if _size(body) <= limit:
         return body, ""
-    for length in (100, 50, 20, 10, 5, 2, 1):
+    for length in _LENGTHS:
         cut = _cut(body, length)
         if _size(cut) <= limit:
             return cut, f"of each list the first {plural(length, 'entry', 'entries')} are shown"
     return ends(_dense(body), AS_TEXT), f"{AS_TEXT} characters of its start and its end are shown, as text"
+
+
+def bounded(result: R) -> R:
+    """Return a result that is no longer than an answer may be, which says of what only the first entries are shown.
+
+    How long a list is that a summary shows is up to the cloud: how many conditions an object has, or what fails.
+    """
+    rest, limit = result, FULL_LIMIT
+    if result.full is not None:
+        rest, limit = result.model_copy(update={"full": None}), BESIDE_FULL
+    if result.bounds_itself or _size(rest.structured()) <= limit:
+        return result
+    shorter, left = rest, dict[str, int]()
+    for length in (500, 200, *_LENGTHS):
+        left = {}
+        shorter = _shorter(rest, length, left)
+        if _size(shorter.structured()) <= limit:
+            break
+    named = few([f"{count} of {name}" for name, count in left.items()], LEFT_NAMED)
+    onward = f"{result.raw} has them all" if result.raw else "ask about one thing, or for less, to see them"
+    why = f"This answer would be too long; not shown are {named}: {onward}."
+    warnings = [*shorter.warnings, *([why] if left else [])]
+    return shorter.model_copy(update={"warnings": warnings, "full": result.full})
+
+
+def _shorter(part: PartT, length: int, left: dict[str, int]) -> PartT:
+    """Return a piece of a result with so many entries of each list at most; `left` takes how many more there were."""
+    update: dict[str, Any] = {}
+    for name in type(part).model_fields:
+        value = getattr(part, name)
+        if isinstance(value, (list, dict, Part)):
+            update[name] = _first(value, length, name, left)
+    return part.model_copy(update=update)
+
+
+def _first(value: Any, length: int, name: str, left: dict[str, int]) -> Any:
+    if isinstance(value, Part):
+        return _shorter(value, length, left)
+    if not isinstance(value, (list, dict)):
+        return value
+    if len(value) > length:
+        left[name] = left.get(name, 0) + len(value) - length
+    if isinstance(value, dict):
+        return {key: _first(each, length, name, left) for key, each in islice(value.items(), length)}
+    return [_first(each, length, name, left) for each in value[:length]]
 
 
 def _cut(value: Any, length: int) -> Any:

@@ -1,5 +1,6 @@
 """Draws arguments for any operation out of its schema, for tests that hold for all of them."""
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,9 @@ from ap_mcp.arguments import check_arguments
 from ap_mcp.errors import InvalidArguments
 from ap_mcp.schemas import checked_schema, walk
 from ap_mcp.specs import Operation, Schema
+
+ANY = "any key"
+"""Stands in objects whose keys the specs do not know: without it they are empty, which may be said."""
 
 
 def arguments_of(operation: Operation) -> st.SearchStrategy[dict[str, Any]]:
@@ -32,6 +36,26 @@ def _passes(operation: Operation, arguments: Mapping[str, Any]) -> bool:
     except InvalidArguments:
         return False
     return True
+
+
+def whole(operation: Operation, schema: Schema, depth: int = 0) -> Any:
+    """Return an answer that holds everything its schema knows."""
+    schema = operation.follow(schema)
+    kind = schema.get("type", "object" if "properties" in schema else "string")
+    kind = next((each for each in ("object", "array") if each in kind), kind[0]) if isinstance(kind, list) else kind
+    if depth > 9:
+        return "deep"
+    if "contentSchema" in schema:
+        return json.dumps(whole(operation, schema["contentSchema"], depth + 1))
+    if kind == "object":
+        found = {name: whole(operation, each, depth + 1) for name, each in schema.get("properties", {}).items()}
+        return found or {ANY: "value"}
+    if kind == "array":
+        return [whole(operation, schema.get("items", {}), depth + 1)]
+    known = schema.get("const", next(iter([*schema.get("examples", ()), *schema.get("enum", ())]), None))
+    if known:
+        return known
+    return {"integer": 3, "number": 3, "boolean": True}.get(kind, "text")
 
 
 def values_of(schema: Schema) -> st.SearchStrategy[Any]:
