@@ -410,6 +410,7 @@ class Autopilot:
         with proposal.refusals_on_record():
             elsewhere = view.guard.asks_elsewhere(decision, caller, plan.token)
             request = await steps_aside(proposal.asked(caller, elsewhere=elsewhere))
+            await view.guard.expect_record()
             read_again = partial(self._read_again, view, caller, proposal)
             consent = await view.guard.consent(decision, request, caller, read_again)
         return consent if isinstance(consent, AskBack) else cleared_by(consent)

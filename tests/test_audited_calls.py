@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 from agent import connected
+from guarded import Person
 
 from ap_mcp.errors import AuditFailed
 from ap_mcp.guard.audit import AuditLog, Outcome
-from ap_mcp.simulator.constants import TEAM_SANDBOX
+from ap_mcp.simulator.constants import SEARCH_DEV, TEAM_SANDBOX
 
 pytestmark = pytest.mark.anyio
 
@@ -40,3 +41,25 @@ async def test_without_the_first_line_nothing_is_sent(tmp_path: Path) -> None:
     async with connected(tmp_path) as agent:
         await agent.fail("delete_cluster", cluster_id=TEAM_SANDBOX)
         assert {request.method for request in agent.app.state.log} == {"GET"}
+
+
+@pytest.mark.parametrize("spoilt", ["folder", "link", "open to others", "key lost"])
+async def test_nobody_is_asked_for_what_could_not_be_recorded_then(tmp_path: Path, spoilt: str) -> None:
+    person, log = Person("accept"), tmp_path / "state" / "audit.jsonl"
+    async with connected(tmp_path, person=person, unasked=False) as agent:
+        if spoilt == "folder":
+            log.mkdir(parents=True)
+        elif spoilt == "link":
+            log.parent.mkdir(mode=0o700)
+            log.symlink_to(tmp_path / "elsewhere")
+        else:
+            await agent.call("delete_cluster", cluster_id=TEAM_SANDBOX)
+            log.chmod(0o666 if spoilt == "open to others" else 0o600)
+            if spoilt == "key lost":
+                log.with_name("audit.key").unlink()
+        asked, sent = len(person.read), len(agent.changed)
+        said = await agent.fail("delete_cluster", cluster_id=SEARCH_DEV)
+        assert (len(person.read), len(agent.changed)) == (asked, sent)
+    wanted = {"open to others": "close it with: chmod go-rwx", "key lost": "is lost or damaged. Put it back"}
+    assert wanted.get(spoilt, "is no plain file") in said
+    assert "Nothing was sent. Fix that, or choose another file with AP_MCP_AUDIT_LOG." in said

@@ -219,8 +219,25 @@ class AuditLog:
             AuditFailed: none could.
         """
         with self._explained("written"):
-            if not self._has_lines():
-                return
+            self._check_files()
+
+    def expect(self) -> None:
+        """Check before a person is asked that what they agree to can be recorded then; its folder is made for that.
+
+        Raises:
+            AuditFailed: it could not.
+        """
+        advice = "Fix that, or choose another file with AP_MCP_AUDIT_LOG."
+        with self._explained("written", "Nothing was sent.", advice):
+            make_private_folder(self.path.parent)
+            if not os.access(self.path.parent, os.W_OK):
+                raise OSError(errno.EACCES, f"{self.path.parent} cannot be written to")
+            if os.path.lexists(self.path):
+                check_private_file(self.path)
+            self._check_files()
+
+    def _check_files(self) -> None:
+        if self._has_lines():
             for each in (self.path, self.key_file):
                 if os.path.lexists(each):
                     check_private_file(each)

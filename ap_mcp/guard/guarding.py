@@ -172,6 +172,14 @@ class Guard:
             return guard.Consent(request, "rule", "", "nobody was asked: this server asks for no consent", UNASKED)
         return guard.Consent(request, "rule", "", f"nobody was asked: allowed by {rule.source}", rule.source)
 
+    async def expect_record(self) -> None:
+        """Check before a person is asked that the audit can record what they agree to.
+
+        Raises:
+            AuditFailed: it could not.
+        """
+        await to_thread.run_sync(self.audit().expect)
+
     async def refused(
         self, refusal: CallRefused, tool: str, arguments: Mapping[str, Any], effect: str, caller: Caller
     ) -> None:
