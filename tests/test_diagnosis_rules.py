@@ -40,7 +40,9 @@ from broken import (
 )
 from diagnosing import GONE, Case, healthy
 
+from ap_mcp.kubernetes.diagnose import order
 from ap_mcp.kubernetes.diagnose.answer import sentence
+from ap_mcp.kubernetes.diagnose.model import Finding, Thing
 from ap_mcp.kubernetes.diagnose.order import RANK
 from ap_mcp.kubernetes.diagnose.rules import findings_of, starting_pods
 
@@ -429,3 +431,27 @@ def test_no_patch_is_made_up_where_several_ports_may_be_meant(kind: str) -> None
     objects = asking(kind, (8080, 9091))
     causes = Seen(objects, events_of(kind, objects)).causes()
     assert not any(each.tool == "k8s_patch" for one in causes for each in one.finding.next)
+
+
+def test_a_finding_is_held_against_those_about_the_same_thing_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried, explains = list[Finding](), order._explains
+
+    def counted(cause: Finding, other: Finding) -> bool:
+        tried.append(cause)
+        return explains(cause, other)
+
+    monkeypatch.setattr(order, "_explains", counted)
+    count = 300
+    pods = [Thing("Pod", "shop", f"web-{at}") for at in range(count)]
+    services = [Thing("Service", "shop", f"web-{at}") for at in range(count)]
+    fault, follows = (sorted(RANK, key=RANK.__getitem__)[at] for at in (0, -1))
+    causes = order.in_order(
+        [
+            *(Finding(fault, each, "fails", explains=frozenset({of})) for each, of in zip(pods, services, strict=True)),
+            *(Finding(follows, each, "has no pods", after=frozenset({each})) for each in services),
+        ]
+    )
+    assert len(tried) == count
+    assert [[each.about for each in cause.then] for cause in causes if cause.then] == [
+        [of] for of in sorted(services, key=str)
+    ]

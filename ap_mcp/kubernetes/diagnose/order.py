@@ -85,8 +85,14 @@ def in_order(findings: Iterable[Finding]) -> list[Cause]:
     every = sorted(merged(findings), key=_place)
     under: dict[int, list[Finding]] = {}
     above: dict[int, int] = {}
+    # Only what has to do with the same thing can explain it: to try each with each takes minutes for thousands.
+    near: dict[Thing, set[int]] = {}
     for at, each in enumerate(every):
-        reasons = [other for other, cause in enumerate(every) if other != at and _explains(cause, each)]
+        for thing in {each.about} | each.explains:
+            near.setdefault(thing, set()).add(at)
+    for at, each in enumerate(every):
+        others = {other for thing in {each.about} | each.after for other in near.get(thing, ())} - {at}
+        reasons = [other for other in others if _explains(every[other], each)]
         if reasons:
             above[at] = min(reasons, key=lambda other: (_rank(every[other]), other))
     for at in above:
