@@ -52,7 +52,7 @@ async def serve(server: Server[Any], at_once: int) -> None:
             turnstile = Turnstile(at_once)
             with _inlet() as pipe:
                 tasks.start_soon(_leave_when_closed, pipe, outlet, turnstile)
-                lines = Lines(pipe)
+                lines = SentLines(pipe)
                 # The SDK wants anyio files, of which it uses two methods of one, and reads the lines of the other.
                 async with stdio_server(cast("Any", lines), cast("Any", outlet)) as (reader, writer):
                     inlet, requests = anyio.create_memory_object_stream[SessionMessage | Exception](0)
@@ -65,7 +65,7 @@ async def serve(server: Server[Any], at_once: int) -> None:
             tasks.cancel_scope.cancel()
 
 
-class Lines:
+class SentLines:
     """The lines that a client sends, each kept until it is known what the transport made of it.
 
     Args:
@@ -99,7 +99,7 @@ class Frames:
     def __init__(
         self,
         reader: ObjectReceiveStream[SessionMessage | Exception],
-        lines: Lines,
+        lines: SentLines,
         writer: ObjectSendStream[SessionMessage],
     ) -> None:
         self.version: str | None = None

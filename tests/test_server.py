@@ -293,10 +293,11 @@ async def test_of_many_clusters_with_one_name_a_few_are_shown(tmp_path: Path) ->
 
 async def test_a_name_of_no_cluster_is_refused_with_the_nearest(tmp_path: Path) -> None:
     async with connected(tmp_path) as agent:
+        payments = "payments-prod (alias payments)"
         said = await agent.fail("delete_cluster", cluster_id="payment-prod")
-        assert said.startswith('No cluster is called "payment-prod". Did you mean payments or payments-prod? ')
+        assert said.startswith(f'No cluster is called "payment-prod". Did you mean {payments}? ')
         assert said.endswith("list_clusters shows all.")
-        for wanted, meant in {"PAYMENTS": "payments or payments-prod", "prod": "payments-prod or shop-prod"}.items():
+        for wanted, meant in {"PAYMENTS": payments, "prod": f"{payments} or shop-prod"}.items():
             assert f"Did you mean {meant}?" in await agent.fail("delete_cluster", cluster_id=wanted)
         assert "There are: checkout-staging, " in await agent.fail("get_cluster", cluster_id="zzz")
         agent.world.table("clusters").clear()
