@@ -67,11 +67,16 @@ _ABOUT_FAILURES = frozenset(
 )
 _LANGUAGES = frozenset(("en", "us", "zh", "cn", "tw", "hk", "fr", "de", "es", "pt", "br", "ru", "ja", "ar", "th", "tr"))
 _WORDS = later(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
-_SUBJECT_NAMES = (
-    *("field", "parameter", "param", "property", "propertyPath", "path", "loc", "name", "resourceName"),
-    *("resource_name", "node", "nodeName", "pod", "resource", "id", "uid", "resourceId", "resource_id"),
-)
-"""Fields by which an entry of a list of errors says what it is about, the first that is filled."""
+_SUBJECT_NAMES = {
+    name: place
+    for place, name in enumerate(
+        (
+            *("field", "parameter", "param", "property", "propertyPath", "path", "loc", "name", "resourceName"),
+            *("resource_name", "node", "nodeName", "pod", "resource", "id", "uid", "resourceId", "resource_id"),
+        )
+    )
+}
+"""Fields by which an entry of a list of errors says what it is about, with their order: the first that is filled."""
 _CODES = {"errorcode": 0, "error_code": 1, "errcode": 2, "err_code": 2, "errorcodes": 2, "error_codes": 2, "code": 3}
 """Names of the vendor's codes, the documented one first."""
 _NO_CODE = frozenset({"", "0", "200", "success", "ok"})
@@ -330,8 +335,9 @@ def _told(found: list[_Read]) -> list[tuple[int, int, str]]:
 
 def _subject(entry: Mapping[Any, Any], *, listed: bool) -> str:
     """Return what an object says something about; one that is no entry of a list only if it names a field."""
-    for name in _SUBJECT_NAMES if listed else _SUBJECT_NAMES[:1]:
-        found = entry.get(name)
+    present = _SUBJECT_NAMES.keys() & entry.keys() if listed else ("field",) if "field" in entry else ()
+    for name in sorted(present, key=_SUBJECT_NAMES.__getitem__) if len(present) > 1 else present:
+        found = entry[name]
         if isinstance(found, list) and found and all(isinstance(each, (str, int)) for each in found):
             found = ".".join(map(str, found))
         if isinstance(found, str) and 0 < len(found.strip()) <= _LONGEST_SUBJECT:
