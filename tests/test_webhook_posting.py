@@ -348,6 +348,7 @@ async def test_a_server_that_only_looks_leaves_what_waits_to_the_one_that_asked(
     other = desk.server()
     other.watch()
     asked = await desk.ask()
+    await desk.found.has(1)
     await desk.decide(asked)
     await desk.found.has(2)
     await anyio.sleep(0.05)
