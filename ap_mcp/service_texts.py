@@ -20,9 +20,9 @@ MOST_TEXTS = 40
 _MOST_VALUES, _COMPARED = 20_000, 200
 _DEEPEST_JSON = 4
 _SUBJECTS, _LONGEST_SUBJECT, _LONGEST_NAME = 12, 200, 60
-"""Things that one text is about that are told, characters of what it is about, and of the name of a field."""
+"""Things that one text is about that are reported, characters of what it is about, and of the name of a field."""
 _STOOD_FOR = 60
-"""Numbers or ids that are told of texts that differ in nothing else."""
+"""Numbers or ids that are reported of texts that differ in nothing else."""
 _NUMBERED = later(r"[\w.:/-]*\d[\w.:/-]*")
 _OTHERS, _LONGEST_OTHERS = 12, 600
 """Fields of other names that an error tells, and characters of them in all."""
@@ -123,7 +123,7 @@ def codes_of(thing: Any, leave_out: Collection[str] = ()) -> list[str]:
 def texts_and_codes_of(thing: Any, whole: int, leave_out: Collection[str] = ()) -> tuple[list[Said], list[str]]:
     """Return what `texts_of` and `codes_of` do, read together."""
     reader = _Reader(frozenset(leave_out))
-    found = _told(sorted(reader.read(thing), key=lambda each: each[:2]))
+    found = _said_once(sorted(reader.read(thing), key=lambda each: each[:2]))
     codes = list(dict.fromkeys(code for _, code in sorted(reader.codes, key=lambda each: each[0])))
     if not found:  # as of most things, which say nothing
         return [], codes
@@ -152,15 +152,15 @@ def others_of(thing: Any, texts: Iterable[str], leave_out: Collection[str] = ())
 
     Args:
         thing: JSON.
-        texts: what is told of it already.
+        texts: what is said of it already.
         leave_out: names of fields that are read elsewhere.
     """
-    told, found = list(texts), dict[str, dict[str, None]]()
+    known, found = list(texts), dict[str, dict[str, None]]()
     for each in inside(mask(thing)):
         for name, value in each.items() if isinstance(each, Mapping) else ():
             if name not in leave_out and _is_news(str(name)[:_LONGEST_NAME]):
                 for one in value if isinstance(value, list) else [value]:
-                    if (shown := _scalar(one)) and not any(is_within(shown, text) for text in told):
+                    if (shown := _scalar(one)) and not any(is_within(shown, text) for text in known):
                         found.setdefault(str(name)[:_LONGEST_NAME], {})[shown] = None
     parts = [f"{name}: {_enumerated(list(values))}" for name, values in list(found.items())[:_OTHERS]]
     left = len(found) - len(parts)
@@ -318,19 +318,19 @@ class _Reader:
         yield rank, -depth, of, text
 
 
-def _told(found: list[_Read]) -> list[tuple[int, int, str]]:
+def _said_once(found: list[_Read]) -> list[tuple[int, int, str]]:
     """Return each text once, and say what it is about: several things that it is said of stand together."""
     of: dict[str, dict[str, None]] = {}
     for _, _, about, text in found:
         of.setdefault(text, {})[about] = None
-    told = []
+    said = []
     for rank, up, _, text in found:
         subjects = [each for each in of.pop(text, {}) if each]
         if len(subjects) == 1 and len(subjects[0]) > 2 and is_within(subjects[0], text):
             subjects = []
         names = _enumerated(subjects)
-        told.append((rank, up, f"{names}: {text}" if names else text))
-    return told
+        said.append((rank, up, f"{names}: {text}" if names else text))
+    return said
 
 
 def _subject(entry: Mapping[Any, Any], *, listed: bool) -> str:

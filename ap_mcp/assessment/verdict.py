@@ -362,7 +362,7 @@ def _findings(found: Sequence[Failure]) -> Iterator[str]:
 
 
 def _lead_to_all(draft: AssessmentDraft, *found: Sequence[Failure]) -> None:
-    """Add the call that shows the findings of which only the names are told."""
+    """Add the call that shows the findings of which only the names are shown."""
     if any(len(each) > DETAILED for each in found):
         draft.step("get_precheck", ALL, task_id=draft.precheck_id, detail=FULL)
 

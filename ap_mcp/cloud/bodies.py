@@ -125,7 +125,7 @@ def read_error_body(content: bytes) -> ErrorBody:
         document = parse_json(content)
     except ValueError:
         return _of_text(content)
-    # What is told beside the texts is masked, which takes long for what is large.
+    # What is said beside the texts is masked, which takes long for what is large.
     return _from_document(document, with_others=len(content) <= _EXCERPT) or _of_text(content)
 
 
@@ -170,7 +170,7 @@ def _from_document(document: Any, *, with_others: bool) -> ErrorBody | None:
     if not isinstance(document, Mapping) and not any(each.names_the_cause for each in shown):
         return None
     codes, encoded = codes_of(document, (_ENCODED,)), _encoded(document)
-    told = [*codes, word, *(each.text for each in said)]
+    known = [*codes, word, *(each.text for each in said)]
     action = next((found for each in shown if (found := _ACTION.search(each.text))), None)
     return ErrorBody(
         code=codes[0] if codes else "",
@@ -181,7 +181,7 @@ def _from_document(document: Any, *, with_others: bool) -> ErrorBody | None:
         request_id=_text(flat.get("request_id")) or _text(flat.get("requestId")),
         denied_action=action.group() if action else "",
         encoded=encoded,
-        others=others_of(document, told, (_ENCODED,)) if with_others and (shown or reason) else "",
+        others=others_of(document, known, (_ENCODED,)) if with_others and (shown or reason) else "",
     )
 
 

@@ -138,8 +138,8 @@ def _named_by(key: str, value: Any) -> dict[str, Any] | None:
     if not isinstance(value, list):
         return None
     names = [each.get(key) if isinstance(each, Mapping) else None for each in value]
-    told = {str(each) for each in names if isinstance(each, str | int) and each != ""}
-    return dict(zip(map(str, names), value, strict=True)) if len(told) == len(names) else None
+    distinct = {str(each) for each in names if isinstance(each, str | int) and each != ""}
+    return dict(zip(map(str, names), value, strict=True)) if len(distinct) == len(names) else None
 
 
 def _reordered(way: tuple[str, ...], before: list[str], after: list[str]) -> list[SettingChange]:

@@ -75,7 +75,7 @@ def is_fresh(backup: datetime | None, at: datetime) -> bool:
 
 
 def backup_said(tasks: Iterable[Any], at: datetime) -> str:
-    """Say how old the latest backup is, as a sentence without its stop; one without a time is told."""
+    """Say how old the latest backup is, as a sentence without its stop; one without a time is named."""
     ends = backup_ends(tasks)
     latest, all_known = max(filter(None, ends), default=None), None not in ends
     if latest is None:

@@ -254,7 +254,7 @@ class Explains:
 
 
 def _explained(status: int, content_type: str, body: bytes) -> Response | None:
-    """Return what says better why a request is not served; None if it was told well, or if it is."""
+    """Return what says better why a request is not served; None if that was said well, or if it is."""
     if status == WRONG_ACCEPT:
         return _not_served(status, "the header Accept must name application/json and text/event-stream")
     if status != TAKEN and content_type.partition(";")[0].strip().lower() != "application/json":

@@ -84,7 +84,7 @@ class Impact:
         sentence: what happens, in one sentence.
         facts: label and value of what the target is now.
         changes: settings that change, each before and after, as long as it is.
-        risks: what a check found and was told to pass over, which nobody has agreed to yet.
+        risks: what a check found and is to skip, which nobody has agreed to yet.
         goes: what goes away or is interrupted with it.
         stays: what stays and may keep costing.
         warnings: what should make one hesitate.

@@ -21,7 +21,7 @@ WIDTH = 74
 _LEAST = 12
 """Columns that must be left for what is done, or where it is done is cut too."""
 RISK = "Risk remains: "
-"""Stands before what a check was told to pass over: it is skipped by the check, not taken away."""
+"""Stands before what a check is to skip: it is skipped by the check, not taken away."""
 NOTHING_GOES = "Goes: nothing that is known."
 NOTHING_MORE = "Nothing stays, changes or is unknown beside that."
 NOTHING_ELSE = "Goes: nothing that is known; nothing else stays, changes or is unknown."
@@ -132,7 +132,7 @@ def _whole(impact: "Impact", where: Where) -> list[str]:
     lines += [f"Warning: {each}" for each in impact.warnings]
     lines += _listed("Changes:", impact.changes)
     lines += [f"{label}: {value}" for label, value in impact.facts]
-    lines += _listed("Risks that remain, as the check was told to skip them:", impact.risks)
+    lines += _listed("Risks that remain, for the check is to skip them:", impact.risks)
     lines += _listed("Goes:", impact.goes)
     lines += _listed("Stays:", impact.stays)
     lines += _listed("Not known:", impact.unknown)
