@@ -130,9 +130,9 @@ class Finishing:
         if isinstance(file, KeptFile):
             raw = file.uri
         extra = {"request_id": response.request_id or None, "raw": raw}
-        # What rules go by may be another thing since.
-        moved = bool(operation.changes)
-        result = (replace(self, known=nothing_known) if moved else self).advised(shaped.result)
+        # After a change what rules go by may be another thing.
+        advising = replace(self, known=nothing_known) if operation.changes else self
+        result = advising.advised(shaped.result)
         return result.model_copy(update={key: value for key, value in extra.items() if value is not None})
 
     async def _kept_file(self, name: str, content: bytes, owner: str) -> "KeptFile":

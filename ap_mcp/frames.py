@@ -3,6 +3,7 @@
 Without an answer a client waits until its own time runs out, and nobody learns why.
 """
 
+from codecs import BOM_UTF8
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +20,6 @@ from mcp_types.version import is_version_at_least
 from pydantic import ValidationError
 from pydantic_core import from_json
 
-BOM = b"\xef\xbb\xbf"
 LINE = "line"
 NO_BATCHES_SINCE = "2025-06-18"
 NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false", int: "a number", float: "a number"}
@@ -33,7 +33,7 @@ def read_anew(sent: bytes, version: str | None, way: str = LINE) -> Iterator[Ses
         version: of the protocol, once it is agreed.
         way: what each message has of its own; batches are taken in lines only.
     """
-    text = sent.removeprefix(BOM).strip()
+    text = sent.removeprefix(BOM_UTF8).strip()
     if not text:
         return
     try:

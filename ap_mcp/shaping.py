@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any
 
 from ap_mcp.aside import aside
-from ap_mcp.cloud.bodies import parse_json
+from ap_mcp.cloud.bodies import Came
 from ap_mcp.files import KeptFile, SavedFile
 from ap_mcp.response_store import kept_text
 from ap_mcp.specs import Operation, load_catalog
@@ -29,8 +29,7 @@ class Answered:
         own: the arguments of ours that were given with them.
         beside: what was read for the summary to go by.
         file: where a binary or secret result was saved, or is kept.
-        content: what the body was parsed from, if it was from JSON. It is sent in place of the body: to write down what
-            was parsed keeps the event loop from other work for longer than anything else, and fails where it is deep.
+        content: what the body was parsed from, if it was from JSON; it is sent in place of the body.
     """
 
     operation: Operation
@@ -47,15 +46,13 @@ class Answered:
         return Observation(self.operation, self.arguments, self.body, self.file, self.now, self.own, self.beside)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        body = None if self.content else self.body
-        plain = (dict(self.arguments), body, self.now, dict(self.own), dict(self.beside), self.file, self.content)
-        return _answered, (self.operation.id, *plain)
+        plain = (dict(self.arguments), self.now, dict(self.own), dict(self.beside), self.file)
+        return _answered, (self.operation.id, Came(self.body, self.content), *plain)
 
 
-def _answered(name: str, *rest: Any) -> Answered:
+def _answered(name: str, came: Came, arguments: Mapping[str, Any], *rest: Any) -> Answered:
     """Return what another process has sent; the operation is the same in its specs."""
-    sent = Answered(load_catalog()[name], *rest)
-    return replace(sent, body=parse_json(sent.content)) if sent.content else sent
+    return replace(Answered(load_catalog()[name], arguments, came.body, *rest), content=came.content)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,9 +88,9 @@ async def test_what_is_no_message_is_answered_with_what_to_send(frame: Served, v
             assert f"the header {name} must" in answer.json()["error"]["message"]
         marked = await http.post("/mcp", content="\ufeff" + json.dumps(good), headers=headers)
         assert marked.status_code == 200
-        told = await http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/x"}, headers=headers)
-        assert told.status_code in {202, 400}
-        assert 'Invalid request: "' not in told.text
+        heard = await http.post("/mcp", json={"jsonrpc": "2.0", "method": "notifications/x"}, headers=headers)
+        assert heard.status_code in {202, 400}
+        assert 'Invalid request: "' not in heard.text
 
 
 @pytest.mark.parametrize("method", ["GET", "DELETE", "PUT", "OPTIONS", "HEAD"])

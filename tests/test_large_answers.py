@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from ap_mcp.binding import HttpCall
-from ap_mcp.cloud import bodies, http
-from ap_mcp.cloud import client as client_module
+from ap_mcp.cloud import bodies, http, lines
 from ap_mcp.cloud.client import CloudResponse
 from ap_mcp.cloud.responses import read_answer
 from ap_mcp.errors import BadAnswer
@@ -61,7 +60,7 @@ def test_an_answer_that_is_nested_beyond_reason_is_not_said_to_be_cut_off() -> N
 
 @pytest.mark.parametrize("unpacked", [10, 100_000])
 async def test_what_came_is_unpacked_a_little_at_a_time(unpacked: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(client_module, "UNPACKED_AT_ONCE", 1000)
+    monkeypatch.setattr(lines, "UNPACKED_AT_ONCE", 1000)
     content = gzip.compress(json.dumps(["x" * unpacked]).encode())
 
     async def halves() -> AsyncIterator[bytes]:
@@ -69,7 +68,7 @@ async def test_what_came_is_unpacked_a_little_at_a_time(unpacked: int, monkeypat
         yield content[20:]
 
     response = http.Response(200, headers={"content-encoding": "gzip"}, content=halves())
-    pieces = [piece async for piece in client_module._unpacked(response)]
+    pieces = [piece async for piece in lines.unpacked(response)]
     assert json.loads(b"".join(pieces)) == ["x" * unpacked]
     assert max(map(len, pieces)) <= 1000
 
@@ -81,4 +80,4 @@ async def test_what_is_not_packed_as_it_says_was_not_understood() -> None:
     request = http.Request("GET", "http://127.0.0.1/")
     response = http.Response(200, headers={"content-encoding": "gzip"}, content=plain(), request=request)
     with pytest.raises(http.DecodingError):
-        assert not [piece async for piece in client_module._unpacked(response)]
+        assert not [piece async for piece in lines.unpacked(response)]

@@ -59,7 +59,7 @@ async def test_whoever_has_a_token_calls_under_its_name_and_with_its_rights(file
     bot, other = await file.tokens.signed_in(BOT), await file.tokens.signed_in(writer)
     assert (bot.principal, other.principal) == ("token:bot", "token:writer")
     assert bot.rights_now().read_only
-    assert bot.rights_now().policy.closed == "caller"  # what is refused is told to ask for another token
+    assert bot.rights_now().policy.closed == "caller"  # what is refused is advised to ask for another token
     assert not other.rights_now().read_only
     assert other.rights_now().toolsets == ("tags",)
     assert BOT not in repr(bot)

@@ -13,7 +13,7 @@ from ap_mcp.errors import ApMcpError
 from ap_mcp.masking import mask
 from ap_mcp.parallel_reads import Reader, read_together, why_unread
 from ap_mcp.rules.addons import template_name_of
-from ap_mcp.rules.answers import is_foreign
+from ap_mcp.rules.answers import NOT_UNDERSTOOD, is_foreign
 from ap_mcp.rules.versions import offered_to, order, resolve_target, runs_now, upgrade_path
 from ap_mcp.specs import CLUSTER, load_catalog
 from ap_mcp.vendor import items, word
@@ -60,7 +60,7 @@ async def assess(
     troubles = {name: why_unread(failed[name]) for name in READS if name in failed}
     troubles |= dict.fromkeys(unlisted(answers), "the answer is no list")
     for name in [each for each in READS if is_foreign(load_catalog()[each], answers.get(each))]:
-        troubles[name] = "the answer was not understood"
+        troubles[name] = NOT_UNDERSTOOD
         del answers[name]
     info = answers.get("get_upgrade_info")
     running, offered = runs_now(info), offered_to(info)

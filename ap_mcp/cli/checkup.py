@@ -20,10 +20,10 @@ State: TypeAlias = Literal["ok", "warning", "problem"]
 
 OTHER_PROXIES = ("https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY")
 NOTICED, REFUSED = 60, 900
+"""Seconds that this machine's clock may be off before it is worth a word, and before signatures are refused."""
 ON_THIS_MACHINE = (
     "not compared: the service is on this machine, so it is none of the cloud, and its clock may be simulated"
 )
-"""Seconds that this machine's clock may be off before it is worth a word, and before signatures are refused."""
 UNCONFIGURED = "not tried: first correct what is wrong above"
 UNUSED_PROXY = "If the cloud is reached through it only, set AP_MCP_PROXY to the same address."
 NO_PASSKEY = "Make a link for whoever approves there: ap-mcp approvals enrol NAME"

@@ -32,7 +32,8 @@ _ACTION = re.compile(r"\b[a-zA-Z]{2,20}:[a-zA-Z]{2,40}:[a-zA-Z]{2,60}\b")
 class Came:
     """A body and the JSON that it was parsed from, which goes to another process in its place.
 
-    To write down what was parsed keeps the event loop from other work for longer than anything else.
+    To write down what was parsed keeps the event loop from other work for longer than anything else, and fails where
+    it is deep.
 
     Attributes:
         body: parsed JSON, or anything else.

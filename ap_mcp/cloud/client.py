@@ -1,7 +1,6 @@
 """Sends requests to the cloud: signed, bounded in time and size, repeated only where that does no harm."""
 
 import logging
-import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
@@ -34,7 +33,7 @@ from ap_mcp.cloud.auth import (
     utc_now,
 )
 from ap_mcp.cloud.bodies import Came
-from ap_mcp.cloud.lines import Lines, headers_of
+from ap_mcp.cloud.lines import Lines, headers_of, unpacked
 from ap_mcp.cloud.refusals import CCE_SETTING, IAM_SETTING, Recipient
 from ap_mcp.cloud.responses import read_answer, request_id_of, service_error
 from ap_mcp.cloud.retry import attempts, send_again
@@ -66,7 +65,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 LARGEST_ANSWER = 16 * 1024 * 1024
-UNPACKED_AT_ONCE = 256 * 1024
 # One attempt may take this many times the time-out, which counts from byte to byte.
 WHOLE_ATTEMPT = 4
 AT_ONCE_PER_CLUSTER = 4
@@ -378,7 +376,7 @@ class CloudClient:
         response = await lines.send(request, auth)
         try:
             content = bytearray()
-            async for chunk in _unpacked(response):
+            async for chunk in unpacked(response):
                 content += chunk
                 if len(content) > LARGEST_ANSWER:
                     raise TooLarge(
@@ -488,29 +486,6 @@ def _request(call: HttpCall, endpoint: str, headers: Mapping[str, str]) -> http.
         "Content-Type": call.content_type,
     }
     return http.Request(call.method, url, headers={**own, **headers, **call.headers}, content=call.body)
-
-
-async def _unpacked(response: http.Response) -> AsyncIterator[bytes]:
-    """Yield the body bit by bit, also where a little of what came unpacks to a lot.
-
-    Raises:
-        http.DecodingError: it is not packed as it says.
-    """
-    packed_by = response.headers.get("content-encoding", "").strip().lower()
-    if packed_by != "gzip" or response.is_stream_consumed:  # nothing else is asked for; what was read is unpacked
-        async for chunk in response.aiter_bytes():
-            yield chunk
-        return
-    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
-    try:
-        async for packed in response.aiter_raw():
-            left = packed
-            while left:
-                yield unpacking.decompress(left, UNPACKED_AT_ONCE)
-                left = unpacking.unconsumed_tail
-        yield unpacking.flush()
-    except zlib.error as error:
-        raise http.DecodingError(str(error), request=response.request) from error
 
 
 @lru_cache(maxsize=512)

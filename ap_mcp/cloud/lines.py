@@ -1,10 +1,12 @@
-"""The connections to one side: which transport leads to a host, and how long each step may take.
+"""The connections to one side: which transport leads to a host, how long each step may take, and what comes back.
 
 Requests go to the transports of the HTTP library directly. Its client would follow redirects, keep cookies and read
 the environment, none of which may happen here, and takes longer over that than all of our own work on a request.
 """
 
 import ssl
+import zlib
+from collections.abc import AsyncIterator
 from functools import cache
 from urllib.parse import urlsplit
 
@@ -19,6 +21,8 @@ POOL_SECONDS = 10.0
 """How long a request waits for a connection while all are in use."""
 _OUTWARD = 10
 """Connections to other services than the cloud's: little is sent to them."""
+UNPACKED_AT_ONCE = 256 * 1024
+"""Bytes of a body that are unpacked at a time."""
 _METADATA_HOST = urlsplit(METADATA_ENDPOINT).hostname
 
 
@@ -113,6 +117,29 @@ def headers_of(response: http.Response) -> dict[str, str]:
     except UnicodeDecodeError:
         return {name.lower(): value for name, value in response.headers.items()}
     return found
+
+
+async def unpacked(response: http.Response) -> AsyncIterator[bytes]:
+    """Yield the body bit by bit, also where a little of what came unpacks to a lot.
+
+    Raises:
+        http.DecodingError: it is not packed as it says.
+    """
+    packed_by = response.headers.get("content-encoding", "").strip().lower()
+    if packed_by != "gzip" or response.is_stream_consumed:  # nothing else is asked for; what was read is unpacked
+        async for chunk in response.aiter_bytes():
+            yield chunk
+        return
+    unpacking = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    try:
+        async for packed in response.aiter_raw():
+            left = packed
+            while left:
+                yield unpacking.decompress(left, UNPACKED_AT_ONCE)
+                left = unpacking.unconsumed_tail
+        yield unpacking.flush()
+    except zlib.error as error:
+        raise http.DecodingError(str(error), request=response.request) from error
 
 
 def _is_near(host: str) -> bool:

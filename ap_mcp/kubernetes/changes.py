@@ -5,7 +5,7 @@ from typing import Any
 
 from ap_mcp.kubernetes.sealed import tag_of
 from ap_mcp.masking.supplied import masked_name
-from ap_mcp.rules.settings_diff import ABSENT, SettingChange, changes, digest, same, shown
+from ap_mcp.rules.settings_diff import ABSENT, SettingChange, changes, digest, names, same, shown
 from ap_mcp.wording import path
 
 SERVERS = ("managedFields", "resourceVersion", "uid", "generation", "creationTimestamp", "selfLink")
@@ -83,13 +83,7 @@ def names_at(body: Any, *way: str) -> bool:
         pointer = "".join(f"/{each.replace('~', '~0').replace('/', '~1')}" for each in way) + "/"
         touched = [f"{each.get(place)}/" for each in body for place in ("path", "from") if place in each]
         return any(pointer.startswith(each) or each.startswith(pointer) for each in touched)
-    for key in way:
-        if not isinstance(body, Mapping):
-            return True
-        if key not in body:
-            return False
-        body = body[key]
-    return True
+    return names(body, way)
 
 
 def _without_copy(settings: dict[str, Any], supplied: Any) -> dict[str, Any]:

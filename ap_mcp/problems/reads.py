@@ -16,7 +16,7 @@ from ap_mcp.problems.inside import LOOKS
 from ap_mcp.problems.model import CLUSTER as A_CLUSTER
 from ap_mcp.problems.model import Found, Look, Place, ProblemList, Tally, Trouble
 from ap_mcp.problems.report import folded, report
-from ap_mcp.rules.answers import is_foreign
+from ap_mcp.rules.answers import NOT_UNDERSTOOD, is_foreign
 from ap_mcp.rules.clusters import phase_of
 from ap_mcp.rules.phases import CLUSTER as PHASES
 from ap_mcp.rules.phases import succeeded, verdict
@@ -25,7 +25,6 @@ from ap_mcp.specs.waits import DELETING
 from ap_mcp.vendor import get, items, text
 
 JOBS, QUOTAS = "list_jobs", ("get_quotas", "get_chart_quota")
-NOT_UNDERSTOOD = "the answer was not understood"
 AT_ONCE = 8
 """Reads under way at a time."""
 MOST = 40

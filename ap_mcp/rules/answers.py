@@ -5,6 +5,8 @@ from typing import Any
 
 from ap_mcp.specs import Operation
 
+NOT_UNDERSTOOD = "the answer was not understood"
+
 
 def is_foreign(operation: Operation, body: Any) -> bool:
     """Say whether the answer to a read is that of another service: an object without a field that the specs know."""

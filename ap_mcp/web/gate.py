@@ -1,6 +1,7 @@
 """What every request passes before anything reads it: whom it is for, which page sent it, how large and slow it is."""
 
 import logging
+from codecs import BOM_UTF8
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ from starlette.requests import HTTPConnection
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from ap_mcp.frames import BOM, read_anew
+from ap_mcp.frames import read_anew
 from ap_mcp.web.names import origin_of, place_of
 from ap_mcp.web.options import HttpOptions
 from ap_mcp.wording import NAME_LIMIT, in_quotes
@@ -238,7 +239,7 @@ class Explains:
             await self._app(scope, receive, send)
             return
         asked = await receive()
-        body, is_replaced = asked.get("body", b"").removeprefix(BOM), False
+        body, is_replaced = asked.get("body", b"").removeprefix(BOM_UTF8), False
 
         async def answer(message: Message) -> None:
             nonlocal is_replaced
